@@ -1,0 +1,183 @@
+"""What was asked, what came back over the wire, and what was found wrong with it.
+
+Everything here is frozen data. Text is exactly what the server sent: nothing is stripped, repaired or joined in
+any other way than the protocol says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from annie_eval.profile import Expect, Limits, Scenario
+
+Thinking = Literal["on", "off", "unset"]
+Channel = Literal["content", "reasoning", "tool_calls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How a scenario is sent. `unset` thinking sends no switch at all: the template's own default applies."""
+
+    stream: bool = True
+    thinking: Thinking = "off"
+    repeat: int = 1
+
+    @property
+    def label(self) -> str:
+        """`stream.off`, or `whole.on.2` for the second repeat."""
+        label = f"{'stream' if self.stream else 'whole'}.{self.thinking}"
+        return label if self.repeat == 1 else f"{label}.{self.repeat}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call as received. `arguments` is the joined text, valid JSON or not; absent parts are None."""
+
+    id: str | None
+    name: str | None
+    arguments: str | None
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts by the server's account; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The channels of one reply. None means that the channel was absent or null, "" that it came empty.
+
+    `reasoning` is read from `reasoning` (vLLM >= 0.11) and `reasoning_content` (older vLLM, SGLang, llama-server).
+    """
+
+    content: str | None = None
+    reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    token_ids: tuple[int, ...] | None = None
+    prompt_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and everything that came back for it.
+
+    Attributes:
+        request: the JSON body that was sent.
+        status: HTTP status code.
+        headers: response headers, lower-case names, in order of arrival.
+        body: the response body, de-chunked, byte for byte (the API key, should a server echo it, is masked).
+        reads: for each socket read that brought body bytes: (nanoseconds since the request was written, bytes).
+        answer: the channels parsed from `body` by `annie_eval.wire`.
+        turn, round: which turn of the script this answers; round 0 answers the user, round n >= 1 answers the
+            tool results of round n - 1.
+        expect: what a good answer to this request is.
+    """
+
+    request: Mapping[str, Any]
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    reads: tuple[tuple[int, int], ...]
+    answer: Answer
+    expect: Expect
+    turn: int = 0
+    round: int = 0
+
+    @property
+    def streamed(self) -> bool:
+        return bool(self.request.get("stream"))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One scenario in one variant, answered. Detectors read this and nothing else.
+
+    Attributes:
+        tools: JSON Schema of the parameters of every tool that was offered, by tool name.
+        limits: the profile's limits on spoken answers.
+    """
+
+    key: str
+    scenario: Scenario
+    variant: Variant
+    exchanges: tuple[Exchange, ...]
+    tools: Mapping[str, Mapping[str, Any]]
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing wrong, with the text that shows it.
+
+    Attributes:
+        detector: name of the detector, such as `markdown`.
+        reason: what is wrong, in one short sentence; names the rule.
+        excerpt: the offending text with a little context, at most 160 characters.
+        channel: where it was found; None where something is missing altogether.
+        exchange: index into `Sample.exchanges`.
+        span: start and end of the offence in the channel's text, in characters; None if there is no text.
+    """
+
+    detector: str
+    reason: str
+    excerpt: str = ""
+    channel: Channel | None = None
+    exchange: int = 0
+    span: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A gate's view of one sample: it passes when nothing was found and nothing broke."""
+
+    gate: str
+    sample: str
+    findings: tuple[Finding, ...] = ()
+    error: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.error is None and not self.findings
+
+
+def sample_key(scenario_id: str, variant: Variant) -> str:
+    """The name of a sample within a run, for example `markdown-shopping.stream.off`."""
+    return f"{scenario_id}.{variant.label}"
+
+
+def excerpt(text: str, start: int, end: int, context: int = 40) -> str:
+    """The text around a span, on one line, at most 160 characters, with `…` where it was cut."""
+    left, right = max(0, start - context), min(len(text), max(end, start) + context)
+    shown = text[left:right]
+    if len(shown) > 158:
+        shown, right = shown[:157], left + 157
+    shown = shown.replace("\n", "\\n")[:158]
+    return ("…" if left else "") + shown + ("…" if right < len(text) else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a scripted tool returns, and the request message that carries it."""
+
+    call_id: str
+    content: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def message(self) -> dict[str, Any]:
+        return {"role": "tool", "tool_call_id": self.call_id, "content": self.content, **self.extra}
+
+
+def spoken(exchanges: Sequence[Exchange]) -> list[tuple[int, str]]:
+    """The texts that would be read aloud: (exchange index, content) of every reply that has content."""
+    return [(i, e.answer.content) for i, e in enumerate(exchanges) if e.answer.content]

@@ -1,0 +1,304 @@
+"""The run on disk: what was wanted, what came back, how it was judged. One SQLite file per run, resumable.
+
+Written by the sampler (samples, judgements) and by every pytest process (the selection); read by all of them and,
+long after the run, by `annie-eval`. An exchange is committed as soon as it is complete, so that a killed run loses
+nothing that was answered. The API key never reaches this file: `annie_eval.client` masks it before.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from annie_eval.errors import UsageError
+from annie_eval.sample import Finding, Judgement
+
+FILE = "run.sqlite"
+FORMAT = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS wanted (
+    position INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL,
+    ask TEXT -- JSON of an ad-hoc scenario and its detectors; NULL for a scenario of the profile
+);
+CREATE TABLE IF NOT EXISTS selected (gate TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (gate, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS exchange (
+    key TEXT NOT NULL, n INTEGER NOT NULL, turn INTEGER NOT NULL, round INTEGER NOT NULL,
+    request TEXT NOT NULL, status INTEGER NOT NULL, headers TEXT NOT NULL, body BLOB NOT NULL, reads TEXT NOT NULL,
+    PRIMARY KEY (key, n)
+);
+CREATE TABLE IF NOT EXISTS sample (key TEXT PRIMARY KEY, error TEXT, finished REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS attempt (key TEXT NOT NULL, n INTEGER NOT NULL, at REAL NOT NULL, cause TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS judgement (
+    gate TEXT NOT NULL, key TEXT NOT NULL, findings TEXT NOT NULL, error TEXT, PRIMARY KEY (gate, key)
+);
+CREATE TABLE IF NOT EXISTS timing (position INTEGER PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredExchange:
+    """One exchange as it lies in the store: bytes and stamps, not yet parsed. See `annie_eval.sample.Exchange`."""
+
+    turn: int
+    round: int
+    request: Mapping[str, Any]
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    reads: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSample:
+    """A finished sample; `error` says why it is an ERROR, None if it was answered."""
+
+    key: str
+    error: str | None
+    finished: float
+    exchanges: tuple[StoredExchange, ...]
+
+
+class Store:
+    """One connection to a run's file. Open one for each thread.
+
+    Raises:
+        UsageError: the file is missing (unless `create`), is no run, or is of another format.
+    """
+
+    def __init__(self, run_dir: Path, *, create: bool = False) -> None:
+        self.run_dir = run_dir
+        path = run_dir / FILE
+        if not create and not path.is_file():
+            raise UsageError(f"{run_dir}: no run here ({FILE} is missing); name a run directory")
+        try:
+            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+            if create:
+                # WAL lets the workers read while the sampler writes, and survives a kill of any of them.
+                self._db.execute("PRAGMA journal_mode=WAL")
+                with self._transaction():
+                    for statement in _TABLES.split(";\n"):
+                        if statement.strip():
+                            self._db.execute(statement)
+                    self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            found = self.meta("format")
+        except sqlite3.DatabaseError as error:
+            raise UsageError(f"{path}: not a run ({error}); name another run directory") from error
+        if found != FORMAT:
+            raise UsageError(f"{path}: run format {found!r}, but this version reads {FORMAT}; start a new run")
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # What is known of the run as a whole.
+
+    def meta(self, key: str, default: Any = None) -> Any:
+        """One fact of the run, decoded from JSON."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    def all_meta(self) -> dict[str, Any]:
+        return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM meta")}
+
+    def set_meta(self, **facts: Any) -> None:
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(k, dump(v)) for k, v in facts.items()])
+
+    # What is wanted.
+
+    def select(self, gates: Mapping[str, Sequence[str]], perf: Sequence[str], keys: Sequence[str]) -> None:
+        """Record what the collected tests want: sample keys by gate, timing rows, and all keys in order.
+
+        Every pytest process of a run collects the same and calls this; the first one writes.
+        """
+        if self.meta("selection") is not None:
+            return
+        with self._transaction():
+            if self.meta("selection") is not None:
+                return
+            self._db.execute("DELETE FROM selected")
+            pairs = [(gate, key) for gate, of_gate in gates.items() for key in of_gate]
+            self._db.executemany("INSERT OR IGNORE INTO selected VALUES (?, ?)", pairs)
+            self._db.executemany("INSERT OR IGNORE INTO wanted (key) VALUES (?)", [(key,) for key in keys])
+            selection = {"gates": {gate: len(of_gate) for gate, of_gate in gates.items()}, "perf": list(perf)}
+            self._db.execute("INSERT INTO meta VALUES ('selection', ?)", (dump(selection),))
+
+    def reopen(self) -> None:
+        """Prepare a resumed run: keep every answer; forget the selection, the judgements and the broken samples.
+
+        A broken sample was never answered, so it is asked again; what broke stays on record as an attempt.
+        """
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO attempt SELECT key, 0, finished, 'before resume: ' || error FROM sample WHERE error NOT NULL"
+            )
+            self._db.execute("DELETE FROM sample WHERE error NOT NULL")
+            self._db.execute("DELETE FROM judgement")
+            self._db.execute("DELETE FROM selected")
+            self._db.execute("DELETE FROM wanted WHERE ask IS NULL")
+            self._db.execute("DELETE FROM meta WHERE key IN ('selection', 'state', 'verdict')")
+
+    def ask(self, key: str, ask: Mapping[str, Any]) -> None:
+        """Want one more sample, that no scenario of the profile describes."""
+        self._db.execute("INSERT OR IGNORE INTO wanted (key, ask) VALUES (?, ?)", (key, dump(ask)))
+
+    def wanted(self, after: int = 0) -> list[tuple[int, str, dict[str, Any] | None]]:
+        """(position, key, ask) of wanted samples behind position `after`, in order."""
+        rows = self._db.execute("SELECT position, key, ask FROM wanted WHERE position > ? ORDER BY position", (after,))
+        return [(position, key, None if ask is None else json.loads(ask)) for position, key, ask in rows]
+
+    def selected(self, gate: str) -> list[str]:
+        """Keys of the samples that the collected tests of a gate want."""
+        return [key for (key,) in self._db.execute("SELECT key FROM selected WHERE gate = ?", (gate,))]
+
+    def selections(self) -> list[tuple[str, str]]:
+        """(gate, key) of everything selected."""
+        return list(self._db.execute("SELECT gate, key FROM selected"))
+
+    # What came back.
+
+    def save_exchange(self, key: str, n: int, exchange: StoredExchange) -> None:
+        self._db.execute(
+            "INSERT INTO exchange VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                key,
+                n,
+                exchange.turn,
+                exchange.round,
+                dump(exchange.request),
+                exchange.status,
+                dump(exchange.headers),
+                exchange.body,
+                dump(exchange.reads),
+            ),
+        )
+
+    def exchanges(self, key: str) -> tuple[StoredExchange, ...]:
+        rows = self._db.execute(
+            "SELECT turn, round, request, status, headers, body, reads FROM exchange WHERE key = ? ORDER BY n", (key,)
+        )
+        return tuple(
+            StoredExchange(
+                turn,
+                round_,
+                json.loads(request),
+                status,
+                tuple((name, value) for name, value in json.loads(headers)),
+                bytes(body),
+                tuple((at, size) for at, size in json.loads(reads)),
+            )
+            for turn, round_, request, status, headers, body, reads in rows
+        )
+
+    def save_sample(self, key: str, error: str | None, judgements: Iterable[Judgement] = ()) -> None:
+        """Finish a sample, together with what the gates make of it."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO sample VALUES (?, ?, ?)", (key, error, time.time()))
+            self._save_judgements(judgements)
+
+    def sample(self, key: str) -> StoredSample | None:
+        row = self._db.execute("SELECT error, finished FROM sample WHERE key = ?", (key,)).fetchone()
+        return None if row is None else StoredSample(key, row[0], row[1], self.exchanges(key))
+
+    def samples(self) -> Iterator[StoredSample]:
+        """All finished samples, in the order in which they were wanted; those of an earlier selection last."""
+        keys = self._db.execute(
+            "SELECT sample.key FROM sample LEFT JOIN wanted ON wanted.key = sample.key "
+            "ORDER BY wanted.position IS NULL, wanted.position"
+        ).fetchall()
+        for (key,) in keys:
+            if (stored := self.sample(key)) is not None:
+                yield stored
+
+    def finished(self) -> dict[str, str | None]:
+        """Error (or None) by key of every finished sample."""
+        return dict(self._db.execute("SELECT key, error FROM sample"))
+
+    def save_attempt(self, key: str, n: int, cause: str) -> None:
+        """Record that a request broke in transport and is sent again."""
+        self._db.execute("INSERT INTO attempt VALUES (?, ?, ?, ?)", (key, n, time.time(), cause))
+
+    def attempts(self) -> list[tuple[str, int, float, str]]:
+        """(sample key, exchange number, UNIX time, cause) of every request that broke and was sent again."""
+        return list(self._db.execute("SELECT key, n, at, cause FROM attempt ORDER BY at"))
+
+    # What was made of it.
+
+    def save_judgements(self, judgements: Iterable[Judgement]) -> None:
+        with self._transaction():
+            self._save_judgements(judgements)
+
+    def _save_judgements(self, judgements: Iterable[Judgement]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, ?)",
+            [(j.gate, j.sample, dump([asdict(f) for f in j.findings]), j.error) for j in judgements],
+        )
+
+    def judgement(self, gate: str, key: str) -> Judgement | None:
+        row = self._db.execute(
+            "SELECT gate, key, findings, error FROM judgement WHERE gate = ? AND key = ?", (gate, key)
+        ).fetchone()
+        return None if row is None else _judgement(row)
+
+    def judgements(self, gate: str | None = None) -> list[Judgement]:
+        """Judgements of the current selection, of one gate or of all."""
+        rows = self._db.execute(
+            "SELECT gate, key, findings, error FROM judgement WHERE (?1 IS NULL OR gate = ?1) "
+            "AND EXISTS (SELECT 1 FROM selected s WHERE s.gate = judgement.gate AND s.key = judgement.key)",
+            (gate,),
+        )
+        return [_judgement(row) for row in rows]
+
+    def open_judgements(self, gate: str) -> int:
+        """How many selected samples of a gate still wait for their judgement."""
+        row = self._db.execute(
+            "SELECT COUNT(*) FROM selected s WHERE s.gate = ? AND NOT EXISTS "
+            "(SELECT 1 FROM judgement j WHERE j.gate = s.gate AND j.key = s.key)",
+            (gate,),
+        ).fetchone()
+        return int(row[0])
+
+    # Timing rows and raw timing samples: JSON objects by kind.
+
+    def save_timing(self, kind: str, values: Iterable[Mapping[str, Any]]) -> None:
+        with self._transaction():
+            self._db.executemany("INSERT INTO timing (kind, value) VALUES (?, ?)", [(kind, dump(v)) for v in values])
+
+    def timing(self, kind: str) -> list[dict[str, Any]]:
+        rows = self._db.execute("SELECT value FROM timing WHERE kind = ? ORDER BY position", (kind,))
+        return [json.loads(value) for (value,) in rows]
+
+    def forget_timing(self, kind: str) -> None:
+        self._db.execute("DELETE FROM timing WHERE kind = ?", (kind,))
+
+
+def dump(value: Any) -> str:
+    """Compact JSON; lone surrogates stay escaped, so that any text can be stored."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+
+
+def _judgement(row: tuple[str, str, str, str | None]) -> Judgement:
+    gate, key, findings, error = row
+    found = tuple(
+        Finding(**{**f, "span": None if f["span"] is None else (f["span"][0], f["span"][1])})
+        for f in json.loads(findings)
+    )
+    return Judgement(gate, key, found, error)

@@ -1,0 +1,70 @@
+"""NVFP4 as a ModelOpt quantisation backend, so that calibration, QAT and QAD run without CUDA.
+
+ModelOpt's own NVFP4 forward pass needs a CUDA kernel. A quantiser whose configuration names this backend calls
+:func:`quant.nvfp4.fake_quantize` instead; calibration, AWQ, peft support, saving and export stay ModelOpt's. Its
+export is plain torch, and what it writes equals this forward pass bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from modelopt.torch.quantization.nn.modules import tensor_quantizer
+from torch import Tensor
+
+from quant import nvfp4
+
+BACKEND = "annie_nvfp4"
+"""Value of ``backend`` in a quantiser's ``cfg``."""
+
+
+def register_backend() -> str:
+    """Make the backend known to ModelOpt; harmless when done twice. Needed before a saved quantiser is restored.
+
+    Returns:
+        The name to put under ``backend``.
+    """
+    if not tensor_quantizer.is_registered_quant_backend(BACKEND):
+        tensor_quantizer.register_quant_backend(BACKEND, _entrypoint)
+    return BACKEND
+
+
+def with_backend(config: dict[str, Any]) -> dict[str, Any]:
+    """Copy of a ModelOpt quantisation config in which every dynamic NVFP4 quantiser uses this backend.
+
+    Args:
+        config: ``{"quant_cfg": [{"quantizer_name": ..., "cfg": {...}}, ...], "algorithm": ...}`` as ModelOpt's
+            constants have it. Entries of other formats are left alone.
+    """
+    config = copy.deepcopy(config)
+    for entry in config["quant_cfg"]:
+        cfg = entry.get("cfg")
+        for attributes in cfg if isinstance(cfg, list) else [cfg]:
+            if attributes and _is_nvfp4(attributes.get("num_bits"), attributes.get("block_sizes")):
+                attributes["backend"] = register_backend()
+    return config
+
+
+def _is_nvfp4(num_bits: Any, block_sizes: Any) -> bool:
+    def pair(value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    return (
+        bool(block_sizes)
+        and pair(num_bits) == (2, 1)
+        and pair(block_sizes.get("scale_bits")) == (4, 3)
+        and block_sizes.get("type") == "dynamic"
+        and not block_sizes.get("four_over_six")
+        and block_sizes.get(-1) == nvfp4.BLOCK_SIZE
+    )
+
+
+def _entrypoint(inputs: Tensor, quantizer: Any) -> Tensor:
+    if not _is_nvfp4(quantizer.num_bits, quantizer.block_sizes):
+        raise NotImplementedError(
+            f"backend {BACKEND} does NVFP4 with dynamic blocks of 16 on the last dimension; this quantizer has "
+            f"num_bits={quantizer.num_bits}, block_sizes={quantizer.block_sizes}: remove `backend` from its cfg"
+        )
+    amax = quantizer._get_amax(inputs)
+    return nvfp4.fake_quantize(inputs, amax.amax(), clip_gradient=not quantizer._pass_through_bwd)

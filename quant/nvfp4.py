@@ -59,6 +59,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from quant import nvfp4_native
+
 BLOCK_SIZE = 16
 """Elements that share one block scale."""
 
@@ -103,7 +105,8 @@ def global_scale(amax: Tensor) -> Tensor:
     if amax.numel() != 1:
         raise ValueError(f"amax must have one element for NVFP4, got shape {tuple(amax.shape)}")
     amax = amax.detach().reshape(()).float()
-    return torch.where(amax == 0, E2M1_MAX, amax) / (E2M1_MAX * E4M3_MAX)
+    scale = torch.where(amax == 0, E2M1_MAX, amax) / (E2M1_MAX * E4M3_MAX)
+    return scale.clamp_min(_SMALLEST_FLOAT32)  # below 1e-42 the quotient is 0, and a scale of 0 divides by zero
 
 
 def block_scales(x: Tensor, scale: Tensor) -> Tensor:
@@ -252,7 +255,12 @@ class _StraightThrough(torch.autograd.Function):
         ctx.clip_gradient = clip_gradient
         if clip_gradient:
             ctx.save_for_backward(x.detach().abs() <= amax.to(x.dtype))
-        return fake_quantize_reference(x, global_scale(amax))
+        scale = global_scale(amax)
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            native = nvfp4_native.fake_quantize("export", x.detach(), scale.item())
+            if native is not None:
+                return native
+        return fake_quantize_reference(x, scale)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None]:

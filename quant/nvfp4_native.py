@@ -1,0 +1,123 @@
+"""Builds nvfp4_native.cpp on first use, so that NVFP4 fake quantisation is one pass over the data on a CPU.
+
+Forty times faster than the same arithmetic as separate torch operators, and equal bit for bit. The build takes half a
+second with g++ and is kept in the user's cache directory. Where there is no compiler, callers stay with torch.
+Imports nothing but torch: the vLLM plugin loads it in the server's environment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+_SOURCE = Path(__file__).with_name("nvfp4_native.cpp")
+# No fused multiply-add and nothing of -ffast-math: the result must round where torch rounds.
+_FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp")
+_BLOCK_SIZE = 16
+
+Arithmetic = Literal["export", "emulation"]
+Function = Callable[[int, int, int, float], None]
+
+
+def fake_quantize(arithmetic: Arithmetic, x: Tensor, scale: float) -> Tensor | None:
+    """One-pass fake quantisation of a CPU tensor, without a gradient.
+
+    Args:
+        arithmetic: "export" is :func:`quant.nvfp4.fake_quantize_reference`; "emulation" is vLLM's
+            ``ref_nvfp4_quant_dequant``, which multiplies by reciprocals and lets tiny blocks become zero.
+        x: ``(..., K)``, K a multiple of 16; float32 or bfloat16 on the CPU.
+        scale: the global scale ("export") or its inverse ("emulation").
+
+    Returns:
+        Of the shape and dtype of ``x``, contiguous; ``None`` if there is no native code for this dtype, device or
+        machine, and the caller has to use torch.
+    """
+    library = _library() if x.device.type == "cpu" else None
+    function = library and library.get((arithmetic, x.dtype))
+    if not function:
+        return None
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    function(x.data_ptr(), out.data_ptr(), x.numel() // _BLOCK_SIZE, scale)
+    return out
+
+
+@functools.cache
+def _library() -> dict[tuple[str, torch.dtype], Function] | None:
+    try:
+        library = ctypes.CDLL(str(_build()))
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.warning("NVFP4 runs on torch operators, about 40 times slower: %s", _reason(error))
+        return None
+    functions: dict[tuple[str, torch.dtype], Function] = {}
+    for arithmetic in ("export", "emulation"):
+        for dtype in (torch.bfloat16, torch.float32):
+            function = getattr(library, f"{arithmetic}_{str(dtype).removeprefix('torch.')}")
+            function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_float)
+            function.restype = None
+            functions[arithmetic, dtype] = function
+    return functions
+
+
+def _build() -> Path:
+    """Path of the shared library for this source, these flags and this CPU; built if it is not there yet."""
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    key = hashlib.sha256(_SOURCE.read_bytes() + " ".join(_FLAGS).encode() + _cpu().encode()).hexdigest()[:16]
+    directory = _cache_directory()
+    path = directory / f"nvfp4-{key}.so"
+    if path.exists():
+        return path
+    if compiler is None:
+        raise FileNotFoundError("no C++ compiler found (install g++, or name one in CXX)")
+    # Several processes may build at once: each writes its own file, and the rename is atomic.
+    with tempfile.NamedTemporaryFile(dir=directory, suffix=".so", delete=False) as file:
+        temporary = Path(file.name)
+    try:
+        command = [compiler, *_FLAGS, "-fPIC", "-shared", str(_SOURCE), "-o", str(temporary)]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _cpu() -> str:
+    """What -march=native depends on: a home directory may be shared by machines of different kinds."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine() + platform.processor()
+    return platform.machine() + "".join(sorted({ln for ln in lines if ln.startswith(("flags", "Features"))}))
+
+
+def _cache_directory() -> Path:
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    directory = root / "annie-quant"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.access(directory, os.W_OK):
+            return directory
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="annie-quant-"))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"the C++ compiler failed: {error.stderr.strip().splitlines()[:1]}"
+    return str(error)

@@ -35,7 +35,10 @@ CREATE TABLE IF NOT EXISTS exchange (
     PRIMARY KEY (key, n)
 );
 CREATE TABLE IF NOT EXISTS sample (key TEXT PRIMARY KEY, error TEXT, finished REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS attempt (key TEXT NOT NULL, n INTEGER NOT NULL, at REAL NOT NULL, cause TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS attempt (
+    key TEXT NOT NULL, n INTEGER NOT NULL, at REAL NOT NULL, cause TEXT NOT NULL, resent INTEGER NOT NULL,
+    status INTEGER, body BLOB
+);
 CREATE TABLE IF NOT EXISTS judgement (
     gate TEXT NOT NULL, key TEXT NOT NULL, findings TEXT NOT NULL, error TEXT, PRIMARY KEY (gate, key)
 );
@@ -64,6 +67,16 @@ class StoredSample:
     error: str | None
     finished: float
     exchanges: tuple[StoredExchange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request that broke: why, whether it was sent again, and what had come back by then."""
+
+    cause: str
+    resent: bool
+    status: int | None = None
+    body: bytes | None = None
 
 
 class Store:
@@ -148,7 +161,8 @@ class Store:
         """
         with self._transaction():
             self._db.execute(
-                "INSERT INTO attempt SELECT key, 0, finished, 'before resume: ' || error FROM sample WHERE error NOT NULL"
+                "INSERT INTO attempt (key, n, at, cause, resent) "
+                "SELECT key, 0, finished, 'before the run was resumed: ' || error, 1 FROM sample WHERE error NOT NULL"
             )
             self._db.execute("DELETE FROM sample WHERE error NOT NULL")
             self._db.execute("DELETE FROM judgement")
@@ -232,13 +246,19 @@ class Store:
         """Error (or None) by key of every finished sample."""
         return dict(self._db.execute("SELECT key, error FROM sample"))
 
-    def save_attempt(self, key: str, n: int, cause: str) -> None:
-        """Record that a request broke in transport and is sent again."""
-        self._db.execute("INSERT INTO attempt VALUES (?, ?, ?, ?)", (key, n, time.time(), cause))
+    def save_attempt(self, key: str, n: int, attempt: Attempt) -> None:
+        """Record that a request broke, with whatever bytes had come."""
+        self._db.execute(
+            "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (key, n, time.time(), attempt.cause, attempt.resent, attempt.status, attempt.body),
+        )
 
-    def attempts(self) -> list[tuple[str, int, float, str]]:
-        """(sample key, exchange number, UNIX time, cause) of every request that broke and was sent again."""
-        return list(self._db.execute("SELECT key, n, at, cause FROM attempt ORDER BY at"))
+    def attempts(self, key: str | None = None) -> list[tuple[str, int, Attempt]]:
+        """(sample key, exchange number, attempt) of every request that broke, oldest first."""
+        rows = self._db.execute(
+            "SELECT key, n, cause, resent, status, body FROM attempt WHERE ?1 IS NULL OR key = ?1 ORDER BY at", (key,)
+        )
+        return [(key_, n, Attempt(cause, bool(resent), status, body)) for key_, n, cause, resent, status, body in rows]
 
     # What was made of it.
 

@@ -1,0 +1,103 @@
+"""From stored bytes to samples, and from samples to judgements: parse, detect, compare. Pure but for lazy imports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from annie_eval import wire
+from annie_eval.conversation import Request, next_request
+from annie_eval.detectors import detect
+from annie_eval.profile import Gate, Profile, Scenario, Turn
+from annie_eval.sample import Exchange, Finding, Judgement, Sample, Variant, sample_key
+from annie_eval.store import StoredExchange, StoredSample
+
+
+class Catalogue:
+    """Which scenario and variant a sample key means, for the profile's own samples and for ad-hoc ones."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self._by_key: dict[str, tuple[Scenario, Variant]] = {
+            sample_key(scenario.id, variant): (scenario, variant)
+            for scenario in profile.scenarios
+            for variant in scenario.variants
+        }
+
+    def add(self, key: str, ask: Mapping[str, Any]) -> None:
+        """Learn an ad-hoc sample from the JSON that `ask_scenario` wrote."""
+        turn = Turn(user=ask["prompt"])
+        scenario = Scenario(
+            id=key,
+            category="ask",
+            turns=(turn,),
+            history=tuple(ask["history"]),
+            tools=None if ask["tools"] is None else tuple(ask["tools"]),
+            max_tokens=ask["max_tokens"],
+        )
+        self._by_key[key] = (scenario, Variant(ask["stream"], ask["thinking"]))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._by_key
+
+    def __getitem__(self, key: str) -> tuple[Scenario, Variant]:
+        return self._by_key[key]
+
+    def twin(self, key: str) -> str | None:
+        """The key of the same scenario sent the other way (streamed or whole); None if the profile has none."""
+        scenario, variant = self._by_key[key]
+        other = sample_key(scenario.id, Variant(not variant.stream, variant.thinking, variant.repeat))
+        return other if other in self._by_key else None
+
+    def sample(self, key: str, exchanges: Sequence[Exchange]) -> Sample:
+        scenario, variant = self._by_key[key]
+        names = list(self.profile.tools) if scenario.tools is None else scenario.tools
+        schemas = {name: self.profile.tools[name]["function"].get("parameters", {}) for name in names}
+        return Sample(key, scenario, variant, tuple(exchanges), schemas, self.profile.limits)
+
+    def exchange(self, key: str, raw: StoredExchange) -> Exchange:
+        """One exchange with its channels and its expectation. Raises ExchangeError if its body cannot be parsed."""
+        scenario, _ = self._by_key[key]
+        step = scenario.turns[raw.turn]
+        return Exchange(
+            raw.request,
+            raw.status,
+            raw.headers,
+            raw.body,
+            raw.reads,
+            wire.parse(raw.body, streamed=bool(raw.request.get("stream"))),
+            step.then if raw.round else step.expect,
+            raw.turn,
+            raw.round,
+        )
+
+    def load(self, stored: StoredSample) -> Sample:
+        """A finished sample from the store. Raises ExchangeError as `exchange` does."""
+        return self.sample(stored.key, [self.exchange(stored.key, raw) for raw in stored.exchanges])
+
+    def next_request(self, key: str, done: Sequence[Exchange], *, model: str, token_ids: bool) -> Request | None:
+        """The next request of a sample's script, or None. See `annie_eval.conversation.next_request`."""
+        scenario, variant = self._by_key[key]
+        return next_request(self.profile, scenario, variant, done, model=model, token_ids=token_ids)
+
+
+def judge(gate: Gate, sample: Sample, *, whole: Sample | None = None) -> Judgement:
+    """What a gate makes of a sample.
+
+    A detector that raises is a defect of ours: the judgement says so and is an ERROR, never a pass.
+
+    Args:
+        whole: the same scenario sent unstreamed, for the comparison of the two ways (detector `wire`).
+    """
+    findings: list[Finding] = []
+    for name in gate.detectors:
+        try:
+            findings += detect(name, sample)
+            if name == "wire" and whole is not None:
+                from annie_eval.detectors.wire import compare
+
+                findings += compare(sample, whole)
+        except Exception as error:
+            broke = f"detector {name} could not run: {type(error).__name__}: {error}"
+            return Judgement(gate.name, sample.key, tuple(findings), broke)
+    return Judgement(gate.name, sample.key, tuple(findings))

@@ -1,0 +1,227 @@
+"""One run, owned by one process: its directory, its server, its sampler, and at the end its verdict."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from annie_eval import __version__
+from annie_eval.errors import TargetError, UsageError
+from annie_eval.gates import GateResult, RunVerdict, decide, overall
+from annie_eval.profile import Profile
+from annie_eval.sample import Judgement
+from annie_eval.sampler import Endpoint, Sampler
+from annie_eval.store import FILE, Store
+
+if TYPE_CHECKING:
+    from annie_eval.serving import Target, TargetSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line says about a run. `run_dir` None makes a new one under `runs_root`."""
+
+    runs_root: Path
+    run_dir: Path | None = None
+    resume: bool = False
+    concurrency: int | None = None
+    hardware: str | None = None
+
+
+class Run:
+    """The owner's side. Make one, `open`, `start` once the selection is written, `finish`, `close`.
+
+    Raises:
+        UsageError: the directory is in use, holds another run, or does not fit what is to be resumed.
+    """
+
+    def __init__(self, profile: Profile, spec: TargetSpec, options: RunOptions) -> None:
+        self.profile, self.spec, self.options = profile, spec, options
+        self.started = time.time()
+        self.dir, resumed = _run_dir(profile, options)
+        self._lock = _lock(self.dir)
+        self.store = Store(self.dir, create=True)
+        self._identify(resumed)
+        self.target: Target | None = None
+        self._opening: threading.Thread | None = None
+        self._failure: Exception | None = None
+        self._sampler: Sampler | None = None
+
+    def _identify(self, resumed: bool) -> None:
+        """Note what this run is, or check that it is the one to be resumed."""
+        target = str(self.spec.model_dir.resolve()) if self.spec.model_dir else self.spec.base_url
+        identity = {"profile": self.profile.name, "digest": self.profile.digest, "target": target}
+        if resumed:
+            before = self.store.meta("identity", {})
+            for field, mend in (
+                ("target", "name the same target"),
+                ("profile", "name the same profile"),
+                ("digest", "the profile or its scenarios have changed since: start a new run"),
+            ):
+                if before.get(field) != identity[field]:
+                    was, now = before.get(field), identity[field]
+                    raise UsageError(f"--run-dir {self.dir}: {field} was {was}, but is {now}; {mend}")
+            self.store.reopen()
+        else:
+            self.store.set_meta(identity=identity, started=self.started, version=__version__)
+        self.store.set_meta(state="starting", owner=os.getpid())
+
+    def open(self, progress: Callable[[str], None]) -> None:
+        """Start the server, or connect to it, while pytest collects. Returns at once; see `wait_ready`."""
+        from annie_eval.serving import open_target
+
+        def work() -> None:
+            try:
+                self.target = open_target(self.spec, self.profile, self.dir, progress)
+            except Exception as error:
+                self._failure = error
+
+        self._opening = threading.Thread(target=work, name="annie-target", daemon=True)
+        self._opening.start()
+
+    def wait_ready(self) -> Target:
+        """The server, once it really answers.
+
+        Raises:
+            TargetError: it does not; the message has the cause and the mend.
+        """
+        assert self._opening is not None
+        while self._opening.is_alive():
+            self._opening.join(0.5)  # a bounded wait, so that Ctrl-C is heard
+        if self._failure is not None:
+            self.store.set_meta(state=f"failed: {self._failure}", target_error=str(self._failure))
+            raise self._failure
+        if self.target is None:
+            raise TargetError("the server was given up before it was ready")
+        return self.target
+
+    def start(self) -> None:
+        """Begin timing, then sampling, as soon as the selection is in the store. Call after `wait_ready`."""
+        target = self.wait_ready()
+        fingerprint = target.fingerprint()
+        self.store.set_meta(
+            target={"base_url": target.base_url, "served_model": target.served_model, "kind": target.kind},
+            fingerprint=fingerprint,
+            capabilities=target.capabilities(),
+        )
+        key = os.environ.get(self.spec.api_key_env) if self.spec.api_key_env else None
+        self._sampler = Sampler(
+            self.profile,
+            self.dir,
+            Endpoint(target.base_url, target.served_model, key, token_ids=target.kind == "vllm"),
+            concurrency=self.options.concurrency or self.profile.traffic.concurrency,
+            alive=target.alive,
+        )
+        self._sampler.start()
+
+    def finish(self, note: str | None = None) -> RunVerdict:
+        """Stop sampling and decide. `note` is a cause that makes the whole run an ERROR."""
+        if self._sampler is not None:
+            self._sampler.stop()
+        verdict = verdict_of(self.profile, self.store, run_dir=self.dir, note=note)
+        verdict = replace(verdict, started=self.started, seconds=time.time() - self.started)
+        self.store.set_meta(state="finished", verdict=verdict.verdict, seconds=verdict.seconds)
+        from annie_eval.report import json as json_report
+
+        json_report.write(self.dir / "verdict.json", verdict)
+        return verdict
+
+    def close(self) -> None:
+        """Stop the server and give the directory free. Safe to call twice, and after a failure."""
+        if self._sampler is not None:
+            self._sampler.stop()
+        if self._opening is not None and self._opening.is_alive():
+            self._opening.join(60)
+        if self.target is not None:
+            self.target.close()
+            self.target = None
+        self.store.close()
+        self._lock.close()
+
+
+def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | None = None) -> RunVerdict:
+    """The verdict on what the store holds; also for a run that was stopped half-way."""
+    selection: Mapping[str, Any] = store.meta("selection") or {"gates": {}, "perf": []}
+    results = []
+    for name in profile.gates:
+        if name in selection["gates"]:
+            results.append(gate_result(profile, store, name))
+    errors = [{"sample": key, "cause": error} for key, error in store.finished().items() if error is not None]
+    if note is not None:
+        errors.insert(0, {"sample": None, "cause": note})
+    timings = store.timing("row")
+    verdict = overall(results, timings)
+    if note is not None and verdict != "FAIL":
+        verdict = "ERROR"
+    facts = store.all_meta()
+    attempts = [attempt for _, _, attempt in store.attempts()]
+    return RunVerdict(
+        verdict=verdict,
+        gates=tuple(results),
+        errors=tuple(errors),
+        fingerprint=facts.get("fingerprint", {}),
+        capabilities=facts.get("capabilities", {}),
+        timings=tuple(timings),
+        transport={"resent": sum(a.resent for a in attempts), "broken": len(attempts)},
+        selection={
+            "gates": selection["gates"],
+            "perf": selection["perf"],
+            "complete": set(selection["gates"]) == set(profile.gates)
+            and all(r.n == r.expected or profile.gates[r.name].every_sample for r in results),
+        },
+        profile={"name": profile.name, "digest": profile.digest},
+        target=facts.get("target", {}),
+        started=facts.get("started", 0.0),
+        seconds=facts.get("seconds", 0.0),
+        run_dir=str(run_dir),
+        version=__version__,
+    )
+
+
+def gate_result(profile: Profile, store: Store, name: str) -> GateResult:
+    """A gate's result on what has been judged so far."""
+    gate = profile.gates[name]
+    expected = sum(len(scenario.variants) for scenario in profile.gate_scenarios(gate))
+    judgements: Sequence[Judgement] = store.judgements(name)
+    return decide(gate, judgements, expected)
+
+
+def _run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:
+    """The run's directory, and whether it continues an earlier run."""
+    path = options.run_dir
+    if path is None:
+        if options.resume:
+            raise UsageError("--resume needs --run-dir DIR: name the run to continue")
+        stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
+        path = options.runs_root / f"{stamp}-{profile.name}-{secrets.token_hex(2)}"
+        path.mkdir(parents=True)
+        return path.resolve(), False
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--run-dir {path}: not a directory; name a new or an empty one")
+    if (path / FILE).exists():
+        if not options.resume:
+            raise UsageError(f"--run-dir {path}: holds a run already; add --resume to continue it, or name another")
+        return path.resolve(), True
+    if path.exists() and any(path.iterdir()):
+        raise UsageError(f"--run-dir {path}: not empty and no run; name a new or an empty directory")
+    # A run that was killed before its file was made has nothing to continue: --resume then starts it.
+    path.mkdir(parents=True, exist_ok=True)
+    return path.resolve(), False
+
+
+def _lock(path: Path) -> IO[str]:
+    """Hold the directory as long as this process lives."""
+    lock = (path / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise UsageError(f"--run-dir {path}: another run is using it; wait for it or name another") from None
+    return lock

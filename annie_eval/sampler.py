@@ -1,0 +1,225 @@
+"""All wanted samples, many in flight, each sent once per run.
+
+One asyncio loop in a thread of the process that owns the run. It takes the wanted keys from the store, plays each
+scenario's script against the server, and saves every exchange as it completes and every sample together with its
+judgements. Wall time is set by the server, not by the number of tests or workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annie_eval.client import Client, Response, TransportError, backoff
+from annie_eval.conversation import Request
+from annie_eval.errors import ExchangeError
+from annie_eval.judge import Catalogue, judge
+from annie_eval.profile import Gate, Profile
+from annie_eval.sample import Exchange, Judgement, Sample
+from annie_eval.store import Attempt, Store, StoredExchange
+
+_POLL = 0.01  # seconds between looks for newly wanted samples
+_LIVENESS = 0.5  # seconds between looks at the server process
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where samples are sent."""
+
+    base_url: str
+    model: str
+    api_key: str | None = None
+    token_ids: bool = False
+
+
+class Sampler:
+    """Runs until `stop`; what it could not finish by then stays wanted in the store.
+
+    Args:
+        alive: None while the server lives, else the cause of its death in one line.
+        first: work to be done alone on the server before any sample is sent (timing).
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        run_dir: Path,
+        endpoint: Endpoint,
+        *,
+        concurrency: int,
+        alive: Callable[[], str | None],
+        first: Callable[[Store], None] | None = None,
+    ) -> None:
+        self._profile, self._run_dir, self._endpoint = profile, run_dir, endpoint
+        self._concurrency, self._alive, self._first = concurrency, alive, first
+        self._catalogue = Catalogue(profile)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="annie-sampler", daemon=True)
+        self._gates_of: dict[str, list[Gate]] = defaultdict(list)
+        self._selected: set[tuple[str, str]] = set()
+        self._awaiting_twin: dict[str, tuple[Gate, Sample]] = {}
+        self._whole: dict[str, Sample | None] = {}
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Drop what is in flight and end the thread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # Everything below runs in the thread.
+
+    def _main(self) -> None:
+        store = Store(self._run_dir)
+        try:
+            if not self._wait_for_selection(store):
+                return
+            store.set_meta(state="timing")
+            if self._first is not None:
+                self._first(store)
+            store.set_meta(state="sampling")
+            asyncio.run(self._run(store))
+        except BaseException as error:
+            # A test that waits must learn that nothing more will come.
+            with contextlib.suppress(Exception):
+                store.set_meta(state=f"failed: {type(error).__name__}: {error}")
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            store.close()
+
+    def _wait_for_selection(self, store: Store) -> bool:
+        while store.meta("selection") is None:
+            if self._stop.wait(_POLL):
+                return False
+        for gate, key in store.selections():
+            if gate in self._profile.gates:
+                self._gates_of[key].append(self._profile.gates[gate])
+                self._selected.add((gate, key))
+        return True
+
+    async def _run(self, store: Store) -> None:
+        client = Client(
+            self._endpoint.base_url,
+            api_key=self._endpoint.api_key,
+            timeout=self._profile.traffic.request_timeout,
+        )
+        slots = asyncio.Semaphore(self._concurrency)
+        finished = store.finished()
+        tasks: dict[asyncio.Task[None], str] = {}
+        position, cause = 0, None
+        deadline = time.monotonic() + self._profile.traffic.deadline
+        next_look = 0.0
+        while not self._stop.is_set():
+            for position, key, ask in store.wanted(after=position):  # noqa: B007 (kept for the next look)
+                if ask is not None:
+                    self._catalogue.add(key, ask)
+                    self._gates_of[key] = [Gate(f"ask:{key}", tuple(ask["detectors"]), ())]
+                if key in finished:
+                    self._judge_stored(store, key)
+                elif cause is not None:
+                    self._finish(store, key, None, cause)
+                else:
+                    tasks[asyncio.create_task(self._sample(store, client, slots, key))] = key
+            now = time.monotonic()
+            if cause is None and now >= next_look:
+                next_look = now + _LIVENESS
+                cause = self._alive()
+                if cause is None and now >= deadline and tasks:
+                    cause = f"the run's deadline of {self._profile.traffic.deadline:g} s is over"
+                if cause is not None:
+                    for task in tasks:
+                        task.cancel()
+            if not tasks:
+                await asyncio.sleep(_POLL)
+                continue
+            done, _ = await asyncio.wait(tasks, timeout=_POLL * 2, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                key = tasks.pop(task)
+                if task.cancelled():
+                    self._finish(store, key, None, cause or "cancelled")
+                else:
+                    task.result()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await client.close()
+
+    async def _sample(self, store: Store, client: Client, slots: asyncio.Semaphore, key: str) -> None:
+        async with slots:
+            try:
+                done = [self._catalogue.exchange(key, raw) for raw in store.exchanges(key)]
+                while (request := self._next_request(key, done)) is not None:
+                    response = await self._send(store, client, key, len(done), request.body)
+                    raw = StoredExchange(
+                        request.turn,
+                        request.round,
+                        request.body,
+                        response.status,
+                        response.headers,
+                        response.body,
+                        response.reads,
+                    )
+                    try:
+                        done.append(self._catalogue.exchange(key, raw))
+                    except ExchangeError as error:
+                        store.save_attempt(key, len(done), Attempt(str(error), False, raw.status, raw.body))
+                        raise
+                    store.save_exchange(key, len(done) - 1, raw)
+                self._finish(store, key, self._catalogue.sample(key, done), None)
+            except ExchangeError as error:
+                self._finish(store, key, None, str(error))
+
+    def _next_request(self, key: str, done: Sequence[Exchange]) -> Request | None:
+        return self._catalogue.next_request(key, done, model=self._endpoint.model, token_ids=self._endpoint.token_ids)
+
+    async def _send(self, store: Store, client: Client, key: str, n: int, body: Mapping[str, Any]) -> Response:
+        for attempt in range(self._profile.traffic.transport_retries + 1):
+            try:
+                return await client.post("/chat/completions", body)
+            except TransportError as error:
+                again = error.resend and attempt < self._profile.traffic.transport_retries
+                store.save_attempt(key, n, Attempt(error.cause, again, error.status, error.body or None))
+                if not again:
+                    tries = f" (sent {attempt + 1} times)" if attempt else ""
+                    raise ExchangeError(error.cause + tries) from None
+                await asyncio.sleep(max(backoff(attempt), error.wait))
+        raise AssertionError("unreachable")
+
+    def _judge_stored(self, store: Store, key: str) -> None:
+        stored = store.sample(key)
+        assert stored is not None
+        store.save_judgements(self._judgements(key, self._catalogue.load(stored), None))
+
+    def _finish(self, store: Store, key: str, sample: Sample | None, error: str | None) -> None:
+        store.save_sample(key, error, self._judgements(key, sample, error))
+
+    def _judgements(self, key: str, sample: Sample | None, error: str | None) -> list[Judgement]:
+        """What the gates make of a sample that has just come, and of its streamed twin that waited for it."""
+        judged: list[Judgement] = []
+        _, variant = self._catalogue[key]
+        twin = self._catalogue.twin(key)
+        for gate in self._gates_of[key]:
+            if sample is None:
+                judged.append(Judgement(gate.name, key, (), error))
+                continue
+            compares = "wire" in gate.detectors and twin is not None and (gate.name, twin) in self._selected
+            if compares and variant.stream and twin not in self._whole:
+                self._awaiting_twin[twin or ""] = (gate, sample)
+                continue
+            whole = self._whole.get(twin or "") if compares and variant.stream else None
+            judged.append(judge(gate, sample, whole=whole))
+        if not variant.stream:
+            self._whole[key] = sample
+            if (waiting := self._awaiting_twin.pop(key, None)) is not None:
+                judged.append(judge(*waiting, whole=sample))
+        return judged

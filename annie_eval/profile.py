@@ -109,7 +109,8 @@ class Scenario:
     language: str = "en"
     source: str = ""
 
-    def keys(self) -> tuple[str, ...]:
+    def sample_keys(self) -> tuple[str, ...]:
+        """The keys of the samples that it makes, one for each variant."""
         return tuple(sample_key(self.id, variant) for variant in self.variants)
 
 

@@ -1,0 +1,342 @@
+"""pytest glue: options, markers, fixtures and hooks of the release gate. No logic of its own.
+
+Loaded by a `conftest.py` with `pytest_plugins = ["annie_eval.plugin"]`, never by an entry point: other suites in
+the same environment do not see it. Without a target (`--model-dir` or `--base-url`) it only registers its options.
+
+Under xdist the controller owns the run: directory, server and sampler. Workers write what their tests want into the
+run's store and read judgements out of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from annie_eval.errors import TargetError, UsageError
+from annie_eval.profile import Profile, load
+from annie_eval.reading import Asker, EndpointInfo, Judged, Reader, SampleBroken
+
+if TYPE_CHECKING:
+    from annie_eval.gates import RunVerdict
+    from annie_eval.run import Run
+
+GATE, PERF = "gate", "perf"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("annie", "release gate for a served model")
+    group.addoption("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM and judge it")
+    group.addoption("--base-url", metavar="URL", help="judge the server at this URL, such as http://host:8000/v1")
+    group.addoption("--profile", default="annie", metavar="NAME|PATH", help="what shippable means (default: annie)")
+    group.addoption("--served-model", metavar="NAME", help="model name to ask for (default: the one the server lists)")
+    group.addoption("--api-key-env", metavar="VAR", help="environment variable that holds the API key")
+    group.addoption("--serve", choices=("native", "docker"), default="native", help="how --model-dir is served")
+    group.addoption("--image", metavar="NAME", help="container image for --serve docker")
+    group.addoption("--vllm-python", type=Path, metavar="PATH", help="interpreter of the server's environment")
+    group.addoption(
+        "--vllm-arg",
+        action="append",
+        default=[],
+        metavar="ARG",
+        help="pass ARG through to vLLM, for example --vllm-arg=--max-num-seqs=8; may be repeated",
+    )
+    group.addoption("--port", type=int, metavar="N", help="port for the server (default: a free one)")
+    group.addoption(
+        "--startup-timeout", type=float, default=900.0, metavar="S", help="seconds for the server to start"
+    )
+    group.addoption("--concurrency", type=int, metavar="N", help="requests in flight (default: the profile's)")
+    group.addoption("--run-dir", type=Path, metavar="DIR", help="where this run is kept (default: a new one in runs/)")
+    group.addoption("--resume", action="store_true", help="continue the run in --run-dir; answers are kept")
+    group.addoption("--hardware", metavar="NAME", help="whose timing limits apply (default: what the server reports)")
+
+
+def has_target(config: pytest.Config) -> bool:
+    """Whether this session judges a model; otherwise it tests the project."""
+    return config.getoption("model_dir") is not None or config.getoption("base_url") is not None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f'{GATE}(name): judged by this gate of the profile; "*" means all others')
+    config.addinivalue_line("markers", f"{PERF}(name): judged by this timing gate")
+    if not has_target(config):
+        return
+    if config.args_source in (config.ArgsSource.TESTPATHS, config.ArgsSource.INVOCATION_DIR):
+        root = Path(__file__).resolve().parent.parent
+        config.args = [str(root / "tests" / "perf"), str(root / "tests" / "behavior")]
+    try:
+        session: _Session = _Worker(config) if hasattr(config, "workerinput") else _Owner(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.pluginmanager.register(session, "annie-session")
+
+
+def _samples_of(session: _Session, name: str) -> list[tuple[str, str]]:
+    """(gate, sample key) of the samples that a test marked with this gate name is run on."""
+    profile = session.profile
+    gates = list(profile.gates.values()) if name == "*" else [profile.gates[name]] if name in profile.gates else []
+    return [
+        (gate.name, key)
+        for gate in gates
+        for scenario in profile.gate_scenarios(gate)
+        for key in scenario.sample_keys()
+    ]
+
+
+class _Session:
+    """What every pytest process of a gated session does."""
+
+    run_dir: Path
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.profile: Profile = load(config.getoption("profile"))
+        self._reader: Reader | None = None
+
+    @property
+    def reader(self) -> Reader:
+        if self._reader is None:
+            self._reader = Reader(self.profile, self.run_dir)
+        return self._reader
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        marker = metafunc.definition.get_closest_marker(GATE)
+        if marker is None or "judged" not in metafunc.fixturenames:
+            return
+        pairs = _samples_of(self, marker.args[0])
+        ids = [key if marker.args[0] != "*" else f"{gate}:{key}" for gate, key in pairs]
+        metafunc.parametrize("judged", pairs, ids=ids, indirect=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Drop tests of gates that the profile lacks or a test names; timing goes first, on a quiet server."""
+        named = {marker.args[0] for item in items if (marker := item.get_closest_marker(GATE)) is not None}
+
+        def wanted(item: pytest.Item) -> bool:
+            marker = item.get_closest_marker(GATE)
+            if marker is None:
+                return True
+            pair = _sample_of(item)
+            return pair is not None and (marker.args[0] != "*" or pair[0] not in named)
+
+        items[:] = sorted(filter(wanted, items), key=lambda item: item.get_closest_marker(PERF) is None)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Write what the selected tests want into the store."""
+        if self.config.option.collectonly:
+            return
+        gates: dict[str, dict[str, None]] = {}
+        keys: dict[str, None] = {}
+        perf: dict[str, None] = {}
+        for item in session.items:
+            if (marker := item.get_closest_marker(PERF)) is not None:
+                perf[marker.args[0]] = None
+            if (pair := _sample_of(item)) is not None:
+                gates.setdefault(pair[0], {})[pair[1]] = None
+                keys[pair[1]] = None
+        self.reader.store.select({gate: list(of) for gate, of in gates.items()}, list(perf), list(keys))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        pair = _sample_of(item)
+        if pair is not None and report.when == "call":
+            self._report(item, report, *pair)
+        return report
+
+    def _report(self, item: pytest.Item, report: pytest.TestReport, gate: str, key: str) -> None:
+        from annie_eval.gates import tolerates
+        from annie_eval.report import junit
+
+        judgement = self.reader.judgement(gate, key)
+        report.user_properties += junit.case_properties(judgement)
+        if report.outcome != "failed" or not judgement.findings:
+            return
+        # The verdict needs every sample of the gate, so only a miss waits for them.
+        result = self.reader.gate_result(gate)
+        reason = f"{gate}: {judgement.findings[0].detector}: {judgement.findings[0].reason}"
+        if tolerates(result):
+            report.outcome = "skipped"
+            report.wasxfail = f"{reason} (the gate holds: {result.passed}/{result.n}, needs {result.required})"
+        else:
+            report.longrepr = self.reader.explain(judgement, result)
+
+
+class _Worker(_Session):
+    """An xdist worker: everything that is shared belongs to the controller."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        super().__init__(config)
+        self.run_dir = Path(config.workerinput["annie_run_dir"])  # type: ignore[attr-defined]
+
+
+class _Owner(_Session):
+    """The xdist controller, or the only process: it owns the run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        super().__init__(config)
+        from annie_eval.run import Run, RunOptions
+        from annie_eval.serving import check
+
+        spec = _target_spec(config)
+        if config.getoption("concurrency") is not None and config.getoption("concurrency") < 1:
+            raise UsageError(f"--concurrency {config.getoption('concurrency')}: must be at least 1")
+        check(spec, self.profile)
+        self.run: Run | None = None
+        self.verdict: RunVerdict | None = None
+        self._note: str | None = None
+        if config.option.collectonly:
+            return
+        options = RunOptions(
+            runs_root=config.rootpath / "runs",
+            run_dir=config.getoption("run_dir"),
+            resume=config.getoption("resume"),
+            concurrency=config.getoption("concurrency"),
+            hardware=config.getoption("hardware"),
+        )
+        self.run = Run(self.profile, spec, options)
+        self.run_dir = self.run.dir
+        self.run.open(self._progress)
+
+    def _progress(self, line: str) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        if reporter is None or self.config.getoption("verbose") < 0:
+            return
+        if capture is not None and capture.is_globally_capturing():
+            return  # pytest holds the terminal now; the line is in the server's log
+        reporter.write_line(line)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["annie_run_dir"] = str(self.run_dir)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Wait for the server between collection and the first test."""
+        distributed = self.config.pluginmanager.has_plugin("dsession")
+        if self.run is not None and (distributed or session.items) and not session.testsfailed:
+            try:
+                with _terminal(self.config):
+                    self.run.wait_ready()
+            except (TargetError, UsageError) as error:
+                self._note = str(error)
+                raise session.Failed("the server is not ready; see the end of this report") from None
+            self.run.start()
+        return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self.run is None:
+            return
+        if self.run.store.meta("selection") is not None or self._note is not None:
+            from annie_eval.report import junit
+
+            self.verdict = self.run.finish(self._note)
+            junit.add_suite_properties(self.config, self.verdict)
+            if self.verdict.verdict != "PASS" and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.verdict is None:
+            return
+        from annie_eval.report import terminal
+
+        writer = terminalreporter._tw
+        terminalreporter.section("release gate")
+        for line in terminal.lines(self.verdict, color=writer.hasmarkup, width=writer.fullwidth):
+            terminalreporter.write_line(line)
+
+    def pytest_unconfigure(self) -> None:
+        if self.run is not None:
+            self.run.close()
+
+
+def _target_spec(config: pytest.Config) -> Any:
+    from annie_eval.serving import TargetSpec
+
+    option = config.getoption
+    model_dir: Path | None = option("model_dir")
+    arguments = tuple(part for argument in option("vllm_arg") for part in shlex.split(argument))
+    return TargetSpec(
+        model_dir=None if model_dir is None else model_dir.expanduser(),
+        base_url=option("base_url"),
+        served_model=option("served_model"),
+        api_key_env=option("api_key_env"),
+        serve=option("serve"),
+        image=option("image"),
+        vllm_python=option("vllm_python"),
+        vllm_args=arguments,
+        port=option("port"),
+        startup_timeout=option("startup_timeout"),
+    )
+
+
+def _terminal(config: pytest.Config) -> Any:
+    """A context in which lines reach the terminal at once."""
+    from contextlib import nullcontext
+
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    return nullcontext() if capture is None else capture.global_and_fixture_disabled()
+
+
+def _sample_of(item: pytest.Item) -> tuple[str, str] | None:
+    """(gate, sample key) that a test is run on; None for a test without one."""
+    callspec = getattr(item, "callspec", None)
+    if item.get_closest_marker(GATE) is None or callspec is None or "judged" not in callspec.params:
+        return None
+    gate, key = callspec.params["judged"]
+    return gate, key
+
+
+# Fixtures.
+
+
+def _session(request: pytest.FixtureRequest) -> _Session:
+    session = request.config.pluginmanager.get_plugin("annie-session")
+    if session is None:
+        pytest.skip("no target: give --model-dir or --base-url")
+    assert isinstance(session, _Session)
+    return session
+
+
+@pytest.fixture
+def judged(request: pytest.FixtureRequest) -> Judged:
+    """The sample that this test is about, once it has been answered and judged."""
+    session = _session(request)
+    gate, key = request.param
+    try:
+        return session.reader.judged(gate, key)
+    except SampleBroken as error:
+        pytest.fail(f"{key}: {error}", pytrace=False)
+
+
+@pytest.fixture
+def timing(request: pytest.FixtureRequest) -> Any:
+    """The row that the timing gate of this test measured."""
+    marker = request.node.get_closest_marker(PERF)
+    try:
+        return _session(request).reader.timing(marker.args[0])
+    except SampleBroken as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def endpoint(request: pytest.FixtureRequest) -> EndpointInfo:
+    """The server under test: `base_url`, `served_model`, `fingerprint`, and an openai `client`."""
+    return _session(request).reader.endpoint(os.environ.get(request.config.getoption("api_key_env") or ""))
+
+
+@pytest.fixture(scope="session")
+def ask(request: pytest.FixtureRequest) -> Asker:
+    """Ask one more question: `ask("What time is it?").findings` is judged as the profile's scenarios are."""
+    session = _session(request)
+    session.reader.endpoint(None)
+    return Asker(session.reader)

@@ -1,0 +1,196 @@
+"""What a test sees of the run: its judged sample, its gate's result, the endpoint, a question of its own.
+
+Everything is read from the run's store, so that it is the same in the process that owns the run and in any xdist
+worker. Reading waits: for the sample to be answered, or for all samples of a gate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from annie_eval.profile import Profile
+from annie_eval.sample import Finding, Judgement, Sample, Thinking
+from annie_eval.store import Store, dump
+
+if TYPE_CHECKING:
+    import openai
+
+    from annie_eval.gates import GateResult
+
+_T = TypeVar("_T")
+_FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05  # seconds between looks into the store
+
+# What an ad-hoc question is judged by, unless the test says otherwise.
+SPEECH = ("thinking", "markdown", "silence", "degeneration", "wire")
+
+
+class SampleBroken(Exception):
+    """There is nothing to judge: the exchange, the server or the run broke."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A sample and what was found wrong with it."""
+
+    judgement: Judgement
+    load: Callable[[], Sample] = field(repr=False)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self.judgement.findings
+
+    @property
+    def sample(self) -> Sample:
+        """The whole sample, parsed from the bytes in the store."""
+        return self.load()
+
+
+@dataclass(frozen=True)
+class EndpointInfo:
+    """The server under test."""
+
+    base_url: str
+    served_model: str
+    kind: str
+    fingerprint: Mapping[str, Any]
+    api_key: str | None = field(repr=False, default=None)
+
+    @property
+    def client(self) -> openai.OpenAI:
+        """An openai client for it, for what the sampler does not do. Its answers are not recorded."""
+        import openai
+
+        return openai.OpenAI(base_url=self.base_url, api_key=self.api_key or "none", max_retries=0)
+
+
+class Reader:
+    """Reads one run as it grows."""
+
+    def __init__(self, profile: Profile, run_dir: Path) -> None:
+        self.profile = profile
+        self.store = Store(run_dir)
+        self._parent = os.getppid()
+
+    def _wait(self, look: Callable[[], _T | None]) -> _T:
+        pause = _FIRST_WAIT
+        while True:
+            found = look()
+            if found is not None:
+                return found
+            state = self.store.meta("state", "")
+            if state.startswith("failed") or state == "finished":
+                found = look()
+                if found is not None:
+                    return found
+                raise SampleBroken(f"the run ended before this was answered ({state})")
+            if os.getppid() != self._parent:
+                raise SampleBroken("the process that owns the run is gone")
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_WAIT)
+
+    def judgement(self, gate: str, key: str) -> Judgement:
+        """A gate's judgement of a sample, once there is one."""
+        return self._wait(lambda: self.store.judgement(gate, key))
+
+    def judged(self, gate: str, key: str) -> Judged:
+        """Raises SampleBroken if the sample is an ERROR."""
+        judgement = self.judgement(gate, key)
+        if judgement.error is not None:
+            raise SampleBroken(judgement.error)
+        return Judged(judgement, lambda: self._load(key))
+
+    def _load(self, key: str) -> Sample:
+        from annie_eval.judge import Catalogue
+
+        catalogue = Catalogue(self.profile)
+        for _, wanted, ask in self.store.wanted():
+            if wanted == key and ask is not None:
+                catalogue.add(key, ask)
+        stored = self.store.sample(key)
+        assert stored is not None, "judged samples are in the store"
+        return catalogue.load(stored)
+
+    def gate_result(self, gate: str) -> GateResult:
+        """The gate's result, once all its selected samples are judged."""
+        from annie_eval.run import gate_result
+
+        self._wait(lambda: True if self.store.open_judgements(gate) == 0 else None)
+        return gate_result(self.profile, self.store, gate)
+
+    def explain(self, judgement: Judgement, result: GateResult) -> str:
+        """Why a test failed, for its report."""
+        from annie_eval.report.terminal import printable
+
+        lines = [
+            f"gate {result.name}: {result.verdict}, {result.passed}/{result.n} passed, needs {result.required}"
+            + (f" ({result.detail})" if result.detail else "")
+        ]
+        for finding in judgement.findings:
+            where = f" in {finding.channel}" if finding.channel else ""
+            lines.append(f"{finding.detector}: {finding.reason}{where}")
+            if finding.excerpt:
+                lines.append(f"    {printable(finding.excerpt)}")
+        lines.append(f"see: annie-eval show {self.store.run_dir} {judgement.sample}")
+        return "\n".join(lines)
+
+    def timing(self, name: str) -> Mapping[str, Any]:
+        """The row of a timing gate, once it has been measured."""
+        return self._wait(lambda: next((row for row in self.store.timing("row") if row["name"] == name), None))
+
+    def endpoint(self, api_key: str | None) -> EndpointInfo:
+        facts = self._wait(lambda: self.store.meta("target"))
+        return EndpointInfo(
+            facts["base_url"], facts["served_model"], facts["kind"], self.store.meta("fingerprint", {}), api_key
+        )
+
+
+class Asker:
+    """Sends one more sample through the run's sampler, and waits for its judgement."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def __call__(
+        self,
+        prompt: str,
+        *,
+        history: Sequence[Mapping[str, Any]] = (),
+        tools: Sequence[str] | None = None,
+        stream: bool = True,
+        thinking: Thinking = "off",
+        max_tokens: int | None = None,
+        detectors: Sequence[str] = SPEECH,
+        repeat: int = 1,
+    ) -> Judged:
+        """Ask, and judge the reply.
+
+        The same question with the same arguments is sent once per run; raise `repeat` for another sample of it.
+
+        Args:
+            prompt: what the user says.
+            history: messages before it, in OpenAI's form.
+            tools: names of the profile's tools to offer; None offers all of them.
+            max_tokens: None takes the profile's.
+            detectors: names from `annie_eval.detectors`.
+
+        Raises:
+            SampleBroken: there was no answer to judge.
+        """
+        ask = {
+            "prompt": prompt,
+            "history": list(history),
+            "tools": None if tools is None else list(tools),
+            "stream": stream,
+            "thinking": thinking,
+            "max_tokens": max_tokens,
+            "detectors": list(detectors),
+        }
+        key = f"ask-{hashlib.sha256(dump([ask, repeat]).encode()).hexdigest()[:12]}"
+        self._reader.store.ask(key, ask)
+        return self._reader.judged(f"ask:{key}", key)

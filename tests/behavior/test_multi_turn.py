@@ -1,0 +1,11 @@
+"""A conversation is held, not only a question answered."""
+
+import pytest
+
+from annie_eval.reading import Judged
+
+
+@pytest.mark.gate("multi_turn")
+def test_every_turn_of_a_conversation_is_good(judged: Judged) -> None:
+    """Tool results are used, corrections are heard, and no turn leaks, falls silent or speaks markdown."""
+    assert not judged.findings

@@ -1,0 +1,11 @@
+"""What is read aloud is plain speech."""
+
+import pytest
+
+from annie_eval.reading import Judged
+
+
+@pytest.mark.gate("no_markdown")
+def test_what_is_spoken_holds_no_markdown(judged: Judged) -> None:
+    """No emphasis, heading, list, table, code, link or emoji, even where the user asks for a format."""
+    assert not judged.findings

@@ -1,0 +1,11 @@
+"""Gates that a profile adds to the ones above."""
+
+import pytest
+
+from annie_eval.reading import Judged
+
+
+@pytest.mark.gate("*")
+def test_the_sample_passes_the_gate(judged: Judged) -> None:
+    """None of the gate's detectors finds anything."""
+    assert not judged.findings

@@ -1,0 +1,1 @@
+"""Making a checkpoint that vLLM serves exactly as it was made: calibrate, train, export, check."""

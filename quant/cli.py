@@ -1,0 +1,80 @@
+"""`python -m quant COMMAND`, also `annie-quant`: parse, dispatch, and turn errors into one line and a status.
+
+Status 0: done. 1: the command did its work and the answer is no (preflight refuses, export differs from the model).
+2: the caller has to mend something (arguments, files, memory, disk).
+
+Each command is a module with `add_arguments(parser)` and `run(arguments) -> status`, imported when it is called, so
+that `preflight` starts without torch.
+"""
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from quant.errors import NotServedAsMade, UsageError
+
+COMMANDS = {
+    "default-model": ("quant.default_model", "build the embedded default model (SmolLM2-135M-Instruct, BF16)"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its complaint in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return (
+        "usage: python -m quant COMMAND …\n\n" + "\n".join(lines) + "\n\npython -m quant COMMAND --help says more.\n"
+    )
+
+
+def _cause(error: Exception) -> str | None:
+    """One line for what the machine, not the program, has too little of; None for everything else."""
+    text = str(error)
+    if (isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}) or "No space left" in text:
+        return "the disk is full; free some space or name an --out on another disk (nothing half-written is left)"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+        return "out of memory; take a smaller batch (--batch-size), shorter texts (--max-length) or a larger machine"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(_overview(), end="")
+        return 0 if arguments else 2
+    name = arguments[0]
+    if name not in COMMANDS:
+        print(f"python -m quant: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models and data are local; a typed path must not become a download
+    module = importlib.import_module(COMMANDS[name][0])
+    parser = Parser(prog=f"python -m quant {name}", description=COMMANDS[name][1])
+    module.add_arguments(parser)
+    options = parser.parse_args(arguments[1:])
+    try:
+        return int(module.run(options))
+    except UsageError as error:
+        print(f"python -m quant {name}: {error}", file=sys.stderr)
+        return 2
+    except NotServedAsMade as error:
+        print(f"python -m quant {name}: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        cause = _cause(error)
+        if cause is None or os.environ.get("QUANT_TRACEBACK"):
+            raise
+        print(f"python -m quant {name}: {cause}", file=sys.stderr)
+        return 2

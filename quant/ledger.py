@@ -1,0 +1,140 @@
+"""`quant_run.json`: how a checkpoint was made, and what its files were when it was done.
+
+One JSON object in the checkpoint directory:
+
+    schema      1
+    kind        "ptq", "qat", "export", "default-model", …
+    recipe      the recipe in force, whole
+    data        {path: {"bytes", "sha256"}} of every data file read
+    source      {"path", "files"}: the checkpoint it was made from
+    versions    of Python and of the libraries that computed
+    device      where it ran
+    seconds     per phase
+    peak_bytes  {"host", "device"}: most memory held
+    quality     KL to the reference and top-1 agreement, before and after
+    files       {name: {"bytes", "sha256"}} of every file beside this one
+
+`files` makes a half-copied or edited directory visible: `preflight` compares it.
+"""
+
+import hashlib
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from quant.errors import UsageError
+
+LEDGER = "quant_run.json"
+LIBRARIES = ("torch", "transformers", "nvidia-modelopt", "peft", "accelerate", "safetensors", "gguf")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Size in bytes and SHA-256 of one file."""
+    return {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+
+
+def describe_files(directory: Path) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of every file in a checkpoint, by relative name; the ledger itself is left out."""
+    return {
+        str(path.relative_to(directory)): describe_file(path)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name not in {LEDGER, "INCOMPLETE"}
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries in LIBRARIES that are installed."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_host_bytes() -> int:
+    """Most memory that this process has held so far (resident set)."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes if sys.platform == "darwin" else kilobytes * 1024
+
+
+@dataclass
+class Ledger:
+    """The record of one run, filled while it goes on."""
+
+    kind: str
+    record: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a phase; phases of the same name add up."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def write(self, directory: Path) -> None:
+        """Write `quant_run.json` as the last file of a finished checkpoint."""
+        peak = {"host": peak_host_bytes()}
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            peak["device"] = torch.cuda.max_memory_allocated()
+        content = {
+            "schema": 1,
+            "kind": self.kind,
+            "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **self.record,
+            "versions": versions(),
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "peak_bytes": peak,
+            "files": describe_files(directory),
+        }
+        (directory / LEDGER).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_ledger(directory: Path) -> dict[str, Any] | None:
+    """The ledger of a checkpoint, or None where it has none. Raises UsageError where it is not JSON."""
+    path = directory / LEDGER
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read ({error}); make the checkpoint anew or remove the file") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} is not a JSON object; make the checkpoint anew or remove the file")
+    return content
+
+
+def changed_files(directory: Path, ledger: dict[str, Any], *, largest: int | None = None) -> list[str]:
+    """What differs from the ledger's `files`: one sentence a file, the empty list where all is as written.
+
+    Sizes are always compared; contents only of files up to `largest` bytes (None: of all).
+    """
+    wrong = []
+    for name, expected in (ledger.get("files") or {}).items():
+        path = directory / name
+        if not path.is_file():
+            wrong.append(f"{name} is missing")
+        elif (size := path.stat().st_size) != expected["bytes"]:
+            wrong.append(f"{name} has {size} bytes, but had {expected['bytes']} when it was written")
+        elif (largest is None or size <= largest) and file_digest(path) != expected["sha256"]:
+            wrong.append(f"{name} has other content than when it was written")
+    return wrong

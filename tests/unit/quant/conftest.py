@@ -1,0 +1,17 @@
+"""What the tests of quant share: the embedded default model, built once for everybody."""
+
+from pathlib import Path
+
+import pytest
+
+from quant import default_model
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The BF16 checkpoint of the embedded default model, built on first use."""
+    out = ROOT / default_model.OUT
+    default_model.build(out)
+    return out

@@ -1,0 +1,195 @@
+"""Event streams and strict JSON: the framing under a chat completion, read as the standards have it.
+
+Sources: the WHATWG HTML standard, section 9.2 (server-sent events); RFC 8259 (JSON).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from annie_eval.errors import ExchangeError
+
+DONE = "[DONE]"
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_FIELDS = {"data", "event", "id", "retry"}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One dispatched event of a stream.
+
+    Attributes:
+        start, end: byte offsets into the body, from the event's first field to behind the blank line that
+            dispatches it; a client can act on the event once byte `end - 1` has been read.
+        data: its `data:` lines, joined by line feeds.
+        value: the JSON object in `data`; None for `[DONE]` and for whatever comes after it.
+    """
+
+    start: int
+    end: int
+    data: str
+    value: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A body read as an event stream.
+
+    Attributes:
+        events: in order of arrival.
+        stray: (offset, text) of lines before `[DONE]` that are neither field, comment nor blank; the standard has
+            clients ignore them, so that whatever they say is lost.
+        rest: bytes of a last event without its blank line; the standard has clients drop it.
+    """
+
+    events: tuple[Event, ...]
+    stray: tuple[tuple[int, str], ...]
+    rest: bytes
+
+    @property
+    def done(self) -> int | None:
+        """Position of the first `[DONE]` among the events."""
+        return next((i for i, event in enumerate(self.events) if event.value is None), None)
+
+
+def read_stream(body: bytes) -> Stream:
+    """Read a body as an event stream, and the data of each event up to `[DONE]` as a JSON object.
+
+    An event that the end of the body leaves without its blank line is not dispatched, as the standard says: nobody
+    knows whether it is whole.
+
+    Raises:
+        ExchangeError: empty, no event at all, not UTF-8, data that is no JSON object.
+    """
+    found: list[Event] = []
+    stray: list[tuple[int, str]] = []
+    data: list[str] = []
+    begun: int | None = None
+    done = False
+    for start, end, raw in _lines(body):
+        try:
+            line = raw.decode("utf-8", "replace" if done else "strict")
+        except UnicodeDecodeError as error:
+            raise ExchangeError(f"byte {start + error.start} of the stream is not UTF-8: {quote(raw)}") from None
+        if not line:
+            if data:
+                text = "\n".join(data)
+                done = done or text == DONE
+                assert begun is not None
+                found.append(Event(begun, end, text, None if done else json_object(text, f"event {len(found) + 1}")))
+            data, begun = [], None
+            continue
+        name, _, value = line.partition(":")
+        if not name:
+            continue  # a comment, such as a server's keep-alive
+        if begun is None:
+            begun = start
+        if name == "data":
+            data.append(value.removeprefix(" "))
+        elif name not in _FIELDS and not done:
+            stray.append((start, line))
+    if not found:
+        raise ExchangeError(_no_stream(body))
+    return Stream(tuple(found), tuple(stray), b"" if begun is None else body[begun:])
+
+
+def strict_json(text: str) -> Any:
+    """JSON as RFC 8259 has it. Raises ValueError on anything else, NaN and duplicate keys included."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _lines(body: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(start, end, line) of every terminated line; `end` is behind the line's end mark."""
+    start = len(_BOM) if body.startswith(_BOM) else 0
+    for mark in _LINE_END.finditer(body, start):
+        yield start, mark.end(), body[start : mark.start()]
+        start = mark.end()
+    if start < len(body):
+        # An unterminated line may still be a stray or a truncated one: it counts as begun, and dispatches nothing.
+        yield start, len(body), body[start:]
+
+
+def _no_stream(body: bytes) -> str:
+    """Why a body without a single event is no stream."""
+    if not body.strip():
+        return "the stream is empty"
+    if looks_html(body):
+        return f"HTML instead of an event stream: {quote(body)}"
+    try:
+        value = strict_json(body.decode())
+    except ValueError:
+        return f"not an event stream: {quote(body)}"
+    if isinstance(value, dict):
+        try:
+            refuse_error(value)
+        except ExchangeError as error:
+            return str(error)
+    return f"a JSON body instead of an event stream: {quote(body)}"
+
+
+def looks_html(body: bytes) -> bool:
+    """Whether a body is markup: no JSON value and no event begins with `<`."""
+    return body.removeprefix(_BOM).lstrip().startswith(b"<")
+
+
+def json_object(text: str, where: str) -> Mapping[str, Any]:
+    """Parse a JSON object. Raises ExchangeError, which names `where`."""
+    try:
+        value = strict_json(text)
+    except ValueError as error:
+        raise ExchangeError(f"{where} is not valid JSON ({quote(str(error))}): {quote(text)}") from None
+    if not isinstance(value, dict):
+        raise ExchangeError(f"{where} is {kind(value)}, not an object: {quote(text)}")
+    return value
+
+
+def refuse_error(value: Mapping[str, Any]) -> None:
+    """Raise ExchangeError with what the server said, if a JSON object is an error report.
+
+    OpenAI's form is `{"error": {"message": ...}}`; transformers serve sends a bare string, and vLLM up to 0.9 the
+    inner object alone, marked `"object": "error"`.
+    """
+    error = value.get("error")
+    if error is None and value.get("object") == "error":
+        error = value
+    if error is None:
+        return
+    said = error.get("message") if isinstance(error, Mapping) else error
+    raise ExchangeError(f"the server reported an error: {quote(said if isinstance(said, str) else json.dumps(error))}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!a} twice in one object")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def kind(value: Any) -> str:
+    """A JSON value's type, in words."""
+    if value is None:
+        return "missing or null"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
+    return names[type(value)]
+
+
+def quote(said: bytes | str) -> str:
+    """The start of what came, on one line, printable."""
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    shown = " ".join(text.split())
+    shown = "".join(c if c.isprintable() else "\ufffd" for c in shown)
+    return shown if len(shown) <= 120 else shown[:119] + "…"

@@ -1,0 +1,284 @@
+"""From the bytes of one response body to its channels: deltas joined as they came, and nothing else.
+
+Nothing is stripped, repaired or guessed. What no client could read raises `ExchangeError`; what a client can read
+but the protocol forbids is parsed in the plainest way, and `annie_eval.detectors.wire` reports it.
+
+Source of the shapes: the OpenAI API reference, "Chat Completions". `annie_eval.sse` reads the framing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+from annie_eval.errors import ExchangeError
+from annie_eval.sample import Answer, ToolCall, Usage
+from annie_eval.sse import DONE, Event, json_object, kind, looks_html, quote, read_stream, refuse_error
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BROKEN_OFF = {"abort", "error"}  # vLLM's and SGLang's words for a generation that the server gave up
+
+
+def parse(body: bytes, *, streamed: bool) -> Answer:
+    """The channels of one reply.
+
+    Streams: deltas are joined per channel; the last `usage` counts. Tool-call fragments are joined by `index`; the
+    first id and the first name of a call stand, whatever later fragments repeat or change. A fragment without an
+    index belongs to the call that has its id; with a new id, or a name and no id, it opens a new call; else it goes
+    to the last call. `reasoning` and `reasoning_content` count once where both came and are equal, else one after
+    the other. The old `function_call` is a call without an id, unless `tool_calls` came too.
+
+    `arguments` that are no string (null, an object) are None. Halves of surrogate pairs are joined, also across
+    deltas; a half without its partner becomes U+FFFD, since it is no text and could not be stored or printed.
+
+    Raises:
+        ExchangeError: the body is empty, HTML, not UTF-8, not strict JSON (NaN and duplicate keys are refused), of
+            another shape than a chat completion, an error object, without choices, or a stream that broke off, with
+            neither a finish_reason nor `[DONE]`. The message is one line.
+    """
+    return _parse_stream(body) if streamed else _parse_whole(body)
+
+
+def events(body: bytes) -> tuple[Event, ...]:
+    """The events of a stream with their byte offsets, `[DONE]` included. Raises ExchangeError as `parse` does."""
+    return read_stream(body).events
+
+
+def prompt_token_ids(body: bytes, *, streamed: bool) -> tuple[int, ...] | None:
+    """The prompt's token ids, which vLLM returns beside the answer's under `return_token_ids`; None if it did not."""
+    values = [e.value for e in events(body) if e.value is not None] if streamed else [_whole_object(body)]
+    for value in values:
+        ids = _token_ids(value.get("prompt_token_ids"), "prompt_token_ids")
+        if ids is not None:
+            return tuple(ids)
+    return None
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str | None = None
+    name: str | None = None
+    arguments: list[str] = field(default_factory=list)
+
+    def add(self, fragment: Mapping[str, Any], where: str) -> None:
+        function = _mapping(fragment.get("function"), f"{where}.function") or {}
+        self.id = self.id or _string(fragment.get("id"), f"{where}.id")
+        self.name = self.name or _string(function.get("name"), f"{where}.function.name")
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):
+            self.arguments.append(arguments)
+
+    def call(self, index: int) -> ToolCall:
+        return ToolCall(_whole_text(self.id), _whole_text(self.name), _join(self.arguments), index)
+
+
+@dataclass(slots=True)
+class _Fold:
+    """Channels under construction; one message is one delta."""
+
+    content: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    reasoning_content: list[str] = field(default_factory=list)
+    calls: dict[int, _Call] = field(default_factory=dict)
+    function_call: _Call | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    token_ids: list[int] | None = None
+    prompt_text: str | None = None
+    choices: int = 0
+
+    def add(self, value: Mapping[str, Any], part: str, where: str, *, joined_by_index: bool) -> None:
+        """Add one chunk or the one completion; `part` is `delta` or `message`."""
+        refuse_error(value)
+        choices = value.get("choices")
+        if not isinstance(choices, list):
+            raise ExchangeError(f"{where}: choices is {kind(choices)}, not a list")
+        usage = _usage(value.get("usage"), where)
+        self.usage = usage or self.usage
+        self.prompt_text = self.prompt_text or _string(value.get("prompt_text"), f"{where}: prompt_text")
+        rows = [_mapping(choice, f"{where}: a choice") or {} for choice in choices]
+        if not rows:
+            return
+        choice = next((row for row in rows if row.get("index", 0) == 0), rows[0])
+        self.choices += 1
+        message = _mapping(choice.get(part), f"{where}: {part}")
+        if message is None and part == "message":
+            raise ExchangeError(f"{where}: the choice has no message")
+        finish = _string(choice.get("finish_reason"), f"{where}: finish_reason")
+        if finish in _BROKEN_OFF:
+            raise ExchangeError(f"the server broke the answer off: finish_reason {finish!r}")
+        self.finish_reason = self.finish_reason or finish
+        ids = _token_ids(choice.get("token_ids"), f"{where}: token_ids")
+        if ids is not None:
+            self.token_ids = (self.token_ids or []) + ids
+        self._add_message(message or {}, f"{where}: {part}", joined_by_index)
+
+    def _add_message(self, message: Mapping[str, Any], where: str, joined_by_index: bool) -> None:
+        for channel, texts in (
+            ("content", self.content),
+            ("reasoning", self.reasoning),
+            ("reasoning_content", self.reasoning_content),
+        ):
+            text = _text(message.get(channel), f"{where}.{channel}")
+            if text is not None:
+                texts.append(text)
+        fragments = message.get("tool_calls")
+        if fragments is not None and not isinstance(fragments, list):
+            raise ExchangeError(f"{where}.tool_calls is {kind(fragments)}, not a list")
+        for position, raw in enumerate(fragments or []):
+            at = f"{where}.tool_calls[{position}]"
+            fragment = _mapping(raw, at)
+            if fragment is None:
+                raise ExchangeError(f"{at} is null, not an object")
+            self._slot(fragment, joined_by_index).add(fragment, at)
+        function = _mapping(message.get("function_call"), f"{where}.function_call")
+        if function is not None:
+            self.function_call = self.function_call or _Call()
+            self.function_call.add({"function": function}, where)
+
+    def _slot(self, fragment: Mapping[str, Any], joined_by_index: bool) -> _Call:
+        index = fragment.get("index")
+        if joined_by_index and is_count(index):
+            return self.calls.setdefault(index, _Call())
+        following = max(self.calls, default=-1) + 1
+        if not joined_by_index or not self.calls:
+            return self.calls.setdefault(following, _Call())
+        own = fragment.get("id")
+        for call in self.calls.values():
+            if own and call.id == own:
+                return call
+        function = fragment.get("function")
+        if own or (isinstance(function, Mapping) and function.get("name")):
+            return self.calls.setdefault(following, _Call())
+        return list(self.calls.values())[-1]
+
+    def answer(self) -> Answer:
+        reasoning, other = _join(self.reasoning), _join(self.reasoning_content)
+        if other and other != reasoning:
+            reasoning = (reasoning or "") + other
+        calls = [call.call(index) for index, call in self.calls.items()]
+        if not calls and self.function_call is not None:
+            calls = [self.function_call.call(0)]
+        return Answer(
+            content=_join(self.content),
+            reasoning=other if reasoning is None else reasoning,
+            tool_calls=tuple(calls),
+            finish_reason=_whole_text(self.finish_reason),
+            usage=self.usage,
+            token_ids=None if self.token_ids is None else tuple(self.token_ids),
+            prompt_text=_whole_text(self.prompt_text),
+        )
+
+
+def _parse_stream(body: bytes) -> Answer:
+    stream = read_stream(body)
+    fold = _Fold()
+    count = 0
+    for event in stream.events:
+        if event.value is None:
+            break
+        count += 1
+        fold.add(event.value, "delta", f"event {count}", joined_by_index=True)
+    if stream.done is None and fold.finish_reason is None:
+        raise ExchangeError(f"the stream broke off after {count} events: no finish_reason and no {DONE}")
+    if not fold.choices:
+        raise ExchangeError(f"the stream has no choices in any of its {count} events")
+    return fold.answer()
+
+
+def _parse_whole(body: bytes) -> Answer:
+    value = _whole_object(body)
+    fold = _Fold()
+    fold.add(value, "message", "the answer", joined_by_index=False)
+    if not fold.choices:
+        raise ExchangeError("the answer has no choices")
+    return fold.answer()
+
+
+def _whole_object(body: bytes) -> Mapping[str, Any]:
+    if not body.strip():
+        raise ExchangeError("the answer is empty")
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ExchangeError(f"byte {error.start} of the answer is not UTF-8: {quote(body)}") from None
+    if looks_html(body):
+        raise ExchangeError(f"HTML instead of JSON: {quote(body)}")
+    if re.match(r"(data|event|id|retry)?:", text.lstrip()):
+        raise ExchangeError(f"an event stream came, but none was asked for: {quote(body)}")
+    return json_object(text, "the answer")
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any] | None:
+    if value is None or isinstance(value, dict):
+        return value
+    raise ExchangeError(f"{where} is {kind(value)}, not an object")
+
+
+def _string(value: Any, where: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise ExchangeError(f"{where} is {kind(value)}, not a string")
+
+
+def _text(value: Any, where: str) -> str | None:
+    """A text, or a list of text parts joined."""
+    if not isinstance(value, list):
+        return _string(value, where)
+    parts = []
+    for part in value:
+        text = part.get("text") if isinstance(part, dict) else part
+        if not isinstance(text, str):
+            raise ExchangeError(f"{where} has a part that is no text: {quote(json.dumps(part))}")
+        parts.append(text)
+    return "".join(parts)
+
+
+def _token_ids(value: Any, where: str) -> list[int] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(map(is_count, value)):
+        raise ExchangeError(f"{where} is not a list of token ids")
+    return value
+
+
+def _usage(value: Any, where: str) -> Usage | None:
+    usage = _mapping(value, f"{where}: usage")
+    if usage is None:
+        return None
+
+    def count(of: Mapping[str, Any] | None, name: str) -> int | None:
+        found = None if of is None else of.get(name)
+        if found is not None and not is_count(found):
+            raise ExchangeError(f"{where}: usage.{name} is {quote(json.dumps(found))}, not a count")
+        return found
+
+    prompt = _mapping(usage.get("prompt_tokens_details"), f"{where}: usage.prompt_tokens_details")
+    completion = _mapping(usage.get("completion_tokens_details"), f"{where}: usage.completion_tokens_details")
+    reasoning = count(completion, "reasoning_tokens")
+    return Usage(
+        count(usage, "prompt_tokens"),
+        count(usage, "completion_tokens"),
+        count(prompt, "cached_tokens"),
+        count(usage, "reasoning_tokens") if reasoning is None else reasoning,  # SGLang has it one level up
+    )
+
+
+def is_count(value: Any) -> TypeGuard[int]:
+    """Whether a JSON value is a whole number of at least 0; `true` is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _join(texts: list[str]) -> str | None:
+    return _whole_text("".join(texts)) if texts else None
+
+
+def _whole_text(text: str | None) -> str | None:
+    """Text without halves of surrogate pairs; see `parse`."""
+    if text is None or not _SURROGATE.search(text):
+        return text
+    paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return _SURROGATE.sub("\ufffd", paired)

@@ -1,0 +1,284 @@
+"""Wire integrity: does the server keep the protocol? The model's own mistakes are other detectors' business.
+
+The rules are those of the OpenAI API reference ("Chat Completions", "Streaming"), as far as a client would break or
+lose text if they did not hold. What real servers do besides, and what is therefore allowed here:
+
+- vLLM 0.32: a role chunk with `content: ""`; a delta with `tool_calls` has no other keys, and its argument fragments
+  carry only `index` and `function.arguments`; the first fragment of a call may lack `arguments`; some tool parsers
+  repeat `type`; the finish chunk may hold text; empty deltas that carry only `token_ids`; the usage chunk has
+  `choices: []` and no other null; `usage: null` in other chunks; finish_reason `repetition`; comments as keep-alive.
+- SGLang: `created` is taken anew for every chunk; later fragments of a call say `id: null` and `name: null`;
+  `reasoning_content` and `tool_calls` are null where empty; further chunks with `choices: []`.
+- llama-server: `created` anew for every chunk; the role chunk has `content: null`; the finish chunk an empty delta.
+- transformers serve: no `[DONE]`; the chunk with the finish_reason carries the usage, and every chunk
+  `system_fingerprint: ""`. Only that ending excuses a missing `[DONE]`.
+- OpenAI: `refusal: null`, `obfuscation`, `service_tier`. Azure: a first chunk with `choices: []`, no id and no model.
+- Several small servers repeat `role` in every chunk, or send `id: ""` and `name: ""` in later fragments.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from annie_eval.detectors.parity import compare as compare
+from annie_eval.sample import Channel, Exchange, Finding, Sample, excerpt
+from annie_eval.sse import DONE, Stream, json_object, quote, read_stream
+from annie_eval.wire import is_count
+
+_FINISH_REASONS = {"stop", "length", "tool_calls", "function_call", "content_filter", "repetition"}
+_CALLED = {"tool_calls", "function_call"}
+
+# Tokens that a chat template puts around turns. Reasoning and tool tags are not among them: whether those leaked is
+# for the detectors of those channels.
+_CONTROL_TOKEN = re.compile(
+    r"<\|(?:im_start|im_end|im_sep|endoftext|endofprompt|eot_id|eom_id|start_header_id|end_header_id|begin_of_text"
+    r"|end_of_text|python_tag|fim_\w+|assistant|user|system|end|start|return|tool_response)\|>"
+    r"|</?(?:start|end)_of_turn>|<(?:bos|eos|pad)>|<｜(?:begin▁of▁sentence|end▁of▁sentence|User|Assistant)｜>",
+    re.IGNORECASE,
+)
+
+
+def find(sample: Sample) -> tuple[Finding, ...]:
+    """Breaches of the protocol in any exchange of a sample; one finding for each rule and exchange."""
+    found: list[Finding] = []
+    for index, exchange in enumerate(sample.exchanges):
+        seen: set[str] = set()
+        for finding in _exchange(exchange, index):
+            if finding.reason not in seen:
+                seen.add(finding.reason)
+                found.append(finding)
+    return tuple(found)
+
+
+def _exchange(exchange: Exchange, index: int) -> Iterator[Finding]:
+    yield from _reported(_content_type(exchange), index)
+    if exchange.streamed:
+        stream = read_stream(exchange.body)
+        values = [event.value for event in stream.events if event.value is not None]
+        yield from _reported(_framing(exchange.body, stream, values), index)
+        yield from _reported(_envelopes(values, "chat.completion.chunk"), index)
+        yield from _reported(_deltas(values), index)
+        yield from _reported(_fragments(values), index)
+    else:
+        values = [json_object(exchange.body.decode("utf-8-sig"), "the answer")]
+        yield from _reported(_envelopes(values, "chat.completion"), index)
+        yield from _reported(_message(values[0]), index)
+    yield from _reported(_finish(exchange), index)
+    yield from _reported(_usage(exchange, values), index)
+    yield from _control_tokens(exchange, index)
+
+
+# A rule yields what is wrong and the value or text that shows it.
+_Breach = tuple[str, Any]
+
+
+def _reported(breaches: Iterator[_Breach], index: int) -> Iterator[Finding]:
+    for reason, shown in breaches:
+        text = shown if isinstance(shown, str | bytes) else json.dumps(shown, ensure_ascii=False)
+        yield Finding("wire", reason, "" if shown is None else quote(text), exchange=index)
+
+
+def _content_type(exchange: Exchange) -> Iterator[_Breach]:
+    wanted = "text/event-stream" if exchange.streamed else "application/json"
+    given = dict(exchange.headers).get("content-type", "")
+    if given.split(";")[0].strip().lower() != wanted:
+        yield f"content-type is not {wanted}", given or "no content-type"
+
+
+def _framing(body: bytes, stream: Stream, values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
+    for _, line in stream.stray:
+        yield "a line of the stream is no field of an event, so that clients drop it", line
+    if stream.done is not None:
+        for late in body[stream.events[stream.done].end :].splitlines():
+            if late.strip() and not late.startswith(b":"):
+                yield f"the stream goes on after {DONE}", late
+        return
+    if stream.rest:
+        yield "the last event has no blank line, so that clients drop it", stream.rest
+    last = values[-1]
+    ended_as_transformers_serve = (
+        any(choice.get("finish_reason") for choice in _choices(last))
+        and last.get("usage") is not None
+        and last.get("system_fingerprint") == ""
+    )
+    if not ended_as_transformers_serve:
+        yield f"the stream ends without {DONE}", stream.events[-1].data
+
+
+def _envelopes(values: Sequence[Mapping[str, Any]], kind: str) -> Iterator[_Breach]:
+    """The fields around the choices: the same in all chunks."""
+    first: Mapping[str, Any] | None = None
+    created: float = 0
+    for value in values:
+        choices = _choices(value)
+        if not choices and value.get("usage") is None:
+            continue
+        if value.get("object") != kind:
+            yield f'object is not "{kind}"', {"object": value.get("object")}
+        if len(choices) > 1:
+            yield "more than one choice, though one was asked for", [c.get("index") for c in choices]
+        if choices and not (is_count(choices[0].get("index")) and choices[0].get("index") == 0):
+            yield "the choice's index is not 0", {"index": choices[0].get("index")}
+        for field in ("id", "model"):
+            if not isinstance(value.get(field), str) or not value[field]:
+                yield f"{field} is missing", {field: value.get(field)}
+            elif first is not None and value[field] != first.get(field):
+                yield f"{field} changes within the stream", {field: [first.get(field), value[field]]}
+        stamp = value.get("created")
+        if isinstance(stamp, bool) or not isinstance(stamp, int | float):
+            yield "created is no time stamp", {"created": stamp}
+        elif stamp < created:
+            yield "created goes back within the stream", {"created": [created, stamp]}
+        else:
+            created = stamp
+        first = first or value
+
+
+def _deltas(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
+    """Order in a stream: the role first, one finish_reason, and nothing said after it."""
+    finished = False
+    first = True
+    for value in values:
+        for choice in _choices(value)[:1]:
+            delta = choice.get("delta") or {}
+            role = delta.get("role")
+            if first and role is None:
+                yield "the first delta has no role", choice
+            if role is not None and role != "assistant":
+                yield 'role is not "assistant"', {"role": role}
+            first = False
+            if finished and any(
+                delta.get(key) for key in ("content", "reasoning", "reasoning_content", "tool_calls", "function_call")
+            ):
+                yield "a delta says something after the finish_reason", delta
+            if choice.get("finish_reason") is not None:
+                if finished:
+                    yield "more than one finish_reason", {"finish_reason": choice["finish_reason"]}
+                finished = True
+
+
+def _fragments(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
+    """Tool calls in a stream: one id and one name for each index, both in its first fragment."""
+    calls: dict[int, tuple[str, str]] = {}
+    functions = False
+    for value in values:
+        for choice in _choices(value)[:1]:
+            delta = choice.get("delta") or {}
+            functions = functions or bool(delta.get("function_call"))
+            for fragment in delta.get("tool_calls") or []:
+                yield from _fragment(fragment, calls)
+    if functions and calls:
+        yield "function_call beside tool_calls", None
+
+
+def _fragment(fragment: Mapping[str, Any], calls: dict[int, tuple[str, str]]) -> Iterator[_Breach]:
+    yield from _call_type(fragment)
+    function = fragment.get("function") or {}
+    own_id, name = fragment.get("id") or "", function.get("name") or ""
+    arguments = function.get("arguments", "")
+    # Beside an id or a name, null says that no arguments have come yet; alone, the fragment says nothing at all.
+    if not isinstance(arguments, str) and (arguments is not None or not (own_id or name)):
+        yield "an arguments fragment is no string", fragment
+    index = fragment.get("index")
+    if not is_count(index):
+        yield "a tool-call fragment has no index", fragment
+        return
+    if index in calls:
+        for field, now, before in (("id", own_id, calls[index][0]), ("name", name, calls[index][1])):
+            if now and before:
+                verb = "repeats" if now == before else "changes"
+                yield f"a later fragment of a tool call {verb} its {field}", fragment
+            elif now:
+                yield f"the {field} of a tool call does not come in its first fragment", fragment
+        return
+    if index != len(calls):
+        yield "the indices of the tool calls do not count up from 0", fragment
+    if not own_id:
+        yield "the first fragment of a tool call has no id", fragment
+    if not name:
+        yield "the first fragment of a tool call has no name", fragment
+    calls[index] = own_id, name
+
+
+def _message(value: Mapping[str, Any]) -> Iterator[_Breach]:
+    """The message of an answer that was not streamed."""
+    message = _choices(value)[0].get("message") or {}
+    if message.get("role") != "assistant":
+        yield 'role is not "assistant"', {"role": message.get("role")}
+    calls = message.get("tool_calls") or []
+    for call in calls:
+        yield from _call_type(call)
+        function = call.get("function") or {}
+        if not call.get("id"):
+            yield "a tool call has no id", call
+        if not function.get("name"):
+            yield "a tool call has no name", call
+        if not isinstance(function.get("arguments"), str):
+            yield "the arguments of a tool call are no string", call
+    if calls and message.get("function_call"):
+        yield "function_call beside tool_calls", None
+
+
+def _call_type(call: Mapping[str, Any]) -> Iterator[_Breach]:
+    if call.get("type") not in (None, "function"):
+        yield 'the type of a tool call is not "function"', {"type": call.get("type")}
+
+
+def _finish(exchange: Exchange) -> Iterator[_Breach]:
+    answer = exchange.answer
+    if answer.finish_reason is None:
+        yield "there is no finish_reason", None
+    elif answer.finish_reason not in _FINISH_REASONS:
+        yield "unknown finish_reason", {"finish_reason": answer.finish_reason}
+    elif answer.finish_reason in _CALLED and not answer.tool_calls:
+        yield f"finish_reason {answer.finish_reason}, but there is no call", None
+    ids = [call.id for call in answer.tool_calls if call.id]
+    if len(set(ids)) != len(ids):
+        yield "two tool calls have the same id", ids
+
+
+def _usage(exchange: Exchange, values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
+    answer = exchange.answer
+    options = exchange.request.get("stream_options")
+    if answer.usage is None:
+        if not exchange.streamed or (isinstance(options, Mapping) and options.get("include_usage")):
+            yield "usage is missing", None
+        return
+    prompt, completion = answer.usage.prompt_tokens, answer.usage.completion_tokens
+    shown: Mapping[str, Any] = next(
+        (value["usage"] for value in reversed(values) if value.get("usage") is not None), {}
+    )
+    if prompt is None or completion is None:
+        yield "usage lacks prompt_tokens or completion_tokens", shown
+        return
+    total = shown.get("total_tokens")
+    if total is not None and total != prompt + completion:
+        yield "total_tokens is not prompt_tokens + completion_tokens", shown
+    if completion == 0 and (answer.content or answer.reasoning or answer.tool_calls):
+        yield "completion_tokens is 0, but there is an answer", shown
+    if answer.token_ids is not None and len(answer.token_ids) != completion:
+        yield "completion_tokens is not the number of token ids", {**shown, "token_ids": len(answer.token_ids)}
+
+
+def _control_tokens(exchange: Exchange, index: int) -> Iterator[Finding]:
+    """Template tokens in any channel, unless the conversation is about them."""
+    if "tags" in exchange.expect.topic:
+        return
+    asked = json.dumps(exchange.request.get("messages", ""), ensure_ascii=False).lower()
+    answer = exchange.answer
+    texts: list[tuple[Channel, str | None]] = [("content", answer.content), ("reasoning", answer.reasoning)]
+    for call in answer.tool_calls:
+        texts += [("tool_calls", call.name), ("tool_calls", call.arguments)]
+    for channel, text in texts:
+        for match in _CONTROL_TOKEN.finditer(text or ""):
+            if match.group().lower() not in asked:
+                shown = excerpt(text or "", *match.span())
+                yield Finding("wire", f"template token in {channel}", shown, channel, index, match.span())
+
+
+def _choices(value: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    choices: Sequence[Mapping[str, Any]] = value.get("choices") or []
+    return choices

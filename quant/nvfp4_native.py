@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -28,9 +28,8 @@ logger = logging.getLogger(__name__)
 _SOURCE = Path(__file__).with_name("nvfp4_native.cpp")
 # No fused multiply-add and nothing of -ffast-math: the result must round where torch rounds.
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp")
-_BLOCK_SIZE = 16
 
-Arithmetic = Literal["export", "emulation"]
+Arithmetic = Literal["export", "emulation", "fp8"]
 Function = Callable[[int, int, int, float], None]
 
 
@@ -39,9 +38,10 @@ def fake_quantize(arithmetic: Arithmetic, x: Tensor, scale: float) -> Tensor | N
 
     Args:
         arithmetic: "export" is :func:`quant.nvfp4.fake_quantize_reference`; "emulation" is vLLM's
-            ``ref_nvfp4_quant_dequant``, which multiplies by reciprocals and lets tiny blocks become zero.
-        x: ``(..., K)``, K a multiple of 16; float32 or bfloat16 on the CPU.
-        scale: the global scale ("export") or its inverse ("emulation").
+            ``ref_nvfp4_quant_dequant``, which multiplies by reciprocals and lets tiny blocks become zero; "fp8" is
+            vLLM's FP8 with one static scale for the tensor.
+        x: ``(..., K)``, K a multiple of 16 for NVFP4; float32 or bfloat16 on the CPU.
+        scale: the global scale ("export"), its inverse ("emulation"), or amax / 448 ("fp8").
 
     Returns:
         Of the shape and dtype of ``x``, contiguous; ``None`` if there is no native code for this dtype, device or
@@ -53,7 +53,7 @@ def fake_quantize(arithmetic: Arithmetic, x: Tensor, scale: float) -> Tensor | N
         return None
     x = x.contiguous()
     out = torch.empty_like(x)
-    function(x.data_ptr(), out.data_ptr(), x.numel() // _BLOCK_SIZE, scale)
+    function(x.data_ptr(), out.data_ptr(), x.numel(), scale)
     return out
 
 
@@ -65,7 +65,7 @@ def _library() -> dict[tuple[str, torch.dtype], Function] | None:
         logger.warning("NVFP4 runs on torch operators, about 40 times slower: %s", _reason(error))
         return None
     functions: dict[tuple[str, torch.dtype], Function] = {}
-    for arithmetic in ("export", "emulation"):
+    for arithmetic in get_args(Arithmetic):
         for dtype in (torch.bfloat16, torch.float32):
             function = getattr(library, f"{arithmetic}_{str(dtype).removeprefix('torch.')}")
             function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_float)

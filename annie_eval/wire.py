@@ -98,7 +98,8 @@ class _Fold:
             raise ExchangeError(f"{where}: choices is {kind(choices)}, not a list")
         usage = _usage(value.get("usage"), where)
         self.usage = usage or self.usage
-        self.prompt_text = self.prompt_text or _string(value.get("prompt_text"), f"{where}: prompt_text")
+        prompt_text = _string(value.get("prompt_text"), f"{where}: prompt_text")
+        self.prompt_text = prompt_text if self.prompt_text is None else self.prompt_text
         rows = [_mapping(choice, f"{where}: a choice") or {} for choice in choices]
         if not rows:
             return
@@ -166,7 +167,7 @@ class _Fold:
             content=_join(self.content),
             reasoning=other if reasoning is None else reasoning,
             tool_calls=tuple(calls),
-            finish_reason=_whole_text(self.finish_reason),
+            finish_reason=_whole_text(self.finish_reason) or None,
             usage=self.usage,
             token_ids=None if self.token_ids is None else tuple(self.token_ids),
             prompt_text=_whole_text(self.prompt_text),

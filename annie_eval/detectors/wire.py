@@ -154,7 +154,7 @@ def _deltas(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
                 delta.get(key) for key in ("content", "reasoning", "reasoning_content", "tool_calls", "function_call")
             ):
                 yield "a delta says something after the finish_reason", delta
-            if choice.get("finish_reason") is not None:
+            if choice.get("finish_reason"):
                 if finished:
                     yield "more than one finish_reason", {"finish_reason": choice["finish_reason"]}
                 finished = True

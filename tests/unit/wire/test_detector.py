@@ -1,0 +1,302 @@
+"""The protocol's rules, each with a body that breaks it, and the streams of real servers, which break none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from annie_eval.detectors.wire import find
+from annie_eval.sample import Sample
+
+HEAD = {"index": 0, "id": "a", "type": "function", "function": {"name": "look"}}
+REST = {"index": 0, "function": {"arguments": "{}"}}
+
+
+def reasons(sample: Sample) -> list[str]:
+    return [finding.reason for finding in find(sample)]
+
+
+def test_a_clean_stream_and_a_clean_answer_pass(bodies: Any, sample: Callable[..., Sample]) -> None:
+    assert find(sample(bodies.stream({"content": "Hello."}))) == ()
+    assert find(sample(bodies.whole({"content": "Hello."}), streamed=False)) == ()
+
+
+def test_a_clean_call_passes(bodies: Any, sample: Callable[..., Sample]) -> None:
+    second = HEAD | {"index": 1, "id": "b"}
+    body = bodies.stream({"tool_calls": [HEAD]}, {"tool_calls": [REST, second]}, finish_reason="tool_calls")
+    assert find(sample(body)) == ()
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    assert find(sample(bodies.whole({"tool_calls": [call]}, "tool_calls"), streamed=False)) == ()
+
+
+@pytest.mark.parametrize(
+    ("fragments", "reason"),
+    [
+        ([HEAD, REST | {"id": "b"}], "a later fragment of a tool call changes its id"),
+        ([HEAD, REST | {"id": "a"}], "a later fragment of a tool call repeats its id"),
+        ([HEAD, {"index": 0, "function": {"name": "look"}}], "a later fragment of a tool call repeats its name"),
+        ([HEAD, {"index": 0, "function": {"name": "ask"}}], "a later fragment of a tool call changes its name"),
+        ([HEAD | {"index": 1}], "the indices of the tool calls do not count up from 0"),
+        ([HEAD, HEAD | {"index": 2, "id": "c"}], "the indices of the tool calls do not count up from 0"),
+        ([{**HEAD, "id": None}], "the first fragment of a tool call has no id"),
+        ([{**HEAD, "id": ""}], "the first fragment of a tool call has no id"),
+        ([HEAD | {"function": {"arguments": "{}"}}], "the first fragment of a tool call has no name"),
+        ([{**HEAD, "id": None}, REST | {"id": "a"}], "the id of a tool call does not come in its first fragment"),
+        ([HEAD, {"function": {"arguments": "{}"}}], "a tool-call fragment has no index"),
+        ([HEAD, {"index": "0", "function": {"arguments": "{}"}}], "a tool-call fragment has no index"),
+        ([HEAD, {"index": 0, "function": {"arguments": None}}], "an arguments fragment is no string"),
+        ([HEAD, {"index": 0, "function": {"arguments": {"q": 1}}}], "an arguments fragment is no string"),
+        ([HEAD | {"type": "builtin"}], 'the type of a tool call is not "function"'),
+        ([HEAD, HEAD | {"index": 1}], "two tool calls have the same id"),
+    ],
+)
+def test_a_fragment_that_contradicts_the_protocol_is_found(
+    bodies: Any, sample: Callable[..., Sample], fragments: list[dict[str, Any]], reason: str
+) -> None:
+    body = bodies.stream(*[{"tool_calls": [fragment]} for fragment in fragments], finish_reason="tool_calls")
+    assert reason in reasons(sample(body))
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        REST | {"id": None, "type": "function", "function": {"name": None, "arguments": "{}"}},  # SGLang
+        REST | {"id": "", "function": {"name": "", "arguments": "{}"}},
+        {"index": 0, "function": {"arguments": ""}},
+    ],
+)
+def test_a_later_fragment_may_say_null_or_nothing(
+    bodies: Any, sample: Callable[..., Sample], fragment: dict[str, Any]
+) -> None:
+    first = HEAD | {"function": {"name": "look", "arguments": None}}
+    body = bodies.stream({"tool_calls": [first]}, {"tool_calls": [fragment]}, finish_reason="tool_calls")
+    assert find(sample(body)) == ()
+
+
+def damaged(bodies: Any, *, at: int, **change: Any) -> bytes:
+    """A clean stream in which one chunk's fields are changed."""
+    chunks = bodies.chunks({"content": "Hello"}, {"content": " there."})
+    chunks[at] = chunks[at] | change
+    body: bytes = bodies.sse(chunks)
+    return body
+
+
+@pytest.mark.parametrize(
+    ("at", "change", "reason"),
+    [
+        (1, {"object": "chat.completion"}, 'object is not "chat.completion.chunk"'),
+        (2, {"id": "chatcmpl-2"}, "id changes within the stream"),
+        (4, {"id": "chatcmpl-2"}, "id changes within the stream"),
+        (2, {"id": None}, "id is missing"),
+        (2, {"model": "other"}, "model changes within the stream"),
+        (2, {"created": 6}, "created goes back within the stream"),
+        (2, {"created": None}, "created is no time stamp"),
+        (0, {"choices": [{"index": 0, "delta": {"content": ""}}]}, "the first delta has no role"),
+        (0, {"choices": [{"index": 0, "delta": {"role": "user"}}]}, 'role is not "assistant"'),
+        (1, {"choices": [{"index": 1, "delta": {"content": "a"}}]}, "the choice's index is not 0"),
+        (1, {"choices": [{"delta": {"content": "a"}}]}, "the choice's index is not 0"),
+        (1, {"choices": [{"index": 0, "delta": {}}, {"index": 1, "delta": {}}]}, "more than one choice"),
+        (1, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, "more than one finish_reason"),
+        (
+            1,
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+            "says something after the finish_reason",
+        ),
+        (3, {"choices": [{"index": 0, "delta": {}, "finish_reason": None}]}, "there is no finish_reason"),
+        (3, {"choices": [{"index": 0, "delta": {}, "finish_reason": "done"}]}, "unknown finish_reason"),
+        (3, {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}, "but there is no call"),
+        (4, {"usage": None}, "usage is missing"),
+        (4, {"usage": {"completion_tokens": 3}}, "usage lacks prompt_tokens"),
+        (4, {"usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 3}}, "total_tokens is not"),
+        (4, {"usage": {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}}, "completion_tokens is 0"),
+        (1, {"choices": [{"index": 0, "delta": {"content": "a"}, "token_ids": [4]}]}, "not the number of token ids"),
+    ],
+)
+def test_a_chunk_that_breaks_a_rule_is_found(
+    bodies: Any, sample: Callable[..., Sample], at: int, change: dict[str, Any], reason: str
+) -> None:
+    assert any(reason in found for found in reasons(sample(damaged(bodies, at=at, **change))))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"choices": [{"index": 0, "message": {"role": "tool"}, "finish_reason": "stop"}]}, 'role is not "assistant"'),
+        ({"object": "chat.completion.chunk"}, 'object is not "chat.completion"'),
+        ({"choices": [{"index": 0, "message": {"role": "assistant"}}]}, "there is no finish_reason"),
+        ({"usage": None}, "usage is missing"),
+        ({"model": ""}, "model is missing"),
+    ],
+)
+def test_a_whole_answer_that_breaks_a_rule_is_found(
+    bodies: Any, sample: Callable[..., Sample], body: dict[str, Any], reason: str
+) -> None:
+    value = json.loads(bodies.whole({"content": "Hello."})) | body
+    assert reason in reasons(sample(json.dumps(value).encode(), streamed=False))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"id": None}, "a tool call has no id"),
+        ({"function": {"arguments": "{}"}}, "a tool call has no name"),
+        ({"function": {"name": "look", "arguments": {}}}, "the arguments of a tool call are no string"),
+        ({"function": {"name": "look"}}, "the arguments of a tool call are no string"),
+    ],
+)
+def test_a_whole_call_that_breaks_a_rule_is_found(
+    bodies: Any, sample: Callable[..., Sample], change: dict[str, Any], reason: str
+) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}} | change
+    assert reason in reasons(sample(bodies.whole({"tool_calls": [call]}, "tool_calls"), streamed=False))
+
+
+def test_function_call_beside_tool_calls_is_found(bodies: Any, sample: Callable[..., Sample]) -> None:
+    both = {"function_call": {"name": "look", "arguments": "{}"}}
+    body = bodies.stream({"tool_calls": [HEAD]}, {"tool_calls": [REST]}, both, finish_reason="tool_calls")
+    assert reasons(sample(body)) == ["function_call beside tool_calls"]
+
+
+def test_done_is_the_end(bodies: Any, sample: Callable[..., Sample]) -> None:
+    clean = bodies.stream({"content": "Hello."})
+    assert find(sample(clean + b"\n: bye\n\n")) == ()
+    late = bodies.sse([bodies.chunk({"content": "more"})], done=False)
+    assert reasons(sample(clean + late)) == ["the stream goes on after [DONE]"]
+    assert reasons(sample(clean + b"rubbish")) == ["the stream goes on after [DONE]"]
+    assert reasons(sample(clean[: -len(b"data: [DONE]\n\n")])) == ["the stream ends without [DONE]"]
+    assert "the last event has no blank line, so that clients drop it" in reasons(sample(clean[:-1]))
+
+
+def test_a_line_that_lost_its_prefix_is_found(bodies: Any, sample: Callable[..., Sample]) -> None:
+    body = bodies.stream({"content": "Hello"}, {"content": " there."}).replace(b"data: ", b"", 3)
+    body = bodies.sse(bodies.chunks()[:1], done=False) + body
+    assert "a line of the stream is no field of an event, so that clients drop it" in reasons(sample(body))
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_the_content_type_must_fit(bodies: Any, sample: Callable[..., Sample], streamed: bool) -> None:
+    body = bodies.stream({"content": "a"}) if streamed else bodies.whole({"content": "a"})
+    assert find(sample(body, streamed=streamed, content_type="text/html"))
+    fits = "text/event-stream;charset=UTF-8" if streamed else "application/json; charset=utf-8"
+    assert find(sample(body, streamed=streamed, content_type=fits)) == ()
+
+
+@pytest.mark.parametrize(
+    "token", ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<start_of_turn>"]
+)
+def test_a_template_token_is_found_in_every_channel(bodies: Any, sample: Callable[..., Sample], token: str) -> None:
+    for channel in ("content", "reasoning"):
+        (finding,) = find(sample(bodies.stream({channel: f"Hello.{token}"})))
+        assert (finding.channel, finding.span, finding.excerpt) == (channel, (6, 6 + len(token)), f"Hello.{token}")
+    arguments = {"index": 0, "function": {"arguments": json.dumps({"q": token})}}
+    body = bodies.stream({"tool_calls": [HEAD]}, {"tool_calls": [arguments]}, finish_reason="tool_calls")
+    assert reasons(sample(body)) == ["template token in tool_calls"]
+
+
+def test_talking_of_template_tokens_is_no_breach(bodies: Any, sample: Callable[..., Sample]) -> None:
+    body = bodies.stream({"content": "Hello."})
+    assert find(sample(bodies.stream({"content": "It ends with <|im_end|>."}), topic=("tags",))) == ()
+    assert find(sample(body.replace(b"Hello.", b"A < b | c > d, <s>, </think> and <|think|>."))) == ()
+
+
+def chunked(choices: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    return {"id": "x", "object": "chat.completion.chunk", "created": 7, "model": "m", "choices": choices} | fields
+
+
+def choice(delta: dict[str, Any], finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": finish} | fields
+
+
+USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+NULLS: dict[str, Any] = {"role": None, "content": None, "reasoning_content": None, "tool_calls": None}
+STREAMS: dict[str, tuple[list[dict[str, Any]], bool]] = {
+    "sglang": (
+        [
+            chunked([choice({**NULLS, "role": "assistant", "content": ""}, matched_stop=None)], usage=None),
+            chunked([choice({**NULLS, "reasoning_content": "hm"}, matched_stop=None)], usage=None, created=8),
+            chunked(
+                [
+                    choice(
+                        {
+                            **NULLS,
+                            "tool_calls": [
+                                {
+                                    "id": "call_1",
+                                    "index": 0,
+                                    "type": "function",
+                                    "function": {"name": "look", "arguments": ""},
+                                }
+                            ],
+                        }
+                    )
+                ],
+                created=8,
+            ),
+            chunked(
+                [
+                    choice(
+                        {
+                            **NULLS,
+                            "tool_calls": [
+                                {
+                                    "id": None,
+                                    "index": 0,
+                                    "type": "function",
+                                    "function": {"name": None, "arguments": "{}"},
+                                }
+                            ],
+                        }
+                    )
+                ],
+                created=9,
+            ),
+            chunked([choice(NULLS, "tool_calls", matched_stop=151645)], usage=None, created=9),
+            chunked([], usage={**USAGE, "prompt_tokens_details": None, "reasoning_tokens": 1}, created=9),
+        ],
+        True,
+    ),
+    "llama-server": (
+        [
+            chunked([choice({"role": "assistant", "content": None})], system_fingerprint="b6"),
+            chunked([choice({"content": "Hello."})], system_fingerprint="b6", created=8),
+            chunked([choice({}, "stop")], system_fingerprint="b6", created=8),
+            chunked([], usage=USAGE, timings={"prompt_n": 9}, created=8),
+        ],
+        True,
+    ),
+    "transformers serve": (
+        [
+            chunked([choice({"role": "assistant"})], system_fingerprint=""),
+            chunked([choice({"content": "Hello."})], system_fingerprint=""),
+            chunked([choice({}, "stop")], system_fingerprint="", usage=USAGE),
+        ],
+        False,
+    ),
+    "azure": (
+        [
+            {"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": []},
+            chunked([choice({"role": "assistant", "content": "", "refusal": None})], obfuscation="aX"),
+            chunked([choice({"content": "Hello."}, logprobs=None)], usage=None, service_tier="default"),
+            chunked([choice({}, "stop")], usage=None),
+            chunked([], usage=USAGE),
+        ],
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("server", STREAMS)
+def test_the_habits_of_real_servers_are_no_breach(bodies: Any, sample: Callable[..., Sample], server: str) -> None:
+    chunks, done = STREAMS[server]
+    assert find(sample(bodies.sse(chunks, done=done))) == ()
+
+
+def test_only_the_ending_of_transformers_serve_excuses_a_missing_done(
+    bodies: Any, sample: Callable[..., Sample]
+) -> None:
+    for server, (chunks, done) in STREAMS.items():
+        if done:
+            assert reasons(sample(bodies.sse(chunks, done=False))) == ["the stream ends without [DONE]"], server

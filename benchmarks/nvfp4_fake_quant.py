@@ -57,7 +57,9 @@ def without_native(model: LlamaForCausalLM, tokens: torch.Tensor) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[1024], help="tokens per step, in sequences of <= 512")
+    parser.add_argument(
+        "--tokens", type=int, nargs="+", default=[1024], help="tokens per step, in sequences of <= 512"
+    )
     parser.add_argument("--layers", type=int, default=30)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each model")
     parser.add_argument("--reference", action="store_true", help="also time the torch operators")

@@ -391,7 +391,8 @@ def theil_sen(x: Sequence[float], y: Sequence[float], confidence: float = 0.95) 
 
     Up to 29 % of the points may be arbitrarily wrong. The interval is between the order statistics of the slopes
     that Kendall's statistic, in its normal approximation with corrections for ties, allows; it is scipy's
-    `theilslopes`. Intercept: median(y) - slope * median(x). O(n^2) time and memory.
+    `theilslopes`, except that ties which leave no variance give no width (scipy: NaN). Intercept: median(y) - slope
+    * median(x). O(n^2) time and memory.
 
     Raises:
         ValueError: different lengths, under two points, all x equal, or values that are not finite.

@@ -10,6 +10,7 @@ run's store and read judgements out of it.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Generator
 from pathlib import Path
@@ -76,10 +77,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(session, "annie-session")
 
 
-def _samples_of(session: _Session, name: str) -> list[tuple[str, str]]:
-    """(gate, sample key) of the samples that a test marked with this gate name is run on."""
-    profile = session.profile
-    gates = list(profile.gates.values()) if name == "*" else [profile.gates[name]] if name in profile.gates else []
+def _samples_of(profile: Profile, name: str, path: Path) -> list[tuple[str, str]]:
+    """(gate, sample key) of the samples that a test marked with this gate name, in the file `path`, is run on."""
+    if name == "*":
+        named = {
+            found
+            for file in path.parent.glob("test_*.py")
+            for found in re.findall(r'mark\.gate\("([\w-]+)"\)', file.read_text())
+        }
+        gates = [gate for gate in profile.gates.values() if gate.name not in named]
+    else:
+        gates = [profile.gates[name]] if name in profile.gates else []
     return [
         (gate.name, key)
         for gate in gates
@@ -104,27 +112,27 @@ class _Session:
             self._reader = Reader(self.profile, self.run_dir)
         return self._reader
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pycollect_makeitem(self, collector: pytest.Module | pytest.Class, name: str, obj: object) -> Any:
+        """A test of a gate that the profile does not have is no test of this session."""
+        marks = [mark for mark in getattr(obj, "pytestmark", ()) if mark.name == GATE]
+        skipped = bool(marks) and not _samples_of(self.profile, marks[0].args[0], collector.path)
+        made = yield
+        return [] if skipped else made
+
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         marker = metafunc.definition.get_closest_marker(GATE)
         if marker is None or "judged" not in metafunc.fixturenames:
             return
-        pairs = _samples_of(self, marker.args[0])
-        ids = [key if marker.args[0] != "*" else f"{gate}:{key}" for gate, key in pairs]
+        name = marker.args[0]
+        pairs = _samples_of(self.profile, name, metafunc.definition.path)
+        ids = [key if name != "*" else f"{gate}:{key}" for gate, key in pairs]
         metafunc.parametrize("judged", pairs, ids=ids, indirect=True)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Drop tests of gates that the profile lacks or a test names; timing goes first, on a quiet server."""
-        named = {marker.args[0] for item in items if (marker := item.get_closest_marker(GATE)) is not None}
-
-        def wanted(item: pytest.Item) -> bool:
-            marker = item.get_closest_marker(GATE)
-            if marker is None:
-                return True
-            pair = _sample_of(item)
-            return pair is not None and (marker.args[0] != "*" or pair[0] not in named)
-
-        items[:] = sorted(filter(wanted, items), key=lambda item: item.get_closest_marker(PERF) is None)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Timing goes first, on a quiet server."""
+        items.sort(key=lambda item: item.get_closest_marker(PERF) is None)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write what the selected tests want into the store."""
@@ -292,8 +300,8 @@ def _sample_of(item: pytest.Item) -> tuple[str, str] | None:
     callspec = getattr(item, "callspec", None)
     if item.get_closest_marker(GATE) is None or callspec is None or "judged" not in callspec.params:
         return None
-    gate, key = callspec.params["judged"]
-    return gate, key
+    pair = callspec.params["judged"]
+    return pair if isinstance(pair, tuple) else None  # pytest's own mark stands for an empty list of samples
 
 
 # Fixtures.

@@ -105,6 +105,7 @@ def test_a_run_cut_short_does_not_pass_the_gate_over_every_sample() -> None:
     rules = gate(None, categories=("*",))
     assert decide(rules, judgements(20), 60, selected=20).verdict == "PASS"
     cut = decide(rules, judgements(20), 60, selected=30)
+    assert (cut.required, cut.expected) == (30, 30)
     assert (cut.verdict, cut.detail) == ("INCONCLUSIVE", "20 of 30 selected samples judged")
     assert decide(rules, judgements(19, missed=1), 60, selected=30).verdict == "FAIL"
     assert decide(rules, [], 60, selected=30).detail == "no sample judged"

@@ -1,0 +1,99 @@
+"""The tests of the gates can fail: each rule of annie_eval/gates.py, broken on purpose, is caught by their table."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from annie_eval import gates
+
+TESTS = Path(__file__).with_name("test_gates.py")
+
+# (what stands in gates.py, what it is changed to)
+MUTATIONS = [
+    ("if passed < required:", "if passed <= required:"),
+    ("if passed < required:", "if False:"),
+    ("_failure(gate, required, expected - len(misses), expected)", "_failure(gate, required, passed, expected)"),
+    ("_failure(gate, required, expected - len(misses), expected)", "_failure(gate, required, n, expected)"),
+    ("if upper < gate.lower_bound:", "if upper <= 0:"),
+    ("if upper < gate.lower_bound:", "if upper > gate.lower_bound:"),
+    ("if lower < gate.lower_bound:", "if lower <= 0:"),
+    ("if lower < gate.lower_bound:", "if lower > gate.lower_bound:"),
+    ("upper = stats.upper_bound(", "upper = stats.lower_bound("),
+    ("lower = stats.lower_bound(", "lower = stats.upper_bound("),
+    ("elif broken:", "elif False:"),
+    ("    if failure:\n        verdict", "    if failure and not broken:\n        verdict"),
+    ("elif n == 0:", "elif n < 0:"),
+    ("elif n < expected:", "elif False:"),
+    ("elif n < expected:", "elif n <= expected:"),
+    ("elif doubt := _doubt(gate, passed, n):", "elif doubt := '':"),
+    ("if gate.every_sample and gate.required is None:", "if gate.every_sample:"),
+    ("if gate.every_sample and gate.required is None:", "if False:"),
+    ("if gate.every_sample and gate.required is None:", "if gate.required is None:"),
+    ("else gate.required\n    if len(", "else gate.required or expected\n    if len("),
+    (
+        "required = expected if gate.required is None else gate.required\n    if len(",
+        "required = expected\n    if len(",
+    ),
+    ("if judgement.error is not None)", "if judgement.error is not None and not judgement.findings)"),
+    ("if judgement.error is None and judgement.findings)", "if judgement.findings)"),
+    ("n = len(judgements) - len(broken)", "n = len(judgements)"),
+    ('return result.verdict == "PASS"', 'return result.verdict != "FAIL"'),
+    ("min(verdicts, key=SEVERITY.index", "max(verdicts, key=SEVERITY.index"),
+    ('("FAIL", "ERROR", "INCONCLUSIVE", "PASS")', '("ERROR", "FAIL", "INCONCLUSIVE", "PASS")'),
+    ('return worst(verdicts) or "ERROR"', 'return worst(verdicts) or "PASS"'),
+    ('verdicts.append("INCONCLUSIVE")', "pass"),
+    ('verdicts += [row["verdict"] for row in timings]', "pass"),
+    ("elif selected is not None and n < selected:", "elif False:"),
+    ("expected = len(judgements) if selected is None else selected", "expected = len(judgements)"),
+]
+
+
+@pytest.fixture
+def suite() -> Iterator[types.ModuleType]:
+    """test_gates.py as a module of its own, whose names can be pointed at broken gates."""
+    spec = importlib.util.spec_from_file_location("gates_under_mutation", TESTS)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("gates_mutant", None)
+
+
+def caught(suite: types.ModuleType, source: str) -> bool:
+    mutant = types.ModuleType("gates_mutant")
+    sys.modules["gates_mutant"] = mutant  # dataclasses look their module up
+    exec(compile(source, "gates_mutant", "exec"), mutant.__dict__)
+    for name in ("decide", "overall", "tolerates", "worst", "SEVERITY", "GateResult", "operating_curve"):
+        setattr(suite, name, getattr(mutant, name))
+    plain = [
+        suite.test_a_run_cut_short_does_not_pass_the_gate_over_every_sample,
+        suite.test_a_sample_that_broke_after_something_was_found_is_still_broken,
+        suite.test_overall_is_the_worst,
+        suite.test_without_a_gate_nothing_passes,
+    ]
+    try:
+        for row in suite.TABLE:
+            suite.test_verdict(*row)
+        for test in plain:
+            test()
+    except (AssertionError, TypeError, ValueError):
+        return True
+    return False
+
+
+def test_intact_gates_are_not_caught(suite: types.ModuleType) -> None:
+    assert not caught(suite, Path(gates.__file__).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("intact", "broken"), MUTATIONS, ids=range(len(MUTATIONS)))
+def test_broken_rule_is_caught(suite: types.ModuleType, intact: str, broken: str) -> None:
+    source = Path(gates.__file__).read_text(encoding="utf-8")
+    assert source.count(intact) == 1, f"gates.py has changed: {intact!r} is not there once"
+    assert caught(suite, source.replace(intact, broken))

@@ -96,7 +96,7 @@ def derender_stream_request(
 ) -> dict[str, Any] | None:
     """Body that has vLLM parse token ids `start` to `stop` (exclusive) as the next chunk of a stream.
 
-    Send one for each chunk, in order; the last one must reach the end of the ids.
+    Send one for each chunk, in order, until `stop` reaches the end of the ids: `derender_length` of them.
 
     Args:
         state: `stream_state` of the previous response; None for the first chunk.
@@ -110,6 +110,12 @@ def derender_stream_request(
     chunk = {"request_id": "derender", "choices": [choice]}
     asked = _asked(exchange, prompt, stream=True)
     return {"stream": True, **asked, "generate_chunk": chunk, "stream_state": None if state is None else dict(state)}
+
+
+def derender_length(exchange: Exchange) -> int:
+    """How many token ids there are to derender; 0 if they are not known."""
+    ids = _ids(exchange)
+    return 0 if ids is None else len(ids[1])
 
 
 def compare_derendered(whole: bytes, chunks: Sequence[bytes], index: int = 0) -> tuple[Finding, ...]:
@@ -140,6 +146,12 @@ def _asked(exchange: Exchange, prompt: Sequence[int], *, stream: bool) -> dict[s
 
 
 def _ids(exchange: Exchange) -> tuple[Sequence[int], Sequence[int]] | None:
+    """Token ids of the prompt and of the answer as the parsers saw it.
+
+    vLLM counts the stop token among the ids but keeps its text from the parsers; derender would show it to them.
+    """
     output = exchange.answer.token_ids
+    if output and exchange.answer.finish_reason != "length":
+        output = output[:-1]
     prompt = prompt_token_ids(exchange.body, streamed=exchange.streamed)
     return None if not output or prompt is None else (prompt, output)

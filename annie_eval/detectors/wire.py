@@ -3,10 +3,10 @@
 The rules are those of the OpenAI API reference ("Chat Completions", "Streaming"), as far as a client would break or
 lose text if they did not hold. What real servers do besides, and what is therefore allowed here:
 
-- vLLM 0.32: a role chunk with `content: ""`; a delta with `tool_calls` has no other keys, and its argument fragments
-  carry only `index` and `function.arguments`; the first fragment of a call may lack `arguments`; some tool parsers
-  repeat `type`; the finish chunk may hold text; empty deltas that carry only `token_ids`; the usage chunk has
-  `choices: []` and no other null; `usage: null` in other chunks; finish_reason `repetition`; comments as keep-alive.
+- vLLM 0.32: a role chunk with `content: ""`; argument fragments carry only `index` and `function.arguments`, some
+  beside `content: null`; the first fragment of a call may lack `arguments`; some tool parsers repeat `type`; the
+  finish chunk may hold text; empty deltas that carry only `token_ids`; the usage chunk has `choices: []` and alone
+  names a `system_fingerprint`; finish_reason `repetition`; comments as keep-alive.
 - SGLang: `created` is taken anew for every chunk; later fragments of a call say `id: null` and `name: null`;
   `reasoning_content` and `tool_calls` are null where empty; further chunks with `choices: []`.
 - llama-server: `created` anew for every chunk; the role chunk has `content: null`; the finish chunk an empty delta.

@@ -11,6 +11,7 @@ import pytest
 from annie_eval.detectors.parity import (
     compare,
     compare_derendered,
+    derender_length,
     derender_request,
     derender_stream_request,
 )
@@ -105,15 +106,17 @@ def test_derender_bodies_carry_the_exchange_as_it_was(bodies: Any, sample: Calla
     whole = derender_request(exchange)
     assert whole is not None
     assert whole["stream"] is False
-    assert whole["generate_response"]["choices"] == [{"index": 0, "token_ids": [1, 2, 3], "finish_reason": "stop"}]
+    # The last id is the stop token, which the parsers never see.
+    assert whole["generate_response"]["choices"] == [{"index": 0, "token_ids": [1, 2], "finish_reason": "stop"}]
+    assert derender_length(exchange) == 2
     assert whole["chat_request"]["messages"] == exchange.request["messages"]
     assert "stream_options" not in whole["chat_request"]
-    first = derender_stream_request(exchange, 0, 2, None)
-    last = derender_stream_request(exchange, 2, 3, {"role_sent": True})
+    first = derender_stream_request(exchange, 0, 1, None)
+    last = derender_stream_request(exchange, 1, 2, {"role_sent": True})
     assert first is not None
     assert last is not None
-    assert first["generate_chunk"]["choices"] == [{"index": 0, "token_ids": [1, 2], "finish_reason": None}]
-    assert last["generate_chunk"]["choices"] == [{"index": 0, "token_ids": [3], "finish_reason": "stop"}]
+    assert first["generate_chunk"]["choices"] == [{"index": 0, "token_ids": [1], "finish_reason": None}]
+    assert last["generate_chunk"]["choices"] == [{"index": 0, "token_ids": [2], "finish_reason": "stop"}]
     assert (first["stream_state"], last["stream_state"]) == (None, {"role_sent": True})
     assert first["prompt_token_ids"] == [7, 8, 9]
 

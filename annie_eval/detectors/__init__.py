@@ -1,0 +1,36 @@
+"""What can be wrong with an answer: one pure function a module, `find(sample)`, from a sample to its findings.
+
+Importing this package is cheap: a detector and the libraries it needs are imported when it first runs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from annie_eval.sample import Finding, Sample
+
+NAMES: tuple[str, ...] = (
+    "thinking",
+    "tool_calls",
+    "restraint",
+    "markdown",
+    "brevity",
+    "silence",
+    "degeneration",
+    "knowledge",
+    "wire",
+)
+
+
+def detect(name: str, sample: Sample) -> tuple[Finding, ...]:
+    """What the detector `name` finds in a sample; empty when nothing is wrong.
+
+    Raises:
+        KeyError: there is no such detector; the message names those that there are.
+    """
+    if name not in NAMES:
+        raise KeyError(f'there is no detector "{name}"; choose from {", ".join(NAMES)}')
+    findings: tuple[Finding, ...] = import_module(f"annie_eval.detectors.{name}").find(sample)
+    return findings

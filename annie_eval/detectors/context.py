@@ -1,0 +1,37 @@
+"""What the request said, as far as a detector must know it: the user's words, the token limit, the topic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from annie_eval.sample import Exchange
+
+
+def user_text(exchange: Exchange) -> str:
+    """What the user said last, as text; "" if nobody spoke. Parts of a multi-part message are joined by newlines."""
+    messages = exchange.request.get("messages")
+    for message in reversed(messages if isinstance(messages, list | tuple) else ()):
+        if isinstance(message, Mapping) and message.get("role") == "user":
+            return _text(message.get("content"))
+    return ""
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list | tuple) else ()
+    return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
+
+
+def cut_off(exchange: Exchange) -> bool:
+    """Whether the token limit ended the answer, by `finish_reason` or by the count of tokens.
+
+    The count matters: vLLM reports `tool_calls` for a call that max_tokens truncated, when it is not streamed.
+    """
+    answer = exchange.answer
+    if answer.finish_reason == "length":
+        return True
+    limit = exchange.request.get("max_completion_tokens") or exchange.request.get("max_tokens")
+    used = answer.usage.completion_tokens if answer.usage else None
+    return isinstance(limit, int) and isinstance(used, int) and used >= limit

@@ -1,0 +1,342 @@
+"""The signs by which untagged reasoning is recognised, as data; `annie_eval.detectors.prose` applies them.
+
+Speech addresses the listener as "you"; leaked reasoning speaks of "the user" in the third person, or of how the
+answer should be made. Hence the exceptions for "you" in many patterns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One sign of reasoning.
+
+    Attributes:
+        reason: what it shows.
+        hints: lower-case substrings, one of which the text must hold before the pattern is tried at all.
+        pattern: regular expression, case ignored; a sentence is given to it without ornaments and "Okay, so".
+        where: `opening` only at the start of the answer; `start` of any sentence; `inside` any sentence.
+        topical: it also holds where the user asked about thinking or tags.
+    """
+
+    reason: str
+    hints: tuple[str, ...]
+    pattern: str
+    where: Literal["opening", "start", "inside"] = "start"
+    topical: bool = True
+
+
+# Words that come before the matter, in the languages of the rules; a sentence may have several.
+LEAD_INS = (
+    r"(?:o?kay|ok|alright|all right|hmm+|mm+|so|well|right|now|wait|first(?:ly)?|first of all|got it|let's see"
+    r"|let me see"
+    r"|let me think(?: about (?:this|it|that))?|alles klar|gut|also|nun|zuerst|bien|bon|d'accord|alors|donc|vale|bueno"
+    r"|de acuerdo|entonces|va bene|allora|certo|dunque|dobře|итак|хорошо|ладно)(?!\w)[\s,.…!:—-]{1,5}"
+)
+
+_ASKS = (
+    r"(?:(?:is|was|has been|'s) )?(?:just |now |simply |only |also |really |probably |already ){0,2}"
+    r"(?:ask(?:s|ed|ing)|greet(?:s|ed|ing)|request(?:s|ed|ing)|want(?:s|ed) (?:me|to know|to hear|an?|some|help)"
+    r"|wonder(?:s|ed|ing)"
+    r"|inquir(?:es|ed|ing)|thank(?:s|ed|ing) me|told me|hasn't asked|didn't (?:ask|specify)|doesn't specify"
+    r"|seems to (?:be|want)|appears to (?:be|want)|(?:might|may) be asking|is looking for|expects me"
+    r"|would like (?:me|to know))\b"
+)
+_VERB = (
+    r"(?:wants|wanted|needs|says|said|mentions|mentioned|seems|is|was|would like|might|may|gave|has|just|provided|sent"
+    r"|wrote|expects|likes|started|tells|wishes)\b"
+)
+_ANSWERING = (
+    r"(?:respond|reply|answer|produce|output|comply|craft|formulate|compose|acknowledge"
+    r"|(?:give|provide) (?:a |an |the )?(?:very )?(?:short|brief|concise|spoken|direct|final|friendly|clear|answer"
+    r"|response|reply)"
+    r"|(?:call|use|invoke) (?:the |a |an |any )?[`\"']?\w{1,40}[`\"']? (?:tool|function)|call the tool"
+    r"|keep (?:it|this|the (?:answer|response|reply)) (?:short|brief|concise|spoken|conversational)"
+    r"|greet (?:them|him|her|the user|back)|avoid (?:markdown|using|lists|bullet))\b"
+)
+_NO_YOU = r"(?!.{0,100}\b(?:you|your)\b)"
+
+RULES: tuple[Rule, ...] = (
+    Rule("speaks of the user", ("user",), rf"(?:the|this) user,? {_ASKS}"),
+    Rule("speaks of the user", ("user",), rf"(?:the|this|our) user,? (?:{_ASKS}|{_VERB})", "opening", topical=False),
+    Rule("speaks of the user", ("user",), r"user (?:asks|asked|wants|says|said|is asking|greets|requests)\b"),
+    Rule(
+        "speaks of the user",
+        ("user",),
+        r"(?:I|we|let me|let's|I'll|I’ll|my)\b.{0,160}\bthe user\b(?!['’]?s? (?:manual|guide|interface|account|name"
+        r"|group"
+        r"|menu|settings|id|profile|experience|base|agreement))",
+        topical=False,
+    ),
+    Rule(
+        "names the user's message",
+        ("user's", "user’s"),
+        r".{0,80}\bthe user['’]s (?:question|query|request|message|input|prompt|greeting|intent|instruction"
+        r"|language)\b",
+        topical=False,
+    ),
+    Rule(
+        "heads a reasoning section",
+        ("think", "thought", "monologue", "scratchpad"),
+        r"(?:here(?:'s|’s| is) (?:a|the|my) )?(?:my |step[- ]by[- ]step |internal )?(?:thinking process"
+        r"|thought process"
+        r"|thinking|chain[- ]of[- ]thought|internal monologue|inner monologue|scratchpad)[*_]{0,3}\s?:",
+    ),
+    Rule(
+        "heads a reasoning section",
+        ("denkprozess", "gedankengang", "überleg", "réflexion", "pensamiento", "pensiero", "思考", "विचार"),
+        r"(?:denkprozess|gedankengang|überlegung(?:en)?|processus de réflexion|proceso de pensamiento"
+        r"|processo di pensiero|思考プロセス|思考过程|विचार प्रक्रिया)[*_]{0,3}\s?[:：]",
+    ),
+    Rule(
+        "heads a reasoning section",
+        (
+            "thought",
+            "reasoning",
+            "analysis",
+            "raison",
+            "réflexion",
+            "razona",
+            "ragiona",
+            "begründ",
+            "推論",
+            "分析",
+            "推理",
+        ),
+        r"(?:thought|reasoning|analysis|raisonnement|réflexion|razonamiento|ragionamento|begründung|推論|分析|推理)"
+        r"[*_]{0,3}\s?[:：]",
+        "opening",
+        topical=False,
+    ),
+    Rule(
+        "analyses the request",
+        ("request", "input", "query", "intent", "prompt", "core", "constraint"),
+        r"(?:analy[sz]e|deconstruct|interpret|parse|understand|identify|determine|check) (?:the )?(?:user(?:['’]s)? )?"
+        r"(?:request|input|query|intent|prompt|core (?:question|task)|constraints)[*_]{0,3}\s?[:.]",
+    ),
+    Rule(
+        "drafts the answer",
+        ("draft", "polish", "self-correction"),
+        r"(?:draft(?:ing)?|final polish|self-correction)(?: (?:the |a )?(?:answer|response|reply))?[*_]{0,3}:",
+    ),
+    Rule(
+        "plans the answer",
+        (
+            "i should",
+            "i need",
+            "i must",
+            "i have to",
+            "i ought",
+            "we should",
+            "we need",
+            "we must",
+            "we have",
+            "i just",
+        ),
+        rf"(?:I|we) (?:should|need to|must|have to|ought to|also need to|also should|just need to|should probably"
+        rf"|should just|are asked to) {_ANSWERING}{_NO_YOU}",
+    ),
+    Rule(
+        "plans the answer",
+        ("answer", "response", "reply", "output"),
+        r"(?:the|my) (?:answer|response|reply|output) (?:should|must|needs to|has to) (?:be|not|also|only|mention"
+        r"|include"
+        r"|contain|sound|avoid|stay|consist)\b",
+    ),
+    Rule(
+        "plans the answer",
+        ("tool", "function"),
+        r"(?:no (?:tools?|tool calls?|function calls?) (?:is |are )?(?:needed|required|necessary)|(?:I "
+        r"|we )?(?:don't|do not"
+        r"|should not|shouldn't) (?:need to )?(?:use|call|need) (?:any |a |the )?(?:tools?|functions?)\b"
+        r"|no need (?:to|for)"
+        r" (?:use |call |using |calling )?(?:any |a |the )?(?:tools?|functions?)\b)",
+    ),
+    Rule(
+        "plans the answer",
+        ("figure out",),
+        rf"(?:I|we) need to figure out (?:what|how|whether|if|the|which){_NO_YOU}",
+        "opening",
+    ),
+    Rule(
+        "cites its instructions",
+        ("system prompt", "instructions", "guidelines", "as an ai"),
+        r".{0,60}\b(?:the system prompt (?:says|states|tells|instructs|asks|requires|wants)|according to (?:the"
+        r"|my) (?:system"
+        r" prompt|instructions|guidelines)|(?:the|my) (?:instructions|guidelines) (?:say|state|tell me|require)"
+        r"|as an ai(?: assistant| language model)?,? I (?:should|must|need to) (?:respond|reply|answer|be|provide))",
+    ),
+    Rule(
+        "comments on the request",
+        ("request", "query", "greeting", "prompt", "question"),
+        r"(?:this|it)(?:'s|’s| is| seems like| looks like| appears to be| seems to be) (?:just )?(?:an? )?(?:very "
+        r"|really"
+        r" |fairly )?(?:simple |basic |straightforward |factual |general |casual |common |direct "
+        r"|quick ){1,3}(?:factual"
+        r" |arithmetic |math |knowledge )?(?:request|query|greeting|prompt|question(?=.{0,60}\b(?:so|and) I\b"
+        r"| (?:that|which|about|asking)))",
+        "opening",
+    ),
+    Rule(
+        "comments on the request",
+        ("question", "prompt", "query", "request", "message"),
+        r"the (?:question|prompt|query|request|message) (?:is asking|asks|says|wants|seems)\b",
+        "opening",
+        topical=False,
+    ),
+    Rule("repeats a channel name", ("analysis",), r"analysis(?=(?-i:[A-Z]))", "opening"),
+    Rule("repeats a channel name", ("assistantfinal", "assistantanalysis"), r"assistant(?:final|analysis)", "inside"),
+    Rule(
+        "speaks of the user, in German",
+        ("nutzer", "anwender", "der user"),
+        r"(?:der|die|dieser) (?:nutzer|benutzer|anwender|nutzerin|benutzerin|user) (?:fragt|möchte (?:wissen|eine?"
+        r"|den|das"
+        r"|die|von|auf)|will (?:wissen|von)|bittet|hat (?:mich|nach|gefragt|gebeten|auf)|grüßt|begrüßt|wünscht"
+        r"|erkundigt"
+        r"|sagt|stellt|spricht|schreibt)\b",
+    ),
+    Rule(
+        "plans the answer, in German",
+        ("antwort", "reagier"),
+        r"ich (?:sollte|muss|soll|werde) (?:(?!Ihnen|dir|dich|euch)[^,]){0,50}\b(?:antworten|reagieren"
+        r"|antwort geben)\b",
+    ),
+    Rule(
+        "speaks of the user, in French",
+        ("utilisat",),
+        r"l['’]utilisat(?:eur|rice) (?:me |nous |a |est en train de |semble )?(?:demand|veut (?:savoir|que|une?\b"
+        r"|conna)"
+        r"|souhait|salu|pose|cherche|interrog|voudrait|dit\b|écrit)",
+    ),
+    Rule(
+        "plans the answer, in French",
+        ("répond",),
+        r"(?:je (?:dois|devrais|vais devoir)|il faut(?: que je)?|nous devons) (?:(?!vous|te\b)\w+ ){0,3}répond(?:re"
+        r"|e)\b",
+    ),
+    Rule(
+        "speaks of the user, in Spanish",
+        ("usuari",),
+        r"(?:el|la) usuari[oa] (?:me |nos |está |ha |parece )?(?:pregunt|pid|quiere (?:saber|que|una?\b)|dese"
+        r"|solicit|salud"
+        r"|dice|consult|busc)",
+    ),
+    Rule(
+        "plans the answer, in Spanish",
+        ("responder", "contestar"),
+        r"(?:debo|debería|tengo que|necesito|hay que) (?:\w+ ){0,2}(?:responder|contestar)\b",
+    ),
+    Rule(
+        "speaks of the user, in Italian",
+        ("utente",),
+        r"l['’]utente (?:mi |ci |sta |ha |sembra )?(?:chied|chiest|vuole (?:sapere|che|una?\b)|desider|salut|dice"
+        r"|domand"
+        r"|cerc|vorrebbe)",
+    ),
+    Rule(
+        "plans the answer, in Italian",
+        ("rispondere", "replicare"),
+        r"(?:devo|dovrei|bisogna|dobbiamo) (?:\w+ ){0,2}(?:rispondere|replicare)\b",
+    ),
+    Rule(
+        "speaks of the user, in Portuguese",
+        ("usuári", "utilizador"),
+        r"[oa] (?:usuári[oa]|utilizadora?) (?:me |está |parece )?(?:pergunt|ped|quer (?:saber|que|uma?\b)|desej"
+        r"|solicit"
+        r"|cumpriment|diss|gostaria)",
+    ),
+    Rule(
+        "speaks of the user, in Dutch",
+        ("gebruiker",),
+        r"de gebruiker (?:vraagt|wil (?:weten|een|dat)|heeft gevraagd|groet|wenst|zegt)\b",
+    ),
+    Rule("speaks of the user, in Polish", ("użytkownik",), r"użytkownik (?:pyta|chce|prosi|zapytał|wita)"),
+    Rule("speaks of the user, in Turkish", ("kullanıcı",), r"kullanıcı (?:\S+ ){0,6}(?:soruyor|istiyor|sordu|istedi)"),
+    Rule(
+        "speaks of the user, in Russian",
+        ("пользователь", "ответить", "отвечать"),
+        r"пользователь (?:меня )?(?:спрашивает|хочет|просит|задал|спросил|поздоровался|интересуется|здоровается"
+        r"|попросил)"
+        r"|(?:мне (?:нужно|следует|надо)|я долж(?:ен|на)) (?!вам|тебе)(?:\w+ ){0,2}(?:ответить|отвечать)\b",
+    ),
+    Rule(
+        "speaks of the user, in Japanese",
+        ("ユーザ",),
+        r"ユーザー?(?:さん|様)?(?:は|が|から|の).{0,60}(?:尋ね|聞い|聞きた|質問|求め|望ん|知りた|挨拶|言って|依頼|頼ん|たがって)",
+        "inside",
+        topical=False,
+    ),
+    Rule(
+        "plans the answer, in Japanese",
+        ("べき", "必要があ"),
+        r"(?:答え|回答す|返答す|返事す|応答す)る(?:べき|必要があ)",
+        "inside",
+    ),
+    Rule(
+        "speaks of the user, in Chinese",
+        ("用户", "用戶", "使用者"),
+        r"(?:用户|用戶|使用者)(?:似乎|可能|正在|现在|只是|想|要求|询问|詢問|问|問|希望|提出|让我|请求|說|说|在问|打招呼|发来"
+        r"|的问题|的問題)",
+        "inside",
+        topical=False,
+    ),
+    Rule(
+        "plans the answer, in Chinese",
+        ("回答", "回复", "回應", "回应"),
+        r"我(?:需要|应该|應該|得)(?:用\w{1,4}|直接|简短|简洁)?(?:回答|回复|回應|回应)(?!您|你)",
+        "inside",
+    ),
+    Rule(
+        "speaks of the user, in Korean",
+        ("사용자",),
+        r"사용자(?:가|는|의|께서).{0,60}(?:묻|물었|물어|질문|원하|원한|요청|인사|말했|알고 싶)",
+        "inside",
+        topical=False,
+    ),
+    Rule(
+        "speaks of the user, in Hindi",
+        ("उपयोगकर्ता", "प्रयोक्ता", "यूज"),
+        r"(?:उपयोगकर्ता|प्रयोक्ता|यूज़र|यूजर).{0,60}(?:पूछ|चाहत|जानना|प्रश्न|सवाल|अभिवादन|कहा|अनुरोध)",
+        "inside",
+        topical=False,
+    ),
+    Rule("plans the answer, in Hindi", ("मुझे",), r"मुझे .{0,40}(?:उत्तर|जवाब) देना (?:चाहिए|होगा)", "inside"),
+    Rule(
+        "speaks of the user, in Arabic",
+        ("المستخدم", "يجب أن"),
+        r"(?:المستخدم|المستخدمة) (?:يسأل|تسأل|يريد|تريد|يطلب|سأل|طلب|يرغب|يقول)|يجب أن (?:أجيب|أرد)",
+        "inside",
+        topical=False,
+    ),
+)
+
+# Signs that people use too; three different kinds, or four, in one answer are too many.
+WEAK: tuple[Rule, ...] = (
+    Rule("hesitates", ("hm",), r"(?:hmm+|mm-?hm)\b"),
+    Rule("hesitates", ("wait",), r"(?:but |oh |no, )?wait\b"),
+    Rule(
+        "sets itself to work",
+        ("let's", "let me", "so i need"),
+        r"(?:(?:o?kay|alright|all right|well),? )?(?:so,? )?(?:let's (?:see|think|break|compute|work|recall|verify)"
+        r"|let me (?:think|recall|double[- ]check|break|re-?read|consider|work|verify)"
+        r"|I need to)\b(?!.{0,60}\byour?\b)",
+    ),
+    Rule(
+        "sets itself to work",
+        ("i need to", "i have to"),
+        r".{0,20}\bI (?:need|have) to (?:find|recall|figure|remember|determine|work|think|compute|calculate)\b"
+        r"(?!.{0,60}\byour?\b)",
+    ),
+    Rule("remembers", ("i recall", "i remember", "i know"), r".{0,60}\bI (?:recall|remember|know) (?:that|from)\b"),
+    Rule("concludes", ("so",), r"so,? (?:the answer|I can|I should|I'll|that means|putting|in summary|yes)\b"),
+    Rule("concludes", ("the answer",), r".{0,60}\bthe answer (?:should|would|must|has to) be\b"),
+    Rule("weighs", ("sure",), r".{0,60}\bI'm (?:pretty|fairly|quite) sure\b"),
+    Rule(
+        "weighs",
+        ("actually", "alternatively", "maybe", "perhaps"),
+        r"(?:actually|alternatively|maybe|perhaps),? (?:I should|let me|the question)\b",
+    ),
+)

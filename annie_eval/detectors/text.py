@@ -1,0 +1,101 @@
+"""Text as a detector has to see it: blank or not, letters apart from their dress, through veils such as `&lt;`."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Format characters, fillers and variation selectors: they occupy no room on a screen and no time in speech.
+INVISIBLE = (
+    "\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f"
+    "\\u2800\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff9-\\ufffb\\U000e0000-\\U000e0fff"
+)
+# Scripts whose vowel signs are combining marks, which `\w` leaves out. The danda (U+0964, U+0965) is punctuation.
+WORD = "\\w\\u0300-\\u036f\\u0610-\\u061a\\u064b-\\u065f\\u0900-\\u0963\\u0966-\\u0dff\\u0e31-\\u0e4e\\u1000-\\u109f"
+CJK = "\\u3040-\\u30ff\\u31f0-\\u31ff\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\uff66-\\uff9f"
+
+_UNSEEN = re.compile(f"[{INVISIBLE}\\s\\x00-\\x1f\\x7f-\\x9f]+")
+_ACCENT = re.compile("[\\u0300-\\u036f]+")
+_APOSTROPHE = re.compile("['’‘ʼ`´]")
+_NOT_WORD = re.compile(f"[^{WORD}]+")
+_ARTICLE_WORDS = (
+    "the a an der die das den dem des ein eine einen einem einer le la les l un une el los las una il lo gli i"
+)
+_ARTICLES = frozenset(_ARTICLE_WORDS.split())
+_VEIL = re.compile(
+    "&(?:amp;){0,4}(?:lt|gt|#0{0,6}6[02]|#x0{0,6}3[ce])\\b;?|\\\\u003[ce]|\\\\[nrt]"
+    f"|[＜＞〈〉／｜＿：\\u2581Ａ-Ｚａ-ｚ]|[{INVISIBLE}]+",
+    re.IGNORECASE,
+)
+_UNVEILED = {"〈": "<", "〉": ">", "\u2581": "_"}
+
+
+def is_blank(text: str | None) -> bool:
+    """Whether there is nothing to see or to say: absent, empty, white space, control or zero-width characters."""
+    return not text or _UNSEEN.fullmatch(text) is not None
+
+
+def fold(text: str) -> str:
+    """Case, width and accents removed: `Ｚürich` -> `zurich`. Marks that are letters (か゛, matras) stay."""
+    if text.isascii():
+        return text.casefold()
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return unicodedata.normalize("NFKC", _ACCENT.sub("", apart))
+
+
+def words(text: str) -> list[str]:
+    """The folded words of a text; apostrophes vanish (`mother's` -> `mothers`), other punctuation separates."""
+    return [word for word in _NOT_WORD.split(_APOSTROPHE.sub("", fold(text)).replace("_", " ")) if word]
+
+
+def normalise(text: str) -> str:
+    """Folded words without articles, joined by one space: `The  Mother's-Recipe!` -> `mothers recipe`."""
+    every = words(text)
+    kept = [word for word in every[:-1] if word not in _ARTICLES] + every[-1:]
+    return " ".join(kept)
+
+
+def unveil(text: str, *, escapes: bool = False) -> tuple[str, list[int] | None]:
+    """The text with hidden angle brackets shown and invisible characters gone, so that a tag looks like a tag.
+
+    Undoes HTML entities for `<` and `>`, full-width letters and brackets, zero-width characters and, with `escapes`,
+    JSON's `\\u003c` and `\\n`.
+
+    Returns:
+        The view, and for each of its characters (and its end) the index in `text`; None if the view is the text.
+    """
+    if not _VEIL.search(text):
+        return text, None
+    pieces: list[str] = []
+    origin: list[int] = []
+    done = 0
+    for match in _VEIL.finditer(text):
+        shown = _shown(match.group(), escapes)
+        pieces += [text[done : match.start()], shown]
+        origin += range(done, match.start())
+        origin += (
+            [match.start() + i for i in range(len(shown))] if shown == match.group() else [match.start()] * len(shown)
+        )
+        done = match.end()
+    pieces.append(text[done:])
+    origin += range(done, len(text) + 1)
+    return "".join(pieces), origin
+
+
+def _shown(veiled: str, escapes: bool) -> str:
+    if veiled[0] == "\\":
+        if not escapes:
+            return veiled
+        return {"n": "\n", "r": "\r", "t": "\t"}.get(veiled[1].lower()) or ("<" if veiled[-1].lower() == "c" else ">")
+    if veiled[0] == "&":
+        return "<" if re.search("lt|60|3c", veiled, re.IGNORECASE) else ">"
+    if veiled in _UNVEILED:
+        return _UNVEILED[veiled]
+    return chr(ord(veiled) - 0xFEE0) if "\uff01" <= veiled[0] <= "\uff5e" else ""
+
+
+def original_span(start: int, end: int, origin: list[int] | None) -> tuple[int, int]:
+    """A span of the view as a span of the text that it was made of."""
+    if origin is None:
+        return start, end
+    return origin[start], max(origin[start], origin[min(end, len(origin) - 1)])

@@ -1,0 +1,207 @@
+"""Thinking that leaks into speech: tags, special tokens, untagged reasoning, repeated reasoning, trapped answers.
+
+Rules:
+
+- A thinking tag of any family, or what is left of one, in content or in a tool call.
+- A special token or U+FFFD in any channel.
+- Reasoning without tags in content, or at the start of a string in a tool call (`annie_eval.detectors.prose`).
+- 40 or more characters of reasoning repeated in content. A draft is no leak: reasoning may hold the answer that is
+  then given, so the repeated text must be the beginning of the reasoning, or reason about the user itself.
+- Reasoning at all though thinking was switched off.
+- An answer trapped in reasoning: text there, nothing said, nothing called. A thought that max_tokens cut is legal
+  unless thinking was off.
+
+Where the user asked about tags (`expect.topic`, or the last user message holds one), naming a tag is no leak. A tag
+that works as one still is: it opens the answer and a thought follows, or it closes one that nothing opened.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from annie_eval.detectors.context import user_text
+from annie_eval.detectors.prose import find_prose
+from annie_eval.detectors.tags import Tag, scan
+from annie_eval.detectors.text import INVISIBLE, is_blank
+from annie_eval.sample import Channel, Exchange, Finding, Sample, excerpt
+
+_REPEATED = 40
+_REPLACEMENT = "\ufffd"
+_SPACE = re.compile(rf"[\s{INVISIBLE}]+")
+# Byte-level BPE that was never decoded: `HelloĠworld`, `▁the`. Ġ alone is a Maltese letter.
+_RAW_BPE = re.compile(r"(?<=[a-z.,!?'])[ĠĊ](?=[A-Za-z'\"]|\Z)|▁(?=\w)|[ĠĊ]{2}")
+_ROLE_LINE = re.compile(r"^(?:assistant|user|system)[ \t]*(?:\n|\Z)", re.MULTILINE)
+_SENTENCE_END = ".!?…。！？:"
+# What follows the name of a tag in scripts that write no spaces: talk about it.
+_PARTICLES = "はがをとのもで是은는이가를"
+# A stored memory may well be about "the user", so that only thinking aloud counts here.
+_ARGUMENT_REASONING = re.compile(
+    r"\s*(?:(?:o?kay|alright|hmm+|so|well|let me think)\b.{0,60}\bthe user\b|(?:thinking|thought) process\s?:"
+    r"|let me think (?:about|step))",
+    re.IGNORECASE,
+)
+
+
+def find(sample: Sample) -> tuple[Finding, ...]:
+    """Every sign of a thinking leak, at most one of a rule in each channel of an exchange."""
+    findings: list[Finding] = []
+    for index, exchange in enumerate(sample.exchanges):
+        findings += _judge(sample, index, exchange)
+    return tuple(findings)
+
+
+def _judge(sample: Sample, index: int, exchange: Exchange) -> Iterator[Finding]:
+    answer = exchange.answer
+    content, reasoning = answer.content or "", answer.reasoning or ""
+    about_tags = bool({"tags", "thinking"} & set(exchange.expect.topic)) or _names_tags(user_text(exchange))
+
+    yield from _marks(content, "content", index, about_tags)
+    if prose := find_prose(content, about_thinking=about_tags):
+        yield _at(f"untagged reasoning: {prose.reason}", content, prose.start, prose.end, "content", index)
+    if span := _repetition(reasoning, content):
+        yield _at("reasoning repeated in content", content, *span, "content", index)
+
+    tokens = [tag for tag in scan(reasoning) if tag.kind == "special" and not about_tags]
+    if tokens:
+        reason = f"special token {tokens[0].name} in reasoning"
+        yield _at(reason, reasoning, tokens[0].start, tokens[0].end, "reasoning", index)
+    yield from _undecoded(reasoning, "reasoning", index)
+    thinks = not is_blank(reasoning)
+    if thinks and sample.variant.thinking == "off":
+        yield _at("reasoning although thinking is off", reasoning, 0, len(reasoning), "reasoning", index)
+    cut_thought = answer.finish_reason == "length" and sample.variant.thinking != "off"
+    if thinks and is_blank(content) and not answer.tool_calls and not cut_thought:
+        yield _at("answer trapped in reasoning, content is empty", reasoning, 0, len(reasoning), "reasoning", index)
+
+    for call in answer.tool_calls:
+        yield from _marks(call.name or "", "tool_calls", index, about_tags=False)
+        yield from _in_arguments(call.arguments or "", index, about_tags)
+
+
+def _names_tags(text: str) -> bool:
+    return any(tag.kind in ("thinking", "special", "tool") for tag in scan(text))
+
+
+def _at(reason: str, text: str, start: int, end: int, channel: Channel, index: int) -> Finding:
+    return Finding("thinking", reason, excerpt(text, start, end), channel, index, (start, end))
+
+
+def _marks(text: str, channel: Channel, index: int, about_tags: bool, *, escapes: bool = False) -> Iterator[Finding]:
+    """Tags, special tokens and undecoded bytes in one text."""
+    tags = [tag for tag in scan(text, escapes=escapes) if tag.kind in ("thinking", "special")]
+    leaks = [tag for tag in tags if not about_tags or _works_as_tag(text, tag, tags)]
+    for kind, what in (("thinking", "thinking tag"), ("special", "special token")):
+        if tag := next((tag for tag in leaks if tag.kind == kind), None):
+            yield _at(f"{what} {text[tag.start : tag.end].strip()!r}", text, tag.start, tag.end, channel, index)
+    yield from _undecoded(text, channel, index)
+    if channel == "content" and not about_tags and (role := _ROLE_LINE.search(text)):
+        yield _at("role of the chat template in content", text, *role.span(), channel, index)
+
+
+def _undecoded(text: str, channel: Channel, index: int) -> Iterator[Finding]:
+    if (place := text.find(_REPLACEMENT)) >= 0:
+        yield _at("undecodable bytes (U+FFFD)", text, place, place + 1, channel, index)
+    if raw := _RAW_BPE.search(text):
+        yield _at("raw tokenizer pieces", text, *raw.span(), channel, index)
+
+
+def _works_as_tag(text: str, tag: Tag, tags: list[Tag]) -> bool:
+    """Whether a tag in an answer about tags does what it says, rather than being talked about.
+
+    Talk keeps tags in a sentence: "<think> opens a thought, </think> closes it." A leak opens the answer with a
+    thought, or closes one after a finished sentence.
+    """
+    before, after = text[: tag.start], text[tag.end :]
+    if tag.kind == "special":
+        glued = bool(before) and (before[-1].isalnum() or before[-1] in _SENTENCE_END)
+        return (not after.strip() and glued) or (not before.strip() and after[:1].isalpha())
+    if not tag.closing:
+        return not before.strip() and _opens_thought(text, tag, tags)
+    if any(not other.closing and other.start < tag.start for other in tags):
+        return False
+    return _closes_thought(before, after)
+
+
+def _opens_thought(text: str, tag: Tag, tags: list[Tag]) -> bool:
+    body = text[tag.end :].lstrip(" \t")
+    if not body.strip() or body[0] == "\n" or body[0].isupper() or find_prose(body):
+        return True
+    closing = (other for other in tags if other.closing and other.start > tag.end)
+    return any(text[: other.start].rstrip(" \t").endswith(tuple(_SENTENCE_END + "\n")) for other in closing)
+
+
+def _closes_thought(before: str, after: str) -> bool:
+    said = before.rstrip(" \t")
+    line_ends = not after.strip() or after.lstrip(" \t")[:1] == "\n"
+    if said.endswith("\n") and line_ends:
+        return not said.rstrip().endswith((":", "："))  # "The tag looks like this:" introduces a mention
+    if not said.strip() or said[-1] in _SENTENCE_END[:-1]:
+        letter = after.lstrip()[:1]
+        return (
+            line_ends or letter.isupper() or (letter.isalpha() and not letter.islower() and letter not in _PARTICLES)
+        )
+    return find_prose(before) is not None
+
+
+def _in_arguments(arguments: str, index: int, about_tags: bool) -> Iterator[Finding]:
+    if not about_tags:
+        yield from _marks(arguments, "tool_calls", index, about_tags, escapes=True)
+    for value in _strings(arguments):
+        found = list(_marks(value, "tool_calls", index, about_tags)) if about_tags else []
+        if match := _ARGUMENT_REASONING.match(value):
+            found.append(_at("untagged reasoning in an argument", value, *match.span(), "tool_calls", index))
+        for finding in found:
+            place = arguments.find(value[:20])
+            span = (max(place, 0), max(place, 0) + len(value)) if place >= 0 else (0, len(arguments))
+            yield Finding("thinking", finding.reason, finding.excerpt, "tool_calls", index, span)
+
+
+def _strings(arguments: str) -> list[str]:
+    """Every string in the arguments of a call, keys included; none if they are not JSON."""
+    try:
+        stack: list[object] = [json.loads(arguments)]
+    except (ValueError, RecursionError):
+        return []
+    found: list[str] = []
+    while stack:
+        value = stack.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict):
+            stack += [*value.values(), *value]
+        elif isinstance(value, list):
+            stack += value
+    return found
+
+
+def _repetition(reasoning: str, content: str) -> tuple[int, int] | None:
+    """The span of content that repeats the beginning of the reasoning, white space apart; None if none does."""
+    thought = _SPACE.sub(" ", reasoning).strip()
+    if len(thought) < _REPEATED or len(content) < _REPEATED:
+        return None
+    said, origin = _squeezed(content)
+    if said.strip() in thought[1:]:
+        return None  # all that is said was drafted first
+    for offset in range(min(_REPEATED, len(thought) - _REPEATED) + 1):
+        place = said.find(thought[offset : offset + _REPEATED])
+        if place >= 0:
+            end = place + _REPEATED
+            rest = thought[offset + _REPEATED :]
+            same = next((i for i, (a, b) in enumerate(zip(rest, said[end:], strict=False)) if a != b), None)
+            end += min(len(rest), len(said) - end) if same is None else same
+            return origin[place], origin[end - 1] + 1
+    return None
+
+
+def _squeezed(text: str) -> tuple[str, list[int]]:
+    """The text with each run of white space as one space, and where each of its characters came from."""
+    pieces: list[str] = []
+    origin: list[int] = []
+    done = 0
+    for space in _SPACE.finditer(text):
+        pieces += [text[done : space.start()], " "]
+        origin += [*range(done, space.start()), space.start()]
+        done = space.end()
+    return "".join([*pieces, text[done:]]), [*origin, *range(done, len(text))]

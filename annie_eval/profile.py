@@ -1,219 +1,287 @@
-"""Profile and scenarios: what "shippable" means for one assistant, as data.
+"""Profile and scenarios: what "shippable" means for one assistant, read from its files.
 
 A profile is one TOML file; its scenarios are JSON Lines beside it. `load` reads and checks both and explains what
-is wrong in one line.
+is wrong in one line. docs/profiles.md is the reference of both formats.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from annie_eval.sample import Thinking, Variant, sample_key
+from annie_eval import profile_check as check
+from annie_eval.errors import UsageError
+from annie_eval.profile_read import read_json, read_json_lines, read_toml
+from annie_eval.profile_schema import check_structure, did_you_mean, quoted
+from annie_eval.profile_types import (
+    AnswerExpectation,
+    CallExpectation,
+    Expect,
+    Gate,
+    Limits,
+    Profile,
+    Sampling,
+    Scenario,
+    Serving,
+    Traffic,
+    Turn,
+    Verdict,
+)
+from annie_eval.sample import Variant
+
+__all__ = [
+    "AnswerExpectation",
+    "CallExpectation",
+    "Expect",
+    "Gate",
+    "Limits",
+    "Profile",
+    "Sampling",
+    "Scenario",
+    "Serving",
+    "Traffic",
+    "Turn",
+    "Verdict",
+    "builtin_names",
+    "load",
+]
+
+_BUILTIN = Path(__file__).parent / "profiles"
+# What they change is neither asked nor judged, or follows from where the files lie.
+_NOT_IN_DIGEST = frozenset({"path", "source", "digest", "example", "then_example"})
 
 
-@dataclass(frozen=True, slots=True)
-class CallExpectation:
-    """One wanted tool call. `arguments` maps a parameter to its check (see docs/profiles.md); others are free."""
-
-    name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    optional: bool = False
+def builtin_names() -> list[str]:
+    """The profiles that ship with the package."""
+    return sorted(path.stem for path in _BUILTIN.glob("*.toml"))
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerExpectation:
-    """What the spoken answer must say.
+def load(name_or_path: str | Path) -> Profile:
+    """Read a profile and its scenarios, and check that they say what can be asked and judged.
 
-    Attributes:
-        any_of: at least one of these must be stated (normalised words; a negated mention does not count).
-        all_of: every one of these must be stated.
-        none_of: none of these may be stated.
-        number: the number that must be stated, in digits or words, within `tolerance`.
+    Args:
+        name_or_path: a built-in name such as `annie`, or the path of a TOML file.
+
+    Raises:
+        UsageError: for the first mistake found: one line that names the file, the field or line, and the mend.
     """
-
-    any_of: tuple[str, ...] = ()
-    all_of: tuple[str, ...] = ()
-    none_of: tuple[str, ...] = ()
-    number: float | None = None
-    tolerance: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Expect:
-    """What a good reply to one request is.
-
-    Attributes:
-        calls: the wanted tool calls; `()` means that no call may be made; None that calls are not judged.
-        answer: what the spoken answer must say; None where it is not judged.
-        topic: subjects that the user asked about, so that mentioning them is no defect: `tags`, `thinking`,
-            `markdown`.
-        max_sentences: overrides the profile's limit.
-        truncated: the request was cut by max_tokens on purpose: an unfinished answer is no defect.
-    """
-
-    calls: tuple[CallExpectation, ...] | None = None
-    answer: AnswerExpectation | None = None
-    topic: tuple[str, ...] = ()
-    max_sentences: int | None = None
-    truncated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One user turn of a script.
-
-    Attributes:
-        user: what the user says.
-        expect: what a good first reply is.
-        tool_results: what each tool answers, by tool name, should the reply call it; the results are sent back
-            and the next reply is judged by `then`.
-        then: what a good reply to the tool results is.
-        example: a good first reply, as an OpenAI assistant message; a clean test server plays it.
-        then_example: a good reply to the tool results.
-    """
-
-    user: str
-    expect: Expect = Expect()
-    tool_results: Mapping[str, Any] = field(default_factory=dict)
-    then: Expect = Expect(calls=())
-    example: Mapping[str, Any] | None = None
-    then_example: Mapping[str, Any] | None = None
+    path = _find(name_or_path)
+    where = f"profile {_shown(path)}"
+    raw = read_toml(path, where)
+    check_structure(raw, "profile.schema.json", where)
+    name = raw.get("name", path.stem)
+    check.name(name, where)
+    tools = _tools(raw.get("tools", {}), path, where)
+    scenarios = _scenarios(raw, path, where, tools)
+    gates = {
+        gate: Gate(
+            name=gate,
+            detectors=tuple(table["detectors"]),
+            categories=tuple(table.get("categories", (gate,))),
+            required=_whole(table.get("required")),
+            **{key: table[key] for key in ("lower_bound", "confidence", "baseline") if key in table},
+        )
+        for gate, table in raw["gates"].items()
+    }
+    profile = Profile(
+        name=name,
+        path=path,
+        system_prompt=raw["system_prompt"],
+        tools=tools,
+        scenarios=scenarios,
+        gates=gates,
+        limits=Limits(**{key: int(value) for key, value in raw.get("limits", {}).items()}),
+        sampling=_sampling(raw.get("sampling", {})),
+        traffic=_traffic(raw.get("traffic", {})),
+        serving=_serving(raw.get("serving", {})),
+        hardware=raw.get("hardware", {}),
+    )
+    check.settings(profile, where)
+    check.gates(profile, {gate: table.get("samples") for gate, table in raw["gates"].items()}, where)
+    return dataclasses.replace(profile, digest=_digest(profile))
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One prompt or multi-turn script.
-
-    Attributes:
-        id: unique in the profile; lower-case words joined by hyphens.
-        category: what it tests; gates choose scenarios by category.
-        turns: the script; most have one turn.
-        history: messages before the first turn, OpenAI form (may hold tool calls and tool results).
-        tools: names of the tools offered; None offers all tools of the profile.
-        variants: the ways it is sent, at least one; each makes one sample.
-        max_tokens: overrides the profile's.
-        language: BCP 47 tag of the expected answer's language.
-        source: file and line, for messages.
-    """
-
-    id: str
-    category: str
-    turns: tuple[Turn, ...]
-    history: tuple[Mapping[str, Any], ...] = ()
-    tools: tuple[str, ...] | None = None
-    variants: tuple[Variant, ...] = (Variant(),)
-    max_tokens: int | None = None
-    language: str = "en"
-    source: str = ""
-
-    def sample_keys(self) -> tuple[str, ...]:
-        """The keys of the samples that it makes, one for each variant."""
-        return tuple(sample_key(self.id, variant) for variant in self.variants)
+def _find(name_or_path: str | Path) -> Path:
+    name = str(name_or_path)
+    if isinstance(name_or_path, str) and name in builtin_names():
+        return _BUILTIN / f"{name}.toml"
+    path = Path(name_or_path).expanduser()
+    if not path.exists() and path.suffix != ".toml" and len(path.parts) == 1:
+        known = builtin_names()
+        mend = did_you_mean(name, known)
+        raise UsageError(
+            f"profile {quoted(name)}: no such built-in profile ({', '.join(known)}) and no such file{mend}"
+        )
+    return path
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """k-of-n over the samples of some categories.
-
-    Attributes:
-        detectors: names from `annie_eval.detectors`; a sample passes when none of them finds anything.
-        categories: scenario categories; `("*",)` means every sample of the run.
-        required: how many samples must pass; None means all of them.
-        lower_bound: if set, the one-sided exact (Clopper-Pearson) lower confidence bound on the pass rate must
-            reach it, else the gate is INCONCLUSIVE (or FAIL when the upper bound is below it).
-        confidence: level of intervals and bounds.
-        baseline: what the study measured, by model, shown beside the result.
-    """
-
-    name: str
-    detectors: tuple[str, ...]
-    categories: tuple[str, ...]
-    required: int | None = None
-    lower_bound: float | None = None
-    confidence: float = 0.95
-    baseline: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def every_sample(self) -> bool:
-        return self.categories == ("*",)
+def _shown(path: Path) -> str:
+    """The path as a user would type it: relative where it lies below the working directory."""
+    if path.parent == _BUILTIN:
+        return path.name
+    try:
+        return str(path.resolve().relative_to(Path.cwd())) if path.is_absolute() else str(path)
+    except (ValueError, OSError):
+        return str(path)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is still speech. Counts are per spoken answer."""
-
-    min_sentences: int = 1
-    max_sentences: int = 3
-    max_words: int = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """Request fields that every sample shares; `extra` is sent as it is."""
-
-    temperature: float = 0.0
-    max_tokens: int = 256
-    top_p: float | None = None
-    seed: int | None = 0
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """How hard the server is driven, and how long it may take. Seconds."""
-
-    concurrency: int = 32
-    request_timeout: float = 120.0
-    deadline: float = 3600.0
-    transport_retries: int = 2
+def _tools(raw: str | dict[str, Any], path: Path, where: str) -> dict[str, dict[str, Any]]:
+    """OpenAI tool objects by name, from `[tools.NAME]` tables or from a JSON file of such objects."""
+    if isinstance(raw, str):
+        file = path.parent / raw
+        where = f"tools {_shown(file)}"
+        listed = check.tool_list(read_json(file, where), where)
+        places = [f"[{position}].function.parameters" for position in range(len(listed))]
+    else:
+        nothing: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+        listed = [
+            {"type": "function", "function": {"name": name, "parameters": nothing, **table}}
+            for name, table in raw.items()
+        ]
+        places = [f"tools.{name}.parameters" for name in raw]
+    for tool, place in zip(listed, places, strict=True):
+        check.tool_parameters(tool["function"]["parameters"], f"{where}: {place}")
+    return {tool["function"]["name"]: tool for tool in listed}
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """Server flags that belong to the assistant.
-
-    Attributes:
-        tool_parser: vLLM's `--tool-call-parser`; None serves without tools.
-        reasoning_parser: vLLM's `--reasoning-parser`.
-        chat_template_kwargs: defaults for the template.
-        thinking_kwarg: the template's switch for thinking; sent in `chat_template_kwargs`.
-        args: more vLLM arguments.
-        max_model_len: context length to serve, in tokens.
-    """
-
-    tool_parser: str | None = None
-    reasoning_parser: str | None = None
-    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    thinking_kwarg: str = "enable_thinking"
-    args: tuple[str, ...] = ()
-    max_model_len: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """One assistant's release criteria. `tools` are OpenAI tool objects by name."""
-
-    name: str
-    path: Path
-    system_prompt: str
-    tools: Mapping[str, Mapping[str, Any]]
-    scenarios: tuple[Scenario, ...]
-    gates: Mapping[str, Gate]
-    limits: Limits = Limits()
-    sampling: Sampling = Sampling()
-    traffic: Traffic = Traffic()
-    serving: Serving = Serving()
-    hardware: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    digest: str = ""
-
-    def gate_scenarios(self, gate: Gate) -> tuple[Scenario, ...]:
-        """The scenarios that a gate judges, in file order."""
-        if gate.every_sample:
-            return self.scenarios
-        return tuple(s for s in self.scenarios if s.category in gate.categories)
+def _scenarios(
+    raw: Mapping[str, Any], path: Path, where: str, tools: Mapping[str, Mapping[str, Any]]
+) -> tuple[Scenario, ...]:
+    files = [raw["scenarios"]] if isinstance(raw["scenarios"], str) else raw["scenarios"]
+    seen: dict[str, str] = {}
+    scenarios = []
+    for position, name in enumerate(files):
+        file = path.parent / name
+        if not file.exists():
+            field = "scenarios" if isinstance(raw["scenarios"], str) else f"scenarios[{position}]"
+            raise UsageError(f"{where}: {field} names {quoted(name)}, but there is no file {_shown(file)}")
+        shown = _shown(file.resolve()) if file.resolve().is_relative_to(Path.cwd()) else _shown(file)
+        for number, line in read_json_lines(file, f"scenarios {shown}"):
+            source = f"{shown}:{number}"
+            here = f"scenarios {source}"
+            check_structure(line, "scenario.schema.json", here)
+            scenario = _scenario(line, raw.get("defaults", {}), source)
+            if scenario.id in seen:
+                raise UsageError(
+                    f'{here}: id "{scenario.id}" is taken by {seen[scenario.id]}; ids must be unique in a profile'
+                )
+            seen[scenario.id] = source
+            check.scenario(scenario, tools, here, script="turns" in line)
+            scenarios.append(scenario)
+    return tuple(scenarios)
 
 
-Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
+_TURN_FIELDS = ("expect", "example", "tool_results", "then", "then_example")
+
+
+def _scenario(line: Mapping[str, Any], defaults: Mapping[str, Any], source: str) -> Scenario:
+    check.one_form(line, _TURN_FIELDS, f"scenarios {source}")
+    turns = line.get("turns") or [{"user": line["prompt"], **{key: line[key] for key in _TURN_FIELDS if key in line}}]
+    chosen = {"stream": True, "thinking": "off", "repeats": 1, **defaults, **line}
+    ways = product(_listed(chosen["stream"]), _listed(chosen["thinking"]), range(1, int(chosen["repeats"]) + 1))
+    return Scenario(
+        id=line["id"],
+        category=line["category"],
+        turns=tuple(map(_turn, turns)),
+        history=tuple(line.get("history", ())),
+        tools=tuple(line["tools"]) if "tools" in line else None,
+        variants=tuple(Variant(stream, thinking, repeat) for stream, thinking, repeat in ways),
+        max_tokens=_whole(line.get("max_tokens")),
+        language=line.get("language", "en"),
+        source=source,
+    )
+
+
+def _turn(raw: Mapping[str, Any]) -> Turn:
+    return Turn(
+        user=raw["user"],
+        expect=_expect(raw.get("expect", {}), None),
+        tool_results=raw.get("tool_results", {}),
+        # After its results a tool is called again only where the script says so.
+        then=_expect(raw.get("then", {}), ()),
+        example=_message(raw.get("example"), "call"),
+        then_example=_message(raw.get("then_example"), "then"),
+    )
+
+
+def _expect(raw: Mapping[str, Any], calls_default: tuple[CallExpectation, ...] | None) -> Expect:
+    calls = calls_default
+    if "calls" in raw:
+        calls = None if raw["calls"] is None else tuple(CallExpectation(**call) for call in raw["calls"])
+    return Expect(
+        calls=calls,
+        answer=_answer(raw["answer"]) if "answer" in raw else None,
+        topic=tuple(raw.get("topic", ())),
+        max_sentences=_whole(raw.get("max_sentences")),
+        truncated=raw.get("truncated", False),
+    )
+
+
+def _answer(raw: Mapping[str, Any]) -> AnswerExpectation:
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
+    return AnswerExpectation(**given)
+
+
+def _message(raw: Any, id_prefix: str) -> dict[str, Any] | None:
+    """An example reply as an OpenAI assistant message: from spoken text, a list of calls, or such a message."""
+    if raw is None:
+        return None
+    if isinstance(raw, str):
+        return {"role": "assistant", "content": raw}
+    if isinstance(raw, list):
+        calls = [
+            {
+                "id": f"{id_prefix}_{number}",
+                "type": "function",
+                "function": {"name": call["name"], "arguments": json.dumps(call["arguments"], ensure_ascii=False)},
+            }
+            for number, call in enumerate(raw, 1)
+        ]
+        return {"role": "assistant", "content": None, "tool_calls": calls}
+    return dict(raw)
+
+
+def _sampling(raw: Mapping[str, Any]) -> Sampling:
+    given: dict[str, Any] = {key: int(raw[key]) if key in ("max_tokens", "seed") else raw[key] for key in raw}
+    return Sampling(**given)
+
+
+def _traffic(raw: Mapping[str, Any]) -> Traffic:
+    whole = ("concurrency", "transport_retries")
+    given: dict[str, Any] = {key: int(value) if key in whole else float(value) for key, value in raw.items()}
+    return Traffic(**given)
+
+
+def _serving(raw: Mapping[str, Any]) -> Serving:
+    given = dict(raw)
+    if "args" in given:
+        given["args"] = tuple(given["args"])
+    if "max_model_len" in given:
+        given["max_model_len"] = int(given["max_model_len"])
+    return Serving(**given)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _whole(value: float | None) -> int | None:
+    """JSON Schema counts 3.0 among the integers; from here on it is one."""
+    return None if value is None else int(value)
+
+
+def _digest(profile: Profile) -> str:
+    """SHA-256 in hex over what is asked and how it is judged; layout, comments and defaults spelt out do not count."""
+
+    def plain(value: Any) -> dict[str, Any]:
+        names = (field.name for field in dataclasses.fields(value))
+        return {name: getattr(value, name) for name in names if name not in _NOT_IN_DIGEST}
+
+    by_id = sorted(profile.scenarios, key=lambda scenario: scenario.id)
+    canonical = dataclasses.replace(profile, scenarios=tuple(by_id))
+    return sha256(json.dumps(canonical, default=plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

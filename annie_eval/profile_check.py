@@ -1,0 +1,351 @@
+"""What the schemas of profile files cannot say: names that must exist, gates that can fail and can be passed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from annie_eval import detectors
+from annie_eval.errors import UsageError
+from annie_eval.profile_schema import did_you_mean, joined, quoted
+from annie_eval.profile_types import CallExpectation, Expect, Gate, Profile, Scenario
+
+# Detectors that find nothing unless the scenario says what is wanted.
+_NEEDS = {"knowledge": "expect.answer", "tool_calls": "expect.calls"}
+_REQUEST_FIELDS = frozenset(
+    ("model", "messages", "tools", "tool_choice", "temperature", "top_p", "max_tokens", "max_completion_tokens")
+    + ("seed", "stream", "stream_options", "chat_template_kwargs", "n", "return_token_ids")
+)
+_OWNED_FLAGS = {
+    "--model": "--model-dir names the model",
+    "--served-model-name": "the gate chooses a unique name",
+    "--host": "the gate chooses it",
+    "--port": "the gate chooses it",
+    "--api-key": "a profile must hold no key; see --api-key-env",
+    "--trust-remote-code": "no code of a checkpoint is run",
+    "--tool-call-parser": "use serving.tool_parser",
+    "--reasoning-parser": "use serving.reasoning_parser",
+    "--max-model-len": "use serving.max_model_len",
+}
+
+
+def name(value: str, where: str) -> None:
+    """A profile's name becomes part of file names."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise UsageError(
+            f"{where}: name is {quoted(value)}, but must be letters, digits, dots, hyphens and underscores"
+            "; rename the file or give name"
+        )
+
+
+def one_form(line: Mapping[str, Any], turn_fields: Sequence[str], where: str) -> None:
+    """A scenario has `prompt` (with its fields beside it) or `turns` (with them inside)."""
+    if "turns" not in line:
+        if "prompt" not in line:
+            raise UsageError(f"{where}: prompt is missing (what the user says); give prompt, or turns for a script")
+        return
+    for field in ("prompt", *turn_fields):
+        if field in line:
+            mend = "remove one" if field == "prompt" else f"put {field} into the turn it belongs to"
+            raise UsageError(f"{where}: {field} stands beside turns; {mend}")
+
+
+def tool_list(value: Any, where: str) -> list[dict[str, Any]]:
+    """A tools file: a list of OpenAI tool objects with distinct names."""
+    if not isinstance(value, list) or not value:
+        raise UsageError(f"{where}: must be a list of OpenAI tool objects, at least one")
+    names: set[str] = set()
+    for position, tool in enumerate(value):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or tool.get("type") != "function":
+            raise UsageError(
+                f'{where}: [{position}] must be {{"type": "function", "function": {{...}}}} with name, description and'
+                " parameters in it"
+            )
+        for key, kind in (("name", str), ("description", str), ("parameters", dict)):
+            if not isinstance(function.get(key), kind) or not function[key]:
+                raise UsageError(
+                    f"{where}: [{position}].function.{key} is missing or of the wrong type; OpenAI asks it"
+                )
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", function["name"]):
+            raise UsageError(
+                f"{where}: [{position}].function.name is {quoted(function['name'])}, but must be at most 64 letters,"
+                " digits, _ and -"
+            )
+        if function["name"] in names:
+            raise UsageError(
+                f"{where}: [{position}].function.name {quoted(function['name'])} is taken by another tool"
+            )
+        names.add(function["name"])
+    return value
+
+
+def tool_parameters(schema: Mapping[str, Any], where: str) -> None:
+    """A tool's parameters are a valid JSON Schema of an object that refers to nothing outside itself."""
+    # Start-up is measured: only a profile with tools pays for the import.
+    import jsonschema
+
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
+        raise UsageError(
+            f"{where}{path} is no valid JSON Schema: {' '.join(error.message.split())[:200]}; mend it"
+        ) from None
+    if schema.get("type") != "object":
+        raise UsageError(f'{where}.type is {quoted(schema.get("type"))}, but must be "object": arguments have names')
+    for path, key, value in _keywords(schema, ""):
+        if key == "$ref" and not _resolves(value, schema):
+            # A reference elsewhere would be fetched over the network when arguments are validated.
+            raise UsageError(f"{where}{path}.$ref is {quoted(value)}, but must point into this schema (#/$defs/...)")
+        if key == "pattern":
+            try:
+                re.compile(value)
+            except (re.error, TypeError) as error:
+                raise UsageError(f"{where}{path}.pattern {quoted(value)} is no regular expression: {error}") from None
+
+
+def _keywords(value: Any, path: str) -> Iterator[tuple[str, str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key in ("$ref", "$dynamicRef", "pattern") and isinstance(item, str):
+                yield path, "$ref" if key == "$dynamicRef" else key, item
+            if key not in ("const", "enum", "default", "examples"):
+                yield from _keywords(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _keywords(item, f"{path}[{position}]")
+
+
+def _resolves(pointer: str, schema: Mapping[str, Any]) -> bool:
+    if not pointer.startswith("#"):
+        return False
+    at: Any = schema
+    for part in pointer[1:].split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if not isinstance(at, dict) or key not in at:
+            return False
+        at = at[key]
+    return isinstance(at, dict | bool)
+
+
+def scenario(one: Scenario, tools: Mapping[str, Mapping[str, Any]], where: str, *, script: bool) -> None:
+    """Every tool that a scenario names is offered to it, and what it expects can be expected.
+
+    Args:
+        script: the line has `turns`, which the paths in messages then name.
+    """
+    for position, tool in enumerate(one.tools or ()):
+        _known_tool(tool, tools, f"{where}: tools[{position}]", "of this profile")
+    offered = {tool: tools[tool] for tool in (tools if one.tools is None else one.tools)}
+    for number, turn in enumerate(one.turns):
+        at = f"{where}: " + (f"turns[{number}]." if script else "")
+        _expectation(turn.expect, offered, f"{at}expect")
+        _expectation(turn.then, offered, f"{at}then")
+        for tool in turn.tool_results:
+            _known_tool(tool, offered, f"{at}tool_results", "offered here")
+        if not turn.tool_results and (turn.then != Expect(calls=()) or turn.then_example is not None):
+            raise UsageError(f"{at}then is never asked, because there are no tool_results; add them or remove it")
+        for call in turn.expect.calls or ():
+            if turn.tool_results and not call.optional and call.name not in turn.tool_results:
+                raise UsageError(f"{at}tool_results has no result for {quoted(call.name)}, which expect.calls wants")
+    _history(one.history, offered, where)
+
+
+def _known_tool(tool: str, tools: Mapping[str, Any], at: str, whose: str) -> None:
+    if tool not in tools:
+        known = did_you_mean(tool, tools) or (f"; there are {', '.join(tools)}" if tools else "; there are none")
+        raise UsageError(f"{at} names {quoted(tool)}, which is no tool {whose}{known}")
+
+
+def _expectation(expect: Expect, tools: Mapping[str, Mapping[str, Any]], at: str) -> None:
+    for position, call in enumerate(expect.calls or ()):
+        here = f"{at}.calls[{position}]"
+        _known_tool(call.name, tools, f"{here}.name", "offered here")
+        _arguments(call, tools[call.name]["function"]["parameters"], f"{here}.arguments")
+    answer = expect.answer
+    if answer is not None and answer.number is None:
+        if answer.tolerance:
+            raise UsageError(f"{at}.answer.tolerance stands without number; add the number")
+        both = set(answer.none_of) & {*answer.any_of, *answer.all_of}
+        if both:
+            raise UsageError(f"{at}.answer both wants and forbids {quoted(min(both))}; remove one")
+
+
+def _arguments(call: CallExpectation, schema: Mapping[str, Any], at: str) -> None:
+    try:
+        from annie_eval.detectors.tool_calls import validate_check
+    except ImportError:  # TEMPORARY
+
+        def validate_check(check: Any) -> str | None:
+            return None
+
+    properties = schema.get("properties", {})
+    closed = schema.get("additionalProperties", True) is False and "patternProperties" not in schema
+    for argument, check in call.arguments.items():
+        here = joined(at, argument)
+        if argument not in properties and (closed or properties):
+            known = did_you_mean(argument, properties) or f"; it has {', '.join(properties) or 'none'}"
+            raise UsageError(f"{here} is no parameter of {call.name}{known}")
+        problem = validate_check(check)
+        if problem:
+            raise UsageError(f"{here} {problem}")
+
+
+def _history(history: Sequence[Mapping[str, Any]], tools: Mapping[str, Any], where: str) -> None:
+    open_calls: set[str] = set()
+    for position, message in enumerate(history):
+        at = f"{where}: history[{position}]"
+        calls = message.get("tool_calls", ())
+        if message["role"] == "tool":
+            if message.get("tool_call_id") not in open_calls:
+                raise UsageError(
+                    f"{at}.tool_call_id is {quoted(message.get('tool_call_id'))}, which no call before has"
+                )
+            open_calls.discard(message["tool_call_id"])
+        elif open_calls:
+            raise UsageError(f"{at} comes before the result of call {quoted(min(open_calls))}; add a tool message")
+        if calls and message["role"] != "assistant":
+            raise UsageError(f"{at}.tool_calls stands in a {message['role']} message; only the assistant calls")
+        if message.get("content") is None and not calls:
+            raise UsageError(f"{at}.content is missing (what was said)")
+        for number, call in enumerate(calls):
+            _known_tool(call["function"]["name"], tools, f"{at}.tool_calls[{number}].function.name", "offered here")
+            try:
+                arguments = json.loads(call["function"]["arguments"])
+            except ValueError:
+                arguments = None
+            if not isinstance(arguments, dict):
+                raise UsageError(f"{at}.tool_calls[{number}].function.arguments must be a JSON object as a string")
+            open_calls.add(call["id"])
+    if open_calls:
+        raise UsageError(
+            f"{where}: history ends before the result of call {quoted(min(open_calls))}; add a tool message"
+        )
+
+
+def settings(profile: Profile, where: str) -> None:
+    """Limits that can be met, and no setting that belongs to someone else."""
+    limits = profile.limits
+    if limits.min_sentences > limits.max_sentences:
+        raise UsageError(
+            f"{where}: limits.min_sentences is {limits.min_sentences}, but max_sentences only {limits.max_sentences}"
+        )
+    for field in profile.sampling.extra:
+        if field in _REQUEST_FIELDS:
+            raise UsageError(
+                f"{where}: sampling.extra.{field} is set by the gate itself; use its own key or remove it"
+            )
+    for position, flag in enumerate(profile.serving.args):
+        owned = _OWNED_FLAGS.get(flag.split("=")[0].replace("_", "-"))
+        if owned:
+            raise UsageError(f"{where}: serving.args[{position}] is {quoted(flag)}; remove it: {owned}")
+    if profile.serving.thinking_kwarg in profile.serving.chat_template_kwargs:
+        raise UsageError(
+            f"{where}: serving.chat_template_kwargs.{profile.serving.thinking_kwarg} would decide what each scenario's"
+            " thinking decides; remove it"
+        )
+    if profile.traffic.deadline < profile.traffic.request_timeout:
+        raise UsageError(
+            f"{where}: traffic.deadline is {profile.traffic.deadline:g} s, shorter than one request_timeout"
+            f" ({profile.traffic.request_timeout:g} s)"
+        )
+
+
+def gates(profile: Profile, declared: Mapping[str, int | None], where: str) -> None:
+    """Every gate has samples, can be passed and can fail; every scenario has its gate.
+
+    Args:
+        declared: what each gate says of its number of samples (key `samples`), or None.
+    """
+    categories = list(dict.fromkeys(one.category for one in profile.scenarios))
+    gated = {category for gate in profile.gates.values() for category in gate.categories}
+    for gate in profile.gates.values():
+        at = f"{where}: gates.{gate.name}"
+        _detectors(gate, at)
+        _gate_categories(gate, categories, at)
+    for one in profile.scenarios:
+        if one.category not in gated and ("*" not in gated or _slip(one.category, gated)):
+            near = did_you_mean(one.category, gated - {"*"}) or "; add a gate for it"
+            raise UsageError(
+                f'scenarios {one.source}: category "{one.category}" is judged by no gate of {where}{near}'
+            )
+    for gate in profile.gates.values():
+        at = f"{where}: gates.{gate.name}"
+        n = sum(len(one.variants) for one in profile.gate_scenarios(gate))
+        _numbers(gate, n, declared[gate.name], at)
+        _can_fail(gate, profile.gate_scenarios(gate), at)
+
+
+def _slip(category: str, gated: set[str]) -> bool:
+    """Whether a category is so like a gated one that it must be a slip: it would silently leave that gate."""
+    from difflib import SequenceMatcher
+
+    return any(SequenceMatcher(None, category, other).ratio() >= 0.85 for other in gated)
+
+
+def _detectors(gate: Gate, at: str) -> None:
+    for position, detector in enumerate(gate.detectors):
+        if detector not in detectors.NAMES:
+            known = f"{', '.join(detectors.NAMES)}{did_you_mean(detector, detectors.NAMES)}"
+            raise UsageError(f"{at}.detectors[{position}] is {quoted(detector)}, but must be one of {known}")
+
+
+def _gate_categories(gate: Gate, categories: Sequence[str], at: str) -> None:
+    if "*" in gate.categories and not gate.every_sample:
+        raise UsageError(f'{at}.categories mixes "*" with others; "*" alone means every sample')
+    for category in gate.categories:
+        if category != "*" and category not in categories:
+            raise UsageError(
+                f"{at} has no samples: no scenario has category {quoted(category)}{did_you_mean(category, categories)}"
+                f" (there are {', '.join(categories)})"
+            )
+
+
+def _numbers(gate: Gate, n: int, declared: int | None, at: str) -> None:
+    have = f"{n} samples have category {', '.join(map(quoted, gate.categories))}"
+    if gate.every_sample:
+        have = f"the profile has {n} samples"
+    if declared is not None and declared != n:
+        raise UsageError(f"{at}.samples is {declared}, but {have}; mend the number or the scenarios")
+    if gate.required is not None and gate.required > n:
+        raise UsageError(f"{at}.required is {gate.required}, but only {have}; lower it or add scenarios")
+    if gate.lower_bound is not None:
+        alpha = 1 - gate.confidence
+        reachable = alpha ** (1 / n)
+        if reachable < gate.lower_bound:
+            needed = math.ceil(math.log(alpha) / math.log(gate.lower_bound))
+            raise UsageError(
+                f"{at}.lower_bound is {gate.lower_bound:g}, but {n} samples that all pass reach {reachable:.4f} at"
+                f" {100 * gate.confidence:g} % confidence; {needed} samples are needed"
+            )
+
+
+def _can_fail(gate: Gate, judged: Sequence[Scenario], at: str) -> None:
+    for detector, field in _NEEDS.items():
+        if detector in gate.detectors and not any(_says(one, detector) for one in judged):
+            raise UsageError(f"{at} asks the detector {detector}, but none of its scenarios has {field}; add it")
+    if set(gate.detectors) <= set(_NEEDS):
+        for one in judged:
+            if not any(_says(one, detector) for detector in gate.detectors):
+                wanted = " or ".join(_NEEDS[detector] for detector in gate.detectors)
+                raise UsageError(f"scenarios {one.source}: has no {wanted}, so {at.split(': ')[-1]} cannot judge it")
+    if "restraint" in gate.detectors:
+        for one in judged:
+            if any(call for expect in _expects(one) for call in expect.calls or () if not call.optional):
+                raise UsageError(
+                    f"scenarios {one.source}: expects a call, but {at.split(': ')[-1]} (restraint) forbids every call"
+                )
+
+
+def _says(one: Scenario, detector: str) -> bool:
+    if detector == "knowledge":
+        return any(expect.answer is not None for expect in _expects(one))
+    return any(expect.calls is not None for expect in _expects(one))
+
+
+def _expects(one: Scenario) -> list[Expect]:
+    return [turn.expect for turn in one.turns] + [turn.then for turn in one.turns if turn.tool_results]

@@ -1,0 +1,218 @@
+"""What a profile and its scenarios are made of: frozen data, no reading and no checking.
+
+`annie_eval.profile` re-exports every name and makes them from files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from annie_eval.sample import Variant, sample_key
+
+
+@dataclass(frozen=True, slots=True)
+class CallExpectation:
+    """One wanted tool call. `arguments` maps a parameter to its check (see docs/profiles.md); others are free."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerExpectation:
+    """What the spoken answer must say.
+
+    Attributes:
+        any_of: at least one of these must be stated (normalised words; a negated mention does not count).
+        all_of: every one of these must be stated.
+        none_of: none of these may be stated.
+        number: the number that must be stated, in digits or words, within `tolerance`.
+    """
+
+    any_of: tuple[str, ...] = ()
+    all_of: tuple[str, ...] = ()
+    none_of: tuple[str, ...] = ()
+    number: float | None = None
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What a good reply to one request is.
+
+    Attributes:
+        calls: the wanted tool calls; `()` means that no call may be made; None that calls are not judged.
+        answer: what the spoken answer must say; None where it is not judged.
+        topic: subjects that the user asked about, so that mentioning them is no defect: `tags`, `thinking`,
+            `markdown`.
+        max_sentences: overrides the profile's limit.
+        truncated: the request was cut by max_tokens on purpose: an unfinished answer is no defect.
+    """
+
+    calls: tuple[CallExpectation, ...] | None = None
+    answer: AnswerExpectation | None = None
+    topic: tuple[str, ...] = ()
+    max_sentences: int | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One user turn of a script.
+
+    Attributes:
+        user: what the user says.
+        expect: what a good first reply is.
+        tool_results: what each tool answers, by tool name, should the reply call it; the results are sent back
+            and the next reply is judged by `then`.
+        then: what a good reply to the tool results is.
+        example: a good first reply, as an OpenAI assistant message; a clean test server plays it.
+        then_example: a good reply to the tool results.
+    """
+
+    user: str
+    expect: Expect = Expect()
+    tool_results: Mapping[str, Any] = field(default_factory=dict)
+    then: Expect = Expect(calls=())
+    example: Mapping[str, Any] | None = None
+    then_example: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One prompt or multi-turn script.
+
+    Attributes:
+        id: unique in the profile; lower-case words joined by hyphens.
+        category: what it tests; gates choose scenarios by category.
+        turns: the script; most have one turn.
+        history: messages before the first turn, OpenAI form (may hold tool calls and tool results).
+        tools: names of the tools offered; None offers all tools of the profile.
+        variants: the ways it is sent, at least one; each makes one sample.
+        max_tokens: overrides the profile's.
+        language: BCP 47 tag of the expected answer's language.
+        source: file and line, for messages.
+    """
+
+    id: str
+    category: str
+    turns: tuple[Turn, ...]
+    history: tuple[Mapping[str, Any], ...] = ()
+    tools: tuple[str, ...] | None = None
+    variants: tuple[Variant, ...] = (Variant(),)
+    max_tokens: int | None = None
+    language: str = "en"
+    source: str = ""
+
+    def sample_keys(self) -> tuple[str, ...]:
+        """The keys of the samples that it makes, one for each variant."""
+        return tuple(sample_key(self.id, variant) for variant in self.variants)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """k-of-n over the samples of some categories.
+
+    Attributes:
+        detectors: names from `annie_eval.detectors`; a sample passes when none of them finds anything.
+        categories: scenario categories; `("*",)` means every sample of the run.
+        required: how many samples must pass; None means all of them.
+        lower_bound: if set, the one-sided exact (Clopper-Pearson) lower confidence bound on the pass rate must
+            reach it, else the gate is INCONCLUSIVE (or FAIL when the upper bound is below it).
+        confidence: level of intervals and bounds.
+        baseline: what the study measured, by model, shown beside the result.
+    """
+
+    name: str
+    detectors: tuple[str, ...]
+    categories: tuple[str, ...]
+    required: int | None = None
+    lower_bound: float | None = None
+    confidence: float = 0.95
+    baseline: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def every_sample(self) -> bool:
+        return self.categories == ("*",)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is still speech. Counts are per spoken answer."""
+
+    min_sentences: int = 1
+    max_sentences: int = 3
+    max_words: int = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Request fields that every sample shares; `extra` is sent as it is."""
+
+    temperature: float = 0.0
+    max_tokens: int = 256
+    top_p: float | None = None
+    seed: int | None = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """How hard the server is driven, and how long it may take. Seconds."""
+
+    concurrency: int = 32
+    request_timeout: float = 120.0
+    deadline: float = 3600.0
+    transport_retries: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Server flags that belong to the assistant.
+
+    Attributes:
+        tool_parser: vLLM's `--tool-call-parser`; None serves without tools.
+        reasoning_parser: vLLM's `--reasoning-parser`.
+        chat_template_kwargs: defaults for the template.
+        thinking_kwarg: the template's switch for thinking; sent in `chat_template_kwargs`.
+        args: more vLLM arguments.
+        max_model_len: context length to serve, in tokens.
+    """
+
+    tool_parser: str | None = None
+    reasoning_parser: str | None = None
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    thinking_kwarg: str = "enable_thinking"
+    args: tuple[str, ...] = ()
+    max_model_len: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One assistant's release criteria. `tools` are OpenAI tool objects by name."""
+
+    name: str
+    path: Path
+    system_prompt: str
+    tools: Mapping[str, Mapping[str, Any]]
+    scenarios: tuple[Scenario, ...]
+    gates: Mapping[str, Gate]
+    limits: Limits = Limits()
+    sampling: Sampling = Sampling()
+    traffic: Traffic = Traffic()
+    serving: Serving = Serving()
+    hardware: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    digest: str = ""
+
+    def gate_scenarios(self, gate: Gate) -> tuple[Scenario, ...]:
+        """The scenarios that a gate judges, in file order."""
+        if gate.every_sample:
+            return self.scenarios
+        return tuple(s for s in self.scenarios if s.category in gate.categories)
+
+
+Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]

@@ -1,0 +1,49 @@
+"""The timing process: `python -m annie_eval.timing`, a plan as JSON on standard input.
+
+Prints one JSON object a line, `{"event": ..., ...}`: `capabilities`, `shot`, `row`, `progress` and at last `done`.
+Shots and rows go to the plan's output file as well, each flushed before the next request is sent, so that a kill
+loses nothing that was measured.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from annie_eval.errors import UsageError
+from annie_eval.timing.measure import measure
+from annie_eval.timing.plan import Plan
+
+
+def main() -> int:
+    """Exit status 0 when every row was measured or says why not, 2 for a plan that cannot be read."""
+    try:
+        plan = Plan.from_json(sys.stdin.read())
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    with ExitStack() as stack:
+        output = stack.enter_context(open(plan.output, "a", encoding="utf-8")) if plan.output else None
+
+        def emit(event: str, values: Mapping[str, Any]) -> None:
+            line = json.dumps({"event": event, **values})
+            if output is not None and event != "progress":
+                print(line, file=output, flush=True)
+            print(line, flush=True)
+
+        # What is alive now lives for good, and what follows is freed by reference counts: no collection ever falls
+        # into a measurement.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        measure(plan, emit)
+        emit("done", {})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

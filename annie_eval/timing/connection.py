@@ -1,0 +1,154 @@
+"""One keep-alive HTTP/1.1 connection that stamps every socket read before anything looks at the bytes.
+
+`http.client` parses headers and chunked transfer coding; this module only owns the socket, because what has to be
+trusted here is the moment of each `recv`, and no client library hands that out.
+"""
+
+from __future__ import annotations
+
+import io
+import select
+import socket
+import ssl
+import time
+import urllib.parse
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from typing import Any
+
+_READ = 1 << 16
+
+
+class LostConnection(Exception):
+    """No connection, a lost one, a time-out, or bytes that are no HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One complete response.
+
+    Attributes:
+        body: de-chunked, byte for byte.
+        reads: (nanoseconds since the request was about to be written, body bytes that this moment completed).
+        sent: nanoseconds from then until the last byte of the request was handed to the kernel.
+    """
+
+    status: int
+    body: bytes
+    reads: tuple[tuple[int, int], ...]
+    sent: int
+
+
+class _StampedSocket(io.RawIOBase):
+    """A socket as a raw file that remembers when its latest read returned."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock, self._deadline = sock, deadline
+        self.stamp = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        count = self._sock.recv_into(buffer)
+        self.stamp = time.perf_counter_ns()
+        return count
+
+    def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
+        """What HTTPResponse asks of a socket."""
+        return io.BufferedReader(self, _READ)
+
+
+class Connection:
+    """One connection to one server, opened before it is timed and reopened when the server has closed it.
+
+    Args:
+        base_url: such as `http://127.0.0.1:8000/v1`.
+        api_key: sent as a bearer token.
+        timeout: seconds for one exchange.
+    """
+
+    def __init__(self, base_url: str, api_key: str | None = None, timeout: float = 120.0) -> None:
+        url = urllib.parse.urlsplit(base_url)
+        self._host, self._tls = url.hostname or "127.0.0.1", url.scheme == "https"
+        self._port = url.port or (443 if self._tls else 80)
+        self.path = url.path.rstrip("/")
+        self._timeout = timeout
+        name = f"[{self._host}]" if ":" in self._host else self._host
+        head = [f"Host: {name}:{self._port}", "Accept: */*", "Accept-Encoding: identity", "User-Agent: annie-eval"]
+        if api_key:
+            head.append(f"Authorization: Bearer {api_key}")
+        self._head = "\r\n".join(head)
+        self._sock: socket.socket | None = None
+
+    def open(self) -> None:
+        """Make sure that the connection stands, so that no exchange pays for opening it.
+
+        A server may close an idle connection at any time (uvicorn after 5 s): that shows as a readable socket.
+        """
+        if self._sock is not None and not select.select([self._sock], [], [], 0)[0]:
+            return
+        self.close()
+        try:
+            sock = socket.create_connection((self._host, self._port), self._timeout)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls:
+                sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self._host)
+        except OSError as error:
+            raise LostConnection(f"cannot connect to {self._host}:{self._port}: {error}") from None
+        self._sock = sock
+
+    def close(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def exchange(self, method: str, path: str, payload: bytes = b"") -> Response:
+        """Send one request in one write and read its response to the end; `path` is absolute.
+
+        Raises:
+            LostConnection: see there. The connection is closed, and the next exchange opens a new one.
+        """
+        self.open()
+        sock = self._sock
+        assert sock is not None
+        head = f"{method} {path} HTTP/1.1\r\n{self._head}\r\n"
+        if payload:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n"
+        request = head.encode() + b"\r\n" + payload
+        stamped = _StampedSocket(sock, time.monotonic() + self._timeout)
+        sock.settimeout(self._timeout)
+        try:
+            start = time.perf_counter_ns()
+            sock.sendall(request)
+            sent = time.perf_counter_ns() - start
+            response = HTTPResponse(stamped, method=method)  # type: ignore[arg-type]  # needs makefile and no more
+            response.begin()
+            parts: list[bytes] = []
+            reads: list[tuple[int, int]] = []
+            while part := response.read1(_READ):
+                stamp = stamped.stamp - start
+                parts.append(part)
+                if reads and reads[-1][0] == stamp:
+                    reads[-1] = (stamp, reads[-1][1] + len(part))
+                else:
+                    reads.append((stamp, len(part)))
+            if response.length:
+                raise LostConnection(f"connection lost {response.length} bytes before the end of the answer")
+        except TimeoutError:
+            self.close()
+            raise LostConnection(f"no complete answer within {self._timeout:g} s") from None
+        except (OSError, HTTPException, ValueError) as error:
+            self.close()
+            said = str(error) or type(error).__name__
+            raise LostConnection(f"connection broke: {said}") from None
+        except BaseException:
+            self.close()
+            raise
+        if response.will_close:
+            self.close()
+        return Response(response.status, b"".join(parts), tuple(reads), sent)

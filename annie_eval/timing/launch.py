@@ -1,0 +1,55 @@
+"""Starts the timing process, hands it the plan, and reads rows and progress from it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from annie_eval.timing.plan import Plan, Row
+from annie_eval.timing.rows import error_row
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+def run(plan: Plan, progress: Progress | None = None) -> list[Row]:
+    """Measure a plan in a process of its own and wait for it. One row for each of `plan.rows`, in their order.
+
+    Args:
+        progress: called with every event of the process as it comes: `event` is `capabilities`, `shot` (raw
+            sample), `row`, `progress` (`rounds`, `next_look`, `pending`, `requests`) or `done`.
+
+    A process that dies leaves ERROR rows that quote its last words. Whatever happens, an interrupt included, no
+    process is left behind.
+    """
+    rows: dict[str, Row] = {}
+    command = [sys.executable, "-m", "annie_eval.timing"]
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(plan.to_json())
+            process.stdin.close()
+            for line in process.stdout:
+                event = json.loads(line)
+                if event["event"] == "row":
+                    row = Row.from_dict({key: value for key, value in event.items() if key != "event"})
+                    rows[row.name] = row
+                if progress is not None:
+                    progress(event)
+            status = process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+        errors.seek(0)
+        said = [line.strip() for line in errors.read().splitlines() if line.strip()]
+    cause = f"the timing process ended with status {status}: {said[-1] if said else 'it said nothing'}"
+    return [rows.get(name) or error_row(name, plan, cause) for name in plan.rows]

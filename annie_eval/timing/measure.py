@@ -1,0 +1,300 @@
+"""Runs a plan: one request at a time on a quiet server, contexts interleaved, until every row is decided.
+
+This is the only module here that sends requests. It runs in the timing process, which imports nothing but the
+standard library: no test runner's garbage or GIL holds up a stamp.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from annie_eval.errors import ExchangeError
+from annie_eval.timing import verdict as rule
+from annie_eval.timing.account import TTFT_SLACK_MS, Account, Ledger, difference
+from annie_eval.timing.connection import Connection, LostConnection
+from annie_eval.timing.plan import Plan, Row
+from annie_eval.timing.requests import Capabilities, Prepared, Requests, Unusable, probe
+from annie_eval.timing.rows import LEAST_TOKENS, SOURCES, error_row, evaluate
+from annie_eval.timing.shot import Shot, Source, shot
+from annie_eval.timing.stream import Observed, observe
+
+Emit = Callable[[str, Mapping[str, Any]], None]
+
+ANSWER_TOKENS = 64  # long enough for a rate within 0.5 %; a multiple of usual chunk sizes
+CONTEXT_TOKENS = 32
+STREAM_TOKENS = 32
+FIRST_TOKENS = 4  # where only TTFT is wanted
+CALL_TOKENS = 256
+_MULTI = ("ttft_cold", "ttft_warm", "decode_flat")
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One request of a round, and the warm one that follows a cold one."""
+
+    source: Literal["short", "cold", "tool"]
+    context: int = 0
+    warm: bool = False
+
+
+def measure(plan: Plan, emit: Emit) -> list[Row]:
+    """Measure everything that a plan wants; rows come in the order in which they were decided.
+
+    Args:
+        emit: called with (`capabilities` | `shot` | `row` | `progress`, values) as things happen.
+    """
+    key = os.environ.get(plan.api_key_env) if plan.api_key_env else None
+    connection = Connection(plan.base_url, key, plan.timeout)
+    try:
+        connection.open()
+        ledger = Ledger(Connection(plan.base_url, key, plan.timeout), plan.served_model)
+        capabilities = probe(connection, plan, block_size=ledger.block_size, metrics=ledger.available)
+    except (LostConnection, Unusable) as error:
+        rows = [error_row(name, plan, str(error)) for name in plan.rows]
+        for row in rows:
+            emit("row", row.as_dict())
+        return rows
+    finally:
+        connection.close()
+    ledger.model = capabilities.model
+    emit("capabilities", {**_plain(capabilities), "rows": list(plan.rows)})
+    return _Bench(plan, capabilities, ledger, key, emit).run()
+
+
+class _Bench:
+    def __init__(self, plan: Plan, capabilities: Capabilities, ledger: Ledger, key: str | None, emit: Emit) -> None:
+        self.plan, self.capabilities, self.ledger, self.emit = plan, capabilities, ledger, emit
+        self._key = key
+        self._connection = Connection(plan.base_url, key, plan.timeout)
+        self._requests = Requests(plan, capabilities)
+        self._contexts = self._holdable()
+        self._order = random.Random(0)
+        self.shots: list[Shot] = []
+        self.rows: list[Row] = []
+
+    def run(self) -> list[Row]:
+        pending = [name for name in self.plan.rows if name != "goodput" and not self._unmeasurable(name)]
+        done = 0
+        while pending:
+            for step in self._round(pending):
+                self._take(step, pending)
+            done += 1
+            pending = [name for name in pending if not self._decide(name, done, self._looks(name))]
+            self._progress(done, pending)
+        if "goodput" in self.plan.rows:
+            self._streams()
+        return self.rows
+
+    def _holdable(self) -> tuple[int, ...]:
+        """The prompt lengths that fit, each cut to whole blocks and one token.
+
+        A hybrid model recomputes up to a block of a cached prompt: with the same rest over the last block at every
+        length, the warm TTFTs are comparable.
+        """
+        length = self.capabilities.max_model_len
+        fit = [c for c in self.plan.contexts if length is None or c + CONTEXT_TOKENS + 2 <= length]
+        block = self.capabilities.block_size
+        if block is None or "ttft_warm" not in self.plan.rows:
+            return tuple(fit)
+        return tuple(sorted({max(1, (c - 1) // block) * block + 1 for c in fit}))
+
+    def _unmeasurable(self, name: str) -> bool:
+        """Close a row at once that this server or profile cannot have."""
+        cause = None
+        if name == "tool_call" and self.plan.tool is None:
+            cause = "the profile has no scenario whose first answer is a tool call"
+        elif name in _MULTI and len(self._contexts) < 3:
+            fit = ", ".join(map(str, self._contexts)) or "none"
+            cause = (
+                f"of the prompt lengths {', '.join(map(str, self.plan.contexts))} tokens only {fit} fit into the "
+                f"server's {self.capabilities.max_model_len}: at least 3 are needed"
+            )
+        if cause is not None:
+            self._close(error_row(name, self.plan, cause, verdict="INCONCLUSIVE"))
+        return cause is not None
+
+    def _looks(self, name: str) -> tuple[int, ...]:
+        return rule.GROUP_LOOKS if name in _MULTI else rule.LOOKS
+
+    def _round(self, pending: Sequence[str]) -> list[_Step]:
+        """One request of every cell that an undecided row reads, in random order."""
+        steps = []
+        needed = {name for row in pending for name in SOURCES[row]} - ({"cold"} if pending == ["stalls"] else set())
+        if "short" in needed:
+            steps.append(_Step("short"))
+        if "tool" in needed:
+            steps.append(_Step("tool"))
+        if any(row in pending for row in _MULTI):
+            steps += [_Step("cold", context, warm="ttft_warm" in pending) for context in self._contexts]
+        self._order.shuffle(steps)
+        return steps
+
+    def _take(self, step: _Step, pending: Sequence[str]) -> None:
+        if step.source == "tool":
+            assert self.plan.tool is not None
+            prepared = self._requests.chat(self.plan.tool, CALL_TOKENS, ends=True)
+            self._keep(self._shoot("tool", 0, prepared))
+        elif step.source == "short":
+            long = any(row in pending for row in ("decode", "stalls"))
+            self._keep(self._answer(ANSWER_TOKENS if long else FIRST_TOKENS))
+        else:
+            tokens = CONTEXT_TOKENS if "decode_flat" in pending or "stalls" in pending else FIRST_TOKENS
+            prepared = self._requests.cold(step.context, tokens)
+            self._keep(self._shoot("cold", step.context, prepared))
+            if step.warm:
+                self._keep(self._shoot("warm", step.context, self._requests.warm(prepared, FIRST_TOKENS)))
+
+    def _answer(self, tokens: int) -> Shot:
+        """A short question; twice, with half the answer the second time, where chunks hold uncounted tokens.
+
+        Time and tokens between the end of the short and the end of the long answer are known whatever the first
+        chunk held.
+        """
+        long = self._shoot("short", 0, self._requests.chat(self.plan.short, tokens))
+        if long.error is not None or long.counting != "unknown" or tokens <= LEAST_TOKENS:
+            return long
+        half = self._shoot("short", 0, self._requests.chat(self.plan.short, tokens // 2))
+        rate = _pair_rate(long, half)
+        return long if rate is None else replace(long, rate=rate, counting="pair")
+
+    def _shoot(self, source: Source, context: int, prepared: Prepared) -> Shot:
+        """Send one request on a quiet server and put the shot together."""
+        before, busy = self.ledger.wait_quiet(self.plan.quiet_wait)
+        payload = prepared.payload()
+        try:
+            seen = observe(self._connection.exchange("POST", prepared.path, payload))
+        except (LostConnection, ExchangeError) as error:
+            return Shot(source, context, error=str(error), busy=busy)
+        account = difference(before, self.ledger.settled(before)) if self.ledger.available else None
+        return shot(source, context, prepared, seen, account=account, busy=busy, bounds=self.plan.bounds)
+
+    def _streams(self) -> None:
+        """Requests in a closed loop, `plan.streams` at a time, until the goodput row is decided."""
+        workers = [Connection(self.plan.base_url, self._key, self.plan.timeout) for _ in range(self.plan.streams)]
+        for connection in workers:
+            try:
+                connection.open()
+            except LostConnection as error:
+                self._close(error_row("goodput", self.plan, str(error)))
+                return
+        done = 0
+        while (look := rule.next_look(done, rule.STREAM_LOOKS)) is not None:
+            before, busy = self.ledger.wait_quiet(self.plan.quiet_wait)
+            todo = [self._requests.chat(self.plan.short, STREAM_TOKENS) for _ in range(look - done)]
+            found = _closed_loop(workers, todo)
+            account = difference(before, self.ledger.settled(before, len(todo))) if self.ledger.available else None
+            for one in _booked(todo, found, account, busy):
+                self._keep(one)
+            done = look
+            if self._decide("goodput", done, rule.STREAM_LOOKS):
+                return
+            self._progress(done, ["goodput"])
+
+    def _keep(self, one: Shot) -> None:
+        self.shots.append(one)
+        self.emit("shot", one.as_dict())
+
+    def _decide(self, name: str, done: int, looks: Sequence[int]) -> bool:
+        """Judge a row where it is due; True once it is closed."""
+        broken = any(s.error is not None for s in self.shots if s.source in SOURCES[name])
+        if done not in looks and not broken:
+            return False
+        row = evaluate(name, self.shots, self.plan, self.capabilities)
+        if row.verdict == "INCONCLUSIVE" and done < looks[-1] and row.median is not None and row.limit is not None:
+            return False
+        self._close(row)
+        return True
+
+    def _close(self, row: Row) -> None:
+        self.rows.append(row)
+        self.emit("row", row.as_dict())
+
+    def _progress(self, done: int, pending: Sequence[str]) -> None:
+        following = [look for name in pending if (look := rule.next_look(done, self._looks(name))) is not None]
+        if "goodput" in pending:
+            following = [rule.next_look(done, rule.STREAM_LOOKS) or done]
+        self.emit(
+            "progress",
+            {
+                "rounds": done,
+                "next_look": min(following, default=done),
+                "pending": list(pending),
+                "requests": len(self.shots),
+            },
+        )
+
+
+def _pair_rate(long: Shot, half: Shot) -> float | None:
+    """Tokens per second between the ends of two answers; None where their lengths do not differ as asked."""
+    spans = []
+    for one in (long, half):
+        if one.ttft_ms is None or one.last_ms is None or one.completion_tokens is None:
+            return None
+        spans.append((one.completion_tokens, one.last_ms - one.ttft_ms))
+    (n, span), (m, part) = spans
+    return (n - m) / (span - part) * 1e3 if n - m >= LEAST_TOKENS // 2 and span > part else None
+
+
+def _closed_loop(workers: Sequence[Connection], todo: Sequence[Prepared]) -> list[Observed | str]:
+    """Send all, each connection one after the other; a thread a connection, which waits in `recv` without the GIL."""
+    found: list[Observed | str] = ["not sent"] * len(todo)
+    following = iter(range(len(todo)))
+    lock = threading.Lock()
+    payloads = [prepared.payload() for prepared in todo]
+
+    def work(connection: Connection) -> None:
+        while True:
+            with lock:
+                i = next(following, None)
+            if i is None:
+                return
+            try:
+                found[i] = observe(connection.exchange("POST", todo[i].path, payloads[i]))
+            except (LostConnection, ExchangeError) as error:
+                found[i] = str(error)
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        list(pool.map(work, workers))
+    return found
+
+
+def _booked(
+    todo: Sequence[Prepared], found: Sequence[Observed | str], account: Account | None, busy: int
+) -> list[Shot]:
+    """The shots of one batch; the server's account is one for all of them, so that all share its doubt."""
+    shots = []
+    for prepared, seen in zip(todo, found, strict=True):
+        if isinstance(seen, str):
+            shots.append(Shot("streams", 0, error=seen, busy=busy))
+        else:
+            shots.append(shot("streams", 0, prepared, seen, account=None, busy=busy, bounds=None))
+    whole = [s for s in shots if s.ttft_ms is not None]
+    if account is None or account.requests is None or len(whole) < len(shots):
+        return shots
+    doubts: tuple[str, ...] = ()
+    others = account.requests - len(shots)
+    mean = sum(s.ttft_ms for s in whole if s.ttft_ms is not None) / len(whole)
+    server = None if account.ttft_ms is None or not account.requests else account.ttft_ms / account.requests
+    if others:
+        doubts = (f"{account.requests} requests finished, {len(shots)} of them ours",)
+    elif server is not None and not -1.0 <= mean - server <= 2 * TTFT_SLACK_MS + 0.1 * mean:
+        doubts = (f"mean TTFT {mean:.1f} ms, server {server:.1f} ms",)
+    return [replace(s, account=account, doubts=doubts, busy=busy + max(0, others)) for s in shots]
+
+
+def _plain(capabilities: Capabilities) -> dict[str, Any]:
+    return {
+        "model": capabilities.model,
+        "max_model_len": capabilities.max_model_len,
+        "extras": sorted(capabilities.extras),
+        "token_prompts": capabilities.token_prompts,
+        "fixed_length": capabilities.fixed_length,
+        "block_size": capabilities.block_size,
+        "metrics": capabilities.metrics,
+    }

@@ -1,0 +1,239 @@
+"""The requests that are timed: cold ones that no prefix cache can know, warm ones on purpose, of exact length.
+
+A cold prompt is cold twice over: it begins with words or tokens never sent before, and where the server takes one it
+carries a `cache_salt` of its own. `cached_tokens` then proves it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from annie_eval.errors import ExchangeError
+from annie_eval.timing.connection import Connection, LostConnection, Response
+from annie_eval.timing.plan import Plan
+from annie_eval.timing.stream import Observed, observe
+
+PROBE_TOKENS = 16
+_WORDS = ("river", "stone", "cloud", "garden", "window", "morning", "letter", "bridge", "candle", "forest", "market")
+
+
+class Unusable(Exception):
+    """The server answers no request that could be timed; the message says what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the server has, found by asking.
+
+    Attributes:
+        model: name to ask for.
+        max_model_len: context length in tokens, if the server lists it.
+        extras: request fields beyond OpenAI's that it takes: `cache_salt`, `ignore_eos`, `continuous_usage_stats`,
+            `chat_template_kwargs`.
+        token_prompts: `/completions` takes token ids and counts them exactly.
+        fixed_length: an answer under `ignore_eos` was exactly as long as asked for.
+        chunk_counts: continuous usage says what each chunk brought, or each chunk is one token.
+        words_per_token: of our filler text, where prompts have to be text.
+        block_size: tokens in a prefix-cache block.
+        metrics: has vLLM's `/metrics`.
+    """
+
+    model: str
+    max_model_len: int | None = None
+    extras: frozenset[str] = frozenset()
+    token_prompts: bool = False
+    fixed_length: bool = False
+    chunk_counts: bool = False
+    words_per_token: float = 0.75
+    block_size: int | None = None
+    metrics: bool = False
+
+    def missing(self) -> list[str]:
+        """What cannot be checked on this server, for the rows."""
+        found = []
+        if not self.metrics:
+            found.append("the server's own account (no vLLM /metrics)")
+        if not self.token_prompts:
+            found.append("exact prompt lengths (no token ids at /completions; lengths are usage.prompt_tokens)")
+        if not self.fixed_length:
+            found.append("fixed answer lengths (no ignore_eos)")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One request. `prompt_tokens` is its exact length, or a lower bound where it is text; None where unknown."""
+
+    path: str
+    body: Mapping[str, Any]
+    prompt_tokens: int | None = None
+    exact: bool = False
+
+    def payload(self) -> bytes:
+        return json.dumps(self.body, separators=(",", ":")).encode()
+
+
+@dataclass(slots=True)
+class Requests:
+    """Makes requests for one server. `rng` is seeded by the system: a second run must not be warm from the first."""
+
+    plan: Plan
+    capabilities: Capabilities
+    rng: random.Random = field(default_factory=lambda: random.Random(secrets.randbits(128)))
+
+    def chat(self, body: Mapping[str, Any], tokens: int, *, ends: bool = False) -> Prepared:
+        """A cold chat request. `ends` lets the model stop by itself, as a tool call must."""
+        nonce = secrets.token_hex(6)
+        messages = copy.deepcopy(list(body["messages"]))
+        first = messages[0]
+        first["content"] = f"Session {nonce}. {first['content']}"
+        changed: dict[str, Any] = {**body, "messages": messages}
+        if body.get("tools") and "cache_salt" not in self.capabilities.extras:
+            # Many templates write the tools before the system prompt.
+            changed["tools"] = copy.deepcopy(list(body["tools"]))
+            function = changed["tools"][0].get("function", {})
+            function["description"] = f"({nonce}) {function.get('description', '')}"
+        return Prepared(self._chat_path, self._common(changed, tokens, ends=ends))
+
+    def cold(self, context: int, tokens: int) -> Prepared:
+        """A prompt of `context` tokens that the server has never seen."""
+        if self.capabilities.token_prompts:
+            low, high = self._ids()
+            ids = [self.rng.randrange(low, high) for _ in range(context)]
+            return Prepared(
+                f"{self._root}/completions",
+                self._common({"prompt": ids, "temperature": 0.0}, tokens),
+                context,
+                exact=True,
+            )
+        count = max(1, round(context * self.capabilities.words_per_token))
+        text = f"{secrets.token_hex(6)} " + " ".join(self.rng.choice(_WORDS) for _ in range(count))
+        body = {**self.plan.short, "messages": [{"role": "user", "content": text}]}
+        return Prepared(self._chat_path, self._common(body, tokens), round(context * 0.9))
+
+    def warm(self, cold: Prepared, tokens: int) -> Prepared:
+        """The same prompt again, under the same salt."""
+        return replace(cold, body={**cold.body, **self._lengths(tokens, ends=False)})
+
+    @property
+    def _root(self) -> str:
+        return Connection(self.plan.base_url).path
+
+    @property
+    def _chat_path(self) -> str:
+        return f"{self._root}/chat/completions"
+
+    def _ids(self) -> tuple[int, int]:
+        """A range of ordinary tokens: special ones sit at either end of a vocabulary."""
+        size = self.plan.vocabulary or 32_000
+        return (1000, min(size, 32_000) * 9 // 10) if size > 4000 else (size // 4, size * 3 // 4)
+
+    def _lengths(self, tokens: int, *, ends: bool) -> dict[str, Any]:
+        if ends or "ignore_eos" not in self.capabilities.extras:
+            return {"max_tokens": tokens}
+        return {"max_tokens": tokens, "ignore_eos": True}
+
+    def _common(self, body: Mapping[str, Any], tokens: int, *, ends: bool = False) -> dict[str, Any]:
+        extras = self.capabilities.extras
+        options: dict[str, Any] = {"include_usage": True}
+        if "continuous_usage_stats" in extras:
+            options["continuous_usage_stats"] = True
+        full = {
+            **body,
+            "model": self.capabilities.model,
+            "stream": True,
+            "stream_options": options,
+            **self._lengths(tokens, ends=ends),
+        }
+        if "cache_salt" in extras:
+            full["cache_salt"] = secrets.token_hex(16)
+        if "chat_template_kwargs" not in extras:
+            full.pop("chat_template_kwargs", None)
+        return full
+
+
+def probe(connection: Connection, plan: Plan, *, block_size: int | None, metrics: bool) -> Capabilities:
+    """Find out what the server takes. These are also the throw-away calls: nothing measured is a first call.
+
+    Raises:
+        Unusable: it takes no streamed chat request at all.
+    """
+    model, length = _model(connection, plan)
+    wanted = ("cache_salt", "ignore_eos", "continuous_usage_stats", "chat_template_kwargs")
+    found = Capabilities(model, length, block_size=block_size, metrics=metrics)
+
+    def ask(extras: frozenset[str]) -> Response:
+        requests = Requests(plan, replace(found, extras=extras))
+        prepared = requests.chat(plan.short, PROBE_TOKENS)
+        try:
+            return connection.exchange("POST", prepared.path, prepared.payload())
+        except LostConnection as error:
+            raise Unusable(str(error)) from None
+
+    extras = frozenset(wanted)
+    response = ask(extras)
+    if response.status in (400, 422):
+        extras = frozenset(name for name in wanted if ask(frozenset({name})).status == 200)
+        response = ask(extras)
+    seen = _observed(response)
+    if seen is None:
+        said = " ".join(response.body[:200].decode("utf-8", "replace").split())
+        raise Unusable(f"POST {connection.path}/chat/completions: HTTP status {response.status}: {said}")
+    fixed = "ignore_eos" in extras and seen.finish_reason == "length" and seen.completion_tokens == PROBE_TOKENS
+    counts = seen.counting in ("usage", "chunks")
+    found = replace(found, extras=extras, fixed_length=fixed, chunk_counts=counts)
+    return _probe_lengths(connection, plan, found)
+
+
+def _probe_lengths(connection: Connection, plan: Plan, found: Capabilities) -> Capabilities:
+    """Try token ids; where they are not taken, learn how many of our words make a token."""
+    with_ids = replace(found, token_prompts=True)
+    prepared = Requests(plan, with_ids).cold(64, PROBE_TOKENS)
+    try:
+        seen = _observed(connection.exchange("POST", prepared.path, prepared.payload()))
+    except LostConnection:
+        seen = None
+    if seen is not None and seen.prompt_tokens in (64, 65):
+        return with_ids
+    counts = []
+    for length in (40, 140):
+        prepared = Requests(plan, replace(found, words_per_token=1.0)).cold(length, PROBE_TOKENS)
+        try:
+            seen = _observed(connection.exchange("POST", prepared.path, prepared.payload()))
+        except LostConnection:
+            seen = None
+        counts.append(seen.prompt_tokens if seen is not None else None)
+    few, many = counts
+    if few is None or many is None or many <= few:
+        return found
+    return replace(found, words_per_token=100 / (many - few))
+
+
+def _model(connection: Connection, plan: Plan) -> tuple[str, int | None]:
+    """The served name and the context length, as the server lists them."""
+    try:
+        response = connection.exchange("GET", f"{connection.path}/models")
+        listed = json.loads(response.body)["data"] if response.status == 200 else []
+        models = {str(entry["id"]): entry for entry in listed}
+    except LostConnection as error:
+        raise Unusable(str(error)) from None
+    except (ValueError, KeyError, TypeError):
+        models = {}
+    name = plan.served_model or next(iter(models), None)
+    if name is None:
+        raise Unusable(f"GET {connection.path}/models lists no model; name it with --served-model")
+    length = models.get(name, {}).get("max_model_len")
+    return name, length if isinstance(length, int) else None
+
+
+def _observed(response: Response) -> Observed | None:
+    try:
+        return observe(response)
+    except ExchangeError:
+        return None

@@ -1,0 +1,165 @@
+"""What the hardware cannot beat: the floor of TTFT and the ceiling of decode, from the checkpoint's own headers.
+
+Decode reads every weight once a step, so that bandwidth / bytes is the most steps per second; prefill multiplies
+every weight once a prompt token, so that operations / peak is the least time (Williams, Waterman & Patterson 2009,
+"Roofline"). Bytes come from the headers of the safetensors files, so that every quantisation counts as what it is.
+A measurement beyond these bounds is no fast server but a broken measurement: a cache hit, a truncated prompt, a
+wrong token count.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annie_eval.timing.hardware import Hardware
+
+_MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
+_SCALES = ("_scale", "_scale_2", "_scale_inv", "_amax", ".bias", "zero_point")
+_NOT_TEXT = re.compile(r"(^|\.)(visual|vision_tower|vision_model|audio_tower|mtp)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What one token costs.
+
+    Attributes:
+        weight_bytes: read once per decode step: all weights of the text model but the embedding table.
+        parameters: multiplied per prompt token: the matrices of the layers (the head runs once a prompt).
+        attention_width: sum over full-attention layers of heads x head size.
+        kv_bytes: KV cache of full-attention layers per token of context.
+        format: the smallest operand format in which the matrices may be multiplied.
+        vocabulary: size of the embedding table in tokens.
+    """
+
+    weight_bytes: float
+    parameters: float
+    attention_width: float
+    kv_bytes: float
+    format: str
+    vocabulary: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A model on a machine. `bytes_per_s` None: the weights fit into the cache, and no ceiling is known.
+
+    Attributes:
+        flops_per_s: peak rate for the model's format.
+    """
+
+    model: Model
+    bytes_per_s: float | None
+    flops_per_s: float
+
+    def ttft_floor_ms(self, prompt_tokens: int) -> float:
+        """Least milliseconds to the first token of a cold prompt: the longer of computing and reading the weights.
+
+        Operations: 2 per parameter and token; causal attention 2 x width x n^2 (scores and values, half of the
+        n x n pairs, 2 operations each).
+        """
+        n = prompt_tokens
+        compute = (2 * self.model.parameters * n + 2 * self.model.attention_width * n * n) / self.flops_per_s
+        read = self.model.weight_bytes / self.bytes_per_s if self.bytes_per_s else 0.0
+        return max(compute, read) * 1e3
+
+    def slope_floor_ms(self) -> float:
+        """Least milliseconds that a thousand more prompt tokens add."""
+        return 2e6 * self.model.parameters / self.flops_per_s
+
+    def decode_ceiling(self, context: int, tokens_per_step: float = 1.0) -> float | None:
+        """Most tokens per second of one stream at `context` tokens; None where no ceiling is known."""
+        if not self.bytes_per_s:
+            return None
+        return tokens_per_step * self.bytes_per_s / (self.model.weight_bytes + self.model.kv_bytes * context)
+
+
+def bounds(model: Model, hardware: Hardware, *, devices: int = 1, cores: int = 1) -> Bounds | None:
+    """The model on that machine; None where the table does not say what it can do."""
+    rates = [hardware.tflops[f] for f in _at_least(model.format) if f in hardware.tflops]
+    if not rates or hardware.memory_gb_s is None:
+        return None
+    count = cores if hardware.per_core else devices
+    fits = model.weight_bytes < 2e6 * hardware.cache_mb
+    return Bounds(model, None if fits else hardware.memory_gb_s * 1e9 * count, max(rates) * 1e12 * count)
+
+
+def read_model(directory: Path) -> Model | None:
+    """The costs of a checkpoint; None where config.json or the safetensors headers do not tell."""
+    try:
+        config = json.loads((directory / "config.json").read_text("utf-8"))
+        text = config.get("text_config", config)
+        heads, layers = int(text["num_attention_heads"]), int(text["num_hidden_layers"])
+        head = int(text.get("head_dim") or text["hidden_size"] // heads)
+        kv_heads = int(text.get("num_key_value_heads") or heads)
+        vocabulary = int(text["vocab_size"])
+        kinds = text.get("layer_types") or ["full_attention"] * layers
+        full = sum(kind == "full_attention" for kind in kinds)
+        tensors = list(_tensors(directory))
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return None
+    if not tensors:
+        return None
+    experts = text.get("num_experts") or text.get("num_local_experts") or 0
+    active = int(text.get("num_experts_per_tok") or 0) / int(experts) if experts else 1.0
+    weight_bytes = parameters = embedding = head_bytes = 0.0
+    for name, dtype, shape, size in tensors:
+        if _NOT_TEXT.search(name):
+            continue
+        part = active if ".experts." in name else 1.0
+        if "embed_tokens" in name:
+            embedding += size
+            continue
+        if name.startswith("lm_head") or ".lm_head" in name:
+            head_bytes += size
+            continue
+        weight_bytes += part * size
+        if len(shape) >= 2 and not name.endswith(_SCALES):
+            count = 1.0
+            for extent in shape:
+                count *= extent
+            parameters += part * count * (2 if dtype == "U8" else 1)  # NVFP4 packs two values into a byte
+    return Model(
+        weight_bytes=weight_bytes + (head_bytes or embedding),  # a tied head reads the embedding table
+        parameters=parameters,
+        attention_width=float(full * heads * head),
+        kv_bytes=float(full * kv_heads * head * 2 * 2),  # keys and values, two bytes each
+        format=_format(config),
+        vocabulary=vocabulary,
+    )
+
+
+def _tensors(directory: Path) -> Iterator[tuple[str, str, list[int], int]]:
+    """(name, dtype, shape, bytes) of every tensor, from the headers alone.
+
+    Format: 8 bytes little-endian header length, then a JSON object (safetensors README, "Format").
+    """
+    for path in sorted(directory.glob("*.safetensors")):
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > _MAX_HEADER:
+                raise ValueError(f"{path.name}: header of {length} bytes")
+            header: Mapping[str, Any] = json.loads(file.read(length))
+        for name, entry in header.items():
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                yield name, str(entry["dtype"]), list(entry["shape"]), end - begin
+
+
+def _format(config: Mapping[str, Any]) -> str:
+    """The smallest format that the checkpoint's quantisation multiplies in, as far as its name tells."""
+    said = json.dumps(config.get("quantization_config") or {}).lower()
+    if "fp4" in said:
+        return "fp4"
+    return "fp8" if "fp8" in said or '"float"' in said else "bf16"
+
+
+def _at_least(smallest: str) -> tuple[str, ...]:
+    """Formats that such weights can be multiplied in: their own, or a wider one after dequantising."""
+    order = ("fp4", "fp8", "bf16")
+    return order[order.index(smallest) :]

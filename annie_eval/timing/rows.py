@@ -1,0 +1,415 @@
+"""From shots to the row of each timing gate: estimates, verdict, and what to say about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annie_eval import stats
+from annie_eval.profile_types import Verdict
+from annie_eval.timing import verdict as rule
+from annie_eval.timing.plan import ROWS, Plan, Row
+from annie_eval.timing.requests import Capabilities
+from annie_eval.timing.shot import Shot, Source
+from annie_eval.timing.verdict import Estimate
+
+SOURCES: dict[str, tuple[Source, ...]] = {
+    "ttft_short": ("short",),
+    "ttft_cold": ("cold",),
+    "ttft_warm": ("cold", "warm"),
+    "decode": ("short",),
+    "decode_flat": ("cold",),
+    "stalls": ("short", "cold"),
+    "tool_call": ("tool",),
+    "goodput": ("streams",),
+}
+"""What each row reads; `stalls` takes the cold answers too, where other rows have them measured."""
+
+LEAST_TOKENS = 16  # an answer shorter than that has no decode rate worth the name
+_LOAD = 0.1  # share of shots beside other traffic above which a miss is not the server's
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a judge makes of the shots: the gated estimate, the verdict, and what to say."""
+
+    verdict: Verdict
+    estimate: Estimate | None
+    said: tuple[str, ...] = ()
+    roofline: float | None = None
+
+
+Pairs = Sequence[tuple[Shot, float]]
+
+
+def evaluate(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
+    """The row of one gate from all shots so far; every shot counts, and one that broke makes the row an ERROR."""
+    own = [s for s in shots if s.source in SOURCES[name]]
+    broken = [s for s in own if s.error is not None]
+    if broken:
+        first = f"{broken[0].source}: {broken[0].error}"
+        return error_row(name, plan, f"{first} ({len(broken)} of {len(own)} requests)", n=len(own))
+    return _JUDGES[name](name, own, plan, capabilities)
+
+
+def error_row(name: str, plan: Plan, cause: str, n: int = 0, verdict: Verdict = "ERROR") -> Row:
+    """A row that measured nothing."""
+    limit, unit = plan.limits.get(_limit_of(name)), _UNITS[name]
+    return Row(name, verdict, None, None, n, limit, unit, None, cause, plan.hardware)
+
+
+def _limit_of(name: str) -> str:
+    return _GATED.get(name, ROWS[name][0])
+
+
+_UNITS = {
+    "ttft_short": "ms",
+    "ttft_cold": "ms/1k tokens",
+    "ttft_warm": "x",
+    "decode": "tok/s",
+    "decode_flat": "x",
+    "stalls": "ms",
+    "tool_call": "ms",
+    "goodput": "share",
+}
+_GATED = {"ttft_warm": "warm_ratio"}  # shown in the row, where it is not the first of the row's limits
+
+
+def _row(
+    name: str,
+    plan: Plan,
+    capabilities: Capabilities,
+    pairs: Pairs,
+    judge: Callable[[Pairs], Finding],
+    server: Callable[[Shot], float | None],
+    points: tuple[tuple[float, ...], ...] = (),
+    said: Sequence[str] = (),
+) -> Row:
+    """Judge the client's numbers, then those that the server bears out, and let a miss stand only if both agree."""
+    found = judge(pairs)
+    verdict, doubt = _confirmed(pairs, found.verdict, judge, server)
+    missing = [m for name_ in ROWS[name] if (m := name_) not in plan.limits]
+    if missing and verdict != "ERROR":
+        verdict = "INCONCLUSIVE"
+    detail = [*found.said, *said, *doubt]
+    if missing:
+        detail.append(f"no limit {', '.join(missing)}")
+    unchecked = [*capabilities.missing(), *plan.notes]
+    if unchecked:
+        detail.append("not checked: " + "; ".join(unchecked))
+    estimate = found.estimate
+    return Row(
+        name=name,
+        verdict=verdict,
+        median=None if estimate is None else estimate.value,
+        interval=None if estimate is None else (estimate.low, estimate.high),
+        n=len(pairs),
+        limit=plan.limits.get(_limit_of(name)),
+        unit=_UNITS[name],
+        roofline=found.roofline,
+        detail=". ".join(detail),
+        hardware=plan.hardware,
+        points=points,
+    )
+
+
+def _confirmed(
+    pairs: Pairs, verdict: Verdict, judge: Callable[[Pairs], Finding], server: Callable[[Shot], float | None]
+) -> tuple[Verdict, list[str]]:
+    """What is left of a verdict once samples that the server does not confirm count with the server's number."""
+    known = [s for s, _ in pairs if s.account is not None]
+    doubted = [s for s in known if s.doubts]
+    loaded = [s for s, _ in pairs if s.busy]
+    said = []
+    if known:
+        said.append(f"the server confirms {len(known) - len(doubted)} of {len(pairs)}")
+    if doubted:
+        said.append(f"first doubt: {doubted[0].doubts[0]}")
+        other = judge([(s, (server(s) if s.doubts else None) or value) for s, value in pairs]).verdict
+        if verdict in ("PASS", "FAIL") and (other != verdict or (verdict == "FAIL" and len(doubted) * 2 > len(pairs))):
+            said.append(f"{verdict} by the client alone, {other} by the server's account")
+            verdict = "INCONCLUSIVE"
+    if loaded:
+        said.append(f"{len(loaded)} measured under load of others")
+        if verdict == "FAIL" and len(loaded) > _LOAD * len(pairs):
+            verdict = "INCONCLUSIVE"
+    return verdict, said
+
+
+def _against(estimate: Estimate, plan: Plan, limit: str, *, at_most: bool) -> Verdict:
+    return estimate.against(plan.limits[limit], at_most=at_most) if limit in plan.limits else "INCONCLUSIVE"
+
+
+def _ttft_short(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
+    pairs = [(s, s.ttft_ms) for s in shots if s.ttft_ms is not None]
+    tokens = _median([s.prompt_tokens for s in shots])
+
+    def judge(pairs: Pairs) -> Finding:
+        estimate = rule.median_of([value for _, value in pairs])
+        share = None
+        if plan.bounds is not None and tokens is not None:
+            share = plan.bounds.ttft_floor_ms(round(tokens)) / estimate.value
+        return Finding(_against(estimate, plan, "ttft_short_ms", at_most=True), estimate, (), share)
+
+    said = [f"cold prompts of {_number(tokens)} tokens, {_proof(shots)}"]
+    late = [s.content_ms - s.ttft_ms for s in shots if s.content_ms is not None and s.ttft_ms is not None]
+    if late and stats.median(late) > 1.0:
+        said.append(f"the first spoken text comes {stats.median(late):.0f} ms after the first token (reasoning first)")
+    early = [s.role_ms for s in shots if s.role_ms is not None and s.ttft_ms is not None and s.ttft_ms - s.role_ms > 1]
+    if early:
+        said.append(f"a role chunk without a token comes early, at {stats.median(early):.0f} ms")
+    return _row(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, said=said)
+
+
+def _decode(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
+    rated, short = _rated(shots)
+    if len(rated) * 2 < len(shots):
+        cause = short or "the server reports no usage, so tokens cannot be counted"
+        return error_row(name, plan, cause, len(shots), "INCONCLUSIVE")
+
+    def judge(pairs: Pairs) -> Finding:
+        estimate = rule.median_of([value for _, value in pairs])
+        verdict = _against(estimate, plan, "decode_tok_s", at_most=False)
+        ceiling = _ceiling(plan, [s for s, _ in pairs])
+        if ceiling is not None and estimate.value > ceiling:
+            said = f"{estimate.value:.1f} tok/s beats the physical ceiling of {ceiling:.1f}: a wrong token count"
+            return Finding("ERROR", estimate, (said,), estimate.value / ceiling)
+        return Finding(verdict, estimate, (), None if ceiling is None else estimate.value / ceiling)
+
+    said = [f"answers of {_number(_median([s.completion_tokens for s, _ in rated]))} tokens", _counted(rated)]
+    if short:
+        said.append(short)
+    return _row(name, plan, capabilities, rated, judge, lambda s: s.server_rate, said=said)
+
+
+def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
+    pairs = [(s, s.ttft_ms) for s in shots if s.ttft_ms is not None]
+
+    def judge(pairs: Pairs) -> Finding:
+        groups = _groups(pairs)
+        per_token = rule.slope_of(groups)
+        slope = Estimate(per_token.value * 1e3, per_token.low * 1e3, per_token.high * 1e3, len(pairs))
+        excess = rule.quadratic_share(groups)
+        verdicts = (
+            _against(slope, plan, "ttft_slope_ms_per_1k", at_most=True),
+            _against(excess, plan, "ttft_quadratic_share", at_most=True),
+        )
+        shape = "linear" if verdicts[1] == "PASS" else "not shown to be linear"
+        said = (
+            f"TTFT is {shape} in the prompt: {slope.value:.1f} ms per 1000 tokens, quadratic term "
+            f"{excess.value:.0%} ({excess.low:.0%} to {excess.high:.0%}) at {max(groups):.0f} tokens",
+        )
+        share = plan.bounds.slope_floor_ms() / slope.value if plan.bounds is not None and slope.value > 0 else None
+        return Finding(rule.worst(verdicts), slope, said, share)
+
+    said = [_proof(shots)]
+    return _row(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), said)
+
+
+def _ttft_warm(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
+    warm = [s for s in shots if s.source == "warm"]
+    pairs = [(s, s.ttft_ms) for s in warm if s.ttft_ms is not None]
+
+    def judge(pairs: Pairs) -> Finding:
+        groups = _groups(pairs)
+        slope, ratio = rule.slope_of(groups), rule.ratio_of(groups)
+        us = Estimate(slope.value * 1e3, slope.low * 1e3, slope.high * 1e3, slope.n)
+        verdict = rule.worst(
+            (
+                _against(us, plan, "warm_slope_us_per_token", at_most=True),
+                _against(ratio, plan, "warm_ratio", at_most=True),
+            )
+        )
+        said = f"{us.value:.2f} us per token ({us.low:.2f} to {us.high:.2f}), longest over shortest {ratio.value:.2f}"
+        return Finding(verdict, ratio, (said,))
+
+    known = [s.cached for s in warm if s.cached is not None]
+    if not known:
+        said = "not proven warm: the server reports no cached_tokens"
+    elif not any(known):
+        said = "0 tokens came out of the prefix cache: prefix caching is off"
+    else:
+        left = [s.prompt_tokens - s.cached for s in warm if s.prompt_tokens is not None and s.cached is not None]
+        said = f"at most {max(left)} tokens of a prompt computed anew"
+    return _row(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), [said])
+
+
+def _decode_flat(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
+    rated, short = _rated(shots)
+    lengths = {s.context for s, _ in rated}
+    if len(rated) * 2 < len(shots) or len(lengths) < 2:
+        cause = short or "the server reports no usage, so tokens cannot be counted"
+        return error_row(name, plan, cause, len(shots), "INCONCLUSIVE")
+
+    def judge(pairs: Pairs) -> Finding:
+        ratio = rule.ratio_of(_groups(pairs))
+        last = [s for s, _ in pairs if s.context == max(lengths)]
+        ceiling = _ceiling(plan, last)
+        at_end = stats.median([value for s, value in pairs if s.context == max(lengths)])
+        if ceiling is not None and at_end > ceiling:
+            said = f"{at_end:.1f} tok/s at {max(lengths)} tokens beats the physical ceiling of {ceiling:.1f}"
+            return Finding("ERROR", ratio, (said,), at_end / ceiling)
+        verdict = _against(ratio, plan, "decode_flat_ratio", at_most=False)
+        return Finding(verdict, ratio, (), None if ceiling is None else at_end / ceiling)
+
+    said = [f"decode rate at {max(lengths)} tokens over that at {min(lengths)}", _counted(rated)]
+    return _row(name, plan, capabilities, rated, judge, lambda s: s.server_rate, _points(rated), said)
+
+
+def _stalls(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
+    long = [s for s in shots if len(s.gaps_ms) >= 2 and (s.completion_tokens or LEAST_TOKENS) >= LEAST_TOKENS]
+    if not long:
+        return error_row(name, plan, "no answer came in three moments or more", len(shots), "INCONCLUSIVE")
+    pairs = [(s, sorted(s.gaps_ms)[-(-95 * len(s.gaps_ms) // 100) - 1]) for s in long]
+    stall = plan.limits.get("stall_ms", float("inf"))
+    every = [gap for s in long for gap in s.gaps_ms]
+    stalled = sum(max(s.gaps_ms) > stall for s in long)
+
+    def judge(pairs: Pairs) -> Finding:
+        estimate = rule.median_of([value for _, value in pairs])
+        share = rule.share_of(stalled, len(pairs))
+        verdict = rule.worst(
+            (
+                _against(estimate, plan, "itl_p95_ms", at_most=True),
+                _against(share, plan, "stalled_share", at_most=True),
+            )
+        )
+        said = f"{stalled} of {len(pairs)} answers stalled (true share at most {share.high:.1%})"
+        return Finding(verdict, estimate, (said,))
+
+    p95 = rule.percentile(every, 0.95)
+    pooled = "" if p95 is None else f", p95 of all {p95:.1f} ms"
+    said = [
+        f"p95 of the gaps within an answer, median over answers{pooled}, longest of {len(every)} {max(every):.1f} ms"
+    ]
+    return _row(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
+
+
+def _tool_call(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
+    made = [s for s in shots if s.call_ms is not None]
+    if not made:
+        cause = f"none of {len(shots)} answers held a complete tool call; the tool-calling gate judges that"
+        return error_row(name, plan, cause, len(shots), "INCONCLUSIVE")
+    # An answer without a call never completes one: it counts with the time limit of a request.
+    pairs = [(s, plan.timeout * 1e3 if s.call_ms is None else s.call_ms) for s in shots]
+
+    def judge(pairs: Pairs) -> Finding:
+        estimate = rule.median_of([value for _, value in pairs])
+        return Finding(_against(estimate, plan, "tool_call_ms", at_most=True), estimate)
+
+    def server(s: Shot) -> float | None:
+        if s.call_ms is None or s.ttft_ms is None or s.server_ttft_ms is None:
+            return None
+        return s.call_ms - s.ttft_ms + s.server_ttft_ms
+
+    said = [f"a complete call in {len(made)} of {len(shots)} answers; the others count as {plan.timeout:g} s"]
+    if len(made) == len(shots):
+        said = [f"a complete call in all {len(shots)} answers"]
+    said.append(f"prompts of {_number(_median([s.prompt_tokens for s in shots]))} tokens, {_proof(shots)}")
+    return _row(name, plan, capabilities, pairs, judge, server, said=said)
+
+
+def _goodput(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
+    ttft, decode = plan.limits.get("goodput_ttft_ms"), plan.limits.get("goodput_decode_tok_s")
+
+    def good(s: Shot) -> bool:
+        fast = ttft is None or (s.ttft_ms is not None and s.ttft_ms <= ttft)
+        return fast and (decode is None or s.rate is None or s.rate >= decode)
+
+    pairs = [(s, float(good(s))) for s in shots]
+
+    def judge(pairs: Pairs) -> Finding:
+        estimate = rule.share_of(round(sum(value for _, value in pairs)), len(pairs))
+        return Finding(_against(estimate, plan, "goodput_share", at_most=False), estimate)
+
+    rates = [s.rate for s in shots if s.rate is not None]
+    said = [
+        f"{plan.streams} streams at once, share of requests with TTFT <= {ttft} ms and >= {decode} tok/s",
+        f"median TTFT {stats.median([s.ttft_ms for s in shots if s.ttft_ms is not None]):.0f} ms",
+    ]
+    if rates:
+        said.append(f"median {stats.median(rates):.1f} tok/s a stream")
+    else:
+        said.append("decode rate not judged: the server reports no usage")
+    return _row(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
+
+
+_JUDGES: dict[str, Callable[[str, Sequence[Shot], Plan, Capabilities], Row]] = {
+    "ttft_short": _ttft_short,
+    "ttft_cold": _ttft_cold,
+    "ttft_warm": _ttft_warm,
+    "decode": _decode,
+    "decode_flat": _decode_flat,
+    "stalls": _stalls,
+    "tool_call": _tool_call,
+    "goodput": _goodput,
+}
+
+
+def _rated(shots: Sequence[Shot]) -> tuple[list[tuple[Shot, float]], str]:
+    """Shots with a decode rate, and what to say of the others."""
+    rated = [
+        (s, s.rate)
+        for s in shots
+        if s.rate is not None and s.completion_tokens is not None and s.completion_tokens >= LEAST_TOKENS
+    ]
+    counted = [s for s in shots if s.completion_tokens is not None]
+    few = len(counted) - len(rated)
+    return rated, f"{few} of {len(shots)} answers under {LEAST_TOKENS} tokens or in one piece" if few else ""
+
+
+def _counted(pairs: Pairs) -> str:
+    how = {s.counting for s, _ in pairs}
+    if how == {"usage"}:
+        return "tokens counted by continuous usage"
+    if how <= {"usage", "chunks"}:
+        return "one token a chunk, borne out by usage"
+    if "pair" in how:
+        return "several tokens a chunk, uncounted: rate from the difference of two answer lengths"
+    return "several tokens a chunk, uncounted: those of the first chunk estimated by its share of the text"
+
+
+def _proof(shots: Sequence[Shot]) -> str:
+    """Whether the cold prompts are proven cold."""
+    cold = [s for s in shots if s.source != "warm"]
+    known = [s.cached for s in cold if s.cached is not None]
+    if len(known) < len(cold):
+        return f"{len(known)} of {len(cold)} proven cold: the server reports no cached_tokens for the rest"
+    return f"all {len(cold)} proven cold, cached_tokens <= {max(known)}"
+
+
+def _ceiling(plan: Plan, shots: Sequence[Shot]) -> float | None:
+    if plan.bounds is None:
+        return None
+    context = _median([s.prompt_tokens for s in shots]) or 0
+    steps = stats.median([s.account.tokens_per_step if s.account is not None else 1.0 for s in shots])
+    return plan.bounds.decode_ceiling(round(context), steps)
+
+
+def _groups(pairs: Pairs) -> dict[float, list[float]]:
+    """Values by prompt length: the wanted one, or the median of what the server counted."""
+    by: dict[int, list[tuple[Shot, float]]] = {}
+    for s, value in pairs:
+        by.setdefault(s.context, []).append((s, value))
+    return {
+        (_median([s.prompt_tokens for s, _ in group]) or context): [value for _, value in group]
+        for context, group in sorted(by.items())
+    }
+
+
+def _points(pairs: Pairs) -> tuple[tuple[float, ...], ...]:
+    found = []
+    for context, values in _groups(pairs).items():
+        estimate = rule.median_of(values)
+        found.append((float(context), estimate.value, estimate.low, estimate.high, float(estimate.n)))
+    return tuple(found)
+
+
+def _median(values: Sequence[Any]) -> float | None:
+    known = [value for value in values if value is not None]
+    return stats.median(known) if known else None
+
+
+def _number(value: float | None) -> str:
+    return "an unknown number of" if value is None else f"{value:.0f}"

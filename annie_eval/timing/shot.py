@@ -1,0 +1,148 @@
+"""One measured request: what the client saw, what the server said of it, and what is impossible about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from annie_eval.timing.account import Account, disagreements, per_request
+from annie_eval.timing.requests import Prepared
+from annie_eval.timing.roofline import Bounds
+from annie_eval.timing.stream import Counting, Observed
+
+Source = Literal["short", "cold", "warm", "tool", "streams"]
+COLD_SLACK = 16  # tokens; a server may share the first tokens of a chat template, never a whole block of a prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One request and its timing. Milliseconds since the request was about to be written.
+
+    Attributes:
+        context: wanted prompt length in tokens; 0 for chat prompts, whose length is `prompt_tokens`.
+        ttft_ms, content_ms, role_ms, last_ms, call_ms: see `annie_eval.timing.stream.Observed`.
+        rate: decode rate in tokens per second, by `counting`; `pair` is a difference of two answer lengths.
+        gaps_ms: between moments that brought tokens.
+        account: the server's own figures; None where it gives none.
+        doubts: what the server's account does not bear out.
+        busy: requests that the server was busy with before this one, or that finished meanwhile.
+        error: why this is no measurement: the exchange broke, or the result is impossible.
+    """
+
+    source: Source
+    context: int
+    error: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    finish_reason: str | None = None
+    role_ms: float | None = None
+    ttft_ms: float | None = None
+    content_ms: float | None = None
+    last_ms: float | None = None
+    call_ms: float | None = None
+    rate: float | None = None
+    counting: Counting | Literal["pair"] = "unknown"
+    gaps_ms: tuple[float, ...] = ()
+    account: Account | None = None
+    doubts: tuple[str, ...] = ()
+    busy: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Shot:
+        account = None if values["account"] is None else Account(**values["account"])
+        gaps, doubts = tuple(values["gaps_ms"]), tuple(values["doubts"])
+        return cls(**{**values, "account": account, "gaps_ms": gaps, "doubts": doubts})
+
+    @property
+    def cached(self) -> int | None:
+        """Prompt tokens out of the prefix cache, by the answer's usage, else by the server's counter."""
+        if self.cached_tokens is not None or self.account is None or self.account.requests != 1:
+            return self.cached_tokens
+        return self.account.cached_tokens
+
+    @property
+    def server_ttft_ms(self) -> float | None:
+        return self.account.ttft_ms if self.account is not None and self.account.requests == 1 else None
+
+    @property
+    def server_rate(self) -> float | None:
+        """Tokens per second by the server: (n - 1) / decode time."""
+        account, n = self.account, self.completion_tokens
+        if account is None or account.requests != 1 or not account.decode_ms or n is None or n < 2:
+            return None
+        return (n - 1) / account.decode_ms * 1e3
+
+
+def shot(
+    source: Source,
+    context: int,
+    prepared: Prepared,
+    seen: Observed,
+    *,
+    account: Account | None,
+    busy: int,
+    bounds: Bounds | None,
+) -> Shot:
+    """Put together what the client saw and what the server said, and judge whether it can be."""
+    if account is None and seen.server:
+        account = per_request(seen.server)
+    others = account.requests - 1 if account is not None and account.requests is not None else 0
+    found = Shot(
+        source=source,
+        context=context,
+        prompt_tokens=seen.prompt_tokens,
+        completion_tokens=seen.completion_tokens,
+        cached_tokens=seen.cached_tokens,
+        finish_reason=seen.finish_reason,
+        role_ms=_ms(seen.role),
+        ttft_ms=_ms(seen.first_token),
+        content_ms=_ms(seen.first_content),
+        last_ms=_ms(seen.last_token),
+        call_ms=_ms(seen.call),
+        rate=seen.rate,
+        counting=seen.counting,
+        gaps_ms=tuple(gap / 1e6 for gap in seen.gaps),
+        account=account,
+        doubts=() if account is None else disagreements(seen, account),
+        busy=busy + max(0, others),
+    )
+    error = impossible(found, prepared, bounds)
+    return found if error is None else Shot.from_dict({**found.as_dict(), "error": error})
+
+
+def impossible(found: Shot, prepared: Prepared, bounds: Bounds | None) -> str | None:
+    """Why this cannot be a measurement of what was asked for; None if it can."""
+    n, wanted = found.prompt_tokens, prepared.prompt_tokens
+    if found.ttft_ms is None:
+        return f"the answer brought no token (finish_reason {found.finish_reason})"
+    if n is not None and wanted is not None and n < wanted:
+        about = "" if prepared.exact else "about "
+        return f"a prompt of {about}{wanted} tokens counted as {n}: the server truncates prompts"
+    if prepared.exact and n is not None and wanted is not None and n > wanted + 1:
+        return f"a prompt of {wanted} token ids counted as {n}"
+    account = found.account
+    booked = account.prompt_tokens if account is not None and account.requests == 1 else None
+    if n is not None and booked is not None and booked < n:
+        return f"usage says {n} prompt tokens, /metrics {booked}: one of the two is wrong"
+    if found.source == "warm":
+        return None
+    cached = found.cached
+    if cached is not None and cached > COLD_SLACK:
+        return f"{cached} of {n} prompt tokens of a cold prompt came out of the prefix cache"
+    if bounds is not None and found.source != "streams" and n is not None:
+        floor = bounds.ttft_floor_ms(n)
+        if found.ttft_ms < floor:
+            return (
+                f"TTFT {found.ttft_ms:.1f} ms for {n} tokens beats the physical floor of {floor:.1f} ms: "
+                "a cache hit, a truncated prompt or another machine than named"
+            )
+    return None
+
+
+def _ms(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / 1e6

@@ -1,0 +1,226 @@
+"""From stamped bytes to what a timing needs: when the role, the first token, the first content and the last token
+came, and how many tokens each moment had brought.
+
+Tokens are counted by the server's own `usage`. Chunks are not tokens: servers batch several tokens into one chunk
+(`stream_interval`, speculative decoding), and parsers swallow some.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, Literal
+
+from annie_eval.errors import ExchangeError
+from annie_eval.sse import read_stream
+from annie_eval.timing.connection import Response
+
+Counting = Literal["usage", "chunks", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One streamed answer as the client saw it. Times in nanoseconds since the request was about to be written.
+
+    Attributes:
+        role: first chunk that names a role and brings no token; None where no chunk did.
+        first_token: first moment with a token, in whatever channel.
+        first_content: first moment with text that would be spoken.
+        last_token: the moment that brought the last token.
+        end: the end of the response.
+        call: the moment that completed the first tool call (name, and arguments that parse as an object).
+        prompt_tokens, completion_tokens, cached_tokens: from the last `usage`; None where the server did not say.
+        arrivals: (moment, tokens by then) for each moment that brought tokens.
+        counting: where the counts in `arrivals` come from. `usage`: continuous usage, exact. `chunks`: one token a
+            chunk, borne out by the final usage. `unknown`: chunks held several tokens each and nobody said how
+            many; the counts are then the share of the text that had arrived, rounded.
+        server: vLLM's per-request metrics (`--enable-per-request-metrics`), as they came.
+    """
+
+    role: int | None
+    first_token: int | None
+    first_content: int | None
+    last_token: int | None
+    end: int
+    call: int | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int | None
+    finish_reason: str | None
+    arrivals: tuple[tuple[int, int], ...]
+    counting: Counting
+    server: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def gaps(self) -> tuple[int, ...]:
+        """Nanoseconds between moments that brought tokens: what a listener waits, however many tokens came."""
+        return tuple(b[0] - a[0] for a, b in zip(self.arrivals, self.arrivals[1:], strict=False))
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """(tokens after the first moment, nanoseconds they took); None under two moments.
+
+        The tokens of the first moment are left out with the time before it, so that a first chunk of k tokens
+        does not inflate the rate.
+        """
+        if len(self.arrivals) < 2:
+            return None
+        (first, before), (last, total) = self.arrivals[0], self.arrivals[-1]
+        return (total - before, last - first) if total > before else None
+
+    @property
+    def rate(self) -> float | None:
+        """Decode rate in tokens per second: (n - n_first) / (t_last - t_first)."""
+        return None if self.span is None else self.span[0] / self.span[1] * 1e9
+
+
+@dataclass(slots=True)
+class _Chunk:
+    stamp: int
+    text: int
+    counted: int | None
+
+
+def observe(response: Response) -> Observed:
+    """Read one streamed answer of `/chat/completions` or `/completions`.
+
+    Raises:
+        ExchangeError: status other than 200, no event stream, an error object, a stream that broke off.
+    """
+    if response.status != 200:
+        said = " ".join(response.body[:200].decode("utf-8", "replace").split())
+        raise ExchangeError(f"HTTP status {response.status}: {said}")
+    ends = list(accumulate(count for _, count in response.reads))
+    usage: Mapping[str, Any] = {}
+    server: Mapping[str, Any] = {}
+    role = content = finish = None
+    chunks: list[_Chunk] = []
+    calls: dict[int, _Call] = {}
+    done = False
+    for event in read_stream(response.body).events:
+        value = event.value
+        if value is None:
+            done = True
+            break
+        if value.get("error") is not None:
+            raise ExchangeError(f"the server reported an error: {json.dumps(value['error'])[:200]}")
+        stamp = response.reads[bisect.bisect_left(ends, event.end)][0]
+        if isinstance(value.get("usage"), dict):
+            usage = value["usage"]
+        if isinstance(value.get("metrics"), dict):
+            server = value["metrics"]
+        choices = value.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            continue
+        choice = choices[0]
+        finish = choice.get("finish_reason") or finish
+        delta = choice.get("delta")
+        delta = delta if isinstance(delta, dict) else {}
+        spoken = _length(delta.get("content")) + _length(choice.get("text"))
+        text = spoken + _length(delta.get("reasoning") or delta.get("reasoning_content"))
+        for position, fragment in enumerate(delta.get("tool_calls") or ()):
+            text += calls.setdefault(_index(fragment, position), _Call()).add(fragment, stamp)
+        if spoken and content is None:
+            content = stamp
+        if role is None and delta.get("role") and not text:
+            role = stamp
+        counted = _count(value.get("usage"), "completion_tokens")
+        if text or counted is not None:
+            chunks.append(_Chunk(stamp, text, counted))
+    if not done and finish is None:
+        raise ExchangeError("the stream broke off: no finish_reason and no [DONE]")
+    total = _count(usage, "completion_tokens")
+    arrivals, counting = _arrivals(chunks, total)
+    first_call = next((calls[i] for i in sorted(calls)), None)
+    details = usage.get("prompt_tokens_details")
+    return Observed(
+        role=role,
+        first_token=arrivals[0][0] if arrivals else None,
+        first_content=content,
+        last_token=arrivals[-1][0] if arrivals else None,
+        end=response.reads[-1][0],
+        call=first_call.stamp if first_call is not None and first_call.whole else None,
+        prompt_tokens=_count(usage, "prompt_tokens"),
+        completion_tokens=total,
+        cached_tokens=_count(details, "cached_tokens"),
+        finish_reason=finish if isinstance(finish, str) else None,
+        arrivals=arrivals,
+        counting=counting,
+        server=server,
+    )
+
+
+def _arrivals(chunks: list[_Chunk], total: int | None) -> tuple[tuple[tuple[int, int], ...], Counting]:
+    """Tokens by moment, and where the numbers come from; see `Observed`."""
+    texts = [chunk for chunk in chunks if chunk.text]
+    if not texts:
+        counts = [(c.stamp, c.counted) for c in chunks if c.counted]
+        return _by_moment([(stamp, count) for stamp, count in counts if count]), "usage"
+    if texts[0].counted is not None:
+        return _by_moment([(c.stamp, c.counted) for c in chunks if c.counted is not None]), "usage"
+    # One chunk a token, give or take chunks without text of their own: an incomplete UTF-8 sequence, a stop token.
+    if total is None or len(texts) * 4 >= total * 3:
+        n = len(texts) if total is None else total
+        seen = [min(i + 1, n) for i in range(len(texts))]
+        seen[-1] = n
+        found = _by_moment([(c.stamp, k) for c, k in zip(texts, seen, strict=True)])
+        return found, "unknown" if total is None else "chunks"
+    size = sum(c.text for c in texts)
+    shares = [max(1, round(total * s / size)) for s in accumulate(c.text for c in texts)]
+    return _by_moment([(c.stamp, k) for c, k in zip(texts, shares, strict=True)]), "unknown"
+
+
+def _by_moment(counts: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Keep each moment at which the count grew, with the count that it reached."""
+    reached: dict[int, int] = {}
+    most = 0
+    for stamp, count in counts:
+        if count > most:
+            most = reached[stamp] = count
+    return tuple(reached.items())
+
+
+@dataclass(slots=True)
+class _Call:
+    """One tool call under way; `stamp` is the moment of its latest fragment."""
+
+    name: str = ""
+    arguments: str = ""
+    stamp: int = 0
+
+    def add(self, fragment: Any, stamp: int) -> int:
+        """Take a fragment; returns how many characters it brought."""
+        function = fragment.get("function") if isinstance(fragment, dict) else None
+        if not isinstance(function, dict):
+            return 0
+        name, arguments = function.get("name"), function.get("arguments")
+        brought = _length(name) + _length(arguments)
+        if brought:
+            self.name = self.name or (name if isinstance(name, str) else "")
+            self.arguments += arguments if isinstance(arguments, str) else ""
+            self.stamp = stamp
+        return brought
+
+    @property
+    def whole(self) -> bool:
+        try:
+            return bool(self.name) and isinstance(json.loads(self.arguments), dict)
+        except ValueError:
+            return False
+
+
+def _index(fragment: Any, position: int) -> int:
+    index = fragment.get("index") if isinstance(fragment, dict) else None
+    return index if isinstance(index, int) else position
+
+
+def _length(text: Any) -> int:
+    return len(text) if isinstance(text, str) else 0
+
+
+def _count(of: Any, name: str) -> int | None:
+    value = of.get(name) if isinstance(of, Mapping) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -1,0 +1,179 @@
+"""Numbers -> PASS, FAIL or INCONCLUSIVE: pure functions, and the rule for when to stop measuring.
+
+A verdict is read off an interval: PASS where all of it meets the limit, FAIL where none of it does, else more
+samples up to a cap, then INCONCLUSIVE. Looking again and again at a fixed 95 % interval would be wrong far more often
+than 5 % of the time, so the looks are few and the interval is wide enough for all of them together. With an odd
+number of samples the bootstrap interval of the median ends on two of the samples, so that "all of the interval is
+below the limit" means "at least r of n samples are": a coin-tossing question with an exact answer
+(`wrong_verdict_rate`) for any distribution of the noise, stragglers included. It is 0.9 % for a server whose
+median sits on the limit itself, and less for every other.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from annie_eval import stats
+from annie_eval.profile_types import Verdict
+
+LOOKS = (15, 21, 31, 41, 61)
+"""Sample counts at which a median is judged; the last is the cap. All odd, see above."""
+GROUP_LOOKS = (11, 15, 21, 31)
+"""Samples per context length at which slopes and ratios over several lengths are judged."""
+STREAM_LOOKS = (60, 120, 180)
+"""Requests at which a share under concurrent streams is judged."""
+CONFIDENCE = 0.998
+P95_NEEDS = 72
+"""Least values for a 95th percentile whose 95 % interval has an upper end: 0.95^72 < 2.5 % (order statistics)."""
+
+Groups = Mapping[float, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number, its interval at `CONFIDENCE`, and how many samples it rests on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def against(self, limit: float, *, at_most: bool) -> Verdict:
+        """PASS where the whole interval meets the limit, FAIL where none of it does."""
+        if (self.high <= limit) if at_most else (self.low >= limit):
+            return "PASS"
+        return "FAIL" if (self.low > limit if at_most else self.high < limit) else "INCONCLUSIVE"
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """ERROR, else FAIL, else INCONCLUSIVE, else PASS; INCONCLUSIVE for none at all."""
+    order: tuple[Verdict, ...] = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS")
+    return next((v for v in order if v in verdicts), "INCONCLUSIVE")
+
+
+def next_look(n: int, looks: Sequence[int]) -> int | None:
+    """The next sample count at which to judge; None once the cap is reached."""
+    return next((look for look in looks if look > n), None)
+
+
+def median_of(values: Sequence[float]) -> Estimate:
+    """The median with its exact bootstrap interval."""
+    low, high = stats.median_interval(values, CONFIDENCE)
+    return Estimate(stats.median(values), low, high, len(values))
+
+
+def share_of(good: int, n: int) -> Estimate:
+    """A share with its exact interval (Clopper & Pearson 1934), each side at 99.5 %.
+
+    Wider would need over a hundred samples to believe in 90 %, and a share is judged at few looks.
+    """
+    low, high = stats.clopper_pearson(good, n, 0.99)
+    return Estimate(good / n if n else 0.0, low, high, n)
+
+
+def slope_of(groups: Groups) -> Estimate:
+    """Theil-Sen slope over all (x, value), in value per x: half a group may be stragglers and it does not move."""
+    x, y = _flat(groups)
+    line = stats.theil_sen(x, y, CONFIDENCE)
+    return Estimate(line.slope, line.low, line.high, len(x))
+
+
+def ratio_of(groups: Groups) -> Estimate:
+    """Median at the largest x over the median at the smallest."""
+    last, first = groups[max(groups)], groups[min(groups)]
+    ratio = stats.median_ratio_tost(last, first, 1.0, (1.0 - CONFIDENCE) / 2)
+    return Estimate(ratio.ratio, ratio.low, ratio.high, min(len(last), len(first)))
+
+
+def quadratic_share(groups: Groups, resamples: int = 2000) -> Estimate:
+    """The share of the value at the largest x that is owed to the quadratic term of a + b x + c x^2.
+
+    Least squares on the medians, weighted by 1 / median^2 since noise grows with the value; interval by a percentile
+    bootstrap that resamples within each x, with a fixed seed. Needs three different x.
+    """
+    xs = sorted(groups)
+    draw = random.Random(0)
+
+    def share(medians: Sequence[float]) -> float:
+        a, b, c = _parabola(xs, medians)
+        end = xs[-1]
+        return c * end * end / (a + b * end + c * end * end)
+
+    shares = sorted(
+        share([stats.median(draw.choices(groups[x], k=len(groups[x]))) for x in xs]) for _ in range(resamples)
+    )
+    tail = (1.0 - CONFIDENCE) / 2
+    low, high = shares[math.floor(tail * resamples)], shares[math.ceil((1 - tail) * resamples) - 1]
+    return Estimate(share([stats.median(groups[x]) for x in xs]), low, high, min(map(len, groups.values())))
+
+
+def percentile(values: Sequence[float], q: float) -> float | None:
+    """The nearest-rank percentile; None where `P95_NEEDS` says that there are too few values."""
+    if len(values) < P95_NEEDS:
+        return None
+    return sorted(values)[math.ceil(q * len(values)) - 1]
+
+
+def sequential(draw: Callable[[], float], limit: float, *, at_most: bool = True) -> tuple[Verdict, Estimate]:
+    """Sample until the median is decided against the limit, or the cap is reached: the rule that timing runs by."""
+    values: list[float] = []
+    for look in LOOKS:
+        values += [draw() for _ in range(look - len(values))]
+        estimate = median_of(values)
+        verdict = estimate.against(limit, at_most=at_most)
+        if verdict != "INCONCLUSIVE":
+            break
+    return verdict, estimate
+
+
+def wrong_verdict_rate(looks: Sequence[int] = LOOKS, below: float = 0.5) -> float:
+    """The exact probability that the rule says PASS at any look when each sample is below the limit with `below`.
+
+    Samples independent, of any continuous distribution; `below` is 0.5 for a median on the limit. By dynamic
+    programming over the number of samples below the limit; looks must be odd.
+    """
+    paths, seen, passed = {0: 1.0}, 0, 0.0
+    for n in looks:
+        steps = n - seen
+        seen = n
+        grown: dict[int, float] = {}
+        for k, weight in paths.items():
+            for more in range(steps + 1):
+                chance = math.comb(steps, more) * below**more * (1 - below) ** (steps - more)
+                grown[k + more] = grown.get(k + more, 0.0) + weight * chance
+        # The interval of 1..n ends on its own ranks: what `median_of` needs to say PASS or FAIL.
+        top = int(median_of(range(1, n + 1)).high)
+        passed += sum(weight for k, weight in grown.items() if k >= top)
+        paths = {k: weight for k, weight in grown.items() if k < top and n - k < top}
+    return passed
+
+
+def _flat(groups: Groups) -> tuple[list[float], list[float]]:
+    pairs = [(x, value) for x in sorted(groups) for value in groups[x]]
+    return [x for x, _ in pairs], [value for _, value in pairs]
+
+
+def _parabola(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float]:
+    """(a, b, c) of y = a + b x + c x^2 by least squares with weights 1/y^2: normal equations, Cramer's rule."""
+    scale = max(xs)
+    m = [[0.0] * 3 for _ in range(3)]
+    v = [0.0] * 3
+    for x, y in zip(xs, ys, strict=True):
+        powers = (1.0, x / scale, (x / scale) ** 2)
+        for i in range(3):
+            v[i] += powers[i] / y
+            for j in range(3):
+                m[i][j] += powers[i] * powers[j] / (y * y)
+
+    def det(rows: Sequence[Sequence[float]]) -> float:
+        (a, b, c), (d, e, f), (g, h, i) = rows
+        return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+
+    whole = det(m)
+    found = [
+        det([[v[i] if j == column else m[i][j] for j in range(3)] for i in range(3)]) / whole for column in (0, 1, 2)
+    ]
+    return found[0], found[1] / scale, found[2] / scale**2

@@ -118,8 +118,38 @@ class Run:
             Endpoint(target.base_url, target.served_model, key, token_ids=target.kind == "vllm"),
             concurrency=self.options.concurrency or self.profile.traffic.concurrency,
             alive=target.alive,
+            first=self._measure,
         )
         self._sampler.start()
+
+    def _measure(self, store: Store) -> None:
+        """Timing, alone on the server; rows that an interrupted run has measured already stand."""
+        known = {row["name"] for row in store.timing("row")}
+        wanted = [name for name in store.meta("selection")["perf"] if name not in known]
+        if not wanted:
+            return
+        from annie_eval import timing
+
+        assert self.target is not None
+        try:
+            plan = timing.plan_for(
+                self.profile,
+                wanted,
+                base_url=self.target.base_url,
+                served_model=self.target.served_model,
+                api_key_env=self.spec.api_key_env,
+                model_dir=self.spec.model_dir,
+                hardware=self.options.hardware,
+                output=self.dir / "timing.jsonl",
+            )
+            rows = timing.run(plan, lambda line: None)
+        except Exception as error:
+            # Behaviour can still be judged; each timing test says what broke.
+            broken = {"median": None, "interval": None, "n": 0, "limit": None, "unit": "", "roofline": None}
+            detail = f"could not be measured: {type(error).__name__}: {error}"
+            store.save_timing("row", [{"name": n, "verdict": "ERROR", **broken, "detail": detail} for n in wanted])
+            return
+        store.save_timing("row", [row.as_dict() for row in rows])
 
     def finish(self, note: str | None = None) -> RunVerdict:
         """Stop sampling and decide. `note` is a cause that makes the whole run an ERROR."""

@@ -1,0 +1,12 @@
+"""Planted faults: everything that the gate must see in a server's replies, one switch each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from faults import calls, leaks, protocol, speech, transport
+from faults.fault import Fault
+
+FAULTS: Mapping[str, Fault] = {
+    fault.name: fault for module in (leaks, calls, speech, protocol, transport) for fault in module.FAULTS
+}

@@ -1,0 +1,56 @@
+"""The bytes of an HTTP/1.1 response, as uvicorn writes them."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import StreamWriter
+
+from faults.fault import Response
+
+_REASONS = {
+    200: "OK",
+    401: "Unauthorized",
+    404: "Not Found",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+def head(status: int, content_type: str, length: int | None, *extra: str) -> bytes:
+    """Status line and headers; a length of None announces the chunked transfer coding."""
+    framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
+    lines = [f"HTTP/1.1 {status} {_REASONS[status]}", "server: uvicorn", f"content-type: {content_type}", framing]
+    return "\r\n".join([*lines, *extra, "", ""]).encode()
+
+
+def chunked(data: bytes) -> bytes:
+    """One chunk of the chunked transfer coding; the empty one ends the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def is_stream(response: Response) -> bool:
+    return response.content_type.startswith("text/event-stream")
+
+
+def encoded(response: Response) -> bytes:
+    """A whole response: a stream chunk by chunk, anything else with its length."""
+    if is_stream(response):
+        body = b"".join(map(chunked, [*response.frames, b""]))
+        return head(200, response.content_type, None) + body
+    body = b"".join(response.frames)
+    return head(200, response.content_type, len(body)) + body
+
+
+async def write(writer: StreamWriter, response: Response, itl: float = 0) -> None:
+    """Write a response; `itl` is the pause after each frame of a stream, in seconds."""
+    if not itl or not is_stream(response):
+        writer.write(encoded(response))
+    else:
+        writer.write(head(200, response.content_type, None))
+        for frame in response.frames:
+            writer.write(chunked(frame))
+            await writer.drain()
+            await asyncio.sleep(itl)
+        writer.write(chunked(b""))
+    await writer.drain()

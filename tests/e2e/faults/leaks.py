@@ -1,0 +1,122 @@
+"""Thinking that reaches the listener."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from faults.fault import Fault, Where, gates
+from faults.reply import Ask, Call, Reply
+
+_THOUGHT = "Okay, the user wants a quick answer. I should keep it short and avoid any formatting."
+
+
+def _always(ask: Ask) -> bool:
+    return True
+
+
+def _wrapped(before: str, after: str) -> Callable[[Reply, Ask], Reply]:
+    """The content with something before and after it."""
+    return lambda reply, ask: replace(reply, content=f"{before}{reply.content or ''}{after}")
+
+
+def _leak(
+    name: str,
+    about: str,
+    before: str = "",
+    after: str = "",
+    only: Where = _always,
+    also: tuple[str, ...] = (),
+) -> Fault:
+    return Fault(name, about, gates("thinking_leak", *also), "thinking_leak", only, reply=_wrapped(before, after))
+
+
+def _spoken(ask: Ask) -> bool:
+    """Requests whose good reply has room for words."""
+    return not ask.expect.truncated
+
+
+def _tag_in_arguments(reply: Reply, ask: Ask) -> Reply:
+    """Every string argument ends in a tag; a reply without calls gets one."""
+    made = []
+    for call in reply.calls:
+        arguments = json.loads(call.arguments)
+        marked = {key: f"{value}</think>" if isinstance(value, str) else value for key, value in arguments.items()}
+        made.append(replace(call, arguments=json.dumps(marked or {"query": "</think>"})))
+    if not made:
+        name = next(iter(ask.schemas), "search_memory")
+        made = [Call("chatcmpl-tool-leak", name, json.dumps({"query": "weather</think>"}))]
+    return replace(reply, calls=tuple(made), finish="tool_calls")
+
+
+def _repeated(reply: Reply, ask: Ask) -> Reply:
+    thought = f"{_THOUGHT} They asked for something simple, so one sentence will do."
+    return replace(reply, reasoning=thought, content=f"{thought} {reply.content or ''}")
+
+
+def _trapped(reply: Reply, ask: Ask) -> Reply:
+    return replace(reply, reasoning=reply.content or "That is done.", content=None, calls=(), finish="stop")
+
+
+def _thinks_anyway(reply: Reply, ask: Ask) -> Reply:
+    return replace(reply, reasoning="A short answer will do.")
+
+
+_tagged = partial(_leak, before=f"<think>\n{_THOUGHT}\n</think>\n\n")
+
+FAULTS = [
+    _tagged("leak-tagged", "a thought in <think> tags before every answer"),
+    _tagged("leak-streamed-only", "the same, only in streams", only=lambda ask: ask.streamed),
+    _tagged("leak-whole-only", "the same, only in answers that are not streamed", only=lambda ask: not ask.streamed),
+    _tagged("leak-after-tools", "the same, only after tool results", only=lambda ask: ask.after_tools),
+    _tagged("leak-thinking-on", "the same, only where thinking is on", only=lambda ask: ask.thinking),
+    _leak("leak-lone-close", "a thought that only ends in </think>", f"{_THOUGHT}\n</think>\n\n"),
+    _leak("leak-lone-open", "an opening <think> that nothing closes", f"<think>\n{_THOUGHT} "),
+    _leak("leak-bare-close", "nothing but </think> before the answer", "</think>\n\n"),
+    _leak("leak-upper-case", "tags in capitals", f"<THINKING>{_THOUGHT}</THINKING>\n"),
+    _leak("leak-brackets", "Mistral's tags", f"[THINK]{_THOUGHT}[/THINK]"),
+    _leak("leak-channel", "gpt-oss's channel markers", f"<|channel|>analysis<|message|>{_THOUGHT}<|channel|>final"),
+    _leak("leak-prose", "reasoning about the user, without tags", f"{_THOUGHT}\n\n", only=_spoken),
+    _leak(
+        "leak-process",
+        "a numbered thinking process, without tags",
+        "Thinking Process:\n\n1. Analyze the request: the user asks a question.\n2. Draft the answer.\n\n",
+        only=_spoken,
+    ),
+    _leak("leak-replacement-character", "bytes that were never decoded", after=" \ufffd\ufffd"),
+    _leak("leak-special-token", "the end token as text", after="<|im_end|>", also=("wire_integrity",)),
+    Fault(
+        "leak-repeated",
+        "the reasoning said aloud as well",
+        gates("thinking_leak"),
+        "thinking_leak",
+        only=lambda ask: ask.thinking and _spoken(ask),
+        reply=_repeated,
+    ),
+    Fault(
+        "leak-in-arguments",
+        "a tag in the arguments of a call",
+        gates("thinking_leak"),
+        "thinking_leak",
+        only=lambda ask: bool(ask.schemas) and not ask.after_tools and _spoken(ask),
+        reply=_tag_in_arguments,
+    ),
+    Fault(
+        "reasoning-though-off",
+        "a reasoning channel though thinking is off",
+        gates("thinking_leak"),
+        "thinking_leak",
+        only=lambda ask: not ask.thinking,
+        reply=_thinks_anyway,
+    ),
+    Fault(
+        "answer-trapped",
+        "the answer in the reasoning channel, content null",
+        gates("thinking_leak"),
+        "thinking_leak",
+        only=_spoken,
+        reply=_trapped,
+    ),
+]

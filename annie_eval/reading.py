@@ -125,7 +125,7 @@ class Reader:
 
     def explain(self, judgement: Judgement, result: GateResult) -> str:
         """Why a test failed, for its report."""
-        from annie_eval.report.terminal import printable
+        from annie_eval.report.text import printable
 
         lines = [
             f"gate {result.name}: {result.verdict}, {result.passed}/{result.n} passed, needs {result.required}"

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from annie_eval import __version__
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.gates import GateResult, RunVerdict, decide, overall
 from annie_eval.profile import Profile
-from annie_eval.sample import Judgement
 from annie_eval.sampler import Endpoint, Sampler
 from annie_eval.store import FILE, Store
 
@@ -183,7 +182,9 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
     for name in profile.gates:
         if name in selection["gates"]:
             results.append(gate_result(profile, store, name))
-    errors = [{"sample": key, "cause": error} for key, error in store.finished().items() if error is not None]
+    errors: list[dict[str, Any]] = [
+        {"sample": key, "cause": error} for key, error in store.finished().items() if error is not None
+    ]
     if note is not None:
         errors.insert(0, {"sample": None, "cause": note})
     timings = store.timing("row")
@@ -219,8 +220,7 @@ def gate_result(profile: Profile, store: Store, name: str) -> GateResult:
     """A gate's result on what has been judged so far."""
     gate = profile.gates[name]
     expected = sum(len(scenario.variants) for scenario in profile.gate_scenarios(gate))
-    judgements: Sequence[Judgement] = store.judgements(name)
-    return decide(gate, judgements, expected)
+    return decide(gate, store.judgements(name), expected, selected=len(store.selected(name)))
 
 
 def _run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:

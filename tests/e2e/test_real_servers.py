@@ -1,0 +1,149 @@
+"""The gate against real servers with a real model: vLLM, started by the gate, and one that is not vLLM.
+
+Slow by nature: SmolLM2-135M on two cores. The vLLM run is shared by all its tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "models" / "smollm2-135m-instruct-bf16"
+SERVER_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not MODEL.is_dir(), reason="the embedded model is not built: make model"),
+    pytest.mark.skipif(not SERVER_PYTHON.exists(), reason="the server's environment is not there: make server"),
+]
+
+
+def gate(*arguments: object, run_dir: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--run-dir", str(run_dir)]
+    return subprocess.run(
+        [*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False
+    )
+
+
+def servers_of(run_dir: Path) -> list[psutil.Process]:
+    """Processes whose command line, or an ancestor's, names this run's directory or that run's served name."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(run_dir) in line or str(run_dir) in str((process.info["environ"] or {}).get("ANNIE_EVAL_RUN_DIR")):
+            found.append(process)
+    return found
+
+
+@pytest.fixture(scope="module")
+def vllm_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    run_dir = tmp_path_factory.mktemp("vllm") / "run"
+    return gate("--model-dir", MODEL, "--profile", "annie-smol", "-n", "2", run_dir=run_dir), run_dir
+
+
+def read(run_dir: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((run_dir / "verdict.json").read_text())
+    return loaded
+
+
+def test_untuned_model_fails_honestly_with_every_sample_judged(
+    vllm_run: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    done, run_dir = vllm_run
+    assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-3000:]
+    verdict = read(run_dir)
+    assert verdict["verdict"] == "FAIL"
+    assert verdict["errors"] == []
+    gates = {gate["name"]: gate for gate in verdict["gates"]}
+    assert gates["thinking_leak"]["n"] == 25
+    assert gates["tool_calling"]["n"] == 10
+    assert gates["tool_calling"]["verdict"] == "FAIL"
+    assert gates["wire_integrity"]["verdict"] == "PASS", gates["wire_integrity"]["findings"]
+
+
+def test_fingerprint_names_what_was_served(vllm_run: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    fingerprint = json.dumps(read(vllm_run[1])["fingerprint"])
+    assert "0.32.0" in fingerprint
+    assert "hermes" in fingerprint
+
+
+def test_no_server_process_is_left(vllm_run: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    assert servers_of(vllm_run[1]) == []
+
+
+def test_killed_gate_leaves_no_server_and_resumes(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    options = ["--model-dir", MODEL, "--profile", "annie-smol", "-k", "factual", "--concurrency", "1"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--run-dir", str(run_dir)]
+    process = subprocess.Popen([*command, *map(str, options)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    import sqlite3
+
+    answered = 0
+    deadline = time.monotonic() + 300
+    while answered == 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        if (run_dir / "run.sqlite").exists():
+            with sqlite3.connect(run_dir / "run.sqlite", timeout=10) as store:
+                answered = store.execute("SELECT COUNT(*) FROM sample").fetchone()[0]
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert answered
+    done = gate(*options, "--resume", run_dir=run_dir)
+    assert "verdict:" in done.stdout, done.stdout + done.stderr
+    verdict = read(run_dir)
+    assert verdict["errors"] == []
+    with sqlite3.connect(run_dir / "run.sqlite") as store:
+        sent, keys = store.execute("SELECT COUNT(*), COUNT(DISTINCT key) FROM exchange").fetchone()
+    assert sent == keys == 5
+    assert servers_of(run_dir) == []
+
+
+def test_server_that_is_not_vllm_is_judged_too(tmp_path: Path) -> None:
+    """`transformers serve`: what it lacks is said, and nothing is guessed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            *(str(SERVER_PYTHON), "-m", "transformers.cli.transformers", "serve", str(MODEL), "--device", "cpu"),
+            *("--host", "127.0.0.1", "--port", str(port)),
+        ],
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        stdout=(tmp_path / "log").open("w"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 180
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+                break
+            except OSError:
+                assert server.poll() is None, (tmp_path / "log").read_text()[-2000:]
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+        done = gate(
+            *("--base-url", f"http://127.0.0.1:{port}", "--served-model", MODEL, "--profile", "annie-smol"),
+            *("-k", "factual", "--concurrency", "2"),
+            run_dir=tmp_path / "run",
+        )
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    verdict = read(tmp_path / "run")
+    assert verdict["errors"] == [], verdict["errors"]
+    assert {gate["name"]: gate["n"] for gate in verdict["gates"]}["factual"] == 5

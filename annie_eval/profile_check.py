@@ -9,15 +9,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annie_eval import detectors
+from annie_eval.detectors.checks import validate_check
 from annie_eval.errors import UsageError
 from annie_eval.profile_schema import did_you_mean, joined, quoted
 from annie_eval.profile_types import CallExpectation, Expect, Gate, Profile, Scenario
 
 # Detectors that find nothing unless the scenario says what is wanted.
-_NEEDS = {"knowledge": "expect.answer", "tool_calls": "expect.calls"}
+_NEEDS = {"knowledge": "expect.answer", "tool_calls": "expect.calls", "restraint": "expect.calls = []"}
 _REQUEST_FIELDS = frozenset(
-    ("model", "messages", "tools", "tool_choice", "temperature", "top_p", "max_tokens", "max_completion_tokens")
-    + ("seed", "stream", "stream_options", "chat_template_kwargs", "n", "return_token_ids")
+    (
+        "model",
+        "messages",
+        "tools",
+        "tool_choice",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "seed",
+        "stream",
+        "stream_options",
+        "chat_template_kwargs",
+        "n",
+        "return_token_ids",
+    )
 )
 _OWNED_FLAGS = {
     "--model": "--model-dir names the model",
@@ -176,13 +191,6 @@ def _expectation(expect: Expect, tools: Mapping[str, Mapping[str, Any]], at: str
 
 
 def _arguments(call: CallExpectation, schema: Mapping[str, Any], at: str) -> None:
-    try:
-        from annie_eval.detectors.tool_calls import validate_check
-    except ImportError:  # TEMPORARY
-
-        def validate_check(check: Any) -> str | None:
-            return None
-
     properties = schema.get("properties", {})
     closed = schema.get("additionalProperties", True) is False and "patternProperties" not in schema
     for argument, check in call.arguments.items():
@@ -190,9 +198,33 @@ def _arguments(call: CallExpectation, schema: Mapping[str, Any], at: str) -> Non
         if argument not in properties and (closed or properties):
             known = did_you_mean(argument, properties) or f"; it has {', '.join(properties) or 'none'}"
             raise UsageError(f"{here} is no parameter of {call.name}{known}")
-        problem = validate_check(check)
-        if problem:
+        if problem := validate_check(check):
             raise UsageError(f"{here} {problem}")
+        _possible(check, properties.get(argument, True), schema, here)
+
+
+def _possible(check: Any, rules: Any, root: Mapping[str, Any], at: str) -> None:
+    """A wanted value that the parameter's own schema forbids could only be met by a call that fails."""
+    operators = check if isinstance(check, dict) else {"equals": check}
+    for position, choice in enumerate(operators.get("any_of", ())):
+        _possible(choice, rules, root, f"{at}.any_of[{position}]")
+    if "fields" in operators and isinstance(rules, dict) and "$ref" not in rules:
+        members = rules.get("properties", {})
+        for member, inner in operators["fields"].items():
+            if member not in members and rules.get("additionalProperties", True) is False:
+                known = did_you_mean(member, members) or f"; it has {', '.join(members) or 'none'}"
+                raise UsageError(f"{at}.fields.{member} is no member of that parameter{known}")
+            _possible(inner, members.get(member, True), root, f"{at}.fields.{member}")
+    for operator in ("equals", "number"):
+        if operator in operators and not operators.get("tolerance") and not _valid(operators[operator], rules, root):
+            raise UsageError(f"{at} wants {quoted(operators[operator])}, which the tool's own schema does not allow")
+
+
+def _valid(value: Any, rules: Any, root: Mapping[str, Any]) -> bool:
+    import jsonschema
+
+    local = {"allOf": [rules], "$defs": root.get("$defs", {})}
+    return jsonschema.Draft202012Validator(local).is_valid(value)
 
 
 def _history(history: Sequence[Mapping[str, Any]], tools: Mapping[str, Any], where: str) -> None:
@@ -243,11 +275,6 @@ def settings(profile: Profile, where: str) -> None:
         owned = _OWNED_FLAGS.get(flag.split("=")[0].replace("_", "-"))
         if owned:
             raise UsageError(f"{where}: serving.args[{position}] is {quoted(flag)}; remove it: {owned}")
-    if profile.serving.thinking_kwarg in profile.serving.chat_template_kwargs:
-        raise UsageError(
-            f"{where}: serving.chat_template_kwargs.{profile.serving.thinking_kwarg} would decide what each scenario's"
-            " thinking decides; remove it"
-        )
     if profile.traffic.deadline < profile.traffic.request_timeout:
         raise UsageError(
             f"{where}: traffic.deadline is {profile.traffic.deadline:g} s, shorter than one request_timeout"
@@ -344,6 +371,8 @@ def _can_fail(gate: Gate, judged: Sequence[Scenario], at: str) -> None:
 def _says(one: Scenario, detector: str) -> bool:
     if detector == "knowledge":
         return any(expect.answer is not None for expect in _expects(one))
+    if detector == "restraint":
+        return any(expect.calls == () for expect in _expects(one))
     return any(expect.calls is not None for expect in _expects(one))
 
 

@@ -59,7 +59,8 @@ def _two_finishes(values: Chunks) -> Chunks:
 
 
 def _no_finish(values: Chunks) -> None:
-    values[_finish(values)]["choices"][0]["finish_reason"] = None
+    if not _fragments(values):  # for calls the finish_reason is the tool gate's business as well
+        values[_finish(values)]["choices"][0]["finish_reason"] = None
 
 
 def _late_content(values: Chunks) -> Chunks:

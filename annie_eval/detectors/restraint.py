@@ -1,0 +1,28 @@
+"""Restraint: where no tool is wanted, none is called, no call is written as text, and an answer is spoken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from annie_eval.detectors.text import is_blank
+from annie_eval.detectors.tool_calls import dropped_call
+from annie_eval.sample import Finding, Sample, excerpt
+
+
+def find(sample: Sample) -> tuple[Finding, ...]:
+    """Calls, call text and silence in every exchange whose `expect.calls` is empty."""
+    findings: list[Finding] = []
+    for index, exchange in enumerate(sample.exchanges):
+        if exchange.expect.calls != ():
+            continue
+        answer = exchange.answer
+        for call in answer.tool_calls:
+            text = call.arguments or ""
+            shown = f"{call.name or ''}({text})"
+            reason = f"called {call.name or 'a nameless tool'} where no tool is needed"
+            shown = excerpt(shown, 0, len(shown))
+            findings.append(Finding("restraint", reason, shown, "tool_calls", index, (0, len(text))))
+        findings += [replace(found, detector="restraint") for found in dropped_call(sample, index, exchange)]
+        if is_blank(answer.content) and not exchange.expect.truncated:
+            findings.append(Finding("restraint", "no answer is spoken", "", None, index))
+    return tuple(findings)

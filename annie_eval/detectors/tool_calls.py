@@ -1,0 +1,251 @@
+"""Tool calls: declared, well-formed, valid, the wanted ones with the wanted values, and none dropped or cut off.
+
+Every exchange whose `expect.calls` is not None is judged: names, ids, strict JSON, JSON Schema (Draft 2020-12;
+`format` is an annotation there and is not enforced), the scenario's checks on values (`annie_eval.detectors.checks`),
+the count, `finish_reason`, and calls written as text. Parallel calls are paired with the wanted ones by a maximum
+matching, so that their order never matters. A call that max_tokens cut off never counts, whole or not.
+
+A tool's JSON Schema comes from the profile: if it is no schema, `find` raises, and the sample is an ERROR rather than
+the model's miss.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from annie_eval.detectors.call_text import find_call_text
+from annie_eval.detectors.checks import MISSING, check_value, validate_check
+from annie_eval.detectors.context import cut_off, user_text
+from annie_eval.detectors.matching import match
+from annie_eval.detectors.tags import scan
+from annie_eval.detectors.text import is_blank
+from annie_eval.sample import Channel, Exchange, Finding, Sample, ToolCall, excerpt
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+    from annie_eval.profile import CallExpectation
+
+__all__ = ["check_value", "dropped_call", "find", "validate_check"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A received call: its arguments if they are a JSON object, and what is wrong with the call by itself."""
+
+    call: ToolCall
+    arguments: Mapping[str, Any] | None
+    problem: str | None
+
+
+def find(sample: Sample) -> tuple[Finding, ...]:
+    """Every miss of the wanted calls, in order of the exchanges."""
+    findings: list[Finding] = []
+    for index, exchange in enumerate(sample.exchanges):
+        if exchange.expect.calls is not None:
+            findings += _judge(sample, index, exchange, exchange.expect.calls)
+    return tuple(findings)
+
+
+def _judge(sample: Sample, index: int, exchange: Exchange, wanted: tuple[CallExpectation, ...]) -> Iterator[Finding]:
+    answer = exchange.answer
+    calls = answer.tool_calls
+    yield from dropped_call(sample, index, exchange)
+    if not wanted:
+        for call in calls:
+            yield _of(call, f"call of {call.name or 'a nameless tool'} where no call is wanted", index)
+    elif cut_off(exchange) and (calls or not all(want.optional for want in wanted)):
+        text = (calls[-1].arguments if calls else answer.content or answer.reasoning) or ""
+        channel: Channel = "tool_calls" if calls else "content" if answer.content else "reasoning"
+        reason = "cut off by max_tokens, so that no call counts"
+        yield Finding("tool_calls", reason, excerpt(text, len(text), len(text)), channel, index, (0, len(text)))
+        return
+    if misfit := _finish(exchange):
+        yield Finding("tool_calls", misfit, answer.finish_reason or "", None, index)
+    if wanted:
+        yield from _ids(calls, index)
+        received = [_read(call, sample.tools) for call in calls]
+        for one in received:
+            if one.problem:
+                yield _of(one.call, one.problem, index)
+        yield from _pair(wanted, received, index)
+
+
+def _of(call: ToolCall, reason: str, index: int) -> Finding:
+    text = call.arguments or ""
+    shown = f"{call.name or ''}({text})"
+    return Finding("tool_calls", reason, excerpt(shown, 0, len(shown)), "tool_calls", index, (0, len(text)))
+
+
+def dropped_call(sample: Sample, index: int, exchange: Exchange) -> Iterator[Finding]:
+    """Calls written as text into content, or into reasoning while none came over the tool channel."""
+    answer = exchange.answer
+    asked = bool({"tags", "tools"} & set(exchange.expect.topic)) or any(
+        tag.kind == "tool" for tag in scan(user_text(exchange))
+    )
+    content = answer.content or ""
+    if text := find_call_text(content, sample.tools, about_tags=asked):
+        shown = excerpt(content, text.start, text.end)
+        reason = f"dropped call: {text.reason}"
+        yield Finding("tool_calls", reason, shown, "content", index, (text.start, text.end))
+    reasoning = answer.reasoning or ""
+    if answer.tool_calls or not reasoning:
+        return
+    # Without the model's own markup a call in reasoning is a plan, which matters only where a call was wanted.
+    text = find_call_text(reasoning, sample.tools, about_tags=asked)
+    if text and (text.tagged or exchange.expect.calls):
+        shown = excerpt(reasoning, text.start, text.end)
+        reason = f"dropped call: {text.reason}"
+        yield Finding("tool_calls", reason, shown, "reasoning", index, (text.start, text.end))
+
+
+def _finish(exchange: Exchange) -> str | None:
+    """Why the finish_reason does not fit: OpenAI documents `stop` where the request named the tool."""
+    answer = exchange.answer
+    finish = answer.finish_reason
+    if not answer.tool_calls:
+        return "finish_reason is tool_calls, but no call came" if finish in ("tool_calls", "function_call") else None
+    choice = exchange.request.get("tool_choice")
+    if finish == "tool_calls" or (finish == "stop" and (choice == "required" or isinstance(choice, Mapping))):
+        return None
+    return f"finish_reason is {finish or 'absent'}, but calls came: it must be tool_calls"
+
+
+def _ids(calls: tuple[ToolCall, ...], index: int) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for call in calls:
+        if call.id is None or is_blank(call.id):
+            yield _of(call, f"call of {call.name or 'a nameless tool'} has no id", index)
+        elif call.id in seen:
+            yield _of(call, f"id {call.id!r} is used twice", index)
+        seen.add(call.id or "")
+
+
+def _read(call: ToolCall, tools: Mapping[str, Mapping[str, Any]]) -> _Call:
+    if not call.name:
+        return _Call(call, None, "call without a name")
+    if call.name not in tools:
+        return _Call(call, None, f"{call.name!r} is not among the tools that were offered")
+    try:
+        arguments = strict_object(call.arguments)
+    except ValueError as error:
+        return _Call(call, None, f"arguments of {call.name} {error}")
+    problem = _schema_problem(call.name, tools[call.name], arguments)
+    return _Call(call, arguments, problem)
+
+
+def strict_object(text: str | None) -> dict[str, Any]:
+    """A JSON object, read strictly. Raises ValueError that says what the text is instead."""
+    if text is None or is_blank(text):
+        raise ValueError("are empty, not a JSON object")
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite_float
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(f"are not JSON ({error.msg} at character {error.pos})") from None
+    except RecursionError:
+        raise ValueError("are nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"are a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise ValueError(f"give {name!r} twice")
+        members[name] = value
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"hold {name}, which is not JSON")
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"hold {text[:20]}, which no number can represent")
+    return number
+
+
+def _schema_problem(name: str, schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> str | None:
+    validator = _validator(json.dumps(schema, sort_keys=True))
+    try:
+        error = min(validator.iter_errors(arguments), key=lambda error: len(error.absolute_path), default=None)
+    except RecursionError:
+        return f"arguments of {name} are nested too deeply"
+    if error is None:
+        return None
+    message = error.message if len(error.message) <= 120 else f"{error.message[:119]}…"
+    where = "".join(f".{part}" for part in error.absolute_path)
+    return f"arguments{where} of {name} break the schema: {message}"
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: str) -> Validator:
+    # Imported here: start-up is measured, and most samples make no call.
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    # The empty registry keeps a `$ref` in a profile from reaching for the network.
+    return Draft202012Validator(_closed(json.loads(schema) or {"type": "object"}), registry=Registry())
+
+
+_OPEN_ENDED = frozenset(
+    ["additionalProperties", "patternProperties", "unevaluatedProperties", "$ref", "allOf", "anyOf", "oneOf", "if"]
+)
+
+
+def _closed(schema: Any, top: bool = True) -> Any:
+    """The schema with `additionalProperties: false` wherever it lists properties and leaves others unsaid."""
+    if not isinstance(schema, dict):
+        return schema
+    closed = dict(schema)
+    for key in ("properties", "$defs"):
+        if isinstance(closed.get(key), dict):
+            closed[key] = {name: _closed(inner, False) for name, inner in closed[key].items()}
+    if isinstance(closed.get("items"), dict):
+        closed["items"] = _closed(closed["items"], False)
+    if ("properties" in closed or top) and not _OPEN_ENDED & closed.keys():
+        closed["additionalProperties"] = False
+    return closed
+
+
+def _pair(wanted: tuple[CallExpectation, ...], received: list[_Call], index: int) -> Iterator[Finding]:
+    """Findings for wanted calls that did not come and for calls that nobody wanted, each miss told once."""
+    fits = [[one.problem is None and _misfit(want, one) is None for one in received] for want in wanted]
+    partner = match(fits, [not want.optional for want in wanted], len(received))
+    left = [i for i in range(len(received)) if i not in partner.values()]
+    for position, want in enumerate(wanted):
+        if position in partner:
+            continue
+        near = next((i for i in left if received[i].call.name == want.name), None)
+        if near is not None:
+            left.remove(near)
+            if received[near].problem is None:
+                yield _of(received[near].call, _misfit(want, received[near]) or "one call too many", index)
+        elif not want.optional:
+            yield Finding("tool_calls", f"no call of {want.name}", "", None, index)
+    for i in left:
+        if received[i].problem is None:
+            yield _of(received[i].call, f"call of {received[i].call.name} that is not wanted", index)
+
+
+def _misfit(want: CallExpectation, one: _Call) -> str | None:
+    """Why a call is not the wanted one; None if it is."""
+    if one.call.name != want.name:
+        return f"call of {one.call.name}, wanted {want.name}"
+    if one.arguments is None:
+        return f"arguments of {want.name} cannot be read"
+    for parameter, check in want.arguments.items():
+        if reason := check_value(check, one.arguments.get(parameter, MISSING)):
+            return f"argument {parameter} of {want.name} {reason}"
+    return None

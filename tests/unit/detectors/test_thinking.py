@@ -1,0 +1,346 @@
+"""Thinking leaks: what must be seen, and what speech must be left alone."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_sample import call, reply, sample
+
+from annie_eval.detectors.thinking import find
+from annie_eval.sample import Finding, Thinking
+
+THOUGHT = "The capital of France is well known to be Paris, so a short answer will do."
+
+
+def content(text: str | None, **more: object) -> tuple[Finding, ...]:
+    return find(sample(reply(text, **more)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>Short.</think>Paris.",
+        "</think>\n\nParis.",
+        "Paris it is.\n</think>\nParis.",
+        "<think>",
+        "Paris.<think",
+        "Paris.</thi",
+        "Paris. </",
+        "think>\nEasy.",
+        "Easy./think>Paris.",
+        "< think >Easy.</ think >Paris.",
+        "< / think >Paris.",
+        "<THINK>Easy.</THINK>Paris.",
+        "<t h i n k>Paris.",
+        "<th\u200bink>Paris.",
+        "<\u2060think\ufeff>Paris.",
+        "&lt;think&gt;Paris.",
+        "&amp;lt;/think&amp;gt;Paris.",
+        "&#60;think&#x3e;Paris.",
+        "＜think＞Paris.",
+        "<thinking>Easy.</thinking>Paris.",
+        "<thought>Easy.</thought>Paris.",
+        "<reasoning>Easy.</reasoning>Paris.",
+        "<reflection>Easy.</reflection>Paris.",
+        "<scratchpad>Easy.</scratchpad>Paris.",
+        "<analysis>Easy.</analysis>Paris.",
+        '<think type="deep">Easy.</think>Paris.',
+        "<inner_monologue>Easy.</inner_monologue>Paris.",
+        "[THINK]Easy.[/THINK]Paris.",
+        "<|channel|>analysis<|message|>Easy.<|end|>Paris.",
+        "<|channel>thought\nEasy.<channel|>Paris.",
+        "analysisThe capital is easy.assistantfinalParis.",
+        "◁think▷Easy.◁/think▷Paris.",
+        "<|begin_of_thought|>Easy.<|end_of_thought|>Paris.",
+        "<seed:think>Easy.</seed:think>Paris.",
+        "<|START_THINKING|>Easy.<|END_THINKING|>Paris.",
+        "<antThinking>Easy.</antThinking>Paris.",
+        "<longcat_think>Easy.</longcat_think>Paris.",
+        "<think>Easy.</think><answer>Paris.</answer>",
+    ],
+)
+def test_a_thinking_tag_in_content_is_a_leak(text: str) -> None:
+    findings = content(text)
+    assert findings
+    assert all(f.detector == "thinking" and f.channel == "content" and f.excerpt for f in findings)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Paris.<|im_end|>",
+        "<|im_start|>assistant\nParis.",
+        "Paris.<|endoftext|>",
+        "Paris.<|eot_id|>",
+        "<s>Paris.",
+        "Paris.</s>",
+        "[INST] Capital? [/INST] Paris.",
+        "<<SYS>>Be brief.<</SYS>>Paris.",
+        "<start_of_turn>model\nParis.",
+        "Paris.<end_of_turn>",
+        "Paris.<｜end▁of▁sentence｜>",
+        "Paris.<unused94>",
+        "Paris.<0x0A>",
+        "Paris.im_end|>",
+        "Paris.<|im",
+        "Hi.\nassistant\nParis.",
+        "Par\ufffdis.",
+        "ParisĠisĠnice.",
+        "▁Paris▁is▁nice.",
+    ],
+)
+def test_a_special_token_or_undecoded_text_is_a_leak(text: str) -> None:
+    assert content(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Okay, the user wants to know the capital. Paris.",
+        "Okay, so the user is asking about France. It's Paris.",
+        "Thinking Process:\n\n1. **Analyze the Request:** capital of France.",
+        "Here's a thinking process: first, the country. Paris.",
+        "Let me think about this. The user asked for the capital.",
+        "First, I need to figure out what the user means. Paris.",
+        "We need to respond with the capital. Paris.",
+        "We should answer in one sentence. Paris.",
+        "I should respond in a friendly way. Hello!",
+        "The user is asking for the capital of France. It's Paris.",
+        "The user's question is about France. It's Paris.",
+        "Hello! The user greeted me, so I greet back.",
+        "User asks for a capital. Paris.",
+        "This is a simple greeting. Hello!",
+        "No tool is needed here. Paris.",
+        "I should call the search_memory tool.",
+        "The answer should be short. Paris.",
+        "According to the system prompt, no lists. Paris.",
+        "Thought: the capital is easy.\nParis.",
+        "Okay, so I need to find the capital of France. Hmm, let me think. I recall that it is Paris.",
+        "Okay, der Nutzer möchte wissen, wie die Hauptstadt heißt. Paris.",
+        "Der Nutzer fragt nach der Hauptstadt. Ich sollte kurz antworten. Paris.",
+        "L'utilisateur demande la capitale. C'est Paris.",
+        "Bon, je dois répondre en français. C'est Paris.",
+        "El usuario quiere saber la capital. Es París.",
+        "Vale, debo responder en español. Es París.",
+        "L'utente chiede la capitale. È Parigi.",
+        "Allora, devo rispondere in italiano. È Parigi.",
+        "ユーザーはフランスの首都を尋ねています。パリです。",
+        "उपयोगकर्ता फ्रांस की राजधानी पूछ रहा है। पेरिस।",
+        "用户问法国的首都。巴黎。",
+    ],
+)
+def test_reasoning_without_tags_is_a_leak(text: str) -> None:
+    assert any("untagged reasoning" in finding.reason for finding in content(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Okay, here is what I found.",
+        "Let me check that for you.",
+        "I think Paris is lovely.",
+        "The user manual says to hold the button for five seconds.",
+        "First, I need to know which city you mean.",
+        "Okay, let me see what I can find for you.",
+        "I should mention that it might rain later.",
+        "Hmm, let me think. I'd say Paris.",
+        "That's a simple question: it is four.",
+        "I need to know your street to answer that.",
+        "We should leave at five, so let's call a taxi.",
+        "It's 5 < 6 and 7 > 3.",
+        "I love you <3 and so does everyone.",
+        "If a<b and b<c then a<c.",
+        "The thinking behind it is simple: trees need light.",
+        "Thinking ahead pays off.",
+        "On reflection, tea is better.",
+        "[laughs] Good one.",
+        "Ġużè is a Maltese name.",
+        "Ich antworte gern auf Deutsch.",
+        "Je réponds volontiers en français.",
+        "Puedo responder en español.",
+        "ユーザー登録はアプリからできます。",
+        "The word assistant comes from Latin.",
+        "Wait for me at the station, please.",
+        "So, I'll set it for five. Which day do you need?",
+        "You need to figure out what people want before you design an app.",
+        "",
+        None,
+    ],
+)
+def test_ordinary_speech_is_no_leak(text: str | None) -> None:
+    assert content(text) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think> opens a thought, and </think> closes it.",
+        "Models write their thoughts between <think> and </think>.",
+        "The closing tag looks like this:\n</think>\nIt ends the thought.",
+        'It is written as "<think>", with angle brackets.',
+        "The token is called <|im_end|>.",
+        "It ends with </think>.",
+        "The user sees nothing of it, because the server removes it.",
+    ],
+)
+def test_talk_about_tags_is_no_leak_where_the_user_asked(text: str) -> None:
+    assert content(text, topic=["tags"]) == ()
+    assert content(text, user="What do <think> and <|im_end|> mean?") == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>\nOkay, the user asks about tags.\n</think>\n\nIt opens a thought.",
+        "<think>Tags, then.</think>The tag opens a thought.",
+        "<think>okay, tags then.</think>The tag opens a thought.",
+        "They ask about tags, so I explain.\n</think>\n\nThe tag opens a thought.",
+        "They ask about tags, so I explain.</think>The tag opens a thought.",
+        "</think>\n\nThe tag opens a thought.",
+        "Okay, the user is asking about think tags. They open a thought.",
+        "The tag opens a thought.<|im_end|>",
+        "<|im_start|>assistant\nThe tag opens a thought.",
+        "The tag \ufffd opens a thought.",
+    ],
+)
+def test_a_real_leak_in_an_answer_about_tags_still_is_one(text: str) -> None:
+    assert content(text, topic=["tags"])
+    assert content(text, user="What does <think> mean?")
+
+
+def test_reasoning_repeated_in_content_is_a_leak_whatever_its_white_space() -> None:
+    spaced = THOUGHT.replace(" ", "\n ")
+    findings = find(sample(reply(f"{spaced} It is Paris.", reasoning=THOUGHT), thinking="on"))
+    assert [f.reason for f in findings] == ["reasoning repeated in content"]
+    assert findings[0].span == (0, len(spaced))
+    assert find(sample(reply(f"Paris. {THOUGHT}", reasoning=THOUGHT + " And more."), thinking="on"))
+
+
+def test_a_draft_in_reasoning_is_no_leak() -> None:
+    said = "The capital of France is Paris, and it lies on the Seine."
+    assert find(sample(reply(said, reasoning=f"Easy one. I could say: {said} Good."), thinking="on")) == ()
+    assert find(sample(reply("Paris.", reasoning="Paris."), thinking="on")) == ()
+
+
+def test_reasoning_is_a_leak_where_thinking_is_off() -> None:
+    spoken = reply("Paris.", reasoning="Easy one.")
+    assert [f.channel for f in find(sample(spoken, thinking="off"))] == ["reasoning"]
+    assert find(sample(spoken, thinking="on")) == ()
+    assert find(sample(spoken, thinking="unset")) == ()
+    assert find(sample(reply("Paris.", reasoning=""), thinking="off")) == ()
+
+
+@pytest.mark.parametrize("nothing", [None, "", " \n", "\u200b"])
+def test_an_answer_trapped_in_reasoning_is_a_leak_unless_the_thought_was_cut(nothing: str | None) -> None:
+    trapped = reply(nothing, reasoning="The capital is Paris.")
+    assert "trapped" in find(sample(trapped, thinking="on"))[0].reason
+    cut = reply(nothing, reasoning="The capital is", finish_reason="length")
+    assert find(sample(cut, thinking="on")) == ()
+    assert any("trapped" in f.reason for f in find(sample(cut, thinking="off")))
+    calling = reply(nothing, reasoning="I look it up.", calls=[call("search_memory", {"query": "x"})])
+    assert find(sample(calling, thinking="on")) == ()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"query": "<think>capital</think> Paris"},
+        {"<think>": 1},
+        '{"query": "\\u003cthink\\u003e"}',
+        '{"query": "</think>',
+        {"query": "Paris<|im_end|>"},
+        {"query": "Okay, the user wants the capital."},
+        {"a": [{"b": "Thinking process: the capital"}]},
+        {"query": "Par\ufffdis"},
+    ],
+)
+def test_a_leak_in_the_arguments_of_a_call_is_one(arguments: object) -> None:
+    findings = find(sample(reply(calls=[call("search_memory", arguments)])))
+    assert findings
+    assert all(finding.channel == "tool_calls" for finding in findings)
+
+
+def test_a_leak_in_the_name_of_a_call_is_one() -> None:
+    assert find(sample(reply(calls=[call("</think>search_memory", {"query": "x"})])))
+
+
+@pytest.mark.parametrize("arguments", [{"query": "what the user said about his mother"}, {"query": "I think so"}, ""])
+def test_ordinary_arguments_are_no_leak(arguments: object) -> None:
+    assert find(sample(reply(calls=[call("search_memory", arguments)]))) == ()
+
+
+def test_a_tag_that_the_user_asked_about_may_be_searched_for() -> None:
+    asks = "Search the web for the <think> tag."
+    searching = call("search_memory", {"query": "meaning of the <think> tag"})
+    assert find(sample(reply(calls=[searching], user=asks))) == ()
+    leaking = call("search_memory", {"query": "<think>\nThe tag.</think>tag"})
+    assert find(sample(reply(calls=[leaking], user=asks)))
+
+
+def test_the_finding_names_its_exchange_and_quotes_the_leak() -> None:
+    (finding,) = find(sample(reply("Hello."), reply("Well. <think>", turn=1)))
+    assert (finding.exchange, finding.channel, finding.span) == (1, "content", (6, 13))
+    assert "<think>" in finding.excerpt
+
+
+def test_the_user_of_this_turn_decides_the_topic() -> None:
+    earlier = {"messages": [{"role": "user", "content": "What is <think>?"}, {"role": "user", "content": "Thanks."}]}
+    assert find(sample(reply("You see <think> often.", request=earlier)))
+    parts = {"messages": [{"role": "user", "content": [{"type": "text", "text": "What is <think>?"}]}]}
+    assert find(sample(reply("You see <think> often.", request=parts))) == ()
+
+
+WORDS = ["the", "cat", "sat", "on", "a", "warm", "mat", "and", "3", "birds", "flew", "far", "away", ","]
+PLAIN = st.text(st.characters(codec="utf-8", categories=["L", "N", "Z"]), max_size=60)
+
+
+@given(PLAIN, st.sampled_from(["<think>", "</think>", "[THINK]", "◁think▷", "<|im_end|>", "</s>"]), PLAIN)
+def test_a_tag_is_seen_wherever_it_stands(before: str, tag: str, after: str) -> None:
+    assert content(f"{before}{tag}{after}")
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=80))
+def test_plain_words_are_never_a_leak(words: list[str]) -> None:
+    assert content(" ".join(words)) == ()
+
+
+TEXT = st.none() | st.text(max_size=80)
+
+
+@given(TEXT, TEXT, TEXT, TEXT, st.sampled_from(["on", "off", "unset"]), st.sampled_from([(), ("tags",)]))
+def test_no_text_raises(
+    said: str | None,
+    thought: str | None,
+    name: str | None,
+    arguments: str | None,
+    on: Thinking,
+    topic: tuple[str, ...],
+) -> None:
+    calling = reply(said, reasoning=thought, calls=[call(name, arguments, id=None)], topic=topic)
+    find(sample(calling, reply(said, reasoning=thought), thinking=on))
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.sampled_from(["<", ">", "/", "think", "|", "&lt;", " ", "\n", "[", "]", "the user ", "."]), max_size=30
+    )
+)
+def test_no_mixture_of_brackets_raises(pieces: list[str]) -> None:
+    for topic in ((), ("tags",)):
+        for finding in content("".join(pieces), topic=topic):
+            assert finding.span is not None
+            assert 0 <= finding.span[0] <= finding.span[1] <= len("".join(pieces))
+
+
+@pytest.mark.parametrize(
+    "piece", ["<", "< ", "[", "&amp;", "think>", "the user ", "Okay, ", "\n", "*", "▁", "<think>", "a "]
+)
+def test_a_hundred_kilobytes_are_judged_fast(piece: str) -> None:
+    text = piece * (100_000 // len(piece))
+    start = time.perf_counter()
+    find(sample(reply(text, reasoning=text, calls=[call("x", text)]), thinking="on"))
+    assert time.perf_counter() - start < 5

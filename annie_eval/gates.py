@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annie_eval import stats
-from annie_eval.profile import Gate, Verdict
+from annie_eval.profile_types import Gate, Verdict
 from annie_eval.sample import Judgement
 
 SEVERITY: tuple[Verdict, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")

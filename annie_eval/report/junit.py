@@ -1,0 +1,51 @@
+"""Properties for pytest's --junitxml: which gate a test belongs to and why it missed; the verdict of the suite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annie_eval.report.text import headline, interval_of, needs_of, printable
+
+if TYPE_CHECKING:
+    import pytest
+
+    from annie_eval.gates import RunVerdict
+    from annie_eval.sample import Judgement
+
+Properties = list[tuple[str, str]]
+
+
+def case_properties(judgement: Judgement) -> Properties:
+    """gate and sample; `reason` once for each finding, `error` where the sample broke."""
+    pairs = [("gate", judgement.gate), ("sample", judgement.sample)]
+    if judgement.error is not None:
+        pairs.append(("error", judgement.error))
+    for finding in judgement.findings:
+        excerpt = f": {finding.excerpt}" if finding.excerpt else ""
+        pairs.append(("reason", f"{finding.detector}: {finding.reason}{excerpt}"))
+    return [(name, printable(value)) for name, value in pairs]
+
+
+def suite_properties(verdict: RunVerdict) -> Properties:
+    """The verdict and its headline, then each gate and each timing row as `gate.NAME` and `timing.NAME`."""
+    pairs = [("verdict", verdict.verdict), ("summary", headline(verdict)), ("run", verdict.run_dir)]
+    for gate in verdict.gates:
+        measured = f"{gate.passed}/{gate.n} passed, needs {needs_of(gate)}, interval {interval_of(gate)}"
+        broke = f", {gate.errors} broke" if gate.errors else ""
+        pairs.append((f"gate.{gate.name}", f"{gate.verdict}: {measured}{broke}"))
+    for row in verdict.timings:
+        pairs.append((f"timing.{row['name']}", f"{row['verdict']}: {row.get('detail') or row.get('median')}"))
+    return [(printable(name), printable(value)) for name, value in pairs]
+
+
+def add_suite_properties(config: pytest.Config, verdict: RunVerdict) -> None:
+    """Put them into the file that --junitxml writes, if it writes one.
+
+    Call it from a `pytest_sessionfinish` marked tryfirst: the file is written in that hook too.
+    """
+    from _pytest.junitxml import xml_key  # the fixture for this, record_testsuite_property, exists only inside tests
+
+    log = config.stash.get(xml_key, None)
+    if log is not None:
+        for name, value in suite_properties(verdict):
+            log.add_global_property(name, value)

@@ -1,0 +1,194 @@
+"""The end of a run on a terminal: one row a gate, one line a miss, and the verdict last, where the eye is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annie_eval.gates import GateResult, RunVerdict
+from annie_eval.profile_types import Verdict
+from annie_eval.report.text import (
+    all_errors,
+    by_cause,
+    by_severity,
+    headline,
+    interval_of,
+    needs_of,
+    number,
+    percent,
+    printable,
+    reason_of,
+    shortened,
+)
+
+_COLOURS: Mapping[Verdict, str] = {"PASS": "32", "FAIL": "1;31", "ERROR": "1;35", "INCONCLUSIVE": "33"}
+_LEAST_EXCERPT = 24
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of a table. Where the table is too wide, those with the highest `drop` go first; 0 stays."""
+
+    head: str
+    cells: Sequence[str]
+    drop: int = 0
+
+    @property
+    def head_lines(self) -> list[str]:
+        """The head, one word a line, so that no head is wider than it must be."""
+        return self.head.split(" ")
+
+    @property
+    def width(self) -> int:
+        return max(map(len, (*self.head_lines, *self.cells)))
+
+
+def lines(verdict: RunVerdict, *, color: bool, width: int) -> list[str]:
+    """The whole report. Rows of the tables fit `width` down to 64 columns; a miss keeps its reason at any width.
+
+    Everything that a model or a server wrote is escaped: no line holds a control character but our own colours.
+    """
+    out: list[str] = []
+    if verdict.gates:
+        out += _gate_table(verdict.gates, color, width)
+    if verdict.timings:
+        out += (
+            ["", *_timing_table(verdict.timings, color, width)]
+            if out
+            else _timing_table(verdict.timings, color, width)
+        )
+    for block in (_misses(verdict.gates, width), _errors(verdict), _details(verdict), _about(verdict)):
+        if block:
+            out += ["", *block] if out else block
+    final = headline(verdict)
+    return [*out, "", "verdict: " + _painted(final, verdict.verdict, color)]
+
+
+def _painted(text: str, verdict: Verdict, color: bool) -> str:
+    return f"\x1b[{_COLOURS[verdict]}m{text}\x1b[0m" if color else text
+
+
+def _table(columns: Sequence[_Column], verdicts: Sequence[Verdict], color: bool, width: int) -> list[str]:
+    """Columns side by side; too wide a table first moves together, then loses columns."""
+    shown, gap = list(columns), 2
+
+    def too_wide() -> bool:
+        return sum(column.width + gap for column in shown) - gap > width
+
+    if too_wide():
+        gap = 1
+    while too_wide() and any(column.drop for column in shown):
+        shown.remove(max(shown, key=lambda column: column.drop))
+
+    def row(cells: Sequence[str], verdict: Verdict | None) -> str:
+        padded = [cell.ljust(column.width) for column, cell in zip(shown, cells, strict=True)]
+        padded[-1] = cells[-1]
+        if verdict is not None and color:
+            at = next(i for i, column in enumerate(shown) if column.head == "verdict")
+            padded[at] = _painted(padded[at], verdict, color)
+        return (" " * gap).join(padded).rstrip()
+
+    depth = max(len(column.head_lines) for column in shown)
+    heads = [[""] * (depth - len(column.head_lines)) + column.head_lines for column in shown]
+    rows = [row([head[level] for head in heads], None) for level in range(depth)]
+    return rows + [row([column.cells[i] for column in shown], verdict) for i, verdict in enumerate(verdicts)]
+
+
+def _gate_table(gates: Sequence[GateResult], color: bool, width: int) -> list[str]:
+    models = list(dict.fromkeys(model for gate in gates for model in gate.baseline))
+    levels = {gate.confidence for gate in gates}
+    level = f"{100 * levels.pop():g}% interval" if len(levels) == 1 else "interval"
+    columns = [_Column("gate", [printable(gate.name) for gate in gates])]
+    # The study's last model is its most telling one; the others make room for it.
+    for rank, model in enumerate(reversed(models)):
+        cells = [printable(gate.baseline.get(model, "-")) for gate in gates]
+        columns.insert(1, _Column(printable(model), cells, drop=2 + rank))
+    columns += [
+        _Column("needs", [needs_of(gate) for gate in gates]),
+        _Column("passed", [f"{gate.passed}/{gate.n}" for gate in gates]),
+    ]
+    if any(gate.errors for gate in gates):
+        columns.append(_Column("broke", [str(gate.errors) if gate.errors else "" for gate in gates]))
+    ruled_out = ["-" if gate.rules_out is None else f">{percent(gate.rules_out)}" for gate in gates]
+    columns += [
+        _Column(level, [interval_of(gate) for gate in gates]),
+        _Column("verdict", [gate.verdict for gate in gates]),
+        _Column("rules out", ruled_out, drop=1),
+    ]
+    rows = _table(columns, [gate.verdict for gate in gates], color, width)
+    study = f"{printable(', '.join(models))}: measured by the study. " if models else ""
+    return [*rows, "", f"{study}rules out: no miss rate above it fits what was seen."]
+
+
+def _timing_table(rows: Sequence[Mapping[str, Any]], color: bool, width: int) -> list[str]:
+    def spread(row: Mapping[str, Any]) -> str:
+        interval = row.get("interval")
+        return "-" if interval is None else f"{number(interval[0])}-{number(interval[1])}"
+
+    def with_unit(row: Mapping[str, Any], key: str) -> str:
+        unit = row.get("unit")
+        value = number(row.get(key))
+        return value if value == "-" or not unit else f"{value} {printable(str(unit))}"
+
+    def of_roofline(row: Mapping[str, Any]) -> str:
+        return "-" if row.get("roofline") is None else f"{100 * row['roofline']:.0f} %"
+
+    columns = [
+        _Column("timing", [printable(str(row["name"])) for row in rows]),
+        _Column("median", [with_unit(row, "median") for row in rows]),
+        _Column("interval", [spread(row) for row in rows]),
+        _Column("n", [number(row.get("n")) for row in rows]),
+        _Column("limit", [with_unit(row, "limit") for row in rows]),
+        _Column("of roofline", [of_roofline(row) for row in rows], drop=1),
+        _Column("verdict", [row["verdict"] for row in rows]),
+    ]
+    return _table(columns, [row["verdict"] for row in rows], color, width)
+
+
+def _misses(gates: Sequence[GateResult], width: int) -> list[str]:
+    """One line a miss, those of failed gates first: gate, sample, detector and reason, and the text itself."""
+    out = []
+    for gate in by_severity(gates):
+        kind = "tolerated" if gate.verdict == "PASS" else "miss"
+        for miss in gate.misses:
+            line = f"{kind}: {printable(gate.name)} {printable(miss.sample)} {reason_of(miss)}"
+            if text := printable(miss.findings[0].excerpt):
+                line += f": {shortened(text, max(_LEAST_EXCERPT, width - len(line) - 2))}"
+            out.append(line)
+    return out
+
+
+def _errors(verdict: RunVerdict, most: int = 3) -> list[str]:
+    """What broke, by cause, with a count and the first samples."""
+    out = []
+    for cause, samples in by_cause(all_errors(verdict)):
+        if not samples:
+            out += [f"error: {printable(line)}" for line in cause.splitlines() or [cause]]
+            continue
+        more = f" and {len(samples) - most} more" if len(samples) > most else ""
+        out.append(f"error: {len(samples)} x {printable(cause)} ({printable(', '.join(samples[:most]))}{more})")
+    return out
+
+
+def _details(verdict: RunVerdict) -> list[str]:
+    """Why what is not PASS is not, where neither a row nor a miss says it."""
+    rows = [(gate.name, gate.verdict, gate.detail) for gate in verdict.gates if gate.verdict != "FAIL"]
+    rows += [(str(row["name"]), row["verdict"], str(row.get("detail") or "")) for row in verdict.timings]
+    return [f"{printable(name)}: {found}: {printable(detail)}" for name, found, detail in rows if detail]
+
+
+def _about(verdict: RunVerdict) -> list[str]:
+    """Where it came from: target, profile, transport, selection, directory."""
+    out = []
+    if broke := {cause: count for cause, count in verdict.transport.items() if count}:
+        out.append("transport: " + ", ".join(f"{printable(cause)} {count}" for cause, count in broke.items()))
+    if verdict.selection and not verdict.selection.get("complete", True):
+        out.append("selection: not the whole profile was run, so that not every gate can pass")
+    if verdict.target:
+        served, url = (printable(str(verdict.target.get(key, "?"))) for key in ("served_model", "base_url"))
+        profile = printable(str(verdict.profile.get("name", "?")))
+        out.append(f"target: {served} at {url}, profile {profile}, {verdict.seconds:.1f} s")
+    if verdict.run_dir:
+        out.append(f"run: {printable(verdict.run_dir)}")
+    return out

@@ -1,0 +1,121 @@
+"""Words and numbers that every report shares, and text from a model made safe to show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from annie_eval.gates import SEVERITY, GateResult, RunVerdict
+from annie_eval.sample import Judgement
+
+
+def printable(text: str) -> str:
+    """Text on one line that no terminal obeys: what is not printable becomes its Python escape.
+
+    Control characters (C0, C1), bidirectional overrides, zero-width and separator characters, lone surrogates: a
+    model's answer can neither move the cursor, nor change the colour, nor hide a part of itself.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """At most `width` characters, with `...` where it was cut."""
+    return text if len(text) <= width else text[: max(0, width - 3)] + "..."
+
+
+def percent(share: float) -> str:
+    """0.1129 -> "11.3%", 0.5 -> "50%"."""
+    return f"{100 * share:.1f}".removesuffix(".0") + "%"
+
+
+def interval_of(result: GateResult) -> str:
+    """The interval on the pass rate, in whole percent; "-" where there is none."""
+    if result.interval is None:
+        return "-"
+    low, high = result.interval
+    return f"{100 * low:.0f}-{100 * high:.0f}%"
+
+
+def needs_of(result: GateResult) -> str:
+    """What the gate asks for: `12/15`, and the lower bound on the rate if it asks for one."""
+    needs = f"{result.required}/{result.expected}"
+    return needs if result.lower_bound is None else f"{needs} >={percent(result.lower_bound)}"
+
+
+def number(value: Any) -> str:
+    """A measurement to four digits; "-" for None; what is no number as it is."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, int | float) else printable(str(value))
+
+
+def reason_of(judgement: Judgement) -> str:
+    """The first finding of a miss, and how many more there are."""
+    first = judgement.findings[0]
+    more = f" (+{len(judgement.findings) - 1} more)" if len(judgement.findings) > 1 else ""
+    return printable(f"{first.detector}: {first.reason}{more}")
+
+
+def by_severity(results: Iterable[GateResult]) -> list[GateResult]:
+    """Worst first, else in the profile's order."""
+    return sorted(results, key=lambda result: SEVERITY.index(result.verdict))
+
+
+def all_errors(verdict: RunVerdict) -> list[dict[str, Any]]:
+    """Everything that broke, once: the run's own errors, then those that only a gate has seen."""
+    errors = [dict(error) for error in verdict.errors]
+    known = {(error.get("sample"), error.get("cause")) for error in errors}
+    for result in verdict.gates:
+        for judgement in result.broken:
+            if (judgement.sample, judgement.error) not in known:
+                known.add((judgement.sample, judgement.error))
+                errors.append({"sample": judgement.sample, "gate": result.name, "cause": judgement.error})
+    return errors
+
+
+def by_cause(errors: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """(cause, samples), the most frequent first; causes of the run as a whole have no samples and come before."""
+    causes: dict[str, list[str]] = {}
+    for error in errors:
+        samples = causes.setdefault(str(error.get("cause")), [])
+        if error.get("sample") is not None:
+            samples.append(str(error["sample"]))
+    return sorted(causes.items(), key=lambda item: -len(item[1]) if item[1] else float("-inf"))
+
+
+def headline(verdict: RunVerdict, most: int = 4) -> str:
+    """The run in one line, for example `FAIL (2 of 8 gates failed: no_markdown 7/15, needs 12; ...)`."""
+    return f"{verdict.verdict} ({printable(_because(verdict, most))})"
+
+
+def _because(verdict: RunVerdict, most: int) -> str:
+    rows = [(result.name, result.verdict, result.detail) for result in verdict.gates]
+    rows += [(str(row["name"]), row["verdict"], _measured(row)) for row in verdict.timings]
+    found = [f"{name} {detail}".strip() for name, its, detail in rows if its == verdict.verdict]
+    shown = "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
+    if verdict.verdict == "FAIL":
+        return f"{len(found)} of {len(rows)} gates failed: {shown}"
+    if verdict.verdict == "PASS":
+        return f"all {len(rows)} gates hold"
+    if verdict.verdict == "INCONCLUSIVE":
+        if not found:
+            return "no gate of behaviour was judged"
+        return f"{len(found)} of {len(rows)} gates lack evidence: {shown}"
+    causes = by_cause(all_errors(verdict))
+    if not causes:
+        return f"{len(found)} of {len(rows)} gates: {shown}" if found else "no gate was judged"
+    # The first cause is that of the run as a whole, or else the most frequent one.
+    cause, samples = causes[0]
+    more = f"; {len(causes) - 1} more causes" if len(causes) > 1 else ""
+    first_line = cause.strip().partition("\n")[0]
+    return (f"{len(samples)} samples broke: {first_line}" if samples else first_line) + more
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    """A timing row in a few words: `140 ms, limit 120 ms`, or the start of its detail where nothing was measured."""
+    if row.get("median") is None or row.get("limit") is None:
+        return shortened(str(row.get("detail") or ""), 80)
+    unit = str(row.get("unit") or "")
+    return f"{number(row['median'])} {unit}".strip() + f", limit {number(row['limit'])} {unit}".rstrip()

@@ -1,0 +1,181 @@
+"""The end of a run says what was decided, why, and from how much; and no answer can write on the terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annie_eval.gates import RunVerdict, decide, overall
+from annie_eval.profile_types import Gate
+from annie_eval.report import terminal
+from annie_eval.report.text import headline, printable
+from annie_eval.sample import Finding, Judgement
+
+
+def shown(verdict: RunVerdict, width: int = 100, color: bool = False) -> str:
+    return "\n".join(terminal.lines(verdict, color=color, width=width))
+
+
+def row(text: str, name: str) -> list[str]:
+    return next(re.split(r"  +", line) for line in text.splitlines() if line.startswith(name + " "))
+
+
+def test_each_gate_is_a_row_with_baseline_needs_measured_interval_verdict_and_what_n_rules_out(
+    failed: RunVerdict,
+) -> None:
+    text = shown(failed)
+    assert row(text, "thinking_leak") == [
+        "thinking_leak",
+        "0/25",
+        "5/25",
+        "25/25",
+        "25/25",
+        "86-100%",
+        "PASS",
+        ">11.3%",
+    ]
+    assert row(text, "no_markdown") == ["no_markdown", "works", "3/15", "12/15", "7/15", "21-73%", "FAIL", ">75.6%"]
+    assert row(text, "restraint")[3:] == ["55/60 >=90%", "56/60", "84-98%", "INCONCLUSIVE", ">14.6%"]
+    assert row(text, "wire_integrity")[3:6] == ["25/25", "22/22", "3"]
+
+
+def test_timing_is_a_second_table(failed: RunVerdict) -> None:
+    text = shown(failed)
+    assert row(text, "ttft_short") == ["ttft_short", "91.23 ms", "88-95.5", "21", "120 ms", "61 %", "PASS"]
+    assert row(text, "decode") == ["decode", "-", "-", "0", "25 tok/s", "-", "INCONCLUSIVE"]
+    assert text.index("thinking_leak") < text.index("ttft_short") < text.index("miss:")
+
+
+@pytest.mark.parametrize("width", [100, 80, 72, 64])
+def test_tables_fit_the_width_and_columns_stand_below_their_heads(failed: RunVerdict, width: int) -> None:
+    table = shown(failed, width).split("\n\n")[0].splitlines()
+    assert max(map(len, table)) <= width
+    at = next(line for line in table if "verdict" in line).index("verdict")
+    assert [line[at:].split()[0] for line in table[-5:]] == ["PASS", "PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
+    assert all("  " in line or width < 100 for line in table)
+    for needed in ("gate", "needs", "passed", "interval", "verdict"):
+        assert needed in "\n".join(table)
+
+
+def test_nothing_is_dropped_at_80_columns_unless_something_broke(failed: RunVerdict) -> None:
+    whole = dataclasses.replace(failed, gates=failed.gates[:4])
+    heads = shown(whole, 80).splitlines()[:2]
+    assert heads[1].split() == ["gate", "Q4_K_M", "PTQ", "needs", "passed", "interval", "verdict", "out"]
+
+
+def test_each_miss_is_one_line_and_those_of_failed_gates_come_first(failed: RunVerdict) -> None:
+    lines = terminal.lines(failed, color=False, width=100)
+    misses = [line for line in lines if line.startswith(("miss:", "tolerated:"))]
+    assert len(misses) == 8 + 4 + 2
+    assert misses[0] == (
+        "miss: no_markdown no-markdown-00.stream.off markdown: a bullet list (+1 more): Sure! \\n- milk\\n- egg..."
+    )
+    assert misses[-1].startswith("tolerated: tool_calling tool-calling-01.stream.off tool_calls: no call, but")
+
+
+def test_errors_are_grouped_by_cause_and_counted_once(failed: RunVerdict) -> None:
+    (line,) = [line for line in terminal.lines(failed, color=False, width=100) if line.startswith("error:")]
+    assert line.startswith("error: 3 x HTTP 500: <html>oops</html> (wire-integrity-00.stream.off, ")
+
+
+def test_error_of_the_run_as_a_whole_keeps_all_its_lines() -> None:
+    cause = "vLLM died: KV cache too small\nmend: lower --max-model-len"
+    broken = RunVerdict("ERROR", errors=({"sample": None, "cause": cause},))
+    lines = terminal.lines(broken, color=False, width=80)
+    assert lines[:2] == ["error: vLLM died: KV cache too small", "error: mend: lower --max-model-len"]
+    assert lines[-1] == "verdict: ERROR (vLLM died: KV cache too small)"
+
+
+def test_transport_selection_and_place_are_told(failed: RunVerdict) -> None:
+    text = shown(dataclasses.replace(failed, selection={"complete": False}))
+    assert "transport: resent 2, broken 5" in text
+    assert "selection: not the whole profile" in text
+    assert "target: annie at http://127.0.0.1:8000/v1, profile annie, 48.5 s" in text
+    assert "selection:" not in shown(failed)
+
+
+def test_verdict_is_the_last_line(failed: RunVerdict) -> None:
+    assert shown(failed).splitlines()[-1] == "verdict: FAIL (1 of 7 gates failed: no_markdown 7/15, needs 12)"
+
+
+def judged(name: str, n: int, misses: int = 0, broken: int = 0, expected: int | None = None) -> RunVerdict:
+    gate = Gate(name, ("markdown",), (name,))
+    made = [Judgement(name, f"s{i}", (Finding("markdown", "bold"),) if i < misses else ()) for i in range(n)]
+    made += [Judgement(name, f"b{i}", error=f"HTTP {500 + i % 2}") for i in range(broken)]
+    result = decide(gate, made, n + broken if expected is None else expected)
+    return RunVerdict(overall([result]), gates=(result,))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "line"),
+    [
+        (judged("leak", 3), "PASS (all 1 gates hold)"),
+        (judged("leak", 3, misses=1), "FAIL (1 of 1 gates failed: leak 2/3, needs 3)"),
+        (judged("leak", 3, expected=15), "INCONCLUSIVE (1 of 1 gates lack evidence: leak 3 of 15 samples selected)"),
+        (judged("leak", 3, broken=3), "ERROR (2 samples broke: HTTP 500; 1 more causes)"),
+        (RunVerdict("ERROR"), "ERROR (no gate was judged)"),
+        (
+            RunVerdict("INCONCLUSIVE", timings=({"name": "t", "verdict": "PASS"},)),
+            "INCONCLUSIVE (no gate of behaviour",
+        ),
+        (
+            RunVerdict(
+                "FAIL", timings=({"name": "ttft", "verdict": "FAIL", "median": 140.0, "limit": 120, "unit": "ms"},)
+            ),
+            "FAIL (1 of 1 gates failed: ttft 140 ms, limit 120 ms)",
+        ),
+        (
+            RunVerdict("ERROR", timings=({"name": "ttft", "verdict": "ERROR", "median": None, "detail": "no usage"},)),
+            "ERROR (1 of 1 gates: ttft no usage)",
+        ),
+    ],
+)
+def test_headline_says_what_decided(verdict: RunVerdict, line: str) -> None:
+    assert headline(verdict).startswith(line)
+    assert shown(verdict).splitlines()[-1] == f"verdict: {headline(verdict)}"
+
+
+def test_headline_names_four_gates_and_counts_the_rest() -> None:
+    gates = tuple(judged(f"g{i}", 2, misses=2).gates[0] for i in range(7))
+    line = headline(RunVerdict("FAIL", gates=gates))
+    assert line.startswith("FAIL (7 of 7 gates failed: g0 0/2, needs 2; g1 ")
+    assert line.endswith("; and 3 more)")
+
+
+def test_colour_is_only_added_where_it_is_asked_for(failed: RunVerdict) -> None:
+    plain, coloured = shown(failed), shown(failed, color=True)
+    assert "\x1b" not in plain
+    assert "\x1b[1;31mFAIL" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
+
+
+@given(st.text(st.characters(codec=None), max_size=80), st.booleans())
+def test_no_text_from_outside_reaches_the_terminal_as_control(text: str, color: bool) -> None:
+    gate = Gate("g" + text, ("markdown",), ("g",), baseline={text: text})
+    judgements = [
+        Judgement(gate.name, "s" + text, (Finding("d", text, text),)),
+        Judgement(gate.name, "b", error=text),
+    ]
+    result = decide(gate, judgements, 2)
+    verdict = RunVerdict(
+        "FAIL",
+        gates=(result,),
+        errors=({"sample": text, "cause": text}, {"sample": None, "cause": text}),
+        timings=({"name": text, "verdict": "ERROR", "detail": text, "unit": text, "limit": 1, "median": 1},),
+        transport={text: 1},
+        profile={"name": text},
+        target={"base_url": text, "served_model": text},
+        run_dir=text,
+    )
+    for line in terminal.lines(verdict, color=color, width=80):
+        assert re.sub(r"\x1b\[[0-9;]*m", "", line).isprintable() if color else line.isprintable()
+        line.encode("utf-8")
+
+
+def test_printable_keeps_every_language_and_shows_the_rest() -> None:
+    assert printable("Grüße, 你好, مرحبا 🙂") == "Grüße, 你好, مرحبا 🙂"
+    assert printable("a\x1b[31mb\r\n\x9b\u202e\u200b\ud800") == r"a\x1b[31mb\r\n\x9b\u202e\u200b\ud800"

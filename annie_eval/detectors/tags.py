@@ -68,7 +68,7 @@ _SPECIAL_BRACKETS = _set("INST SYS SYSTEM_PROMPT UNK PAD CLS SEP MASK BOS EOS gM
 _TOOL_BRACKETS = _set("toolcall toolcalls functioncall functioncalls availabletools toolresults toolresult")
 
 _ANGLE = re.compile(r"<([^<>]{1,100})>")
-_SQUARE = re.compile(r"\[\s{0,4}(/?)\s{0,4}([A-Za-z][A-Za-z_ -]{0,30})\](?![(\[])")
+_SQUARE = re.compile(r"\[\s{0,4}(/?)\s{0,4}([A-Za-z][A-Za-z_ -]{0,30})\](?!\()")
 _DIAMOND = re.compile(r"◁\s*(/?)\s*([^◁▷\n]{1,40}?)\s*▷|◁\s*(/?)\s*(think\w*)")
 _FIRST = re.compile(r"[\w:.|-]+")
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")

@@ -34,10 +34,10 @@ TOOLS: dict[str, dict[str, Any]] = {
 }
 
 
-def call(name: str | None, arguments: Any = None, *, id: str | None = "") -> ToolCall:
+def call(name: str | None, arguments: Any = None, *, id: str | None = "unique") -> ToolCall:
     """A tool call. `arguments` that are no text become JSON; the id is made of the call unless it is given."""
     text = arguments if isinstance(arguments, str) or arguments is None else json.dumps(arguments, ensure_ascii=False)
-    return ToolCall(f"call-{name}-{text}" if id == "" else id, name, text)
+    return ToolCall(f"call-{name}-{text}" if id == "unique" else id, name, text)
 
 
 def wants(name: str, *, optional: bool = False, **arguments: Any) -> CallExpectation:

@@ -1,0 +1,62 @@
+"""Restraint: no call, no call text, and something said."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from make_sample import call, reply, sample, wants
+
+from annie_eval.detectors.restraint import find
+
+
+def test_a_spoken_answer_without_a_call_passes() -> None:
+    assert find(sample(reply("Hello there.", wanted=()))) == ()
+
+
+@pytest.mark.parametrize(
+    ("exchange", "reason"),
+    [
+        (reply(calls=[call("stop", {})], content="Hi.", wanted=()), "called stop"),
+        (reply(calls=[call(None, "{", id=None)], content="Hi.", wanted=()), "called a nameless tool"),
+        (reply("Hi. <tool_call>", wanted=()), "dropped call"),
+        (reply('search_memory(query="x")', wanted=()), "dropped call"),
+        (reply("Hi.", reasoning='<tool_call>{"name": "stop"}</tool_call>', wanted=()), "dropped call"),
+        (reply(None, wanted=()), "no answer is spoken"),
+        (reply("", wanted=()), "no answer is spoken"),
+        (reply(" \u200b\n", wanted=()), "no answer is spoken"),
+    ],
+)
+def test_a_call_its_text_or_silence_is_a_miss(exchange: object, reason: str) -> None:
+    (finding,) = find(sample(exchange))  # type: ignore[arg-type]
+    assert finding.detector == "restraint"
+    assert reason in finding.reason
+
+
+def test_a_call_without_a_word_is_two_misses() -> None:
+    assert len(find(sample(reply(calls=[call("stop", {})], wanted=())))) == 2
+
+
+def test_exchanges_that_want_a_call_or_do_not_say_are_left_alone() -> None:
+    assert find(sample(reply(calls=[call("stop", {})], wanted=[wants("stop")]))) == ()
+    assert find(sample(reply(None, wanted=None))) == ()
+
+
+def test_an_answer_that_is_cut_on_purpose_may_have_said_nothing() -> None:
+    assert find(sample(reply(None, wanted=(), truncated=True, finish_reason="length"))) == ()
+
+
+def test_the_finding_names_its_exchange() -> None:
+    (finding,) = find(sample(reply(wanted=()), reply(None, wanted=(), turn=1)))
+    assert finding.exchange == 1
+
+
+TEXT = st.none() | st.text(max_size=60)
+
+
+@given(TEXT, TEXT, TEXT, TEXT)
+def test_a_call_of_any_kind_is_a_miss_and_nothing_raises(
+    said: str | None, thought: str | None, name: str | None, arguments: str | None
+) -> None:
+    assert find(sample(reply(said, reasoning=thought, calls=[call(name, arguments, id=None)], wanted=())))
+    find(sample(reply(said, reasoning=thought, wanted=())))

@@ -1,0 +1,338 @@
+"""Tool calls: what counts as the wanted call, and every way to miss it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_sample import TOOLS, call, reply, sample, wants
+
+from annie_eval.detectors.matching import match
+from annie_eval.detectors.tool_calls import find
+from annie_eval.sample import ToolCall
+
+MEMORY = wants("search_memory", query={"contains": "recipe"})
+GOOD = call("search_memory", {"query": "mother's recipe"})
+
+
+def reasons(*calls: ToolCall, wanted: Any = (MEMORY,), **more: Any) -> list[str]:
+    return [finding.reason for finding in find(sample(reply(calls=calls, wanted=wanted, **more)))]
+
+
+def test_the_wanted_call_passes() -> None:
+    assert reasons(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("", "are empty"),
+        (None, "are empty"),
+        ('{"query": "recipe"', "are not JSON"),
+        ('{"query": "recipe"} and more', "are not JSON"),
+        ('{"query": "recipe"}{"query": "recipe"}', "are not JSON"),
+        ("{'query': 'recipe'}", "are not JSON"),
+        ('{"query": "recipe",}', "are not JSON"),
+        ('{"query": "recipe", "query": "recipe"}', "give 'query' twice"),
+        ('{"query": "recipe", "limit": NaN}', "hold NaN"),
+        ('{"query": "recipe", "limit": Infinity}', "hold Infinity"),
+        ('{"query": "recipe", "limit": 1e999}', "hold 1e999"),
+        ('{"query": {"a": 1, "a": 2}}', "give 'a' twice"),
+        ('["recipe"]', "are a JSON list"),
+        ('"recipe"', "are a JSON str"),
+        ("null", "are a JSON NoneType"),
+        ("[" * 100_000, "nested too deeply"),
+        ({}, "'query' is a required property"),
+        ({"query": 7}, "7 is not of type 'string'"),
+        ({"query": "recipe", "limit": 0}, "0 is less than the minimum"),
+        ({"query": "recipe", "limit": "three"}, "'three' is not of type 'integer'"),
+        ({"query": "recipe", "limit": True}, "True is not of type 'integer'"),
+        ({"query": "recipe", "depth": 2}, "('depth' was unexpected)"),
+        ({"query": "weather"}, 'argument query of search_memory is "weather", wanted it to contain'),
+    ],
+)
+def test_bad_arguments_are_a_miss_with_a_reason(arguments: Any, reason: str) -> None:
+    found = reasons(call("search_memory", arguments))
+    assert len(found) == 1
+    assert reason in found[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "reason"),
+    [
+        ("get_weather", {"city": "Paris", "unit": "kelvin"}, "'kelvin' is not one of"),
+        ("get_weather", {"city": "Paris", "day": "Monday"}, "'day' was unexpected"),
+        ("add_event", {"title": "Lunch", "when": {"date": "x", "zone": "y"}}, "'zone' was unexpected"),
+        ("add_event", {"title": "Lunch", "guests": ["Ann", 7]}, "guests.1"),
+        ("stop", {"now": True}, "'now' was unexpected"),
+    ],
+)
+def test_the_schema_is_closed_and_applies_all_the_way_down(name: str, arguments: Any, reason: str) -> None:
+    found = reasons(call(name, arguments), wanted=[wants(name)])
+    assert len(found) == 1
+    assert reason in found[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("get_weather", {"city": "Paris", "unit": "celsius"}),
+        ("add_event", {"title": "Lunch", "when": {"date": "2026-11-23"}, "guests": []}),
+        ("stop", {}),
+        ("search_memory", {"query": "x", "limit": 3.0}),
+    ],
+)
+def test_valid_arguments_pass(name: str, arguments: Any) -> None:
+    assert reasons(call(name, arguments), wanted=[wants(name)]) == []
+
+
+def test_a_schema_that_says_so_leaves_unknown_parameters_alone() -> None:
+    tools = {"note": {"type": "object", "properties": {}, "additionalProperties": True}}
+    given = reply(calls=[call("note", {"anything": 1})], wanted=[wants("note")])
+    assert find(sample(given, tools=tools)) == ()
+
+
+def test_a_broken_schema_in_the_profile_is_an_error_not_a_miss() -> None:
+    made = sample(reply(calls=[call("note", {"a": 1})], wanted=[wants("note")]), tools={"note": {"type": "thing"}})
+    with pytest.raises(Exception, match="thing"):
+        find(made)
+
+
+@pytest.mark.parametrize("id", [None, "", " ", "\u200b"])
+def test_a_call_needs_an_id(id: str | None) -> None:
+    assert reasons(call("search_memory", {"query": "recipe"}, id=id)) == ["call of search_memory has no id"]
+
+
+def test_ids_are_unique() -> None:
+    twice = [call("search_memory", {"query": "recipe"}, id="a"), call("stop", {}, id="a")]
+    assert reasons(*twice, wanted=[MEMORY, wants("stop")]) == ["id 'a' is used twice"]
+
+
+@pytest.mark.parametrize("name", [None, "", "search", "Search_Memory", "search_memory "])
+def test_a_call_needs_a_declared_name(name: str | None) -> None:
+    assert len(reasons(call(name, {"query": "recipe"}))) == 2  # the call itself, and the wanted one that is missing
+
+
+def test_counts() -> None:
+    assert reasons() == ["no call of search_memory"]
+    assert reasons(GOOD, call("stop", {})) == ["call of stop that is not wanted"]
+    again = call("search_memory", {"query": "recipe"}, id="b")
+    assert reasons(GOOD, again) == ["call of search_memory that is not wanted"]
+    assert reasons(GOOD, wanted=[MEMORY, wants("stop")]) == ["no call of stop"]
+    assert reasons(GOOD, wanted=[MEMORY, wants("stop", optional=True)]) == []
+    assert reasons(GOOD, call("stop", {}), wanted=[MEMORY, wants("stop", optional=True)]) == []
+
+
+def test_no_call_may_be_made_where_none_is_wanted() -> None:
+    assert reasons(GOOD, wanted=()) == ["call of search_memory where no call is wanted"]
+    assert reasons(wanted=()) == []
+    assert reasons(GOOD, wanted=None) == []
+
+
+def test_parallel_calls_come_in_any_order_and_are_matched_optimally() -> None:
+    # First fit gives the broad want the only call that the narrow one can take.
+    broad = wants("get_weather")
+    narrow = wants("get_weather", city="Rome")
+    rome, oslo = call("get_weather", {"city": "Rome"}), call("get_weather", {"city": "Oslo"})
+    for calls in ([rome, oslo], [oslo, rome]):
+        assert reasons(*calls, wanted=[broad, narrow]) == []
+        assert reasons(*calls, wanted=[narrow, broad]) == []
+    assert reasons(oslo, wanted=[wants("get_weather", optional=True), wants("get_weather", city="Oslo")]) == []
+
+
+@given(
+    st.integers(0, 4).flatmap(
+        lambda calls: st.lists(
+            st.tuples(st.lists(st.booleans(), min_size=calls, max_size=calls), st.booleans()), max_size=4
+        ).map(lambda rows: (calls, rows))
+    )
+)
+def test_the_matching_leaves_over_as_little_as_brute_force(case: tuple[int, list[tuple[list[bool], bool]]]) -> None:
+    calls, rows = case
+    fits, required = [row for row, _ in rows], [needed for _, needed in rows]
+
+    def quality(pairs: dict[int, int]) -> tuple[int, int]:
+        return sum(required[want] for want in pairs), len(pairs)
+
+    # Every way to give each want one of the calls, or none (-1).
+    ways = itertools.product(range(-1, calls), repeat=len(rows))
+    legal = (
+        {want: got for want, got in enumerate(way) if got >= 0}
+        for way in ways
+        if all(got < 0 or (fits[want][got] and way.count(got) == 1) for want, got in enumerate(way))
+    )
+    found = match(fits, required, calls)
+    assert len(set(found.values())) == len(found)
+    assert all(fits[want][got] for want, got in found.items())
+    assert quality(found) == max(map(quality, legal))
+
+
+@pytest.mark.parametrize("choice", [None, "auto"])
+@pytest.mark.parametrize("finish", ["stop", "function_call", "content_filter", ""])
+def test_finish_reason_must_fit_the_calls(finish: str, choice: str | None) -> None:
+    exchange = reply(calls=[GOOD], wanted=[MEMORY], request={"tool_choice": choice})
+    object.__setattr__(exchange.answer, "finish_reason", finish or None)
+    assert [f.reason for f in find(sample(exchange))] == [
+        f"finish_reason is {finish or 'absent'}, but calls came: it must be tool_calls"
+    ]
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "search_memory"}}])
+def test_finish_reason_may_be_stop_where_the_request_demanded_the_call(choice: Any) -> None:
+    assert reasons(GOOD, finish_reason="stop", request={"tool_choice": choice}) == []
+
+
+def test_finish_reason_tool_calls_without_a_call_is_a_miss() -> None:
+    assert reasons(wanted=(), finish_reason="tool_calls") == ["finish_reason is tool_calls, but no call came"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"finish_reason": "length"},
+        {"tokens": 256},
+        {"tokens": 64, "request": {"max_completion_tokens": 64}},
+    ],
+)
+def test_a_call_that_the_token_limit_cut_never_counts(more: dict[str, Any]) -> None:
+    (reason,) = reasons(GOOD, **more)
+    assert "cut off by max_tokens" in reason
+
+
+def test_a_cut_answer_without_a_call_is_no_miss_where_the_call_is_optional() -> None:
+    optional = wants("search_memory", optional=True)
+    assert reasons(finish_reason="length", wanted=[optional]) == []
+
+
+CALL_TEXTS = [
+    '<tool_call>\n{"name": "search_memory", "arguments": {"query": "recipe"}}\n</tool_call>',
+    "<tool_call>\n<function=search_memory>\n<parameter=query>\nrecipe\n</parameter>\n</function>\n</tool_call>",
+    "<function=search_memory>",
+    "<parameter=query>recipe",
+    "Let me look.</tool_call>",
+    "&lt;tool_call&gt;",
+    "[TOOL_CALLS][{}]",
+    '<|python_tag|>{"name": "search_memory"}',
+    "<｜tool▁calls▁begin｜>",
+    "<|tool_calls_section_begin|>",
+    "<function_call>",
+    '<invoke name="search_memory">',
+    '{"name": "search_memory", "arguments": {"query": "recipe"}}',
+    '{"name": "search_memory", "parameters": {"query": "recipe"}}',
+    '```json\n{"name": "search_memory", "arguments": {"query": "recipe"}}\n```',
+    'Sure. {"name": "search_memory", "arguments": {"query": "rec',
+    '{"function": {"name": "search_memory", "arguments": "{}"}}',
+    "{'name': 'search_memory', 'arguments': {'query': 'recipe'}}",
+    '{"query": "recipe"}',
+    '{"search_memory": {"query": "recipe"}}',
+    'search_memory(query="recipe")',
+    "I will call search_memory(query='recipe').",
+    'functions.search_memory({"query": "recipe"})',
+    'search_memory {"query": "recipe"}',
+    "[search_memory(query='recipe')]",
+    "[search_memory: recipe]",
+    "search_memory()",
+    "Action: search_memory\nAction Input: recipe",
+    "to=functions.search_memory",
+    "```tool_code\nprint(1)\n```",
+]
+
+
+@pytest.mark.parametrize("text", CALL_TEXTS)
+def test_a_call_written_into_content_is_a_dropped_call(text: str) -> None:
+    findings = find(sample(reply(text, wanted=[MEMORY])))
+    dropped = [finding for finding in findings if finding.reason.startswith("dropped call")]
+    assert len(dropped) == 1
+    assert dropped[0].channel == "content"
+    assert dropped[0].excerpt
+    assert find(sample(reply(text, wanted=())))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I could look in the memory (if you like).",
+        "The weather (in Paris) is fine.",
+        "I can use get_weather for that.",
+        'He said: "My name is Ann, and these are my arguments."',
+        "Please stop (now).",
+        "Stop: that is the rule.",
+        "Set notation is {1, 2, 3}.",
+        "Action films are fun.",
+        "The function of the tool is plain.",
+        "f(x) = 3, and sin(0) = 0.",
+    ],
+)
+def test_speech_is_no_call(text: str) -> None:
+    assert find(sample(reply(text, wanted=()))) == ()
+
+
+def test_a_tag_that_the_user_asked_about_is_no_call_but_a_call_is() -> None:
+    said = "<tool_call> opens a call."
+    assert find(sample(reply(said, wanted=(), topic=["tags"]))) == ()
+    assert find(sample(reply(said, wanted=(), user="What is <tool_call>?"))) == ()
+    assert find(sample(reply(CALL_TEXTS[0], wanted=(), topic=["tags"])))
+    assert find(sample(reply(CALL_TEXTS[1], wanted=(), topic=["tags"])))
+
+
+def test_a_call_inside_the_reasoning_channel_is_a_dropped_call() -> None:
+    for text in CALL_TEXTS[:1] + CALL_TEXTS[12:13]:
+        findings = find(sample(reply(None, reasoning=text, wanted=[MEMORY]), thinking="on"))
+        assert any(f.reason.startswith("dropped call") and f.channel == "reasoning" for f in findings)
+    planned = 'I call search_memory(query="recipe").'
+    assert find(sample(reply(None, reasoning=planned, calls=[GOOD], wanted=[MEMORY]), thinking="on")) == ()
+    assert find(sample(reply("Hello.", reasoning="Maybe search_memory()? No.", wanted=()), thinking="on")) == ()
+
+
+def test_each_exchange_is_judged_by_its_own_expectation() -> None:
+    findings = find(sample(reply(calls=[GOOD], wanted=[MEMORY]), reply("Here.", round=1, wanted=[wants("stop")])))
+    assert [(finding.exchange, finding.reason) for finding in findings] == [(1, "no call of stop")]
+
+
+TEXT = st.none() | st.text(max_size=60)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = TEXT | st.sampled_from([*TOOLS])
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(NAMES, TEXT | JSON, TEXT), max_size=4), TEXT, TEXT, TEXT, st.sampled_from([(), (MEMORY,)]))
+def test_nothing_that_a_server_sends_raises(
+    calls: list[tuple[str | None, Any, str | None]],
+    said: str | None,
+    thought: str | None,
+    finish: str | None,
+    wanted: Any,
+) -> None:
+    made = [call(name, arguments, id=id) for name, arguments, id in calls]
+    exchange = reply(said, reasoning=thought, calls=made, finish_reason=finish, wanted=wanted)
+    findings = find(sample(exchange))
+    assert findings or not wanted or made
+
+
+@given(st.permutations([call("get_weather", {"city": city}) for city in ("Rome", "Oslo", "Bonn")]))
+def test_the_order_of_calls_never_matters(calls: list[ToolCall]) -> None:
+    wanted = [
+        wants("get_weather"),
+        wants("get_weather", city={"any_of": ["Rome", "Oslo"]}),
+        wants("get_weather", city="Rome"),
+    ]
+    assert reasons(*calls, wanted=wanted) == []
+
+
+@pytest.mark.parametrize(
+    "piece", ['{"name": "', '"arguments":', "search_memory ", "[search_memory", "<", '{"a":', "("]
+)
+def test_a_hundred_kilobytes_are_judged_fast(piece: str) -> None:
+    text = piece * (100_000 // len(piece))
+    start = time.perf_counter()
+    find(sample(reply(text, reasoning=text, wanted=[MEMORY])))
+    find(sample(reply(None, calls=[call("search_memory", text)], wanted=[MEMORY])))
+    assert time.perf_counter() - start < 5

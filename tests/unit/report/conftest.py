@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from annie_eval.gates import RunVerdict, decide, overall
 from annie_eval.profile_types import Gate
+from annie_eval.report import json as json_report
 from annie_eval.sample import Finding, Judgement
+from annie_eval.store import Attempt, Store, StoredExchange
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07<script>alert(1)</script>\u202egnp\udc80\x9b31m\nverdict: PASS"
 
@@ -61,3 +65,64 @@ def failed() -> RunVerdict:
         run_dir="runs/2026-11-23T10-00-00-annie-3f2a",
         version="0.1.0",
     )
+
+
+STREAM = (
+    b'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"annie","choices":'
+    b'[{"index":0,"delta":{"role":"assistant","content":"- milk"},"finish_reason":null}]}\n\n',
+    b'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"annie","choices":'
+    b'[{"index":0,"delta":{"content":" \\u001b[2J<b>"},"finish_reason":"stop"}]}\n\n',
+    b"data: [DONE]\n\n",
+)
+
+
+@pytest.fixture
+def run_dir(failed: RunVerdict, tmp_path: Path) -> Path:
+    """The run's directory: one sample that missed, one that broke, one that was never answered."""
+    path = tmp_path / "a-run"
+    path.mkdir()
+    store = Store(path, create=True)
+    missed_gate = next(gate for gate in failed.gates if gate.name == "no_markdown")
+    key, broken = missed_gate.misses[0].sample, "wire-integrity-00.stream.off"
+    store.set_meta(
+        identity={"profile": "annie", "digest": "3f2a9c", "target": "/models/annie"},
+        started=failed.started,
+        state="finished",
+        verdict="FAIL",
+    )
+    store.select({"no_markdown": [key], "wire_integrity": [broken]}, [], [key, broken, "never.stream.off"])
+    call = {"id": "call_1", "type": "function", "function": {"name": "search_memory", "arguments": '{"query":"x"}'}}
+    request = {
+        "model": "annie",
+        "messages": [
+            {"role": "system", "content": "You are Annie.\nSpeak plainly."},
+            {"role": "user", "content": "What is on my list?"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_1", "content": '["milk"]'},
+        ],
+        "tools": [
+            {
+                "type": "function",
+                "function": {
+                    "name": "search_memory",
+                    "parameters": {
+                        "type": "object",
+                        "properties": {"query": {"type": "string"}, "kind": {"enum": ["note", "list"]}},
+                        "required": ["query"],
+                    },
+                },
+            }
+        ],
+        "temperature": 0.0,
+        "stream": True,
+    }
+    body = b"".join(STREAM)
+    stamps = tuple((int(1e6 * at), len(part)) for at, part in zip((45.21, 60.0, 61.5), STREAM, strict=True))
+    headers = (("content-type", "text/event-stream"), ("x-evil", "\x1b[31m"))
+    store.save_exchange(key, 0, StoredExchange(0, 1, request, 200, headers, body, stamps))
+    store.save_sample(key, None, [missed_gate.misses[0]])
+    store.save_attempt(broken, 0, Attempt("HTTP 500", True, 500, b"<html>\xff\x1b[2J</html>"))
+    store.save_sample(broken, "HTTP 500 (sent 2 times)", [Judgement("wire_integrity", broken, (), "HTTP 500")])
+    store.close()
+    json_report.write(path / "verdict.json", failed)
+    return path

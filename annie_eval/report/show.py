@@ -1,0 +1,133 @@
+"""A run from its directory: the report again, or one sample with its whole exchange."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from annie_eval.errors import UsageError
+from annie_eval.gates import RunVerdict
+from annie_eval.report import exchange as parts
+from annie_eval.report import json as json_report
+from annie_eval.report import terminal
+from annie_eval.report.text import printable
+from annie_eval.sample import Judgement
+from annie_eval.store import Attempt, Store, StoredExchange
+
+
+def load_verdict(run_dir: Path) -> RunVerdict:
+    """The verdict of a finished run.
+
+    Raises:
+        UsageError: no run, no verdict yet (says how far the run came), or a damaged file.
+    """
+    path = run_dir / json_report.FILE
+    if path.is_file():
+        return json_report.load(path)
+    store = Store(run_dir)
+    try:
+        state, done, wanted = store.meta("state", "unknown"), len(store.finished()), len(store.wanted())
+    finally:
+        store.close()
+    raise UsageError(
+        f"{run_dir}: no verdict yet: {done} of {wanted} samples answered, state {state}; "
+        "continue it with pytest --run-dir DIR --resume, or name a sample to see its exchange"
+    )
+
+
+def run_lines(run_dir: Path, *, color: bool, width: int) -> list[str]:
+    """What the run printed when it ended. Raises UsageError as `load_verdict` does."""
+    return terminal.lines(load_verdict(run_dir), color=color, width=width)
+
+
+def sample_lines(run_dir: Path, key: str) -> list[str]:
+    """Everything about one sample: what was sent, what came back and when, how it was read and judged.
+
+    Raises:
+        UsageError: no run there, or no such sample in it (names the nearest ones).
+    """
+    store = Store(run_dir)
+    try:
+        stored = store.sample(key)
+        if stored is None:
+            raise UsageError(_unknown(store, run_dir, key))
+        attempts = [(n, attempt) for _, n, attempt in store.attempts(key)]
+        judgements = [judgement for judgement in store.judgements() if judgement.sample == key]
+    finally:
+        store.close()
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stored.finished))
+    out = [f"sample {printable(key)}, {'answered' if stored.error is None else 'broken'} {when}"]
+    if stored.error is not None:
+        out += [f"error: {line}" for line in parts.block(stored.error)]
+    out += _judged(judgements)
+    for n, each in enumerate(stored.exchanges):
+        out += ["", *_exchange(n, len(stored.exchanges), each)]
+    for n, attempt in attempts:
+        out += ["", *_attempt(n, attempt)]
+    return out
+
+
+def _unknown(store: Store, run_dir: Path, key: str) -> str:
+    known = list(store.finished())
+    wanted = [name for _, name, _ in store.wanted()]
+    if key in wanted:
+        return f"{run_dir}: sample {key} was wanted but not answered"
+    # A scenario's id is what people remember; its samples begin with it.
+    near = [name for name in known if name.startswith(f"{key}.")] or difflib.get_close_matches(key, known, n=3)
+    return f"{run_dir}: no sample {key}" + (f"; did you mean {', '.join(near[:4])}?" if near else "")
+
+
+def _judged(judgements: Iterable[Judgement]) -> list[str]:
+    out = []
+    for judgement in judgements:
+        gate = printable(judgement.gate)
+        if judgement.error is not None:
+            out.append(f"{gate}: error: {printable(judgement.error)}")
+        for finding in judgement.findings:
+            where = f" in {finding.channel}" if finding.channel else ""
+            span = f" at {finding.span[0]}-{finding.span[1]}" if finding.span else ""
+            text = f": {printable(finding.excerpt)}" if finding.excerpt else ""
+            found = f"{printable(finding.detector)}: {printable(finding.reason)}"
+            out.append(f"{gate}: miss: {found}{where}{span} of exchange {finding.exchange + 1}{text}")
+        if judgement.passed:
+            out.append(f"{gate}: pass")
+    return out
+
+
+def _exchange(n: int, count: int, exchange: StoredExchange) -> list[str]:
+    answers = f"the tool results of round {exchange.round}" if exchange.round else "the user"
+    how = "streamed" if exchange.request.get("stream") else "whole"
+    out = [f"exchange {n + 1} of {count}: turn {exchange.turn + 1}, answers {answers}, {how}"]
+    out += ["  request"]
+    out += [f"    {printable(name)}: {printable(value)}" for name, value in parts.settings(exchange.request)]
+    for who, text in parts.messages(exchange.request):
+        out += _labelled(who, text)
+    if offered := parts.tools(exchange.request):
+        out += ["  tools offered", *(f"    {printable(tool)}" for tool in offered)]
+    out += [f"  response: HTTP {exchange.status}"]
+    out += [f"    {printable(name)}: {printable(value)}" for name, value in exchange.headers]
+    out += [f"  body: {len(exchange.body)} bytes in {len(exchange.reads)} reads"]
+    out += [f"    {line}" for line in parts.body_lines(parts.reads(exchange))]
+    out += ["  channels"]
+    for name, text in parts.channels(exchange):
+        out += _labelled(name, text)
+    return out
+
+
+def _labelled(name: str, text: str) -> list[str]:
+    first, *rest = parts.block(text)
+    return [f"    {printable(name)}: {first}".rstrip(), *(f"      {line}".rstrip() for line in rest)]
+
+
+def _attempt(n: int, attempt: Attempt) -> list[str]:
+    status = "" if attempt.status is None else f", HTTP {attempt.status}"
+    again = "sent again" if attempt.resent else "not sent again"
+    out = [f"broken attempt at exchange {n + 1}: {printable(attempt.cause)}{status}, {again}"]
+    if attempt.body:
+        out += [
+            f"  body: {len(attempt.body)} bytes",
+            *(f"  {line}" for line in parts.body_lines([(None, attempt.body)])),
+        ]
+    return out

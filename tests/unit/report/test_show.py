@@ -1,0 +1,87 @@
+"""A run can be read again from its directory: the report, and every byte and stamp of a sample's exchange."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from annie_eval.errors import UsageError
+from annie_eval.gates import RunVerdict
+from annie_eval.report import show, terminal
+from annie_eval.store import Store
+
+KEY = "no-markdown-00.stream.off"
+
+
+def test_run_is_printed_as_it_was(run_dir: Path, failed: RunVerdict) -> None:
+    again = show.run_lines(run_dir, color=False, width=100)
+    expected = terminal.lines(failed, color=False, width=100)
+    assert [line for line in again if "udc80" not in line] == [line for line in expected if "udc80" not in line]
+
+
+def test_sample_shows_the_whole_exchange(run_dir: Path) -> None:
+    text = "\n".join(show.sample_lines(run_dir, KEY))
+    size = len(Store(run_dir).exchanges(KEY)[0].body)
+    for part in (
+        f"sample {KEY}, answered 20",
+        "no_markdown: miss: markdown: a bullet list in content at 7-13 of exchange 1: Sure! \\n- milk",
+        "exchange 1 of 1: turn 1, answers the tool results of round 1, streamed",
+        "    temperature: 0.0",
+        "    system: You are Annie.\n      Speak plainly.",
+        "    user: What is on my list?",
+        '    assistant: calls search_memory({"query":"x"}) (call_1)',
+        '    tool (call_1): ["milk"]',
+        '    search_memory(query: string, kind?: "note" | "list")',
+        "  response: HTTP 200",
+        "    content-type: text/event-stream",
+        f"  body: {size} bytes in 3 reads",
+        '       45.2 ms | data: {"id":"c1"',
+        "       61.5 ms | data: [DONE]\n",
+        r"    content: - milk \x1b[2J<b>",
+        "    reasoning: (absent or null)",
+        "    finish_reason: stop",
+    ):
+        assert part in text, part
+    assert text.count("data: {") == 2
+    assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_broken_sample_shows_its_cause_and_what_had_come(run_dir: Path) -> None:
+    lines = show.sample_lines(run_dir, "wire-integrity-00.stream.off")
+    assert "error: HTTP 500 (sent 2 times)" in lines
+    assert "wire_integrity: error: HTTP 500" in lines
+    assert "broken attempt at exchange 1: HTTP 500, HTTP 500, sent again" in lines
+    assert lines[-1].endswith(r"| <html>\xff\x1b[2J</html>")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("no-markdown-00", f"no sample no-markdown-00; did you mean {KEY}?"),
+        ("no-markdown-01.stream.off", f"no sample no-markdown-01.stream.off; did you mean {KEY}"),
+        ("never.stream.off", "was wanted but not answered"),
+        ("", "no sample "),
+    ],
+)
+def test_unknown_sample_is_one_line_with_the_nearest(run_dir: Path, key: str, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)) as caught:
+        show.sample_lines(run_dir, key)
+    assert "\n" not in str(caught.value)
+
+
+def test_unfinished_run_says_how_far_it_came(run_dir: Path) -> None:
+    (run_dir / "verdict.json").unlink()
+    store = Store(run_dir)
+    store.set_meta(state="sampling")
+    store.close()
+    with pytest.raises(UsageError, match="no verdict yet: 2 of 3 samples answered, state sampling"):
+        show.run_lines(run_dir, color=False, width=80)
+
+
+def test_no_run_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run here"):
+        show.run_lines(tmp_path, color=False, width=80)
+    with pytest.raises(UsageError, match="no run here"):
+        show.sample_lines(tmp_path / "none", KEY)

@@ -58,7 +58,7 @@ _NOT_IN_DIGEST = frozenset({"path", "source", "digest", "example", "then_example
 
 def builtin_names() -> list[str]:
     """The profiles that ship with the package."""
-    return sorted(path.stem for path in _BUILTIN.glob("*.toml"))
+    return sorted(path.stem for path in _BUILTIN.glob("annie*.toml"))
 
 
 def load(name_or_path: str | Path) -> Profile:

@@ -19,6 +19,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,9 @@ class Script:
 _serial = itertools.count(int(time.time()))
 
 
+_THOUGHT = "A short answer in plain words will do here. "
+
+
 def good_reply(ask: Ask) -> Reply:
     """The scenario's own example, thinking and token limit included."""
     example: Mapping[str, Any] = {"content": "All right."}
@@ -77,10 +81,15 @@ def good_reply(ask: Ask) -> Reply:
         Call(f"chatcmpl-tool-{next(_serial):016x}", call["function"]["name"], call["function"]["arguments"])
         for call in example.get("tool_calls") or ()
     )
-    thought = "A short answer in plain words will do here." if ask.thinking else None
+    thought = _THOUGHT if ask.thinking else None
     reply = Reply(example.get("content"), thought, calls, "tool_calls" if calls else "stop")
     limit = ask.body.get("max_tokens")
-    return limited(reply, limit) if isinstance(limit, int) else reply
+    if not isinstance(limit, int):
+        return reply
+    if ask.expect.truncated and ask.thinking:
+        return limited(replace(reply, reasoning=_THOUGHT * limit), limit)
+    cut = limited(reply, limit)
+    return replace(cut, finish="length") if ask.expect.truncated else cut
 
 
 class FaultServer:

@@ -106,7 +106,7 @@ def kinds(body: bytes) -> list[Any]:
 def test_a_stream_has_the_chunks_of_the_real_one(
     recorded: str, thinking: bool, server: FaultServer, profile: Profile
 ) -> None:
-    options = {"return_token_ids": True, "chat_template_kwargs": {"enable_thinking": thinking}}
+    options: dict[str, Any] = {"return_token_ids": True, "chat_template_kwargs": {"enable_thinking": thinking}}
     mine = kinds(ask(server, profile, "Hello!", **options))
     real = kinds((RECORDED / f"{recorded}.sse").read_bytes())
     assert [chunk for chunk in mine if chunk in real] == real

@@ -58,9 +58,14 @@ def _two_finishes(values: Chunks) -> Chunks:
     return [*values[: at + 1], again, *values[at + 1 :]]
 
 
+def _forget_stop(choice: dict[str, Any]) -> None:
+    """No finish_reason; of calls and cut answers it is part of what is said, and other gates read it."""
+    if choice["finish_reason"] == "stop":
+        choice["finish_reason"] = None
+
+
 def _no_finish(values: Chunks) -> None:
-    if not _fragments(values):  # for calls the finish_reason is the tool gate's business as well
-        values[_finish(values)]["choices"][0]["finish_reason"] = None
+    _forget_stop(values[_finish(values)]["choices"][0])
 
 
 def _late_content(values: Chunks) -> Chunks:
@@ -157,7 +162,7 @@ FAULTS = [
         {"index": 1, "delta": {"content": "Hi."}, "finish_reason": None}
     )),
     _message("whole-no-usage", "a whole answer without usage", lambda v: v.update(usage=None)),
-    _message("whole-no-finish-reason", "none either", lambda v: v["choices"][0].update(finish_reason=None)),
+    _message("whole-no-finish-reason", "none either", lambda v: _forget_stop(v["choices"][0])),
     _message("whole-wrong-role", "a message of the user's", lambda v: v["choices"][0]["message"].update(role="user")),
     _frames("no-done", "a stream without [DONE]", lambda frames: [f for f in frames if f != _DONE]),
     _frames("two-dones", "[DONE] twice", lambda frames: [*frames, _DONE]),

@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,37 @@ class Endpoint:
     model: str
     api_key: str | None = None
     token_ids: bool = False
+
+
+class _Flight:
+    """The samples in flight."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[asyncio.Task[None], str] = {}
+        self._crash: BaseException | None = None
+
+    def add(self, key: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks[task] = key
+        task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self.tasks.pop(task, None)
+        if not task.cancelled() and task.exception() is not None:
+            self._crash = self._crash or task.exception()
+
+    def check(self) -> None:
+        """Raise what a sample's task raised: a defect of ours, since what servers do wrong is caught there."""
+        if self._crash is not None:
+            raise self._crash
+
+    async def cancel(self) -> list[str]:
+        """Drop all of them; returns their keys."""
+        dropped = dict(self.tasks)
+        for task in dropped:
+            task.cancel()
+        await asyncio.gather(*dropped, return_exceptions=True)
+        return list(dropped.values())
 
 
 class Sampler:
@@ -114,44 +145,34 @@ class Sampler:
             timeout=self._profile.traffic.request_timeout,
         )
         slots = asyncio.Semaphore(self._concurrency)
-        finished = store.finished()
-        tasks: dict[asyncio.Task[None], str] = {}
+        answered = store.finished()
+        flight = _Flight()
         position, cause = 0, None
         deadline = time.monotonic() + self._profile.traffic.deadline
         next_look = 0.0
         while not self._stop.is_set():
-            for position, key, ask in store.wanted(after=position):  # noqa: B007 (kept for the next look)
+            for position, key, ask in store.wanted(position):
                 if ask is not None:
                     self._catalogue.add(key, ask)
                     self._gates_of[key] = [Gate(f"ask:{key}", tuple(ask["detectors"]), ())]
-                if key in finished:
+                if key in answered:
                     self._judge_stored(store, key)
                 elif cause is not None:
                     self._finish(store, key, None, cause)
                 else:
-                    tasks[asyncio.create_task(self._sample(store, client, slots, key))] = key
+                    flight.add(key, self._sample(store, client, slots, key))
             now = time.monotonic()
             if cause is None and now >= next_look:
                 next_look = now + _LIVENESS
                 cause = self._alive()
-                if cause is None and now >= deadline and tasks:
+                if cause is None and now >= deadline and flight.tasks:
                     cause = f"the run's deadline of {self._profile.traffic.deadline:g} s is over"
                 if cause is not None:
-                    for task in tasks:
-                        task.cancel()
-            if not tasks:
-                await asyncio.sleep(_POLL)
-                continue
-            done, _ = await asyncio.wait(tasks, timeout=_POLL * 2, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                key = tasks.pop(task)
-                if task.cancelled():
-                    self._finish(store, key, None, cause or "cancelled")
-                else:
-                    task.result()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+                    for key in await flight.cancel():
+                        self._finish(store, key, None, cause)
+            await asyncio.sleep(_POLL)
+            flight.check()
+        await flight.cancel()
         await client.close()
 
     async def _sample(self, store: Store, client: Client, slots: asyncio.Semaphore, key: str) -> None:

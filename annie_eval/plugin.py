@@ -171,6 +171,11 @@ class _Session:
             if (pair := _sample_of(item)) is not None:
                 gates.setdefault(pair[0], {})[pair[1]] = None
                 keys[pair[1]] = None
+        if all(item.get_closest_marker(GATE) or item.get_closest_marker(PERF) for item in session.items):
+            # The table at the end has each miss in one line, and each cause of an error once.
+            option = self.config.option
+            option.tbstyle = "no" if option.tbstyle == "auto" else option.tbstyle
+            option.reportchars = "" if option.reportchars == "fE" else option.reportchars
         self.reader.store.select({gate: list(of) for gate, of in gates.items()}, list(perf), list(keys))
 
     @pytest.hookimpl(wrapper=True)

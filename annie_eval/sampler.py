@@ -151,7 +151,8 @@ class Sampler:
         deadline = time.monotonic() + self._profile.traffic.deadline
         next_look = 0.0
         while not self._stop.is_set():
-            for position, key, ask in store.wanted(position):
+            for place, key, ask in store.wanted(position):
+                position = place
                 if ask is not None:
                     self._catalogue.add(key, ask)
                     self._gates_of[key] = [Gate(f"ask:{key}", tuple(ask["detectors"]), ())]

@@ -175,7 +175,9 @@ class _Session:
             # The table at the end has each miss in one line, and each cause of an error once.
             option = self.config.option
             option.tbstyle = "no" if option.tbstyle == "auto" else option.tbstyle
-            option.reportchars = "" if option.reportchars == "fE" else option.reportchars
+            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+            if reporter is not None and option.reportchars == "fE":
+                reporter.reportchars = ""
         self.reader.store.select({gate: list(of) for gate, of in gates.items()}, list(perf), list(keys))
 
     @pytest.hookimpl(wrapper=True)

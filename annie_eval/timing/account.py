@@ -17,6 +17,7 @@ from annie_eval.timing.connection import Connection, LostConnection
 from annie_eval.timing.stream import Observed
 
 TTFT_SLACK_MS = 3.0  # HTTP, JSON and SSE on both sides of the server's two stamps
+LEAST_TOKENS = 16  # an answer shorter than that has no decode rate worth the name
 SLACK = 0.02  # relative, for TTFT on top of the above, and for the decode rate
 _LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)")
 _NAMES = {
@@ -146,7 +147,13 @@ def disagreements(seen: Observed, account: Account) -> tuple[str, ...]:
         if client < account.queue_prefill_ms - 1.0:
             found.append(f"TTFT {client:.1f} ms, but queue and prefill alone took {account.queue_prefill_ms:.1f} ms")
     n = seen.completion_tokens
-    if account.decode_ms and n is not None and n > 1 and seen.counting == "usage" and seen.span is not None:
+    if (
+        account.decode_ms
+        and n is not None
+        and n >= LEAST_TOKENS
+        and seen.counting == "usage"
+        and seen.span is not None
+    ):
         tokens, span = seen.span[0], seen.span[1] / 1e6
         server = account.decode_ms * tokens / (n - 1)
         if abs(span - server) > max(SLACK * server, TTFT_SLACK_MS):

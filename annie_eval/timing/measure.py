@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from annie_eval.errors import ExchangeError
 from annie_eval.timing import verdict as rule
-from annie_eval.timing.account import TTFT_SLACK_MS, Account, Ledger, difference
+from annie_eval.timing.account import LEAST_TOKENS, TTFT_SLACK_MS, Account, Ledger, difference
 from annie_eval.timing.connection import Connection, LostConnection
 from annie_eval.timing.plan import Plan, Row
 from annie_eval.timing.requests import Capabilities, Prepared, Requests, Unusable, probe
-from annie_eval.timing.rows import LEAST_TOKENS, SOURCES, error_row, evaluate
+from annie_eval.timing.rows import SOURCES, error_row, evaluate
 from annie_eval.timing.shot import Shot, Source, shot
 from annie_eval.timing.stream import Observed, observe
 
@@ -92,17 +92,16 @@ class _Bench:
         return self.rows
 
     def _holdable(self) -> tuple[int, ...]:
-        """The prompt lengths that fit, each cut to whole blocks and one token.
+        """The prompt lengths that fit, rounded to whole blocks and one token.
 
         A hybrid model recomputes up to a block of a cached prompt: with the same rest over the last block at every
         length, the warm TTFTs are comparable.
         """
-        length = self.capabilities.max_model_len
-        fit = [c for c in self.plan.contexts if length is None or c + CONTEXT_TOKENS + 2 <= length]
-        block = self.capabilities.block_size
-        if block is None or "ttft_warm" not in self.plan.rows:
-            return tuple(fit)
-        return tuple(sorted({max(1, (c - 1) // block) * block + 1 for c in fit}))
+        length, block = self.capabilities.max_model_len, self.capabilities.block_size
+        wanted = self.plan.contexts
+        if block is not None and "ttft_warm" in self.plan.rows:
+            wanted = tuple(sorted({max(1, round(c / block)) * block + 1 for c in wanted}))
+        return tuple(c for c in wanted if length is None or c + CONTEXT_TOKENS + 2 <= length)
 
     def _unmeasurable(self, name: str) -> bool:
         """Close a row at once that this server or profile cannot have."""

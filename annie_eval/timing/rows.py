@@ -9,6 +9,7 @@ from typing import Any
 from annie_eval import stats
 from annie_eval.profile_types import Verdict
 from annie_eval.timing import verdict as rule
+from annie_eval.timing.account import LEAST_TOKENS
 from annie_eval.timing.plan import ROWS, Plan, Row
 from annie_eval.timing.requests import Capabilities
 from annie_eval.timing.shot import Shot, Source
@@ -26,7 +27,6 @@ SOURCES: dict[str, tuple[Source, ...]] = {
 }
 """What each row reads; `stalls` takes the cold answers too, where other rows have them measured."""
 
-LEAST_TOKENS = 16  # an answer shorter than that has no decode rate worth the name
 _LOAD = 0.1  # share of shots beside other traffic above which a miss is not the server's
 
 
@@ -156,9 +156,9 @@ def _ttft_short(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capa
     late = [s.content_ms - s.ttft_ms for s in shots if s.content_ms is not None and s.ttft_ms is not None]
     if late and stats.median(late) > 1.0:
         said.append(f"the first spoken text comes {stats.median(late):.0f} ms after the first token (reasoning first)")
-    early = [s.role_ms for s in shots if s.role_ms is not None and s.ttft_ms is not None and s.ttft_ms - s.role_ms > 1]
-    if early:
-        said.append(f"a role chunk without a token comes early, at {stats.median(early):.0f} ms")
+    early = [s.ttft_ms - s.role_ms for s in shots if s.role_ms is not None and s.ttft_ms is not None]
+    if early and stats.median(early) > 1.0:
+        said.append(f"a role chunk without a token comes {stats.median(early):.0f} ms before the first token")
     return _row(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, said=said)
 
 
@@ -185,20 +185,26 @@ def _decode(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabili
 
 def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
     pairs = [(s, s.ttft_ms) for s in shots if s.ttft_ms is not None]
+    proven = all(s.cached is not None for s in shots)
 
     def judge(pairs: Pairs) -> Finding:
         groups = _groups(pairs)
         per_token = rule.slope_of(groups)
         slope = Estimate(per_token.value * 1e3, per_token.low * 1e3, per_token.high * 1e3, len(pairs))
         excess = rule.quadratic_share(groups)
-        verdicts = (
+        verdicts: tuple[Verdict, ...] = (
             _against(slope, plan, "ttft_slope_ms_per_1k", at_most=True),
             _against(excess, plan, "ttft_quadratic_share", at_most=True),
         )
-        shape = "linear" if verdicts[1] == "PASS" else "not shown to be linear"
+        shape = "TTFT is linear in the prompt" if verdicts[1] == "PASS" else "TTFT is not shown to be linear"
+        if slope.low <= 0:
+            # No prefill is free. Proven cold, counted whole and above the floor, a flat curve may be a fast machine;
+            # else it is a cache.
+            shape = "TTFT does not grow with the prompt"
+            verdicts = (*verdicts, "PASS" if proven else "INCONCLUSIVE")
         said = (
-            f"TTFT is {shape} in the prompt: {slope.value:.1f} ms per 1000 tokens, quadratic term "
-            f"{excess.value:.0%} ({excess.low:.0%} to {excess.high:.0%}) at {max(groups):.0f} tokens",
+            f"{shape}: {slope.value:.1f} ms per 1000 tokens, quadratic term {_percent(excess.value)} "
+            f"({_percent(excess.low)} to {_percent(excess.high)}) at {max(groups):.0f} tokens",
         )
         share = plan.bounds.slope_floor_ms() / slope.value if plan.bounds is not None and slope.value > 0 else None
         return Finding(rule.worst(verdicts), slope, said, share)
@@ -413,3 +419,7 @@ def _median(values: Sequence[Any]) -> float | None:
 
 def _number(value: float | None) -> str:
     return "an unknown number of" if value is None else f"{value:.0f}"
+
+
+def _percent(share: float) -> str:
+    return f"{round(share * 100) + 0}%"

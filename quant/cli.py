@@ -19,6 +19,10 @@ from quant.errors import NotServedAsMade, UsageError
 
 COMMANDS = {
     "default-model": ("quant.default_model", "build the embedded default model (SmolLM2-135M-Instruct, BF16)"),
+    "recipes": ("quant.recipes_command", "list the recipes, or show one"),
+    "ptq": ("quant.ptq", "quantise a checkpoint after training, export and check it"),
+    "export": ("quant.export", "bring an exported checkpoint into the shape that a serving image loads"),
+    "preflight": ("quant.preflight", "say whether a vLLM image will load a checkpoint and serve what it should"),
 }
 
 

@@ -12,9 +12,10 @@ One JSON object in the checkpoint directory:
     seconds     per phase
     peak_bytes  {"host", "device"}: most memory held
     quality     KL to the reference and top-1 agreement, before and after
-    files       {name: {"bytes", "sha256"}} of every file beside this one
+    files       {name: {"bytes", "sha256", and of JSON "json_sha256"}} of every file beside this one
+    tensors     {name: digest}
 
-`files` makes a half-copied or edited directory visible: `preflight` compares it.
+`files` and `tensors` make a half-copied or edited directory visible: `preflight` compares them.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from quant.digests import describe_tensors, json_digest
 from quant.errors import UsageError
 
 LEDGER = "quant_run.json"
@@ -43,8 +45,11 @@ def file_digest(path: Path) -> str:
 
 
 def describe_file(path: Path) -> dict[str, Any]:
-    """Size in bytes and SHA-256 of one file."""
-    return {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+    """Size in bytes and SHA-256 of one file, and of a JSON file that of what it says."""
+    found: dict[str, Any] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+    if path.suffix == ".json":
+        found["json_sha256"] = json_digest(path)
+    return found
 
 
 def describe_files(directory: Path) -> dict[str, dict[str, Any]]:
@@ -105,6 +110,7 @@ class Ledger:
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "peak_bytes": peak,
             "files": describe_files(directory),
+            "tensors": describe_tensors(directory),
         }
         (directory / LEDGER).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

@@ -1,0 +1,108 @@
+"""Calibration data: JSON Lines of conversations or texts, or plain text, as token batches.
+
+A line is `{"messages": […], "tools": […]}`, rendered through the model's own chat template with its tools, or
+`{"text": "…"}`. A `.txt` file is cut into pieces of the wanted length.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quant.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def read_samples(path: Path, limit: int) -> list[dict[str, Any]]:
+    """The first `limit` samples of a data file, each with `messages` (and perhaps `tools`) or `text`.
+
+    Raises UsageError that names the line and what is wrong with it.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file; --calib and --data want JSON Lines or a .txt file") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise UsageError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
+    if path.suffix == ".txt":
+        samples: list[dict[str, Any]] = [{"text": text}] if text.strip() else []
+    else:
+        # str.splitlines would also break at U+2028, which JSON strings may hold
+        numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+        samples = [_parse(path, number, line) for number, line in numbered[:limit]]
+    if not samples:
+        raise UsageError(f"{path}: holds no sample; write one JSON object a line, with messages or text")
+    return samples
+
+
+def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        sample = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}:{number}: not JSON ({error}); mend or remove the line") from None
+    if not isinstance(sample, dict):
+        raise UsageError(f"{path}:{number}: is a {type(sample).__name__}; write an object with messages or text")
+    if isinstance(sample.get("text"), str):
+        return {"text": sample["text"]}
+    messages = sample.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise UsageError(f"{path}:{number}: has neither text nor messages; write one of them")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise UsageError(f"{path}:{number}: messages.{index} has no role; write user, assistant, system or tool")
+    tools = sample.get("tools")
+    if tools is not None and not isinstance(tools, list):
+        raise UsageError(f"{path}:{number}: tools is no list; write a list of function definitions")
+    return {"messages": messages, "tools": tools or None, "line": number}
+
+
+def tokenize(
+    tokenizer: Any, samples: list[dict[str, Any]], path: Path, max_length: int, limit: int
+) -> list[list[int]]:
+    """Token ids of up to `limit` samples, each cut to `max_length` tokens.
+
+    Raises UsageError for what the chat template refuses.
+    """
+    sequences: list[list[int]] = []
+    for sample in samples:
+        if "text" in sample:
+            ids = tokenizer(sample["text"], add_special_tokens=False)["input_ids"]
+            sequences += [ids[start : start + max_length] for start in range(0, len(ids), max_length)]
+        else:
+            if tokenizer.chat_template is None:
+                raise UsageError(f"{path}: has messages, but the model has no chat template; use text instead")
+            try:
+                text = tokenizer.apply_chat_template(sample["messages"], tools=sample["tools"], tokenize=False)
+            except Exception as error:  # templates raise whatever they like
+                message = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise UsageError(f"{path}:{sample['line']}: the chat template refuses it: {message}") from error
+            sequences.append(tokenizer(text, add_special_tokens=False)["input_ids"][:max_length])
+    sequences = [ids for ids in sequences if len(ids) > 1][:limit]
+    if not sequences:
+        raise UsageError(f"{path}: no sample is longer than one token")
+    return sequences
+
+
+def batches(sequences: list[list[int]], batch_size: int, pad: int) -> Iterator[dict[str, Tensor]]:
+    """Right-padded batches of similar length: `input_ids` and `attention_mask`, int64 `(batch, length)`."""
+    import torch
+
+    ordered = sorted(sequences, key=len)
+    for start in range(0, len(ordered), batch_size):
+        chosen = ordered[start : start + batch_size]
+        length = len(chosen[-1])
+        ids = torch.full((len(chosen), length), pad)
+        mask = torch.zeros((len(chosen), length), dtype=torch.long)
+        for row, sequence in enumerate(chosen):
+            ids[row, : len(sequence)] = torch.tensor(sequence)
+            mask[row, : len(sequence)] = 1
+        yield {"input_ids": ids, "attention_mask": mask}

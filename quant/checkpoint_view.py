@@ -1,0 +1,205 @@
+"""A checkpoint as preflight sees it: configs, tokenizer files and tensor headers; weights only where asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.safetensors_file import BadFile, TensorInfo, read_header, read_raw, to_float
+
+INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason why the checkpoint must not be served: which of the ten points, where, what, and the mend."""
+
+    point: int
+    where: str
+    problem: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}; {self.mend}"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor's file and header entry."""
+
+    path: Path
+    info: TensorInfo
+
+    @property
+    def file(self) -> str:
+        """Name of the file."""
+        return self.path.name
+
+    def raw(self, limit: int | None = None) -> bytes:
+        """Its bytes, the first `limit` of them."""
+        return read_raw(self.path, self.info, limit)
+
+    def floats(self) -> NDArray[np.float32]:
+        """All values as float32, flat."""
+        return to_float(self.raw(), self.info.dtype)
+
+
+def plain(name: str) -> str:
+    """A tensor's or layer's name as in a text-only model: the prefixes of vision-language classes are dropped."""
+    for prefix in ("model.language_model.", "language_model.model."):
+        if name.startswith(prefix):
+            return "model." + name.removeprefix(prefix)
+    return name.removeprefix("language_model.") if name.startswith("language_model.lm_head") else name
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """The quantisation config, from `config.json` or `hf_quant_config.json`, in one form.
+
+    `layers` maps plain layer names to algorithms for MIXED_PRECISION; `excluded` are the patterns as vLLM reads them.
+    """
+
+    algorithm: str | None
+    excluded: tuple[str, ...]
+    layers: dict[str, str]
+    kv_cache: str | None
+    group_size: int | None
+
+
+@dataclass
+class View:
+    """One checkpoint directory. `tensors` is keyed by the name in the file, `config` is the whole config.json."""
+
+    directory: Path
+    config: dict[str, Any] = field(default_factory=dict)
+    legacy: dict[str, Any] | None = None
+    index: dict[str, str] | None = None
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    bad_files: dict[str, str] = field(default_factory=dict)
+    duplicates: dict[str, tuple[str, str]] = field(default_factory=dict)
+    weight_files: list[str] = field(default_factory=list)
+    changed_norms: set[str] = field(default_factory=set)  # those that differ from the reference's
+
+    @cached_property
+    def text_config(self) -> dict[str, Any]:
+        """The language model's part of the config."""
+        inner = self.config.get("text_config")
+        return inner if isinstance(inner, dict) else self.config
+
+    @cached_property
+    def by_plain_name(self) -> dict[str, str]:
+        """Plain tensor name -> name in the file."""
+        return {plain(name): name for name in self.tensors}
+
+    def get(self, plain_name: str) -> Tensor | None:
+        """A tensor by plain name."""
+        name = self.by_plain_name.get(plain_name)
+        return None if name is None else self.tensors[name]
+
+    def where(self, plain_name: str) -> str:
+        """`file: tensor` for a finding; the likely file where the tensor is missing."""
+        name = self.by_plain_name.get(plain_name)
+        if name is not None:
+            return f"{self.tensors[name].file}: {name}"
+        files = {self.tensors[n].file for p, n in self.by_plain_name.items() if p.rpartition(".")[0] in plain_name}
+        file = min(files) if files else (self.weight_files[0] if self.weight_files else INDEX)
+        return f"{file}: {plain_name}"
+
+    @cached_property
+    def quantization(self) -> Quantization | None:
+        """The config that vLLM goes by: that of config.json, else that of hf_quant_config.json."""
+        section = self.config.get("quantization_config")
+        if isinstance(section, dict):
+            return normalise(section, "ignore")
+        if self.legacy is not None and isinstance(self.legacy.get("quantization"), dict):
+            return normalise(self.legacy["quantization"], "exclude_modules")
+        return None
+
+
+def normalise(section: dict[str, Any], exclusions: str) -> Quantization:
+    """Bring either config's section into one form. Wrong types count as absent; the checks say so."""
+    excluded = section.get(exclusions)
+    layers = section.get("quantized_layers")
+    found: dict[str, str] = {}
+    if isinstance(layers, dict):
+        for name, entry in layers.items():
+            algorithm = entry.get("quant_algo") if isinstance(entry, dict) else None
+            found[plain(str(name))] = str(algorithm).upper()
+    algorithm = section.get("quant_algo")
+    kv = section.get("kv_cache_quant_algo")
+    scheme = section.get("kv_cache_scheme")
+    if kv is None and isinstance(scheme, dict):
+        kv = {8: "FP8", 4: "NVFP4"}.get(scheme.get("num_bits", 0), f"{scheme.get('num_bits')} bits")
+    size = section.get("group_size")
+    if size is None:
+        groups = section.get("config_groups")
+        entries = groups.values() if isinstance(groups, dict) else []
+        sizes = {
+            g["weights"]["group_size"]
+            for g in entries
+            if isinstance(g, dict) and isinstance(g.get("weights"), dict) and "group_size" in g["weights"]
+        }
+        size = sizes.pop() if len(sizes) == 1 else None
+    if size is None and isinstance(layers, dict):
+        sizes = {e["group_size"] for e in layers.values() if isinstance(e, dict) and "group_size" in e}
+        size = sizes.pop() if len(sizes) == 1 else None
+    return Quantization(
+        algorithm=str(algorithm).upper() if algorithm is not None else None,
+        excluded=tuple(plain(str(name)) for name in excluded) if isinstance(excluded, list) else (),
+        layers=found,
+        kv_cache=str(kv).upper() if kv else None,
+        group_size=size if isinstance(size, int) else None,
+    )
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file, or BadFile."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFile(f"is not readable as JSON ({error})") from None
+
+
+def view(directory: Path) -> tuple[View, list[Finding]]:
+    """Read the directory's configs and headers. The findings are of files that cannot be read at all."""
+    found = View(directory)
+    findings: list[Finding] = []
+    for name, required in (("config.json", True), ("hf_quant_config.json", False), (INDEX, False)):
+        path = directory / name
+        if not path.exists():
+            if required:
+                findings.append(Finding(1, name, "is missing", "export the checkpoint anew"))
+            continue
+        try:
+            content = read_json(path)
+            if not isinstance(content, dict):
+                raise BadFile("is no JSON object")
+            if name == INDEX and not isinstance(content.get("weight_map"), dict):
+                raise BadFile("holds no weight_map")
+        except BadFile as error:
+            findings.append(Finding(1, name, str(error), "copy or export it anew"))
+            continue
+        if name == "config.json":
+            found.config = content
+        elif name == INDEX:
+            found.index = {str(tensor): str(file) for tensor, file in content["weight_map"].items()}
+        else:
+            found.legacy = content
+    for path in sorted(directory.glob("*.safetensors")):
+        found.weight_files.append(path.name)
+        try:
+            header = read_header(path)
+        except (BadFile, OSError) as error:
+            found.bad_files[path.name] = str(error)
+            continue
+        for name, info in header.tensors.items():
+            if name in found.tensors:
+                found.duplicates[name] = (found.tensors[name].file, path.name)
+            found.tensors[name] = Tensor(path, info)
+    return found, findings

@@ -1,0 +1,45 @@
+"""Digests of what a checkpoint holds: quick for large tensors, blind to the layout of JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+
+from quant.checkpoint_view import Tensor, view
+
+_WHOLE = 1 << 20
+_WINDOW = 1 << 16
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """Sixteen hexadecimal digits over dtype, shape and data: of tensors over 1 MB the start, middle and end.
+
+    Block scales are read whole, whatever their size, because they are few and decide most.
+    """
+    digest = hashlib.sha256(f"{tensor.info.dtype}{list(tensor.info.shape)}".encode())
+    size = tensor.info.bytes
+    with tensor.path.open("rb") as stream:
+        if size <= _WHOLE or (tensor.info.dtype == "F8_E4M3" and len(tensor.info.shape) == 2 and size <= 64 * _WHOLE):
+            stream.seek(tensor.info.begin)
+            digest.update(stream.read(size))
+        else:
+            for start in (0, size // 2, size - _WINDOW):
+                stream.seek(tensor.info.begin + start)
+                digest.update(stream.read(_WINDOW))
+    return digest.hexdigest()[:16]
+
+
+def describe_tensors(directory: Path) -> dict[str, str]:
+    """Digest of every tensor of a checkpoint, for the ledger."""
+    found, _ = view(directory)
+    return {name: tensor_digest(tensor) for name, tensor in found.tensors.items()}
+
+
+def json_digest(path: Path) -> str:
+    """SHA-256 of what a JSON file says, whatever its layout; of its bytes where it is no JSON."""
+    raw = path.read_bytes()
+    with contextlib.suppress(ValueError, RecursionError):
+        raw = json.dumps(json.loads(raw), sort_keys=True).encode()
+    return hashlib.sha256(raw).hexdigest()

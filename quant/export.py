@@ -1,0 +1,252 @@
+"""Writing a quantised model as the checkpoint that one serving image loads, with the commands that serve it.
+
+ModelOpt packs the weights. What it leaves open is done here: MTP weights that transformers does not load, an untied
+lm_head, the VL wrapper around a text-only Qwen3.5, tokenizer files byte for byte as in the source, `serve.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quant import images, loading
+from quant.atomic import atomic_directory, check_free
+from quant.errors import UsageError
+from quant.images import Image
+from quant.ledger import LEDGER, Ledger, read_ledger
+from quant.safetensors_file import BadFile, TensorInfo, read_header, rewrite
+from quant.serve_md import serve_md
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Files that describe the tokenizer and the processors: the source's bytes are kept.
+COMPANIONS = (
+    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", "generation_config.json",
+    "preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json",
+)  # fmt: skip
+INDEX = "model.safetensors.index.json"
+
+
+def mtp_tensors(source: Path) -> dict[str, Tensor]:
+    """Weights of the multi-token-prediction head, which transformers drops on loading."""
+    from safetensors import safe_open
+
+    found: dict[str, Tensor] = {}
+    for path in sorted(source.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            found.update({key: file.get_tensor(key) for key in file.keys() if key.startswith("mtp.")})  # noqa: SIM118
+    return found
+
+
+def export_model(model: Any, source: Path, out: Path) -> None:
+    """Pack a calibrated or trained model into `out`, with the companions of the checkpoint it came from."""
+    from modelopt.torch.export import export_hf_checkpoint
+
+    extra = mtp_tensors(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        export_hf_checkpoint(model, export_dir=out, extra_state_dict=extra)
+    for name in COMPANIONS:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, out / name)
+    if extra:
+        _edit_quantization(out, _exclude_mtp)
+
+
+def _exclude_mtp(section: dict[str, Any], key: str) -> None:
+    if section.get("quant_algo") != "MIXED_PRECISION":
+        section[key] = sorted({*section.get(key, []), "mtp*"})
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _edit_quantization(directory: Path, edit: Callable[[dict[str, Any], str], None]) -> None:
+    """Apply `edit(section, name of the exclusion list)` to both places that hold the quantisation config."""
+    path = directory / "config.json"
+    config = _read_json(path)
+    if section := config.get("quantization_config"):
+        edit(section, "ignore")
+        _write_json(path, config)
+    path = directory / "hf_quant_config.json"
+    if path.exists():
+        legacy = _read_json(path)
+        edit(legacy["quantization"], "exclude_modules")
+        _write_json(path, legacy)
+
+
+def _rename_layers(directory: Path, rename: Callable[[str], str]) -> None:
+    def edit(section: dict[str, Any], key: str) -> None:
+        if key in section:
+            section[key] = [rename(name) for name in section[key]]
+        if "quantized_layers" in section:
+            section["quantized_layers"] = {rename(name): value for name, value in section["quantized_layers"].items()}
+        for group in (section.get("config_groups") or {}).values():
+            group["targets"] = [rename(name) for name in group.get("targets", [])]
+
+    _edit_quantization(directory, edit)
+    index = directory / INDEX
+    if index.exists():
+        content = _read_json(index)
+        content["weight_map"] = {rename(name): file for name, file in content["weight_map"].items()}
+        _write_json(index, content)
+    for path in sorted(directory.glob("*.safetensors")):
+        header = read_header(path)
+        if any(rename(name) != name for name in header.tensors):
+            new = path.with_suffix(".renamed")
+            rewrite(path, new, rename)
+            new.replace(path)
+
+
+def to_wrapper_name(name: str) -> str:
+    """`model.layers…` -> `model.language_model.layers…`, as the VL class wants it."""
+    if name.startswith("model.") and not name.startswith(("model.language_model", "model.visual")):
+        return "model.language_model." + name.removeprefix("model.")
+    return name
+
+
+def to_text_name(name: str) -> str:
+    """`model.language_model.layers…` -> `model.layers…`, as the text class wants it."""
+    return name.replace("model.language_model.", "model.", 1) if name.startswith("model.language_model.") else name
+
+
+def _config_of_text(config: dict[str, Any]) -> dict[str, Any]:
+    """Inverse of `_wrap`: the text-only config of a wrapper without vision."""
+    text = dict(config["text_config"])
+    for key in ("quantization_config", "transformers_version", "dtype"):
+        if key in config:
+            text[key] = config[key]
+    return {**text, "architectures": ["Qwen3_5ForCausalLM"], "model_type": "qwen3_5_text"}
+
+
+def _wrap(config: dict[str, Any]) -> dict[str, Any]:
+    text = {key: value for key, value in config.items() if key not in {"architectures", "quantization_config"}}
+    outer = {
+        "architectures": ["Qwen3_5ForConditionalGeneration"],
+        "model_type": "qwen3_5",
+        "text_config": text,
+        "tie_word_embeddings": config.get("tie_word_embeddings", False),
+    }
+    for key in (
+        "dtype",
+        "transformers_version",
+        "eos_token_id",
+        "pad_token_id",
+        "bos_token_id",
+        "quantization_config",
+    ):
+        if key in config:
+            outer[key] = config[key]
+    return outer
+
+
+def is_text_only_qwen3_5(config: dict[str, Any]) -> bool:
+    """A Qwen3.5 without a vision tower, bare or in the wrapper."""
+    kind = config.get("model_type")
+    return kind == "qwen3_5_text" or (kind == "qwen3_5" and "vision_config" not in config)
+
+
+def _untie(directory: Path) -> None:
+    """Write `lm_head.weight` beside the embedding, which it equals, and say so in the config."""
+    files = sorted(directory.glob("*.safetensors"))
+    for path in files:
+        tensors = read_header(path).tensors
+        name = next((n for n in tensors if n.endswith("embed_tokens.weight")), None)
+        if name is None:
+            continue
+        info: TensorInfo = tensors[name]
+        new = path.with_suffix(".untied")
+        rewrite(path, new, lambda n: n, {"lm_head.weight": info})
+        new.replace(path)
+        if (directory / INDEX).exists():
+            index = _read_json(directory / INDEX)
+            index["weight_map"]["lm_head.weight"] = path.name
+            _write_json(directory / INDEX, index)
+        break
+    else:
+        raise UsageError(f"{directory}: holds no embed_tokens.weight, so its lm_head cannot be untied")
+    config = _read_json(directory / "config.json")
+    config["tie_word_embeddings"] = False
+    if "text_config" in config:
+        config["text_config"]["tie_word_embeddings"] = False
+    _write_json(directory / "config.json", config)
+
+    def edit(section: dict[str, Any], key: str) -> None:
+        if section.get("quant_algo") != "MIXED_PRECISION" and "lm_head" not in section.get(key, []):
+            section[key] = sorted({*section.get(key, []), "lm_head"})
+
+    _edit_quantization(directory, edit)
+
+
+def is_tied(config: dict[str, Any]) -> bool:
+    """Whether lm_head shares the embedding's weight; transformers' default is that of the model, false for Qwen3.5."""
+    inner = config.get("text_config") or {}
+    return bool(config.get("tie_word_embeddings", inner.get("tie_word_embeddings", False)))
+
+
+def retarget(directory: Path, image: Image) -> None:
+    """Change a checkpoint in place into what `image` loads. Weights keep their bits.
+
+    Raises UsageError where the image knows no such algorithm.
+    """
+    config = loading.read_config(directory)
+    section = config.get("quantization_config") or {}
+    algorithm = section.get("quant_algo")
+    if algorithm is not None and algorithm not in image.algorithms:
+        raise UsageError(
+            f"{directory}: {image.name} does not load {algorithm}; it loads {', '.join(image.algorithms)}"
+        )
+    if is_text_only_qwen3_5(config):
+        wrapped = config["model_type"] == "qwen3_5"
+        if image.qwen3_5_text:
+            _write_json(directory / "config.json", _config_of_text(config) if wrapped else config)
+            _rename_layers(directory, to_text_name)
+        else:
+            _write_json(directory / "config.json", config if wrapped else _wrap(config))
+            _rename_layers(directory, to_wrapper_name)
+    config = _read_json(directory / "config.json")
+    if section and is_tied(config) and not image.tied_modelopt:
+        _untie(directory)
+    (directory / "serve.md").write_text(serve_md(_read_json(directory / "config.json"), directory, image))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m quant export`."""
+    parser.add_argument("checkpoint", type=Path, metavar="DIR", help="an exported checkpoint")
+    parser.add_argument("--for", dest="image", required=True, metavar="IMAGE", help="|".join(images.images()))
+    parser.add_argument("--out", type=Path, required=True, help="the new checkpoint")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Copy a checkpoint into the shape that another image loads."""
+    source: Path = arguments.checkpoint
+    image = images.find(arguments.image)
+    loading.read_config(source)
+    check_free(arguments.out)
+    ledger = Ledger("export", {**(read_ledger(source) or {}), "image": image.name})
+    ledger.seconds.update(ledger.record.get("seconds", {}))
+    with atomic_directory(arguments.out) as partial:
+        with ledger.phase("export"):
+            for path in sorted(source.iterdir()):
+                if path.is_file() and path.name not in {LEDGER, "serve.md"}:
+                    shutil.copyfile(path, partial / path.name)
+            try:
+                retarget(partial, image)
+            except BadFile as error:
+                raise UsageError(f"{source}: a weight file {error}; copy it anew") from error
+        ledger.write(partial)
+    print(f"{arguments.out}: for {image.name}; {arguments.out}/serve.md has the commands")
+    return 0

@@ -1,0 +1,72 @@
+"""A checkpoint directory as a transformers model: checked before torch is imported, loaded without remote code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from quant.atomic import INCOMPLETE
+from quant.errors import UsageError
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """`config.json` of a checkpoint. Raises UsageError in one line where it is none."""
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: no such directory; give one that holds config.json and *.safetensors")
+    if (directory / INCOMPLETE).exists():
+        raise UsageError(f"{directory}: holds {INCOMPLETE}, so its build never ended; make it anew")
+    path = directory / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{path}: missing, so {directory} is no checkpoint") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(config, dict):
+        raise UsageError(f"{path}: is no JSON object")
+    return config
+
+
+def check_source(directory: Path) -> dict[str, Any]:
+    """Config of an unquantised checkpoint that can be quantised. Raises UsageError for anything else."""
+    config = read_config(directory)
+    if "quantization_config" in config:
+        raise UsageError(f"{directory}: is quantised already; give the BF16 checkpoint that it was made from")
+    if not any(directory.glob("*.safetensors")):
+        raise UsageError(f"{directory}: holds no *.safetensors; convert the weights first (pickle files are not read)")
+    return config
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """The tokenizer beside the weights."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(directory)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{directory}: its tokenizer cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def load_model(directory: Path, device: str) -> Any:
+    """The model in BF16 and evaluation mode; vision-language models with their vision tower."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    config = read_config(directory)
+    architecture = (config.get("architectures") or [""])[0]
+    kind = AutoModelForImageTextToText if "vision_config" in config else AutoModelForCausalLM
+    try:
+        model = kind.from_pretrained(directory, dtype=torch.bfloat16, use_safetensors=True, trust_remote_code=False)
+    except (ValueError, KeyError) as error:
+        raise UsageError(
+            f"{directory}: transformers cannot load {architecture} ({str(error).splitlines()[0]})"
+        ) from error
+    return model.to(device).eval()
+
+
+def default_device() -> str:
+    """`cuda` where there is one, else `cpu`."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

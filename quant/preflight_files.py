@@ -1,0 +1,156 @@
+"""Preflight, files: everything is there, whole, safe to load, and once only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from quant.atomic import INCOMPLETE
+from quant.checkpoint_view import INDEX, Finding, View, read_json
+from quant.safetensors_file import BadFile
+
+_PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".dill"}
+_LEFTOVERS = {".partial", ".tmp", ".temp", ".incomplete", ".renamed", ".untied", ".download", ".part", ".lock"}
+_SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.safetensors$")
+ANEW = "copy or export the checkpoint anew"
+
+
+def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Finding]:
+    """What can be said before anything is read."""
+    if not directory.is_dir():
+        yield Finding(1, str(directory), "is no directory", "give the directory that holds config.json")
+        return
+    if not any(directory.iterdir()):
+        yield Finding(1, str(directory), "is empty", "export or copy the checkpoint into it")
+        return
+    half = (directory / INCOMPLETE).exists() or re.match(r"^\..*\.partial-\d+", directory.name)
+    if half and not being_built:
+        yield Finding(1, f"{directory.name}/{INCOMPLETE}", "its build never ended", "make the checkpoint anew")
+    for path in sorted(directory.rglob("*")):
+        name = str(path.relative_to(directory))
+        if path.is_symlink():
+            yield from _link_findings(directory, path, name)
+        elif path.is_file():
+            if path.suffix.lower() in _PICKLES:
+                yield Finding(1, name, "is a pickle file, which runs code when loaded", "remove it")
+            elif path.suffix.lower() in _LEFTOVERS and not being_built:
+                yield Finding(1, name, "is what an interrupted write left behind", ANEW)
+            elif path.suffix == ".py":
+                yield Finding(1, name, "is code, and no checkpoint of this project needs any", "remove it")
+            elif path.stat().st_size == 0:
+                yield Finding(1, name, "is empty", ANEW)
+
+
+def _link_findings(directory: Path, path: Path, name: str) -> Iterator[Finding]:
+    target = path.resolve()
+    root = directory.resolve()
+    hub = root.parent.parent / "blobs"  # snapshots of a hub cache link to ../../blobs
+    if not target.exists():
+        yield Finding(1, name, "is a link to nothing", ANEW)
+    elif not target.is_relative_to(root) and not target.is_relative_to(hub):
+        yield Finding(1, name, f"is a link out of the directory, to {target}", "replace it by the file (cp -L)")
+
+
+def weight_file_findings(view: View) -> Iterator[Finding]:
+    """Shards, their headers and the index."""
+    if not view.weight_files:
+        yield Finding(1, str(view.directory), "holds no *.safetensors", "export the checkpoint anew")
+        return
+    for name, problem in view.bad_files.items():
+        yield Finding(1, name, problem, ANEW)
+    for tensor, (first, second) in view.duplicates.items():
+        yield Finding(2, f"{second}: {tensor}", f"is also in {first}", "keep one of them")
+    shards = [match for name in view.weight_files if (match := _SHARD.match(name))]
+    for match in shards:
+        wanted = {f"{match[1]}-{n:05d}-of-{match[3]}.safetensors" for n in range(1, int(match[3]) + 1)}
+        for name in sorted(wanted - set(view.weight_files)):
+            yield Finding(1, name, f"is missing, but {match[0]} says that there are {int(match[3])} shards", ANEW)
+        break
+    if view.index is None:
+        if len(view.weight_files) > 1:
+            yield Finding(1, INDEX, f"is missing, but there are {len(view.weight_files)} weight files", ANEW)
+        return
+    for name in sorted(set(view.index.values()) - set(view.weight_files)):
+        yield Finding(1, f"{INDEX}: {name}", "is named in the index, but there is no such file", ANEW)
+    for name in sorted(set(view.weight_files) - set(view.index.values())):
+        yield Finding(1, name, f"is not named in {INDEX}", "remove the file, or export anew")
+    for tensor, file in view.index.items():
+        at = view.tensors.get(tensor)
+        if at is None and file in view.weight_files and file not in view.bad_files:
+            yield Finding(2, f"{INDEX}: {tensor}", f"is said to be in {file}, but is not", ANEW)
+        elif at is not None and at.file != file and tensor not in view.duplicates:
+            yield Finding(2, f"{INDEX}: {tensor}", f"is said to be in {file}, but is in {at.file}", ANEW)
+    for tensor, at in view.tensors.items():
+        if tensor not in view.index:
+            yield Finding(2, f"{at.file}: {tensor}", f"is not in {INDEX}, so it may not be loaded", ANEW)
+
+
+def tokenizer_findings(view: View) -> Iterator[Finding]:
+    """Tokenizer, chat template and generation config, by themselves and against the config (point 9)."""
+    directory = view.directory
+    contents: dict[str, Any] = {}
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"):
+        path = directory / name
+        if path.exists():
+            try:
+                contents[name] = read_json(path)
+                if not isinstance(contents[name], dict):
+                    raise BadFile("is no JSON object")
+            except BadFile as error:
+                contents.pop(name, None)
+                yield Finding(9, name, str(error), "take the file from the BF16 checkpoint")
+    if not any((directory / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        yield Finding(9, "tokenizer.json", "is missing", "take the tokenizer files from the BF16 checkpoint")
+    if not (directory / "tokenizer_config.json").exists():
+        yield Finding(9, "tokenizer_config.json", "is missing", "take the tokenizer files from the BF16 checkpoint")
+    vocabulary = _vocabulary(contents.get("tokenizer.json", {}))
+    size = view.text_config.get("vocab_size")
+    if vocabulary and isinstance(size, int) and max(vocabulary.values()) >= size:
+        token = max(vocabulary, key=lambda t: vocabulary[t])
+        problem = f"knows token {vocabulary[token]} ({token!r}), but config.json says vocab_size {size}"
+        yield Finding(9, "tokenizer.json", problem, "take tokenizer and config from the same checkpoint")
+    settings = contents.get("tokenizer_config.json", {})
+    if settings.get("auto_map") or view.config.get("auto_map"):
+        where = "tokenizer_config.json" if settings.get("auto_map") else "config.json"
+        yield Finding(7, f"{where}: auto_map", "asks for remote code, which is not run", "remove auto_map")
+    if view.config.get("model_type") == "qwen3_5_text" and settings.get("tokenizer_class") == "Qwen2Tokenizer":
+        problem = "Qwen2Tokenizer splits combining marks otherwise than Qwen3.5 was trained"
+        yield Finding(9, "tokenizer_config.json: tokenizer_class", problem, "write TokenizersBackend")
+    yield from _stop_findings(view, contents, vocabulary, settings)
+
+
+def _vocabulary(tokenizer: dict[str, Any]) -> dict[str, int]:
+    model = tokenizer.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    found = dict(vocabulary) if isinstance(vocabulary, dict) else {}
+    for entry in tokenizer.get("added_tokens") or []:
+        if isinstance(entry, dict) and isinstance(entry.get("id"), int):
+            found[str(entry.get("content"))] = entry["id"]
+    return {token: number for token, number in found.items() if isinstance(number, int)}
+
+
+def _ids(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _stop_findings(
+    view: View, contents: dict[str, Any], vocabulary: dict[str, int], settings: dict[str, Any]
+) -> Iterator[Finding]:
+    generation = contents.get("generation_config.json")
+    if generation is None and (view.directory / "generation_config.json").exists():
+        return
+    size = view.text_config.get("vocab_size")
+    stops = _ids((generation or {}).get("eos_token_id"))
+    for stop in stops:
+        if not isinstance(stop, int) or (isinstance(size, int) and not 0 <= stop < size):
+            problem = f"{stop!r} is no token of a vocabulary of {size}"
+            yield Finding(9, "generation_config.json: eos_token_id", problem, "take the BF16 checkpoint's")
+    template = view.directory / "chat_template.jinja"
+    text = template.read_text(errors="replace") if template.exists() else settings.get("chat_template") or ""
+    end = vocabulary.get("<|im_end|>")
+    declared = stops or _ids(view.text_config.get("eos_token_id")) or _ids(view.config.get("eos_token_id"))
+    if "<|im_end|>" in text and end is not None and end not in declared:
+        problem = f"does not name {end} (<|im_end|>), which ends a turn in the chat template: answers would not stop"
+        yield Finding(9, "generation_config.json: eos_token_id", problem, f"add {end}")

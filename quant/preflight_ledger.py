@@ -1,0 +1,42 @@
+"""Preflight against the checkpoint's own ledger: nothing was lost or changed since it was written (points 2 and 9)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from quant.checkpoint_view import Finding, View, plain
+from quant.digests import json_digest, tensor_digest
+from quant.ledger import LEDGER
+
+ANEW = "copy or export the checkpoint anew"
+
+
+def ledger_findings(ours: View, ledger: dict[str, Any]) -> Iterator[Finding]:
+    """What changed since the checkpoint was written: tensors one by one, other files by content.
+
+    Weight files may have been saved anew, JSON may have been laid out anew: only what they hold counts.
+    """
+    tensors = ledger.get("tensors")
+    if isinstance(tensors, dict):
+        for name, digest in tensors.items():
+            tensor = ours.tensors.get(name)
+            if tensor is None:
+                yield Finding(2, ours.where(plain(name)), f"was written ({LEDGER}), but is gone", ANEW)
+            elif tensor_digest(tensor) != digest:
+                yield Finding(2, f"{tensor.file}: {name}", f"is not what was written ({LEDGER})", ANEW)
+        for name in ours.tensors.keys() - tensors.keys():
+            yield Finding(2, f"{ours.tensors[name].file}: {name}", f"was never written ({LEDGER})", ANEW)
+    files = ledger.get("files")
+    for name, entry in (files if isinstance(files, dict) else {}).items():
+        if name.endswith((".safetensors", ".md", ".png", ".csv")) or not isinstance(entry, dict):
+            continue
+        path = ours.directory / name
+        if not path.is_file():
+            yield Finding(9, name, f"was written ({LEDGER}), but is gone", ANEW)
+        elif path.suffix == ".json" and "json_sha256" in entry:
+            if json_digest(path) != entry["json_sha256"]:
+                yield Finding(9, name, f"says something else than when it was written ({LEDGER})", ANEW)
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != entry.get("sha256"):
+            yield Finding(9, name, f"is not what was written ({LEDGER})", ANEW)

@@ -1,0 +1,225 @@
+"""Preflight against the BF16 reference: same model, same tokenizer, believable weights (points 2, 4, 7-10)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.checkpoint_view import Finding, Tensor, View, view
+from quant.safetensors_file import e4m3_values, to_float
+
+ANEW = "export the checkpoint anew"
+#: Files whose bytes must be those of the reference.
+SAME_BYTES = (
+    "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json",
+    "chat_template.jinja", "chat_template.json", "preprocessor_config.json", "video_preprocessor_config.json",
+    "processor_config.json",
+)  # fmt: skip
+#: Keys of config.json that an export may change.
+_MAY_CHANGE = {
+    "architectures", "auto_map", "dtype", "torch_dtype", "model_type", "quantization_config", "text_config",
+    "tie_word_embeddings", "transformers_version", "_name_or_path", "use_cache", "is_encoder_decoder",
+    "return_dict", "output_hidden_states", "output_attentions", "language_model_only", "problem_type",
+    "chunk_size_feed_forward", "id2label", "label2id", "vision_config",
+}  # fmt: skip
+_E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+_ROWS = 4
+
+
+def file_findings(view_: View, reference: Path) -> Iterator[Finding]:
+    """Tokenizer, template and generation config are those of the reference (point 9)."""
+    mend = f"copy the file from {reference}"
+    for name in SAME_BYTES:
+        ours, theirs = view_.directory / name, reference / name
+        if theirs.is_file() and not ours.is_file():
+            yield Finding(9, name, "is missing, but the reference has it", mend)
+        elif ours.is_file() and not theirs.is_file():
+            yield Finding(9, name, "is there, but the reference has none", "remove it, or give the right --reference")
+        elif ours.is_file() and ours.read_bytes() != theirs.read_bytes():
+            yield Finding(9, name, "differs from the reference's", mend)
+    for name, may_change in (
+        ("tokenizer_config.json", {"tokenizer_class", "transformers_version"}),
+        ("generation_config.json", {"transformers_version", "eos_token_id", "do_sample"}),
+    ):
+        ours_json, theirs_json = _json(view_.directory / name), _json(reference / name)
+        if theirs_json is not None and ours_json is None:
+            yield Finding(9, name, "is missing or unreadable, but the reference has it", mend)
+        elif theirs_json is not None and ours_json is not None:
+            for key in sorted((ours_json.keys() | theirs_json.keys()) - may_change):
+                if ours_json.get(key) != theirs_json.get(key):
+                    yield Finding(9, f"{name}: {key}", "differs from the reference's", mend)
+            stops, wanted = _set(ours_json.get("eos_token_id")), _set(theirs_json.get("eos_token_id"))
+            if name.startswith("generation") and not wanted <= stops:
+                yield Finding(9, f"{name}: eos_token_id", f"lacks {sorted(wanted - stops)} of the reference", mend)
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _set(value: Any) -> set[Any]:
+    return set(value) if isinstance(value, list) else set() if value is None else {value}
+
+
+def config_findings(ours: View, theirs: View) -> Iterator[Finding]:
+    """The model is the reference's, whatever was done to its weights."""
+    first, second = ours.text_config, theirs.text_config
+    for key in sorted((first.keys() | second.keys()) - _MAY_CHANGE):
+        if key in first and key in second and first[key] != second[key]:
+            problem = f"is {first[key]!r:.60}, but the reference has {second[key]!r:.60}"
+            yield Finding(7, f"config.json: {key}", problem, "take the reference's value")
+        elif key in second and key not in first and second[key] is not None:
+            yield Finding(
+                7, f"config.json: {key}", "is missing, but the reference has it", "take the reference's value"
+            )
+    vision, theirs_vision = ours.config.get("vision_config"), theirs.config.get("vision_config")
+    if isinstance(vision, dict) and isinstance(theirs_vision, dict):
+        for key in sorted(vision.keys() & theirs_vision.keys() - _MAY_CHANGE):
+            if vision[key] != theirs_vision[key]:
+                where = f"config.json: vision_config.{key}"
+                yield Finding(7, where, "differs from the reference's", "take the reference's value")
+
+
+def weight_findings(ours: View, theirs: View, ledger: dict[str, Any] | None) -> Iterator[Finding]:
+    """Every tensor of the reference is there in its shape, and some rows of each say the same (points 2, 4, 8, 10)."""
+    recipe = (ledger or {}).get("recipe")
+    exact = (ledger or {}).get("kind") in {"ptq", "export"} and isinstance(recipe, dict) and not recipe.get("training")
+    for name in theirs.by_plain_name:
+        reference = theirs.get(name)
+        tensor = ours.get(name)
+        assert reference is not None
+        if name == "lm_head.weight" and tensor is None:
+            continue  # point 8 judges it with the tie flag
+        if tensor is None:
+            what = "the MTP head's" if name.startswith("mtp.") else "a tensor of the reference"
+            yield Finding(8 if what[0:3] == "the" else 2, ours.where(name), f"is missing: {what}", ANEW)
+            continue
+        packed = tensor.info.dtype == "U8"
+        shape = reference.info.shape
+        wanted = (*shape[:-1], shape[-1] // 2) if packed else shape
+        if tensor.info.shape != wanted:
+            problem = f"has shape {list(tensor.info.shape)}, but the reference needs {list(wanted)}"
+            yield Finding(2, ours.where(name), problem, ANEW)
+            continue
+        yield from _row_findings(ours, name, tensor, reference, exact=exact)
+    for name in ours.by_plain_name:
+        last = name.rpartition(".")[2]
+        if theirs.get(name) is None and not last.endswith("_scale") and last != "weight_scale_2":
+            if name == "lm_head.weight":
+                continue
+            yield Finding(2, ours.where(name), "the reference has no such tensor", "remove it, or check --reference")
+    total = sum(t.info.bytes for t in ours.tensors.values())
+    whole = sum(t.info.bytes for t in theirs.tensors.values())
+    if ours.quantization is not None and whole and total > 1.7 * whole:
+        problem = f"is {total / whole:.0%} of the reference's size, though quantised"
+        yield Finding(10, str(ours.directory.name), problem, ANEW)
+
+
+def _rows(tensor: Tensor, rows: list[int]) -> list[bytes]:
+    width = tensor.info.bytes // tensor.info.shape[0]
+    found = []
+    with tensor.path.open("rb") as stream:
+        for row in rows:
+            stream.seek(tensor.info.begin + row * width)
+            found.append(stream.read(width))
+    return found
+
+
+def _expanded(view_: View, name: str, tensor: Tensor, rows: list[int]) -> NDArray[np.float32] | None:
+    raw = _rows(tensor, rows)
+    parent = name.rpartition(".")[0]
+    scale = view_.get(f"{parent}.weight_scale")
+    if tensor.info.dtype == "U8":
+        second = view_.get(f"{parent}.weight_scale_2")
+        if scale is None or second is None or scale.info.dtype != "F8_E4M3" or second.info.elements != 1:
+            return None
+        if scale.info.shape != (tensor.info.shape[0], tensor.info.shape[1] // 8):
+            return None
+        data = np.frombuffer(b"".join(raw), np.uint8)
+        elements = _E2M1[np.stack((data & 15, data >> 4), -1).reshape(-1)]
+        blocks = e4m3_values()[np.frombuffer(b"".join(_rows(scale, rows)), np.uint8)] * second.floats()[0]
+        return elements * np.repeat(blocks, 16)
+    values = to_float(b"".join(raw), tensor.info.dtype)
+    if tensor.info.dtype == "F8_E4M3":
+        if scale is None or scale.info.dtype != "F32" or scale.info.elements != 1:
+            return None
+        values = values * scale.floats()[0]
+    return values
+
+
+def _row_findings(ours: View, name: str, tensor: Tensor, reference: Tensor, *, exact: bool) -> Iterator[Finding]:
+    if not tensor.info.shape or reference.info.dtype not in {"BF16", "F16", "F32"} or tensor.info.elements == 0:
+        return
+    if tensor.info.dtype not in {"U8", "F8_E4M3", "BF16", "F16", "F32"} or not name.endswith(".weight"):
+        return
+    count = tensor.info.shape[0]
+    rows = sorted({0, count // 3, 2 * count // 3, count - 1} if count > _ROWS else set(range(count)))
+    try:
+        values = _expanded(ours, name, tensor, rows)
+    except ValueError:
+        return
+    if values is None or not np.all(np.isfinite(values)):
+        return  # the scales' own checks say why
+    expected = to_float(b"".join(_rows(reference, rows)), reference.info.dtype)
+    norm = float(np.sqrt((expected**2).sum()))
+    if norm == 0:
+        return
+    error = float(np.sqrt(((values - expected) ** 2).sum())) / norm
+    ratio = float((values * expected).sum()) / norm**2
+    quantised = tensor.info.dtype in {"U8", "F8_E4M3"}
+    smoothed = quantised and _norm_changed(ours, name)
+    # Rounding to NVFP4 leaves about 0.1, to FP8 0.03. Training moves weights; other files altogether leave 1 or more.
+    limit = (0.25 if quantised else 1e-6) if exact and not smoothed else 0.6
+    limit = 0.6 if not quantised and "norm" in name else limit  # smoothing is folded into norms
+    drift = 0.05 if exact and not smoothed else 0.3
+    if error > limit or abs(ratio - 1) > drift:
+        what = f"its values are {ratio:.2f} times the reference's, relative error {error:.2f}, in the rows compared"
+        place = name if not quantised or abs(ratio - 1) <= drift else f"{name.rpartition('.')[0]}.weight_scale_2"
+        at = ours.where(place if ours.get(place) is not None else name)
+        yield Finding(4, at, what, "the scale or the weight is another layer's, or --reference another model; " + ANEW)
+
+
+def _norm_changed(ours: View, name: str) -> bool:
+    recipe_norm = {"self_attn": "input_layernorm", "mlp": "post_attention_layernorm"}
+    parts = name.split(".")
+    if len(parts) < 4 or parts[-3] not in recipe_norm:
+        return False
+    return ".".join([*parts[:-3], recipe_norm[parts[-3]], "weight"]) in ours.changed_norms
+
+
+def note_changed_norms(ours: View, theirs: View) -> None:
+    """Remember which norms differ from the reference: AWQ's smoothing was folded into them."""
+    changed = {
+        name
+        for name in ours.by_plain_name
+        if name.endswith("layernorm.weight")
+        and (first := ours.get(name)) is not None
+        and (second := theirs.get(name)) is not None
+        and first.raw() != second.raw()
+    }
+    ours.changed_norms = changed
+
+
+def reference_findings(ours: View, reference: Path, ledger: dict[str, Any] | None) -> Iterator[Finding]:
+    """All findings against the BF16 checkpoint."""
+    theirs, broken = view(reference)
+    if broken or theirs.bad_files or not theirs.tensors:
+        said = broken[0] if broken else next(iter(theirs.bad_files.items()), "no *.safetensors")
+        yield Finding(2, f"--reference {reference}", f"cannot be read ({said})", "give the BF16 checkpoint")
+        return
+    if theirs.quantization is not None:
+        yield Finding(2, f"--reference {reference}", "is quantised itself", "give the BF16 checkpoint")
+        return
+    note_changed_norms(ours, theirs)
+    yield from file_findings(ours, reference)
+    yield from config_findings(ours, theirs)
+    yield from weight_findings(ours, theirs, ledger)

@@ -1,0 +1,42 @@
+"""A progress bar of one line: done, rate, time left, and whatever number matters (loss)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+
+class Progress:
+    """Counts `unit`s up to `total`; draws at most five times a second, and only on a terminal."""
+
+    def __init__(self, name: str, total: int, unit: str) -> None:
+        self.name, self.total, self.unit, self.done = name, total, unit, 0
+        self._start = self._drawn = time.perf_counter()
+        self._terminal = sys.stderr.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def add(self, count: int, **values: float) -> None:
+        """Count `count` more units; `values` are shown beside the rate."""
+        self.done += count
+        now = time.perf_counter()
+        if self._terminal and now - self._drawn > 0.2:
+            self._drawn = now
+            self._draw(now, values)
+
+    def _draw(self, now: float, values: dict[str, float]) -> None:
+        rate = self.done / max(now - self._start, 1e-9)
+        left = max(self.total - self.done, 0) / max(rate, 1e-9)
+        said = "".join(f"  {key} {value:.4g}" for key, value in values.items())
+        share = self.done / max(self.total, 1)
+        bar = f"{'#' * int(share * 20):20}"
+        print(f"\r{self.name} [{bar}] {share:4.0%}  {rate:,.0f} {self.unit}/s{said}  {left:.0f} s left ", end="",
+              file=sys.stderr, flush=True)  # fmt: skip
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if self._terminal:
+            if kind is None:
+                self._draw(time.perf_counter(), {})
+            print(file=sys.stderr)

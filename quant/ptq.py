@@ -1,0 +1,159 @@
+"""`python -m quant ptq`: calibrate, quantise, export, and prove that what was exported is what was computed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+from quant import calibration, images, loading, recipe
+from quant.atomic import atomic_directory, check_free
+from quant.errors import NotServedAsMade, UsageError
+from quant.ledger import Ledger, describe_file
+from quant.recipe import Recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m quant ptq`."""
+    parser.add_argument("--model", type=Path, required=True, help="BF16 checkpoint directory")
+    parser.add_argument("--recipe", required=True, help="name (`python -m quant recipes`) or path of a .toml file")
+    parser.add_argument("--calib", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
+    parser.add_argument("--for", dest="image", metavar="IMAGE", help="serving image (default: the recipe's)")
+    parser.add_argument("--kv-cache", choices=["none", "fp8"], help="KV cache format (default: the recipe's)")
+
+
+def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -> Any:
+    """Calibrate `model` on token sequences and quantise it in place, fused groups tied. Returns the model."""
+    import modelopt.torch.quantization as mtq
+    import torch
+
+    from quant.awq import quantize_awq_lite
+    from quant.fused import tie_fused_amax
+    from quant.modelopt_config import modelopt_config
+    from quant.progress import Progress
+
+    device = str(model.device)
+    tokens = sum(map(len, sequences))
+
+    @torch.inference_mode()
+    def forward(calibrated: Any) -> None:
+        with Progress("calibrate", tokens, "tok") as progress:
+            for batch in calibration.batches(sequences, chosen.calibration.batch_size, pad):
+                calibrated(**{key: value.to(device) for key, value in batch.items()}, use_cache=False)
+                progress.add(int(batch["attention_mask"].sum()))
+
+    config = modelopt_config(chosen, device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if chosen.algorithm == "awq_lite":
+            model = quantize_awq_lite(model, config, forward)
+        else:
+            model = mtq.quantize(model, config, forward)
+    tie_fused_amax(model)
+    return model
+
+
+def check_image(chosen: Recipe, image: images.Image) -> None:
+    """Raise UsageError where `image` cannot load what the recipe makes, before anything slow starts."""
+    formats = {fmt for _, fmt in chosen.layers} - {"bf16"}
+    names = {"nvfp4": "NVFP4", "nvfp4-w4a16": "W4A16_NVFP4", "fp8": "FP8"}
+    wanted = ["MIXED_PRECISION"] if len(formats) > 1 else [names[fmt] for fmt in formats]
+    for algorithm in wanted:
+        if algorithm not in image.algorithms:
+            raise UsageError(
+                f"recipe {chosen.name}: {image.name} does not load {algorithm}; "
+                f"it loads {', '.join(image.algorithms)}: take another recipe or --for a newer image"
+            )
+    if len(formats) > 1 and (unknown := {names[fmt] for fmt in formats} - set(image.mixed)):
+        raise UsageError(f"recipe {chosen.name}: {image.name} does not load {min(unknown)} inside MIXED_PRECISION")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make a quantised checkpoint; status 1 when the export differs from the model or preflight refuses it."""
+    chosen = recipe.load(arguments.recipe)
+    if arguments.kv_cache:
+        chosen = chosen.model_copy(update={"kv_cache": arguments.kv_cache})
+    if chosen.training is not None:
+        raise UsageError(f"recipe {chosen.name}: has a training part; run it with `python -m quant qat`")
+    image = images.find(arguments.image or chosen.image)
+    check_image(chosen, image)
+    loading.check_source(arguments.model)
+    check_free(arguments.out)
+    samples = calibration.read_samples(arguments.calib, chosen.calibration.samples)
+    ledger = Ledger("ptq")
+    ledger.record = {
+        "recipe": chosen.model_dump(),
+        "data": {str(arguments.calib): describe_file(arguments.calib)},
+        "image": image.name,
+    }
+    with ledger.phase("load"):
+        tokenizer = loading.load_tokenizer(arguments.model)
+        limits = chosen.calibration
+        sequences = calibration.tokenize(tokenizer, samples, arguments.calib, limits.max_length, limits.samples)
+        device = loading.default_device()
+        model = loading.load_model(arguments.model, device)
+    ledger.record |= {"source": {"path": str(arguments.model)}, "device": device}
+    make(model, chosen, sequences, tokenizer, arguments.model, arguments.out, image, ledger)
+    return 0
+
+
+def make(
+    model: Any,
+    chosen: Recipe,
+    sequences: list[list[int]],
+    tokenizer: Any,
+    source: Path,
+    out: Path,
+    image: images.Image,
+    ledger: Ledger,
+) -> None:
+    """Quantise, export to `out` and check. Raises NotServedAsMade, and leaves nothing, where a check fails."""
+    from quant import quality
+
+    with ledger.phase("reference"):
+        reference = quality.logits(model, sequences)
+    with ledger.phase("quantize"):
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+        model = quantize(model, chosen, sequences, pad)
+    with ledger.phase("compare"):
+        after = quality.compare(reference, quality.logits(model, sequences))
+        ledger.record["quality"] = {"after": after.as_dict()}
+    layers = finish(model, source, out, image, ledger)
+    print(
+        f"{out}: {chosen.name} for {image.name}, {layers} layers equal the model's bit for bit; KL {after.kl:.4f} "
+        f"nats/token, top-1 agreement {after.top1:.1%} over {after.positions} calibration tokens; "
+        f"{sum(ledger.seconds.values()):.0f} s; {out}/serve.md has the commands"
+    )
+
+
+def finish(model: Any, source: Path, out: Path, image: images.Image, ledger: Ledger) -> int:
+    """Export a quantised model for `image`, check it bit for bit and with preflight, write the ledger, make it `out`.
+
+    Returns the number of layers compared. Raises NotServedAsMade, and leaves nothing, where a check fails.
+    """
+    from quant import served
+    from quant.export import export_model, retarget
+    from quant.preflight import preflight
+
+    with ledger.phase("digest"):
+        computed = served.computed_digests(model)
+    if not computed:
+        raise UsageError("the recipe's layers match no linear layer of this model; mend its patterns")
+    dtype = model.dtype
+    with atomic_directory(out) as partial:
+        with ledger.phase("export"), contextlib.redirect_stdout(io.StringIO()):
+            export_model(model, source, partial)
+            retarget(partial, image)
+        with ledger.phase("verify"):
+            layers = served.assert_served_as_made(computed, partial, dtype)
+            ledger.record["bit_check"] = {"layers": layers, "equal": True}
+        with ledger.phase("preflight"):
+            findings = preflight(partial, image=image, reference=source, being_built=True)
+        if findings:
+            raise NotServedAsMade(f"preflight refuses the export: {findings[0]}; nothing was kept")
+        ledger.write(partial)
+    return layers

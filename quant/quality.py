@@ -1,0 +1,55 @@
+"""How far a quantised model is from its reference: KL divergence and top-1 agreement over the same tokens.
+
+KL(reference || model) is the mean over positions of sum_v p(v) (log p(v) - log q(v)), in nats a token; top-1 agreement
+is the share of positions whose most likely next token is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: Vocabularies are large: this many positions are compared, at most.
+MAX_POSITIONS = 1024
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Mean KL in nats a token, share of equal top tokens, and the number of positions that both rest on."""
+
+    kl: float
+    top1: float
+    positions: int
+
+    def as_dict(self) -> dict[str, float | int]:
+        """For the ledger."""
+        return {key: round(value, 6) for key, value in asdict(self).items()}
+
+
+@torch.inference_mode()
+def logits(model: Any, sequences: Sequence[Sequence[int]], limit: int = MAX_POSITIONS) -> list[Tensor]:
+    """Logits of the first sequences, `limit` positions in all: one float32 CPU tensor `(length, vocabulary)` each."""
+    found: list[Tensor] = []
+    left = limit
+    for sequence in sequences:
+        if left < 2:
+            break
+        ids = torch.tensor([list(sequence)[:left]], device=model.device)
+        found.append(model(input_ids=ids, use_cache=False).logits[0].float().cpu())
+        left -= ids.shape[1]
+    return found
+
+
+def compare(reference: Sequence[Tensor], candidate: Sequence[Tensor]) -> Quality:
+    """Compare two lists of logits of the same tokens."""
+    divergence, same, positions = 0.0, 0, 0
+    for p, q in zip(reference, candidate, strict=True):
+        log_p, log_q = p.log_softmax(-1), q.log_softmax(-1)
+        divergence += float((log_p.exp() * (log_p - log_q)).sum())
+        same += int((p.argmax(-1) == q.argmax(-1)).sum())
+        positions += p.shape[0]
+    return Quality(divergence / positions, same / positions, positions)

@@ -1,0 +1,130 @@
+"""Recipes: one flat TOML file that says how a checkpoint is made, headed by the command that runs it.
+
+    name         as in `--recipe NAME`; equal to the file's name
+    summary      one line for `recipes`
+    layers       [[pattern, format], …] over module names, shell-style, anchored at the end; the last match decides
+    algorithm    how scales are found: "max" or "awq_lite"
+    kv_cache     "none" or "fp8"
+    image        the serving image that the export is made for
+    calibration  {samples, max_length, batch_size}
+    training     only in QAT and QAD recipes, see `Training`
+
+Formats: `nvfp4` (4-bit weights and activations), `nvfp4-w4a16` (4-bit weights), `fp8` (E4M3 per tensor, weights and
+activations), `bf16` (left alone).
+"""
+
+import fnmatch
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from quant.errors import UsageError
+
+Format = Literal["nvfp4", "nvfp4-w4a16", "fp8", "bf16"]
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Calibration(_Strict):
+    """How much of the data file is run through the model to find activation scales."""
+
+    samples: int = Field(default=64, ge=1)
+    max_length: int = Field(default=512, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+
+
+class Training(_Strict):
+    """How a QAT or QAD run trains. The loss is `ce` x cross-entropy + `kl` x KL to the BF16 teacher."""
+
+    method: Literal["lora", "full"]
+    ce: float = Field(ge=0)
+    kl: float = Field(ge=0)
+    learning_rate: float = Field(gt=0, lt=0.01)
+    epochs: float = Field(default=1, gt=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps")
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    batch_tokens: int = Field(default=16384, ge=1, description="tokens an optimiser step, padding included")
+    max_length: int = Field(default=2048, ge=16)
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32, gt=0)
+    gradient_checkpointing: bool = False
+    seed: int = 0
+
+
+class Recipe(_Strict):
+    """One recipe file, checked. See the module's docstring for the fields."""
+
+    name: str
+    summary: str
+    layers: list[list[str]] = Field(min_length=1)
+    algorithm: Literal["max", "awq_lite"] = "max"
+    kv_cache: Literal["none", "fp8"] = "none"
+    image: str = "vllm-0.32"
+    calibration: Calibration = Calibration()
+    training: Training | None = None
+
+    def format_of(self, module: str) -> Format:
+        """The format of the linear layer `module`: that of the last pattern that matches its name."""
+        found: str = "bf16"
+        for pattern, fmt in self.layers:
+            if fnmatch.fnmatchcase(module, f"*{pattern}"):
+                found = fmt
+        return found  # type: ignore[return-value]  # checked in load
+
+
+def available() -> dict[str, Path]:
+    """Names and files of the recipes that ship with the package."""
+    return {path.stem: path for path in sorted(RECIPES.glob("*.toml"))}
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"]
+    if first["type"] == "extra_forbidden":
+        message = "no such field; take it out or mend its spelling"
+    elif first["type"] == "missing":
+        message = "missing; add it"
+    more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
+    return f"{where}: {message}{more}"
+
+
+def path_of(name: str) -> Path:
+    """The file of a recipe given by name, or by path when it ends with `.toml`."""
+    shipped = available()
+    path = Path(name) if name.endswith(".toml") else shipped.get(name)
+    if path is None:
+        raise UsageError(f"no recipe {name!r}; there are {', '.join(shipped)}, or give the path of a .toml file")
+    return path
+
+
+def load(name: str) -> Recipe:
+    """Read and check a recipe, see `path_of`. Raises UsageError in one line."""
+    path = path_of(name)
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"recipe {path}: no such file; `python -m quant recipes` lists what there is") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"recipe {path}: {error}") from error
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"recipe {path}: {_one_line(error)}") from error
+    formats = Format.__args__  # type: ignore[attr-defined]
+    for index, rule in enumerate(recipe.layers):
+        if len(rule) != 2:
+            raise UsageError(f"recipe {path}: layers.{index}: write it as [pattern, format]")
+        if rule[1] not in formats:
+            raise UsageError(f"recipe {path}: layers.{index}: no format {rule[1]!r}; take one of {', '.join(formats)}")
+    if all(rule[1] == "bf16" for rule in recipe.layers) and recipe.kv_cache == "none":
+        raise UsageError(f"recipe {path}: layers: every format is bf16, so there is nothing to quantise")
+    if recipe.training is not None and recipe.training.ce == recipe.training.kl == 0:
+        raise UsageError(f"recipe {path}: training: ce and kl are both 0, so there is no loss; set one of them")
+    return recipe

@@ -20,6 +20,7 @@ from annie_eval.report.text import (
     printable,
     reason_of,
     shortened,
+    with_unit,
 )
 
 _COLOURS: Mapping[Verdict, str] = {"PASS": "32", "FAIL": "1;31", "ERROR": "1;35", "INCONCLUSIVE": "33"}
@@ -126,20 +127,15 @@ def _timing_table(rows: Sequence[Mapping[str, Any]], color: bool, width: int) ->
         interval = row.get("interval")
         return "-" if interval is None else f"{number(interval[0])}-{number(interval[1])}"
 
-    def with_unit(row: Mapping[str, Any], key: str) -> str:
-        unit = row.get("unit")
-        value = number(row.get(key))
-        return value if value == "-" or not unit else f"{value} {printable(str(unit))}"
-
     def of_roofline(row: Mapping[str, Any]) -> str:
-        return "-" if row.get("roofline") is None else f"{100 * row['roofline']:.0f} %"
+        return "-" if row.get("roofline") is None else f"{100 * row['roofline']:.0f}%"
 
     columns = [
         _Column("timing", [printable(str(row["name"])) for row in rows]),
-        _Column("median", [with_unit(row, "median") for row in rows]),
+        _Column("median", [with_unit(row.get("median"), row.get("unit")) for row in rows]),
         _Column("interval", [spread(row) for row in rows]),
         _Column("n", [number(row.get("n")) for row in rows]),
-        _Column("limit", [with_unit(row, "limit") for row in rows]),
+        _Column("limit", [with_unit(row.get("limit"), row.get("unit")) for row in rows]),
         _Column("of roofline", [of_roofline(row) for row in rows], drop=1),
         _Column("verdict", [row["verdict"] for row in rows]),
     ]

@@ -51,6 +51,12 @@ def number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else printable(str(value))
 
 
+def with_unit(value: Any, unit: Any) -> str:
+    """`120 ms`; "-" for None."""
+    shown = number(value)
+    return f"{shown} {printable(str(unit))}" if unit and value is not None else shown
+
+
 def reason_of(judgement: Judgement) -> str:
     """The first finding of a miss, and how many more there are."""
     first = judgement.findings[0]
@@ -117,5 +123,4 @@ def _measured(row: Mapping[str, Any]) -> str:
     """A timing row in a few words: `140 ms, limit 120 ms`, or the start of its detail where nothing was measured."""
     if row.get("median") is None or row.get("limit") is None:
         return shortened(str(row.get("detail") or ""), 80)
-    unit = str(row.get("unit") or "")
-    return f"{number(row['median'])} {unit}".strip() + f", limit {number(row['limit'])} {unit}".rstrip()
+    return f"{with_unit(row['median'], row.get('unit'))}, limit {with_unit(row['limit'], row.get('unit'))}"

@@ -45,7 +45,7 @@ def test_each_gate_is_a_row_with_baseline_needs_measured_interval_verdict_and_wh
 
 def test_timing_is_a_second_table(failed: RunVerdict) -> None:
     text = shown(failed)
-    assert row(text, "ttft_short") == ["ttft_short", "91.23 ms", "88-95.5", "21", "120 ms", "61 %", "PASS"]
+    assert row(text, "ttft_short") == ["ttft_short", "91.23 ms", "88-95.5", "21", "120 ms", "61%", "PASS"]
     assert row(text, "decode") == ["decode", "-", "-", "0", "25 tok/s", "-", "INCONCLUSIVE"]
     assert text.index("thinking_leak") < text.index("ttft_short") < text.index("miss:")
 

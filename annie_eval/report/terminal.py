@@ -180,7 +180,7 @@ def _about(verdict: RunVerdict) -> list[str]:
     if broke := {cause: count for cause, count in verdict.transport.items() if count}:
         out.append("transport: " + ", ".join(f"{printable(cause)} {count}" for cause, count in broke.items()))
     if verdict.selection and not verdict.selection.get("complete", True):
-        out.append("selection: not the whole profile was run, so that not every gate can pass")
+        out.append("selection: not the whole profile was run; this verdict is on what was selected")
     if verdict.target:
         served, url = (printable(str(verdict.target.get(key, "?"))) for key in ("served_model", "base_url"))
         profile = printable(str(verdict.profile.get("name", "?")))

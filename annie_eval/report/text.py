@@ -104,7 +104,10 @@ def _because(verdict: RunVerdict, most: int) -> str:
     if verdict.verdict == "FAIL":
         return f"{len(found)} of {len(rows)} gates failed: {shown}"
     if verdict.verdict == "PASS":
-        return f"all {len(rows)} gates hold"
+        whole = verdict.selection.get("complete", True)
+        return (
+            f"all {len(rows)} gates hold" if whole else f"the {len(rows)} selected gates hold; not the whole profile"
+        )
     if verdict.verdict == "INCONCLUSIVE":
         if not found:
             return "no gate of behaviour was judged"
@@ -124,3 +127,9 @@ def _measured(row: Mapping[str, Any]) -> str:
     if row.get("median") is None or row.get("limit") is None:
         return shortened(str(row.get("detail") or ""), 80)
     return f"{with_unit(row['median'], row.get('unit'))}, limit {with_unit(row['limit'], row.get('unit'))}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of a plain table: cells two blanks apart, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -1,0 +1,164 @@
+"""annie-eval: what is not a test. Look at a target (doctor), at runs (runs, show, report), at gates (gates).
+
+Exit status: 0 done, 1 the doctor found something, 2 bad input, in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from annie_eval import __version__
+from annie_eval.errors import TargetError, UsageError
+
+RUNS = Path("runs")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, where argparse prints the usage too."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. Wrong arguments raise SystemExit(2), as argparse does."""
+    arguments = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # Any language in any locale: what the terminal's encoding lacks is escaped, not an error.
+            stream.reconfigure(errors="backslashreplace")
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except (UsageError, TargetError) as error:
+        from annie_eval.report.text import printable
+
+        print(f"annie-eval: {printable(str(error))}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader (head, a pager) has seen enough; keep Python from complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="annie-eval", description="The release gate's tools; the gate itself is pytest.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    runs = commands.add_parser("runs", help="list the runs in a directory, newest first")
+    runs.add_argument("dir", nargs="?", type=Path, default=RUNS, metavar="DIR", help="default: runs")
+    runs.set_defaults(command=_runs)
+
+    show = commands.add_parser("show", help="print a run again, or the whole exchange of one sample")
+    show.add_argument("run", metavar="RUN", help="a run's directory, or its name in runs/")
+    show.add_argument("sample", nargs="?", metavar="SAMPLE", help="a sample's key, as the report prints it")
+    show.set_defaults(command=_show)
+
+    report = commands.add_parser("report", help="write a run's verdict as a page, or print it as JSON")
+    report.add_argument("run", metavar="RUN", help="a run's directory, or its name in runs/")
+    report.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
+    report.add_argument("--json", action="store_true", help="print verdict.json, checked against its schema")
+    report.set_defaults(command=_report)
+
+    gates = commands.add_parser("gates", help="how often each gate of a profile passes models of a given quality")
+    gates.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
+    gates.set_defaults(command=_gates)
+    return parser
+
+
+def _print(lines: Sequence[str]) -> None:
+    print("\n".join(lines), flush=True)
+
+
+def _run_dir(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not path.exists() and (RUNS / name).is_dir():
+        return RUNS / name
+    if not path.is_dir():
+        raise UsageError(f"{name}: no such run; name a directory, or one that annie-eval runs lists")
+    return path
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    from annie_eval.report.text import aligned, printable
+    from annie_eval.store import FILE, Store
+
+    if not arguments.dir.is_dir():
+        raise UsageError(f"{arguments.dir}: no such directory; name the one that holds the runs")
+    found: list[tuple[float, list[str]]] = []
+    skipped = []
+    for path in sorted(arguments.dir.iterdir()):
+        if not (path / FILE).exists():
+            continue
+        try:
+            store = Store(path)
+            try:
+                facts = store.all_meta()
+                started, identity = float(facts["started"]), dict(facts["identity"])
+            finally:
+                store.close()
+        except (UsageError, KeyError, TypeError, ValueError) as error:
+            cause = error if isinstance(error, UsageError) else f"{path}: no record of what was run ({error!r})"
+            skipped.append(f"skipped: {printable(str(cause))}")
+            continue
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
+        verdict = facts.get("verdict") or f"unfinished ({facts.get('state', '?')})"
+        row = [when, identity.get("profile"), verdict, path.name, identity.get("target")]
+        found.append((started, [printable(str(cell)) for cell in row]))
+    rows = [row for _, row in sorted(found, key=lambda each: each[0], reverse=True)]
+    _print(aligned([["started", "profile", "verdict", "run", "target"], *rows]) if rows else ["no runs"])
+    for line in skipped:
+        print(line, file=sys.stderr)
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from shutil import get_terminal_size
+
+    from annie_eval.report import show
+
+    run_dir = _run_dir(arguments.run)
+    if arguments.sample is not None:
+        _print(show.sample_lines(run_dir, arguments.sample))
+    else:
+        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        _print(show.run_lines(run_dir, color=color, width=get_terminal_size((100, 24)).columns))
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from annie_eval.report import html, show
+    from annie_eval.report import json as json_report
+
+    if arguments.html is None and not arguments.json:
+        raise UsageError("report: say --html FILE, --json or both")
+    run_dir = _run_dir(arguments.run)
+    verdict = show.load_verdict(run_dir)
+    if arguments.html is not None:
+        try:
+            html.write(arguments.html, verdict, run_dir)
+        except OSError as error:
+            raise UsageError(f"--html {arguments.html}: cannot be written ({error.strerror})") from error
+    if arguments.json:
+        print(json_report.dumps(verdict), end="", flush=True)
+    return 0
+
+
+def _gates(arguments: argparse.Namespace) -> int:
+    from annie_eval.profile import load
+    from annie_eval.report import curves
+
+    _print(curves.lines(load(arguments.profile)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""The operating curves of a profile's gates: how often each passes a model of a given quality, and what n can show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from annie_eval import stats
+from annie_eval.gates import operating_curve
+from annie_eval.profile_types import Profile
+from annie_eval.report.text import aligned, percent, printable
+
+RATES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
+
+
+def lines(profile: Profile, rates: Sequence[float] = RATES) -> list[str]:
+    """The table, for a terminal. Gates without samples are left out."""
+    rows = [["gate", "needs", *(f"{100 * rate:g}%" for rate in rates), "none missed rules out"]]
+    passes: list[list[float]] = []
+    for gate in profile.gates.values():
+        n = sum(len(scenario.variants) for scenario in profile.gate_scenarios(gate))
+        if n == 0:
+            continue
+        curve = operating_curve(gate, n, rates)
+        needs = f"{n if gate.required is None else gate.required}/{n}"
+        bound = "" if gate.lower_bound is None else f" >={percent(gate.lower_bound)}"
+        ruled_out = f">{percent(stats.rules_out(0, n, gate.confidence))}"
+        rows.append([printable(gate.name), needs + bound, *(chance(point.passes) for point in curve), ruled_out])
+        if gate.lower_bound is not None:
+            rows.append(["  fails", "", *(chance(point.fails) for point in curve), ""])
+        if not gate.every_sample:
+            passes.append([point.passes for point in curve])
+    if len(passes) > 1:
+        together = [chance(prod(column)) for column in zip(*passes, strict=True)]
+        rows.append([f"all {len(passes)} together", "", *together, ""])
+    return [
+        f"profile {printable(profile.name)}: the chance that a gate passes a model, by the model's true pass rate",
+        "",
+        *aligned(rows),
+        "",
+        "Samples are taken as independent. Between PASS and FAIL lies INCONCLUSIVE, where a lower bound is asked for.",
+        "The last row is for a model with that rate in each gate; gates over every sample are left out of it.",
+    ]
+
+
+def chance(probability: float) -> str:
+    """Whole percent, but never 0% or 100% for what is neither impossible nor certain."""
+    if 0.0 < probability < 0.01:
+        return "<1%"
+    if 0.99 < probability < 1.0:
+        return ">99%"
+    return f"{100 * probability:.0f}%"

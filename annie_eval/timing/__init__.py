@@ -5,7 +5,25 @@ A run has two sides. `plan_for` turns a profile and a target into a `Plan`; `run
 returns a `Row` for each gate. What is measured, and how, is in docs/perf.md.
 """
 
-from annie_eval.timing.launch import run
-from annie_eval.timing.plan import ROWS, Plan, Row, plan_for
+from typing import TYPE_CHECKING, Any
+
+from annie_eval.timing.row import ROWS, Row
+
+if TYPE_CHECKING:
+    from annie_eval.timing.launch import run
+    from annie_eval.timing.plan import Plan, plan_for
 
 __all__ = ["ROWS", "Plan", "Row", "plan_for", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """`run`, `Plan` and `plan_for` on first use (PEP 562): the gate tests need `Row` alone, and start-up counts."""
+    if name == "run":
+        from annie_eval.timing.launch import run
+
+        return run
+    if name in ("Plan", "plan_for"):
+        from annie_eval.timing import plan
+
+        return getattr(plan, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

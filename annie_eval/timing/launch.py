@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from annie_eval.timing.plan import Plan, Row
+from annie_eval.timing.plan import Plan
+from annie_eval.timing.row import Row
 from annie_eval.timing.rows import error_row
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -36,8 +38,9 @@ def run(plan: Plan, progress: Progress | None = None) -> list[Row]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(plan.to_json())
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it is dead already; its last words say why
+                process.stdin.write(plan.to_json())
+                process.stdin.close()
             for line in process.stdout:
                 event = json.loads(line)
                 if event["event"] == "row":

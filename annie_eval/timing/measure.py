@@ -18,8 +18,9 @@ from annie_eval.errors import ExchangeError
 from annie_eval.timing import verdict as rule
 from annie_eval.timing.account import LEAST_TOKENS, TTFT_SLACK_MS, Account, Ledger, difference
 from annie_eval.timing.connection import Connection, LostConnection
-from annie_eval.timing.plan import Plan, Row
+from annie_eval.timing.plan import Plan
 from annie_eval.timing.requests import Capabilities, Prepared, Requests, Unusable, probe
+from annie_eval.timing.row import Row
 from annie_eval.timing.rows import SOURCES, error_row, evaluate
 from annie_eval.timing.shot import Shot, Source, shot
 from annie_eval.timing.stream import Observed, observe

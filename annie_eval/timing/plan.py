@@ -1,4 +1,4 @@
-"""What is to be measured, as plain data that crosses to the timing process, and the rows that come back."""
+"""What is to be measured, as plain data that crosses to the timing process."""
 
 from __future__ import annotations
 
@@ -12,22 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.profile_types import Profile, Verdict
+from annie_eval.profile_types import Profile
 from annie_eval.sample import Variant
 from annie_eval.timing import hardware as machines
 from annie_eval.timing.roofline import Bounds, Model, bounds, read_model
-
-ROWS: Mapping[str, tuple[str, ...]] = {
-    "ttft_short": ("ttft_short_ms",),
-    "ttft_cold": ("ttft_slope_ms_per_1k", "ttft_quadratic_share"),
-    "ttft_warm": ("warm_slope_us_per_token", "warm_ratio"),
-    "decode": ("decode_tok_s",),
-    "decode_flat": ("decode_flat_ratio",),
-    "stalls": ("itl_p95_ms", "stall_ms", "stalled_share"),
-    "tool_call": ("tool_call_ms",),
-    "goodput": ("goodput_share", "goodput_ttft_ms", "goodput_decode_tok_s"),
-}
-"""Every timing gate, and the limits that it reads from the hardware table. tests/perf has a file for each."""
+from annie_eval.timing.row import ROWS
 
 SHORT_QUESTION = "Hello! Is it going to be a nice day?"
 
@@ -86,42 +75,6 @@ class Plan:
             return cls(**values, bounds=bounds)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(f"timing plan: not one that annie_eval.timing.Plan.to_json wrote ({error!r})") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The result of one timing gate.
-
-    Attributes:
-        median: the gated number in `unit`; None where nothing could be measured.
-        interval: what the verdict was read off, see `annie_eval.timing.verdict.CONFIDENCE`.
-        n: samples, all of them.
-        roofline: share of the physical limit that was reached, 0 to 1; None where no limit is known.
-        detail: what was measured, what confirms it, what could not be checked. One line.
-        points: (prompt tokens, median, low, high, n) for rows over several lengths.
-    """
-
-    name: str
-    verdict: Verdict
-    median: float | None
-    interval: tuple[float, float] | None
-    n: int
-    limit: float | None
-    unit: str
-    roofline: float | None
-    detail: str
-    hardware: str | None
-    points: tuple[tuple[float, ...], ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Row:
-        interval = values["interval"]
-        low_high = None if interval is None else (float(interval[0]), float(interval[1]))
-        points = tuple(tuple(point) for point in values.get("points", ()))
-        return cls(**{**values, "interval": low_high, "points": points})
 
 
 def plan_for(

@@ -10,8 +10,9 @@ from annie_eval import stats
 from annie_eval.profile_types import Verdict
 from annie_eval.timing import verdict as rule
 from annie_eval.timing.account import LEAST_TOKENS
-from annie_eval.timing.plan import ROWS, Plan, Row
+from annie_eval.timing.plan import Plan
 from annie_eval.timing.requests import Capabilities
+from annie_eval.timing.row import ROWS, Row
 from annie_eval.timing.shot import Shot, Source
 from annie_eval.timing.verdict import Estimate
 

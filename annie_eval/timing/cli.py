@@ -1,0 +1,146 @@
+"""`annie-eval perf`: the timing gates alone, with a progress bar."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from annie_eval.errors import TargetError, UsageError
+from annie_eval.timing.launch import run
+from annie_eval.timing.plan import plan_for
+from annie_eval.timing.plot import rows_chart
+from annie_eval.timing.row import ROWS, Row
+from annie_eval.timing.verdict import worst
+
+STATUS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 1, "ERROR": 3}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `annie-eval perf` takes."""
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM and time it")
+    target.add_argument("--base-url", metavar="URL", help="time the server at this URL")
+    parser.add_argument("--profile", default="annie", metavar="NAME|PATH", help="whose limits (default: annie)")
+    parser.add_argument("--served-model", metavar="NAME", help="model name (default: the one the server lists)")
+    parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key")
+    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="what --base-url serves, for the roofline")
+    parser.add_argument("--hardware", metavar="NAME", help="whose limits apply (default: by this machine's GPU)")
+    parser.add_argument("--vllm-python", type=Path, metavar="PATH", help="interpreter of the server's environment")
+    parser.add_argument("--vllm-arg", action="append", default=[], metavar="ARG", help="pass ARG through to vLLM")
+    parser.add_argument("-k", "--gate", action="append", choices=tuple(ROWS), help="only this gate; may be repeated")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="for results (default: a new one in runs/)")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status 0 when every gate passes, 1 when one does not, 2 for bad usage, 3 when one is an ERROR."""
+    parser = argparse.ArgumentParser(prog="annie-eval perf", description=(__doc__ or "").strip())
+    add_arguments(parser)
+    options = parser.parse_args(argv)
+    try:
+        return perf(options)
+    except UsageError as error:
+        print(f"annie-eval perf: {error}", file=sys.stderr)
+        return 2
+    except TargetError as error:
+        print(f"annie-eval perf: {error}", file=sys.stderr)
+        return 3
+
+
+def perf(options: argparse.Namespace) -> int:
+    """Reach the server, measure, print the table, and leave raw samples, rows and plots in the run directory.
+
+    Raises:
+        UsageError: something that the caller can mend; found before anything is sent.
+        TargetError: the server cannot be reached or started.
+    """
+    # The profile and the server's side cost start-up that `--help` need not pay.
+    from annie_eval.profile import load
+    from annie_eval.serving import TargetSpec, open_target
+
+    profile = load(options.profile)
+    spec = TargetSpec(
+        model_dir=options.model_dir,
+        base_url=options.base_url,
+        served_model=options.served_model,
+        api_key_env=options.api_key_env,
+        vllm_python=options.vllm_python,
+        vllm_args=tuple(options.vllm_arg),
+    )
+    directory = options.run_dir or Path("runs") / time.strftime(f"%Y%m%d-%H%M%S-{profile.name}-perf")
+    gates = tuple(options.gate or ROWS)
+    # Once before the server is there: a bad limit or machine must not cost its start-up.
+    plan_for(profile, gates, base_url=options.base_url or "http://127.0.0.1/v1", hardware=options.hardware)
+    directory.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        target = open_target(spec, profile, directory, lambda said: print(said, file=sys.stderr))
+        stack.callback(target.close)
+        plan = plan_for(
+            profile,
+            gates,
+            base_url=target.base_url,
+            served_model=target.served_model,
+            api_key_env=options.api_key_env,
+            model_dir=options.model_dir or options.checkpoint,
+            hardware=options.hardware,
+            output=directory / "timing.jsonl",
+        )
+        bar = Bar(sys.stderr)
+        rows = run(plan, bar)
+        bar.close()
+    print(render(rows))
+    (directory / "timings.json").write_text(json.dumps([row.as_dict() for row in rows], indent=1) + "\n", "utf-8")
+    for path in [directory / "timing.jsonl", directory / "timings.json", *rows_chart(rows, directory)]:
+        print(path)
+    return STATUS[worst([row.verdict for row in rows])]
+
+
+class Bar:
+    """One line of progress, redrawn on a terminal, quiet elsewhere but for the rows."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream, self._live = stream, stream.isatty()
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "row":
+            self.close()
+            print(f"{event['verdict']:<13}{event['name']}", file=self._stream, flush=True)
+        elif event["event"] == "progress" and self._live and event["pending"]:
+            done, of = event["rounds"], max(event["next_look"], 1)
+            filled = min(20, 20 * done // of)
+            said = f"[{'#' * filled}{'.' * (20 - filled)}] {done}/{of} samples: {', '.join(event['pending'])}"
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write(f"\r\x1b[K{said[:width]}")
+            self._stream.flush()
+
+    def close(self) -> None:
+        if self._live:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def render(rows: Sequence[Row]) -> str:
+    """The rows as a table, and under it what each was measured from."""
+    head = ("gate", "verdict", "measured", "interval", "limit", "n", "of roofline")
+    lines = [head]
+    for row in rows:
+        interval = "-" if row.interval is None else f"{_short(row.interval[0])} to {_short(row.interval[1])}"
+        measured = "-" if row.median is None else f"{_short(row.median)} {row.unit}"
+        limit = "-" if row.limit is None else _short(row.limit)
+        share = "-" if row.roofline is None else f"{row.roofline:.1%}"
+        lines.append((row.name, row.verdict, measured, interval, limit, str(row.n), share))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    hardware = next((row.hardware for row in rows if row.hardware), None)
+    table.append(f"\nlimits: {hardware or 'none, the hardware is unknown'}")
+    return "\n".join([*table, *(f"{row.name}: {row.detail}" for row in rows)])
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"

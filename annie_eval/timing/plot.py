@@ -1,0 +1,99 @@
+"""A line chart as a self-contained SVG: TTFT and decode rate against context, without a plotting library."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from annie_eval.timing.row import Row
+
+WIDTH, HEIGHT = 640, 360
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 36, 44
+_COLOURS = ("#1b6ca8", "#c8502d", "#3a8f4d", "#8a4fa3", "#946b1d", "#5a6670")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line: (x, y) points, and optionally an interval (low, high) for each."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    intervals: Sequence[tuple[float, float]] = ()
+
+
+def chart(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str:
+    """The chart as SVG text. The y axis begins at 0, so that flat looks flat. Empty series give empty axes."""
+    xs = [x for s in series for x, _ in s.points] or [0.0, 1.0]
+    ys = [y for s in series for _, y in s.points] + [high for s in series for _, high in s.intervals] or [1.0]
+    x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
+    y_high = _nice(max(ys)) if max(ys) > 0 else 1.0
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_low) / (x_high - x_low)
+        return (
+            _LEFT + across * (WIDTH - _LEFT - _RIGHT),
+            HEIGHT - _BOTTOM - max(0.0, y) / y_high * (HEIGHT - _TOP - _BOTTOM),
+        )
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+        f'font-size="11" role="img"><title>{html.escape(title)}</title>',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        _text(_LEFT, 18, title, size=13),
+        _text((WIDTH + _LEFT) / 2, HEIGHT - 8, x_name, anchor="middle"),
+        _text(4, _TOP - 6, y_name),
+    ]
+    for i in range(6):
+        y = y_high * i / 5
+        left, height = at(x_low, y)
+        parts.append(f'<path d="M{left:.1f} {height:.1f}H{WIDTH - _RIGHT}" stroke="#ddd"/>')
+        parts.append(_text(left - 6, height + 4, f"{y:g}", anchor="end"))
+    ticks = sorted({x for s in series for x, _ in s.points})
+    for x in ticks[:: math.ceil(len(ticks) / 8) or 1]:
+        left, height = at(x, 0)
+        parts.append(_text(left, height + 16, f"{x:g}", anchor="middle"))
+    for i, s in enumerate(series):
+        colour = _COLOURS[i % len(_COLOURS)]
+        for (x, _), (low, high) in zip(s.points, s.intervals, strict=False):
+            (left, top), (_, bottom) = at(x, high), at(x, low)
+            parts.append(f'<path d="M{left:.1f} {top:.1f}V{bottom:.1f}" stroke="{colour}" stroke-width="1"/>')
+        line = " ".join(f"{left:.1f},{height:.1f}" for left, height in (at(x, y) for x, y in s.points))
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for x, y in s.points:
+            left, height = at(x, y)
+            parts.append(f'<circle cx="{left:.1f}" cy="{height:.1f}" r="3" fill="{colour}"/>')
+        parts.append(_text(WIDTH - _RIGHT, _TOP + 14 * i + 4, s.name, anchor="end", colour=colour))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def rows_chart(rows: Sequence[Row], directory: Path) -> list[Path]:
+    """Write `ttft.svg` and `decode.svg` of the rows that hold points; returns what was written."""
+    written = []
+    for file, title, unit, names in (
+        ("ttft.svg", "Time to first token against context", "ms", {"ttft_cold": "cold", "ttft_warm": "warm"}),
+        ("decode.svg", "Decode rate against context", "tok/s", {"decode_flat": "one stream"}),
+    ):
+        found = [
+            Series(names[row.name], [(p[0], p[1]) for p in row.points], [(p[2], p[3]) for p in row.points])
+            for row in rows
+            if row.name in names and row.points
+        ]
+        if found:
+            path = directory / file
+            path.write_text(chart(title, "prompt tokens", unit, found), "utf-8")
+            written.append(path)
+    return written
+
+
+def _nice(value: float) -> float:
+    """The next of 1, 2, 2.5, 5 times a power of ten."""
+    power: float = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value * (1 - 1e-9))
+
+
+def _text(x: float, y: float, said: str, *, anchor: str = "start", size: int = 11, colour: str = "#333") -> str:
+    where = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}"'
+    return f"<text {where}>{html.escape(said)}</text>"

@@ -1,0 +1,206 @@
+"""How often the timing gates are wrong, and how many samples they need: simulated servers through the real rule.
+
+Run: .venv/bin/python benchmarks/timing_operating_curve.py [--servers 200] [--output docs/perf-operating-curve.md]
+
+Each simulated server has a true median at a stated share of the limit, and noise of a stated kind. The rule that
+timing runs by (annie_eval.timing.verdict) samples it until it has decided or reached its cap. With --output the
+tables are written as Markdown, and beside them the curve as SVG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import statistics
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from annie_eval.profile_types import Verdict
+from annie_eval.timing import verdict as rule
+from annie_eval.timing.plot import Series, chart
+
+LIMIT = 120.0  # ms; only ratios matter
+RATIOS = (0.85, 0.90, 0.95, 0.97, 0.98, 0.99, 1.00, 1.01, 1.02, 1.03, 1.05, 1.10, 1.15)
+GROUP_RATIOS = (0.85, 0.95, 1.00, 1.05, 1.15)
+QUADRATIC_RATIOS = (0.0, 0.5, 1.0, 1.5, 2.0)  # a share of a share: a linear prompt is at 0, a 9B model at 0.5
+CONTEXTS = (512, 1024, 2048, 4096, 8192, 16384)
+
+Judge = Callable[[rule.Groups], Verdict]
+Curve = Callable[[float], float]
+Noise = Callable[[random.Random], Callable[[], float]]
+
+
+def stragglers(sigma: float, share: float) -> Noise:
+    """Lognormal noise, and a share of requests that take 1.3 to 3 times as long. A factor around 1."""
+
+    def make(rng: random.Random) -> Callable[[], float]:
+        def draw() -> float:
+            late = rng.uniform(1.3, 3.0) if rng.random() < share else 1.0
+            return rng.lognormvariate(0.0, sigma) * late
+
+        return draw
+
+    return make
+
+
+def drifting(sigma: float, memory: float) -> Noise:
+    """Noise that remembers: an AR(1) process in the logarithm, as from a neighbour that comes and goes."""
+
+    def make(rng: random.Random) -> Callable[[], float]:
+        state = rng.gauss(0.0, sigma)
+
+        def draw() -> float:
+            nonlocal state
+            state = memory * state + rng.gauss(0.0, sigma * (1 - memory**2) ** 0.5)
+            return math.exp(state)
+
+        return draw
+
+    return make
+
+
+NOISES: Mapping[str, Noise] = {
+    "4 % noise, 5 % stragglers": stragglers(0.04, 0.05),
+    "10 % noise, 10 % stragglers": stragglers(0.10, 0.10),
+    "4 % noise that drifts (AR 0.5)": drifting(0.04, 0.5),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of many servers: share by verdict, and the median number of samples."""
+
+    shares: Mapping[str, float]
+    samples: float
+
+    @classmethod
+    def of(cls, results: Sequence[tuple[Verdict, int]]) -> Outcome:
+        counts = Counter(verdict for verdict, _ in results)
+        shares = {v: counts[v] / len(results) for v in ("PASS", "FAIL", "INCONCLUSIVE")}
+        return cls(shares, statistics.median(n for _, n in results))
+
+
+def true_median(noise: Noise) -> float:
+    """The median of a noise's factor, from a long draw: stragglers lift it, and ratios are to the true median."""
+    draw = noise(random.Random(1))
+    return statistics.median(draw() for _ in range(200_001))
+
+
+def medians(noise: Noise, ratio: float, servers: int) -> Outcome:
+    """One limit on a median, as for TTFT and decode."""
+    scale = ratio * LIMIT / true_median(noise)
+    results = []
+    for server in range(servers):
+        draw = noise(random.Random(f"{ratio}-{server}"))
+        verdict, estimate = rule.sequential(lambda draw=draw: scale * draw(), LIMIT)  # type: ignore[misc]
+        results.append((verdict, estimate.n))
+    return Outcome.of(results)
+
+
+def grouped(
+    judge: Callable[[rule.Groups], Verdict], at: Callable[[float], float], noise: Noise, servers: int, seed: str
+) -> Outcome:
+    """A rule over several contexts, looked at as timing looks at it. `at` is the true value at a context."""
+    results: list[tuple[Verdict, int]] = []
+    for server in range(servers):
+        draw = noise(random.Random(f"{seed}-{server}"))
+        groups: dict[float, list[float]] = {float(c): [] for c in CONTEXTS}
+        verdict: Verdict = "INCONCLUSIVE"
+        for look in rule.GROUP_LOOKS:
+            while len(groups[float(CONTEXTS[0])]) < look:
+                for context, values in groups.items():
+                    values.append(at(context) * draw())
+            verdict = judge(groups)
+            if verdict != "INCONCLUSIVE":
+                break
+        results.append((verdict, look))
+    return Outcome.of(results)
+
+
+def group_rules() -> Mapping[
+    str, tuple[Callable[[rule.Groups], Verdict], Callable[[float], Callable[[float], float]]]
+]:
+    """Name -> (judge, share of the limit -> true curve)."""
+    end, start = CONTEXTS[-1], CONTEXTS[0]
+
+    def quadratic(share: float) -> Curve:
+        # 60 ms + b n + c n^2 with c n^2 the given share of the value at the longest context.
+        linear = 60 + 0.12 * end
+        c = share * linear / (1 - share) / end**2
+        return lambda n: 60 + 0.12 * n + c * n * n
+
+    return {
+        "cold slope <= 240 ms per 1000": (
+            lambda g: rule.slope_of(g).against(0.240, at_most=True),
+            lambda ratio: lambda n: 60 + 0.240 * ratio * n,
+        ),
+        "warm ratio <= 1.25": (
+            lambda g: rule.ratio_of(g).against(1.25, at_most=True),
+            lambda ratio: lambda n: 80 * (1 + (1.25 * ratio - 1) * (n - start) / (end - start)),
+        ),
+        "decode ratio >= 0.9": (
+            lambda g: rule.ratio_of(g).against(0.9, at_most=False),
+            lambda ratio: lambda n: 33 * (1 + (0.9 / ratio - 1) * (n - start) / (end - start)),
+        ),
+        "quadratic share <= 15 %": (
+            lambda g: rule.quadratic_share(g, resamples=500).against(0.15, at_most=True),
+            lambda ratio: quadratic(0.15 * ratio),
+        ),
+    }
+
+
+def table(head: str, rows: Mapping[float, Outcome], unit: str) -> list[str]:
+    lines = [
+        f"### {head}",
+        "",
+        f"| truth / limit | PASS | FAIL | INCONCLUSIVE | {unit} (median) |",
+        "|---|---|---|---|---|",
+    ]
+    for ratio, outcome in rows.items():
+        shares = " | ".join(f"{outcome.shares[v]:.1%}" for v in ("PASS", "FAIL", "INCONCLUSIVE"))
+        lines.append(f"| {ratio:.0%} | {shares} | {outcome.samples:g} |")
+    return [*lines, ""]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--servers", type=int, default=200, help="simulated servers for each cell (default: 200)")
+    parser.add_argument("--output", type=Path, help="write Markdown here, and the curve beside it as SVG")
+    options = parser.parse_args()
+    lines = [
+        "# Operating curve of the timing gates",
+        "",
+        f"Written by `benchmarks/timing_operating_curve.py --servers {options.servers}`.",
+        "",
+        f"Looks after {', '.join(map(str, rule.LOOKS))} samples, interval of the median at {rule.CONFIDENCE:.1%}. For "
+        f"independent samples of any distribution the exact chance of a PASS is {rule.wrong_verdict_rate():.2%} with "
+        "the true median on the limit, and so is that of a FAIL; it falls from there.",
+        "",
+    ]
+    curves: list[Series] = []
+    for name, noise in NOISES.items():
+        outcomes = {ratio: medians(noise, ratio, options.servers) for ratio in RATIOS}
+        lines += table(f"A median under {name}", outcomes, "samples")
+        for verdict in ("PASS", "FAIL"):
+            points = [(ratio * 100, outcomes[ratio].shares[verdict] * 100) for ratio in RATIOS]
+            curves.append(Series(f"{verdict}, {name}", points))
+    noise = NOISES["4 % noise, 5 % stragglers"]
+    lines += [f"Rules over contexts, looked at after {', '.join(map(str, rule.GROUP_LOOKS))} samples of each:", ""]
+    for name, (judge, curve) in group_rules().items():
+        slow = name.startswith("quadratic")
+        servers, ratios = (options.servers // 2, QUADRATIC_RATIOS) if slow else (options.servers, GROUP_RATIOS)
+        found = {r: grouped(judge, curve(r), noise, servers, f"{name}-{r}") for r in ratios}
+        lines += table(f"{name}, {servers} servers", found, "samples a context")
+    text = "\n".join(lines).rstrip() + "\n"
+    print(text)
+    if options.output is not None:
+        svg = options.output.with_suffix(".svg")
+        svg.write_text(chart("Verdicts on a median", "truth / limit, %", "servers, %", curves), "utf-8")
+        options.output.write_text(text + f"\n![Operating curve]({svg.name})\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

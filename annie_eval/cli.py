@@ -88,6 +88,8 @@ def _run_dir(name: str) -> Path:
 
 
 def _runs(arguments: argparse.Namespace) -> int:
+    import sqlite3
+
     from annie_eval.report.text import aligned, printable
     from annie_eval.store import FILE, Store
 
@@ -105,8 +107,8 @@ def _runs(arguments: argparse.Namespace) -> int:
                 started, identity = float(facts["started"]), dict(facts["identity"])
             finally:
                 store.close()
-        except (UsageError, KeyError, TypeError, ValueError) as error:
-            cause = error if isinstance(error, UsageError) else f"{path}: no record of what was run ({error!r})"
+        except (UsageError, sqlite3.Error, KeyError, TypeError, ValueError) as error:
+            cause = error if isinstance(error, UsageError) else f"{path}: damaged ({type(error).__name__}: {error})"
             skipped.append(f"skipped: {printable(str(cause))}")
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(started))

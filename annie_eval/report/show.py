@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sqlite3
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,6 +56,8 @@ def sample_lines(run_dir: Path, key: str) -> list[str]:
             raise UsageError(_unknown(store, run_dir, key))
         attempts = [(n, attempt) for _, n, attempt in store.attempts(key)]
         judgements = [judgement for judgement in store.judgements() if judgement.sample == key]
+    except sqlite3.DatabaseError as error:
+        raise UsageError(f"{run_dir}: the run's file is damaged ({error}); nothing can be shown") from error
     finally:
         store.close()
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stored.finished))

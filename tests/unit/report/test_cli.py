@@ -1,0 +1,168 @@
+"""annie-eval prints what it was asked for, and answers bad input with one line and status 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from annie_eval import cli
+from annie_eval.store import Store
+
+KEY = "no-markdown-00.stream.off"
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line with which bad input is refused."""
+    try:
+        status = cli.main(arguments)
+    except SystemExit as left:
+        status = int(left.code or 0)
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.out == ""
+    assert printed.err.startswith("annie-eval")
+    assert printed.err.count("\n") == 1
+    return printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "the following arguments are required: COMMAND"),
+        (("dance",), "invalid choice: 'dance'"),
+        (("show",), "the following arguments are required: RUN"),
+        (("show", "nowhere"), "nowhere: no such run"),
+        (("runs", "nowhere"), "nowhere: no such directory"),
+        (("report", "nowhere"), "say --html FILE, --json or both"),
+        (("report", "nowhere", "--json"), "nowhere: no such run"),
+        (("gates", "no-such-profile"), "no-such-profile"),
+    ],
+)
+def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str) -> None:
+    assert said in refused(capsys, *arguments)
+
+
+def test_bad_run_directories_are_one_line(capsys: pytest.CaptureFixture[str], run_dir: Path, tmp_path: Path) -> None:
+    assert "no run here" in refused(capsys, "show", str(tmp_path))
+    assert "did you mean" in refused(capsys, "show", str(run_dir), "no-markdown-00")
+    assert "cannot be written" in refused(capsys, "report", str(run_dir), "--html", str(tmp_path / "no" / "x.html"))
+    (run_dir / "verdict.json").write_text("{")
+    assert "not readable as JSON" in refused(capsys, "show", str(run_dir))
+    whole = (run_dir / "run.sqlite").read_bytes()
+    (run_dir / "run.sqlite").write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+    assert "annie-eval: " in refused(capsys, "show", str(run_dir), KEY)
+
+
+def test_show_prints_the_run_and_a_sample(capsys: pytest.CaptureFixture[str], run_dir: Path) -> None:
+    assert cli.main(["show", str(run_dir)]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "verdict: FAIL (1 of 7 gates failed: no_markdown 7/15, needs 12)"
+    assert "\x1b" not in out
+    assert cli.main(["show", str(run_dir), KEY]) == 0
+    assert "data: [DONE]" in capsys.readouterr().out
+
+
+def test_a_run_is_found_by_its_name(
+    capsys: pytest.CaptureFixture[str], run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    run_dir.rename(tmp_path / "runs" / "a-run")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["show", "a-run"]) == 0
+    assert "verdict: FAIL" in capsys.readouterr().out
+    assert cli.main(["runs"]) == 0
+    assert "a-run" in capsys.readouterr().out
+
+
+def test_runs_lists_the_newest_first_and_reports_and_skips_what_is_damaged(
+    capsys: pytest.CaptureFixture[str], run_dir: Path, tmp_path: Path
+) -> None:
+    runs = run_dir.parent
+    for name, started, facts in (
+        ("older", 1795000000.0, {"state": "finished", "verdict": "PASS"}),
+        ("killed", 1795900000.0, {"state": "sampling"}),
+    ):
+        (runs / name).mkdir()
+        store = Store(runs / name, create=True)
+        store.set_meta(identity={"profile": "annie", "target": "http://h/v1"}, started=started, **facts)
+        store.close()
+    (runs / "empty").mkdir()
+    (runs / "nameless").mkdir()
+    Store(runs / "nameless", create=True).close()
+    for name, content in (("garbage", b"not a database" * 100), ("cut", b"SQLite format 3\x00\x10"), ("void", b"")):
+        (runs / name).mkdir()
+        (runs / name / "run.sqlite").write_bytes(content)
+    whole = (run_dir / "run.sqlite").read_bytes()
+    (runs / "holed").mkdir()
+    (runs / "holed" / "run.sqlite").write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    assert cli.main(["runs", str(runs)]) == 0
+    printed = capsys.readouterr()
+    head, *rows = printed.out.splitlines()
+    assert head.split() == ["started", "profile", "verdict", "run", "target"]
+    assert [name for row in rows for name in ("killed", "a-run", "older") if f"  {name}  " in row] == [
+        "killed",
+        "a-run",
+        "older",
+    ]
+    assert len(rows) == 3
+    assert "unfinished (sampling)" in rows[0]
+    skipped = printed.err.splitlines()
+    assert all(line.startswith("skipped: ") for line in skipped)
+    for name in ("nameless", "garbage", "cut", "void", "holed"):
+        assert any(f"/{name}" in line for line in skipped), name
+    assert not any("/empty" in line for line in skipped)
+
+
+def test_an_empty_directory_has_no_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "no runs\n"
+
+
+def test_report_writes_a_page_and_prints_json(
+    capsys: pytest.CaptureFixture[str], run_dir: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "out.html"
+    assert cli.main(["report", str(run_dir), "--html", str(page), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "FAIL"
+    assert "What is on my list?" in page.read_text(encoding="utf-8")
+
+
+def test_gates_prints_the_operating_curves_of_a_profile(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["gates", "annie"]) == 0
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
+    at = rows["gate"].index("50%")
+    assert rows["tool_calling"][at] == "38%"
+    assert rows["no_markdown"][rows["gate"].index("70%")] == "30%"
+    assert rows["thinking_leak"][rows["gate"].index("95%")] == "28%"
+    assert rows["thinking_leak"][-1] == ">11.3%"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "annie_eval.cli", *arguments]
+    return subprocess.run(command, capture_output=True, env={**os.environ, **environment}, check=False)
+
+
+def test_any_answer_prints_in_any_locale(run_dir: Path) -> None:
+    done = run("show", str(run_dir), PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert done.stdout.isascii()
+
+
+def test_a_reader_that_leaves_early_is_no_error(run_dir: Path) -> None:
+    command = f"{sys.executable} -m annie_eval.cli show {run_dir} {KEY} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert done.stdout.startswith(b"sample no-markdown-00")
+    assert done.stderr == b""
+    assert done.returncode == 0
+
+
+def test_start_is_light() -> None:
+    heavy = {"torch", "openai", "jsonschema", "sqlite3"}
+    code = f"import sys, annie_eval.cli; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

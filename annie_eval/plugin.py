@@ -265,7 +265,9 @@ class _Owner(_Session):
             try:
                 with _terminal(self.config):
                     self.run.wait_ready()
-            except (TargetError, UsageError) as error:
+            except UsageError as error:
+                raise pytest.UsageError(str(error)) from None
+            except TargetError as error:
                 self._note = str(error)
                 raise session.Failed("the server is not ready; see the end of this report") from None
             self.run.start()
@@ -273,7 +275,7 @@ class _Owner(_Session):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if self.run is None:
+        if self.run is None or exitstatus == pytest.ExitCode.USAGE_ERROR:
             return
         selection = self.run.store.meta("selection") or {}
         # A session of the user's own tests alone has no gate, and so no verdict but pytest's.

@@ -50,6 +50,7 @@ class Run:
         self._identify(resumed)
         self.target: Target | None = None
         self._opening: threading.Thread | None = None
+        self._cancel = threading.Event()
         self._failure: Exception | None = None
         self._sampler: Sampler | None = None
 
@@ -78,7 +79,7 @@ class Run:
 
         def work() -> None:
             try:
-                self.target = open_target(self.spec, self.profile, self.dir, progress)
+                self.target = open_target(self.spec, self.profile, self.dir, progress, self._cancel)
             except Exception as error:
                 self._failure = error
 
@@ -166,8 +167,9 @@ class Run:
         """Stop the server and give the directory free. Safe to call twice, and after a failure."""
         if self._sampler is not None:
             self._sampler.stop()
-        if self._opening is not None and self._opening.is_alive():
-            self._opening.join(60)
+        if self._opening is not None:
+            self._cancel.set()
+            self._opening.join()
         if self.target is not None:
             self.target.close()
             self.target = None

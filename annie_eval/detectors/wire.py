@@ -109,32 +109,30 @@ def _framing(body: bytes, stream: Stream, values: Sequence[Mapping[str, Any]]) -
 
 
 def _envelopes(values: Sequence[Mapping[str, Any]], kind: str) -> Iterator[_Breach]:
-    """The fields around the choices: the same in all chunks."""
-    first: Mapping[str, Any] | None = None
-    created: float = 0
+    """The fields around the choices: one and the same in all chunks. A field that is left out hurts no client."""
+    seen: dict[str, Any] = {}
     for value in values:
         choices = _choices(value)
         if not choices and value.get("usage") is None:
             continue
-        if value.get("object") != kind:
-            yield f'object is not "{kind}"', {"object": value.get("object")}
+        if value.get("object") not in (None, kind):
+            yield f'object is not "{kind}"', {"object": value["object"]}
         if len(choices) > 1:
             yield "more than one choice, though one was asked for", [c.get("index") for c in choices]
-        if choices and not (is_count(choices[0].get("index")) and choices[0].get("index") == 0):
-            yield "the choice's index is not 0", {"index": choices[0].get("index")}
+        if choices and choices[0].get("index") not in (None, 0):
+            yield "the choice's index is not 0", {"index": choices[0]["index"]}
         for field in ("id", "model"):
-            if not isinstance(value.get(field), str) or not value[field]:
-                yield f"{field} is missing", {field: value.get(field)}
-            elif first is not None and value[field] != first.get(field):
-                yield f"{field} changes within the stream", {field: [first.get(field), value[field]]}
+            if (now := value.get(field)) is not None and now != seen.setdefault(field, now):
+                yield f"{field} changes within the stream", {field: [seen[field], now]}
         stamp = value.get("created")
+        if stamp is None:
+            continue
         if isinstance(stamp, bool) or not isinstance(stamp, int | float):
             yield "created is no time stamp", {"created": stamp}
-        elif stamp < created:
-            yield "created goes back within the stream", {"created": [created, stamp]}
+        elif stamp < seen.get("created", stamp):
+            yield "created goes back within the stream", {"created": [seen["created"], stamp]}
         else:
-            created = stamp
-        first = first or value
+            seen["created"] = stamp
 
 
 def _deltas(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from annie_eval.detectors.text import original_span, unveil
+from annie_eval.detectors.text import original_span, unveil, word_set
 
 Kind = Literal["thinking", "tool", "special", "html"]
 
@@ -28,44 +28,40 @@ class Tag:
     end: int
 
 
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
 # A tag of these kinds has one of these words in its name: `<|START_THINKING|>`, `<seed:think>`, `<tool_call>`.
-_THINKING_WORDS = _set(
+_THINKING_WORDS = word_set(
     "think thinks thinking thinker thought thoughts reason reasoning reflect reflection scratchpad scratch cot"
     " rationale analysis monologue deliberation deliberate introspection planning"
 )
-_TOOL_WORDS = _set("tool tools toolcall toolcalls function functions functioncall invoke parameter plugin")
+_TOOL_WORDS = word_set("tool tools toolcall toolcalls function functions functioncall invoke parameter plugin")
 # Names that say it only as a whole, compared without spaces, `_` and `-`.
-_THINKING_NAMES = _set(
+_THINKING_NAMES = word_set(
     "chainofthought innermonologue internalmonologue innerthoughts thoughtprocess thinkingprocess antthinking"
     " answer finalanswer beginofanswer endofanswer solution beginofsolution endofsolution"
 )
-_TOOL_NAMES = _set(
+_TOOL_NAMES = word_set(
     "pythontag argkey argvalue toolcalls toolcall functioncall functioncalls toolresponse tooluse toolcode call"
     " availabletools toolresults callingtool"
 )
-_SPECIAL_NAMES = _set(
+_SPECIAL_NAMES = word_set(
     "s bos eos pad unk mask gmask sop eop cls sep sys system user assistant human bot startofturn endofturn"
     " startofimage endofimage imstart imend endoftext endofutterance eotid eomid eot beginoftext startheaderid"
     " endheaderid turn message imagesoft"
 )
 _SPECIAL_PATTERN = re.compile(r"(?:unused|extra_?id|reserved|ctrl|control|dummy)[_a-z]*\d+|0x[0-9a-f]{2}")
-_HTML_NAMES = _set(
+_HTML_NAMES = word_set(
     "a abbr address article aside audio b big blockquote body br button canvas center cite code col dd del details"
     " div dl dt em embed figcaption figure font footer form h1 h2 h3 h4 h5 h6 head header hr html i iframe img input"
     " ins kbd label legend li link main mark meta nav ol option p picture pre q samp script section select small"
     " source span strike strong style sub summary sup svg table tbody td textarea tfoot th thead time title tr tt u"
     " ul var video wbr"
 )
-_THINKING_BRACKETS = _set(
+_THINKING_BRACKETS = word_set(
     "think thinking thought thoughts reasoning reflection scratchpad analysis chainofthought innermonologue"
     " internalmonologue thoughtprocess thinkingprocess endthink endthinking"
 )
-_SPECIAL_BRACKETS = _set("INST SYS SYSTEM_PROMPT UNK PAD CLS SEP MASK BOS EOS gMASK EOT IMG IMG_END")
-_TOOL_BRACKETS = _set("toolcall toolcalls functioncall functioncalls availabletools toolresults toolresult")
+_SPECIAL_BRACKETS = word_set("INST SYS SYSTEM_PROMPT UNK PAD CLS SEP MASK BOS EOS gMASK EOT IMG IMG_END")
+_TOOL_BRACKETS = word_set("toolcall toolcalls functioncall functioncalls availabletools toolresults toolresult")
 
 _ANGLE = re.compile(r"<([^<>]{1,100})>")
 _SQUARE = re.compile(r"\[\s{0,4}(/?)\s{0,4}([A-Za-z][A-Za-z_ -]{0,30})\](?!\()")

@@ -5,6 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
+
+def word_set(words: str) -> frozenset[str]:
+    """The words of a list that is written as running text."""
+    return frozenset(words.split())
+
+
 # Format characters, fillers and variation selectors: they occupy no room on a screen and no time in speech.
 INVISIBLE = (
     "\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f"
@@ -18,10 +24,9 @@ _UNSEEN = re.compile(f"[{INVISIBLE}\\s\\x00-\\x1f\\x7f-\\x9f]+")
 _ACCENT = re.compile("[\\u0300-\\u036f]+")
 _APOSTROPHE = re.compile("['’‘ʼ`´]")
 _NOT_WORD = re.compile(f"[^{WORD}]+")
-_ARTICLE_WORDS = (
+_ARTICLES = word_set(
     "the a an der die das den dem des ein eine einen einem einer le la les l un une el los las una il lo gli i"
 )
-_ARTICLES = frozenset(_ARTICLE_WORDS.split())
 _VEIL = re.compile(
     "&(?:amp;){0,4}(?:lt|gt|#0{0,6}6[02]|#x0{0,6}3[ce])\\b;?|\\\\u003[ce]|\\\\[nrt]"
     f"|[＜＞〈〉／｜＿：\\u2581Ａ-Ｚａ-ｚ]|[{INVISIBLE}]+",

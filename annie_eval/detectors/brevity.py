@@ -1,0 +1,54 @@
+"""Brevity: a spoken answer of a few finished sentences, neither cut off nor too long.
+
+Judged are the exchanges that made no tool call, by `Sample.limits` (`Expect.max_sentences` overrides one of them).
+Sentences and words are counted by `annie_eval.detectors.sentences`. An answer that was cut on purpose
+(`Expect.truncated`) need neither be finished nor have begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from annie_eval.detectors.sentences import count_words, is_finished, split_sentences
+from annie_eval.detectors.text import is_blank
+from annie_eval.sample import Exchange, Finding, Sample, excerpt
+
+if TYPE_CHECKING:
+    from annie_eval.profile import Limits
+
+
+def find(sample: Sample) -> tuple[Finding, ...]:
+    """What keeps each spoken answer from being short and whole."""
+    findings: list[Finding] = []
+    for index, exchange in enumerate(sample.exchanges):
+        if not exchange.answer.tool_calls:
+            findings += _judge(exchange, index, sample.limits)
+    return tuple(findings)
+
+
+def _judge(exchange: Exchange, index: int, limits: Limits) -> Iterator[Finding]:
+    expect, content = exchange.expect, exchange.answer.content or ""
+    least, most = limits.min_sentences, limits.max_sentences
+    if expect.max_sentences is not None:
+        most = expect.max_sentences
+        least = min(least, most)
+
+    def finding(reason: str, start: int, end: int) -> Finding:
+        return Finding("brevity", reason, excerpt(content, start, end), "content", index, (start, end))
+
+    sentences = split_sentences(content)
+    if len(sentences) < least and not expect.truncated:
+        yield finding(f"{len(sentences)} sentences, at least {least} wanted", 0, len(content))
+    if len(sentences) > most:
+        start, end = sentences[most]
+        yield finding(f"{len(sentences)} sentences, at most {most} wanted", start, end)
+    said = count_words(content)
+    if said > limits.max_words:
+        yield finding(f"{said} words, at most {limits.max_words} wanted", 0, len(content))
+    if expect.truncated:
+        return
+    if exchange.answer.finish_reason == "length":
+        yield finding("cut off by max_tokens", len(content), len(content))
+    elif not is_blank(content) and not is_finished(content):
+        yield finding("last sentence is not finished", len(content), len(content))

@@ -1,0 +1,118 @@
+"""Degeneration: text that runs in circles, in content or reasoning.
+
+Limits are chosen so that lists, "very, very", laughter and a song's double refrain stay below them:
+
+- a line of two words or more five times, or a shorter line five times in a row;
+- the same words back to back: one word 8 times, two words 6, up to four words 5, longer phrases 4; or a phrase of five
+  words or more three times when it is all there is;
+- less than 30 % different words in some 200 words on end;
+- one character more than 20 times in a row (digits more than 40, `!` and `?` more than 10), or nothing but it;
+- signs 10 times around; in a stretch without spaces up to four characters 10 times, longer groups 4 times.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from annie_eval.detectors.text import WORD
+from annie_eval.sample import Channel, Finding, Sample, excerpt
+
+_LINES = 5
+_WINDOW = 200
+_DIFFERENT = 0.30
+
+_LINE = re.compile(r"[^\n]+")
+_WORD = re.compile(f"[{WORD}]+(?:['’][{WORD}]+)*")
+# Words are written as one character each, so that a pattern can look for phrases in circles.
+_PHRASES = re.compile(r"(?s:(.)\1{7,}|(..)\2{5,}|(.{3,4})\3{4,}|(.{5,60})\4{3,})")
+_ONLY_PHRASE = re.compile(r"(?s:(.{5,60})\1{2,})")
+_RUN = re.compile(r"(?s:([^\d \t])\1{20,}|(\d)\2{40,}|([!?])\3{10,}|[ \t]{100,})")
+_ONLY_RUN = re.compile(r"\s*([^\w\s])(?:\s{0,2}\1){3,}\s*")
+_SOLID = re.compile(r"\S{20,}")
+_CIRCLE = re.compile(r"(.{2,4}?)\1{9,}|(.{5,100}?)\2{3,}")
+_SIGNS = re.compile(r"([^\w\s]\s{0,2}(?:[^\w\s]\s{0,2}){0,3}?)\1{9,}")
+
+
+def find(sample: Sample) -> tuple[Finding, ...]:
+    """The first circle in each channel of each exchange."""
+    findings: list[Finding] = []
+    for index, exchange in enumerate(sample.exchanges):
+        channels: tuple[tuple[Channel, str | None], ...] = (
+            ("content", exchange.answer.content),
+            ("reasoning", exchange.answer.reasoning),
+        )
+        for channel, text in channels:
+            if circle := next(_circles(text or ""), None):
+                reason, start, end = circle
+                shown = excerpt(text or "", start, end)
+                findings.append(Finding("degeneration", reason, shown, channel, index, (start, end)))
+    return tuple(findings)
+
+
+def _circles(text: str) -> Iterator[tuple[str, int, int]]:
+    """(reason, start, end) of the circles found, the cheapest to look for first."""
+    if len(text) < 4:
+        return
+    if run := _RUN.search(text) or _ONLY_RUN.fullmatch(text):
+        yield f"one character repeated: {text[run.start()]!r}", *run.span()
+    yield from _lines(text)
+    yield from _phrases(text)
+    if signs := _SIGNS.search(text):
+        yield "signs in a circle", *signs.span()
+    for run in _SOLID.finditer(text):
+        if (circle := _CIRCLE.search(run.group())) and not circle.group().isdigit():
+            yield "characters in a circle", run.start() + circle.start(), run.start() + circle.end()
+
+
+def _lines(text: str) -> Iterator[tuple[str, int, int]]:
+    counts: Counter[str] = Counter()
+    previous, in_a_row = "", 0
+    for match in _LINE.finditer(text):
+        line = match.group().strip()
+        if not line:
+            continue
+        in_a_row = in_a_row + 1 if line == previous else 1
+        previous = line
+        counts[line] += 1
+        if in_a_row >= _LINES or (counts[line] >= _LINES and len(_WORD.findall(line)) > 1):
+            yield f"the same line {_LINES} times", *match.span()
+            return
+
+
+def _phrases(text: str) -> Iterator[tuple[str, int, int]]:
+    matches = list(_WORD.finditer(text))
+    words = [match.group().casefold() for match in matches]
+    numbers: dict[str, int] = {}
+    # Private-use planes: no surrogates, and room for more words than 100 kB can hold.
+    coded = "".join(chr(0xF0000 + numbers.setdefault(word, len(numbers)) % 0x1FFF0) for word in words)
+    circle = _PHRASES.search(coded) or _only_phrase(coded)
+    if circle:
+        yield "the same words over and over", matches[circle.start()].start(), matches[circle.end() - 1].end()
+    window = _poor_window(words)
+    if window is not None:
+        last = matches[window + _WINDOW - 1]
+        yield f"fewer than {_DIFFERENT:.0%} different words", matches[window].start(), last.end()
+
+
+def _only_phrase(coded: str) -> re.Match[str] | None:
+    """A phrase said three times with nothing else around it, the last time perhaps cut off."""
+    match = _ONLY_PHRASE.match(coded)
+    return match if match and match.group(1).startswith(coded[match.end() :]) else None
+
+
+def _poor_window(words: list[str]) -> int | None:
+    """Where 200 words with too few different ones begin; None if there are none such."""
+    if len(words) < _WINDOW:
+        return None
+    counts = Counter(words[:_WINDOW])
+    for start in range(len(words) - _WINDOW + 1):
+        if len(counts) < _DIFFERENT * _WINDOW:
+            return start
+        if start + _WINDOW < len(words):
+            counts[words[start + _WINDOW]] += 1
+            counts[words[start]] -= 1
+            if not counts[words[start]]:
+                del counts[words[start]]
+    return None

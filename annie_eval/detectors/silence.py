@@ -1,0 +1,27 @@
+"""Silence: HTTP 200, and nothing in it to hear or to do."""
+
+from __future__ import annotations
+
+from annie_eval.detectors.text import is_blank
+from annie_eval.sample import Finding, Sample
+
+
+def find(sample: Sample) -> tuple[Finding, ...]:
+    """Every exchange without visible content and without a tool call.
+
+    White space and zero-width characters are nothing, and so is reasoning by itself, unless max_tokens cut the
+    thought and thinking was not switched off.
+    """
+    findings: list[Finding] = []
+    for index, exchange in enumerate(sample.exchanges):
+        answer = exchange.answer
+        if not is_blank(answer.content) or answer.tool_calls:
+            continue
+        thought = not is_blank(answer.reasoning)
+        if thought and answer.finish_reason == "length" and sample.variant.thinking != "off":
+            continue
+        reason = "only reasoning, nothing said" if thought else "empty answer"
+        shown = repr(answer.content)[:160] if answer.content is not None else "content is null"
+        span = None if answer.content is None else (0, len(answer.content))
+        findings.append(Finding("silence", reason, shown, "content", index, span))
+    return tuple(findings)

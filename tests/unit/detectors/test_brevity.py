@@ -1,0 +1,85 @@
+"""Brevity: one to three finished sentences, not cut off."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from make_sample import call, reply, sample
+
+from annie_eval.detectors.brevity import find
+from annie_eval.profile import Limits
+
+
+def reasons(content: str | None, **more: object) -> list[str]:
+    return [finding.reason for finding in find(sample(reply(content, **more)))]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Yes.", "One. Two. Three.", "Dr. No lives at No. 5, e.g. in the U.S. now.", "はい。そうです。", "Fine 😊."],
+)
+def test_a_short_finished_answer_passes(text: str) -> None:
+    assert reasons(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("One. Two. Three. Four.", ["4 sentences, at most 3 wanted"]),
+        ("word " * 81 + "end.", ["82 words, at most 80 wanted"]),
+        ("I think it is", ["last sentence is not finished"]),
+        ("Here is the list:", ["last sentence is not finished"]),
+        ("", ["0 sentences, at least 1 wanted"]),
+        (None, ["0 sentences, at least 1 wanted"]),
+        ("...", ["0 sentences, at least 1 wanted"]),
+    ],
+)
+def test_an_answer_that_is_long_unfinished_or_empty_is_a_miss(text: str | None, wanted: list[str]) -> None:
+    assert reasons(text) == wanted
+
+
+def test_an_answer_that_the_token_limit_cut_is_a_miss_even_if_it_looks_finished() -> None:
+    assert reasons("It is so.", finish_reason="length") == ["cut off by max_tokens"]
+    assert reasons("It is", finish_reason="length") == ["cut off by max_tokens"]
+
+
+def test_an_answer_that_is_cut_on_purpose_need_not_be_whole() -> None:
+    assert reasons("It is", finish_reason="length", truncated=True) == []
+    assert reasons(None, finish_reason="length", truncated=True) == []
+    assert reasons("One. Two. Three. Four", finish_reason="length", truncated=True) != []
+
+
+def test_the_scenario_overrides_the_profile() -> None:
+    assert reasons("One. Two.", max_sentences=1) == ["2 sentences, at most 1 wanted"]
+    assert reasons("One. Two. Three. Four.", max_sentences=4) == []
+    strict = Limits(min_sentences=2, max_sentences=2, max_words=3)
+    assert len(find(sample(reply("One two three four."), limits=strict))) == 2
+    assert find(sample(reply("One two."), limits=Limits(min_sentences=1))) == ()
+
+
+def test_a_reply_that_calls_a_tool_need_not_speak() -> None:
+    assert find(sample(reply(calls=[call("stop", {})]))) == ()
+    findings = find(sample(reply(calls=[call("stop", {})]), reply("Done", round=1)))
+    assert [finding.exchange for finding in findings] == [1]
+
+
+def test_the_finding_points_at_the_first_sentence_too_many() -> None:
+    text = "One. Two. Three. Four is here. Five."
+    (finding,) = find(sample(reply(text)))
+    assert finding.span is not None
+    assert text[slice(*finding.span)].strip() == "Four is here."
+
+
+@given(st.none() | st.text(max_size=200), st.sampled_from(["stop", "length", "tool_calls"]), st.booleans())
+def test_no_text_raises(text: str | None, finish: str, cut: bool) -> None:
+    find(sample(reply(text, finish_reason=finish, truncated=cut)))
+
+
+@pytest.mark.parametrize("piece", ["a. ", ". ", "\n", "a.b.", "...", "(", '"', "a ", " ", "東", "_ "])
+def test_a_hundred_kilobytes_are_judged_fast(piece: str) -> None:
+    start = time.perf_counter()
+    find(sample(reply(piece * (100_000 // len(piece)))))
+    assert time.perf_counter() - start < 5

@@ -1,0 +1,126 @@
+"""Degeneration: text in circles, and the repetitions that people like."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from make_sample import reply, sample
+
+from annie_eval.detectors.degeneration import find
+
+POOR = " ".join(random.Random(1).choices([chr(97 + i) * 2 for i in range(26)], k=300))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!!!",
+        "!!!!!!!!!!!!!!!!",
+        "Hooray!!!!!!!!!!!!",
+        "." * 30,
+        "Well" + "l" * 25,
+        "\n" * 30 + "Hi.",
+        "0" * 50,
+        "yes\n" * 5,
+        "yes\n\nyes\n\nyes\n\nyes\n\nyes",
+        "I see a cat.\nOk.\n" * 5,
+        "word " * 8,
+        "ha " * 12,
+        "ha, " * 12,
+        "knock knock who " * 5,
+        "Hello. " + "I do not know. " * 5,
+        "The cat sat on it. " * 4,
+        "I am here and I stay. " * 3,
+        "I am here and I stay. " * 3 + "I am",
+        "hahahahahahahahahahahaha",
+        "abc" * 12,
+        "hello-world-" * 5,
+        "はは" * 12,
+        "我是一个人。" * 4,
+        "?!" * 15,
+        "- " * 12,
+        POOR,
+    ],
+)
+def test_text_in_circles_is_found_in_both_channels(text: str) -> None:
+    (spoken,) = find(sample(reply(text)))
+    assert (spoken.detector, spoken.channel) == ("degeneration", "content")
+    assert spoken.excerpt
+    assert spoken.span is not None
+    assert 0 <= spoken.span[0] < spoken.span[1] <= len(text)
+    (thought,) = find(sample(reply("Fine.", reasoning=text), thinking="on"))
+    assert thought.channel == "reasoning"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "That is very, very good.",
+        "No, no, no, no, no!",
+        "Ha ha ha ha!",
+        "Hahahahahaha!",
+        "Wow!!!",
+        "Well... so...",
+        "Happy birthday to you, happy birthday to you, happy birthday dear Ann, happy birthday to you.",
+        "We wish you a merry Christmas, we wish you a merry Christmas, we wish you a merry Christmas and a good year.",
+        "Row, row, row your boat, gently down the stream, merrily, merrily, merrily, merrily, life is but a dream.",
+        "Let it be.\nLet it be.\nLet it be.\nLet it be.",
+        "La la la la la la.",
+        "milk, eggs, bread, butter, milk, eggs",
+        "1, 2, 3, 4, 5, 6, 7, 8, 9, 10",
+        "yes\nno\nyes\nno\nyes\nno\nyes\nno",
+        "One third is 0.3333333333333333333333333333.",
+        "A million is 1000000.",
+        "|---|---|---|---|---|",
+        "とてもとても美しい。",
+        "我爱你，我爱你。",
+        "Monday, Tuesday, Wednesday, Thursday, Friday.",
+        "",
+    ],
+)
+def test_ordinary_repetition_is_not(text: str) -> None:
+    assert find(sample(reply(text, reasoning=text), thinking="on")) == ()
+
+
+def test_four_equal_lines_are_still_a_refrain_and_five_are_a_circle() -> None:
+    verse = "".join(f"Verse {number} is new.\nAnd so it goes.\n" for number in range(4))
+    assert find(sample(reply(verse))) == ()
+    assert find(sample(reply(verse + "And so it goes.")))
+
+
+def test_the_circle_is_pointed_at() -> None:
+    text = "It starts well. " + "then it turns " * 6
+    (finding,) = find(sample(reply("Fine."), reply(text)))
+    assert finding.exchange == 1
+    assert finding.span is not None
+    assert finding.span[0] == len("It starts well. ")
+
+
+@given(
+    st.lists(st.from_regex(r"[a-z]{1,6}", fullmatch=True), min_size=1, max_size=6, unique=True), st.integers(10, 40)
+)
+def test_every_phrase_that_goes_round_often_is_found(words: list[str], times: int) -> None:
+    assert find(sample(reply((" ".join(words) + " ") * times)))
+
+
+@given(st.lists(st.from_regex(r"[a-z]{3,9}", fullmatch=True), max_size=60, unique=True))
+def test_different_words_never_are(words: list[str]) -> None:
+    assert find(sample(reply(" ".join(word for word in words if len(set(word)) > 1)))) == ()
+
+
+@given(st.none() | st.text(max_size=200), st.none() | st.text(max_size=200))
+def test_no_text_raises(content: str | None, reasoning: str | None) -> None:
+    find(sample(reply(content, reasoning=reasoning)))
+
+
+@pytest.mark.parametrize("piece", ["a ", "ab", "a", "\n", "one two three ", "x" * 99 + " ", "我", "a\n", "- ", "!"])
+def test_a_hundred_kilobytes_are_judged_fast(piece: str) -> None:
+    start = time.perf_counter()
+    find(sample(reply(piece * (100_000 // len(piece)))))
+    find(sample(reply("".join(random.Random(0).choices("abcdefgh ", k=100_000)))))
+    find(sample(reply("".join(random.Random(0).choices("abcd", k=100_000)))))
+    assert time.perf_counter() - start < 10

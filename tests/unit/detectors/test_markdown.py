@@ -1,0 +1,309 @@
+"""Markdown in speech: what must be seen, and the plain speech that must not be."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from make_sample import call, reply, sample
+
+from annie_eval.detectors.markdown import find
+
+
+def kinds(text: str | None, **more: object) -> list[str]:
+    findings = find(sample(reply(text, **more)))  # type: ignore[arg-type]
+    assert all(finding.detector == "markdown" and finding.channel == "content" for finding in findings)
+    return [finding.reason.removesuffix(" in speech") for finding in findings]
+
+
+MARKED = [
+    ("emphasis", "That is **very** good."),
+    ("emphasis", "That is *very* good."),
+    ("emphasis", "That is __very__ good."),
+    ("emphasis", "That is _very_ good."),
+    ("emphasis", "That is ***very*** good."),
+    ("emphasis", "That is ~~bad~~ good."),
+    ("emphasis", "un**frigging**believable"),
+    ("emphasis", "**Note: never closed."),
+    ("emphasis", "never opened**, but closed."),
+    ("emphasis", "*smiles* Hello."),
+    ("emphasis", "The answer is *42*."),
+    ("emphasis", "An ==important== word."),
+    ("heading", "# Title\nText."),
+    ("heading", "Text.\n\n### Steps\nMore."),
+    ("heading", "Sure! ## Steps follow."),
+    ("heading", "##Title"),
+    ("heading", "Title\n=====\nText."),
+    ("heading", "Title\n---\nText."),
+    ("rule", "One.\n\n---\n\nTwo."),
+    ("rule", "One.\n\n* * *\n\nTwo."),
+    ("list", "- milk\n- eggs"),
+    ("list", "* milk"),
+    ("list", "+ milk\n+ eggs"),
+    ("list", "You need:\n  - milk"),
+    ("list", "• milk\n• eggs"),
+    ("list", "milk • eggs"),
+    ("list", "– milk\n– eggs"),
+    ("list", "1. milk\n2. eggs"),
+    ("list", "1) milk\n2) eggs"),
+    ("list", "Steps: 1. Mix it. 2. Bake it."),
+    ("list", "You need 1) milk and 2) eggs."),
+    ("list", "a) milk\nb) eggs"),
+    ("list", "- 5 apples\n- 3 pears"),
+    ("list", "Buy: - milk - eggs - bread"),
+    ("list", "- [ ] milk"),
+    ("list", "[x] milk"),
+    ("table", "| a | b |\n|---|---|\n| 1 | 2 |"),
+    ("table", "a | b\n--|--\n1 | 2"),
+    ("table", "| a | b |"),
+    ("table", "Name | Age | City"),
+    ("code fence", "```python\nprint(1)\n```"),
+    ("code fence", "Here: ```print(1)```"),
+    ("code fence", "~~~\nprint(1)\n~~~"),
+    ("code fence", "```\nnever closed"),
+    ("code", "Use `print` for it."),
+    ("code", "Use ``a ` b`` for it."),
+    ("link", "See [this](https://example.org)."),
+    ("link", "See [this](page)."),
+    ("link", "![a cat](cat.png)"),
+    ("link", "See https://example.org for more."),
+    ("link", "See www.example.org for more."),
+    ("link", "<https://example.org>"),
+    ("link", "See [this][1]."),
+    ("link", "[1]: example"),
+    ("footnote", "It is so[^1]."),
+    ("quote", "> To be or not to be."),
+    ("quote", "He said:\n>> never"),
+    ("HTML", "That is <b>good</b>."),
+    ("HTML", "One.<br>Two."),
+    ("HTML", "One.<br/>Two."),
+    ("HTML", '<a href="x">y</a>'),
+    ("HTML", "<!-- no -->"),
+    ("HTML", "one&nbsp;two"),
+    ("LaTeX", "It is $$x^2$$."),
+    ("LaTeX", r"It is \(x\)."),
+    ("LaTeX", r"It is \frac{1}{2}."),
+    ("LaTeX", "It is $x^2 = 4$."),
+    ("LaTeX", r"\boxed{42}"),
+    ("escape", r"2 \* 3"),
+    ("emoji", "Hello 😊"),
+    ("emoji", "I ❤ Paris."),
+    ("emoji", "Sunny ☀️ today."),
+    ("emoji", "👨\u200d👩\u200d👧 family"),
+    ("emoji", "🇫🇷 France"),
+    ("emoji", "1️⃣ first"),
+    ("emoji", "✅ done"),
+    ("emoji", "👍🏽"),
+    ("emoji", "ℹ️ note"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text"), MARKED)
+def test_marked_text_is_found(kind: str, text: str) -> None:
+    assert kind in kinds(text)
+
+
+PLAIN = [
+    "It is minus 5 degrees.",
+    "-5 degrees today.",
+    "It fell to -5 degrees.",
+    "- 5 degrees, it says.",
+    "2 * 3 * 4 is 24.",
+    "2*3*4 is 24.",
+    "a*b*c",
+    "2**10 is 1024.",
+    "a * b",
+    "5 > 3 and 3 < 5.",
+    "> 5 is too much",
+    "The variable is called snake_case_name.",
+    "The method __init__ makes it, and __main__ runs it.",
+    "It is No. 5 on the list.",
+    "In 1999. Then it changed.",
+    "1984. What a book.",
+    "1. May is a holiday.",
+    "1. Mai ist Feiertag.\n3. Oktober auch.",
+    "A hyphenated aside - like this - is fine.",
+    "A dash – like this – is fine.",
+    "C# and F# are languages.",
+    "You are #1!",
+    "#1 is the best.",
+    "Rock 'n' roll, and AT&T.",
+    "M*A*S*H was a series.",
+    "What the f**k, that is s***.",
+    "It takes ~5 minutes, or ~10.",
+    "On 2024-01-05 at 10:30.",
+    "It costs $5 and $10, or €5.",
+    "Well... maybe… later.",
+    'He said "yes" and left.',
+    "It has © and ® and ™ on it.",
+    "Ten percent (10%) of 5 + 5 = 10.",
+    "First paragraph.\n\nSecond paragraph.",
+    "    Indented speech is speech.",
+    "One\ntwo\nthree lines.",
+    "We lost game 1. Then we won game 2. Great.",
+    "Press * and then #.",
+    "Dial *67 first.",
+    "Hawai`i and O`ahu.",
+    "if x<y and y>z, then x is less.",
+    "I <3 you.",
+    "The file is C:\\temp\\new.",
+    "His score was |x|, so to say.",
+    "and/or, he/she, 24/7",
+    "Mail me at ann@example.org.",
+    "It's 5'10\" tall.",
+    "Range 3-5, or 3–5.",
+    "[laughs] Sure.",
+    "Note [1] says so.",
+    "She has a Ph.D. and an M.B.A.",
+    "Ich habe 3,5 Kilo (z. B. Äpfel).",
+    "C'est l'été, n'est-ce pas ?",
+    "¿Qué tal? ¡Bien!",
+    "これは「本」です。はい、そうです！",
+    "यह किताब है। हाँ।",
+    "temperature: -3 °C",
+    "The blanks are ____ and ____.",
+    "Music in C♯ and B♭ ♪",
+    "3 × 4 ÷ 2 ± 1 ≈ 6 → done",
+    "A & B; C & D",
+    "Over 50% = half, x_1 and x_2.",
+    "an asterisk",
+    "",
+    None,
+]
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_plain_speech_is_not(text: str | None) -> None:
+    assert kinds(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Put two asterisks on each side of the word.",
+        "Put an asterisk, *, on each side.",
+        'Use "**" for bold, "#" for a heading, and "`" for code.',
+        "Use ** for bold and _ for italics.",
+        "A heading begins with #, a quote with >, a list with - or *.",
+    ],
+)
+def test_a_sign_that_is_named_is_fine_where_the_user_asked_about_markdown(text: str) -> None:
+    assert kinds(text, topic=["markdown"]) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["Use **two asterisks**.", "# Headings\nBegin so.", "* a list\n* of two", "- one\n- two", "Use `code`."]
+)
+def test_markdown_in_an_answer_about_markdown_still_is_found(text: str) -> None:
+    assert kinds(text, topic=["markdown"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<think>Easy.</think> Paris.", "<tool_call> Paris.", "Paris.</s>", "<|im_end|>", "[THINK]", "<parameter=x>"],
+)
+def test_tags_of_the_protocol_belong_to_other_detectors(text: str) -> None:
+    assert kinds(text) == []
+
+
+def test_the_finding_quotes_the_mark_and_says_where_it_is() -> None:
+    text = "First.\n\nThis is **bold** here."
+    findings = find(sample(reply("Fine."), reply(text, turn=1)))
+    (finding,) = findings
+    assert finding.exchange == 1
+    assert finding.span is not None
+    assert text[slice(*finding.span)].startswith("**")
+    assert "**bold**" in finding.excerpt
+
+
+def test_no_content_is_no_markdown() -> None:
+    assert find(sample(reply(calls=[call("search_memory", {"query": "**x**"})]))) == ()
+
+
+# Speech made of words, numbers and signs that people use; no mark is meant by any of them.
+WORD = st.from_regex(r"[A-Za-z]{1,9}", fullmatch=True)
+NUMBER = st.integers(-999, 9999).map(str)
+# fmt: off
+SIGNS = [
+    "2 * 3", "snake_case", "x_1", "No. 5", "- like this -", "C#", "#1", "AT&T", "~5", "$5", "10%", "10:30", "'n'",
+    "5 > 3", "3 < 5", "2024-01-05", "minus 5", "-5", "(so to say)", "3.5", "and/or", "“quoted”", "it's", "…", "°C",
+    "Ärger", "été", "año", "東京", "हाँ", "©", "M*A*S*H", "2*3*4", "__init__", "a * b", "= 7", "+ 2",
+]
+# fmt: on
+PIECE = st.one_of(WORD, WORD, WORD, NUMBER, st.sampled_from(SIGNS))
+SENTENCE = st.tuples(WORD, st.lists(PIECE, max_size=12), st.sampled_from(".?!")).map(
+    lambda parts: " ".join([parts[0], *parts[1]]) + parts[2]
+)
+
+
+@given(st.lists(SENTENCE, min_size=1, max_size=4), st.sampled_from([" ", "\n", "\n\n"]))
+def test_plain_speech_of_any_kind_never_trips(sentences: list[str], joint: str) -> None:
+    assert kinds(joint.join(sentences)) == []
+
+
+PHRASE = st.lists(WORD, min_size=1, max_size=4).map(" ".join)
+DRESS = st.sampled_from(
+    [
+        *["**{}**", "*{}*", "__{} {}__", "_{} {}_", "~~{}~~", "`{}`", "[{}](x)", "<b>{}</b>", "{} 😊", "```{}```"],
+        *["{} https://{}.org", "$${}$$"],
+    ]
+)
+
+
+@given(SENTENCE, DRESS, PHRASE, SENTENCE)
+def test_a_decorated_phrase_is_found_anywhere(before: str, dress: str, phrase: str, after: str) -> None:
+    assert kinds(f"{before} {dress.format(phrase, phrase)} {after}")
+
+
+LINES = st.sampled_from(
+    ["# {}", "- {}\n- {}", "* {}", "1. {}\n2. {}", "1) {}\n2) {}", "> {}", "| {} | {} |", "• {}", "---"]
+)
+
+
+@given(SENTENCE, LINES, PHRASE)
+def test_a_block_is_found_on_any_line(before: str, block: str, phrase: str) -> None:
+    assert kinds(f"{before}\n\n{block.format(phrase, phrase)}")
+
+
+@given(st.text(max_size=120), st.sampled_from([(), ("markdown",)]))
+def test_no_text_raises(text: str, topic: tuple[str, ...]) -> None:
+    for finding in find(sample(reply(text, topic=topic))):
+        assert finding.span is not None
+        assert 0 <= finding.span[0] <= finding.span[1] <= len(text)
+
+
+@given(st.lists(st.sampled_from("*_~`#>|-+[](){}<>!\\ \n1.$a&;"), max_size=60).map("".join))
+def test_no_mixture_of_marks_raises(text: str) -> None:
+    find(sample(reply(text)))
+    find(sample(reply(text, topic=["markdown"])))
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "[",
+        "*a ",
+        "**",
+        "_a",
+        "`",
+        "<",
+        "> ",
+        "- ",
+        "|",
+        "1. a\n",
+        "![",
+        "$x",
+        "a*b",
+        " ",
+        "\n",
+        "~~a",
+        "a | ",
+        ": - a ",
+    ],
+)
+def test_a_hundred_kilobytes_are_judged_fast(piece: str) -> None:
+    start = time.perf_counter()
+    find(sample(reply(piece * (100_000 // len(piece)))))
+    assert time.perf_counter() - start < 10

@@ -202,7 +202,7 @@ def retarget(directory: Path, image: Image) -> None:
 
     Raises UsageError where the image knows no such algorithm.
     """
-    config = loading.read_config(directory)
+    config = _read_json(directory / "config.json")
     section = config.get("quantization_config") or {}
     algorithm = section.get("quant_algo")
     if algorithm is not None and algorithm not in image.algorithms:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from quant import fp8
 from quant.nvfp4_backend import register_backend
 from quant.recipe import Recipe
 
-_FP8 = {"num_bits": (4, 3), "axis": None}
 _NVFP4 = {"num_bits": (2, 1), "block_sizes": {-1: 16, "type": "dynamic", "scale_bits": (4, 3)}}
 
 
+def _fp8() -> dict[str, Any]:
+    return {"num_bits": (4, 3), "axis": None, "backend": fp8.register_backend()}
+
+
 def _entries(pattern: str, fmt: str, nvfp4: dict[str, Any]) -> list[dict[str, Any]]:
-    weight = {"nvfp4": nvfp4, "nvfp4-w4a16": nvfp4, "fp8": _FP8, "bf16": None}[fmt]
-    inputs = {"nvfp4": nvfp4, "nvfp4-w4a16": None, "fp8": _FP8, "bf16": None}[fmt]
+    weight = {"nvfp4": nvfp4, "nvfp4-w4a16": nvfp4, "fp8": _fp8(), "bf16": None}[fmt]
+    inputs = {"nvfp4": nvfp4, "nvfp4-w4a16": None, "fp8": _fp8(), "bf16": None}[fmt]
     entries: list[dict[str, Any]] = []
     for name, cfg in ((f"*{pattern}.weight_quantizer", weight), (f"*{pattern}.input_quantizer", inputs)):
         entries.append({"quantizer_name": name, **({"cfg": cfg} if cfg else {"enable": False})})
@@ -23,12 +27,13 @@ def _entries(pattern: str, fmt: str, nvfp4: dict[str, Any]) -> list[dict[str, An
 def modelopt_config(recipe: Recipe, device: str, *, algorithm: str = "max") -> dict[str, Any]:
     """The `config` of `mtq.quantize`: the recipe's layer map, in its order, everything else off.
 
-    Off CUDA, NVFP4 quantisers use the project's backend, because ModelOpt's kernels need a GPU.
+    Off CUDA, NVFP4 quantisers use the project's backend, because ModelOpt's kernels need a GPU. FP8 quantisers always
+    use the project's, because ModelOpt's forward pass and its export round differently.
     """
     nvfp4 = dict(_NVFP4) if device.startswith("cuda") else {**_NVFP4, "backend": register_backend()}
     config: list[dict[str, Any]] = [{"quantizer_name": "*", "enable": False}]
     for pattern, fmt in recipe.layers:
         config += _entries(pattern, fmt, nvfp4)
     if recipe.kv_cache == "fp8":
-        config.append({"quantizer_name": "*[kv]_bmm_quantizer", "cfg": _FP8})
+        config.append({"quantizer_name": "*[kv]_bmm_quantizer", "cfg": _fp8()})
     return {"quant_cfg": config, "algorithm": algorithm}

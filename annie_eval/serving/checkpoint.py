@@ -1,0 +1,203 @@
+"""A checkpoint on disk, read without loading it: what it claims to be, and whether its files are whole.
+
+Only JSON and the headers of safetensors files are read, never weights, and never a pickle.
+Format: https://huggingface.co/docs/safetensors (eight bytes of little-endian length, then that much JSON).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from annie_eval.errors import UsageError
+from annie_eval.serving.tensors import check_tensors
+
+INDEX = "model.safetensors.index.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
+_PICKLES = (".bin", ".pt", ".pth")
+_MAX_HEADER = 100_000_000  # bytes, the limit of the reference implementation
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A Hugging Face checkpoint directory.
+
+    Attributes:
+        config: config.json.
+        quantization: what says how it is quantised: `quantization_config` of config.json, else `quantization` of
+            hf_quant_config.json; empty if neither is there.
+        weights: the safetensors files, sorted by name.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    quantization: Mapping[str, Any] = field(default_factory=dict)
+    weights: tuple[Path, ...] = ()
+
+    @property
+    def quantized(self) -> bool:
+        return bool(self.quantization)
+
+    @property
+    def algorithm(self) -> str | None:
+        """Name of the quantisation, such as `NVFP4`; the method's name where no algorithm is given."""
+        for key in ("quant_algo", "format", "quant_method"):
+            if value := self.quantization.get(key):
+                return str(value)
+        return None
+
+    @property
+    def vision(self) -> bool:
+        """Whether it is a vision-language wrapper around the text model."""
+        return "vision_config" in self.config or "text_config" in self.config
+
+
+def read(path: Path, arguments: Sequence[str] = ()) -> Checkpoint:
+    """Read a checkpoint's description and check its files.
+
+    Args:
+        path: the directory.
+        arguments: further server arguments; some (`--tokenizer`, `--chat-template`) stand in for a file.
+
+    Raises:
+        UsageError: it is not there, no checkpoint, not safetensors, incomplete or cut off.
+    """
+    if not path.exists():
+        raise UsageError(f"--model-dir {path}: no such directory")
+    if not path.is_dir():
+        raise UsageError(f"--model-dir {path}: not a directory; name the directory that holds config.json")
+    config_file = path / "config.json"
+    if not config_file.is_file():
+        raise UsageError(f"--model-dir {path}: {_without_config(path)}")
+    config = read_object(config_file)
+    if not config.get("model_type") and not config.get("architectures"):
+        raise UsageError(f"{config_file}: neither model_type nor architectures; not the config of a model")
+    weights = _weights(path)
+    tensors: dict[str, Any] = {}
+    for file in weights:
+        tensors.update(read_header(file))
+    check_tensors(path, config, tensors)
+    if not any(_is_flag(a, "--tokenizer") for a in arguments) and not any(
+        (path / n).is_file() for n in TOKENIZER_FILES
+    ):
+        raise UsageError(
+            f"--model-dir {path}: no tokenizer ({', '.join(TOKENIZER_FILES[:2])}, ...); copy the base model's"
+        )
+    if not any(_is_flag(a, "--chat-template") for a in arguments) and not _has_template(path):
+        raise UsageError(
+            f"--model-dir {path}: no chat template (chat_template.jinja, or chat_template in tokenizer_config.json);"
+            " copy the base model's, or pass --vllm-arg=--chat-template=FILE"
+        )
+    return Checkpoint(path, config, _quantization(path, config), weights)
+
+
+def _is_flag(argument: str, flag: str) -> bool:
+    return argument == flag or argument.startswith(f"{flag}=")
+
+
+def _without_config(path: Path) -> str:
+    if (path / "adapter_config.json").is_file():
+        return "holds a LoRA adapter alone (adapter_config.json); merge it into its base model first"
+    if any(path.glob("*.gguf")):
+        return "holds a GGUF file and no config.json; serve it with llama-server and name that with --base-url"
+    nested = sorted(p.parent for p in path.glob("*/config.json"))
+    hint = f"; did you mean {nested[0]}?" if nested else "; name the directory of a Hugging Face checkpoint"
+    return f"no config.json in it{hint}"
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON file that must hold an object.
+
+    Raises:
+        UsageError: unreadable, not JSON, not an object.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        what = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        where = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
+        raise UsageError(f"{path}: {where}not JSON ({what}); copy the file again") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: holds {type(value).__name__}, not an object; copy the file again")
+    return value
+
+
+def _weights(path: Path) -> tuple[Path, ...]:
+    """The safetensors files to be loaded, all of them there."""
+    index = path / INDEX
+    if index.is_file():
+        shards = read_object(index).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise UsageError(f"{index}: no weight_map; copy the file again")
+        names = sorted({str(name) for name in shards.values()})
+        for name in names:
+            if Path(name).name != name:
+                raise UsageError(f"{index}: weight_map names {name!r}, which is outside the directory")
+            if not (path / name).is_file():
+                raise UsageError(f"{index}: names {name}, which is not there; copy the whole checkpoint")
+        return tuple(path / name for name in names)
+    found = tuple(sorted(path.glob("*.safetensors")))
+    if not found:
+        pickles = sorted(p.name for p in path.iterdir() if p.suffix in _PICKLES)
+        if pickles:
+            raise UsageError(
+                f"--model-dir {path}: weights are pickles ({pickles[0]}), which can run code when loaded;"
+                " save them as safetensors"
+            )
+        raise UsageError(f"--model-dir {path}: no *.safetensors in it; copy the weights as well")
+    return found
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file: tensor name -> dtype, shape, data_offsets.
+
+    Raises:
+        UsageError: not safetensors, or cut off.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            if start == b"version ":
+                raise UsageError(f"{path}: a Git LFS pointer, not the weights; run `git lfs pull` there")
+            length = int.from_bytes(start, "little")
+            if size < 8 or length > min(size, _MAX_HEADER):
+                raise UsageError(f"{path}: no safetensors file, or cut off within its header; copy it again")
+            header = json.loads(file.read(length))
+            end = max((e["data_offsets"][1] for n, e in header.items() if n != "__metadata__"), default=0)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError, KeyError, TypeError, IndexError, AttributeError):
+        raise UsageError(f"{path}: its header is not that of a safetensors file; copy it again") from None
+    if 8 + length + end != size:
+        raise UsageError(
+            f"{path}: cut off or padded ({size} bytes, its header says {8 + length + end}); copy it again"
+        )
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}
+
+
+def _has_template(path: Path) -> bool:
+    if any((path / n).is_file() for n in ("chat_template.jinja", "chat_template.json", "tekken.json")):
+        return True
+    if any((path / "additional_chat_templates").glob("*.jinja")):
+        return True
+    config = path / "tokenizer_config.json"
+    return config.is_file() and bool(read_object(config).get("chat_template"))
+
+
+def _quantization(path: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    texts = [config, config.get("text_config")]
+    for part in texts:
+        if isinstance(part, dict) and isinstance(part.get("quantization_config"), dict):
+            return dict(part["quantization_config"])
+    file = path / "hf_quant_config.json"
+    if file.is_file():
+        quantization = read_object(file).get("quantization")
+        if isinstance(quantization, dict):
+            return {"quant_method": "modelopt", **quantization}
+    return {}

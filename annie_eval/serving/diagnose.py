@@ -1,0 +1,101 @@
+"""A server's log -> why it died and how to mend that, one line each. Pure functions over text.
+
+The rules themselves are in `annie_eval.serving.causes`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from annie_eval.serving.causes import ENDS, RULES
+
+_WIDTH = 200  # characters of a quoted line
+
+
+# (EngineCore pid=12) ERROR 11-23 10:06:07 [core.py:1510] text
+_PREFIX = re.compile(
+    r"^(?:\(\w[^)]*\) )?(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d [\d:]+ \[[^\]]+\] ?)?"
+)
+_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt)(?::\s*(?P<text>.*))?$")
+# Every one of these follows from an error above it.
+_FOLLOWS = re.compile(
+    r"Engine core initialization failed|EngineDeadError|WorkerProc initialization failed|validation errors? for"
+    r"|EngineCore encountered an issue|CancelledError|Executor failed"
+)
+
+
+def diagnose(log: str, how: str) -> tuple[str, str]:
+    """Why a server died, and how to mend it.
+
+    Args:
+        log: everything that it wrote.
+        how: how it ended, such as `was killed by SIGKILL`.
+
+    Returns:
+        (cause, mend), one line each, at most about 300 characters.
+    """
+    lines = _plain(log)
+    text = "\n".join(lines)
+    for rule in RULES:
+        if match := rule.pattern.search(text):
+            groups = {name: _clean(value or "") for name, value in match.groupdict().items()}
+            cause = rule.cause.format(**groups)
+            return _short(_with_raised(cause, groups)), rule.mend
+    for signal, said in ENDS.items():
+        if how.endswith(signal):
+            return said
+    return _short(_last_exception(lines) or _last_line(lines) or "it wrote nothing"), "look into the log"
+
+
+def excerpt(log: str) -> str:
+    """The last line of a log that says something, without its prefix."""
+    return _short(_last_line([_PREFIX.sub("", line).rstrip() for line in log.splitlines()]) or "nothing")
+
+
+def _plain(log: str) -> list[str]:
+    """The lines that may tell of an error, without process, level and place.
+
+    Settings, warnings and hints are left out: they name errors that did not happen.
+    """
+    lines = []
+    for line in log.replace("\r", "\n").splitlines():
+        match = _PREFIX.match(line)
+        assert match is not None
+        if match["level"] not in ("DEBUG", "INFO", "WARNING"):
+            lines.append(line[match.end() :].rstrip())
+    return lines
+
+
+def _with_raised(cause: str, groups: dict[str, str]) -> str:
+    return f"{cause}{groups['raised']}" if groups.get("raised") else cause
+
+
+def _last_exception(lines: list[str]) -> str | None:
+    for index in range(len(lines) - 1, -1, -1):
+        line = lines[index].strip()
+        if not _EXCEPTION.match(line) or _FOLLOWS.search(line):
+            continue
+        return line
+    for line in lines:  # pydantic puts the message on a line of its own
+        if line.startswith("  Value error, "):
+            return line.strip().partition(" [type=")[0]
+    return None
+
+
+def _last_line(lines: list[str]) -> str | None:
+    for line in reversed(lines):
+        words = line.strip()
+        if words and not words.startswith(
+            ("File ", "raise ", "^", "~", "Traceback", "warnings.warn", "nanobind", "- ")
+        ):
+            return words
+    return None
+
+
+def _clean(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _short(text: str) -> str:
+    text = _clean(text)
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"

@@ -1,0 +1,106 @@
+"""The checks of a target alone, one line each: files, server, start, one answer, stop."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from annie_eval.errors import TargetError, UsageError
+from annie_eval.serving.spec import TargetSpec, check, interpreter, split_url
+
+if TYPE_CHECKING:
+    from annie_eval.profile_types import Profile
+
+
+def doctor(spec: TargetSpec, profile: Profile, out: TextIO) -> int:
+    """Run every check in turn and stop at the first that fails, because the later ones rest on it.
+
+    Args:
+        out: takes the lines `ok    what: detail` and `FAIL  what: cause; mend`.
+
+    Returns:
+        0 when all is well, 1 when the target is at fault, 2 when the input is.
+    """
+    with tempfile.TemporaryDirectory(prefix="annie-eval-doctor-") as name:
+        return _Doctor(spec, profile, out, Path(name)).run()
+
+
+class _Doctor:
+    def __init__(self, spec: TargetSpec, profile: Profile, out: TextIO, directory: Path) -> None:
+        self.spec, self.profile, self.out, self.dir = spec, profile, out, directory
+
+    def run(self) -> int:
+        steps: list[tuple[str, Callable[[], str]]] = [("target", self._input)]
+        if self.spec.model_dir is not None:
+            steps += [("checkpoint", self._checkpoint), ("server", self._server)]
+        steps += [("start" if self.spec.model_dir else "connect", self._open)]
+        for what, step in steps:
+            try:
+                self._line("ok", what, step())
+            except UsageError as error:
+                self._line("FAIL", what, str(error))
+                return 2
+            except TargetError as error:
+                self._line("FAIL", what, str(error))
+                self._keep_log()
+                return 1
+        return 0
+
+    def _line(self, sign: str, what: str, detail: str) -> None:
+        print(f"{sign:5} {what}: {detail}", file=self.out, flush=True)
+
+    def _input(self) -> str:
+        check(self.spec, self.profile)
+        if self.spec.base_url is not None:
+            host, port, _ = split_url(self.spec.base_url)
+            return f"{host}:{port} takes connections"
+        return f"{self.spec.model_dir} is a whole safetensors checkpoint with tokenizer and chat template"
+
+    def _checkpoint(self) -> str:
+        from annie_eval.serving import checkpoint
+
+        assert self.spec.model_dir is not None
+        found = checkpoint.read(self.spec.model_dir, (*self.profile.serving.args, *self.spec.vllm_args))
+        size = sum(file.stat().st_size for file in found.weights) / 1e9
+        kind = found.config.get("model_type")
+        return f"{kind}, {found.algorithm or 'not quantised'}, {len(found.weights)} files, {size:.2f} GB"
+
+    def _server(self) -> str:
+        if self.spec.serve == "docker":
+            return f"image {self.spec.image}, started by the docker command"
+        from annie_eval.serving.native import ask
+
+        vllm = ask(interpreter(self.spec))
+        checks = "checks" if vllm.weights_track else "cannot check"
+        return f"vLLM {vllm.version} for {'CPU' if vllm.cpu else 'GPU'}, {checks} that quantised weights are complete"
+
+    def _open(self) -> str:
+        from annie_eval.serving.target import open_target
+
+        began = time.monotonic()
+        target = open_target(self.spec, self.profile, self.dir, lambda line: self._line("...", "start", line))
+        try:
+            took = time.monotonic() - began
+            for name, reason in sorted(target.capabilities().items()):
+                self._line("skip", name, reason)
+            facts = target.fingerprint()
+            kernels = ", ".join(facts.get("kernels") or ()) or "no quantised kernel"
+            said = f"{target.kind} {target.version or '(version unknown)'} serves {target.served_model}"
+            if self.spec.model_dir is None:
+                return f"{said} at {target.base_url}; it was not asked for an answer"
+            return f"{said}; first answer after {took:.1f} s; {kernels}"
+        finally:
+            target.close()
+
+    def _keep_log(self) -> None:
+        """Move the server's log to where it outlives the temporary directory."""
+        from annie_eval.serving.target import LOG
+
+        log = self.dir / LOG
+        if log.is_file() and log.stat().st_size:
+            with tempfile.NamedTemporaryFile("wb", prefix="annie-eval-server-", suffix=".log", delete=False) as kept:
+                kept.write(log.read_bytes())
+            self._line("...", "log", kept.name)

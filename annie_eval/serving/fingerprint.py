@@ -1,0 +1,135 @@
+"""What must be equal for two runs to be comparable: hashes of the files, and what the server chose to do with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from annie_eval.serving.checkpoint import INDEX, Checkpoint, read_object
+from annie_eval.serving.native import flag_name
+
+if TYPE_CHECKING:
+    from annie_eval.profile_types import Profile
+
+_BLOCK = 64 * 1024  # bytes
+_BLOCKS = 32  # read of every weight file
+_TOKENIZER = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "merges.txt", "tokenizer_config.json")
+_KERNEL = re.compile(r"Using (\w*Kernel\w*) for (\w[\w .-]*\w)")
+_ATTENTION = re.compile(r"Using (\w+) attention backend")
+
+
+def of_files(checkpoint: Checkpoint, arguments: Sequence[str]) -> dict[str, Any]:
+    """Hashes of a checkpoint's files, hexadecimal SHA-256; None for a file that is not there.
+
+    `weights` covers every header, every file size and 32 blocks of 64 KiB spread evenly over each file: it takes
+    milliseconds, and no training leaves all of these as they were.
+    """
+    path = checkpoint.path
+    return {
+        "config": _file(path / "config.json"),
+        "weights": _weights(checkpoint),
+        "chat_template": _template(path, arguments),
+        "tokenizer": _files(path, _TOKENIZER),
+        "generation_config": _file(path / "generation_config.json"),
+        "quantization": checkpoint.algorithm,
+        "quantized_layers": _layers(checkpoint.quantization),
+    }
+
+
+def of_profile(profile: Profile) -> dict[str, Any]:
+    """What the profile fixes: parsers, template switches, sampling."""
+    serving = profile.serving
+    return {
+        "profile": profile.name,
+        "profile_digest": profile.digest,
+        "tool_parser": serving.tool_parser,
+        "reasoning_parser": serving.reasoning_parser,
+        "chat_template_kwargs": dict(serving.chat_template_kwargs),
+        "max_model_len": serving.max_model_len,
+        "sampling": json.loads(json.dumps(asdict(profile.sampling), default=dict)),
+    }
+
+
+def of_log(log: str) -> dict[str, Any]:
+    """What vLLM says it computes with: `kernels` as `name for what`, and the attention backend."""
+    kernels = sorted({f"{name} for {what}" for name, what in _KERNEL.findall(log)})
+    backends = sorted(set(_ATTENTION.findall(log)))
+    return {"kernels": kernels, "attention_backend": ", ".join(backends) or None}
+
+
+def stable_arguments(arguments: Sequence[str]) -> list[str]:
+    """Server arguments without those that differ in every run."""
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            skip = flag_name(argument) in ("served-model-name", "port", "host", "model")
+        if not skip:
+            kept.append(argument)
+    return kept
+
+
+def _file(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def _files(path: Path, names: Sequence[str]) -> str | None:
+    found = [f"{name} {_file(path / name)}" for name in names if (path / name).is_file()]
+    return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else None
+
+
+def _weights(checkpoint: Checkpoint) -> str:
+    digest = hashlib.sha256()
+    index = _file(checkpoint.path / INDEX)
+    digest.update(f"{index}\n".encode())
+    for file in checkpoint.weights:
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as stream:
+            header = int.from_bytes(stream.read(8), "little")
+            digest.update(stream.read(header))
+            start, room = 8 + header, max(0, size - 8 - header - _BLOCK)
+            for block in range(_BLOCKS if room else 1):
+                stream.seek(start + room * block // max(1, _BLOCKS - 1))
+                digest.update(stream.read(_BLOCK))
+    return digest.hexdigest()
+
+
+def _template(path: Path, arguments: Sequence[str]) -> str | None:
+    for index, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag == "--chat-template":
+            given = value if equals else next(iter(arguments[index + 1 :]), "")
+            # vLLM takes a file or the template itself.
+            return _file(Path(given)) or hashlib.sha256(given.encode()).hexdigest()
+    for name in ("chat_template.jinja", "chat_template.json"):
+        if (path / name).is_file():
+            return _file(path / name)
+    config = path / "tokenizer_config.json"
+    template = read_object(config).get("chat_template") if config.is_file() else None
+    return None if template is None else hashlib.sha256(json.dumps(template).encode()).hexdigest()
+
+
+def _layers(quantization: Mapping[str, Any]) -> dict[str, Any]:
+    """Which layers are quantised how: counts by algorithm where layers are listed, and what is left out."""
+    listed = quantization.get("quantized_layers")
+    layers: dict[str, Any] = {}
+    if isinstance(listed, dict):
+        for entry in listed.values():
+            name = str(entry.get("quant_algo")) if isinstance(entry, dict) else str(entry)
+            layers[name] = layers.get(name, 0) + 1
+    for key in ("ignore", "exclude_modules", "modules_to_not_convert"):
+        if isinstance(quantization.get(key), list):
+            layers["excluded"] = sorted(str(name) for name in quantization[key])
+    for key in ("kv_cache_quant_algo", "kv_cache_scheme", "group_size"):
+        if quantization.get(key) is not None:
+            layers[key] = quantization[key]
+    return layers

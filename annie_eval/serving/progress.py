@@ -1,0 +1,67 @@
+"""What vLLM is doing while one waits for it, read from its log."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+# (pattern, what to say), in the order of a start; {} takes the pattern's group. Latest match in the log wins.
+_STEPS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), said)
+    for pattern, said in (
+        (r"Unable to find image|Pulling from|Pulling fs layer", "pulling the image"),
+        (
+            r"\[api_utils\.py:\d+\].*\bversion (\S+)|vLLM API server version (\S+)",
+            "vLLM {}: reading the configuration",
+        ),
+        (r"Resolved architecture: (\w+)", "reading the configuration of a {}"),
+        (r"Initializing a V1 LLM engine", "starting the engine"),
+        (r"Starting to load model", "building the model"),
+        (r"Loading (?:safetensors|pt) checkpoint shards:\s+(\d+)% Completed", "loading weights, {} %"),
+        (r"Using (\w+) for NVFP4 GEMM", "preparing weights for {}"),
+        (r"Loading weights took", "preparing weights"),
+        (
+            r"Dynamo bytecode transform|Compiling a graph|torch\.compile takes|Start compiling|Warming up model",
+            "compiling",
+        ),
+        (r"[Aa]utotun", "tuning kernels"),
+        (r"KV cache size: ([\d,]+) tokens", "KV cache for {} tokens"),
+        (r"Capturing CUDA graphs[^\n]*?(\d+)%", "capturing CUDA graphs, {} %"),
+        (r"Starting vLLM (?:API )?server", "starting the HTTP server"),
+        (r"Application startup complete", "waiting for the first answer"),
+    )
+)
+
+
+def step(log: str) -> str:
+    """The last step that a log shows."""
+    best, said = -1, "importing vLLM"
+    for pattern, words in _STEPS:
+        found = list(pattern.finditer(log))
+        if found and found[-1].start() > best:
+            best = found[-1].start()
+            said = words.format(next((group for group in found[-1].groups() if group), ""))
+    return said
+
+
+class Progress:
+    """Says each new step once, and a long one again from time to time.
+
+    Args:
+        say: takes one line.
+        every: seconds between two lines about the same step; steps that change faster than every second are thinned.
+    """
+
+    def __init__(self, say: Callable[[str], None], *, every: float = 15.0, now: Callable[[], float] = time.monotonic):
+        self._say, self._every, self._now = say, every, now
+        self._began = self._at = now()
+        self._last = ""
+
+    def show(self, log: str) -> None:
+        """Look at the server's log so far."""
+        now, current = self._now(), step(log)
+        passed = now - self._at
+        if (current != self._last and (passed >= 1.0 or not self._last)) or passed >= self._every:
+            self._last, self._at = current, now
+            self._say(f"server: {current} ({now - self._began:.0f} s)")

@@ -1,0 +1,165 @@
+"""A server that is already there: who it is, what it serves, and what cannot be checked on it.
+
+One round of requests, all at once, because a server may take its time for each. Nothing is guessed: a server that
+does not say what it is, is `unknown`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from annie_eval.client import Client, Response, TransportError
+from annie_eval.errors import TargetError, UsageError
+
+Kind = Literal["vllm", "llama-server", "sglang", "transformers", "unknown"]
+TIMEOUT = 20.0  # seconds for each request
+# Of what is asked beside /v1/models, each answered by one kind of server alone. A GET of /load_model is refused with
+# 405 by `transformers serve`, which takes a POST there; of /metrics only whether it is there is wanted.
+_PROBES = ("/version", "/props", "/get_model_info", "/load_model", "/metrics")
+# What servers write into `owned_by` of /v1/models: vLLM and SGLang in their protocol.py, llama.cpp in its server.
+_OWNERS: Mapping[str, Kind] = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama-server"}
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """What a server says of itself.
+
+    Attributes:
+        models: entries of /v1/models.
+        facts: what goes into the fingerprint, by name.
+        metrics: it has /metrics with vLLM's own counters.
+    """
+
+    kind: Kind
+    version: str | None
+    models: tuple[Mapping[str, Any], ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    metrics: bool = False
+
+
+def ask(base_url: str, api_key: str | None) -> Remote:
+    """Ask a server who it is.
+
+    Args:
+        base_url: with `/v1`.
+
+    Raises:
+        TargetError: it does not answer, or not as an OpenAI-compatible server does.
+        UsageError: it refuses the API key, or wants one.
+    """
+    return asyncio.run(_ask(base_url, api_key))
+
+
+async def _ask(base_url: str, api_key: str | None) -> Remote:
+    root = base_url.removesuffix("/v1")
+    api, outer = (Client(url, api_key=api_key, timeout=TIMEOUT) for url in (base_url, root))
+
+    async def get(client: Client, path: str) -> Response | TransportError:
+        try:
+            return await client.request("GET", path)
+        except TransportError as error:
+            return error
+
+    try:
+        models, *others = await asyncio.gather(get(api, "/models"), *(get(outer, path) for path in _PROBES))
+    finally:
+        await api.close()
+        await outer.close()
+    answers = dict(zip(_PROBES, others, strict=True))
+    listed = _models(base_url, models)
+    version, props, info, load, metrics = (answers[path] for path in _PROBES)
+    owners = {str(model.get("owned_by")).lower() for model in listed}
+    named = next((_OWNERS[owner] for owner in owners if owner in _OWNERS), None)
+    version_said, props_said, info_said = _object(version), _object(props), _object(info)
+    kind: Kind = "unknown"
+    facts: dict[str, Any] = {}
+    said: str | None = None
+    if named == "llama-server" or "default_generation_settings" in props_said:
+        kind, said = "llama-server", _text(props_said.get("build_info"))
+        facts = {key: props_said[key] for key in ("model_path", "chat_template") if key in props_said}
+    elif named == "sglang" or "model_path" in info_said:
+        kind = "sglang"
+        facts = {key: info_said[key] for key in ("model_path", "tokenizer_path", "weight_version") if key in info_said}
+    elif named == "vllm" or (named is None and _text(version_said.get("version")) and _is_vllm(metrics)):
+        kind, said = "vllm", _text(version_said.get("version"))
+    elif isinstance(load, TransportError) and load.status == 405:
+        kind = "transformers"
+    else:
+        said = _text(version_said.get("version"))
+    return Remote(kind, said, listed, facts, metrics=_is_vllm(metrics))
+
+
+def _is_vllm(metrics: Response | TransportError) -> bool:
+    return isinstance(metrics, Response) and b"vllm:" in metrics.body
+
+
+def _models(base_url: str, answer: Response | TransportError) -> tuple[Mapping[str, Any], ...]:
+    if isinstance(answer, TransportError):
+        if answer.status in (401, 403):
+            raise UsageError(
+                f"--base-url {base_url}: refuses the API key (HTTP {answer.status}); name the variable that holds it"
+                " with --api-key-env"
+            )
+        if answer.status is not None and answer.status < 500:
+            return ()  # some servers list nothing; --served-model then names the model
+        raise TargetError(f"{base_url}/models: {answer.cause}; is this the base URL of an OpenAI-compatible server?")
+    data = _object(answer).get("data")
+    if not isinstance(data, list):
+        said = " ".join(answer.body[:80].decode("utf-8", "replace").split())
+        raise TargetError(
+            f"{base_url}/models: answers {said!r} and no list of models;"
+            " is this the base URL of an OpenAI-compatible server?"
+        )
+    return tuple(model for model in data if isinstance(model, dict) and isinstance(model.get("id"), str))
+
+
+def choose_model(remote: Remote, base_url: str, wanted: str | None) -> str:
+    """The served model: `wanted`, or the only one listed.
+
+    Raises:
+        UsageError: not listed, or not exactly one to choose from.
+    """
+    names = [str(model["id"]) for model in remote.models]
+    if wanted is not None:
+        if names and wanted not in names and remote.kind in ("vllm", "sglang"):
+            raise UsageError(f"--served-model {wanted}: not served at {base_url}, which has {', '.join(names)}")
+        return wanted
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise UsageError(f"--base-url {base_url}: lists no model; name one with --served-model")
+    raise UsageError(f"--base-url {base_url}: serves {', '.join(names)}; choose one with --served-model")
+
+
+def missing(remote: Remote) -> dict[str, str]:
+    """What cannot be checked on this server, and why."""
+    gaps = {"weights": "a server given by URL does not show its files: the fingerprint has what it tells"}
+    if remote.version is None:
+        gaps["version"] = f"this server ({remote.kind}) does not tell its version"
+    if not remote.metrics:
+        gaps["metrics"] = "no vLLM counters at /metrics: client timings are not checked against the server's own"
+    if remote.kind != "vllm":
+        gaps["token_ids"] = (
+            "only vLLM returns token ids: streamed and whole answers are compared by structure, not by text"
+        )
+    if remote.kind == "unknown":
+        gaps["kind"] = "the server does not say what it is"
+    return gaps
+
+
+def _object(answer: Response | TransportError) -> dict[str, Any]:
+    if isinstance(answer, TransportError):
+        return {}
+    try:
+        value = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value[:100] if isinstance(value, str) and value else None

@@ -1,0 +1,218 @@
+"""A server that this process started: its supervisor, its log, its end; and what earlier runs left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from annie_eval.errors import TargetError
+from annie_eval.serving import supervise
+
+GRACE = (3.0, 5.0)  # seconds after the first and the second SIGTERM; vLLM needs 0.5 s, and two of them while it starts
+_CLOSING = 60.0  # seconds until a supervisor that does not end is given up
+
+
+class Server:
+    """A command under the supervisor's watch, from its start to the end of all its processes.
+
+    Args:
+        command: with an absolute program, or one on PATH.
+        environment: the server's, whole.
+        log: file that its output is appended to.
+        state_dir: where living servers are registered; see `state_dir`.
+        container: name of the Docker container that the command runs.
+
+    Raises:
+        TargetError: the command cannot be run.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        state_dir: Path,
+        container: str | None = None,
+        grace: Sequence[float] = GRACE,
+    ) -> None:
+        log.touch()
+        self.log, self._log_start = log, log.stat().st_size
+        self._state = state_dir / f"{secrets.token_hex(8)}.json"
+        order = {
+            "command": list(command),
+            "log": str(log.absolute()),
+            "state": str(self._state),
+            "grace": list(grace),
+            "container": container,
+        }
+        self._lock = threading.Lock()
+        self._said = b""
+        self._closed = False
+        # Isolated and without site-packages: it starts in 30 ms and depends on nothing that could be broken.
+        self._supervisor = subprocess.Popen(
+            [sys.executable, "-I", "-S", supervise.__file__, json.dumps(order)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=dict(environment),
+            start_new_session=True,  # Ctrl-C at the terminal reaches pytest alone, which then closes the pipe
+        )
+        assert self._supervisor.stdout is not None
+        os.set_blocking(self._supervisor.stdout.fileno(), False)
+        first = self._first_line()
+        if not first.startswith("started "):
+            self.close()
+            reason = first.removeprefix("failed ") or "its supervisor did not start"
+            raise TargetError(f"cannot run {command[0]}: {reason}")
+        self.pid = int(first.split()[1])
+        self.supervisor_pid = self._supervisor.pid
+
+    def _first_line(self) -> str:
+        assert self._supervisor.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._supervisor.stdout, selectors.EVENT_READ)
+            end = time.monotonic() + 20
+            while b"\n" not in self._said and time.monotonic() < end:
+                selector.select(0.5)
+                if not self._read() and self._supervisor.poll() is not None:
+                    break
+        return self._said.partition(b"\n")[0].decode()
+
+    def _read(self) -> bool:
+        """Take in what the supervisor said; whether that was anything."""
+        assert self._supervisor.stdout is not None
+        with suppress(BlockingIOError):
+            data = os.read(self._supervisor.stdout.fileno(), 4096)
+            self._said += data
+            return bool(data)
+        return False
+
+    def ended(self) -> str | None:
+        """How the server ended, in words; None while it lives."""
+        with self._lock:
+            if self._closed:
+                return "was stopped"
+            self._read()
+            for line in self._said.decode().splitlines():
+                if line.startswith("exited "):
+                    return exit_words(int(line.split()[1]))
+            if self._supervisor.poll() is not None:
+                return "was lost: its supervisor was killed"
+            return None
+
+    def log_text(self) -> str:
+        """What this server has written so far; earlier ones in the same file are left out."""
+        with self.log.open("rb") as file:
+            file.seek(self._log_start)
+            return file.read().decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Stop the server and everything it started, and wait for that. Safe to call again, from any thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            assert self._supervisor.stdin is not None
+            assert self._supervisor.stdout is not None
+            with suppress(OSError):
+                # Closing is the order to stop. Should waiting be interrupted, the supervisor still carries it out.
+                self._supervisor.stdin.close()
+            try:
+                self._supervisor.wait(_CLOSING)
+            except subprocess.TimeoutExpired:
+                self._supervisor.kill()
+                self._supervisor.wait()
+            self._supervisor.stdout.close()
+            reap(self._state)
+
+
+def exit_words(code: int) -> str:
+    """An exit status as a phrase: `exited with status 1`, `was killed by SIGKILL`."""
+    if code >= 0:
+        return f"exited with status {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def state_dir(fallback: Path) -> Path:
+    """Where servers are registered: `$XDG_STATE_HOME/annie-eval/servers`, or `fallback` where that is not writable."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    path = Path(base) / "annie-eval" / "servers"
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.access(path, os.W_OK):
+            return path
+    except OSError:
+        pass
+    return fallback
+
+
+def reap_leftovers(directory: Path, progress: Callable[[str], None] = lambda _: None) -> int:
+    """Stop the servers whose supervisor was killed, so that they hold no memory and no port; how many they were."""
+    count = 0
+    for state in sorted(directory.glob("*.json")):
+        if reap(state):
+            count += 1
+            progress("stopped a server that an earlier run, killed, had left behind")
+    return count
+
+
+def reap(state: Path) -> bool:
+    """End what one registered server left behind; whether there was anything.
+
+    A supervisor that lives is left alone: it does this itself. A process is killed only if both its pid and its
+    start time are those written down, or if it descends from, or shares its session with, one that is.
+    """
+    try:
+        entry = json.loads(state.read_text())
+        recorded = {(int(pid), int(started)) for pid, started in entry["processes"]}
+        keeper = (int(entry["supervisor"][0]), int(entry["supervisor"][1]))
+        boot, container = str(entry["boot"]), entry["container"]
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        with suppress(OSError):
+            state.unlink()
+        return False
+    if boot.partition(" ")[0] == supervise.boot_id().partition(" ")[0]:
+        if boot != supervise.boot_id():
+            return False  # another pid namespace, whose processes we cannot tell
+        if supervise.start_time(keeper[0]) == keeper[1]:
+            return False
+    else:
+        recorded = set()  # processes end with their boot
+    found = bool(_alive(recorded))
+    left = supervise.kill_all(lambda: _alive(recorded))
+    if isinstance(container, str):
+        supervise.remove_container(container)
+    if not left:
+        with suppress(OSError):
+            state.unlink()
+    return found
+
+
+def _alive(recorded: set[supervise.Identity]) -> list[supervise.Identity]:
+    """Those recorded that live, their descendants, and the rest of the sessions that they belong to."""
+    table = supervise.processes()
+    ours = {pid for pid, started in recorded if pid in table and table[pid][2] == started}
+    # A session of one of ours, not of this process: an EngineCore whose parent died is found by it.
+    sessions = {table[pid][1] for pid in ours} & {pid for pid, _ in recorded}
+    ours |= {pid for pid, (_, session, _) in table.items() if session in sessions}
+    ours.discard(os.getpid())
+    alive: dict[int, int] = {pid: table[pid][2] for pid in ours}
+    alive.update({pid: started for pid, started in supervise.descendants(ours) if pid != os.getpid()})
+    recorded |= set(alive.items())
+    return list(alive.items())

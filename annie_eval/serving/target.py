@@ -1,0 +1,348 @@
+"""A target that answers: started here and watched, or found at a URL."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from annie_eval.client import Client, Response, TransportError
+from annie_eval.errors import TargetError
+from annie_eval.serving import checkpoint, fingerprint, remote
+from annie_eval.serving.diagnose import diagnose, excerpt
+from annie_eval.serving.docker import docker_command
+from annie_eval.serving.native import ask, native_command, native_environment, vllm_arguments
+from annie_eval.serving.progress import Progress
+from annie_eval.serving.remote import Kind
+from annie_eval.serving.server import Server, reap_leftovers, state_dir
+from annie_eval.serving.spec import TargetSpec, free_port, interpreter, normal_url
+
+if TYPE_CHECKING:
+    from annie_eval.profile_types import Profile
+
+LOG = "server.log"
+_ANSWER_TOKENS = 8
+
+
+class Target:
+    """A server that is ready to be asked.
+
+    Attributes:
+        base_url: with `/v1`.
+        served_model: the name to ask for.
+        kind: what it is, as far as it says.
+        log_path: its log, where it was started here.
+        version: of the server.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        served_model: str,
+        kind: Kind,
+        version: str | None,
+        facts: Mapping[str, Any],
+        missing: Mapping[str, str],
+        server: Server | None = None,
+    ) -> None:
+        self.base_url, self.served_model, self.kind, self.version = base_url, served_model, kind, version
+        self.log_path = server.log if server else None
+        self._facts, self._missing, self._server = facts, missing, server
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be equal for two runs to be comparable; JSON."""
+        return dict(self._facts)
+
+    def capabilities(self) -> dict[str, str]:
+        """What cannot be checked on this server, each with the reason."""
+        return dict(self._missing)
+
+    def alive(self) -> str | None:
+        """None, or in one line why our server died and how to mend it. A server at a URL is never said to be dead."""
+        if self._server is None:
+            return None
+        how = self._server.ended()
+        return None if how is None else _death(self._server, how)
+
+    def close(self) -> None:
+        """Stop what was started here, with all its processes. Safe to call again."""
+        if self._server is not None:
+            self._server.close()
+
+
+def open_target(
+    spec: TargetSpec,
+    profile: Profile,
+    run_dir: Path,
+    progress: Callable[[str], None],
+    cancel: threading.Event | None = None,
+) -> Target:
+    """Start the server, or ask the one at the URL, and come back when it is ready.
+
+    Ready means, for a server started here: the process lives, /v1/models lists the name that only it has, and it
+    answered a real chat request. A server at a URL is asked who it is; the samples show whether it answers.
+
+    Args:
+        run_dir: the log goes here, to `server.log`.
+        progress: takes a line from time to time.
+        cancel: when set, stop waiting and stop the server.
+
+    Raises:
+        UsageError: the checkpoint, the interpreter or the URL will not do.
+        TargetError: the server died, or did not answer in time; the message has the cause and the mend.
+    """
+    if spec.base_url is not None:
+        return _connect(spec, profile)
+    return _start(spec, profile, run_dir, progress, cancel or threading.Event())
+
+
+def _connect(spec: TargetSpec, profile: Profile) -> Target:
+    assert spec.base_url is not None
+    base_url = normal_url(spec.base_url)
+    found = remote.ask(base_url, spec.api_key())
+    served = remote.choose_model(found, base_url, spec.served_model)
+    listed = next((dict(model) for model in found.models if model["id"] == served), {})
+    facts = {
+        "server": found.kind,
+        "server_version": found.version,
+        "served_model": served,
+        **{key: listed[key] for key in ("root", "max_model_len") if listed.get(key) is not None},
+        **found.facts,
+    }
+    facts = {**fingerprint.of_profile(profile), **facts}
+    # Its parsers are its own: the profile's were never handed to it.
+    for name in ("tool_parser", "reasoning_parser", "chat_template_kwargs"):
+        facts[name] = None
+    return Target(
+        base_url=base_url,
+        served_model=served,
+        kind=found.kind,
+        version=found.version,
+        facts=facts,
+        missing=remote.missing(found),
+    )
+
+
+def _start(
+    spec: TargetSpec, profile: Profile, run_dir: Path, progress: Callable[[str], None], cancel: threading.Event
+) -> Target:
+    assert spec.model_dir is not None
+    states = state_dir(run_dir)
+    reap_leftovers(states, progress)
+    model = spec.model_dir.resolve()
+    given = (*profile.serving.args, *spec.vllm_args)
+    found = checkpoint.read(model, given)
+    served = spec.served_model or f"{model.name}-{secrets.token_hex(4)}"
+    port = spec.port or free_port()
+    gpus = _gpus()
+    missing: dict[str, str] = {}
+    container = None
+    if spec.serve == "docker":
+        assert spec.image is not None
+        arguments = vllm_arguments(
+            found, profile, spec.vllm_args, served_model=served, language_model_only=True, gpus=gpus
+        )
+        container = f"annie-eval-{secrets.token_hex(6)}"
+        command = docker_command(
+            spec.image, model, port, arguments, name=container, api_key=spec.api_key() is not None
+        )
+        environment = dict(os.environ)
+        if key := spec.api_key():
+            environment["VLLM_API_KEY"] = key
+        if found.quantized:
+            missing["weights_track"] = (
+                "not known whether this image can check that every scale was loaded; if it can, pass"
+                """ --vllm-arg='--model-loader-extra-config={"enable_weights_track":true}'"""
+            )
+    else:
+        vllm = ask(interpreter(spec))
+        # Compiling for a CPU takes a minute and gains a sixth in speed.
+        arguments = vllm_arguments(
+            found,
+            profile,
+            spec.vllm_args,
+            served_model=served,
+            eager=vllm.cpu,
+            weights_track=vllm.weights_track,
+            language_model_only=vllm.language_model_only,
+            gpus=gpus,
+        )
+        command = native_command(vllm.python, model, port, arguments)
+        environment = native_environment(arguments, cpu=vllm.cpu, api_key=spec.api_key())
+        if found.quantized and not vllm.weights_track:
+            missing["weights_track"] = f"vLLM {vllm.version} cannot check that every scale of the model was loaded"
+    if not any(argument.partition("=")[0] == "--enable-scale-out" for argument in arguments):
+        missing["derender"] = (
+            "the server runs without --enable-scale-out: its parsers are checked on live answers only"
+        )
+    server = Server(command, environment=environment, log=run_dir / LOG, state_dir=states, container=container)
+    base_url = f"http://127.0.0.1:{port}/v1"
+    try:
+        files = fingerprint.of_files(found, arguments)
+        waiting = _Waiting(server, base_url, served, spec, profile, Progress(progress), cancel)
+        version = asyncio.run(waiting.run())
+        if version is None:
+            missing["version"] = "the server does not tell its version"
+        facts = {
+            **files,
+            **fingerprint.of_profile(profile),
+            **fingerprint.of_log(server.log_text()),
+            "server": "vllm",
+            "server_version": version,
+            "arguments": fingerprint.stable_arguments(arguments),
+            "image": spec.image,
+            "gpus": list(gpus),
+        }
+    except BaseException:
+        server.close()
+        raise
+    return Target(
+        base_url=base_url,
+        served_model=served,
+        kind="vllm",
+        version=version,
+        facts=facts,
+        missing=missing,
+        server=server,
+    )
+
+
+def _gpus() -> tuple[str, ...]:
+    from annie_eval.timing.hardware import local_gpus
+
+    return local_gpus()
+
+
+def _death(server: Server, how: str) -> str:
+    log = server.log_text()
+    cause, mend = diagnose(log, how)
+    return f"the server {how}: {cause}; {mend} (log: {server.log})"
+
+
+class _Waiting:
+    """The wait for one server: until its process lives, lists our name and has answered."""
+
+    def __init__(
+        self,
+        server: Server,
+        base_url: str,
+        served: str,
+        spec: TargetSpec,
+        profile: Profile,
+        progress: Progress,
+        cancel: threading.Event,
+    ) -> None:
+        self.server, self.base_url, self.served, self.spec, self.profile = server, base_url, served, spec, profile
+        self.progress, self.cancel = progress, cancel
+        self.end = time.monotonic() + spec.startup_timeout
+        self.stranger = ""
+
+    async def run(self) -> str | None:
+        """Wait; the server's version."""
+        client = Client(self.base_url, api_key=self.spec.api_key(), timeout=5.0)
+        try:
+            while not await self._lists_us(client):
+                await self._pause(0.2)
+            await self._answers()
+            return await self._version()
+        finally:
+            await client.close()
+
+    async def _pause(self, seconds: float) -> None:
+        self._check()
+        self.progress.show(self.server.log_text())
+        await asyncio.sleep(seconds)
+
+    def _check(self) -> None:
+        """Raises TargetError if waiting has no use any more."""
+        if self.cancel.is_set():
+            raise TargetError("stopped while the server was starting")
+        if (how := self.server.ended()) is not None:
+            raise TargetError(_death(self.server, how))
+        if time.monotonic() > self.end:
+            raise TargetError(self._late())
+
+    def _late(self) -> str:
+        log = self.server.log_text()
+        doing = excerpt(log)
+        other = f"; {self.stranger}" if self.stranger else ""
+        return (
+            f"the server was not ready within {self.spec.startup_timeout:g} s{other}; last it wrote: {doing};"
+            f" give it longer with --startup-timeout, or look into {self.server.log}"
+        )
+
+    async def _lists_us(self, client: Client) -> bool:
+        try:
+            answer = await client.request("GET", "/models")
+            names = [str(model["id"]) for model in json.loads(answer.body)["data"]]
+        except (TransportError, ValueError, KeyError, TypeError):
+            return False
+        if self.served in names:
+            return True
+        # Another server has the port; ours will fail to bind it and say so.
+        self.stranger = f"another server answers on this port, with {', '.join(names) or 'no model'}"
+        return False
+
+    async def _answers(self) -> None:
+        """One real answer, to a request as the samples will be: system prompt and tools go through the template."""
+        body: dict[str, Any] = {
+            "model": self.served,
+            "messages": [
+                {"role": "system", "content": self.profile.system_prompt},
+                {"role": "user", "content": "Hello! Who are you?"},
+            ],
+            "max_tokens": _ANSWER_TOKENS,
+            "temperature": 0,
+        }
+        if self.profile.serving.tool_parser and self.profile.tools:
+            body["tools"] = [dict(tool) for tool in self.profile.tools.values()]
+        client = Client(self.base_url, api_key=self.spec.api_key(), timeout=max(1.0, self.end - time.monotonic()))
+        request = asyncio.create_task(client.post("/chat/completions", body))
+        try:
+            while not request.done():
+                await asyncio.wait([request], timeout=0.2)
+                if not request.done():
+                    await self._pause(0)
+            _choice(request.result())
+        except TransportError as error:
+            await asyncio.sleep(0.5)  # a server that died of the request needs a moment to be gone
+            self._check()
+            raise TargetError(self._refusal(error)) from None
+        finally:
+            request.cancel()
+            await client.close()
+
+    def _refusal(self, error: TransportError) -> str:
+        said = error.body.decode("utf-8", "replace") if error.body else ""
+        cause, mend = diagnose(f"{self.server.log_text()}\n{said}", "answered with an error")
+        return (
+            f"the server started, but its first answer failed: {error.cause}; {cause}; {mend} (log: {self.server.log})"
+        )
+
+    async def _version(self) -> str | None:
+        client = Client(self.base_url.removesuffix("/v1"), api_key=self.spec.api_key(), timeout=5.0)
+        try:
+            answer = await client.request("GET", "/version")
+            version = json.loads(answer.body)["version"]
+            return version if isinstance(version, str) else None
+        except (TransportError, ValueError, KeyError, TypeError):
+            return None
+        finally:
+            await client.close()
+
+
+def _choice(answer: Response) -> None:
+    try:
+        message = json.loads(answer.body)["choices"][0]["message"]
+        if not isinstance(message, dict):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, IndexError):
+        said = " ".join(answer.body[:120].decode("utf-8", "replace").split())
+        raise TransportError(f"no choice in {said!r}", resend=False) from None

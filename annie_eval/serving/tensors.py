@@ -1,0 +1,83 @@
+"""Does a checkpoint hold the tensors that its config speaks of? By name and shape alone, from the file headers.
+
+vLLM (0.32) serves an unquantised checkpoint that lacks a layer's weight, or whose weights are larger than its config
+says, without a word, and the model talks rubbish. So does one without `lm_head.weight` whose embeddings are not tied.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from annie_eval.errors import UsageError
+
+_LAYER = re.compile(r"(.*\blayers)\.(\d+)\.(.+)\.[^.]+$")
+_FLOATS = ("BF16", "F16", "F32")
+
+
+def check_tensors(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+    """Hold the headers of all weight files against the config.
+
+    Args:
+        tensors: name -> header entry (`dtype`, `shape`).
+
+    Raises:
+        UsageError: a tensor is missing, or has another shape than the config gives.
+    """
+    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    assert isinstance(text, Mapping)
+    tied = [part["tie_word_embeddings"] for part in (config, text) if "tie_word_embeddings" in part]
+    embeddings = [name for name in tensors if name.endswith("embed_tokens.weight")]
+    if tied and not any(tied) and embeddings and not any(name.endswith("lm_head.weight") for name in tensors):
+        raise UsageError(
+            f"--model-dir {path}: no lm_head.weight, but config.json says tie_word_embeddings: false; it would be"
+            " served with a random head; export it again, or set tie_word_embeddings: true if they were tied"
+        )
+    _check_layers(path, text, tensors)
+    for axis, key in enumerate(("hidden_size", "intermediate_size")):
+        _check_shape(path, text, tensors, "layers.0.mlp.down_proj.weight", axis, key)
+
+
+def _check_layers(path: Path, text: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+    stacks: dict[str, dict[int, set[str]]] = {}
+    for name in tensors:
+        if match := _LAYER.match(name):
+            stacks.setdefault(match[1], {}).setdefault(int(match[2]), set()).add(match[3])
+    stack = next((s for s in stacks if s in ("model.layers", "model.language_model.layers")), None)
+    wanted = text.get("num_hidden_layers")
+    if stack is None:
+        return
+    layers = stacks[stack]
+    if isinstance(wanted, int) and (gone := [n for n in range(wanted) if n not in layers]):
+        raise UsageError(
+            f"--model-dir {path}: no weights for layer {gone[0]}, but config.json says num_hidden_layers: {wanted};"
+            " copy the whole checkpoint"
+        )
+    # Kinds of layers differ (attention, DeltaNet, experts), but each kind has its modules, and comes more than once.
+    kinds = Counter(frozenset(modules) for modules in layers.values())
+    for number, modules in sorted(layers.items()):
+        whole = [kind for kind, count in kinds.items() if count > 1 and kind > modules]
+        if kinds[frozenset(modules)] == 1 and whole:
+            lost = sorted(min(whole, key=len) - modules)
+            raise UsageError(
+                f"--model-dir {path}: {stack}.{number}.{lost[0]} is missing, which the other layers have; it would be"
+                " served with random weights; copy or export it again"
+            )
+
+
+def _check_shape(
+    path: Path, text: Mapping[str, Any], tensors: Mapping[str, Any], end: str, axis: int, key: str
+) -> None:
+    size = text.get(key)
+    for name, entry in tensors.items():
+        if "visual" in name or not name.endswith(end) or entry.get("dtype") not in _FLOATS:
+            continue  # packed weights have other shapes
+        shape = entry.get("shape")
+        if isinstance(size, int) and isinstance(shape, list) and len(shape) == 2 and shape[axis] != size:
+            raise UsageError(
+                f"--model-dir {path}: {name} has shape {shape}, but config.json says {key}: {size}; it would be cut to"
+                " fit; the config belongs to another model"
+            )

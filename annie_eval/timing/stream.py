@@ -125,8 +125,9 @@ def observe(response: Response) -> Observed:
             text += calls.setdefault(_index(fragment, position), _Call()).add(fragment, stamp)
         if spoken and content is None:
             content = stamp
-        if role is None and delta.get("role") and not text:
-            role = stamp
+        if delta.get("role") and not text:
+            role = stamp if role is None else role
+            continue  # no token, whatever its usage says
         counted = _count(value.get("usage"), "completion_tokens")
         if text or counted is not None:
             chunks.append(_Chunk(stamp, text, counted))

@@ -162,7 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
             "prefix_cache_hits_total": c["hits"],
         }
         lines = [f"vllm:{name}{labels} {value!r}" for name, value in values.items()]
-        lines.append(f'vllm:request_success_total{{engine="0",finished_reason="length",model_name="truth"}} {c["success"]}')
+        lines.append(
+            f'vllm:request_success_total{{engine="0",finished_reason="length",model_name="truth"}} {c["success"]}'
+        )
         lines.append(f'vllm:cache_config_info{{block_size="{BLOCK}",engine="0"}} 1.0')
         return "\n".join(lines) + "\n"
 
@@ -205,7 +207,15 @@ class _Handler(BaseHTTPRequestHandler):
             c["hits"] += cached
 
     def _stream(
-        self, number: int, first: float, count: int, *, chat: bool, tool: bool, options: dict[str, Any], usage: dict[str, Any]
+        self,
+        number: int,
+        first: float,
+        count: int,
+        *,
+        chat: bool,
+        tool: bool,
+        options: dict[str, Any],
+        usage: dict[str, Any],
     ) -> None:
         truth, draw = self.state.truth, random.Random(number)
         continuous = truth.usage == "continuous" and options.get("continuous_usage_stats")
@@ -232,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
         role = {"role": "assistant", "content": ""}
         if chat and truth.early_role:
             send(chunk(role, 0))
-        ends = list(range(truth.burst, count, truth.burst)) + [count]
+        ends = [*range(truth.burst, count, truth.burst), count]
         if truth.first_now:
             ends = sorted({1, *(min(1 + end, count) for end in ends)})
         before = 0

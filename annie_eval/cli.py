@@ -53,6 +53,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    doctor = commands.add_parser("doctor", help="check a target alone: its files, its server, a start, one answer")
+    doctor.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM")
+    doctor.add_argument("--base-url", metavar="URL", help="a server that is already there")
+    doctor.add_argument("--profile", default="annie", metavar="NAME|PATH", help="whose serving flags (default: annie)")
+    doctor.add_argument("--served-model", metavar="NAME")
+    doctor.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key")
+    doctor.add_argument("--serve", choices=("native", "docker"), default="native")
+    doctor.add_argument("--image", metavar="NAME", help="container image for --serve docker")
+    doctor.add_argument("--vllm-python", type=Path, metavar="PATH", help="interpreter of the server's environment")
+    doctor.add_argument("--vllm-arg", action="append", default=[], metavar="ARG", help="one more argument for vLLM")
+    doctor.add_argument("--port", type=int, metavar="N")
+    doctor.add_argument("--startup-timeout", type=float, default=900.0, metavar="S")
+    doctor.set_defaults(command=_doctor)
+
     runs = commands.add_parser("runs", help="list the runs in a directory, newest first")
     runs.add_argument("dir", nargs="?", type=Path, default=RUNS, metavar="DIR", help="default: runs")
     runs.set_defaults(command=_runs)
@@ -76,6 +90,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def _print(lines: Sequence[str]) -> None:
     print("\n".join(lines), flush=True)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    import shlex
+
+    from annie_eval.profile import load
+    from annie_eval.serving.doctor import doctor
+    from annie_eval.serving.spec import TargetSpec
+
+    spec = TargetSpec(
+        model_dir=None if arguments.model_dir is None else arguments.model_dir.expanduser(),
+        base_url=arguments.base_url,
+        served_model=arguments.served_model,
+        api_key_env=arguments.api_key_env,
+        serve=arguments.serve,
+        image=arguments.image,
+        vllm_python=arguments.vllm_python,
+        vllm_args=tuple(part for argument in arguments.vllm_arg for part in shlex.split(argument)),
+        port=arguments.port,
+        startup_timeout=arguments.startup_timeout,
+    )
+    return doctor(spec, load(arguments.profile), sys.stdout)
 
 
 def _run_dir(name: str) -> Path:

@@ -67,7 +67,7 @@ class RunVerdict:
         selection: `gates` (samples selected, by gate) and `complete` (whether that is the whole profile).
         profile: `name` and `digest`.
         target: `base_url` and `served_model`.
-        capabilities: what the server can and cannot do, so that what was skipped is said.
+        capabilities: what could not be checked on this server, each with the reason.
         started: seconds since the epoch.
         seconds: wall time of the run.
     """

@@ -44,9 +44,7 @@ def lines(profile: Profile, rates: Sequence[float] = RATES) -> list[str]:
 
 
 def chance(probability: float) -> str:
-    """Whole percent, but never 0% or 100% for what is neither impossible nor certain."""
-    if 0.0 < probability < 0.01:
+    """Whole percent, but never 0% or 100%: nothing here is impossible or certain."""
+    if probability < 0.01:
         return "<1%"
-    if 0.99 < probability < 1.0:
-        return ">99%"
-    return f"{100 * probability:.0f}%"
+    return ">99%" if probability > 0.99 else f"{100 * probability:.0f}%"

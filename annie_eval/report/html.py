@@ -209,7 +209,8 @@ def _miss(judgement: Judgement, stored: StoredSample | None) -> str:
 def _facts(verdict: RunVerdict) -> str:
     groups = {
         "Fingerprint": verdict.fingerprint,
-        "Server": {**verdict.target, **verdict.capabilities},
+        "Not checked on this server": verdict.capabilities,
+        "Server": verdict.target,
         "Run": {**verdict.profile, "run": verdict.run_dir, **verdict.transport},
     }
     parts = []

@@ -175,8 +175,11 @@ def _details(verdict: RunVerdict) -> list[str]:
 
 
 def _about(verdict: RunVerdict) -> list[str]:
-    """Where it came from: target, profile, transport, selection, directory."""
-    out = []
+    """What could not be checked, and where it came from: transport, selection, target, profile, directory."""
+    out = [
+        f"not checked: {printable(str(name))}: {printable(str(reason))}"
+        for name, reason in verdict.capabilities.items()
+    ]
     if broke := {cause: count for cause, count in verdict.transport.items() if count}:
         out.append("transport: " + ", ".join(f"{printable(cause)} {count}" for cause, count in broke.items()))
     if verdict.selection and not verdict.selection.get("complete", True):

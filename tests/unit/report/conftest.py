@@ -59,7 +59,7 @@ def failed() -> RunVerdict:
         selection={"gates": {result.name: result.expected for result in results}, "complete": True},
         profile={"name": "annie", "digest": "3f2a9c"},
         target={"base_url": "http://127.0.0.1:8000/v1", "served_model": "annie", "kind": "vllm"},
-        capabilities={"token_ids": True},
+        capabilities={"derender": "the server has no such endpoint"},
         started=1795428000.25,
         seconds=48.5,
         run_dir="runs/2026-11-23T10-00-00-annie-3f2a",

@@ -142,6 +142,15 @@ def test_gates_prints_the_operating_curves_of_a_profile(capsys: pytest.CaptureFi
     assert rows["thinking_leak"][-1] == ">11.3%"
 
 
+def test_doctor_names_what_is_wrong_with_a_directory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["doctor", "--model-dir", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("FAIL  target: ")
+    assert "config.json" in line
+    assert cli.main(["doctor"]) == 2
+    assert "no target" in capsys.readouterr().out
+
+
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "annie_eval.cli", *arguments]
     return subprocess.run(command, capture_output=True, env={**os.environ, **environment}, check=False)

@@ -92,6 +92,7 @@ def test_error_of_the_run_as_a_whole_keeps_all_its_lines() -> None:
 
 def test_transport_selection_and_place_are_told(failed: RunVerdict) -> None:
     text = shown(dataclasses.replace(failed, selection={"complete": False}))
+    assert "not checked: derender: the server has no such endpoint" in text
     assert "transport: resent 2, broken 5" in text
     assert "selection: not the whole profile" in text
     assert "target: annie at http://127.0.0.1:8000/v1, profile annie, 48.5 s" in text

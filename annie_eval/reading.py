@@ -39,7 +39,7 @@ class Judged:
     """A sample and what was found wrong with it."""
 
     judgement: Judgement
-    load: Callable[[], Sample] = field(repr=False)
+    load: Callable[[], Sample] = field(repr=False, compare=False)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

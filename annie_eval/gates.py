@@ -33,8 +33,8 @@ class GateResult:
         rules_out: one-sided exact upper bound on the miss rate: rates above it are ruled out. None where n is 0.
         baseline: what the study measured, by model.
         detail: why the verdict is not PASS, in a few words; "" for PASS.
-        misses: judgements with findings, in the order given.
-        broken: judgements with an error, in the order given.
+        misses: judgements with findings, by sample.
+        broken: judgements with an error, by sample.
     """
 
     name: str
@@ -119,6 +119,8 @@ def decide(gate: Gate, judgements: Sequence[Judgement], expected: int, selected:
         raise ValueError(
             f"gate {gate.name}: {len(judgements)} judgements and {required} required, of {expected} expected"
         )
+    # By name, not in the order of arrival: two runs that found the same read the same.
+    judgements = sorted(judgements, key=lambda judgement: judgement.sample)
     broken = tuple(judgement for judgement in judgements if judgement.error is not None)
     misses = tuple(judgement for judgement in judgements if judgement.error is None and judgement.findings)
     n = len(judgements) - len(broken)

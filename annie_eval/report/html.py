@@ -18,8 +18,8 @@ from annie_eval.report.text import (
     interval_of,
     needs_of,
     number,
-    percent,
     reason_of,
+    rules_out_of,
     with_unit,
 )
 from annie_eval.sample import Judgement
@@ -106,7 +106,7 @@ def _gates(gates: Sequence[GateResult]) -> str:
         broke = f", {gate.errors} broke" if gate.errors else ""
         cells += [_cell(needs_of(gate)), _cell(f"{gate.passed}/{gate.n}{broke}")]
         cells += [f"<td>{_rate_bar(gate)}</td>", _cell(interval_of(gate)), _cell(gate.verdict, "verdict")]
-        cells.append(_cell("" if gate.rules_out is None else f"> {percent(gate.rules_out)}"))
+        cells.append(_cell(rules_out_of(gate)))
         rows.append(_row(gate.verdict, gate.name, cells))
     heads = ["gate", *models, "needs", "passed", "pass rate, 0 to 100%", "interval", "verdict", "rules out"]
     note = (
@@ -184,14 +184,14 @@ def _misses(gates: Sequence[GateResult], samples: Mapping[str, StoredSample]) ->
     for gate in by_severity(gates):
         if not gate.misses and not gate.broken:
             continue
-        count = f"{len(gate.misses)} missed" + (f", {len(gate.broken)} broke" if gate.broken else "")
-        tolerated = ", tolerated" if gate.verdict == "PASS" else ""
+        counts = ((len(gate.misses), "tolerated" if gate.verdict == "PASS" else "missed"), (len(gate.broken), "broke"))
+        count = ", ".join(f"{of} {what}" for of, what in counts if of)
         inner = "".join(_miss(each, samples.get(each.sample)) for each in (*gate.misses, *gate.broken))
         why = f'<p class="soft">{safe(gate.detail)}</p>\n' if gate.detail else ""
         groups.append(
             f'<details class="gate {gate.verdict}"{" open" if gate.verdict == "FAIL" else ""}>'
             f'<summary>{safe(gate.name)} <span class="verdict">{gate.verdict}</span> '
-            f'<span class="soft">{count}{tolerated}</span></summary>\n<div>{why}{inner}</div></details>\n'
+            f'<span class="soft">{count}</span></summary>\n<div>{why}{inner}</div></details>\n'
         )
     return f"<h2>Misses</h2>\n{''.join(groups)}" if groups else ""
 

@@ -16,9 +16,9 @@ from annie_eval.report.text import (
     interval_of,
     needs_of,
     number,
-    percent,
     printable,
     reason_of,
+    rules_out_of,
     shortened,
     with_unit,
 )
@@ -111,15 +111,15 @@ def _gate_table(gates: Sequence[GateResult], color: bool, width: int) -> list[st
     ]
     if any(gate.errors for gate in gates):
         columns.append(_Column("broke", [str(gate.errors) if gate.errors else "" for gate in gates]))
-    ruled_out = ["-" if gate.rules_out is None else f">{percent(gate.rules_out)}" for gate in gates]
+    ruled_out = [rules_out_of(gate) for gate in gates]
     columns += [
         _Column(level, [interval_of(gate) for gate in gates]),
         _Column("verdict", [gate.verdict for gate in gates]),
         _Column("rules out", ruled_out, drop=1),
     ]
     rows = _table(columns, [gate.verdict for gate in gates], color, width)
-    study = f"{printable(', '.join(models))}: measured by the study. " if models else ""
-    return [*rows, "", f"{study}rules out: no miss rate above it fits what was seen."]
+    study = "Columns between gate and needs: measured by the study. " if models else ""
+    return [*rows, "", f"{study}Rules out: no miss rate above it fits what was seen."]
 
 
 def _timing_table(rows: Sequence[Mapping[str, Any]], color: bool, width: int) -> list[str]:

@@ -38,6 +38,11 @@ def interval_of(result: GateResult) -> str:
     return f"{100 * low:.0f}-{100 * high:.0f}%"
 
 
+def rules_out_of(result: GateResult) -> str:
+    """`>11.3%`: miss rates above it are ruled out; "-" where none is."""
+    return "-" if result.rules_out is None or result.rules_out >= 1.0 else f">{percent(result.rules_out)}"
+
+
 def needs_of(result: GateResult) -> str:
     """What the gate asks for: `12/15`, and the lower bound on the rate if it asks for one."""
     needs = f"{result.required}/{result.expected}"

@@ -97,7 +97,7 @@ def test_page_shows_verdict_gates_timing_errors_and_fingerprint(page: Page) -> N
         "1 of 7 gates failed: no_markdown 7/15, needs 12",
         "NVFP4 PTQ",
         "21-73%",
-        "> 11.3%",
+        ">11.3%",
         "91.23 ms",
         "HTTP 500: <html>oops</html>",
         "sha256:ab12",

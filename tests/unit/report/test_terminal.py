@@ -43,6 +43,14 @@ def test_each_gate_is_a_row_with_baseline_needs_measured_interval_verdict_and_wh
     assert row(text, "wire_integrity")[3:6] == ["25/25", "22/22", "3"]
 
 
+def test_all_missed_rules_nothing_out_and_the_rows_of_a_gate_do_not_depend_on_arrival() -> None:
+    gate = Gate("g", ("d",), ("c",), baseline={"NVFP4 PTQ": "3/15"})
+    made = [Judgement("g", f"s{i}", (Finding("d", "r"),)) for i in range(3)]
+    forward, backward = (RunVerdict("FAIL", gates=(decide(gate, order, 3),)) for order in (made, made[::-1]))
+    assert shown(forward) == shown(backward)
+    assert row(shown(forward), "g")[-1] == "-"
+
+
 def test_timing_is_a_second_table(failed: RunVerdict) -> None:
     text = shown(failed)
     assert row(text, "ttft_short") == ["ttft_short", "91.23 ms", "88-95.5", "21", "120 ms", "61%", "PASS"]

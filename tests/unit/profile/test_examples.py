@@ -97,7 +97,11 @@ WRONG = {
         "role": "assistant",
         "content": None,
         "tool_calls": [
-            {"id": "c1", "type": "function", "function": {"name": "web_search", "arguments": json.dumps({"query": "x"})}}
+            {
+                "id": "c1",
+                "type": "function",
+                "function": {"name": "web_search", "arguments": json.dumps({"query": "x"})},
+            }
         ],
     },
 }
@@ -113,7 +117,9 @@ def test_a_bad_answer_everywhere_turns_each_gate_red(name: str) -> None:
         for scenario in profile.gate_scenarios(gate):
             caught = False
             for detector in gate.detectors:
-                turns = tuple(replace(t, example=WRONG[detector], then_example=WRONG[detector]) for t in scenario.turns)
+                turns = tuple(
+                    replace(t, example=WRONG[detector], then_example=WRONG[detector]) for t in scenario.turns
+                )
                 sample = played(profile, replace(scenario, turns=turns))
                 caught = caught or bool(detect(detector, sample))
             assert caught, f"{gate.name} cannot fail {scenario.id}"

@@ -192,14 +192,9 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
 
 
 def overall(results: Sequence[GateResult], timings: Sequence[Mapping[str, Any]] = ()) -> Verdict:
-    """The run's verdict: the worst of its gates and timing rows.
-
-    Timing alone says nothing about behaviour: without any gate it is INCONCLUSIVE at best, and nothing is an ERROR.
-    """
+    """The run's verdict: the worst of its gates and timing rows. A run that judged nothing is an ERROR."""
     verdicts: list[Verdict] = [result.verdict for result in results]
     verdicts += [row["verdict"] for row in timings]
-    if timings and not results:
-        verdicts.append("INCONCLUSIVE")
     return worst(verdicts) or "ERROR"
 
 

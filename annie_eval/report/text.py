@@ -114,8 +114,6 @@ def _because(verdict: RunVerdict, most: int) -> str:
             f"all {len(rows)} gates hold" if whole else f"the {len(rows)} selected gates hold; not the whole profile"
         )
     if verdict.verdict == "INCONCLUSIVE":
-        if not found:
-            return "no gate of behaviour was judged"
         return f"{len(found)} of {len(rows)} gates lack evidence: {shown}"
     causes = by_cause(all_errors(verdict))
     if not causes:

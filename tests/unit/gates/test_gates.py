@@ -189,9 +189,9 @@ def test_overall_is_the_worst() -> None:
     assert overall([result("PASS")]) == "PASS"
 
 
-def test_without_a_gate_nothing_passes() -> None:
+def test_a_run_that_judged_nothing_is_an_error() -> None:
     assert overall([]) == "ERROR"
-    assert overall([], [{"verdict": "PASS"}]) == "INCONCLUSIVE"
+    assert overall([], [{"verdict": "PASS"}]) == "PASS"
     assert overall([], [{"verdict": "FAIL"}]) == "FAIL"
     assert worst([]) is None
 

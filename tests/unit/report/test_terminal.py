@@ -128,8 +128,8 @@ def judged(name: str, n: int, misses: int = 0, broken: int = 0, expected: int | 
         (judged("leak", 3, broken=3), "ERROR (2 samples broke: HTTP 500; 1 more causes)"),
         (RunVerdict("ERROR"), "ERROR (no gate was judged)"),
         (
-            RunVerdict("INCONCLUSIVE", timings=({"name": "t", "verdict": "PASS"},)),
-            "INCONCLUSIVE (no gate of behaviour",
+            RunVerdict("PASS", timings=({"name": "t", "verdict": "PASS"},), selection={"complete": False}),
+            "PASS (the 1 selected gates hold; not the whole profile)",
         ),
         (
             RunVerdict(

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annie_eval import stats
@@ -146,6 +146,7 @@ def test_what_cannot_be_counted_is_refused(rules: Gate, given_: list[Judgement],
 rules_strategy = st.builds(gate, st.one_of(st.none(), st.integers(0, 20)), st.one_of(st.none(), st.floats(0.05, 0.99)))
 
 
+@settings(deadline=None)
 @given(rules_strategy, st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
 def test_answering_what_is_open_never_turns_a_decision_round(
     rules: Gate, passed: int, missed: int, broken: int
@@ -169,6 +170,7 @@ def test_answering_what_is_open_never_turns_a_decision_round(
         assert verdict in ("FAIL", "ERROR")
 
 
+@settings(deadline=None)
 @given(rules_strategy, st.integers(0, 19))
 def test_one_more_miss_never_helps(rules: Gate, missed: int) -> None:
     order = ["PASS", "INCONCLUSIVE", "FAIL"]
@@ -196,6 +198,7 @@ def test_a_run_that_judged_nothing_is_an_error() -> None:
     assert worst([]) is None
 
 
+@settings(deadline=None)
 @given(rules_strategy, st.floats(0, 1))
 def test_operating_curve_is_the_sum_over_all_outcomes(rules: Gate, rate: float) -> None:
     n = 20

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annie_eval.gates import RunVerdict, decide
@@ -131,6 +131,7 @@ pieces = [*"<>&\"'=/ \n\x00\x1b\x9b\u202e", "\ud800", "<script>", "<img src=x on
 hostile = st.lists(st.sampled_from(pieces), max_size=12).map("".join)
 
 
+@settings(deadline=None)
 @given(hostile)
 def test_foreign_text_is_never_markup(text: str) -> None:
     gate = Gate("g" + text, ("d",), ("c",), baseline={text: text})
@@ -157,6 +158,7 @@ def test_foreign_text_is_never_markup(text: str) -> None:
     Page(source).assert_inert()
 
 
+@settings(deadline=None)
 @given(st.text("ab<&", max_size=12), st.lists(st.tuples(st.integers(-2, 14), st.integers(-2, 14)), max_size=4))
 def test_marks_cover_exactly_the_spans(text: str, spans: list[tuple[int, int]]) -> None:
     covered = {i for a, b in spans for i in range(max(0, a), min(len(text), b))}

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annie_eval.errors import UsageError
@@ -106,6 +106,7 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(values, st.text(st.characters(codec=None)), st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))
 def test_whatever_was_found_the_file_is_strict_json_and_valid(
     facts: Any, text: str, passed: int, missed: int, broken: int

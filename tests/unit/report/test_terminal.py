@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annie_eval.gates import RunVerdict, decide, overall
@@ -162,6 +162,7 @@ def test_colour_is_only_added_where_it_is_asked_for(failed: RunVerdict) -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec=None), max_size=80), st.booleans())
 def test_no_text_from_outside_reaches_the_terminal_as_control(text: str, color: bool) -> None:
     gate = Gate("g" + text, ("markdown",), ("g",), baseline={text: text})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from scipy.special import betainc
@@ -26,16 +26,19 @@ confidences = st.floats(0.5, 0.999)
 rates = st.floats(0.001, 0.999)
 
 
+@settings(deadline=None)
 @given(x=st.floats(0, 1), a=st.floats(0.05, 1e5), b=st.floats(0.05, 1e5))
 def test_beta_cdf_is_scipys(x: float, a: float, b: float) -> None:
     assert stats.beta_cdf(x, a, b) == pytest.approx(float(betainc(a, b, x)), rel=1e-9, abs=1e-11)
 
 
+@settings(deadline=None)
 @given(q=st.floats(1e-6, 1 - 1e-6), a=st.integers(1, 5000), b=st.integers(1, 5000))
 def test_beta_quantile_is_scipys(q: float, a: int, b: int) -> None:
     assert stats.beta_quantile(q, a, b) == pytest.approx(float(scipy_stats.beta.ppf(q, a, b)), **CLOSE)
 
 
+@settings(deadline=None)
 @given(k_n=counts(), confidence=confidences)
 def test_clopper_pearson_and_wilson_are_scipys(k_n: tuple[int, int], confidence: float) -> None:
     k, n = k_n
@@ -45,6 +48,7 @@ def test_clopper_pearson_and_wilson_are_scipys(k_n: tuple[int, int], confidence:
         assert ours(k, n, confidence) == pytest.approx((theirs.low, theirs.high), **CLOSE)
 
 
+@settings(deadline=None)
 @given(k_n=counts(), confidence=confidences)
 def test_one_sided_bounds_are_scipys(k_n: tuple[int, int], confidence: float) -> None:
     k, n = k_n
@@ -54,12 +58,14 @@ def test_one_sided_bounds_are_scipys(k_n: tuple[int, int], confidence: float) ->
     assert stats.upper_bound(k, n, confidence) == pytest.approx(high, **CLOSE)
 
 
+@settings(deadline=None)
 @given(k_n=counts(), rate=st.floats(0, 1))
 def test_binomial_tail_is_scipys(k_n: tuple[int, int], rate: float) -> None:
     k, n = k_n
     assert stats.binomial_tail(k, n, rate) == pytest.approx(float(scipy_stats.binom.sf(k - 1, n, rate)), **CLOSE)
 
 
+@settings(deadline=None)
 @given(worse=st.integers(0, 300), better=st.integers(0, 300))
 def test_mcnemar_is_the_binomial_test_on_what_differs(worse: int, better: int) -> None:
     differing = worse + better
@@ -67,6 +73,7 @@ def test_mcnemar_is_the_binomial_test_on_what_differs(worse: int, better: int) -
     assert stats.mcnemar(worse, better) == pytest.approx(expected, **CLOSE)
 
 
+@settings(deadline=None)
 @given(k_n=counts(150), confidence=confidences)
 def test_intervals_hold_the_estimate_and_grow_with_confidence(k_n: tuple[int, int], confidence: float) -> None:
     k, n = k_n
@@ -78,6 +85,7 @@ def test_intervals_hold_the_estimate_and_grow_with_confidence(k_n: tuple[int, in
         assert wider[1] >= high - 1e-12
 
 
+@settings(deadline=None)
 @given(k_n=counts(150), confidence=confidences)
 def test_one_more_pass_never_lowers_a_bound(k_n: tuple[int, int], confidence: float) -> None:
     k, n = k_n
@@ -86,6 +94,7 @@ def test_one_more_pass_never_lowers_a_bound(k_n: tuple[int, int], confidence: fl
         assert stats.upper_bound(k, n, confidence) < stats.upper_bound(k + 1, n, confidence)
 
 
+@settings(deadline=None)
 @given(n=st.integers(1, 80), rate=rates, confidence=st.sampled_from([0.8, 0.9, 0.95, 0.99]))
 def test_exact_intervals_cover_at_least_as_often_as_they_say(n: int, rate: float, confidence: float) -> None:
     covered = {"two-sided": 0.0, "lower": 0.0, "upper": 0.0}
@@ -109,6 +118,7 @@ def test_what_the_study_s_numbers_mean() -> None:
     assert stats.mcnemar(7, 1) <= 0.05 < stats.mcnemar(6, 1)
 
 
+@settings(deadline=None)
 @given(rate=st.floats(0.002, 0.9), confidence=st.floats(0.5, 0.99), misses=st.integers(0, 8))
 def test_samples_to_rule_out_is_the_least_n_that_does(rate: float, confidence: float, misses: int) -> None:
     n = stats.samples_to_rule_out(rate, confidence, misses)
@@ -124,6 +134,7 @@ def test_without_samples_nothing_is_known() -> None:
     assert stats.lower_bound(0, 0) == 0.0
 
 
+@settings(deadline=None)
 @given(n=st.integers(1, 60), rate=rates)
 def test_operating_curve_rises_with_the_rate_and_falls_with_what_is_required(n: int, rate: float) -> None:
     better = min(1.0, rate * 1.05)
@@ -135,6 +146,7 @@ def test_operating_curve_rises_with_the_rate_and_falls_with_what_is_required(n: 
         previous = worse_accepted
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_holm_is_the_textbook_s(p_values: list[float]) -> None:
     m = len(p_values)
@@ -151,6 +163,7 @@ def test_holm_is_stricter_than_no_correction_and_than_fdr() -> None:
     assert all(a >= f - 1e-12 for a, f in zip(adjusted, false_discovery_control(p_values), strict=True))
 
 
+@settings(deadline=None)
 @given(k_n=counts(30), k=st.integers(1, 10))
 def test_pass_hat_k_is_the_chance_of_drawing_only_passes(k_n: tuple[int, int], k: int) -> None:
     passed, n = k_n

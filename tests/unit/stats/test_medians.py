@@ -24,11 +24,13 @@ def enumerated_quantile(medians: list[float], q: float) -> float:
     return medians[min(math.ceil(q * len(medians) - 1e-9) - 1, len(medians) - 1)]
 
 
+@settings(deadline=None)
 @given(values)
 def test_median_is_pythons(sample: list[float]) -> None:
     assert stats.median(sample) == statistics.median(sample)
 
 
+@settings(deadline=None)
 @given(few, st.sampled_from([0.5, 0.8, 0.9, 0.95]))
 def test_median_interval_is_that_of_all_possible_resamples(sample: list[float], confidence: float) -> None:
     medians = sorted(statistics.median(draw) for draw in itertools.product(sample, repeat=len(sample)))
@@ -58,6 +60,7 @@ def test_bootstrap_probabilities_are_complete(n: int) -> None:
     assert medians == sorted(medians)
 
 
+@settings(deadline=None)
 @given(values)
 def test_intervals_hold_the_median_and_the_exact_one_is_made_of_values(sample: list[float]) -> None:
     middle = stats.median(sample)
@@ -68,6 +71,7 @@ def test_intervals_hold_the_median_and_the_exact_one_is_made_of_values(sample: l
     assert (low in sample and high in sample) or (low, high) == (-math.inf, math.inf)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1, 100), min_size=5, max_size=30), st.randoms(use_true_random=False))
 def test_order_of_the_values_does_not_matter(sample: list[float], rng: random.Random) -> None:
     shuffled = sample.copy()
@@ -76,6 +80,7 @@ def test_order_of_the_values_does_not_matter(sample: list[float], rng: random.Ra
     assert stats.median_order_interval(sample) == stats.median_order_interval(shuffled)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.sampled_from([0.8, 0.9, 0.95]))
 def test_order_interval_covers_and_no_shorter_symmetric_one_does(n: int, confidence: float) -> None:
     low, high = stats.median_order_interval([float(i) for i in range(1, n + 1)], confidence)
@@ -105,6 +110,7 @@ def test_median_intervals_cover_the_true_median_of_skewed_timings() -> None:
     assert 0.88 < hits["order"] / 1500 < 0.985
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 6).map(float), min_size=1, max_size=4),
     st.lists(st.integers(1, 6).map(float), min_size=1, max_size=3),
@@ -146,8 +152,8 @@ def test_equivalence_is_rarely_claimed_at_the_edge_of_the_margin() -> None:
 points = st.lists(st.tuples(st.integers(0, 20), st.integers(-50, 50)), min_size=3, max_size=30)
 
 
-@given(points, st.sampled_from([0.8, 0.95]))
 @settings(deadline=None)
+@given(points, st.sampled_from([0.8, 0.95]))
 def test_theil_sen_is_scipys(pairs: list[tuple[int, int]], confidence: float) -> None:
     x, y = [float(a) for a, _ in pairs], [float(b) for _, b in pairs]
     if len(set(x)) < 2:

@@ -1,0 +1,248 @@
+"""Whether a text asserts what it mentions: not negated, not asked, not doubted, not taken back.
+
+The scope of a negation is a clause: it ends at punctuation and at words such as "but" and "until". So "Not Lyon, it is
+Paris" asserts Paris, "it is not Lyon but Paris" too, and "Paris is not the capital" does not. A heuristic over words,
+with negations of the languages that the scenarios speak; it is told to be strict, since a mention is not an answer.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+
+from annie_eval.detectors.text import CJK, WORD, fold, word_set
+
+Span = tuple[int, int]
+
+_TOKEN = re.compile(rf"[{WORD}]+n['’]t\b|\d+(?:[.,:]\d+)*|(?:[^\W\d_]\.){{2,}}|[{WORD}]+|\.{{2,}}|[^\s{WORD}]")
+_CLAUSE_END = word_set(", . ; : — – … ! ? ( ) 。 、 ！ ？ । ؟ ， ； ： « » “ ”") | {"..", "...", "...."}
+_SENTENCE_END = word_set(". ! ? … 。 ！ ？ । ؟")
+# Words at which the reach of a negation ends. "than" ends it but for "rather than" and "other than".
+_TURNS = word_set(
+    "but until till because since although though instead sondern aber mais sino pero ma bensi weil porque perche"
+)
+_NEGATIONS = word_set(
+    "not never no neither nor cannot without nicht kein keine keinen keinem keiner niemals nie weder pas jamais ni"
+    " nunca tampoco non mai ne नहीं नही न nao nem"
+)
+_DOUBTS = word_set(
+    "doubt doubts doubtful unsure uncertain whether wonder wrong incorrect false mistaken unlikely hardly unlike"
+    " except excluding unclear bezweifle ob doute dudo dubito"
+)
+_CONDITIONS = word_set("if unless falls wenn si se")
+_PAIRS = {("rather", "than"), ("other", "than"), ("instead", "of"), ("apart", "from"), ("anstatt", "von")}
+# "not only Paris" and their kind state what follows; so do these idioms.
+_ONLY = word_set("only just merely simply solely nur seulement solo solamente soltanto")
+_IDIOM = re.compile(
+    r"\b(?:no doubt|no question|no wonder|no problem|no worries|without (?:a )?doubt"
+    r"|can(?:no|['’])t (?:go wrong|miss|beat)|none other than|no other than|no one but|nothing but|not far|not until"
+    r"|why not|not (?:surprisingly|bad)|no one else|never mind|sans doute|sin duda|senza dubbio|ohne zweifel"
+    r"|no less than)\b",
+    re.IGNORECASE,
+)
+_BE = word_set(
+    "is was are were be been ist war sind est etait sont es era fue esta son e sia sono erano would could can should"
+    " must may might will"
+)
+_ASKING = word_set(
+    "is are was were am do does did can could would will shall should may might has have had what who whom whose which"
+    " where when why how ist sind war hat kann soll was wer wo wann warum wie welche est qui que quoi ou quand comment"
+    " quel quelle es son cual quien donde cuando como puedo e chi che cosa dove quando come quale"
+)
+_BELIEFS = word_set(
+    "think thinks thought say says said believe believes assume assumes claim claims guess guessed mean"
+)
+_CONTRAST = word_set("but however actually though instead")
+_REACH = 12
+_CONDITION_REACH = 4
+_SENTENCE = 100  # tokens; a longer sentence is no speech
+
+_CUE = re.compile(
+    r"(?:^|[.,;:!?…—–-])[\s\"'”’]*(?:(?:oh|uh|um|ah|er|hmm|well|and|but|ach)[,.…]? )*"
+    r"(?:(?:no|nope|nein|non)(?=\s*[,.!…—–-]| (?:wait|sorry|it|that|i|actually|the)\b)|wait(?=\s*[,.!…—–-]| no\b)"
+    r"|sorry,? (?=it['’]?s|it is|i meant?|that['’]?s|the |make |no\b|[\d(])|scratch that|strike that|correction\b"
+    r"|make that|let me correct|i meant?\b|i was wrong|i misspoke|i take that back|my mistake|on second thought"
+    r"|or rather|that['’]s (?:wrong|not right|incorrect)|pardon\b|perdon\b|perdón\b|anzi\b|ou plutôt|besser gesagt"
+    r"|actually,? (?:no\b|it['’]?s|it is|that['’]?s|the (?:answer|capital|correct \w+|right \w+) is)"
+    r"(?! (?:also|still|a|an|the|one|not|only|quite|very|really|true|right|correct)\b))"
+    r"|いや|やっぱり|訂正|不对|不是，",
+    re.IGNORECASE | re.MULTILINE,
+)
+_REJECTION = re.compile(
+    r"(?:(?:is|was|would be|are) (?:not|never)|(?:is|was|are)n't) (?:quite |actually |really )?"
+    r"(?:correct|right|true|it\b|accurate|the (?:answer|right|correct|one|capital))|(?:is|was|would be) (?:wrong"
+    r"|incorrect|false)"
+)
+_CJK = re.compile(f"[{CJK}]")
+_CJK_NOT_AFTER = re.compile(
+    r"[^。！？\n]{0,8}?(?:では|じゃ|で)(?:ない|なく|ありません|あるとは)|[^。！？\n]{0,4}とは違|[^。！？\n]{0,4}不是"
+)
+_CJK_NOT_BEFORE = re.compile(r"(?:不是|并非|並非|不在|没有)[^。！？\n，,]{0,3}\Z")
+_CJK_ASKS = re.compile(r"[^。！!\n]{0,40}?(?:？|\?|か。|吗|嗎)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    word: str
+    start: int
+    end: int
+
+
+class Speech:
+    """A text prepared for asking what it asserts."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def _tokens(self) -> list[_Token]:
+        masked = _IDIOM.sub(lambda idiom: "x" * len(idiom.group()), self.text)
+        return [_Token(_plain(match.group()), *match.span()) for match in _TOKEN.finditer(masked)]
+
+    def find(self, phrase: str) -> list[Span]:
+        """Where a phrase stands as whole words, apart from case, accents and punctuation; CJK anywhere."""
+        if _CJK.search(phrase):
+            wanted, held = fold(phrase), fold(self.text)
+            same = held if len(held) == len(self.text) else self.text
+            return [match.span() for match in re.finditer(re.escape(wanted), same)]
+        wanted_words = [
+            token for match in _TOKEN.finditer(phrase) if (token := _plain(match.group())) and _is_word(token)
+        ]
+        said = [token for token in self._tokens if _is_word(token.word)]
+        length = len(wanted_words)
+        return [
+            (said[at].start, said[at + length - 1].end)
+            for at in range(len(said) - length + 1 if length else 0)
+            if said[at].word == wanted_words[0] and [token.word for token in said[at : at + length]] == wanted_words
+        ]
+
+    def asserts(self, span: Span) -> bool:
+        """Whether what stands at a span is stated."""
+        if _CJK.search(self.text[span[0] : span[1]]):
+            before, after = self.text[: span[0]], self.text[span[1] :]
+            denied = _CJK_NOT_AFTER.match(after) or _CJK_NOT_BEFORE.search(before[-12:])
+            return not (denied or _CJK_ASKS.match(after))
+        first, last = self._indices(span)
+        return not (
+            self._denied_before(first) or self._denied_after(last) or self._asked(first) or self._belief(first, last)
+        )
+
+    def denies(self, span: Span) -> bool:
+        """Whether what stands at a span is said not to be so, rather than asked about or said of others."""
+        if _CJK.search(self.text[span[0] : span[1]]):
+            return not self.asserts(span)
+        first, last = self._indices(span)
+        return not self._asked(first) and (self._denied_before(first) or self._rejected(last))
+
+    def retracted(self, span: Span) -> bool:
+        """Whether something behind a span takes it back: a correction followed by something else, as a statement."""
+        for cue in _CUE.finditer(self.text, span[1]):
+            rest = self.text[cue.end() :]
+            sentence = re.match(r"[^.!?\n]*[.!?\n]?", rest)
+            said = sentence.group() if sentence else ""
+            if not re.search(f"[{WORD}]", said):
+                after = re.match(r"[.!\s…,]*[^.!?\n]*[.!?\n]?", rest)
+                said = after.group() if after else ""
+            if re.search(f"[{WORD}]", said) and not said.rstrip().endswith("?"):
+                return True
+        return False
+
+    def correction_between(self, start: int, end: int) -> bool:
+        """Whether a correction ("no, wait") stands between two places."""
+        return _CUE.search(self.text, start, end) is not None
+
+    def _indices(self, span: Span) -> tuple[int, int]:
+        """The first and last token of a span."""
+        first = bisect_right(self._tokens, span[0], key=lambda token: token.end)
+        last = bisect_left(self._tokens, span[1], key=lambda token: token.start) - 1
+        return first, max(first, last)
+
+    def _denied_before(self, first: int) -> bool:
+        tokens = self._tokens
+        for distance, at in enumerate(range(first - 1, max(-1, first - 1 - _REACH), -1), 1):
+            word, following = tokens[at].word, tokens[at + 1].word if at + 1 < len(tokens) else ""
+            if (word, following) in _PAIRS:
+                return True
+            if (
+                word in _CLAUSE_END
+                or word in _TURNS
+                or (word == "than" and tokens[at - 1].word not in ("rather", "other"))
+            ):
+                return False
+            if _negates(word) and following not in _ONLY:
+                return not (word == "no" and following in ("it", "that", "the"))
+            if word in _DOUBTS or (word in _CONDITIONS and distance <= _CONDITION_REACH):
+                return True
+        return False
+
+    def _denied_after(self, last: int) -> bool:
+        tokens = self._tokens
+        clause: list[str] = []
+        for token in tokens[last + 1 : last + 8]:
+            if token.word in _CLAUSE_END or token.word in _TURNS:
+                break
+            if _is_word(token.word):
+                clause.append(token.word)
+        for at, word in enumerate(clause[:4]):
+            following = clause[at + 1] if at + 1 < len(clause) else ""
+            if following in _ONLY:
+                return False
+            if word in ("नहीं", "नही"):
+                return True
+            if _negates(word) and at < 3:
+                before = clause[at - 1] if at else ""
+                verb_before = before in _BE or (at > 1 and clause[at - 2] in _BE)
+                if word.endswith(("n't", "nt")) and at < 2:
+                    return word[:2] in ("is", "wa", "ar", "we", "ca", "wo", "co")
+                return verb_before or following in _BE or (before == "n" and following != "")
+            if word in ("wrong", "incorrect", "false") and at and clause[at - 1] in _BE:
+                return True
+        return False
+
+    def _rejected(self, last: int) -> bool:
+        """Whether the words behind call it wrong: "Paris is not correct", as against "Paris is not small"."""
+        words = " ".join(token.word for token in self._tokens[last + 1 : last + 7])
+        return _REJECTION.match(words) is not None
+
+    def _asked(self, first: int) -> bool:
+        """Whether the words stand in a question, and not in a statement that ends in one: "It's Paris, okay?"."""
+        tokens = self._tokens
+        ahead = range(first, min(len(tokens), first + _SENTENCE))
+        end = next((at for at in ahead if tokens[at].word in _SENTENCE_END), None)
+        if end is None or tokens[end].word not in ("?", "？", "؟"):
+            return False
+        start = first
+        while start > max(0, first - _SENTENCE) and tokens[start - 1].word not in _SENTENCE_END:
+            start -= 1
+        while start < first and tokens[start].word in ("so", "and", "okay", "well", ",", "¿", '"'):
+            start += 1
+        last_clause = not any(token.word in (",", ";", "—", "–") for token in tokens[first:end])
+        return last_clause or tokens[start].word in _ASKING
+
+    def _belief(self, first: int, last: int) -> bool:
+        """Whether it is what others believe: "Many people say Sydney, but it's Canberra"."""
+        tokens = self._tokens
+        for at in range(first - 1, max(-1, first - 8), -1):
+            if tokens[at].word in _CLAUSE_END:
+                return False
+            if tokens[at].word in _BELIEFS:
+                subject = tokens[at - 1].word if at else "i"
+                rest = tokens[last + 1 : last + 16]
+                return subject not in ("i", "we", "d", "to") and any(token.word in _CONTRAST for token in rest)
+        return False
+
+
+def _plain(word: str) -> str:
+    if len(word) > 2 and word.count(".") >= 2 and word[0].isalpha():
+        word = word.replace(".", "")  # D.C. and U.S.
+    return fold(word).replace("’", "'")
+
+
+def _is_word(word: str) -> bool:
+    return any(letter.isalnum() for letter in word)
+
+
+def _negates(word: str) -> bool:
+    return word in _NEGATIONS or word.endswith("n't") or word in ("isnt", "wasnt", "arent", "dont", "doesnt", "cant")

@@ -1,0 +1,231 @@
+"""Knowledge: the spoken answer states what it must, and nothing that it must not.
+
+Phrases are found as whole words, apart from case, accents and punctuation, and must be asserted
+(`annie_eval.detectors.assertion`): a negated, asked, doubted or corrected mention is none. A phrase that is itself a
+denial ("couldn't find it") only has to be there. A phrase that is a number is also met by that number in words.
+
+A number is read in digits or words (`annie_eval.detectors.spoken_numbers`) and must be what the answer comes to, as a
+listener would take it:
+
+- numbers that the question gave, operands ("plus 20"), reasons ("because ...") and asides in brackets do not count;
+- one of several candidates ("41 or 42", "between 40 and 50", a row of numbers) is no answer;
+- a later conclusion ("so that makes ..."), correction or restatement overrides; further facts in other units do not.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from annie_eval.detectors.assertion import Speech
+from annie_eval.detectors.context import user_text
+from annie_eval.detectors.sentences import split_sentences
+from annie_eval.detectors.spoken_numbers import Number, numbers
+from annie_eval.detectors.text import is_blank
+from annie_eval.sample import Finding, Sample, excerpt
+
+if TYPE_CHECKING:
+    from annie_eval.profile import AnswerExpectation
+
+_DENIAL = re.compile(
+    r"n['’]t\b|\b(?:no|not|nothing|none|never|cannot|unable|without|nicht|kein\w*|pas|sorry)\b", re.IGNORECASE
+)
+_OPERATOR_BEFORE = re.compile(
+    r"(?:\b(?:plus|minus|times|divided by|multiplied by|over|of)|[+×*÷/=]?[+×*÷/]|[\d)] [-−])\s*[$€£]?\Z",
+    re.IGNORECASE,
+)
+_OPERATOR_AFTER = re.compile(r"\s*(?:[+×*÷]|[-−] ?\d|(?:plus|minus|times|divided by|multiplied by)\b)", re.IGNORECASE)
+_REASON = re.compile(
+    r"\b(?:because|since|given that|for example|for instance|as in|e\.g\.|compared (?:to|with)|whereas|while)\b",
+    re.IGNORECASE,
+)
+_CHOICE = re.compile(
+    r"\s*[^\W\d]{0,12}\s*(?:,?\s*\b(?:or|bis|oder|ou|maybe|perhaps)\b|/|[-–—]|\bto\b)\s*(?:maybe |perhaps |even "
+    r"|about )?[$€£]?\Z",
+    re.IGNORECASE,
+)
+_ROW = re.compile(r"\s*[^\W\d]{0,12}\s*(?:,|,?\s*\band\b)\s*(?:and )?[$€£]?\Z", re.IGNORECASE)
+_BETWEEN = re.compile(r"\b(?:between|zwischen|entre)\s+[$€£]?\Z", re.IGNORECASE)
+_HEDGE = re.compile(r"\b(?:could|might|may|maybe|perhaps|possibly|either)\b", re.IGNORECASE)
+_CONCLUSION = re.compile(
+    r"\b(?:so|therefore|thus|hence|altogether|in total|in all|total|overall|final|finally|answer|result|that makes"
+    r"|makes it"
+    r"|which means|which makes|which leaves|end up|left with|in the end|leaving|comes to|adds up)\b",
+    re.IGNORECASE,
+)
+_STEP = re.compile(
+    r"\W*(?:first|then|next|after that|now|adding|add|step|let's|let us|start|starting|subtract|multiply|when)\b",
+    re.IGNORECASE,
+)
+_RESTATEMENT = re.compile(
+    r"\W*(?:it|that|this|there|they|you|he|she|we|the answer)(?:['’]\w{1,2})?\b(?:\W+\w+){0,2}\W*[$€£]?\Z",
+    re.IGNORECASE,
+)
+
+# An answer with more numbers than this is a table, not speech.
+_MOST = 50
+
+
+def find(sample: Sample) -> tuple[Finding, ...]:
+    """What is missing, forbidden or wrong in the answer of each exchange that expects one."""
+    findings: list[Finding] = []
+    english = sample.scenario.language.split("-")[0] == "en"
+    for index, exchange in enumerate(sample.exchanges):
+        expected = exchange.expect.answer
+        if expected is None:
+            continue
+        content = exchange.answer.content or ""
+        if is_blank(content):
+            findings.append(Finding("knowledge", "no answer", "", None, index))
+            continue
+        for reason, start, end in _misses(content, expected, user_text(exchange), english):
+            findings.append(Finding("knowledge", reason, excerpt(content, start, end), "content", index, (start, end)))
+    return tuple(findings)
+
+
+def _misses(content: str, expected: AnswerExpectation, question: str, english: bool) -> Iterator[tuple[str, int, int]]:
+    speech = Speech(content)
+    whole = (0, len(content))
+    if expected.any_of and all(_stated(speech, phrase, english) is None for phrase in expected.any_of):
+        yield f"does not state {_quoted(expected.any_of)}", *whole
+    for phrase in expected.all_of:
+        if _stated(speech, phrase, english) is None:
+            yield f"does not state {_quoted([phrase])}", *whole
+    for phrase in expected.none_of:
+        if span := _stated(speech, phrase, english):
+            yield f"states {_quoted([phrase])}", *span
+    if expected.number is not None:
+        judge = _Judge(speech, expected.number, expected.tolerance, numbers(question, english=english), english)
+        if miss := judge.miss():
+            yield miss
+
+
+def _quoted(phrases: Sequence[str]) -> str:
+    shown = ", ".join(f'"{phrase}"' for phrase in phrases[:4])
+    return f"any of {shown}{' …' if len(phrases) > 4 else ''}" if len(phrases) > 1 else shown
+
+
+def _stated(speech: Speech, phrase: str, english: bool) -> tuple[int, int] | None:
+    """Where a phrase is last asserted and not taken back; None if it is not."""
+    spans = speech.find(phrase)
+    alone = numbers(phrase, english=english)
+    if (
+        len(alone) == 1
+        and not alone[0].weak
+        and not re.search(r"[^\W\d]", phrase[: alone[0].start] + phrase[alone[0].end :])
+    ):
+        same = (number for number in numbers(speech.text, english=english) if number.near(alone[0].readings[0]))
+        spans += [(number.start, number.end) for number in same]
+    if _DENIAL.search(phrase):
+        return spans[-1] if spans else None
+    last: tuple[int, int] | None = None
+    for span in sorted(spans):
+        if speech.asserts(span):
+            last = span
+        elif speech.denies(span):
+            last = None
+    return None if last is None or speech.retracted(last) else last
+
+
+class _Judge:
+    """Decides whether the number that a text comes to is the expected one."""
+
+    def __init__(self, speech: Speech, value: float, tolerance: float, given: list[Number], english: bool) -> None:
+        self.speech, self.text = speech, speech.text
+        self.value, self.tolerance = value, tolerance
+        self.wanted = f"{value:g}"
+        every = numbers(self.text, english=english)
+        self.every = [one for one in every if not one.weak or self.hits(one)][: _MOST + 1]
+        self.sentences = split_sentences(self.text)
+        asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
+        free = [one for one in asserted if self.hits(one) or not any(one.near(other.readings[0]) for other in given)]
+        self.asserted = asserted
+        self.pool = [one for one in free if not self.operand(one) and not self.aside(one, free)] or free
+
+    def hits(self, one: Number) -> bool:
+        return one.near(self.value, self.tolerance)
+
+    def miss(self) -> tuple[str, int, int] | None:
+        """What is wrong with the number, and where; None if it is the expected one."""
+        hits = [one for one in self.pool if self.hits(one)]
+        if not hits:
+            said = ", ".join(self.text[one.start : one.end] for one in self.asserted[:4]) or "no number"
+            return f"does not state {self.wanted}, but {said}", 0, len(self.text)
+        if len(self.every) > _MOST:
+            return f"states more than {_MOST} numbers", 0, len(self.text)
+        if span := self.candidates():
+            return f"states several numbers, {self.wanted} among them", *span
+        decisive = self.decisive()
+        if self.hits(decisive):
+            return None
+        said = self.text[decisive.start : decisive.end]
+        return f"comes to {said}, not to {self.wanted}", decisive.start, decisive.end
+
+    def operand(self, one: Number) -> bool:
+        before, after = self.text[max(0, one.start - 20) : one.start], self.text[one.end : one.end + 20]
+        return bool(_OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after))
+
+    def aside(self, one: Number, among: list[Number]) -> bool:
+        """Whether a number stands in a reason or in brackets, behind another number of its sentence."""
+        start, _ = self.sentence(one)
+        before = self.text[start : one.start]
+        bracketed = before.rfind("(") > before.rfind(")")
+        reason = bracketed or _REASON.search(before)
+        return bool(reason) and any(start <= other.start < one.start for other in among)
+
+    def sentence(self, one: Number) -> tuple[int, int]:
+        after = bisect_right(self.sentences, one.start, key=lambda span: span[0])
+        return self.sentences[after - 1] if after else (0, len(self.text))
+
+    def candidates(self) -> tuple[int, int] | None:
+        """Where the expected number is one of several that are offered."""
+        for one, two in pairwise(self.every):
+            between = self.text[one.end : two.start]
+            if self.hits(one) == self.hits(two) or len(between) > 40 or one.weak or two.weak:
+                continue
+            if _CHOICE.match(between) or _BETWEEN.search(self.text[: one.start][-20:]):
+                return one.start, two.end
+        row: list[Number] = []
+        for one in self.every:
+            joined = bool(row) and _ROW.match(self.text[row[-1].end : one.start]) is not None
+            row = [*row, one] if joined else [one]
+            if len(row) > 2 and any(map(self.hits, row)) and not all(map(self.hits, row)):
+                return row[0].start, row[-1].end
+        hedged = [one for one in self.pool if _HEDGE.search(self.text, self.sentence(one)[0], one.start)]
+        if len({one.readings[0] for one in hedged}) > 2:
+            return hedged[0].start, hedged[-1].end
+        return None
+
+    def decisive(self) -> Number:
+        """The number that a listener takes for the answer."""
+        hit = next(one for one in reversed(self.pool) if self.hits(one))
+        rivals = [one for one in self.pool if self.hits(one) or self.comparable(one, hit)]
+        concluding = [one for one in rivals if _CONCLUSION.search(self.text, self.sentence(one)[0], one.start)]
+        if concluding:
+            return concluding[-1]
+        first = self.sentence(rivals[0])
+        headline = [one for one in rivals if self.sentence(one) == first][-1]
+        if _STEP.match(self.text, first[0]):
+            return rivals[-1]
+        later = [one for one in rivals if one.start > headline.start]
+        over = [one for one in later if self.overrides(one, headline)]
+        return over[-1] if over else headline
+
+    def comparable(self, one: Number, hit: Number) -> bool:
+        """Whether a number could be meant for the same as the expected one, by its unit."""
+        if self.speech.correction_between(hit.start, one.start):
+            return True
+        if one.unit is not None and hit.unit is not None:
+            return one.unit == hit.unit
+        year = one.unit is None and one.end - one.start == 4 and 1000 <= one.readings[0] <= 2100
+        return not (year and hit.unit is not None)
+
+    def overrides(self, one: Number, headline: Number) -> bool:
+        """Whether a later number takes the place of the first statement."""
+        if self.speech.correction_between(headline.end, one.start):
+            return True
+        start, _ = self.sentence(one)
+        return bool(_STEP.match(self.text, start) or _RESTATEMENT.fullmatch(self.text, start, one.start))

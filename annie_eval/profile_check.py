@@ -112,27 +112,22 @@ def tool_parameters(schema: Mapping[str, Any], where: str) -> None:
         ) from None
     if schema.get("type") != "object":
         raise UsageError(f'{where}.type is {quoted(schema.get("type"))}, but must be "object": arguments have names')
-    for path, key, value in _keywords(schema, ""):
-        if key == "$ref" and not _resolves(value, schema):
+    for path, pointer in _references(schema, ""):
+        if not _resolves(pointer, schema):
             # A reference elsewhere would be fetched over the network when arguments are validated.
-            raise UsageError(f"{where}{path}.$ref is {quoted(value)}, but must point into this schema (#/$defs/...)")
-        if key == "pattern":
-            try:
-                re.compile(value)
-            except (re.error, TypeError) as error:
-                raise UsageError(f"{where}{path}.pattern {quoted(value)} is no regular expression: {error}") from None
+            raise UsageError(f"{where}{path}.$ref is {quoted(pointer)}, but must point into this schema (#/$defs/...)")
 
 
-def _keywords(value: Any, path: str) -> Iterator[tuple[str, str, Any]]:
+def _references(value: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            if key in ("$ref", "$dynamicRef", "pattern") and isinstance(item, str):
-                yield path, "$ref" if key == "$dynamicRef" else key, item
+            if key in ("$ref", "$dynamicRef") and isinstance(item, str):
+                yield path, item
             if key not in ("const", "enum", "default", "examples"):
-                yield from _keywords(item, f"{path}.{key}")
+                yield from _references(item, f"{path}.{key}")
     elif isinstance(value, list):
         for position, item in enumerate(value):
-            yield from _keywords(item, f"{path}[{position}]")
+            yield from _references(item, f"{path}[{position}]")
 
 
 def _resolves(pointer: str, schema: Mapping[str, Any]) -> bool:
@@ -223,8 +218,7 @@ def _possible(check: Any, rules: Any, root: Mapping[str, Any], at: str) -> None:
 def _valid(value: Any, rules: Any, root: Mapping[str, Any]) -> bool:
     import jsonschema
 
-    local = {"allOf": [rules], "$defs": root.get("$defs", {})}
-    return jsonschema.Draft202012Validator(local).is_valid(value)
+    return jsonschema.Draft202012Validator(root).evolve(schema=rules).is_valid(value)
 
 
 def _history(history: Sequence[Mapping[str, Any]], tools: Mapping[str, Any], where: str) -> None:
@@ -333,9 +327,10 @@ def _gate_categories(gate: Gate, categories: Sequence[str], at: str) -> None:
 
 
 def _numbers(gate: Gate, n: int, declared: int | None, at: str) -> None:
-    have = f"{n} samples have category {', '.join(map(quoted, gate.categories))}"
+    samples = "1 sample" if n == 1 else f"{n} samples"
+    have = f"{samples} {'has' if n == 1 else 'have'} category {' or '.join(map(quoted, gate.categories))}"
     if gate.every_sample:
-        have = f"the profile has {n} samples"
+        have = f"{samples} are in the profile"
     if declared is not None and declared != n:
         raise UsageError(f"{at}.samples is {declared}, but {have}; mend the number or the scenarios")
     if gate.required is not None and gate.required > n:

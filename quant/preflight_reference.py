@@ -176,11 +176,12 @@ def _row_findings(ours: View, name: str, tensor: Tensor, reference: Tensor, *, e
     error = float(np.sqrt(((values - expected) ** 2).sum())) / norm
     ratio = float((values * expected).sum()) / norm**2
     quantised = tensor.info.dtype in {"U8", "F8_E4M3"}
-    smoothed = quantised and _norm_changed(ours, name)
-    # Rounding to NVFP4 leaves about 0.1, to FP8 0.03. Training moves weights; other files altogether leave 1 or more.
-    limit = (0.25 if quantised else 1e-6) if exact and not smoothed else 0.6
-    limit = 0.6 if not quantised and "norm" in name else limit  # smoothing is folded into norms
-    drift = 0.05 if exact and not smoothed else 0.3
+    if name in ours.changed_norms or (quantised and _norm_changed(ours, name)):
+        return  # smoothing was folded into the norm, so both it and its readers are other numbers than before
+    # Rounding to NVFP4 leaves an error of 0.1, to FP8 of 0.03, and hardly a bias. Training moves weights by a few
+    # hundredths of their size; unquantised ones may move as they like, short of being other weights altogether.
+    limit = (0.15 if quantised else 1e-6) if exact else (0.18 if quantised else 0.6)
+    drift = 0.03 if exact else (0.1 if quantised else 0.6)
     if error > limit or abs(ratio - 1) > drift:
         what = f"its values are {ratio:.2f} times the reference's, relative error {error:.2f}, in the rows compared"
         place = name if not quantised or abs(ratio - 1) <= drift else f"{name.rpartition('.')[0]}.weight_scale_2"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 #: Vocabularies are large: this many positions are compared, at most.
-MAX_POSITIONS = 1024
+MAX_POSITIONS = 512
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,210 @@
+"""Preflight refuses every broken checkpoint, names the place, and lets every intact one pass."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import mutants
+import pytest
+import tiny
+
+from quant import images
+from quant.cli import main
+from quant.preflight import preflight
+from quant.preflight_config import is_excluded
+
+RECIPES = ("nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "fp8", "qwen3_5-mixed")
+MODELS = {"llama": tiny.llama, "text": tiny.qwen3_5_text, "vl": tiny.qwen3_5_vl}
+
+
+class Exports:
+    """Exports of tiny models, made when first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.calibration = tiny.calibration_file(root / "calibration.jsonl")
+
+    def source(self, model: str) -> Path:
+        """The BF16 checkpoint."""
+        path = self.root / model
+        return path if path.exists() else MODELS[model](path)
+
+    def get(self, model: str, recipe: str) -> Path:
+        """The export of one recipe."""
+        path = self.root / f"{model}-{recipe}"
+        if not path.exists():
+            source = str(self.source(model))
+            calib = str(self.calibration)
+            assert main(["ptq", "--model", source, "--recipe", recipe, "--calib", calib, "--out", str(path)]) == 0
+        return path
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    return Exports(tmp_path_factory.mktemp("exports"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_intact_export_passes(exports: Exports, model: str, recipe: str) -> None:
+    path = exports.get(model, recipe)
+    assert preflight(path, reference=exports.source(model)) == []
+    assert preflight(path, image=images.find("vllm-0.32")) == []
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_bf16_checkpoint_passes(exports: Exports, model: str) -> None:
+    assert preflight(exports.source(model)) == []
+
+
+@pytest.mark.parametrize("broken", mutants.ALL, ids=lambda m: m.name)
+def test_every_mutant_is_refused_by_name(exports: Exports, tmp_path: Path, broken: mutants.Mutant) -> None:
+    path = tmp_path / "checkpoint"
+    shutil.copytree(exports.get("text", broken.base), path)
+    broken.break_it(path)
+    if broken.needs != "ledger":
+        (path / "quant_run.json").unlink(missing_ok=True)
+    reference = exports.source("text") if broken.needs == "reference" else None
+    findings = preflight(path, reference=reference)
+    assert findings, "it passed"
+    assert any(broken.names in str(finding) for finding in findings), [str(f) for f in findings]
+
+
+@pytest.mark.parametrize("broken", [m for m in mutants.ALL if m.needs == "reference"], ids=lambda m: m.name)
+def test_the_ledger_sees_what_otherwise_takes_the_reference(
+    exports: Exports, tmp_path: Path, broken: mutants.Mutant
+) -> None:
+    path = tmp_path / "checkpoint"
+    shutil.copytree(exports.get("text", broken.base), path)
+    broken.break_it(path)
+    assert any(broken.names.partition(".weight")[0] in str(f) or "config.json" in f.where for f in preflight(path))
+
+
+def test_there_are_many_mutants() -> None:
+    assert len(mutants.ALL) >= 90
+    assert len({m.name for m in mutants.ALL}) == len(mutants.ALL)
+
+
+def test_a_checkpoint_saved_again_still_passes(exports: Exports, tmp_path: Path) -> None:
+    """Other layout of the same content is no defect."""
+    path = tmp_path / "checkpoint"
+    shutil.copytree(exports.get("text", "nvfp4-default"), path)
+    mutants.change(path, lambda _: None)
+    mutants.change_json(path, "config.json", lambda _: None)
+    mutants.change_json(path, "generation_config.json", lambda _: None)
+    assert preflight(path, reference=exports.source("text")) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe", "image", "names"),
+    [
+        ("text", "nvfp4-default", "vllm-0.24", "Qwen3_5ForCausalLM"),
+        ("llama", "nvfp4-default", "vllm-0.24", "tie_word_embeddings"),
+        ("llama", "nvfp4-w4a16", "vllm-0.19", "W4A16_NVFP4"),
+    ],
+)
+def test_an_image_refuses_what_it_cannot_load(
+    exports: Exports, model: str, recipe: str, image: str, names: str
+) -> None:
+    findings = preflight(exports.get(model, recipe), image=images.find(image))
+    assert any(names in str(finding) for finding in findings)
+
+
+@pytest.mark.parametrize("image", images.images())
+@pytest.mark.parametrize("model", MODELS)
+def test_export_for_an_image_makes_what_that_image_loads(
+    exports: Exports, tmp_path: Path, model: str, image: str
+) -> None:
+    source = exports.get(model, "nvfp4-default")
+    out = tmp_path / "out"
+    assert main(["export", str(source), "--for", image, "--out", str(out)]) == 0
+    assert preflight(out, image=images.find(image), reference=exports.source(model)) == []
+    assert images.find(image).docker in (out / "serve.md").read_text()
+    assert (out / "tokenizer.json").read_bytes() == (source / "tokenizer.json").read_bytes()
+
+
+def test_the_wrapper_and_back_is_the_same_checkpoint(exports: Exports, tmp_path: Path) -> None:
+    source = exports.get("text", "qwen3_5-mixed")
+    assert main(["export", str(source), "--for", "vllm-0.24", "--out", str(tmp_path / "wrapped")]) == 0
+    wrapped = json.loads((tmp_path / "wrapped" / "config.json").read_text())
+    assert wrapped["architectures"] == ["Qwen3_5ForConditionalGeneration"]
+    assert main(["export", str(tmp_path / "wrapped"), "--for", "vllm-0.32", "--out", str(tmp_path / "back")]) == 0
+    first, second = (mutants.load_file(p / mutants.WEIGHTS) for p in (source, tmp_path / "back"))
+    assert {n: t.float().sum().item() for n, t in first.items()} == {
+        n: t.float().sum().item() for n, t in second.items()
+    }
+    one, two = (json.loads((p / "config.json").read_text()) for p in (source, tmp_path / "back"))
+    assert one["quantization_config"] == two["quantization_config"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "patterns", "excluded"),
+    [
+        ("lm_head", ("lm_head",), True),
+        ("model.layers.1.self_attn.qkv_proj", ("model.layers.1.self_attn*",), True),
+        ("model.layers.10.mlp.down_proj", ("model.layers.1",), True),  # a substring, to vLLM
+        ("model.layers.10.mlp.down_proj", ("model.layers.1*",), True),
+        ("model.layers.10.mlp.down_proj", ("model.layers.1.*",), False),
+        ("m.self_attn.qkv_proj", ("m.self_attn.q_proj",), None),
+        ("m.self_attn.qkv_proj", ("m.self_attn.q_proj", "m.self_attn.k_proj", "m.self_attn.v_proj"), True),
+        ("m.linear_attn.in_proj_ba", ("*linear_attn.in_proj_a",), False),
+    ],
+)
+def test_exclusions_are_read_as_vllm_reads_them(prefix: str, patterns: tuple[str, ...], excluded: bool | None) -> None:
+    assert is_excluded(prefix, patterns) is excluded
+
+
+def test_the_command_says_yes_in_json(exports: Exports, capsys: pytest.CaptureFixture[str]) -> None:
+    path = exports.get("text", "qwen3_5-mixed")
+    capsys.readouterr()
+    assert main(["preflight", str(path), "--json", "--for", "vllm-0.32"]) == 0
+    said: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert said["ok"] is True
+    assert said["layers"]["W4A16_NVFP4"] == 12
+    assert said["layers"]["FP8"] == 13
+    assert "vllm-0.32" in said["loads_in"]
+
+
+def test_the_command_says_no_with_the_mend(
+    exports: Exports, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "checkpoint"
+    shutil.copytree(exports.get("text", "nvfp4-default"), path)
+    mutants.change(path, lambda t: t.pop(f"{mutants.MLP}.up_proj.weight_scale_2"))
+    capsys.readouterr()
+    assert main(["preflight", str(path)]) == 1
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith(f"model.safetensors: {mutants.MLP}.up_proj.weight_scale_2: is missing")
+    assert "export the checkpoint anew" in first
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], [".", "--for", "vllm-9"], [".", "--reference", "nowhere"]])
+def test_bad_arguments_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preflight", *arguments]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_preflight_starts_without_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, quant.preflight; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_a_large_checkpoint_is_read_in_part(tmp_path: Path) -> None:
+    """A sparse file stands for gigabytes: were it read whole, this would take long."""
+    from quant.checkpoint_view import Tensor
+    from quant.digests import tensor_digest
+    from quant.safetensors_file import TensorInfo
+
+    path = tmp_path / "large"
+    with path.open("wb") as stream:
+        stream.truncate(20 << 30)
+    start = time.perf_counter()
+    tensor_digest(Tensor(path, TensorInfo("U8", (20 << 20, 1024), 0, 20 << 30)))
+    assert time.perf_counter() - start < 1

@@ -123,3 +123,57 @@ def test_a_bad_answer_everywhere_turns_each_gate_red(name: str) -> None:
                 sample = played(profile, replace(scenario, turns=turns))
                 caught = caught or bool(detect(detector, sample))
             assert caught, f"{gate.name} cannot fail {scenario.id}"
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_a_tool_call_does_not_spare_a_model_from_speaking(name: str) -> None:
+    """Where speech is judged and tools are offered, their results are scripted: the reply to those is judged too."""
+    profile = load(name)
+    for scenario in profile.scenarios:
+        if scenario.category in ("no_markdown", "brevity") and scenario.tools != ():
+            assert scenario.turns[0].tool_results, scenario.id
+
+
+def answered(profile: Profile, scenario: Scenario, turn: int, then: bool, text: str) -> Sample:
+    """The sample whose only change from the examples is one spoken answer."""
+    field = "then_example" if then else "example"
+    changed = replace(scenario.turns[turn], **{field: {"role": "assistant", "content": text}})
+    turns = (*scenario.turns[:turn], changed, *scenario.turns[turn + 1 :])
+    return played(profile, replace(scenario, turns=turns))
+
+
+def expected_answers(name: str) -> list[tuple[Profile, Scenario, int, bool]]:
+    profile = load(name)
+    return [
+        (profile, scenario, number, then)
+        for scenario in profile.scenarios
+        for number, turn in enumerate(scenario.turns)
+        for then, expect in ((False, turn.expect), (True, turn.then))
+        if expect.answer is not None and (not then or turn.tool_results)
+    ]
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_every_accepted_wording_is_accepted(name: str) -> None:
+    for profile, scenario, number, then in expected_answers(name):
+        turn = scenario.turns[number]
+        answer = (turn.then if then else turn.expect).answer
+        assert answer is not None
+        together = " and ".join(answer.all_of)
+        wordings = [f"It's {phrase}." for phrase in answer.any_of] if not answer.all_of else [f"It's {together}."]
+        if answer.number is not None:
+            wordings = [f"It's {answer.number:g}.", f"That makes {answer.number:g} altogether."]
+        for text in wordings:
+            assert detect("knowledge", answered(profile, scenario, number, then, text)) == (), (scenario.id, text)
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_no_wrong_number_is_accepted(name: str) -> None:
+    for profile, scenario, number, then in expected_answers(name):
+        turn = scenario.turns[number]
+        answer = (turn.then if then else turn.expect).answer
+        assert answer is not None
+        if answer.number is not None:
+            for wrong in (answer.number + 1, answer.number * 10, 0):
+                text = f"It's {wrong:g}."
+                assert detect("knowledge", answered(profile, scenario, number, then, text)), (scenario.id, text)

@@ -70,6 +70,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.args_source in (config.ArgsSource.TESTPATHS, config.ArgsSource.INVOCATION_DIR):
         root = Path(__file__).resolve().parent.parent
         config.args = [str(root / "tests" / "perf"), str(root / "tests" / "behavior")]
+        # The table at the end has each miss in one line, and each cause of an error once.
+        config.option.tbstyle = "no" if config.option.tbstyle == "auto" else config.option.tbstyle
+        config.option.reportchars = "" if config.option.reportchars == "fE" else config.option.reportchars
     try:
         session: _Session = _Worker(config) if hasattr(config, "workerinput") else _Owner(config)
     except UsageError as error:
@@ -171,13 +174,6 @@ class _Session:
             if (pair := _sample_of(item)) is not None:
                 gates.setdefault(pair[0], {})[pair[1]] = None
                 keys[pair[1]] = None
-        if all(item.get_closest_marker(GATE) or item.get_closest_marker(PERF) for item in session.items):
-            # The table at the end has each miss in one line, and each cause of an error once.
-            option = self.config.option
-            option.tbstyle = "no" if option.tbstyle == "auto" else option.tbstyle
-            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-            if reporter is not None and option.reportchars == "fE":
-                reporter.reportchars = ""
         self.reader.store.select({gate: list(of) for gate, of in gates.items()}, list(perf), list(keys))
 
     @pytest.hookimpl(wrapper=True)
@@ -192,10 +188,8 @@ class _Session:
 
     def _report(self, item: pytest.Item, report: pytest.TestReport, gate: str, key: str) -> None:
         from annie_eval.gates import tolerates
-        from annie_eval.report import junit
 
         judgement = self.reader.judgement(gate, key)
-        report.user_properties += junit.case_properties(judgement)
         if report.outcome != "failed" or not judgement.findings:
             return
         # The verdict needs every sample of the gate, so only a miss waits for them.
@@ -353,9 +347,13 @@ def _session(request: pytest.FixtureRequest) -> _Session:
 @pytest.fixture
 def judged(request: pytest.FixtureRequest) -> Judged:
     """The sample that this test is about, once it has been answered and judged."""
+    from annie_eval.report import junit
+
     session = _session(request)
     gate, key = request.param
     try:
+        judgement = session.reader.judgement(gate, key)
+        request.node.user_properties += junit.case_properties(judgement)
         return session.reader.judged(gate, key)
     except SampleBroken as error:
         pytest.fail(f"{key}: {error}", pytrace=False)

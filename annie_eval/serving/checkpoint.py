@@ -50,6 +50,13 @@ class Checkpoint:
         return None
 
     @property
+    def max_position_embeddings(self) -> int | None:
+        """Tokens of context that the text model was made for; None where config.json does not say."""
+        text = self.config.get("text_config", self.config)
+        most = text.get("max_position_embeddings") if isinstance(text, Mapping) else None
+        return most if isinstance(most, int) and most > 0 else None
+
+    @property
     def vision(self) -> bool:
         """Whether it is a vision-language wrapper around the text model."""
         return "vision_config" in self.config or "text_config" in self.config

@@ -101,7 +101,9 @@ def vllm_arguments(
     if serving.chat_template_kwargs:
         ours.append(["--default-chat-template-kwargs", json.dumps(dict(serving.chat_template_kwargs), sort_keys=True)])
     if serving.max_model_len:
-        ours.append(["--max-model-len", str(serving.max_model_len)])
+        # A profile asks for a context that its scenarios need; vLLM refuses more than the model was made for.
+        most = checkpoint.max_position_embeddings or serving.max_model_len
+        ours.append(["--max-model-len", str(min(serving.max_model_len, most))])
     if checkpoint.quantized and weights_track:
         # Off by default for quantised models: one lost scale would be served, and talk rubbish.
         ours.append(["--model-loader-extra-config", '{"enable_weights_track":true}'])

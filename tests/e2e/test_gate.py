@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -113,7 +114,7 @@ def test_collect_only_starts_nothing_and_writes_nothing(profile: Path, tmp_path:
         target = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         done = gate("--collect-only", "-q", "--base-url", target, "--profile", profile, "--run-dir", tmp_path / "r")
     assert done.returncode == 0, done.stdout
-    assert "24 tests collected" in done.stdout
+    assert "24/32 tests collected (8 deselected)" in done.stdout  # the eight timing gates have no known limits here
     assert not (tmp_path / "r").exists()
 
 
@@ -143,8 +144,8 @@ def test_killed_run_is_resumed_and_nothing_answered_is_asked_again(profile: Path
         answered: set[str] = set()
         while len(answered) < 4:
             time.sleep(0.05)
-            if (tmp_path / "r" / "run.sqlite").exists():
-                with sqlite3.connect(tmp_path / "r" / "run.sqlite") as store:
+            with contextlib.suppress(sqlite3.OperationalError):  # not there yet
+                with sqlite3.connect(f"file:{tmp_path / 'r' / 'run.sqlite'}?mode=ro", uri=True) as store:
                     answered = {key for (key,) in store.execute("SELECT key FROM sample")}
         first.send_signal(signal.SIGKILL)
         first.wait()
@@ -246,6 +247,8 @@ def test_bad_targets_are_one_line_and_status_4(profile: Path, tmp_path: Path, ur
     model.mkdir()
     (model / "config.json").write_text('{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}')
     (model / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    (model / "tokenizer.json").write_text("{}")
+    (model / "chat_template.jinja").write_text("")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -5,10 +5,12 @@ Slow by nature: SmolLM2-135M on two cores. The vLLM run is shared by all its tes
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -88,14 +90,12 @@ def test_killed_gate_leaves_no_server_and_resumes(tmp_path: Path) -> None:
     options = ["--model-dir", MODEL, "--profile", "annie-smol", "-k", "factual", "--concurrency", "1"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--run-dir", str(run_dir)]
     process = subprocess.Popen([*command, *map(str, options)], cwd=ROOT, stdout=subprocess.DEVNULL)
-    import sqlite3
-
     answered = 0
     deadline = time.monotonic() + 300
     while answered == 0 and time.monotonic() < deadline:
         time.sleep(0.1)
-        if (run_dir / "run.sqlite").exists():
-            with sqlite3.connect(run_dir / "run.sqlite", timeout=10) as store:
+        with contextlib.suppress(sqlite3.OperationalError):  # not there yet
+            with sqlite3.connect(f"file:{run_dir / 'run.sqlite'}?mode=ro", uri=True, timeout=10) as store:
                 answered = store.execute("SELECT COUNT(*) FROM sample").fetchone()[0]
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

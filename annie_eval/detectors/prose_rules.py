@@ -60,7 +60,11 @@ _ANSWERING = (
 _NO_YOU = r"(?!.{0,100}\b(?:you|your)\b)"
 
 RULES: tuple[Rule, ...] = (
-    Rule("speaks of the user", ("user",), rf"(?:the|this) user,? {_ASKS}"),
+    Rule(
+        "speaks of the user",
+        ("user",),
+        rf"(?:the|this) user,? (?:{_ASKS})|(?:the|this) user['’]s (?:just |now |also )?\w{{2,12}}ing\b",
+    ),
     Rule("speaks of the user", ("user",), rf"(?:the|this|our) user,? (?:{_ASKS}|{_VERB})", "opening", topical=False),
     Rule("speaks of the user", ("user",), r"user (?:asks|asked|wants|says|said|is asking|greets|requests)\b"),
     Rule(
@@ -70,6 +74,26 @@ RULES: tuple[Rule, ...] = (
         r"|group"
         r"|menu|settings|id|profile|experience|base|agreement))",
         topical=False,
+    ),
+    Rule(
+        "speaks of the user",
+        ("the human", "the person", "the customer", "the speaker", "the client", "the questioner"),
+        r"the (?:human|person|customer|speaker|client|questioner) (?:is asking|wants (?:me|to know)|is greeting"
+        r"|asks me)\b",
+        "opening",
+    ),
+    Rule(
+        "speaks of the user",
+        ("the user",),
+        r"(?:since|because|as|given that|but|and|it seems|it looks like|maybe|perhaps|looks like|seems like|clearly"
+        r"|apparently|here),? (?:that )?the user\b(?!['’]?s? (?:manual|guide|interface|account|name))"
+        r"|(?!you\b).{0,120}\b(?:what|that|which|as) the user (?:asked|wants|wanted|needs|means|is asking|requested)\b",
+        topical=False,
+    ),
+    Rule(
+        "speaks of the assistant",
+        ("assistant",),
+        r"(?:the )?assistant (?:should|must|needs to|has to|will) (?:respond|reply|answer|use|call|say|keep|be)\b",
     ),
     Rule(
         "names the user's message",
@@ -148,12 +172,37 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "plans the answer",
+        ("respond", "answer", "produce"),
+        rf"(?:I'll|I’ll|I will|I'm going to|I am going to) (?:respond (?:with|by|briefly|concisely|directly|politely"
+        rf"|in a)"
+        rf"|answer (?:briefly|concisely|directly|accordingly|in a)|produce){_NO_YOU}"
+        rf"|(?:need to|should) (?:respond|answer|produce|output)\b{_NO_YOU}",
+    ),
+    Rule(
+        "states its task",
+        ("task is to", "we are asked", "we're asked"),
+        r"(?:(?:my|the) task is to|we(?: are|'re|’re) asked (?:to|for))\b",
+        "opening",
+    ),
+    Rule(
+        "thinks step by step",
+        ("step by step",),
+        r"(?:let's|let us|let me) (?:think|reason|work|go)\b.{0,40}step by step",
+        "opening",
+    ),
+    Rule(
+        "thinks as stage direction",
+        ("think", "thought"),
+        r"(?:thinking|thinks|thought|internal thought)[*)\]]",
+        "opening",
+    ),
+    Rule(
+        "plans the answer",
         ("tool", "function"),
-        r"(?:no (?:tools?|tool calls?|function calls?) (?:is |are )?(?:needed|required|necessary)|(?:I "
-        r"|we )?(?:don't|do not"
-        r"|should not|shouldn't) (?:need to )?(?:use|call|need) (?:any |a |the )?(?:tools?|functions?)\b"
-        r"|no need (?:to|for)"
-        r" (?:use |call |using |calling )?(?:any |a |the )?(?:tools?|functions?)\b)",
+        r"no (?:tools?|tool calls?|function calls?) (?:is |are )?(?:needed|required|necessary)(?! ?,| ?[-–—])"
+        r"|(?:I |we )?(?:don't|do not|should not|shouldn't) (?:need to )?(?:use|call|need) (?:any |a |the )?"
+        r"(?:tools?|functions?)\b(?=.{0,20}(?:here|for this|to answer|\.))"
+        r"|no need (?:to|for) (?:use |call |using |calling )(?:any |a |the )?(?:tools?|functions?)\b",
     ),
     Rule(
         "plans the answer",
@@ -164,9 +213,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "cites its instructions",
         ("system prompt", "instructions", "guidelines", "as an ai"),
-        r".{0,60}\b(?:the system prompt (?:says|states|tells|instructs|asks|requires|wants)|according to (?:the"
-        r"|my) (?:system"
-        r" prompt|instructions|guidelines)|(?:the|my) (?:instructions|guidelines) (?:say|state|tell me|require)"
+        r".{0,60}\b(?:the system prompt (?:says|states|tells|instructs|asks|requires|wants)|according to (?:my"
+        r"|the system)"
+        r" (?:system prompt|prompt|instructions|guidelines)|my (?:instructions|guidelines) (?:say|state|tell me"
+        r"|require)"
         r"|as an ai(?: assistant| language model)?,? I (?:should|must|need to) (?:respond|reply|answer|be|provide))",
     ),
     Rule(
@@ -182,8 +232,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "comments on the request",
-        ("question", "prompt", "query", "request", "message"),
-        r"the (?:question|prompt|query|request|message) (?:is asking|asks|says|wants|seems)\b",
+        ("question", "prompt", "query", "request"),
+        r"the (?:question|prompt|query|request) (?:is asking|asks|wants|seems to|is about|concerns|is simple)\b",
         "opening",
         topical=False,
     ),

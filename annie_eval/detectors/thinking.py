@@ -33,6 +33,7 @@ _SPACE = re.compile(rf"[\s{INVISIBLE}]+")
 # Byte-level BPE that was never decoded: `HelloĠworld`, `▁the`. Ġ alone is a Maltese letter.
 _RAW_BPE = re.compile(r"(?<=[a-z.,!?'])[ĠĊ](?=[A-Za-z'\"]|\Z)|▁(?=\w)|[ĠĊ]{2}")
 _ROLE_LINE = re.compile(r"^(?:assistant|user|system)[ \t]*(?:\n|\Z)", re.MULTILINE)
+_FIELD = re.compile(r"""["'](?:thoughts?|thinking|reasoning|chain_of_thought|scratchpad)["']\s{0,4}:""", re.IGNORECASE)
 _SENTENCE_END = ".!?…。！？:"
 # What follows the name of a tag in scripts that write no spaces: talk about it.
 _PARTICLES = "はがをとのもで是은는이가를"
@@ -58,6 +59,8 @@ def _judge(sample: Sample, index: int, exchange: Exchange) -> Iterator[Finding]:
     about_tags = bool({"tags", "thinking"} & set(exchange.expect.topic)) or _names_tags(user_text(exchange))
 
     yield from _marks(content, "content", index, about_tags)
+    if field := _FIELD.search(content):
+        yield _at("reasoning as a JSON field", content, *field.span(), "content", index)
     if prose := find_prose(content, about_thinking=about_tags):
         yield _at(f"untagged reasoning: {prose.reason}", content, prose.start, prose.end, "content", index)
     if span := _repetition(reasoning, content):

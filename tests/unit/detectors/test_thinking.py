@@ -130,6 +130,20 @@ def test_a_special_token_or_undecoded_text_is_a_leak(text: str) -> None:
         "ユーザーはフランスの首都を尋ねています。パリです。",
         "उपयोगकर्ता फ्रांस की राजधानी पूछ रहा है। पेरिस।",
         "用户问法国的首都。巴黎。",
+        "So, the question is about a capital. I'll answer directly. Paris.",
+        "We are asked for the capital. Paris.",
+        "The person is asking about France. Paris.",
+        "I'm going to respond with a short sentence. Paris.",
+        "My task is to answer briefly. Paris.",
+        "Need to answer in one sentence: Paris.",
+        "Let's think step by step. France is in Europe, so Paris.",
+        "(thinking) The capital of France... Paris.",
+        "*thinks* Paris.",
+        "Since the user asked in English, Paris.",
+        "It's Paris, which is what the user asked.",
+        "The assistant should reply briefly. Paris.",
+        "Let me think about what the user needs. Paris.",
+        "Alright, the user's just saying thanks. Any time!",
     ],
 )
 def test_reasoning_without_tags_is_a_leak(text: str) -> None:
@@ -165,7 +179,19 @@ def test_reasoning_without_tags_is_a_leak(text: str) -> None:
         "The word assistant comes from Latin.",
         "Wait for me at the station, please.",
         "So, I'll set it for five. Which day do you need?",
-        "You need to figure out what people want before you design an app.",
+        "You need to figure out what the user wants before you design an app.",
+        "They're asking forty euros for it.",
+        "The message says the parcel comes at five.",
+        "I'll reply with a thumbs up.",
+        "As the user guide says, hold the button.",
+        "I have to be honest, I don't know.",
+        "Need to know more? Just ask.",
+        "No tools needed, just a bit of glue.",
+        "According to the instructions on the box, it takes ten minutes.",
+        "As an AI, I don't have feelings, but I'm happy to help.",
+        "Must answer: it's Paris!",
+        "Sure, I'll keep it short: it's Paris.",
+        "Wait, let me check. Hmm, so the train leaves at five.",
         "",
         None,
     ],
@@ -209,6 +235,11 @@ def test_talk_about_tags_is_no_leak_where_the_user_asked(text: str) -> None:
 def test_a_real_leak_in_an_answer_about_tags_still_is_one(text: str) -> None:
     assert content(text, topic=["tags"])
     assert content(text, user="What does <think> mean?")
+
+
+def test_reasoning_as_a_field_of_json_is_a_leak() -> None:
+    assert content('{"thought": "capital", "answer": "Paris"}')
+    assert content("{'reasoning': 'capital', 'answer': 'Paris'}")
 
 
 def test_reasoning_repeated_in_content_is_a_leak_whatever_its_white_space() -> None:

@@ -1,0 +1,101 @@
+"""What holds for every detector: its name, its cost, and that it reads nothing but its sample."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_sample import call, reply, sample, wants
+
+from annie_eval.detectors import NAMES, detect
+from annie_eval.profile import AnswerExpectation, Expect
+from annie_eval.sample import Sample
+
+OURS = [name for name in NAMES if name != "wire"]
+SPOKEN = (
+    "Paris is the capital of France, and it lies on the Seine, about two hours from the sea. The best time to visit is"
+    " in spring, when the gardens bloom. Shall I look up trains for you?"
+)
+EXPECT = Expect(calls=(), answer=AnswerExpectation(any_of=("Paris",), none_of=("Lyon",), number=2))
+
+
+def ordinary() -> Sample:
+    asking = reply(
+        calls=[call("search_memory", {"query": "trip to Paris", "limit": 3})], wanted=[wants("search_memory")]
+    )
+    return sample(asking, reply(SPOKEN, round=1, expect=EXPECT, reasoning="They plan a trip."), thinking="on")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_clean_sample_passes_every_detector(name: str) -> None:
+    assert detect(name, ordinary()) == ()
+
+
+def test_an_unknown_detector_is_refused_with_the_choice() -> None:
+    with pytest.raises(KeyError, match='no detector "markup"; choose from thinking, tool_calls'):
+        detect("markup", ordinary())
+
+
+def test_importing_the_detectors_is_cheap() -> None:
+    code = "import sys; import annie_eval.detectors; print(sorted(m for m in sys.modules if 'annie_eval' in m))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "annie_eval.detectors'" in out
+    assert "thinking" not in out
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_detector_costs_less_than_a_millisecond_an_answer(name: str) -> None:
+    made = ordinary()
+    for _ in range(3):
+        detect(name, made)
+
+    def seconds() -> Iterator[float]:
+        for _ in range(30):
+            start = time.process_time()
+            detect(name, made)
+            yield time.process_time() - start
+
+    assert sorted(seconds())[10] < 0.001 * len(made.exchanges)
+
+
+TEXT = st.none() | st.text(max_size=80)
+REPLIES = st.builds(
+    reply,
+    TEXT,
+    reasoning=TEXT,
+    calls=st.lists(st.builds(call, TEXT, TEXT, id=TEXT), max_size=2),
+    finish_reason=st.sampled_from([None, "stop", "length", "tool_calls", "odd"]),
+    user=st.text(max_size=40),
+    expect=st.sampled_from(
+        [Expect(), EXPECT, Expect(calls=(wants("stop"),), topic=("tags", "markdown"), truncated=True)]
+    ),
+    tokens=st.integers(0, 300),
+)
+
+
+@pytest.mark.parametrize("name", OURS)
+@settings(max_examples=50)
+@given(exchanges=st.lists(REPLIES, max_size=3), thinking=st.sampled_from(["on", "off", "unset"]))
+def test_no_sample_raises_and_every_finding_is_whole(name: str, exchanges: list[Any], thinking: Any) -> None:
+    made = sample(*exchanges, thinking=thinking)
+    for finding in detect(name, made):
+        assert finding.detector == name
+        assert finding.reason
+        assert len(finding.excerpt) <= 160
+        assert "\n" not in finding.reason
+        assert 0 <= finding.exchange < len(exchanges)
+        if finding.span is not None:
+            assert 0 <= finding.span[0] <= finding.span[1]
+    assert detect(name, made) == detect(name, made)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_request_without_messages_is_judged_too(name: str) -> None:
+    for messages in (None, [], "x", [None], [{"role": "user"}], [{"role": "user", "content": 7}]):
+        detect(name, sample(reply("Hello.", request={"messages": messages, "max_tokens": None})))

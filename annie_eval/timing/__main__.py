@@ -7,8 +7,10 @@ loses nothing that was measured.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -35,6 +37,7 @@ def main() -> int:
                 print(line, file=output, flush=True)
             print(line, flush=True)
 
+        _go_first()
         # What is alive now lives for good, and what follows is freed by reference counts: no collection ever falls
         # into a measurement.
         gc.collect()
@@ -43,6 +46,16 @@ def main() -> int:
         measure(plan, emit)
         emit("done", {})
     return 0
+
+
+def _go_first() -> None:
+    """Ask for real-time priority, so that a busy machine does not hold up a stamp; most users may not have it.
+
+    This process sleeps in `recv` but for some microseconds a token, so that it takes nothing from the server.
+    """
+    if hasattr(os, "sched_setscheduler"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 if __name__ == "__main__":

@@ -225,3 +225,27 @@ def test_loading_is_quick(name: str, limit: float) -> None:
         for _ in range(3)
     )
     assert spent < limit
+
+
+def test_the_reference_shows_the_example_as_it_is() -> None:
+    page = (ROOT / "docs" / "profiles.md").read_text()
+    assert (ROOT / "examples" / "concierge" / "concierge.toml").read_text() in page
+    lines = (ROOT / "examples" / "concierge" / "concierge.jsonl").read_text().splitlines()
+    assert sum(line in page for line in lines) == 2
+
+
+def test_the_reference_names_every_key() -> None:
+    page = (ROOT / "docs" / "profiles.md").read_text()
+    keys: set[str] = set()
+
+    def visit(schema: object) -> None:
+        if isinstance(schema, dict):
+            keys.update(schema.get("properties", {}))
+            for value in schema.values():
+                visit(value)
+
+    for name in ("profile", "scenario"):
+        visit(json.loads((ROOT / "annie_eval" / "profiles" / f"{name}.schema.json").read_text()))
+    # OpenAI's own words, which are not ours to explain.
+    keys -= {"role", "content", "tool_calls", "tool_call_id", "type", "function"}
+    assert sorted(key for key in keys if not re.search(rf'[`."]{key}[`."\[]', page)) == []

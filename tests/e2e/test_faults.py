@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from annie_eval.profile import Profile, load
+from annie_eval.profile import Profile, builtin_names, load
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import faults
@@ -126,6 +126,13 @@ def test_clean_server_passes_every_gate(name: str, outcome: Callable[[str], Outc
     assert {gate["name"]: gate["verdict"] for gate in result.verdict["gates"]} == dict.fromkeys(profile.gates, "PASS")
     assert result.verdict["errors"] == []
     # Not one sample needed its gate's tolerance.
+    assert all(gate["passed"] == gate["n"] for gate in result.verdict["gates"]), result.output
+
+
+@pytest.mark.parametrize("shipped", [name for name in builtin_names() if name != "annie"])
+def test_every_shipped_profile_is_passed_by_its_own_examples(shipped: str, tmp_path: Path) -> None:
+    result = judge(CLEAN, load(shipped), Path(), tmp_path / "run")
+    assert (result.verdict["verdict"], result.status) == ("PASS", 0), result.output
     assert all(gate["passed"] == gate["n"] for gate in result.verdict["gates"]), result.output
 
 

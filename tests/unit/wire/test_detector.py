@@ -143,6 +143,7 @@ def test_a_whole_answer_that_breaks_a_rule_is_found(
         ({"function": {"arguments": "{}"}}, "a tool call has no name"),
         ({"function": {"name": "look", "arguments": {}}}, "the arguments of a tool call are no string"),
         ({"function": {"name": "look"}}, "the arguments of a tool call are no string"),
+        ({"type": "custom"}, 'the type of a tool call is not "function"'),
     ],
 )
 def test_a_whole_call_that_breaks_a_rule_is_found(
@@ -156,6 +157,9 @@ def test_function_call_beside_tool_calls_is_found(bodies: Any, sample: Callable[
     both = {"function_call": {"name": "look", "arguments": "{}"}}
     body = bodies.stream({"tool_calls": [HEAD]}, {"tool_calls": [REST]}, both, finish_reason="tool_calls")
     assert reasons(sample(body)) == ["function_call beside tool_calls"]
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    whole = bodies.whole({"tool_calls": [call], **both}, "tool_calls")
+    assert reasons(sample(whole, streamed=False)) == ["function_call beside tool_calls"]
 
 
 def test_done_is_the_end(bodies: Any, sample: Callable[..., Sample]) -> None:

@@ -24,7 +24,8 @@ from annie_eval.detectors.assertion import Speech
 from annie_eval.detectors.context import user_text
 from annie_eval.detectors.sentences import split_sentences
 from annie_eval.detectors.spoken_numbers import Number, numbers
-from annie_eval.detectors.text import is_blank
+from annie_eval.detectors.text import is_blank, words
+from annie_eval.detectors.units import singular
 from annie_eval.sample import Finding, Sample, excerpt
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _misses(content: str, expected: AnswerExpectation, question: str, english: b
         if span := _stated(speech, phrase, english):
             yield f"states {_quoted([phrase])}", *span
     if expected.number is not None:
-        judge = _Judge(speech, expected.number, expected.tolerance, numbers(question, english=english), english)
+        judge = _Judge(speech, expected.number, expected.tolerance, question, english)
         if miss := judge.miss():
             yield miss
 
@@ -133,10 +134,12 @@ def _stated(speech: Speech, phrase: str, english: bool) -> tuple[int, int] | Non
 class _Judge:
     """Decides whether the number that a text comes to is the expected one."""
 
-    def __init__(self, speech: Speech, value: float, tolerance: float, given: list[Number], english: bool) -> None:
+    def __init__(self, speech: Speech, value: float, tolerance: float, question: str, english: bool) -> None:
         self.speech, self.text = speech, speech.text
         self.value, self.tolerance = value, tolerance
         self.wanted = f"{value:g}"
+        given = numbers(question, english=english)
+        self.asked_units = {singular(word) for word in words(question)}
         every = numbers(self.text, english=english)
         self.every = [one for one in every if not one.weak or self.hits(one)][: _MOST + 1]
         self.sentences = split_sentences(self.text)
@@ -184,13 +187,13 @@ class _Judge:
         """Where the expected number is one of several that are offered."""
         for one, two in pairwise(self.every):
             between = self.text[one.end : two.start]
-            if self.hits(one) == self.hits(two) or len(between) > 40 or one.weak or two.weak:
+            if self.hits(one) == self.hits(two) or len(between) > 40 or one.weak or two.weak or _other(one, two):
                 continue
             if _CHOICE.match(between) or _BETWEEN.search(self.text[: one.start][-20:]):
                 return one.start, two.end
         row: list[Number] = []
         for one in self.every:
-            joined = bool(row) and _ROW.match(self.text[row[-1].end : one.start]) is not None
+            joined = bool(row) and not _other(row[-1], one) and _ROW.match(self.text[row[-1].end : one.start])
             row = [*row, one] if joined else [one]
             if len(row) > 2 and any(map(self.hits, row)) and not all(map(self.hits, row)):
                 return row[0].start, row[-1].end
@@ -207,21 +210,20 @@ class _Judge:
         if concluding:
             return concluding[-1]
         first = self.sentence(rivals[0])
-        headline = [one for one in rivals if self.sentence(one) == first][-1]
         if _STEP.match(self.text, first[0]):
             return rivals[-1]
-        later = [one for one in rivals if one.start > headline.start]
-        over = [one for one in later if self.overrides(one, headline)]
+        opening = [one for one in rivals if self.sentence(one) == first]
+        headline = [one for one in opening if hit.weak or one.unit == hit.unit or hit not in opening][-1]
+        over = [one for one in rivals if one.start > headline.start and self.overrides(one, headline)]
         return over[-1] if over else headline
 
     def comparable(self, one: Number, hit: Number) -> bool:
         """Whether a number could be meant for the same as the expected one, by its unit."""
-        if self.speech.correction_between(hit.start, one.start):
+        if hit.weak or one.unit == hit.unit or self.speech.correction_between(hit.start, one.start):
             return True
-        if one.unit is not None and hit.unit is not None:
-            return one.unit == hit.unit
-        year = one.unit is None and one.end - one.start == 4 and 1000 <= one.readings[0] <= 2100
-        return not (year and hit.unit is not None)
+        if hit.unit is None:
+            return one.unit in self.asked_units
+        return one.unit is None and _CONCLUSION.search(self.text, self.sentence(one)[0], one.start) is not None
 
     def overrides(self, one: Number, headline: Number) -> bool:
         """Whether a later number takes the place of the first statement."""
@@ -229,3 +231,8 @@ class _Judge:
             return True
         start, _ = self.sentence(one)
         return bool(_STEP.match(self.text, start) or _RESTATEMENT.fullmatch(self.text, start, one.start))
+
+
+def _other(one: Number, two: Number) -> bool:
+    """Whether two numbers count different things: "8,849 metres or 29,032 feet"."""
+    return one.unit is not None and two.unit is not None and one.unit != two.unit

@@ -87,7 +87,7 @@ RULES: tuple[Rule, ...] = (
         ("the user",),
         r"(?:since|because|as|given that|but|and|it seems|it looks like|maybe|perhaps|looks like|seems like|clearly"
         r"|apparently|here),? (?:that )?the user\b(?!['’]?s? (?:manual|guide|interface|account|name))"
-        r"|(?!you\b).{0,120}\b(?:what|that|which|as) the user (?:asked|wants|wanted|needs|means|is asking|requested)\b",
+        r"|(?!you\b).{0,120}\b(?:what|that|which|as) the user (?:asked|wants|wanted|needs|means|is asking)\b",
         topical=False,
     ),
     Rule(

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from annie_eval.detectors.text import WORD, word_set
+from annie_eval.detectors.units import unit_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Number:
     Attributes:
         readings: what it may mean, the likeliest first.
         start, end: indices into the text.
-        unit: what is counted, singular and folded (`mile`, `percent`); None if the next word names nothing.
+        unit: what is counted (`annie_eval.detectors.units`); None if nothing is named.
         weak: "one", "first" or "none": a number only if one is looked for.
     """
 
@@ -60,16 +61,11 @@ _ORDINALS = _counted(
 _PARTS = {"half": 0.5, "halves": 0.5, "quarter": 0.25, "quarters": 0.25} | {
     word + plural: 1 / number for word, number in _ORDINALS.items() if number > 2 for plural in ("", "s")
 }
+# "This one thing" points, "one moon" counts.
+_POINTERS = word_set("the this that which no any every each some another")
 _DECIMALS = {word: number for word, number in _SMALL.items() if number < 10} | {"oh": 0}
 _NOTHING = word_set("none nothing nil nought nobody")
-_NO_UNIT = word_set(
-    "and or but in is are was were be plus minus times divided multiplied by of to for at on as with so then than that"
-    " which it you i we they he she the a an from until since because if when where there this these those your my our"
-    " his her its their total altogether left more less each per not no too also exactly please now again point am pm"
-    " o und oder aber ist sind et ou est y es e è"
-)
 _CURRENCY = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
-_SAME_UNIT = {"quid": "pound", "buck": "dollar", "metre": "meter", "foot": "feet", "people": "person"}
 
 _DIGITS = re.compile(
     r"(?<![\w.,:/])(?P<sign>[-−](?=[\d$€£¥₹.]))?(?P<money>[$€£¥₹])?"
@@ -79,7 +75,6 @@ _DIGITS = re.compile(
     r"|(?P<alone>[½¼¾⅓⅔])"
 )
 _WORDS = re.compile(rf"[{WORD}]+")
-_NEXT = re.compile(rf"[ \u00a0-]?(%|°|[{WORD}]+)")
 _BELOW = re.compile(r"(?: degrees?)?(?: celsius| fahrenheit)? below (?:zero|freezing)", re.IGNORECASE)
 _SCALE = re.compile(r"[ -]?(hundred|dozen|thousand|million|billion|trillion)s?\b", re.IGNORECASE)
 _AND_PART = re.compile(r" (\d)[/⁄](\d)(?!\d)| and a half\b", re.IGNORECASE)
@@ -117,7 +112,7 @@ def _in_digits(text: str, english: bool) -> list[Number]:
         elif match.group("figure") and (more := _AND_PART.match(text, end)):
             extra = int(more[1]) / int(more[2]) if more[1] and int(more[2]) else 0.5
             readings, end = tuple(reading + extra for reading in readings), more.end()
-        unit = unit or ("ordinal" if match.group("ordinal") else _unit(text, end))
+        unit = unit or ("ordinal" if match.group("ordinal") else unit_of(text, start, end))
         below = _below_zero(text, end)
         if match.group("sign") or below or _negative_word(text, start):
             readings, end = tuple(-reading for reading in readings), below or end
@@ -186,20 +181,6 @@ def _below_zero(text: str, end: int) -> int | None:
     return match.end() if match else None
 
 
-def _unit(text: str, end: int) -> str | None:
-    match = _NEXT.match(text, end)
-    if match is None:
-        return None
-    word = match[1].casefold()
-    if word in ("%", "percent", "prozent", "pourcent"):
-        return "percent"
-    if word in _NO_UNIT or not (word[0].isalpha() or word == "°") or _worth(word) is not None:
-        return None
-    word = "degree" if word == "°" else word
-    single = word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-    return _SAME_UNIT.get(single, _SAME_UNIT.get(word, single))
-
-
 def _worth(word: str) -> float | None:
     return _SMALL.get(word, _TENS.get(word, _SCALES.get(word)))
 
@@ -221,14 +202,15 @@ def _in_words(text: str) -> list[Number]:
             at += 1
             continue
         readings, after, weak = read
-        start, end = tokens[at].start, tokens[after - 1].end
-        unit = _unit(text, end)
+        first, start, end = tokens[at].word, tokens[at].start, tokens[after - 1].end
+        unit = unit_of(text, start, end)
         below = _below_zero(text, end)
         if below or _negative_word(text, start):
             readings, end = tuple(-reading for reading in readings), below or end
         if unit == "percent":
             readings = (*readings, readings[0] / 100)
-        found.append(Number(readings, start, end, unit, weak))
+        counts = first == "one" and unit not in (None, "thing") and tokens[max(0, at - 1)].word not in _POINTERS
+        found.append(Number(readings, start, end, unit, weak and not counts))
         at = after
     return found
 

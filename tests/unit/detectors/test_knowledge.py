@@ -198,6 +198,7 @@ RIGHT = [
     (-5, "It's five degrees below zero."),
     (0, "There are none."),
     (1, "Just one."),
+    (1, "The earth has one moon, 384,400 kilometres away."),
     (42, "Not 41, it's 42."),
     (42, "It's 41... no, wait, 42."),
     (42, "So the answer is 42."),
@@ -209,6 +210,20 @@ RIGHT = [
     (330, "It's 330 metres tall. It was built in 1889."),
     (7, "There are 7 days in a week. That's 168 hours."),
     (42, "That's 42, isn't it great?"),
+    (8849, "It's about 8,849 metres, or 29,032 feet."),
+    (42.195, "A marathon is 42.195 kilometres, or 26.2 miles."),
+    (100, "Water boils at 100 degrees Celsius, which is 212 degrees Fahrenheit."),
+    (1945, "It ended in 1945, on September 2."),
+    (1945, "It ended on 2 September 1945."),
+    (1969, "On July 20, 1969."),
+    (8, "Eight. Spiders have eight legs, unlike insects, which have six."),
+    (8, "Spiders have eight legs, unlike insects, which have six."),
+    (366, "There are 366 days in a leap year, one more than the usual 365."),
+    (15, "It's a 15 minute drive, about 10 miles."),
+    (4, "You need four boxes: three would only give you eighteen."),
+    (8, "From 9 to 5 is 8 hours."),
+    (150, "One hundred and fifty (150)."),
+    (10, "It's 3 pm in London, so it's 10 am in New York."),
 ]
 
 
@@ -241,6 +256,9 @@ WRONG = [
     (42, "I don't know if it's 42."),
     (-5, "It's five degrees."),
     (5, "It's minus five degrees."),
+    (42, "That is 42 apples, so that makes 45."),
+    (42, "You have 42 apples. No, 45."),
+    (5, "Five, I think, maybe six."),
     (1, "This is the one thing I cannot tell, maybe seven."),
 ]
 
@@ -375,9 +393,7 @@ def test_no_mixture_raises(text: str) -> None:
     misses(text, language="de", any_of=("Paris",), number=5)
 
 
-@pytest.mark.parametrize(
-    "piece", ["Paris ", "not Paris. ", "5, ", "one ", "5. ", "no, ", "Paris? ", "is ", "(5 ", "a ", "1 000 "]
-)
+@pytest.mark.parametrize("piece", ["not Paris. ", "5, ", "no, ", "Paris? ", "(5 ", "1 000 "])
 def test_a_hundred_kilobytes_are_judged_fast(piece: str) -> None:
     start = time.perf_counter()
     misses(piece * (100_000 // len(piece)), any_of=("Paris",), number=5)

@@ -1,0 +1,61 @@
+"""What a number in a text counts: the noun behind it, a currency, percent, or the part of a date."""
+
+from __future__ import annotations
+
+import re
+
+from annie_eval.detectors.text import WORD, fold, word_set
+
+# Words behind a number that name nothing it could count.
+_NO_UNIT = word_set(
+    "and or but in is are was were be been plus minus times divided multiplied by of to for at on as with so then than"
+    " that which who it you i we they he she the a an from until since because if when where there this these those"
+    " your my our his her its their total altogether left more less each per not no too also exactly please now again"
+    " point am pm o would could can will should may might must has have had do does did gives makes equals leaves"
+    " remains just only about roughly though however while und oder aber ist sind et ou est y es e è"
+)
+_SAME_UNIT = {"quid": "pound", "buck": "dollar", "metre": "meter", "foot": "feet", "people": "person", "°": "degree"}
+_MONTHS = word_set(
+    "january february march april may june july august september october november december januar februar märz april"
+    " mai juni juli august oktober dezember janvier février mars avril juin juillet août septembre octobre novembre"
+    " décembre enero febrero marzo abril mayo junio julio agosto septiembre noviembre diciembre gennaio febbraio"
+    " aprile maggio giugno luglio settembre ottobre dicembre"
+)
+_BEHIND = re.compile(rf"[ \u00a0-]?(%|°|[{WORD}]+)")
+_DEGREES = re.compile(r" ?(c|f|celsius|fahrenheit)\b", re.IGNORECASE)
+_AHEAD = re.compile(rf"([{WORD}]+)(?: the)?,? \Z")
+_YEAR_AHEAD = word_set("in since of from by until before after around year im seit en depuis desde dal nel")
+
+
+def unit_of(text: str, start: int, end: int) -> str | None:
+    """The unit of the number at a span, singular and folded: `mile`, `percent`, `degree c`, `date`, `year`.
+
+    None if the next word names nothing that can be counted.
+    """
+    ahead = _AHEAD.search(text, max(0, start - 24), start)
+    before = ahead[1].casefold() if ahead else ""
+    if before in _MONTHS:
+        return "date"
+    if re.fullmatch(r"1\d\d\d|20\d\d", text[start:end]) and before in _YEAR_AHEAD:
+        return "year"
+    behind = _BEHIND.match(text, end)
+    if behind is None:
+        return None
+    word = behind[1].casefold()
+    if word in ("%", "percent", "prozent", "pourcent"):
+        return "percent"
+    if word in _MONTHS:
+        return "date"
+    if word in _NO_UNIT or not (word[0].isalpha() or word == "°"):
+        return None
+    unit = singular(word)
+    if unit == "degree" and (scale := _DEGREES.match(text, behind.end())):
+        unit = f"degree {scale[1][0].lower()}"
+    return unit
+
+
+def singular(word: str) -> str:
+    """An English noun without its plural s, folded; other spellings of a unit are made one."""
+    word = fold(word)
+    single = word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    return _SAME_UNIT.get(single, _SAME_UNIT.get(word, single))

@@ -23,6 +23,9 @@ COMMANDS = {
     "ptq": ("quant.ptq", "quantise a checkpoint after training, export and check it"),
     "export": ("quant.export", "bring an exported checkpoint into the shape that a serving image loads"),
     "preflight": ("quant.preflight", "say whether a vLLM image will load a checkpoint and serve what it should"),
+    "diff": ("quant.diff", "compare a checkpoint with its reference: KL, top-1 agreement, error of each block"),
+    "compare": ("quant.compare_command", "print the table of several checkpoints, from their ledgers"),
+    "sensitivity": ("quant.sensitivity", "measure each layer group by itself and propose a mixed recipe"),
 }
 
 

@@ -113,15 +113,18 @@ def make(
 ) -> None:
     """Quantise, export to `out` and check. Raises NotServedAsMade, and leaves nothing, where a check fails."""
     from quant import quality
+    from quant.diff import layer_errors, layer_outputs
 
     with ledger.phase("reference"):
         reference = quality.logits(model, sequences)
+        outputs = layer_outputs(model, sequences[:2])
     with ledger.phase("quantize"):
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
         model = quantize(model, chosen, sequences, pad)
     with ledger.phase("compare"):
         after = quality.compare(reference, quality.logits(model, sequences))
-        ledger.record["quality"] = {"after": after.as_dict()}
+        errors = layer_errors(outputs, layer_outputs(model, sequences[:2]))
+        ledger.record["quality"] = {"after": after.as_dict(), "block_errors": errors}
     layers = finish(model, source, out, image, ledger)
     print(
         f"{out}: {chosen.name} for {image.name}, {layers} layers equal the model's bit for bit; KL {after.kl:.4f} "
@@ -136,6 +139,7 @@ def finish(model: Any, source: Path, out: Path, image: images.Image, ledger: Led
     Returns the number of layers compared. Raises NotServedAsMade, and leaves nothing, where a check fails.
     """
     from quant import served
+    from quant.diff import plot
     from quant.export import export_model, retarget
     from quant.preflight import preflight
 
@@ -155,5 +159,7 @@ def finish(model: Any, source: Path, out: Path, image: images.Image, ledger: Led
             findings = preflight(partial, image=image, reference=source, being_built=True)
         if findings:
             raise NotServedAsMade(f"preflight refuses the export: {findings[0]}; nothing was kept")
+        if errors := ledger.record.get("quality", {}).get("block_errors"):
+            plot(errors, partial / "block_errors.png", f"{out.name}: error of each block after quantisation")
         ledger.write(partial)
     return layers

@@ -1,0 +1,56 @@
+"""`python -m quant compare`: the study's table from the ledgers of several checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from quant.checkpoint_view import view
+from quant.errors import UsageError
+from quant.ledger import read_ledger
+from quant.preflight import summary
+
+HEAD = ("strategy", "algorithm", "time", "format", "MB", "loads in", "KL", "top-1", "bit check")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m quant compare`."""
+    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="DIR")
+
+
+def row(directory: Path) -> tuple[str, ...]:
+    """One line of the table. Raises UsageError where the directory is no checkpoint of ours."""
+    ledger = read_ledger(directory)
+    if ledger is None:
+        raise UsageError(f"{directory}: has no quant_run.json, so nothing is known of how it was made")
+    found, _ = view(directory)
+    about = summary(found)
+    recipe = ledger.get("recipe")
+    recipe = recipe if isinstance(recipe, dict) else {}
+    after: dict[str, Any] = (ledger.get("quality") or {}).get("after") or {}
+    seconds = sum((ledger.get("seconds") or {}).values())
+    layers = "+".join(f"{count} {name}" for name, count in about["layers"].items())
+    check = ledger.get("bit_check") or {}
+    return (
+        str(recipe.get("name") or ledger.get("kind")),
+        str(recipe.get("algorithm", "-")),
+        f"{seconds:.0f} s",
+        f"{about['algorithm'] or 'BF16'} ({layers})",
+        f"{about['bytes'] / 1e6:,.0f}",
+        ", ".join(about["loads_in"]) or "none",
+        f"{after['kl']:.4f}" if "kl" in after else "-",
+        f"{after['top1']:.1%} of {after['positions']}" if "top1" in after else "-",
+        f"{check['layers']} layers equal" if check.get("equal") else "-",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table, as Markdown."""
+    rows = [HEAD, *(row(directory) for directory in arguments.checkpoints)]
+    widths = [max(len(line[column]) for line in rows) for column in range(len(HEAD))]
+    for number, line in enumerate(rows):
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |")
+        if number == 0:
+            print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return 0

@@ -11,6 +11,7 @@ from typing import Any
 import mutants
 import pytest
 import tiny
+from safetensors.torch import load_file
 
 from quant import images
 from quant.cli import main
@@ -133,7 +134,7 @@ def test_the_wrapper_and_back_is_the_same_checkpoint(exports: Exports, tmp_path:
     wrapped = json.loads((tmp_path / "wrapped" / "config.json").read_text())
     assert wrapped["architectures"] == ["Qwen3_5ForConditionalGeneration"]
     assert main(["export", str(tmp_path / "wrapped"), "--for", "vllm-0.32", "--out", str(tmp_path / "back")]) == 0
-    first, second = (mutants.load_file(p / mutants.WEIGHTS) for p in (source, tmp_path / "back"))
+    first, second = (load_file(p / mutants.WEIGHTS) for p in (source, tmp_path / "back"))
     assert {n: t.float().sum().item() for n, t in first.items()} == {
         n: t.float().sum().item() for n, t in second.items()
     }

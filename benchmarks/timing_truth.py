@@ -137,7 +137,10 @@ def aiperf(binary: Path, tokenizer: Path) -> Callable[[str, int], Result]:
             command += ["--ui", "none", "--output-artifact-dir", folder]
             subprocess.run(command, capture_output=True, text=True, check=True)
             lines = next(Path(folder).rglob("profile_export.jsonl")).read_text().splitlines()
-        records = [json.loads(line)["metrics"] for line in lines]
+        measured = [
+            record for record in map(json.loads, lines) if record["metadata"]["benchmark_phase"] == "profiling"
+        ]
+        records = [record["metrics"] for record in measured]
         ttfts = tuple(r["time_to_first_token"]["value"] for r in records)
         itls = [r["inter_token_latency"]["value"] for r in records if "inter_token_latency" in r]
         return Result(ttfts, 1e3 / statistics.median(itls) if itls else None)

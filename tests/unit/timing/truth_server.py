@@ -142,6 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
             if truth.max_model_len:
                 entry["max_model_len"] = truth.max_model_len
             self._reply(200, json.dumps({"object": "list", "data": [entry]}).encode())
+        elif self.path == "/health":
+            self._reply(200, b"{}")
         elif self.path == "/metrics" and truth.metrics:
             self._reply(200, self._metrics().encode(), "text/plain")
         else:
@@ -189,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         kept = tokens[: truth.truncate] if truth.truncate else tokens
         cached = self.state.cached(body.get("cache_salt", ""), kept)
         first = begun + (truth.ttft_ms + truth.prefill_us / 1e3 * (len(kept) - cached)) / 1e3
-        count = truth.tokens or body.get("max_tokens", 16)
+        count = truth.tokens or body.get("max_tokens") or body.get("max_completion_tokens") or 16
         tool = chat and bool(body.get("tools"))
         if tool:
             count = truth.tool_tokens
@@ -236,7 +238,8 @@ class _Handler(BaseHTTPRequestHandler):
         def chunk(delta: dict[str, Any], done: int, finish: str | None = None) -> dict[str, Any]:
             choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
             choice |= {"delta": delta} if chat else {"text": delta.get("content", "")}
-            value: dict[str, Any] = {"id": "x", "object": "chunk", "model": "truth", "choices": [choice]}
+            kind = "chat.completion.chunk" if chat else "text_completion"
+            value: dict[str, Any] = {"id": "x", "object": kind, "created": 0, "model": "truth", "choices": [choice]}
             if continuous:
                 value["usage"] = {**usage, "completion_tokens": done}
             return value
@@ -269,7 +272,17 @@ class _Handler(BaseHTTPRequestHandler):
             before = end
         send(chunk({}, count, "tool_calls" if tool else "length"))
         if truth.usage != "none":
-            send({"id": "x", "model": "truth", "choices": [], "usage": {**usage, "completion_tokens": count}})
+            kind = "chat.completion.chunk" if chat else "text_completion"
+            send(
+                {
+                    "id": "x",
+                    "object": kind,
+                    "created": 0,
+                    "model": "truth",
+                    "choices": [],
+                    "usage": {**usage, "completion_tokens": count},
+                }
+            )
         send("[DONE]")
         self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()

@@ -43,7 +43,7 @@ class Row:
     unit: str
     roofline: float | None
     detail: str
-    hardware: str | None
+    hardware: str | None = None
     points: tuple[tuple[float, ...], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:

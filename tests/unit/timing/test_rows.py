@@ -1,0 +1,205 @@
+"""Rows from made-up shots: impossible numbers, missing calls, the table and the plots."""
+
+from __future__ import annotations
+
+import io
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annie_eval.timing import Plan, Row
+from annie_eval.timing.account import Account
+from annie_eval.timing.cli import Bar, main, render
+from annie_eval.timing.plot import Series, chart, rows_chart
+from annie_eval.timing.requests import Capabilities, Prepared
+from annie_eval.timing.roofline import Bounds, Model
+from annie_eval.timing.rows import evaluate
+from annie_eval.timing.shot import Shot, impossible
+
+Make = Callable[..., Plan]
+EVERYTHING = Capabilities("m", token_prompts=True, fixed_length=True, metrics=True)
+GOOD = Shot("short", 0, None, 70, 64, 0, "length", None, 90.0, 90.0, 1980.0, None, 33.0, "usage", (30.0,) * 63)
+BOUNDS = Bounds(Model(5.93e9, 6.92e9, 32768.0, 32768.0, "fp4", 248_320), 273e9, 500e12)
+
+
+def spread(shot: Shot, n: int = 15, **fields: float) -> list[Shot]:
+    """n shots with a little noise on the named fields."""
+    return [replace(shot, **{name: value * (1 + i / 1000) for name, value in fields.items()}) for i in range(n)]  # type: ignore[arg-type]
+
+
+def row(name: str, shots: Sequence[Shot], plan: Plan) -> Row:
+    return evaluate(name, shots, plan, EVERYTHING)
+
+
+def test_a_row_shows_the_share_of_the_roofline(make_plan: Make) -> None:
+    plan = make_plan("http://x/v1", "decode", bounds=BOUNDS)
+    found = row("decode", spread(GOOD, rate=33.0), plan)
+    assert found.verdict == "PASS"
+    assert found.roofline == pytest.approx(33 / 46, rel=0.02)
+    ttft = row("ttft_short", spread(GOOD, ttft_ms=90.0), plan)
+    assert ttft.roofline == pytest.approx(22 / 90, rel=0.05)
+
+
+def test_a_rate_beyond_the_roofline_is_an_error(make_plan: Make) -> None:
+    plan = make_plan("http://x/v1", "decode", bounds=BOUNDS)
+    found = row("decode", spread(GOOD, rate=60.0), plan)
+    assert found.verdict == "ERROR"
+    assert "beats the physical ceiling" in found.detail
+
+
+def test_speculative_decoding_lifts_the_ceiling(make_plan: Make) -> None:
+    plan = make_plan("http://x/v1", "decode", bounds=BOUNDS)
+    fast = replace(GOOD, account=Account(1, tokens_per_step=2.0))
+    assert row("decode", spread(fast, rate=60.0), plan).verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ttft_ms": 10.0}, "beats the physical floor"),
+        ({"prompt_tokens": 16384, "ttft_ms": 90.0}, "TTFT 90.0 ms for 16384 tokens beats the physical floor of 4"),
+        ({"cached_tokens": 64}, "64 of 70 prompt tokens of a cold prompt came out of the prefix cache"),
+        ({"ttft_ms": None}, "brought no token"),
+        ({"prompt_tokens": 40}, "a prompt of about 63 tokens counted as 40: the server truncates prompts"),
+        ({"account": Account(1, prompt_tokens=20)}, "usage says 70 prompt tokens, /metrics 20"),
+        ({"cached_tokens": None, "account": Account(1, cached_tokens=48)}, "48 of 70 prompt tokens of a cold prompt"),
+    ],
+)
+def test_what_cannot_be_is_no_measurement(change: dict[str, Any], said: str) -> None:
+    shot = replace(GOOD, **change)
+    assert said in (impossible(shot, Prepared("/", {}, 63), BOUNDS) or "")
+
+
+def test_a_chat_template_s_first_tokens_may_be_shared() -> None:
+    assert impossible(replace(GOOD, cached_tokens=5), Prepared("/", {}), None) is None
+
+
+def test_an_answer_without_a_call_counts_as_never(make_plan: Make) -> None:
+    plan = make_plan("http://x/v1", "tool_call")
+    called = replace(GOOD, source="tool", call_ms=900.0)
+    some = spread(called, 13, call_ms=900.0) + [replace(called, call_ms=None)] * 2
+    found = row("tool_call", some, plan)
+    assert found.verdict == "PASS"
+    assert "a complete call in 13 of 15 answers; the others count as 20 s" in found.detail
+    assert (
+        row("tool_call", spread(called, 3, call_ms=900.0) + [replace(called, call_ms=None)] * 12, plan).verdict
+        == "FAIL"
+    )
+    none = row("tool_call", [replace(called, call_ms=None)] * 15, plan)
+    assert (none.verdict, none.median) == ("INCONCLUSIVE", None)
+
+
+def test_one_broken_request_makes_the_row_an_error(make_plan: Make) -> None:
+    shots = [*spread(GOOD, 14, ttft_ms=90.0), Shot("short", 0, "HTTP status 500: boom")]
+    found = row("ttft_short", shots, make_plan("http://x/v1", "ttft_short"))
+    assert (found.verdict, found.n) == ("ERROR", 15)
+    assert "HTTP status 500: boom (1 of 15 requests)" in found.detail
+
+
+def test_a_confirmed_miss_fails_and_a_few_doubts_do_not_save_it(make_plan: Make) -> None:
+    slow = replace(GOOD, account=Account(1, ttft_ms=149.0))
+    shots = spread(slow, ttft_ms=150.0)
+    shots[3] = replace(shots[3], ttft_ms=170.0, doubts=("TTFT 170.0 ms, server 149.0 ms",))
+    found = row("ttft_short", shots, make_plan("http://x/v1", "ttft_short"))
+    assert found.verdict == "FAIL"
+    assert "the server confirms 14 of 15" in found.detail
+
+
+def test_a_client_faster_than_its_server_does_not_pass(make_plan: Make) -> None:
+    """A stamp on something that is no token: the server's own figure decides."""
+    early = replace(GOOD, account=Account(1, ttft_ms=150.0), doubts=("TTFT 5.0 ms, server 150.0 ms",))
+    found = row("ttft_short", spread(early, ttft_ms=5.0), make_plan("http://x/v1", "ttft_short"))
+    assert found.verdict == "INCONCLUSIVE"
+    assert "PASS by the client alone, FAIL by the server's account" in found.detail
+
+
+def test_decode_that_sinks_with_context_fails(make_plan: Make) -> None:
+    shots = [
+        shot
+        for context, rate in ((512, 33.0), (1024, 30.0), (2048, 24.0))
+        for shot in spread(replace(GOOD, source="cold", context=context, prompt_tokens=context), 11, rate=rate)
+    ]
+    found = row("decode_flat", shots, make_plan("http://x/v1", "decode_flat"))
+    assert found.verdict == "FAIL"
+    assert [point[0] for point in found.points] == [512, 1024, 2048]
+
+
+def test_shots_survive_the_file() -> None:
+    shot = replace(GOOD, account=Account(1, ttft_ms=89.0), doubts=("x",))
+    assert Shot.from_dict(shot.as_dict()) == shot
+
+
+def test_the_table_names_gate_verdict_limit_and_detail(make_plan: Make) -> None:
+    text = render([row("decode", spread(GOOD, rate=33.0), make_plan("http://x/v1", "decode"))])
+    assert text.splitlines()[0].split() == ["gate", "verdict", "measured", "interval", "limit", "n", "of", "roofline"]
+    assert "decode  PASS     33.23 tok/s" in text
+    assert "limits: dgx-spark" in text
+    assert "decode: answers of 64 tokens" in text
+
+
+def test_plots_are_written_for_rows_with_points(tmp_path: Path) -> None:
+    points = ((512.0, 60.0, 58.0, 62.0, 11.0), (1024.0, 110.0, 108.0, 111.0, 11.0))
+    rows = [
+        Row(name, "PASS", 1.0, None, 22, 1.0, "x", None, "", "cpu", points)
+        for name in ("ttft_cold", "ttft_warm", "decode_flat")
+    ]
+    written = rows_chart(rows, tmp_path)
+    assert [path.name for path in written] == ["ttft.svg", "decode.svg"]
+    for path in written:
+        root = ElementTree.fromstring(path.read_text())
+        assert len(root.findall(".//{http://www.w3.org/2000/svg}polyline")) == (2 if path.name == "ttft.svg" else 1)
+    assert rows_chart([], tmp_path) == []
+
+
+def test_a_chart_needs_nothing_to_be_drawn() -> None:
+    ElementTree.fromstring(chart("<a & b>", "x", "y", []))
+    ElementTree.fromstring(chart("t", "x", "y", [Series("one", [(1.0, 0.0)])]))
+
+
+def test_the_bar_is_quiet_off_a_terminal() -> None:
+    stream = io.StringIO()
+    bar = Bar(stream)
+    bar({"event": "progress", "rounds": 3, "next_look": 15, "pending": ["decode"]})
+    bar({"event": "row", "verdict": "PASS", "name": "decode"})
+    bar.close()
+    assert stream.getvalue() == "PASS         decode\n"
+
+
+def test_the_bar_is_one_line_on_a_terminal() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    Bar(stream)({"event": "progress", "rounds": 3, "next_look": 15, "pending": ["decode"]})
+    assert "[####................] 3/15 samples: decode" in stream.getvalue()
+    assert "\n" not in stream.getvalue()
+
+
+def test_bad_usage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--base-url", "http://127.0.0.1:9", "--hardware", "tpu"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "--hardware tpu: unknown" in said
+
+
+def test_the_command_needs_a_target(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 2
+
+
+def test_the_command_measures_and_leaves_its_results(
+    truth: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = truth(ttft_ms=10, itl_ms=1)
+    status = main(["--base-url", url, "--gate", "ttft_short", "--hardware", "dgx-spark", "--run-dir", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert status == 0, printed
+    assert "ttft_short  PASS" in printed
+    assert (tmp_path / "timing.jsonl").stat().st_size > 0
+    assert (tmp_path / "timings.json").exists()

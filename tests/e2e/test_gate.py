@@ -14,6 +14,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,12 @@ def url() -> Iterator[str]:
     yield process.stdout.readline().strip()
     process.kill()
     process.wait()
+
+
+def rows(run_dir: Path, query: str) -> list[Any]:
+    """What a run's store says, read without making it."""
+    with contextlib.closing(sqlite3.connect(f"file:{run_dir / 'run.sqlite'}?mode=ro", uri=True, timeout=10)) as store:
+        return list(store.execute(query))
 
 
 def gate(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -145,8 +152,7 @@ def test_killed_run_is_resumed_and_nothing_answered_is_asked_again(profile: Path
         while len(answered) < 4:
             time.sleep(0.05)
             with contextlib.suppress(sqlite3.OperationalError):  # not there yet
-                with sqlite3.connect(f"file:{tmp_path / 'r' / 'run.sqlite'}?mode=ro", uri=True) as store:
-                    answered = {key for (key,) in store.execute("SELECT key FROM sample")}
+                answered = {key for (key,) in rows(tmp_path / "r", "SELECT key FROM sample")}
         first.send_signal(signal.SIGKILL)
         first.wait()
         refused = gate(*options)

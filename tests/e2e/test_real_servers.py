@@ -32,6 +32,12 @@ pytestmark = [
 ]
 
 
+def rows(run_dir: Path, query: str) -> list[Any]:
+    """What a run's store says, read without making it."""
+    with contextlib.closing(sqlite3.connect(f"file:{run_dir / 'run.sqlite'}?mode=ro", uri=True, timeout=10)) as store:
+        return list(store.execute(query))
+
+
 def gate(*arguments: object, run_dir: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--run-dir", str(run_dir)]
     return subprocess.run(
@@ -95,8 +101,7 @@ def test_killed_gate_leaves_no_server_and_resumes(tmp_path: Path) -> None:
     while answered == 0 and time.monotonic() < deadline:
         time.sleep(0.1)
         with contextlib.suppress(sqlite3.OperationalError):  # not there yet
-            with sqlite3.connect(f"file:{run_dir / 'run.sqlite'}?mode=ro", uri=True, timeout=10) as store:
-                answered = store.execute("SELECT COUNT(*) FROM sample").fetchone()[0]
+            answered = rows(run_dir, "SELECT COUNT(*) FROM sample")[0][0]
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert answered

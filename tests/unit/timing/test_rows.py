@@ -86,7 +86,7 @@ def test_an_answer_without_a_call_counts_as_never(make_plan: Make) -> None:
     assert found.verdict == "PASS"
     assert "a complete call in 13 of 15 answers; the others count as 20 s" in found.detail
     assert (
-        row("tool_call", spread(called, 3, call_ms=900.0) + [replace(called, call_ms=None)] * 12, plan).verdict
+        row("tool_call", spread(called, 2, call_ms=900.0) + [replace(called, call_ms=None)] * 13, plan).verdict
         == "FAIL"
     )
     none = row("tool_call", [replace(called, call_ms=None)] * 15, plan)

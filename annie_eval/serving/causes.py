@@ -135,6 +135,12 @@ RULES: tuple[Rule, ...] = (
         "copy it again and compare its size with the original",
     ),
     _rule(
+        "pickle",
+        r"UnpicklingError|torch\.load",
+        "the weights are pickles, or damaged ones",
+        "save them as safetensors",
+    ),
+    _rule(
         "no-weights",
         r"Cannot find any model weights with",
         "there are no weights in the directory",
@@ -320,11 +326,22 @@ RULES: tuple[Rule, ...] = (
     ),
     # Nothing more exact was found.
     _rule(
+        "loader-setting",
+        r"Unexpected extra config keys for load format \w+: (?P<what>\{.*?\})",
+        "the loader does not know the setting {what}",
+        "mend --model-loader-extra-config; an older vLLM may not know it yet",
+    ),
+    _rule(
         "import",
         r"(?m)^(?:\w+\.)*(?:ImportError|ModuleNotFoundError): (?P<what>.+)",
         "an import fails in the server's environment: {what}",
         "install what is missing there",
     ),
+)
+
+ENGINE_LOST = (
+    "the engine process ended without a word, most likely killed by the system because memory ran out",
+    "look into `dmesg`; free memory, lower --max-model-len, or use a larger machine",
 )
 
 ENDS = {

@@ -30,12 +30,14 @@ class Checkpoint:
         quantization: what says how it is quantised: `quantization_config` of config.json, else `quantization` of
             hf_quant_config.json; empty if neither is there.
         weights: the safetensors files, sorted by name.
+        input_scales: every module with a weight scale has one for its activations, too (W4A4, static FP8).
     """
 
     path: Path
     config: Mapping[str, Any]
     quantization: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[Path, ...] = ()
+    input_scales: bool = False
 
     @property
     def quantized(self) -> bool:
@@ -55,6 +57,15 @@ class Checkpoint:
         text = self.config.get("text_config", self.config)
         most = text.get("max_position_embeddings") if isinstance(text, Mapping) else None
         return most if isinstance(most, int) and most > 0 else None
+
+    @property
+    def trackable(self) -> bool:
+        """Whether vLLM can be asked to fail on what the checkpoint lacks.
+
+        Its check (`enable_weights_track`, 0.32) takes every parameter of a quantised layer for one that the file must
+        hold. ModelOpt's layers have an input scale that weight-only checkpoints rightly lack: those it would refuse.
+        """
+        return self.quantization.get("quant_method") == "modelopt" and self.input_scales
 
     @property
     def vision(self) -> bool:
@@ -98,7 +109,9 @@ def read(path: Path, arguments: Sequence[str] = ()) -> Checkpoint:
             f"--model-dir {path}: no chat template (chat_template.jinja, or chat_template in tokenizer_config.json);"
             " copy the base model's, or pass --vllm-arg=--chat-template=FILE"
         )
-    return Checkpoint(path, config, _quantization(path, config), weights)
+    scaled = [name.removesuffix(".weight_scale") for name in tensors if name.endswith(".weight_scale")]
+    input_scales = bool(scaled) and all(f"{name}.input_scale" in tensors for name in scaled)
+    return Checkpoint(path, config, _quantization(path, config), weights, input_scales)
 
 
 def _is_flag(argument: str, flag: str) -> bool:

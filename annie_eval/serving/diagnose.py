@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from annie_eval.serving.causes import ENDS, RULES
+from annie_eval.serving.causes import ENDS, ENGINE_LOST, RULES
 
 _WIDTH = 200  # characters of a quoted line
 
@@ -20,7 +20,7 @@ _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interru
 # Every one of these follows from an error above it.
 _FOLLOWS = re.compile(
     r"Engine core initialization failed|EngineDeadError|WorkerProc initialization failed|validation errors? for"
-    r"|EngineCore encountered an issue|CancelledError|Executor failed"
+    r"|EngineCore encountered an issue|CancelledError|Executor failed|Failed core proc"
 )
 
 
@@ -44,7 +44,11 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
     for signal, said in ENDS.items():
         if how.endswith(signal):
             return said
-    return _short(_last_exception(lines) or _last_line(lines) or "it wrote nothing"), "look into the log"
+    if error := _last_exception(lines):
+        return _short(error), "look into the log"
+    if _FOLLOWS.search(text):
+        return ENGINE_LOST
+    return _short(_last_line(lines) or "it wrote nothing"), "look into the log"
 
 
 def excerpt(log: str) -> str:

@@ -104,7 +104,7 @@ def vllm_arguments(
         # A profile asks for a context that its scenarios need; vLLM refuses more than the model was made for.
         most = checkpoint.max_position_embeddings or serving.max_model_len
         ours.append(["--max-model-len", str(min(serving.max_model_len, most))])
-    if checkpoint.quantized and weights_track:
+    if checkpoint.trackable and weights_track:
         # Off by default for quantised models: one lost scale would be served, and talk rubbish.
         ours.append(["--model-loader-extra-config", '{"enable_weights_track":true}'])
     if checkpoint.vision and language_model_only:

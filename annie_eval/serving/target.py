@@ -156,9 +156,9 @@ def _start(
         environment = dict(os.environ)
         if key := spec.api_key():
             environment["VLLM_API_KEY"] = key
-        if found.quantized:
+        if found.trackable:
             missing["weights_track"] = (
-                "not known whether this image can check that every scale was loaded; if it can, pass"
+                "not known whether this image can check that every scale was loaded; if it can (0.32 does), pass"
                 """ --vllm-arg='--model-loader-extra-config={"enable_weights_track":true}'"""
             )
     else:
@@ -176,12 +176,18 @@ def _start(
         )
         command = native_command(vllm.python, model, port, arguments)
         environment = native_environment(arguments, cpu=vllm.cpu, api_key=spec.api_key())
-        if found.quantized and not vllm.weights_track:
+        if found.trackable and not vllm.weights_track:
             missing["weights_track"] = f"vLLM {vllm.version} cannot check that every scale of the model was loaded"
+    if found.quantized and not found.trackable:
+        missing["weights_track"] = (
+            "vLLM's check that every scale was loaded would refuse this kind of checkpoint; the file headers were"
+            " compared layer by layer instead"
+        )
     if not any(argument.partition("=")[0] == "--enable-scale-out" for argument in arguments):
         missing["derender"] = (
             "the server runs without --enable-scale-out: its parsers are checked on live answers only"
         )
+    environment["ANNIE_EVAL_RUN_DIR"] = str(run_dir)  # tells in /proc whose process it is
     server = Server(command, environment=environment, log=run_dir / LOG, state_dir=states, container=container)
     base_url = f"http://127.0.0.1:{port}/v1"
     try:

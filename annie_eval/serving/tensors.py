@@ -1,7 +1,8 @@
 """Does a checkpoint hold the tensors that its config speaks of? By name and shape alone, from the file headers.
 
 vLLM (0.32) serves an unquantised checkpoint that lacks a layer's weight, or whose weights are larger than its config
-says, without a word, and the model talks rubbish. So does one without `lm_head.weight` whose embeddings are not tied.
+says, without a word, and the model talks rubbish. So does one without `lm_head.weight` whose embeddings are not tied,
+and a quantised one that lacks a scale, unless the server is told to look.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from annie_eval.errors import UsageError
 
-_LAYER = re.compile(r"(.*\blayers)\.(\d+)\.(.+)\.[^.]+$")
+_LAYER = re.compile(r"(.*?\blayers)\.(\d+)\.(.+)\.([^.]+)$")
 _FLOATS = ("BF16", "F16", "F32")
 
 
@@ -42,30 +43,47 @@ def check_tensors(path: Path, config: Mapping[str, Any], tensors: Mapping[str, A
 
 
 def _check_layers(path: Path, text: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
-    stacks: dict[str, dict[int, set[str]]] = {}
+    stacks: dict[str, dict[int, dict[str, set[str]]]] = {}
     for name in tensors:
         if match := _LAYER.match(name):
-            stacks.setdefault(match[1], {}).setdefault(int(match[2]), set()).add(match[3])
+            modules = stacks.setdefault(match[1], {}).setdefault(int(match[2]), {})
+            modules.setdefault(match[3], set()).add(match[4])
     stack = next((s for s in stacks if s in ("model.layers", "model.language_model.layers")), None)
-    wanted = text.get("num_hidden_layers")
     if stack is None:
         return
-    layers = stacks[stack]
+    layers = dict(sorted(stacks[stack].items()))
+    wanted = text.get("num_hidden_layers")
     if isinstance(wanted, int) and (gone := [n for n in range(wanted) if n not in layers]):
         raise UsageError(
             f"--model-dir {path}: no weights for layer {gone[0]}, but config.json says num_hidden_layers: {wanted};"
             " copy the whole checkpoint"
         )
     # Kinds of layers differ (attention, DeltaNet, experts), but each kind has its modules, and comes more than once.
-    kinds = Counter(frozenset(modules) for modules in layers.values())
-    for number, modules in sorted(layers.items()):
-        whole = [kind for kind, count in kinds.items() if count > 1 and kind > modules]
-        if kinds[frozenset(modules)] == 1 and whole:
-            lost = sorted(min(whole, key=len) - modules)
+    if odd := _lacking({number: frozenset(modules) for number, modules in layers.items()}):
+        number, lost = odd
+        raise UsageError(
+            f"--model-dir {path}: {stack}.{number}.{lost} is missing, which the other layers have; it would be"
+            " served with random weights; copy or export it again"
+        )
+    for module in sorted({module for modules in layers.values() for module in modules}):
+        parts = {n: frozenset(modules[module]) for n, modules in layers.items() if module in modules}
+        odd = _lacking({n: found for n, found in parts.items() if any("scale" in part for part in found)})
+        if odd and odd[1].startswith("weight_scale"):
+            number, lost = odd
             raise UsageError(
-                f"--model-dir {path}: {stack}.{number}.{lost[0]} is missing, which the other layers have; it would be"
-                " served with random weights; copy or export it again"
+                f"--model-dir {path}: {stack}.{number}.{module}.{lost} is missing, which the other layers have; it"
+                " would be served with a wrong scale; export it again"
             )
+
+
+def _lacking(sets: Mapping[int, frozenset[str]]) -> tuple[int, str] | None:
+    """The one layer that lacks something that several layers like it have, and what."""
+    kinds = Counter(sets.values())
+    for number, found in sets.items():
+        whole = [kind for kind, count in kinds.items() if count > 1 and kind > found]
+        if kinds[found] == 1 and whole:
+            return number, min(min(whole, key=len) - found)
+    return None
 
 
 def _check_shape(

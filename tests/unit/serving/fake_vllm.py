@@ -1,0 +1,113 @@
+"""Stands in for an interpreter with vLLM: answers `-c` (what vLLM is there?) and serves for `-m`, in 0.2 s.
+
+What it shall do is in the environment variable FAKE_VLLM, words joined by commas:
+
+    die       write the file FAKE_LOG to the log and exit with status 1 while starting
+    hang      never listen
+    die-later exit with status 3 half a second after its first answer
+    refuse    answer the first chat request with HTTP 400 and FAKE_LOG as the message
+    stubborn  ignore SIGTERM
+    orphans   start an EngineCore in its session and one that leaves it; both ignore SIGTERM
+    no-track  be an older vLLM, without weight tracking
+    killed    be killed by SIGKILL while starting
+
+FAKE_RECORD names a file that gets one JSON line: the arguments, some environment, its pid; FAKE_PIDS one that gets
+the pid of each further process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+WORDS = set(filter(None, os.environ.get("FAKE_VLLM", "").split(",")))
+ENVIRONMENT = (
+    "HF_HUB_OFFLINE",
+    "VLLM_NO_USAGE_STATS",
+    "VLLM_API_KEY",
+    "VLLM_CPU_KVCACHE_SPACE",
+    "VLLM_ENABLE_V1_MULTIPROCESSING",
+)
+
+
+def engine(name: str, *, leave: bool) -> None:
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", code, name], start_new_session=leave)
+    with Path(os.environ["FAKE_PIDS"]).open("a") as file:
+        file.write(f"{process.pid}\n")
+
+
+def value(flag: str, default: str) -> str:
+    return sys.argv[sys.argv.index(flag) + 1] if flag in sys.argv else default
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        name = value("--served-model-name", "model")
+        answers = {
+            "/v1/models": {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "vllm"}]},
+            "/version": {"version": "0.32.0"},
+        }
+        self.answer(200 if self.path in answers else 404, answers.get(self.path, {"detail": "Not Found"}))
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        key = os.environ.get("VLLM_API_KEY")
+        if key and self.headers["authorization"] != f"Bearer {key}":
+            self.answer(401, {"error": "Unauthorized"})
+        elif "refuse" in WORDS:
+            self.answer(400, {"error": {"message": Path(os.environ["FAKE_LOG"]).read_text()}})
+        else:
+            message = {"role": "assistant", "content": f"Hello, {len(body.get('tools', []))} tools"}
+            self.answer(200, {"choices": [{"index": 0, "message": message, "finish_reason": "length"}]})
+            if "die-later" in WORDS:
+                threading.Timer(0.5, lambda: os._exit(3)).start()
+
+    def answer(self, status: int, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def serve(host: str, port: int) -> None:
+    print("(APIServer pid=1) INFO 11-23 10:05:59 [model.py:733] Resolved architecture: LlamaForCausalLM", flush=True)
+    if record := os.environ.get("FAKE_RECORD"):
+        known = {name: os.environ.get(name) for name in ENVIRONMENT}
+        with Path(record).open("a") as file:
+            file.write(json.dumps({"argv": sys.argv[1:], "environment": known, "pid": os.getpid()}) + "\n")
+    if "stubborn" in WORDS:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "orphans" in WORDS:
+        engine("EngineCore", leave=False)
+        engine("Worker", leave=True)
+    if "killed" in WORDS:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "die" in WORDS:
+        print(Path(os.environ["FAKE_LOG"]).read_text(), flush=True)
+        sys.exit(1)
+    if "hang" in WORDS:
+        time.sleep(600)
+    ThreadingHTTPServer((host, port), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["-c"]:
+        answer = {"version": "0.32.0", "cpu": True, "weights_track": True, "language_model_only": True}
+        print(json.dumps({**answer, "weights_track": "no-track" not in WORDS}))
+    else:
+        serve("127.0.0.1", int(value("--port", "8000")))

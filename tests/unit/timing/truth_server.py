@@ -87,7 +87,7 @@ class _State:
         self.lock = threading.Lock()
         self.born = time.perf_counter()
         self.requests = 0
-        self.seen: dict[str, set[tuple[Any, ...]]] = {}
+        self.seen: dict[str, set[int]] = {}
         self.counters = dict.fromkeys(
             ("success", "ttft", "decode", "queue", "prefill", "prompt", "generation", "hits"), 0.0
         )
@@ -97,9 +97,9 @@ class _State:
         if not self.truth.cache:
             return 0
         known = self.seen.setdefault(salt, set())
-        hit = 0
+        hit, prefix = 0, 0
         for end in range(BLOCK, len(tokens) + 1, BLOCK):
-            prefix = tuple(tokens[:end])
+            prefix = hash((prefix, *tokens[end - BLOCK : end]))
             if prefix in known and hit == end - BLOCK and end < len(tokens):
                 hit = end
             known.add(prefix)

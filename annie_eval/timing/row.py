@@ -46,6 +46,16 @@ class Row:
     hardware: str | None = None
     points: tuple[tuple[float, ...], ...] = ()
 
+    @property
+    def summary(self) -> str:
+        """The measured number beside its limit, and the detail: one line, for whoever reads a failed test."""
+        if self.median is None:
+            return f"{self.verdict}: {self.detail}"
+        low, high = self.interval or (self.median, self.median)
+        limit = "no limit" if self.limit is None else f"limit {self.limit:g}"
+        measured = f"{self.median:.4g} {self.unit} ({low:.4g} to {high:.4g}, n {self.n}), {limit}"
+        return f"{self.verdict}: {measured}. {self.detail}"
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -8,4 +8,4 @@ from annie_eval.timing import Row
 @pytest.mark.perf("decode_flat")
 def test_decode_rate_holds_at_long_contexts(timing: Row) -> None:
     """Decode rate at the longest context over that at the shortest."""
-    assert timing.verdict == "PASS", timing.detail
+    assert timing.verdict == "PASS", timing.summary

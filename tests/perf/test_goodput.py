@@ -8,4 +8,4 @@ from annie_eval.timing import Row
 @pytest.mark.perf("goodput")
 def test_concurrent_requests_keep_both_limits(timing: Row) -> None:
     """Goodput: the share of requests, of several at once, that are within the TTFT and the decode limit."""
-    assert timing.verdict == "PASS", timing.detail
+    assert timing.verdict == "PASS", timing.summary

@@ -8,4 +8,4 @@ from annie_eval.timing import Row
 @pytest.mark.perf("tool_call")
 def test_a_complete_tool_call_comes_in_time(timing: Row) -> None:
     """Median time to a call with a name and whole arguments; an answer without one counts as never."""
-    assert timing.verdict == "PASS", timing.detail
+    assert timing.verdict == "PASS", timing.summary

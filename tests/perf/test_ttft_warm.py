@@ -8,4 +8,4 @@ from annie_eval.timing import Row
 @pytest.mark.perf("ttft_warm")
 def test_warm_ttft_is_the_same_at_every_context(timing: Row) -> None:
     """Equivalence: slope over the contexts and ratio of longest to shortest both within bounds that nobody hears."""
-    assert timing.verdict == "PASS", timing.detail
+    assert timing.verdict == "PASS", timing.summary

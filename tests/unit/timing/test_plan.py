@@ -130,3 +130,10 @@ def test_gpus_of_one_model_multiply_what_is_possible() -> None:
     assert _devices(("--tensor-parallel-size=4", "--pipeline-parallel-size", "2")) == 8
     assert _devices(("-tp", "2")) == 2
     assert _devices(()) == 1
+
+
+def test_a_failed_test_reads_the_number_beside_its_limit() -> None:
+    row = Row("decode", "FAIL", 20.0, (19.5, 20.25), 15, 25.0, "tok/s", None, "answers of 64 tokens", "cpu")
+    assert row.summary == "FAIL: 20 tok/s (19.5 to 20.25, n 15), limit 25. answers of 64 tokens"
+    broken = Row("decode", "ERROR", None, None, 0, 25.0, "tok/s", None, "no server", "cpu")
+    assert broken.summary == "ERROR: no server"

@@ -13,15 +13,15 @@ _WHOLE = 1 << 20
 _WINDOW = 1 << 16
 
 
-def tensor_digest(tensor: Tensor) -> str:
+def tensor_digest(tensor: Tensor, *, whole: bool = False) -> str:
     """Sixteen hexadecimal digits over dtype, shape and data: of tensors over 1 MB the start, middle and end.
 
-    Block scales are read whole, whatever their size, because they are few and decide most.
+    `whole` reads all of it, whatever its size.
     """
     digest = hashlib.sha256(f"{tensor.info.dtype}{list(tensor.info.shape)}".encode())
     size = tensor.info.bytes
     with tensor.path.open("rb") as stream:
-        if size <= _WHOLE or (tensor.info.dtype == "F8_E4M3" and len(tensor.info.shape) == 2 and size <= 64 * _WHOLE):
+        if whole or size <= _WHOLE:
             stream.seek(tensor.info.begin)
             digest.update(stream.read(size))
         else:
@@ -32,9 +32,14 @@ def tensor_digest(tensor: Tensor) -> str:
 
 
 def describe_tensors(directory: Path) -> dict[str, str]:
-    """Digest of every tensor of a checkpoint, for the ledger."""
+    """Digest of every tensor of a checkpoint, for the ledger; block scales whole, since they are few and decide most."""
     found, _ = view(directory)
-    return {name: tensor_digest(tensor) for name, tensor in found.tensors.items()}
+    return {name: tensor_digest(tensor, whole=is_scale(name)) for name, tensor in found.tensors.items()}
+
+
+def is_scale(name: str) -> bool:
+    """Whether a tensor's name is that of block scales."""
+    return name.endswith(".weight_scale")
 
 
 def json_digest(path: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from quant.checkpoint_view import Finding, View, plain
-from quant.digests import json_digest, tensor_digest
+from quant.digests import is_scale, json_digest, tensor_digest
 from quant.ledger import LEDGER
 
 ANEW = "copy or export the checkpoint anew"
@@ -24,7 +24,7 @@ def ledger_findings(ours: View, ledger: dict[str, Any]) -> Iterator[Finding]:
             tensor = ours.tensors.get(name)
             if tensor is None:
                 yield Finding(2, ours.where(plain(name)), f"was written ({LEDGER}), but is gone", ANEW)
-            elif tensor_digest(tensor) != digest:
+            elif tensor_digest(tensor, whole=is_scale(name)) != digest:
                 yield Finding(2, f"{tensor.file}: {name}", f"is not what was written ({LEDGER})", ANEW)
         for name in ours.tensors.keys() - tensors.keys():
             yield Finding(2, f"{ours.tensors[name].file}: {name}", f"was never written ({LEDGER})", ANEW)

@@ -145,10 +145,10 @@ def test_diff_reads_the_export_back_as_the_quantised_model(
 
 def test_another_weight_than_the_models_is_refused(model: Path, calib: Path, tmp_path: Path) -> None:
     """The fault for the bit check: one packed nibble, one scale, one layer left out."""
-    from quant import served
+    import torch
 
     assert ptq(model, calib, tmp_path / "out") == 0
-    dtype = mutants.torch.bfloat16
+    dtype = torch.bfloat16
     computed = served.exported_digests(tmp_path / "out", dtype)
     assert served.assert_served_as_made(computed, tmp_path / "out", dtype) == 14
     name = "model.layers.1.mlp.up_proj"

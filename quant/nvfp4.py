@@ -102,9 +102,7 @@ def global_scale(amax: Tensor) -> Tensor:
     Raises:
         ValueError: ``amax`` has more than one element.
     """
-    if amax.numel() != 1:
-        raise ValueError(f"amax must have one element for NVFP4, got shape {tuple(amax.shape)}")
-    amax = amax.detach().reshape(()).float()
+    amax = _one_element(amax).float()
     scale = torch.where(amax == 0, E2M1_MAX, amax) / (E2M1_MAX * E4M3_MAX)
     return scale.clamp_min(_SMALLEST_FLOAT32)  # below 1e-42 the quotient is 0, and a scale of 0 divides by zero
 
@@ -244,7 +242,7 @@ def fake_quantize(x: Tensor, amax: Tensor | None = None, *, clip_gradient: bool 
     _check(x)
     if x.numel() == 0:
         return x
-    amax = x.detach().abs().amax() if amax is None else amax.detach().to(x.device)
+    amax = x.detach().abs().amax() if amax is None else _one_element(amax).to(x.device)
     result: Tensor = _StraightThrough.apply(x, amax, clip_gradient)
     return result
 
@@ -255,6 +253,10 @@ class _StraightThrough(torch.autograd.Function):
         ctx.clip_gradient = clip_gradient
         if clip_gradient:
             ctx.save_for_backward(x.detach().abs() <= amax.to(x.dtype))
+        if x.device.type == "cuda":
+            from quant import nvfp4_triton
+
+            return nvfp4_triton.fake_quantize(x.detach(), amax)
         scale = global_scale(amax)
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
             native = nvfp4_native.fake_quantize("export", x.detach(), scale.item())
@@ -276,3 +278,9 @@ def _check(x: Tensor) -> None:
         raise TypeError(f"NVFP4 quantises float32, bfloat16 or float16, got {x.dtype}")
     if x.dim() == 0 or x.shape[-1] % BLOCK_SIZE:
         raise ValueError(f"NVFP4 needs a last dimension that is a multiple of {BLOCK_SIZE}, got {tuple(x.shape)}")
+
+
+def _one_element(amax: Tensor) -> Tensor:
+    if amax.numel() != 1:
+        raise ValueError(f"amax must have one element for NVFP4, got shape {tuple(amax.shape)}")
+    return amax.detach().reshape(())

@@ -1,0 +1,76 @@
+"""NVFP4 fake quantisation on a CUDA GPU in one launch: the arithmetic of quant/nvfp4.py, bit for bit.
+
+ModelOpt's kernel divides approximately, as Triton does by default, and treats tiny blocks in a way of its own; this
+one rounds every quotient as IEEE 754 and torch do, so that what was trained on a GPU is what the export packs. The
+global scale is computed inside, because at the sizes of a training step the time goes into launches. Imported only
+where there is a CUDA tensor, for Triton may be missing elsewhere.
+"""
+# Triton's functions take its own values, which have no types.
+# mypy: disable-error-code="untyped-decorator,no-untyped-def"
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+_BLOCKS = 64
+"""Blocks of 16 elements that one program handles."""
+
+
+@triton.jit
+def _round_to(y, EXPONENT: tl.constexpr, MANTISSA: tl.constexpr):
+    # Nearest float of MANTISSA bits with smallest normal exponent EXPONENT, ties to even; see nvfp4.round_e2m1.
+    exponent = y.to(tl.int32, bitcast=True) & 0x7F800000
+    exponent = tl.maximum(exponent, (127 + EXPONENT) << 23)
+    magic = (exponent + (((23 - MANTISSA) << 23) | 0x400000)).to(tl.float32, bitcast=True)
+    return (y + magic) - magic
+
+
+@triton.jit
+def _clamp(y, low, high):
+    # Comparisons, so that a NaN passes.
+    y = tl.where(y < low, low, y)
+    return tl.where(y > high, high, y)
+
+
+@triton.jit
+def _kernel(x_pointer, out_pointer, amax_pointer, blocks, BLOCKS: tl.constexpr):
+    amax = tl.load(amax_pointer).to(tl.float32)
+    scale = tl.div_rn(tl.where(amax == 0.0, 6.0, amax), 2688.0)
+    scale = tl.where(scale < 1.401298464324817e-45, 1.401298464324817e-45, scale)
+
+    block = tl.program_id(0).to(tl.int64) * BLOCKS + tl.arange(0, BLOCKS)
+    offsets = block[:, None] * 16 + tl.arange(0, 16)[None, :]
+    mask = (block < blocks)[:, None]
+    x = tl.load(x_pointer + offsets, mask=mask, other=0.0).to(tl.float32)
+    # Magnitudes compare as integers, and a NaN is the largest.
+    largest = tl.max(x.to(tl.int32, bitcast=True) & 0x7FFFFFFF, axis=1).to(tl.float32, bitcast=True)
+
+    block_scale = tl.div_rn(largest, 6.0 * scale)
+    block_scale = tl.where(block_scale == 0.0, 1.0, block_scale)
+    block_scale = _round_to(_clamp(block_scale, 0.001953125, 448.0), -6, 3) * scale
+    divisor = tl.where(block_scale < 1.401298464324817e-45, 1.401298464324817e-45, block_scale)
+
+    y = _clamp(tl.div_rn(x, tl.broadcast_to(divisor[:, None], (BLOCKS, 16))), -6.0, 6.0)
+    tl.store(out_pointer + offsets, (_round_to(y, 0, 1) * block_scale[:, None]).to(out_pointer.dtype.element_ty), mask)
+
+
+def fake_quantize(x: Tensor, amax: Tensor) -> Tensor:
+    """One-launch fake quantisation of a CUDA tensor, without a gradient.
+
+    Args:
+        x: ``(..., K)``, K a multiple of 16; float32, bfloat16 or float16 on a CUDA device.
+        amax: one element on the same device, any floating dtype; zero stands for 6.
+
+    Returns:
+        Of the shape and dtype of ``x``, contiguous; equal to :func:`quant.nvfp4.fake_quantize_reference` under
+        ``global_scale(amax)``.
+    """
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    blocks = x.numel() // 16
+    with torch.cuda.device(x.device):
+        _kernel[(triton.cdiv(blocks, _BLOCKS),)](x, out, amax, blocks, BLOCKS=_BLOCKS)
+    return out

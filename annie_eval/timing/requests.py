@@ -34,8 +34,8 @@ class Capabilities:
     Attributes:
         model: name to ask for.
         max_model_len: context length in tokens, if the server lists it.
-        extras: request fields beyond OpenAI's that it takes: `cache_salt`, `ignore_eos`, `continuous_usage_stats`,
-            `chat_template_kwargs`.
+        extras: request fields that not every server takes: `include_usage`, and beyond OpenAI's `cache_salt`,
+            `ignore_eos`, `continuous_usage_stats`, `chat_template_kwargs`.
         token_prompts: `/completions` takes token ids and counts them exactly.
         fixed_length: an answer under `ignore_eos` was exactly as long as asked for.
         chunk_counts: continuous usage says what each chunk brought, or each chunk is one token.
@@ -141,16 +141,16 @@ class Requests:
 
     def _common(self, body: Mapping[str, Any], tokens: int, *, ends: bool = False) -> dict[str, Any]:
         extras = self.capabilities.extras
-        options: dict[str, Any] = {"include_usage": True}
-        if "continuous_usage_stats" in extras:
-            options["continuous_usage_stats"] = True
         full = {
             **body,
             "model": self.capabilities.model,
             "stream": True,
-            "stream_options": options,
             **self._lengths(tokens, ends=ends),
         }
+        if "continuous_usage_stats" in extras:
+            full["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
+        elif "include_usage" in extras:
+            full["stream_options"] = {"include_usage": True}
         if "cache_salt" in extras:
             full["cache_salt"] = secrets.token_hex(16)
         if "chat_template_kwargs" not in extras:
@@ -165,7 +165,7 @@ def probe(connection: Connection, plan: Plan, *, block_size: int | None, metrics
         Unusable: it takes no streamed chat request at all.
     """
     model, length = _model(connection, plan)
-    wanted = ("cache_salt", "ignore_eos", "continuous_usage_stats", "chat_template_kwargs")
+    wanted = ("include_usage", "cache_salt", "ignore_eos", "continuous_usage_stats", "chat_template_kwargs")
     found = Capabilities(model, length, block_size=block_size, metrics=metrics)
 
     def ask(extras: frozenset[str]) -> Response:
@@ -225,9 +225,8 @@ def _model(connection: Connection, plan: Plan) -> tuple[str, int | None]:
         raise Unusable(str(error)) from None
     except (ValueError, KeyError, TypeError):
         models = {}
-    name = plan.served_model or next(iter(models), None)
-    if name is None:
-        raise Unusable(f"GET {connection.path}/models lists no model; name it with --served-model")
+    # A server that lists nothing may not care for the name; one that does will say so.
+    name = plan.served_model or next(iter(models), "default")
     length = models.get(name, {}).get("max_model_len")
     return name, length if isinstance(length, int) else None
 

@@ -148,6 +148,14 @@ def test_a_server_that_is_not_vllm_works_and_says_what_is_not_checked(truth: Sta
     assert "0 of 15 proven cold" in found["ttft_short"].detail
 
 
+def test_the_barest_server_is_timed(truth: Start, make_plan: Make) -> None:
+    """No list of models, no stream_options, nothing beyond a stream of text."""
+    url = truth(**FAST, bare=True, strict=True, metrics=False, completions=False, usage="none")
+    row = rows(make_plan(url, "ttft_short"))["ttft_short"]
+    assert row.verdict == "PASS"
+    assert row.median == pytest.approx(20, abs=2)
+
+
 def test_an_unproven_flat_curve_is_not_believed(truth: Start, make_plan: Make) -> None:
     url = truth(**FAST, metrics=False, report_cached=False)
     row = rows(make_plan(url, "ttft_cold"))["ttft_cold"]

@@ -46,6 +46,7 @@ class Truth:
         lie: counts truncated prompts as if they were whole.
         completions: has /completions, which takes token ids.
         strict: refuses fields that OpenAI's API does not have.
+        bare: refuses `stream_options` too, and lists no models.
         metrics: has vLLM's /metrics.
         hidden_ms: delay of the client's stream that the server's account does not have.
         others: requests of others that finish beside each of ours, by the account.
@@ -72,6 +73,7 @@ class Truth:
     lie: bool = False
     completions: bool = True
     strict: bool = False
+    bare: bool = False
     metrics: bool = True
     hidden_ms: float = 0.0
     others: int = 0
@@ -137,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         truth = self.state.truth
-        if self.path == "/v1/models":
+        if self.path == "/v1/models" and not truth.bare:
             entry: dict[str, Any] = {"id": "truth", "object": "model"}
             if truth.max_model_len:
                 entry["max_model_len"] = truth.max_model_len
@@ -180,6 +182,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(404, b'{"error": {"message": "not found"}}')
             return
         options = body.get("stream_options", {})
+        if truth.bare and options:
+            self._reply(422, b'{"error": {"message": "unknown field stream_options"}}')
+            return
         if truth.strict and (KNOWN & set(body) or "continuous_usage_stats" in options):
             self._reply(400, b'{"error": {"message": "unknown field"}}')
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -26,12 +27,12 @@ pytestmark = [
 
 def tiny() -> Any:
     """The tiny models of the unit tests."""
-    sys.path.insert(0, str(ROOT / "tests" / "unit" / "quant"))
+    folder = str(ROOT / "tests" / "unit" / "quant")
+    sys.path.insert(0, folder)
     try:
-        import tiny
+        return importlib.import_module("tiny")
     finally:
-        sys.path.pop(0)
-    return tiny
+        sys.path.remove(folder)
 
 
 def on_the_server(check: str, arguments: dict[str, Any], scratch: Path) -> Any:

@@ -1,5 +1,6 @@
 """What the tests of quant share: the embedded default model, built once for everybody."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from quant import default_model
 
 ROOT = Path(__file__).parents[3]
+sys.path.insert(0, str(Path(__file__).parent))  # tiny.py and mutants.py are imported by name
 
 
 @pytest.fixture(scope="session")

@@ -43,10 +43,16 @@ Agreement with others
 ---------------------
 Bit for bit the same as ModelOpt's packing and dequantisation (``NVFP4QTensor`` in
 ``modelopt/torch/quantization/qtensor/nvfp4_tensor.py``), and as vLLM's dequantisation (``dequantize_to_dtype`` in
-``vllm/model_executor/layers/quantization/utils/nvfp4_emulation_utils.py``). ModelOpt's Triton kernel for training on
-a GPU (``fp4_kernel_hopper.py``) differs in one place: where ``block_scale * global_scale`` is below 1e-5 it uses 1
-instead, and it does not clamp the block scale from below, so that blocks of tiny values become zero there. The export
-keeps them, and so do we.
+``vllm/model_executor/layers/quantization/utils/nvfp4_emulation_utils.py``). A CPU and a GPU may differ in the last
+place of the global scale: torch divides by 2688 on the one and multiplies by its reciprocal on the other; ModelOpt's
+export is torch, and so follows.
+
+ModelOpt's Triton kernel for training on a GPU (``fp4_kernel_hopper.py``) is not its export. Blocks of tiny values
+become zero there: where ``block_scale * global_scale`` is below 1e-5 it uses 1 instead, and it does not clamp the
+block scale from below. And its division is approximate, so that a quotient on a tie may round the other way, an
+element's or a whole block's; bfloat16 tensors, whose numbers are coarse, have such ties
+(``python tests/gpu/test_nvfp4_triton.py`` counts them). So on a GPU too it is this module's forward pass, not
+ModelOpt's, that the export packs.
 
 The format is described in NVIDIA, "Pretraining Large Language Models with NVFP4", arXiv 2509.25149, section 2, and
 E2M1 in the OCP Microscaling Formats (MX) Specification v1.0, section 5.3.3.

@@ -36,9 +36,10 @@ def _clamp(y, low, high):
 
 
 @triton.jit
-def _kernel(x_pointer, out_pointer, amax_pointer, blocks, BLOCKS: tl.constexpr):
+def _kernel(x_pointer, out_pointer, amax_pointer, blocks, BLOCKS: tl.constexpr, RECIPROCAL: tl.constexpr):
     amax = tl.load(amax_pointer).to(tl.float32)
-    scale = tl.div_rn(tl.where(amax == 0.0, 6.0, amax), 2688.0)
+    # On CUDA, torch divides by a constant as it multiplies by its reciprocal; so does ModelOpt's export there.
+    scale = tl.where(amax == 0.0, 6.0, amax) * RECIPROCAL
     scale = tl.where(scale < 1.401298464324817e-45, 1.401298464324817e-45, scale)
 
     block = tl.program_id(0).to(tl.int64) * BLOCKS + tl.arange(0, BLOCKS)
@@ -72,5 +73,5 @@ def fake_quantize(x: Tensor, amax: Tensor) -> Tensor:
     out = torch.empty_like(x)
     blocks = x.numel() // 16
     with torch.cuda.device(x.device):
-        _kernel[(triton.cdiv(blocks, _BLOCKS),)](x, out, amax, blocks, BLOCKS=_BLOCKS)
+        _kernel[(triton.cdiv(blocks, _BLOCKS),)](x, out, amax, blocks, BLOCKS=_BLOCKS, RECIPROCAL=1 / 2688)
     return out

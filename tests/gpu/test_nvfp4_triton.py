@@ -81,16 +81,30 @@ def differences(x: Tensor, amax: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", cases(torch.float32))
-def test_our_kernel_is_the_reference_bit_for_bit(name: str, dtype: torch.dtype) -> None:
+def test_our_kernel_is_the_reference_and_the_packing_bit_for_bit(name: str, dtype: torch.dtype) -> None:
     x, amax = cases(dtype)[name]
     integers = torch.int32 if dtype is torch.float32 else torch.int16
+    scale = nvfp4.global_scale(amax)
     ours = nvfp4.fake_quantize(x, amax)
-    on_gpu = nvfp4.fake_quantize_reference(x, nvfp4.global_scale(amax))
-    on_cpu = nvfp4.fake_quantize_reference(x.cpu(), nvfp4.global_scale(amax.cpu()))
-    packed = nvfp4.dequantize(nvfp4.quantize(x, amax), dtype)
-    assert torch.equal(on_gpu.cpu().view(integers), on_cpu.view(integers))
+    assert torch.equal(ours.view(integers), nvfp4.fake_quantize_reference(x, scale).view(integers))
+    assert torch.equal(ours.view(integers), nvfp4.dequantize(nvfp4.quantize(x, amax), dtype).view(integers))
+    on_cpu = nvfp4.fake_quantize_reference(x.cpu(), scale.cpu())  # under this device's global scale
     assert torch.equal(ours.cpu().view(integers), on_cpu.view(integers))
-    assert torch.equal(packed.cpu().view(integers), on_cpu.view(integers))
+    torch.testing.assert_close(nvfp4.global_scale(amax.cpu()), scale.cpu(), rtol=2e-7, atol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", cases(torch.float32))
+def test_our_kernel_is_modelopts_export_bit_for_bit(name: str, dtype: torch.dtype) -> None:
+    from modelopt.torch.quantization.qtensor import NVFP4QTensor
+
+    x, amax = cases(dtype)[name]
+    integers = torch.int32 if dtype is torch.float32 else torch.int16
+    scale = amax.float() / (6.0 * 448.0)
+    block_scale, _ = NVFP4QTensor.get_weights_scaling_factor(x, 16, scale)
+    packed, _, _ = NVFP4QTensor.quantize(x.clone(), 16, block_scale, scale)
+    expanded = packed.dequantize(dtype=dtype, scale=block_scale, double_scale=scale, block_sizes={-1: 16})
+    assert torch.equal(nvfp4.fake_quantize(x, amax).view(integers), expanded.view(integers))
 
 
 @pytest.mark.parametrize("blocks", [1, 63, 64, 65, 1000])

@@ -52,6 +52,11 @@ def test_an_answer_that_is_cut_on_purpose_need_not_be_whole() -> None:
     assert reasons("One. Two. Three. Four", finish_reason="length", truncated=True) != []
 
 
+def test_the_limit_of_words_is_the_last_that_passes() -> None:
+    assert reasons("word " * 79 + "end.") == []
+    assert reasons("word " * 80 + "end.") == ["81 words, at most 80 wanted"]
+
+
 def test_the_scenario_overrides_the_profile() -> None:
     assert reasons("One. Two.", max_sentences=1) == ["2 sentences, at most 1 wanted"]
     assert reasons("One. Two. Three. Four.", max_sentences=4) == []

@@ -88,6 +88,7 @@ def test_a_thinking_tag_in_content_is_a_leak(text: str) -> None:
         "Paris.<|im",
         "Hi.\nassistant\nParis.",
         "Par\ufffdis.",
+        "\ufffdParis.",
         "ParisĠisĠnice.",
         "▁Paris▁is▁nice.",
     ],
@@ -210,6 +211,12 @@ def test_ordinary_speech_is_no_leak(text: str | None) -> None:
         "The token is called <|im_end|>.",
         "It ends with </think>.",
         "The user sees nothing of it, because the server removes it.",
+        "<|im_end|> ends a turn.",
+        "Put <|im_end|> behind it.",
+        "It begins with <think>.\n</think>\nThat is its end.",
+        "</think>は閉じタグです。",
+        "</think> closes a thought.",
+        "The thought ends with </think> and speech begins.",
     ],
 )
 def test_talk_about_tags_is_no_leak_where_the_user_asked(text: str) -> None:
@@ -230,6 +237,14 @@ def test_talk_about_tags_is_no_leak_where_the_user_asked(text: str) -> None:
         "The tag opens a thought.<|im_end|>",
         "<|im_start|>assistant\nThe tag opens a thought.",
         "The tag \ufffd opens a thought.",
+        "<think>",
+        "<think>\nokay then",
+        "<think> okay, the user asks about tags",
+        "<think>tags, then.</think> They open a thought.",
+        "They ask about tags.\n</think>",
+        "okay, the user asks about tags</think> they open a thought",
+        "</think>タグです。",
+        "The tag opens a thought<|im_end|>",
     ],
 )
 def test_a_real_leak_in_an_answer_about_tags_still_is_one(text: str) -> None:
@@ -254,6 +269,36 @@ def test_a_draft_in_reasoning_is_no_leak() -> None:
     said = "The capital of France is Paris, and it lies on the Seine."
     assert find(sample(reply(said, reasoning=f"Easy one. I could say: {said} Good."), thinking="on")) == ()
     assert find(sample(reply("Paris.", reasoning="Paris."), thinking="on")) == ()
+
+
+def test_forty_characters_of_reasoning_are_a_repetition_and_fewer_are_none() -> None:
+    forty = "The moon is out, so it must be the night"
+    assert len(forty) == 40
+    assert find(sample(reply(f"{forty}!", reasoning=forty), thinking="on"))
+    assert find(sample(reply(forty, reasoning=forty), thinking="on"))
+    assert find(sample(reply(f"{forty[:-1]}!", reasoning=f"{forty[:-1]}?"), thinking="on")) == ()
+    assert find(sample(reply(f"{forty[:-1]}!", reasoning=forty[:-1]), thinking="on")) == ()
+
+
+def test_a_special_token_in_reasoning_is_a_leak_unless_the_user_asked() -> None:
+    assert find(sample(reply("Paris.", reasoning="Easy.<|im_end|>"), thinking="on"))
+    assert find(sample(reply("Paris.", reasoning="Easy."), thinking="on")) == ()
+    assert find(sample(reply("A token.", reasoning="That is <|im_end|>.", topic=["tags"]), thinking="on")) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "leaks"),
+    [
+        ("Hmm, let me think. I'd say Paris.", False),
+        ("Hmm, let me think. I recall that it is Paris.", True),
+        ("Hmm. Wait, hmm. It is Paris.", False),
+        ("Hmm. Wait. Let me think. I need to find it. It is Paris.", True),
+        ("Hmm. I recall that it is Paris.", False),
+    ],
+)
+def test_thinking_aloud_takes_three_signs(text: str, leaks: bool) -> None:
+    assert [finding.reason for finding in content(text)] == ["untagged reasoning: thinks aloud"] * leaks
+    assert content(text, topic=["thinking"]) == ()
 
 
 def test_reasoning_is_a_leak_where_thinking_is_off() -> None:
@@ -307,8 +352,10 @@ def test_a_tag_that_the_user_asked_about_may_be_searched_for() -> None:
     asks = "Search the web for the <think> tag."
     searching = call("search_memory", {"query": "meaning of the <think> tag"})
     assert find(sample(reply(calls=[searching], user=asks))) == ()
-    leaking = call("search_memory", {"query": "<think>\nThe tag.</think>tag"})
-    assert find(sample(reply(calls=[leaking], user=asks)))
+    leaking = call("search_memory", {"limit": 1, "query": "<think>The tag.</think>tag"})
+    (finding,) = find(sample(reply(calls=[leaking], user=asks)))
+    assert finding.span is not None
+    assert str(leaking.arguments)[slice(*finding.span)] == "<think>The tag.</think>tag"
 
 
 def test_the_finding_names_its_exchange_and_quotes_the_leak() -> None:
@@ -320,6 +367,8 @@ def test_the_finding_names_its_exchange_and_quotes_the_leak() -> None:
 def test_the_user_of_this_turn_decides_the_topic() -> None:
     earlier = {"messages": [{"role": "user", "content": "What is <think>?"}, {"role": "user", "content": "Thanks."}]}
     assert find(sample(reply("You see <think> often.", request=earlier)))
+    result = {"messages": [{"role": "user", "content": "Search."}, {"role": "tool", "content": "<think> is a tag"}]}
+    assert find(sample(reply("You see <think> often.", request=result)))
     parts = {"messages": [{"role": "user", "content": [{"type": "text", "text": "What is <think>?"}]}]}
     assert find(sample(reply("You see <think> often.", request=parts))) == ()
 

@@ -203,6 +203,23 @@ def test_a_call_that_the_token_limit_cut_never_counts(more: dict[str, Any]) -> N
     assert "cut off by max_tokens" in reason
 
 
+def test_a_cut_call_is_a_miss_even_if_it_was_optional_and_shows_where_it_ended() -> None:
+    optional = wants("search_memory", optional=True)
+    (finding,) = find(sample(reply(calls=[GOOD], wanted=[optional], finish_reason="length")))
+    assert (finding.channel, finding.excerpt) == ("tool_calls", '{"query": "mother\'s recipe"}')
+    (finding,) = find(sample(reply("Let me", wanted=[MEMORY], finish_reason="length")))
+    assert (finding.channel, finding.excerpt) == ("content", "Let me")
+    (finding,) = find(sample(reply(None, reasoning="Well", wanted=[MEMORY], finish_reason="length"), thinking="on"))
+    assert (finding.channel, finding.excerpt) == ("reasoning", "Well")
+
+
+def test_the_finding_shows_the_call() -> None:
+    (finding,) = find(sample(reply(calls=[call("stop", {}, id="")], wanted=[wants("stop")])))
+    assert finding.excerpt == "stop({})"
+    (finding,) = find(sample(reply("Fine.", wanted=(), finish_reason="tool_calls")))
+    assert finding.excerpt == "tool_calls"
+
+
 def test_a_cut_answer_without_a_call_is_no_miss_where_the_call_is_optional() -> None:
     optional = wants("search_memory", optional=True)
     assert reasons(finish_reason="length", wanted=[optional]) == []
@@ -269,6 +286,45 @@ def test_a_call_written_into_content_is_a_dropped_call(text: str) -> None:
 )
 def test_speech_is_no_call(text: str) -> None:
     assert find(sample(reply(text, wanted=()))) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"query": "recipe"}', "arguments of search_memory as JSON"),
+        ('{"query": "recipe", "limit": 3}', "arguments of search_memory as JSON"),
+        ('```json\n{"city": "Rome"}\n```', "arguments of get_weather as JSON"),
+        ('{"get_weather": {"town": "Rome"}}', "arguments of get_weather as JSON"),
+        ('{"name": "get_weather", "city": "Rome"}', "tool call as JSON"),
+        ("get_weather(city='Rome')", "call of get_weather as code"),
+        ('get_weather {"city": "Rome"}', "call of get_weather as code"),
+    ],
+)
+def test_a_dropped_call_is_named(text: str, reason: str) -> None:
+    (finding,) = find(sample(reply(text, wanted=())))
+    assert finding.reason == f"dropped call: {reason} in text"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"mood": "happy"}',
+        '{"name": "Ann", "age": 3}',
+        "{}",
+        '"name": "Ann" and "arguments": none',
+        '["query"]',
+        "{'query",
+    ],
+)
+def test_json_that_calls_nothing_is_no_call(text: str) -> None:
+    assert find(sample(reply(text, wanted=()))) == ()
+
+
+@pytest.mark.parametrize(
+    "said", ["<tool_call> { and } go there", "Write <tool_call> and the name, say search_memory, behind it."]
+)
+def test_talk_about_tool_tags_is_no_call_even_with_a_brace_or_a_name(said: str) -> None:
+    assert find(sample(reply(said, wanted=(), topic=["tags"]))) == ()
 
 
 def test_a_tag_that_the_user_asked_about_is_no_call_but_a_call_is() -> None:

@@ -94,7 +94,10 @@ def perf(options: argparse.Namespace) -> int:
         bar = Bar(sys.stderr)
         rows = run(plan, bar)
         bar.close()
+        died = target.alive()
     print(render(rows))
+    if died is not None:
+        print(f"annie-eval perf: {died}", file=sys.stderr)
     (directory / "timings.json").write_text(json.dumps([row.as_dict() for row in rows], indent=1) + "\n", "utf-8")
     for path in [directory / "timing.jsonl", directory / "timings.json", *rows_chart(rows, directory)]:
         print(path)

@@ -27,6 +27,7 @@ POOR = " ".join(random.Random(1).choices([chr(97 + i) * 2 for i in range(26)], k
         "0" * 50,
         "yes\n" * 5,
         "yes\n\nyes\n\nyes\n\nyes\n\nyes",
+        "I see.\nyes\nyes\nyes\nyes\nyes\nYou see?",
         "I see a cat.\nOk.\n" * 5,
         "word " * 8,
         "ha " * 12,
@@ -73,6 +74,8 @@ def test_text_in_circles_is_found_in_both_channels(text: str) -> None:
         "milk, eggs, bread, butter, milk, eggs",
         "1, 2, 3, 4, 5, 6, 7, 8, 9, 10",
         "yes\nno\nyes\nno\nyes\nno\nyes\nno",
+        "yes\nyes\nyes\nyes\nno",
+        "One\nyes\nTwo\nyes\nThree\nyes\nFour\nyes\nFive\nyes",
         "One third is 0.3333333333333333333333333333.",
         "A million is 1000000.",
         "|---|---|---|---|---|",
@@ -90,6 +93,29 @@ def test_four_equal_lines_are_still_a_refrain_and_five_are_a_circle() -> None:
     verse = "".join(f"Verse {number} is new.\nAnd so it goes.\n" for number in range(4))
     assert find(sample(reply(verse))) == ()
     assert find(sample(reply(verse + "And so it goes.")))
+
+
+def varied(different: int, length: int) -> str:
+    """`length` words, `different` ones in turn but never twice in the same order."""
+    names = [f"{chr(97 + i // 26)}{chr(97 + i % 26)}q" for i in range(different)]
+    order = random.Random(3)
+    said = names + [order.choice(names) for _ in range(length - different)]
+    order.shuffle(said)
+    return " ".join(said)
+
+
+def test_fewer_than_sixty_different_words_in_two_hundred_are_too_few() -> None:
+    assert find(sample(reply(varied(60, 200)))) == ()
+    (finding,) = find(sample(reply(varied(59, 200))))
+    assert finding.reason == "fewer than 30% different words"
+    assert find(sample(reply(varied(30, 199)))) == ()
+    fresh = " ".join(f"w{number}" for number in range(200))
+    text = f"{fresh} {varied(40, 200)}"
+    (finding,) = find(sample(reply(text)))
+    assert finding.span is not None
+    assert finding.span[0] > 0
+    assert find(sample(reply(f"{varied(40, 200)} {fresh}")))
+    assert find(sample(reply(f"{fresh} {varied(80, 150)}"))) == ()
 
 
 def test_the_circle_is_pointed_at() -> None:

@@ -290,7 +290,7 @@ def test_a_special_token_in_reasoning_is_a_leak_unless_the_user_asked() -> None:
     ("text", "leaks"),
     [
         ("Hmm, let me think. I'd say Paris.", False),
-        ("Hmm, let me think. I recall that it is Paris.", True),
+        ("Hmm. Let me think. I recall that it is Paris.", True),
         ("Hmm. Wait, hmm. It is Paris.", False),
         ("Hmm. Wait. Let me think. I need to find it. It is Paris.", True),
         ("Hmm. I recall that it is Paris.", False),

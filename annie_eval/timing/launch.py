@@ -12,7 +12,7 @@ from typing import Any
 
 from annie_eval.timing.plan import Plan
 from annie_eval.timing.row import Row
-from annie_eval.timing.rows import error_row
+from annie_eval.timing.settle import error_row
 
 Progress = Callable[[Mapping[str, Any]], None]
 

@@ -21,7 +21,8 @@ from annie_eval.timing.connection import Connection, LostConnection
 from annie_eval.timing.plan import Plan
 from annie_eval.timing.requests import Capabilities, Prepared, Requests, Unusable, probe
 from annie_eval.timing.row import Row
-from annie_eval.timing.rows import SOURCES, error_row, evaluate
+from annie_eval.timing.rows import SOURCES, evaluate
+from annie_eval.timing.settle import error_row
 from annie_eval.timing.shot import Shot, Source, shot
 from annie_eval.timing.stream import Observed, observe
 

@@ -1,9 +1,8 @@
-"""From shots to the row of each timing gate: estimates, verdict, and what to say about it. Pure."""
+"""From shots to the row of each timing gate: what it estimates, and what to say about it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from annie_eval import stats
@@ -12,7 +11,8 @@ from annie_eval.timing import verdict as rule
 from annie_eval.timing.account import LEAST_TOKENS
 from annie_eval.timing.plan import Plan
 from annie_eval.timing.requests import Capabilities
-from annie_eval.timing.row import ROWS, Row
+from annie_eval.timing.row import Row
+from annie_eval.timing.settle import Finding, Pairs, against, error_row, settle
 from annie_eval.timing.shot import Shot, Source
 from annie_eval.timing.verdict import Estimate
 
@@ -28,21 +28,6 @@ SOURCES: dict[str, tuple[Source, ...]] = {
 }
 """What each row reads; `stalls` takes the cold answers too, where other rows have them measured."""
 
-_LOAD = 0.1  # share of shots beside other traffic above which a miss is not the server's
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a judge makes of the shots: the gated estimate, the verdict, and what to say."""
-
-    verdict: Verdict
-    estimate: Estimate | None
-    said: tuple[str, ...] = ()
-    roofline: float | None = None
-
-
-Pairs = Sequence[tuple[Shot, float]]
-
 
 def evaluate(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
     """The row of one gate from all shots so far; every shot counts, and one that broke makes the row an ERROR."""
@@ -54,94 +39,6 @@ def evaluate(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabil
     return _JUDGES[name](name, own, plan, capabilities)
 
 
-def error_row(name: str, plan: Plan, cause: str, n: int = 0, verdict: Verdict = "ERROR") -> Row:
-    """A row that measured nothing."""
-    limit, unit = plan.limits.get(_limit_of(name)), _UNITS[name]
-    return Row(name, verdict, None, None, n, limit, unit, None, cause, plan.hardware)
-
-
-def _limit_of(name: str) -> str:
-    return _GATED.get(name, ROWS[name][0])
-
-
-_UNITS = {
-    "ttft_short": "ms",
-    "ttft_cold": "ms/1k tokens",
-    "ttft_warm": "x",
-    "decode": "tok/s",
-    "decode_flat": "x",
-    "stalls": "ms",
-    "tool_call": "ms",
-    "goodput": "share",
-}
-_GATED = {"ttft_warm": "warm_ratio"}  # shown in the row, where it is not the first of the row's limits
-
-
-def _row(
-    name: str,
-    plan: Plan,
-    capabilities: Capabilities,
-    pairs: Pairs,
-    judge: Callable[[Pairs], Finding],
-    server: Callable[[Shot], float | None],
-    points: tuple[tuple[float, ...], ...] = (),
-    said: Sequence[str] = (),
-) -> Row:
-    """Judge the client's numbers, then those that the server bears out, and let a miss stand only if both agree."""
-    found = judge(pairs)
-    verdict, doubt = _confirmed(pairs, found.verdict, judge, server)
-    missing = [m for name_ in ROWS[name] if (m := name_) not in plan.limits]
-    if missing and verdict != "ERROR":
-        verdict = "INCONCLUSIVE"
-    detail = [*found.said, *said, *doubt]
-    if missing:
-        detail.append(f"no limit {', '.join(missing)}")
-    unchecked = [*capabilities.missing(), *plan.notes]
-    if unchecked:
-        detail.append("not checked: " + "; ".join(unchecked))
-    estimate = found.estimate
-    return Row(
-        name=name,
-        verdict=verdict,
-        median=None if estimate is None else estimate.value,
-        interval=None if estimate is None else (estimate.low, estimate.high),
-        n=len(pairs),
-        limit=plan.limits.get(_limit_of(name)),
-        unit=_UNITS[name],
-        roofline=found.roofline,
-        detail=". ".join(detail),
-        hardware=plan.hardware,
-        points=points,
-    )
-
-
-def _confirmed(
-    pairs: Pairs, verdict: Verdict, judge: Callable[[Pairs], Finding], server: Callable[[Shot], float | None]
-) -> tuple[Verdict, list[str]]:
-    """What is left of a verdict once samples that the server does not confirm count with the server's number."""
-    known = [s for s, _ in pairs if s.account is not None]
-    doubted = [s for s in known if s.doubts]
-    loaded = [s for s, _ in pairs if s.busy]
-    said = []
-    if known:
-        said.append(f"the server confirms {len(known) - len(doubted)} of {len(pairs)}")
-    if doubted:
-        said.append(f"first doubt: {doubted[0].doubts[0]}")
-        other = judge([(s, (server(s) if s.doubts else None) or value) for s, value in pairs]).verdict
-        if verdict in ("PASS", "FAIL") and (other != verdict or (verdict == "FAIL" and len(doubted) * 2 > len(pairs))):
-            said.append(f"{verdict} by the client alone, {other} by the server's account")
-            verdict = "INCONCLUSIVE"
-    if loaded:
-        said.append(f"{len(loaded)} measured under load of others")
-        if verdict == "FAIL" and len(loaded) > _LOAD * len(pairs):
-            verdict = "INCONCLUSIVE"
-    return verdict, said
-
-
-def _against(estimate: Estimate, plan: Plan, limit: str, *, at_most: bool) -> Verdict:
-    return estimate.against(plan.limits[limit], at_most=at_most) if limit in plan.limits else "INCONCLUSIVE"
-
-
 def _ttft_short(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
     pairs = [(s, s.ttft_ms) for s in shots if s.ttft_ms is not None]
     tokens = _median([s.prompt_tokens for s in shots])
@@ -151,7 +48,7 @@ def _ttft_short(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capa
         share = None
         if plan.bounds is not None and tokens is not None:
             share = plan.bounds.ttft_floor_ms(round(tokens)) / estimate.value
-        return Finding(_against(estimate, plan, "ttft_short_ms", at_most=True), estimate, (), share)
+        return Finding(against(estimate, plan, "ttft_short_ms", at_most=True), estimate, (), share)
 
     said = [f"cold prompts of {_number(tokens)} tokens, {_proof(shots)}"]
     late = [s.content_ms - s.ttft_ms for s in shots if s.content_ms is not None and s.ttft_ms is not None]
@@ -160,7 +57,7 @@ def _ttft_short(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capa
     early = [s.ttft_ms - s.role_ms for s in shots if s.role_ms is not None and s.ttft_ms is not None]
     if early and stats.median(early) > 1.0:
         said.append(f"a role chunk without a token comes {stats.median(early):.0f} ms before the first token")
-    return _row(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, said=said)
+    return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, said=said)
 
 
 def _decode(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
@@ -171,7 +68,7 @@ def _decode(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabili
 
     def judge(pairs: Pairs) -> Finding:
         estimate = rule.median_of([value for _, value in pairs])
-        verdict = _against(estimate, plan, "decode_tok_s", at_most=False)
+        verdict = against(estimate, plan, "decode_tok_s", at_most=False)
         ceiling = _ceiling(plan, [s for s, _ in pairs])
         if ceiling is not None and estimate.value > ceiling:
             said = f"{estimate.value:.1f} tok/s beats the physical ceiling of {ceiling:.1f}: a wrong token count"
@@ -181,7 +78,7 @@ def _decode(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabili
     said = [f"answers of {_number(_median([s.completion_tokens for s, _ in rated]))} tokens", _counted(rated)]
     if short:
         said.append(short)
-    return _row(name, plan, capabilities, rated, judge, lambda s: s.server_rate, said=said)
+    return settle(name, plan, capabilities, rated, judge, lambda s: s.server_rate, said=said)
 
 
 def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
@@ -194,8 +91,8 @@ def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
         slope = Estimate(per_token.value * 1e3, per_token.low * 1e3, per_token.high * 1e3, len(pairs))
         excess = rule.quadratic_share(groups)
         verdicts: tuple[Verdict, ...] = (
-            _against(slope, plan, "ttft_slope_ms_per_1k", at_most=True),
-            _against(excess, plan, "ttft_quadratic_share", at_most=True),
+            against(slope, plan, "ttft_slope_ms_per_1k", at_most=True),
+            against(excess, plan, "ttft_quadratic_share", at_most=True),
         )
         shape = "TTFT is linear in the prompt" if verdicts[1] == "PASS" else "TTFT is not shown to be linear"
         if slope.low <= 0:
@@ -211,7 +108,7 @@ def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
         return Finding(rule.worst(verdicts), slope, said, share)
 
     said = [_proof(shots)]
-    return _row(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), said)
+    return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), said)
 
 
 def _ttft_warm(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
@@ -224,8 +121,8 @@ def _ttft_warm(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
         us = Estimate(slope.value * 1e3, slope.low * 1e3, slope.high * 1e3, slope.n)
         verdict = rule.worst(
             (
-                _against(us, plan, "warm_slope_us_per_token", at_most=True),
-                _against(ratio, plan, "warm_ratio", at_most=True),
+                against(us, plan, "warm_slope_us_per_token", at_most=True),
+                against(ratio, plan, "warm_ratio", at_most=True),
             )
         )
         said = f"{us.value:.2f} us per token ({us.low:.2f} to {us.high:.2f}), longest over shortest {ratio.value:.2f}"
@@ -239,7 +136,7 @@ def _ttft_warm(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
     else:
         left = [s.prompt_tokens - s.cached for s in warm if s.prompt_tokens is not None and s.cached is not None]
         said = f"at most {max(left)} tokens of a prompt computed anew"
-    return _row(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), [said])
+    return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), [said])
 
 
 def _decode_flat(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
@@ -257,11 +154,11 @@ def _decode_flat(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Cap
         if ceiling is not None and at_end > ceiling:
             said = f"{at_end:.1f} tok/s at {max(lengths)} tokens beats the physical ceiling of {ceiling:.1f}"
             return Finding("ERROR", ratio, (said,), at_end / ceiling)
-        verdict = _against(ratio, plan, "decode_flat_ratio", at_most=False)
+        verdict = against(ratio, plan, "decode_flat_ratio", at_most=False)
         return Finding(verdict, ratio, (), None if ceiling is None else at_end / ceiling)
 
     said = [f"decode rate at {max(lengths)} tokens over that at {min(lengths)}", _counted(rated)]
-    return _row(name, plan, capabilities, rated, judge, lambda s: s.server_rate, _points(rated), said)
+    return settle(name, plan, capabilities, rated, judge, lambda s: s.server_rate, _points(rated), said)
 
 
 def _stalls(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
@@ -278,8 +175,8 @@ def _stalls(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabili
         share = rule.share_of(stalled, len(pairs))
         verdict = rule.worst(
             (
-                _against(estimate, plan, "itl_p95_ms", at_most=True),
-                _against(share, plan, "stalled_share", at_most=True),
+                against(estimate, plan, "itl_p95_ms", at_most=True),
+                against(share, plan, "stalled_share", at_most=True),
             )
         )
         said = f"{stalled} of {len(pairs)} answers stalled (true share at most {share.high:.1%})"
@@ -290,7 +187,7 @@ def _stalls(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabili
     said = [
         f"p95 of the gaps within an answer, median over answers{pooled}, longest of {len(every)} {max(every):.1f} ms"
     ]
-    return _row(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
+    return settle(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
 
 
 def _tool_call(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
@@ -303,7 +200,7 @@ def _tool_call(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
 
     def judge(pairs: Pairs) -> Finding:
         estimate = rule.median_of([value for _, value in pairs])
-        return Finding(_against(estimate, plan, "tool_call_ms", at_most=True), estimate)
+        return Finding(against(estimate, plan, "tool_call_ms", at_most=True), estimate)
 
     def server(s: Shot) -> float | None:
         if s.call_ms is None or s.ttft_ms is None or s.server_ttft_ms is None:
@@ -314,7 +211,7 @@ def _tool_call(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
     if len(made) == len(shots):
         said = [f"a complete call in all {len(shots)} answers"]
     said.append(f"prompts of {_number(_median([s.prompt_tokens for s in shots]))} tokens, {_proof(shots)}")
-    return _row(name, plan, capabilities, pairs, judge, server, said=said)
+    return settle(name, plan, capabilities, pairs, judge, server, said=said)
 
 
 def _goodput(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
@@ -328,7 +225,7 @@ def _goodput(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabil
 
     def judge(pairs: Pairs) -> Finding:
         estimate = rule.share_of(round(sum(value for _, value in pairs)), len(pairs))
-        return Finding(_against(estimate, plan, "goodput_share", at_most=False), estimate)
+        return Finding(against(estimate, plan, "goodput_share", at_most=False), estimate)
 
     rates = [s.rate for s in shots if s.rate is not None]
     said = [
@@ -339,7 +236,7 @@ def _goodput(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabil
         said.append(f"median {stats.median(rates):.1f} tok/s a stream")
     else:
         said.append("decode rate not judged: the server reports no usage")
-    return _row(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
+    return settle(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
 
 
 _JUDGES: dict[str, Callable[[str, Sequence[Shot], Plan, Capabilities], Row]] = {

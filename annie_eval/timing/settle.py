@@ -1,0 +1,116 @@
+"""A judge's view of the client's numbers, held against the server's account: what becomes of it is the row. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from annie_eval.profile_types import Verdict
+from annie_eval.timing.plan import Plan
+from annie_eval.timing.requests import Capabilities
+from annie_eval.timing.row import ROWS, Row
+from annie_eval.timing.shot import Shot
+from annie_eval.timing.verdict import Estimate
+
+_LOAD = 0.1  # share of shots beside other traffic above which a miss is not the server's
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a judge makes of the shots: the gated estimate, the verdict, and what to say."""
+
+    verdict: Verdict
+    estimate: Estimate | None
+    said: tuple[str, ...] = ()
+    roofline: float | None = None
+
+
+Pairs = Sequence[tuple[Shot, float]]
+
+
+def error_row(name: str, plan: Plan, cause: str, n: int = 0, verdict: Verdict = "ERROR") -> Row:
+    """A row that measured nothing."""
+    limit, unit = plan.limits.get(_limit_of(name)), _UNITS[name]
+    return Row(name, verdict, None, None, n, limit, unit, None, cause, plan.hardware)
+
+
+def _limit_of(name: str) -> str:
+    return _GATED.get(name, ROWS[name][0])
+
+
+_UNITS = {
+    "ttft_short": "ms",
+    "ttft_cold": "ms/1k tokens",
+    "ttft_warm": "x",
+    "decode": "tok/s",
+    "decode_flat": "x",
+    "stalls": "ms",
+    "tool_call": "ms",
+    "goodput": "share",
+}
+_GATED = {"ttft_warm": "warm_ratio"}  # shown in the row, where it is not the first of the row's limits
+
+
+def settle(
+    name: str,
+    plan: Plan,
+    capabilities: Capabilities,
+    pairs: Pairs,
+    judge: Callable[[Pairs], Finding],
+    server: Callable[[Shot], float | None],
+    points: tuple[tuple[float, ...], ...] = (),
+    said: Sequence[str] = (),
+) -> Row:
+    """Judge the client's numbers, then those that the server bears out, and let a miss stand only if both agree."""
+    found = judge(pairs)
+    verdict, doubt = _confirmed(pairs, found.verdict, judge, server)
+    missing = [limit for limit in ROWS[name] if limit not in plan.limits]
+    if missing and verdict != "ERROR":
+        verdict = "INCONCLUSIVE"
+    detail = [*found.said, *said, *doubt]
+    if missing:
+        detail.append(f"no limit {', '.join(missing)}")
+    unchecked = [*capabilities.missing(), *plan.notes]
+    if unchecked:
+        detail.append("not checked: " + "; ".join(unchecked))
+    estimate = found.estimate
+    return Row(
+        name=name,
+        verdict=verdict,
+        median=None if estimate is None else estimate.value,
+        interval=None if estimate is None else (estimate.low, estimate.high),
+        n=len(pairs),
+        limit=plan.limits.get(_limit_of(name)),
+        unit=_UNITS[name],
+        roofline=found.roofline,
+        detail=". ".join(detail),
+        hardware=plan.hardware,
+        points=points,
+    )
+
+
+def _confirmed(
+    pairs: Pairs, verdict: Verdict, judge: Callable[[Pairs], Finding], server: Callable[[Shot], float | None]
+) -> tuple[Verdict, list[str]]:
+    """What is left of a verdict once samples that the server does not confirm count with the server's number."""
+    known = [s for s, _ in pairs if s.account is not None]
+    doubted = [s for s in known if s.doubts]
+    loaded = [s for s, _ in pairs if s.busy]
+    said = []
+    if known:
+        said.append(f"the server confirms {len(known) - len(doubted)} of {len(pairs)}")
+    if doubted:
+        said.append(f"first doubt: {doubted[0].doubts[0]}")
+        other = judge([(s, (server(s) if s.doubts else None) or value) for s, value in pairs]).verdict
+        if verdict in ("PASS", "FAIL") and (other != verdict or (verdict == "FAIL" and len(doubted) * 2 > len(pairs))):
+            said.append(f"{verdict} by the client alone, {other} by the server's account")
+            verdict = "INCONCLUSIVE"
+    if loaded:
+        said.append(f"{len(loaded)} measured under load of others")
+        if verdict == "FAIL" and len(loaded) > _LOAD * len(pairs):
+            verdict = "INCONCLUSIVE"
+    return verdict, said
+
+
+def against(estimate: Estimate, plan: Plan, limit: str, *, at_most: bool) -> Verdict:
+    return estimate.against(plan.limits[limit], at_most=at_most) if limit in plan.limits else "INCONCLUSIVE"

@@ -1,8 +1,10 @@
 """The vLLM plugin, in the real server environment: equal to vLLM's arithmetic, and it serves what was quantised."""
 
 import copy
+import functools
 import json
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-vllm/bin/python"
 SIDE = Path(__file__).with_name("vllm_cpu_side.py")
+SCRATCH = tempfile.TemporaryDirectory(prefix="vllm-cpu-")  # for checkpoints that several tests serve
 TOKENS = [17, 203, 5, 99, 42, 250, 1, 77, 18, 130, 64, 9, 211, 33, 150, 88]
 
 pytestmark = [
@@ -91,7 +94,8 @@ class Made:
     noise: float  # nats per token that computing in float32 instead of bfloat16 changes
 
 
-def made(algorithm: str, out: Path) -> Made:
+@functools.cache
+def made(algorithm: str) -> Made:
     import modelopt.torch.quantization as mtq
     from modelopt.torch.export import export_hf_checkpoint
 
@@ -132,6 +136,7 @@ def made(algorithm: str, out: Path) -> Made:
             module.weight.copy_(weight)
             module.weight_quantizer.disable()
         noise = divergence(logprobs, exact.float()(torch.tensor([TOKENS])).logits[0].log_softmax(-1))
+        out = Path(tempfile.mkdtemp(dir=SCRATCH.name, prefix=f"{algorithm}-"))
         export_hf_checkpoint(model, export_dir=out)
     stated = json.loads((out / "hf_quant_config.json").read_text())["quantization"]["quant_algo"]
     assert stated == algorithm
@@ -145,10 +150,12 @@ class Served:
     logprobs: Tensor
 
 
-def served(checkpoint: Path, *options: str) -> Served:
+@functools.cache
+def served(algorithm: str, *options: str) -> Served:
     from safetensors.torch import load_file
 
-    weights = checkpoint.with_name("dense.safetensors")
+    checkpoint = made(algorithm).checkpoint
+    weights = checkpoint.with_suffix(".dense")
     found = json.loads(in_server("serve", checkpoint, json.dumps(TOKENS), weights, *options).splitlines()[-1])
     return Served(found["kernels"], load_file(weights), torch.tensor(found["logprobs"]))
 
@@ -167,11 +174,10 @@ def divergence(reference: Tensor, other: Tensor) -> float:
         ("FP8", ["CpuFp8LinearKernel"]),
     ],
 )
-def test_serves_what_was_quantised(algorithm: str, kernels: list[str], tmp_path: Path) -> None:
+def test_serves_what_was_quantised(algorithm: str, kernels: list[str]) -> None:
     from quant import fused
 
-    model = made(algorithm, tmp_path / "checkpoint")
-    answer = served(model.checkpoint)
+    model, answer = made(algorithm), served(algorithm)
     assert answer.kernels == kernels
 
     groups = fused.fused_groups(model.weights)
@@ -187,15 +193,13 @@ def test_serves_what_was_quantised(algorithm: str, kernels: list[str], tmp_path:
     assert divergence(model.logprobs, answer.logprobs) < 2 * model.noise
 
 
-def test_serves_exactly_what_vllms_emulation_serves(tmp_path: Path) -> None:
-    model = made("NVFP4", tmp_path / "checkpoint")
-    ours, theirs = served(model.checkpoint), served(model.checkpoint, "emulation")
+def test_serves_exactly_what_vllms_emulation_serves() -> None:
+    ours, theirs = served("NVFP4"), served("NVFP4", "emulation")
     assert (ours.kernels, theirs.kernels) == (["CpuNvFp4LinearKernel"], ["EmulationNvFp4LinearKernel"])
     assert torch.equal(ours.logprobs, theirs.logprobs)
 
 
-def test_runs_in_a_compiled_model(tmp_path: Path) -> None:
-    model = made("MIXED_PRECISION", tmp_path / "checkpoint")
-    eager, compiled = served(model.checkpoint), served(model.checkpoint, "compile")
+def test_runs_in_a_compiled_model() -> None:
+    eager, compiled = served("MIXED_PRECISION"), served("MIXED_PRECISION", "compile")
     assert compiled.kernels == eager.kernels
-    assert divergence(eager.logprobs, compiled.logprobs) < 2 * model.noise
+    assert divergence(eager.logprobs, compiled.logprobs) < 2 * made("MIXED_PRECISION").noise

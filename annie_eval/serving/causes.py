@@ -55,7 +55,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "vision-config",
-        r"'(?P<type>\w+TextConfig)' object has no attribute 'vision_config'",
+        r"'\w+TextConfig' object has no attribute 'vision_config'|Invalid type of HuggingFace config",
         "architectures in config.json names the vision-language model, but the config is that of the text model",
         "write the ...ForCausalLM architecture into config.json, or the whole vision-language config",
     ),
@@ -100,9 +100,9 @@ RULES: tuple[Rule, ...] = (
     # The checkpoint: its files.
     _rule(
         "weights-not-loaded",
-        r"(?P<what>[\w.]+) for layer (?P<layer>[\w.]+) was never loaded",
-        "the checkpoint lacks {what} of {layer}",
-        "export it again; its quantisation is incomplete",
+        r"(?P<what>\w+) for layer '(?P<layer>[^']+)' was never loaded",
+        "the checkpoint lacks {what} of a layer ({layer}) that its config calls quantised",
+        "export it again, or name the layer in the quantisation config's ignore list",
     ),
     _rule(
         "weights-not-initialised",
@@ -276,7 +276,8 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "no-kernel",
-        r"(?P<what>Failed to find a kernel that can implement the .{1,80}|no kernel image is available for execution)",
+        r"(?P<what>Failed to find a kernel that can implement the .{1,80}|no kernel image is available for execution"
+        r"|ptxas fatal\s*: Value '\w+' is not defined|Failed to run cutlass FP4 gemm)",
         "no kernel for this model on this machine: {what}",
         "use a vLLM built for this GPU, or another --linear-backend (emulation runs everywhere)",
     ),

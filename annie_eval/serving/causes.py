@@ -79,13 +79,6 @@ RULES: tuple[Rule, ...] = (
         " (MIXED_PRECISION: an image newer than early 2026)",
     ),
     _rule(
-        "quantization-mismatch",
-        r"Quantization method specified in the model config \((?P<has>[\w-]+)\) does not match"
-        r".*?\((?P<given>[\w-]+)\)",
-        "the checkpoint is quantised with {has}, but --quantization asks for {given}",
-        "leave --quantization out; vLLM reads it from the checkpoint",
-    ),
-    _rule(
         "quantization-config-missing",
         r"Cannot find the config file for (?P<method>[\w-]+)",
         "the checkpoint has no quantisation config for {method}",
@@ -124,9 +117,9 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "weights-shape",
-        r"(?:size mismatch for|Attempted to load weight) (?P<what>.{5,120})",
-        "a tensor has another shape than config.json gives: {what}",
-        "config.json belongs to another model; copy the right one",
+        r"(?m)^\s*(?P<what>assert (?:loaded_weight|param_data|param)\b.*(?:shape|size).*)",
+        "a tensor has another shape than config.json gives ({what})",
+        "config.json belongs to another model, or its vocabulary was resized; copy the right one",
     ),
     _rule(
         "safetensors",
@@ -261,12 +254,6 @@ RULES: tuple[Rule, ...] = (
         r"(?m)^(?:MemoryError|std::bad_alloc)|Cannot allocate memory|DefaultCPUAllocator: can't allocate",
         "the machine ran out of memory",
         "free memory, lower --max-model-len, or use a larger machine",
-    ),
-    _rule(
-        "shared-memory",
-        r"No space left on device.*?/dev/shm|unable to (?:open|mmap).*?shared memory",
-        "shared memory is too small",
-        "give /dev/shm more room (in Docker --ipc=host)",
     ),
     _rule(
         "head-dim",

@@ -79,11 +79,17 @@ def _last_exception(lines: list[str]) -> str | None:
         line = lines[index].strip()
         if not _EXCEPTION.match(line) or _FOLLOWS.search(line):
             continue
-        return line
+        return line if ":" in line else _with_source(line, lines[:index])
     for line in lines:  # pydantic puts the message on a line of its own
         if line.startswith("  Value error, "):
             return line.strip().partition(" [type=")[0]
     return None
+
+
+def _with_source(exception: str, above: list[str]) -> str:
+    """An exception without a message, with the line of code that raised it."""
+    code = next((line.strip() for line in reversed(above) if line.strip(" ^~")), "")
+    return f"{exception} at `{code}`" if code else exception
 
 
 def _last_line(lines: list[str]) -> str | None:

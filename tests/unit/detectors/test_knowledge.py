@@ -295,11 +295,28 @@ def test_another_number_or_several_are_a_miss(number: float, text: str) -> None:
             "At sixty you cover 150 miles in two and a half hours.",
         ),
         (5, "I have 3 apples and buy 2. How many?", "You have 5 apples. You started with 3 and bought 2."),
+        (7, "How many days has a week?", "Seven. That is 168 hours."),
         (3, "Is 3 prime, and how many divisors below 9 has 9?", "It has 3."),
     ],
 )
 def test_the_numbers_of_the_question_are_not_the_answer(number: float, question: str, text: str) -> None:
     assert misses(text, user=question, number=number) == []
+
+
+def test_a_later_number_in_the_unit_that_was_asked_for_overrides() -> None:
+    assert misses("Seven. That is 8 days.", user="How many days?", number=7) == ["comes to 8, not to 7"]
+    assert misses("Seven. That is 8 days.", user="How many?", number=7) == []
+
+
+def test_more_than_fifty_numbers_are_a_table() -> None:
+    fifty = ". ".join(f"{number} of it" for number in range(100, 149))
+    assert misses(f"7 apples. {fifty}.", number=7) == []
+    assert misses(f"7 apples. {fifty}. 149 of it.", number=7) == ["states more than 50 numbers"]
+
+
+def test_three_guesses_are_no_answer_and_two_may_be_one() -> None:
+    assert misses("Maybe 40. Maybe 42.", number=40) == []
+    assert misses("Maybe 40. Maybe 42. Maybe 43.", number=40) == ["states several numbers, 40 among them"]
 
 
 def test_a_tolerance_is_kept() -> None:

@@ -54,6 +54,9 @@ MARKED = [
     ("list", "- 5 apples\n- 3 pears"),
     ("list", "Buy: - milk - eggs - bread"),
     ("list", "1.Milk\n2.Eggs"),
+    ("list", "1. milk\n1. eggs"),
+    ("list", "5. milk\n6. eggs"),
+    ("list", "-\n-\n-"),
     ("list", "-milk\n-eggs"),
     ("list", "① milk\n② eggs"),
     ("styled letters", "That is 𝗯𝗼𝗹𝗱."),
@@ -172,6 +175,8 @@ PLAIN = [
     "3 × 4 ÷ 2 ± 1 ≈ 6 → done",
     "A & B; C & D",
     "Over 50% = half, x_1 and x_2.",
+    "1. May is free.\na) is the first letter.",
+    "2. Mai ist frei.\n2. Juni auch.",
     "an asterisk",
     "",
     None,
@@ -220,6 +225,21 @@ def test_the_finding_quotes_the_mark_and_says_where_it_is() -> None:
     assert finding.span is not None
     assert text[slice(*finding.span)].startswith("**")
     assert "**bold**" in finding.excerpt
+
+
+@pytest.mark.parametrize(
+    ("text", "marks"),
+    [
+        ("This is **bold** here.", "**bold**"),
+        ("This is `code` here.", "`code`"),
+        ("One.\n\nTwo _three_ four.", "_three_"),
+        ("One.\n\nTwo [three](four).", "]("),
+    ],
+)
+def test_the_span_holds_the_marks(text: str, marks: str) -> None:
+    (finding,) = find(sample(reply(text)))
+    assert finding.span is not None
+    assert text[slice(*finding.span)] == marks
 
 
 def test_no_content_is_no_markdown() -> None:

@@ -161,8 +161,8 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "chat-template",
-        r"(?:TemplateSyntaxError|TemplateError|UndefinedError|Unexpected end of template)(?:: )?(?P<what>.{0,120})"
-        r"|(?P<raised>System message must be at the beginning[^\"]{0,60})",
+        r"(?P<what>(?:Unexpected end of template|TemplateSyntaxError|TemplateError|UndefinedError"
+        r"|System message must be at the beginning)[^\"\n]{0,100})",
         "the chat template fails: {what}",
         "mend chat_template.jinja, or take the base model's",
     ),

@@ -39,8 +39,7 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
     for rule in RULES:
         if match := rule.pattern.search(text):
             groups = {name: _clean(value or "") for name, value in match.groupdict().items()}
-            cause = rule.cause.format(**groups)
-            return _short(_with_raised(cause, groups)), rule.mend
+            return _short(rule.cause.format(**groups)), rule.mend
     for signal, said in ENDS.items():
         if how.endswith(signal):
             return said
@@ -68,10 +67,6 @@ def _plain(log: str) -> list[str]:
         if match["level"] not in ("DEBUG", "INFO", "WARNING"):
             lines.append(line[match.end() :].rstrip())
     return lines
-
-
-def _with_raised(cause: str, groups: dict[str, str]) -> str:
-    return f"{cause}{groups['raised']}" if groups.get("raised") else cause
 
 
 def _last_exception(lines: list[str]) -> str | None:

@@ -73,7 +73,10 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("HTML", r"<!--|&(?:nbsp|amp|quot|apos|mdash|ndash|hellip|bull|copy|deg|times);"),
         ("styled letters", "[\U0001d400-\U0001d7ff]"),
         ("escape", r"\\[*_#`~\[\]|>]"),
-        ("emphasis", r"\*\*(?=[^\s*])|(?<=[^\s*])\*\*|(?<![\w*\\])\*(?=[A-Za-z])|(?<![\w_])__(?=[A-Za-z])"),
+        (
+            "emphasis",
+            r"\*\*(?=\S)[^*\n]{1,80}(?<=\S)\*\*|\*\*(?=[^\s*])|(?<=[^\s*])\*\*|(?<![\w*\\])\*(?=[A-Za-z])|(?<![\w_])__(?=[A-Za-z])",
+        ),
         ("emphasis", r"(?<!\S)~~(?=\w)|(?<![=\w])==(?=\w)[^=\n]{1,80}(?<=\w)=="),
     )
 )

@@ -57,7 +57,8 @@ def ask(python: Path) -> Installation:
         UsageError: it cannot be run, or has no vLLM.
     """
     try:
-        done = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, timeout=60, check=False)
+        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+        done = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, timeout=60, env=environment)
         answer = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.TimeoutExpired, IndexError, ValueError):
         raise UsageError(f"{python}: does not run as a Python interpreter; name another with --vllm-python") from None

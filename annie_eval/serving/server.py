@@ -149,13 +149,13 @@ def exit_words(code: int) -> str:
 
 def state_dir(fallback: Path) -> Path:
     """Where servers are registered: `$XDG_STATE_HOME/annie-eval/servers`, or `fallback` where that is not writable."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    path = Path(base) / "annie-eval" / "servers"
     try:
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        path = Path(base) / "annie-eval" / "servers"
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         if os.access(path, os.W_OK):
             return path
-    except OSError:
+    except (OSError, RuntimeError):  # no home directory
         pass
     return fallback
 
@@ -173,13 +173,13 @@ def reap_leftovers(directory: Path, progress: Callable[[str], None] = lambda _: 
 def reap(state: Path) -> bool:
     """End what one registered server left behind; whether there was anything.
 
-    A supervisor that lives is left alone: it does this itself. A process is killed only if both its pid and its
-    start time are those written down, or if it descends from, or shares its session with, one that is.
+    A supervisor that lives does this itself; it is waited for if its owner is gone. A process is killed only if both
+    its pid and its start time are those written down, or if it descends from, or shares its session with, one that is.
     """
     try:
         entry = json.loads(state.read_text())
         recorded = {(int(pid), int(started)) for pid, started in entry["processes"]}
-        keeper = (int(entry["supervisor"][0]), int(entry["supervisor"][1]))
+        keeper, owner = (tuple(map(int, entry[name])) for name in ("supervisor", "owner"))
         boot, container = str(entry["boot"]), entry["container"]
     except FileNotFoundError:
         return False
@@ -190,8 +190,12 @@ def reap(state: Path) -> bool:
     if boot.partition(" ")[0] == supervise.boot_id().partition(" ")[0]:
         if boot != supervise.boot_id():
             return False  # another pid namespace, whose processes we cannot tell
-        if supervise.start_time(keeper[0]) == keeper[1]:
-            return False
+        if supervise.start_time(owner[0]) == owner[1] and supervise.start_time(keeper[0]) == keeper[1]:
+            return False  # a run of somebody else's, in full swing
+        # Its owner has just been killed: let it stop its server by itself, so that memory and port are free again.
+        end = time.monotonic() + sum(GRACE) + 10
+        while supervise.start_time(keeper[0]) == keeper[1] and time.monotonic() < end:
+            time.sleep(0.05)
     else:
         recorded = set()  # processes end with their boot
     found = bool(_alive(recorded))
@@ -199,8 +203,8 @@ def reap(state: Path) -> bool:
     if isinstance(container, str):
         supervise.remove_container(container)
     if not left:
-        with suppress(OSError):
-            state.unlink()
+        for file in (state, state.with_suffix(".new")):
+            file.unlink(missing_ok=True)
     return found
 
 

@@ -143,6 +143,8 @@ def _check_model(spec: TargetSpec, profile: Profile) -> None:
             option = {"--port": "--port", "--served-model-name": "--served-model"}.get(flag)
             mend = f"use our own {option}" if option else "leave it out"
             raise UsageError(f"--vllm-arg {flag}: is set by this tool; {mend}")
+    if spec.startup_timeout <= 0:
+        raise UsageError(f"--startup-timeout {spec.startup_timeout:g}: must be above 0 seconds")
     if spec.port is not None:
         if not 0 < spec.port < 65536:
             raise UsageError(f"--port {spec.port}: must be between 1 and 65535")

@@ -117,6 +117,8 @@ class _Supervisor:
         self.order = order
         self.state = Path(order["state"])
         self.written = ""
+        parent = os.getppid()
+        self.owner = [parent, start_time(parent)]
         self.code: int | None = None
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
         # Kept open from the start: a handler that writes to this pipe wakes `select` up.
@@ -154,6 +156,7 @@ class _Supervisor:
         me = os.getpid()
         state = {
             "boot": boot_id(),
+            "owner": self.owner,
             "supervisor": [me, start_time(me)],
             "processes": sorted(descendants([me])),
             "container": self.order["container"],

@@ -98,19 +98,24 @@ def test_death_by_signal_is_named(start: Callable[..., Server]) -> None:
     assert server.ended() == "was killed by SIGKILL"
 
 
+def start_owner(folder: Path, words: str) -> subprocess.Popen[str]:
+    """A process that starts the stand-in, prints its supervisor's pid and waits."""
+    code = (
+        "import os, signal, sys, time; from pathlib import Path; from annie_eval.serving.server import Server\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where pytest runs in the background
+        "s = Server([sys.executable, sys.argv[1]], environment={**os.environ, 'FAKE_VLLM': sys.argv[2]},"
+        " log=Path(sys.argv[3], 'log'), state_dir=Path(sys.argv[3]), grace=(0.3, 0.3))\n"
+        "print(s.supervisor_pid, flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", code, str(FAKE), words, str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_the_server_ends_with_the_process_that_started_it(
     signum: signal.Signals, pids: Pids, living: Living, tmp_path: Path
 ) -> None:
-    code = (
-        "import os, signal, sys, time; from pathlib import Path; from annie_eval.serving.server import Server\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where pytest runs in the background
-        "s = Server([sys.executable, sys.argv[1]], environment={**os.environ, 'FAKE_VLLM': 'orphans'},"
-        " log=Path(sys.argv[2]), state_dir=Path(sys.argv[3]), grace=(0.3, 0.3))\n"
-        "print(s.supervisor_pid, flush=True); time.sleep(600)"
-    )
-    command = [sys.executable, "-c", code, str(FAKE), str(tmp_path / "log"), str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
+    with start_owner(tmp_path, "orphans") as parent:
         assert parent.stdout is not None
         supervisor = int(parent.stdout.readline())
         assert until(lambda: len(pids()) == 3)
@@ -157,6 +162,18 @@ def test_a_server_whose_supervisor_lives_is_left_alone(start: Callable[..., Serv
     assert server.ended() is None
 
 
+def test_a_supervisor_that_is_just_stopping_its_server_is_waited_for(
+    pids: Pids, living: Living, tmp_path: Path
+) -> None:
+    owner = start_owner(tmp_path, "stubborn,orphans")
+    assert until(lambda: len(pids()) == 3)
+    owner.kill()
+    owner.wait()
+    assert len(living(pids())) == 3  # it waits for the graces now
+    reap_leftovers(tmp_path)
+    assert living(pids()) == []
+
+
 @pytest.fixture
 def bystander() -> Iterator[psutil.Process]:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True) as process:
@@ -164,10 +181,11 @@ def bystander() -> Iterator[psutil.Process]:
         process.kill()
 
 
-def write_state(path: Path, processes: list[list[int]], boot: str | None = None, supervisor: int = 1) -> Path:
+def write_state(path: Path, processes: list[list[int]], boot: str | None = None) -> Path:
     state = {
         "boot": supervise.boot_id() if boot is None else boot,
-        "supervisor": [supervisor, 1],
+        "owner": [1, 1],
+        "supervisor": [1, 1],
         "processes": processes,
         "container": None,
     }

@@ -100,6 +100,10 @@ def test_a_port_that_is_none(good: TargetSpec, profile: Profile, port: int) -> N
     assert "must be between 1 and 65535" in refused(replace(good, port=port), profile)
 
 
+def test_a_wait_of_no_time(good: TargetSpec, profile: Profile) -> None:
+    assert "must be above 0" in refused(replace(good, startup_timeout=0), profile)
+
+
 def test_the_key_s_variable_must_be_set(good: TargetSpec, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MY_KEY", raising=False)
     assert refused(replace(good, api_key_env="MY_KEY"), profile).startswith("--api-key-env MY_KEY: ")

@@ -103,20 +103,23 @@ def made(algorithm: str) -> Made:
 
     blocks = {-1: 16, "type": "dynamic", "scale_bits": (4, 3)}
     four = {"num_bits": (2, 1), "block_sizes": blocks, "backend": nvfp4_backend.register_backend()}
-    eight = {"num_bits": (4, 3), "axis": None, "backend": fp8.register_backend()}
-    weight, inputs, attention = {
-        "NVFP4": (four, four, None),
-        "W4A16_NVFP4": (four, None, None),
-        "MIXED_PRECISION": (four, four, eight),
-        "FP8": (eight, eight, None),
+    fp8.register_backends()
+    eight, eight_input = (
+        {"num_bits": (4, 3), "axis": None, "backend": name} for name in (fp8.WEIGHT_BACKEND, fp8.INPUT_BACKEND)
+    )
+    weight, inputs, mixed = {
+        "NVFP4": (four, four, False),
+        "W4A16_NVFP4": (four, None, False),
+        "MIXED_PRECISION": (four, four, True),
+        "FP8": (eight, eight_input, False),
     }[algorithm]
     entries: list[dict[str, Any]] = [{"quantizer_name": "*", "enable": False}]
     entries.append({"quantizer_name": "*_proj.weight_quantizer", "cfg": weight})
     if inputs:
         entries.append({"quantizer_name": "*_proj.input_quantizer", "cfg": inputs})
-    if attention:
-        entries.append({"quantizer_name": "*self_attn*weight_quantizer", "cfg": attention})
-        entries.append({"quantizer_name": "*self_attn*input_quantizer", "cfg": attention})
+    if mixed:
+        entries.append({"quantizer_name": "*self_attn*weight_quantizer", "cfg": eight})
+        entries.append({"quantizer_name": "*self_attn*input_quantizer", "cfg": eight_input})
     calibration = torch.randint(0, 256, (4, 32), generator=torch.Generator().manual_seed(0))
     model = mtq.quantize(tiny_llama(), {"quant_cfg": entries, "algorithm": "max"}, lambda m: m(calibration))
     for module in model.modules():

@@ -154,8 +154,10 @@ def platforms() -> None:
     """register() changes nothing where the platform is not a CPU, and nothing the second time."""
     from unittest import mock
 
+    os.environ["VLLM_PLUGINS"] = ""  # else vLLM has called it before we can look
     from vllm import platforms
     from vllm.model_executor.kernels import linear
+    from vllm.model_executor.layers.quantization import modelopt
     from vllm.platforms import PlatformEnum
 
     from quant import vllm_cpu
@@ -168,12 +170,15 @@ def platforms() -> None:
     assert [dict(table) for table in tables] == before
     assert linear.MarlinNvFp4LinearKernel is marlin
     assert "quant.vllm_cpu_kernels" not in sys.modules
+    assert "quant" not in modelopt.requantize_with_max_scale.__module__
 
     vllm_cpu.register()
     vllm_cpu.register()
     names = [kernel.__name__ for kernel in linear._POSSIBLE_NVFP4_KERNELS[PlatformEnum.CPU]]
     assert names == ["CpuNvFp4LinearKernel", "EmulationNvFp4LinearKernel"]
     assert [k.__name__ for k in linear._POSSIBLE_FP8_KERNELS[PlatformEnum.CPU]].count("CpuFp8LinearKernel") == 1
+    assert linear.MarlinNvFp4LinearKernel.__name__ == "CpuNvFp4LinearKernel"  # what weight-only checkpoints get
+    assert modelopt.requantize_with_max_scale.__module__ == "quant.vllm_cpu_kernels"
     assert "modelopt" not in sys.modules
 
 

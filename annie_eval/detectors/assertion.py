@@ -27,6 +27,8 @@ _NEGATIONS = word_set(
     "not never no neither nor cannot without nicht kein keine keinen keinem keiner niemals nie weder pas jamais ni"
     " nunca tampoco non mai ne नहीं नही न nao nem"
 )
+_IS_NOT = word_set("isn't wasn't aren't weren't isnt wasnt arent can't couldn't wouldn't")
+_FINAL_NEGATIONS = word_set("नहीं नही")
 _DOUBTS = word_set(
     "doubt doubts doubtful unsure uncertain whether wonder wrong incorrect false mistaken unlikely hardly unlike"
     " except excluding unclear bezweifle ob doute dudo dubito"
@@ -187,18 +189,13 @@ class Speech:
                 clause.append(token.word)
         for at, word in enumerate(clause[:4]):
             following = clause[at + 1] if at + 1 < len(clause) else ""
-            if following in _ONLY:
-                return False
-            if word in ("नहीं", "नही"):
+            verb_before = not _BE.isdisjoint(clause[max(0, at - 2) : at])
+            if word in _FINAL_NEGATIONS or (word in ("wrong", "incorrect", "false") and verb_before):
                 return True
-            if _negates(word) and at < 3:
-                before = clause[at - 1] if at else ""
-                verb_before = before in _BE or (at > 1 and clause[at - 2] in _BE)
-                if word.endswith(("n't", "nt")) and at < 2:
-                    return word[:2] in ("is", "wa", "ar", "we", "ca", "wo", "co")
-                return verb_before or following in _BE or (before == "n" and following != "")
-            if word in ("wrong", "incorrect", "false") and at and clause[at - 1] in _BE:
-                return True
+            if _negates(word):
+                # "Paris isn't", "Paris is not", "París no es"; but "Paris does not sleep" is no denial.
+                denied = word in _IS_NOT or verb_before or (at == 0 and following in _BE)
+                return denied and following not in _ONLY
         return False
 
     def _rejected(self, last: int) -> bool:
@@ -230,7 +227,7 @@ class Speech:
             if tokens[at].word in _BELIEFS:
                 subject = tokens[at - 1].word if at else "i"
                 rest = tokens[last + 1 : last + 16]
-                return subject not in ("i", "we", "d", "to") and any(token.word in _CONTRAST for token in rest)
+                return subject not in ("i", "we") and any(token.word in _CONTRAST for token in rest)
         return False
 
 

@@ -55,6 +55,16 @@ STATED = [
     "Sorry, I misheard you. It's Paris.",
     "It's Paris. Sorry, I can't say more.",
     "It's Paris. Wait for me there!",
+    "Paris does not sleep.",
+    "Paris, I believe, though some say Lyon.",
+    "I say Paris, but ask Jon too.",
+    "I think Paris, but do look it up.",
+    "So, and this is easy, it's Paris, right?",
+    "Paris has no equal.",
+    "If you had asked me earlier I would have said Paris.",
+    "Paris. No.",
+    "It's Paris. No, really?",
+    "It's Paris. Or was it, no, wait?",
 ]
 
 
@@ -101,6 +111,16 @@ MENTIONED = [
     "The comparison with Parisian cafés is fair.",
     "Comparisons are hard.",
     "It is without Paris.",
+    "Paris can't be it.",
+    "Paris is really not it.",
+    "Paris was not.",
+    "Paris is simply wrong.",
+    "They say Paris, but it's Lyon.",
+    "Jon thinks it's Paris, however it's Lyon.",
+    "And is it, well, Paris, or Lyon?",
+    "If it's Paris I will be surprised.",
+    "It's Paris. No, wait... Lyon.",
+    "Paris? Lyon?",
 ]
 
 

@@ -210,6 +210,8 @@ RIGHT = [
     (0.5, "Half of it."),
     (0.5, "It's 50%."),
     (50, "It's 50 percent."),
+    (0.5, "It's 50 percent."),
+    (0.5, "It's fifty percent."),
     (0.75, "Three quarters."),
     (2.5, "Two and a half hours."),
     (3.5, "At half past three."),

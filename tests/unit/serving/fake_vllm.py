@@ -6,6 +6,7 @@ What it shall do is in the environment variable FAKE_VLLM, words joined by comma
     hang      never listen
     die-later exit with status 3 half a second after its first answer
     refuse    answer the first chat request with HTTP 400 and FAKE_LOG as the message
+    empty     answer the first chat request with HTTP 200 and no choice
     stubborn  ignore SIGTERM
     orphans   start an EngineCore in its session and one that leaves it; both ignore SIGTERM
     no-track  be an older vLLM, without weight tracking
@@ -66,6 +67,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(401, {"error": "Unauthorized"})
         elif "refuse" in WORDS:
             self.answer(400, {"error": {"message": Path(os.environ["FAKE_LOG"]).read_text()}})
+        elif "empty" in WORDS:
+            self.answer(200, {"choices": []})
         else:
             message = {"role": "assistant", "content": f"Hello, {len(body.get('tools', []))} tools"}
             self.answer(200, {"choices": [{"index": 0, "message": message, "finish_reason": "length"}]})

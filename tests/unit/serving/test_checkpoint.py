@@ -235,6 +235,12 @@ def test_whole_checkpoints_of_many_kinds_pass(
     checkpoints.read(checkpoint)
 
 
+def test_whether_embeddings_are_tied_is_not_guessed(checkpoint: Path) -> None:
+    write_safetensors(checkpoint / "model.safetensors", EMBEDDING)
+    (checkpoint / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    checkpoints.read(checkpoint)
+
+
 @pytest.mark.parametrize(
     ("parts", "input_scales"),
     [(SCALES, True), ("weight weight_scale weight_scale_2", False), ("weight", False)],

@@ -181,6 +181,14 @@ def bystander() -> Iterator[psutil.Process]:
         process.kill()
 
 
+def test_a_zombie_counts_as_gone() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    assert until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+    assert supervise.start_time(process.pid) is None
+    assert process.pid not in supervise.processes()
+    process.wait()
+
+
 def write_state(path: Path, processes: list[list[int]], boot: str | None = None) -> Path:
     state = {
         "boot": supervise.boot_id() if boot is None else boot,

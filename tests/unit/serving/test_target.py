@@ -202,6 +202,13 @@ def test_a_first_answer_that_fails_has_a_cause(
     assert "the chat template fails" in message
 
 
+def test_an_answer_without_a_choice_is_none(
+    good: TargetSpec, opened: Callable[..., Target], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behave(monkeypatch, "empty")
+    assert """its first answer failed: no choice in '{"choices": []}'""" in failure(opened, good)
+
+
 @pytest.fixture
 def stranger() -> Iterator[int]:
     """Another server, that answers every question with 200 and lists a model of its own; its port."""

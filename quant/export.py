@@ -197,6 +197,29 @@ def is_tied(config: dict[str, Any]) -> bool:
     return bool(config.get("tie_word_embeddings", inner.get("tie_word_embeddings", False)))
 
 
+def _mend_companions(directory: Path) -> None:
+    """The two things that fine-tunes often get wrong: the stop token, and the tokenizer class of a text-only Qwen3.5.
+
+    A chat template that ends turns with `<|im_end|>` needs that token among generation_config's eos_token_id, or
+    answers do not stop. `Qwen2Tokenizer` under `qwen3_5_text` splits combining marks otherwise than the model learnt.
+    """
+    config = _read_json(directory / "config.json")
+    template, tokenizer = directory / "chat_template.jinja", directory / "tokenizer.json"
+    if template.exists() and tokenizer.exists() and "<|im_end|>" in template.read_text():
+        added = {token["content"]: token["id"] for token in _read_json(tokenizer).get("added_tokens") or []}
+        path = directory / "generation_config.json"
+        generation = _read_json(path) if path.exists() else {}
+        stops = generation.get("eos_token_id", config.get("eos_token_id"))
+        stops = stops if isinstance(stops, list) else [] if stops is None else [stops]
+        if (end := added.get("<|im_end|>")) is not None and end not in stops:
+            _write_json(path, {**generation, "eos_token_id": [*stops, end]})
+    path = directory / "tokenizer_config.json"
+    if config.get("model_type") == "qwen3_5_text" and path.exists():
+        settings = _read_json(path)
+        if settings.get("tokenizer_class") == "Qwen2Tokenizer":
+            _write_json(path, {**settings, "tokenizer_class": "TokenizersBackend"})
+
+
 def retarget(directory: Path, image: Image) -> None:
     """Change a checkpoint in place into what `image` loads. Weights keep their bits.
 
@@ -220,6 +243,7 @@ def retarget(directory: Path, image: Image) -> None:
     config = _read_json(directory / "config.json")
     if section and is_tied(config) and not image.tied_modelopt:
         _untie(directory)
+    _mend_companions(directory)
     (directory / "serve.md").write_text(serve_md(_read_json(directory / "config.json"), directory, image))
 
 
@@ -236,8 +260,11 @@ def run(arguments: argparse.Namespace) -> int:
     image = images.find(arguments.image)
     loading.read_config(source)
     check_free(arguments.out)
-    ledger = Ledger("export", {**(read_ledger(source) or {}), "image": image.name})
-    ledger.seconds.update(ledger.record.get("seconds", {}))
+    made = read_ledger(source) or {}
+    written_anew = {"schema", "kind", "written", "versions", "seconds", "peak_bytes", "files", "tensors"}
+    ledger = Ledger("export", {key: value for key, value in made.items() if key not in written_anew})
+    ledger.record |= {"image": image.name, "made_by": made.get("made_by", made.get("kind"))}
+    ledger.seconds.update(made.get("seconds", {}))
     with atomic_directory(arguments.out) as partial:
         with ledger.phase("export"):
             for path in sorted(source.iterdir()):

@@ -25,16 +25,16 @@ def _entries(pattern: str, fmt: str, nvfp4: dict[str, Any]) -> list[dict[str, An
     return entries
 
 
-def modelopt_config(recipe: Recipe, device: str, *, algorithm: str = "max") -> dict[str, Any]:
+def modelopt_config(recipe: Recipe) -> dict[str, Any]:
     """The `config` of `mtq.quantize`: the recipe's layer map, in its order, everything else off.
 
-    Off CUDA, NVFP4 quantisers use the project's backend, because ModelOpt's kernels need a GPU. FP8 quantisers always
-    use the project's, because ModelOpt's forward pass and its export round differently.
+    Every quantiser uses the project's backend, on a GPU too: ModelOpt's own forward passes need CUDA for NVFP4, and
+    there and for FP8 they round otherwise than its export, so that other weights would be served than were computed.
     """
-    nvfp4 = dict(_NVFP4) if device.startswith("cuda") else {**_NVFP4, "backend": register_backend()}
+    nvfp4 = {**_NVFP4, "backend": register_backend()}
     config: list[dict[str, Any]] = [{"quantizer_name": "*", "enable": False}]
     for pattern, fmt in recipe.layers:
         config += _entries(pattern, fmt, nvfp4)
     if recipe.kv_cache == "fp8":
         config.append({"quantizer_name": "*[kv]_bmm_quantizer", "cfg": _fp8(fp8.INPUT_BACKEND)})
-    return {"quant_cfg": config, "algorithm": algorithm}
+    return {"quant_cfg": config, "algorithm": "max"}

@@ -46,7 +46,7 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
                 calibrated(**{key: value.to(device) for key, value in batch.items()}, use_cache=False)
                 progress.add(int(batch["attention_mask"].sum()))
 
-    config = modelopt_config(chosen, device)
+    config = modelopt_config(chosen)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if chosen.algorithm == "awq_lite":

@@ -73,7 +73,7 @@ def measure(model: Any, sequences: list[list[int]], pad: int) -> dict[str, dict[
             chosen = Recipe(name=fmt, summary=fmt, layers=layers)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                model = mtq.quantize(model, modelopt_config(chosen, str(model.device)), forward)
+                model = mtq.quantize(model, modelopt_config(chosen), forward)
             quantizers = {
                 name: [
                     quantizer

@@ -35,7 +35,8 @@ def _arguments(config: dict[str, Any], directory: Path, image: Image, name: str)
                 "--reasoning-parser qwen3",
                 """--default-chat-template-kwargs '{"enable_thinking": false}'""",
             ]
-    if config.get("model_type") == "qwen3_5" and "vision_config" not in config:
+    sees = "vision_config" in config and (directory / "preprocessor_config.json").exists()
+    if config.get("model_type") == "qwen3_5" and not sees:
         arguments.append("--language-model-only")
     section = config.get("quantization_config") or {}
     if section.get("kv_cache_scheme") or section.get("kv_cache_quant_algo"):

@@ -11,7 +11,7 @@ from typing import Any
 import mutants
 import pytest
 import tiny
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from quant import images
 from quant.cli import main
@@ -140,6 +140,38 @@ def test_the_wrapper_and_back_is_the_same_checkpoint(exports: Exports, tmp_path:
     }
     one, two = (json.loads((p / "config.json").read_text()) for p in (source, tmp_path / "back"))
     assert one["quantization_config"] == two["quantization_config"]
+
+
+def test_shards_pass_too(exports: Exports, tmp_path: Path) -> None:
+    path = tmp_path / "shards"
+    shutil.copytree(exports.get("text", "qwen3_5-mixed"), path)
+    tensors = load_file(path / mutants.WEIGHTS)
+    (path / mutants.WEIGHTS).unlink()
+    names = sorted(tensors)
+    index: dict[str, str] = {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        file = f"model-{number:05d}-of-00002.safetensors"
+        save_file({name: tensors[name] for name in part}, path / file, {"format": "pt"})
+        index |= dict.fromkeys(part, file)
+    (path / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+    assert preflight(path, reference=exports.source("text")) == []
+    assert main(["export", str(path), "--for", "vllm-0.24", "--out", str(tmp_path / "out")]) == 0
+    assert preflight(tmp_path / "out", image=images.find("vllm-0.24"), reference=exports.source("text")) == []
+    (path / "model-00002-of-00002.safetensors").unlink()
+    assert any("model-00002-of-00002.safetensors" in str(finding) for finding in preflight(path))
+
+
+def test_export_adds_the_stop_token_and_mends_the_tokenizer_class(exports: Exports, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    shutil.copytree(exports.get("text", "nvfp4-default"), path)
+    (path / "quant_run.json").unlink()
+    mutants.change_json(path, "generation_config.json", lambda c: c.update(eos_token_id=0))
+    mutants.change_json(path, "tokenizer_config.json", lambda c: c.update(tokenizer_class="Qwen2Tokenizer"))
+    assert any("eos_token_id" in finding.where for finding in preflight(path))
+    assert any("tokenizer_class" in finding.where for finding in preflight(path))
+    assert main(["export", str(path), "--for", "vllm-0.32", "--out", str(tmp_path / "out")]) == 0
+    assert preflight(tmp_path / "out") == []
+    assert len(json.loads((tmp_path / "out" / "generation_config.json").read_text())["eos_token_id"]) == 2
 
 
 @pytest.mark.parametrize(

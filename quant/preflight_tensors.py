@@ -221,7 +221,7 @@ def _fused_findings(view: View, linear: list[str]) -> Iterator[Finding]:
             values = {m: t.raw(8) for m in members if (t := view.get(f"{m}.{scale}")) is not None}
             if len(set(values.values())) > 1:
                 held = list(values.values())
-                odd = min(values, key=lambda member: held.count(values[member]))  # noqa: B023
+                odd = min(values, key=lambda member: held.count(values[member]))
                 other = next(member for member, value in values.items() if value != values[odd])
                 problem = f"differs from {other}.{scale}, but both are fused into one; vLLM takes the largest for all"
                 yield Finding(3, view.where(f"{odd}.{scale}"), problem, "tie the amax of the group, then export anew")

@@ -25,7 +25,7 @@ _STEPS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"Dynamo bytecode transform|Compiling a graph|torch\.compile takes|Start compiling|Warming up model",
             "compiling",
         ),
-        (r"[Aa]utotun", "tuning kernels"),
+        (r"\] [^\n]{0,60}\b[Aa]utotuning\b", "tuning kernels"),
         (r"KV cache size: ([\d,]+) tokens", "KV cache for {} tokens"),
         (r"Capturing CUDA graphs[^\n]*?(\d+)%", "capturing CUDA graphs, {} %"),
         (r"Starting vLLM (?:API )?server", "starting the HTTP server"),

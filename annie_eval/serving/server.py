@@ -111,10 +111,11 @@ class Server:
                 return "was lost: its supervisor was killed"
             return None
 
-    def log_text(self) -> str:
-        """What this server has written so far; earlier ones in the same file are left out."""
+    def log_text(self, last: int | None = None) -> str:
+        """What this server has written so far, or the last so many bytes; earlier ones in the file are left out."""
         with self.log.open("rb") as file:
-            file.seek(self._log_start)
+            start = self._log_start if last is None else max(self._log_start, self.log.stat().st_size - last)
+            file.seek(start)
             return file.read().decode("utf-8", "replace")
 
     def close(self) -> None:

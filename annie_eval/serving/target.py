@@ -263,7 +263,7 @@ class _Waiting:
 
     async def _pause(self, seconds: float) -> None:
         self._check()
-        self.progress.show(self.server.log_text())
+        self.progress.show(self.server.log_text(last=65536))
         await asyncio.sleep(seconds)
 
     def _check(self) -> None:

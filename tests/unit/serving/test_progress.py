@@ -8,7 +8,8 @@ from annie_eval.serving.progress import Progress, step
 START = """\
 (APIServer pid=9229) INFO 11-23 10:22:05 [api_utils.py:347]  ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.32.0
 (APIServer pid=9229) INFO 11-23 10:22:07 [model.py:733] Resolved architecture: LlamaForCausalLM
-(EngineCore pid=9240) INFO 11-23 10:22:13 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='/m'
+(EngineCore pid=9240) INFO 11-23 10:22:13 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='/m', \
+kernel_config=KernelConfig(enable_flashinfer_autotune=True)
 (EngineCore pid=9240) INFO 11-23 10:22:14 [cpu_model_runner.py:68] Starting to load model /m...
 Loading safetensors checkpoint shards:   0% Completed | 0/3 [00:00<?, ?it/s]
 Loading safetensors checkpoint shards:  67% Completed | 2/3 [00:01<00:00,  1.35s/it]
@@ -17,6 +18,7 @@ Loading safetensors checkpoint shards:  67% Completed | 2/3 [00:01<00:00,  1.35s
 (EngineCore pid=9240) INFO 11-23 10:22:15 [backends.py:900] Dynamo bytecode transform time: 4.10 s
 (EngineCore pid=9240) INFO 11-23 10:22:16 [kv_cache_utils.py:2327] CPU KV cache size: 93,184 tokens, Maximum
 Capturing CUDA graphs (mixed prefill-decode, PIECEWISE):  25%|##   | 9/36 [00:01<00:03]
+(EngineCore pid=9240) INFO 11-23 10:22:21 [kernel_warmup.py:70] FlashInfer autotuning starts
 (APIServer pid=9229) INFO 11-23 10:22:22 [entry.py:140] Starting vLLM server on http://127.0.0.1:18100
 INFO:     Application startup complete.
 """
@@ -32,6 +34,7 @@ STEPS = [
     "compiling",
     "KV cache for 93,184 tokens",
     "capturing CUDA graphs, 25 %",
+    "tuning kernels",
     "starting the HTTP server",
     "waiting for the first answer",
 ]

@@ -247,6 +247,8 @@ def test_the_log_of_an_earlier_server_in_the_same_file_is_not_taken_for_ours(
     server = start("hang")
     assert until(lambda: "Resolved architecture" in server.log_text())
     assert "long ago" not in server.log_text()
+    assert "long ago" not in server.log_text(last=10_000)
+    assert server.log_text(last=5) == server.log_text()[-5:]
 
 
 def test_running_servers_are_registered_in_the_users_state_directory(

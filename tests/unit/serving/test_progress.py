@@ -8,7 +8,7 @@ from annie_eval.serving.progress import Progress, step
 START = """\
 (APIServer pid=9229) INFO 11-23 10:22:05 [api_utils.py:347]  ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.32.0
 (APIServer pid=9229) INFO 11-23 10:22:07 [model.py:733] Resolved architecture: LlamaForCausalLM
-(EngineCore pid=9240) INFO 11-23 10:22:13 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='/m', \
+(EngineCore pid=9240) INFO 11-23 10:22:13 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: \
 kernel_config=KernelConfig(enable_flashinfer_autotune=True)
 (EngineCore pid=9240) INFO 11-23 10:22:14 [cpu_model_runner.py:68] Starting to load model /m...
 Loading safetensors checkpoint shards:   0% Completed | 0/3 [00:00<?, ?it/s]

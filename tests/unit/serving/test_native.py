@@ -56,6 +56,22 @@ def test_arguments_come_from_the_profile(profile: Profile) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("config", "served"),
+    [
+        ({"max_position_embeddings": 2048}, "2048"),
+        ({"max_position_embeddings": 8192}, "4096"),
+        ({"text_config": {"max_position_embeddings": 2048}}, "2048"),
+        ({}, "4096"),
+    ],
+)
+def test_no_more_context_is_asked_for_than_the_model_has(
+    config: dict[str, Any], served: str, profile: Profile
+) -> None:
+    given = arguments(Checkpoint(Path("/m"), config), profile)
+    assert given[given.index("--max-model-len") + 1] == served
+
+
 def test_a_profile_without_parsers_serves_without(profile: Profile) -> None:
     assert arguments(PLAIN, replace(profile, serving=Serving())) == [
         *("--served-model-name", "annie-1"),

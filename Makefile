@@ -12,19 +12,14 @@ ARGS    ?=
 
 PIP = bin/python -m pip --disable-pip-version-check --no-input install -q
 
-# make test-serving   quantised checkpoints served by real vLLM on this machine's CPU
 
-.PHONY: gate test test-serving lint env server model clean
+.PHONY: gate test lint env server model clean
 
 gate: env server model
 	.venv/bin/pytest --model-dir $(MODEL) --profile $(PROFILE) -q $(ARGS)
 
 test: env server model lint
-	.venv/bin/pytest -q -n 2 --dist loadfile --ignore=tests/e2e/test_quant_serving.py --ignore=tests/e2e/test_vllm_cpu.py $(ARGS)
-
-# Quantised checkpoints through real vLLM on a CPU: minutes on a quiet machine, much more on a busy one.
-test-serving: env server model
-	.venv/bin/pytest -q tests/e2e/test_quant_serving.py tests/e2e/test_vllm_cpu.py $(ARGS)
+	.venv/bin/pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: env
 	.venv/bin/ruff check .

@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="annie-eval", description="The release gate's tools; the gate itself is pytest.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    from annie_eval.timing import cli as timing
 
     doctor = commands.add_parser("doctor", help="check a target alone: its files, its server, a start, one answer")
     doctor.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM")
@@ -66,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--port", type=int, metavar="N")
     doctor.add_argument("--startup-timeout", type=float, default=900.0, metavar="S")
     doctor.set_defaults(command=_doctor)
+
+    perf = commands.add_parser("perf", help="run the timing gates alone, with a progress bar")
+    timing.add_arguments(perf)
+    perf.set_defaults(command=timing.perf)
 
     runs = commands.add_parser("runs", help="list the runs in a directory, newest first")
     runs.add_argument("dir", nargs="?", type=Path, default=RUNS, metavar="DIR", help="default: runs")

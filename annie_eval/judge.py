@@ -81,15 +81,16 @@ class Catalogue:
         return next_request(self.profile, scenario, variant, done, model=model, token_ids=token_ids)
 
 
-def judge(gate: Gate, sample: Sample, *, whole: Sample | None = None) -> Judgement:
+def judge(gate: Gate, sample: Sample, *, whole: Sample | None = None, derendered: Sequence[Finding] = ()) -> Judgement:
     """What a gate makes of a sample.
 
     A detector that raises is a defect of ours: the judgement says so and is an ERROR, never a pass.
 
     Args:
         whole: the same scenario sent unstreamed, for the comparison of the two ways (detector `wire`).
+        derendered: what the deployed parsers made differently of the sample's own tokens (detector `wire`).
     """
-    findings: list[Finding] = []
+    findings: list[Finding] = list(derendered) if "wire" in gate.detectors else []
     for name in gate.detectors:
         try:
             findings += detect(name, sample)

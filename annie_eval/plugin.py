@@ -222,6 +222,10 @@ class _Owner(_Session):
         spec = _target_spec(config)
         if config.getoption("concurrency") is not None and config.getoption("concurrency") < 1:
             raise UsageError(f"--concurrency {config.getoption('concurrency')}: must be at least 1")
+        if config.getoption("hardware") is not None:
+            from annie_eval.timing import hardware
+
+            hardware.choose(hardware.table(self.profile), config.getoption("hardware"), (), local=True)
         check(spec, self.profile)
         self.run: Run | None = None
         self.verdict: RunVerdict | None = None

@@ -115,7 +115,13 @@ class Run:
         self._sampler = Sampler(
             self.profile,
             self.dir,
-            Endpoint(target.base_url, target.served_model, key, token_ids=target.kind == "vllm"),
+            Endpoint(
+                target.base_url,
+                target.served_model,
+                key,
+                token_ids=target.kind == "vllm",
+                derender=target.kind == "vllm" and "derender" not in target.capabilities(),
+            ),
             concurrency=self.options.concurrency or self.profile.traffic.concurrency,
             alive=target.alive,
             first=self._measure,

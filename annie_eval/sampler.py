@@ -19,10 +19,11 @@ from typing import Any
 
 from annie_eval.client import Client, Response, TransportError, backoff
 from annie_eval.conversation import Request
+from annie_eval.derender import derender
 from annie_eval.errors import ExchangeError
 from annie_eval.judge import Catalogue, judge
 from annie_eval.profile import Gate, Profile
-from annie_eval.sample import Exchange, Judgement, Sample
+from annie_eval.sample import Exchange, Finding, Judgement, Sample
 from annie_eval.store import Attempt, Store, StoredExchange
 
 _POLL = 0.01  # seconds between looks for newly wanted samples
@@ -31,12 +32,18 @@ _LIVENESS = 0.5  # seconds between looks at the server process
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where samples are sent."""
+    """Where samples are sent, and what it offers beyond the protocol.
+
+    Attributes:
+        token_ids: it returns the token ids of its answers (vLLM's `return_token_ids`).
+        derender: it runs its parsers over given token ids (vLLM's `/derender`).
+    """
 
     base_url: str
     model: str
     api_key: str | None = None
     token_ids: bool = False
+    derender: bool = False
 
 
 class _Flight:
@@ -97,6 +104,7 @@ class Sampler:
         self._selected: set[tuple[str, str]] = set()
         self._awaiting_twin: dict[str, tuple[Gate, Sample]] = {}
         self._whole: dict[str, Sample | None] = {}
+        self._derendered: dict[str, tuple[Finding, ...]] = {}
 
     def start(self) -> None:
         self._thread.start()
@@ -197,7 +205,10 @@ class Sampler:
                         store.save_attempt(key, len(done), Attempt(str(error), False, raw.status, raw.body))
                         raise
                     store.save_exchange(key, len(done) - 1, raw)
-                self._finish(store, key, self._catalogue.sample(key, done), None)
+                sample = self._catalogue.sample(key, done)
+                if self._endpoint.derender and any("wire" in gate.detectors for gate in self._gates_of[key]):
+                    self._derendered[key] = await derender(client, sample)
+                self._finish(store, key, sample, None)
             except ExchangeError as error:
                 self._finish(store, key, None, str(error))
 
@@ -239,9 +250,10 @@ class Sampler:
                 self._awaiting_twin[twin or ""] = (gate, sample)
                 continue
             whole = self._whole.get(twin or "") if compares and variant.stream else None
-            judged.append(judge(gate, sample, whole=whole))
+            judged.append(judge(gate, sample, whole=whole, derendered=self._derendered.get(key, ())))
         if not variant.stream:
             self._whole[key] = sample
             if (waiting := self._awaiting_twin.pop(key, None)) is not None:
-                judged.append(judge(*waiting, whole=sample))
+                gate, streamed = waiting
+                judged.append(judge(gate, streamed, whole=sample, derendered=self._derendered.get(streamed.key, ())))
         return judged

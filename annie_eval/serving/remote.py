@@ -41,20 +41,22 @@ class Remote:
     metrics: bool = False
 
 
-def ask(base_url: str, api_key: str | None) -> Remote:
+def ask(base_url: str, api_key: str | None, *, named: bool = False) -> Remote:
     """Ask a server who it is.
 
     Args:
         base_url: with `/v1`.
+        named: the user says which model to ask for, so that a list of models which breaks is no obstacle
+            (`transformers serve` without a hub cache answers 500): the samples show whether the server works.
 
     Raises:
         TargetError: it does not answer, or not as an OpenAI-compatible server does.
         UsageError: it refuses the API key, or wants one.
     """
-    return asyncio.run(_ask(base_url, api_key))
+    return asyncio.run(_ask(base_url, api_key, named))
 
 
-async def _ask(base_url: str, api_key: str | None) -> Remote:
+async def _ask(base_url: str, api_key: str | None, model_is_named: bool) -> Remote:
     root = base_url.removesuffix("/v1")
     api, outer = (Client(url, api_key=api_key, timeout=TIMEOUT) for url in (base_url, root))
 
@@ -70,7 +72,7 @@ async def _ask(base_url: str, api_key: str | None) -> Remote:
         await api.close()
         await outer.close()
     answers = dict(zip(_PROBES, others, strict=True))
-    listed = _models(base_url, models)
+    listed = _models(base_url, models, model_is_named)
     version, props, info, load, metrics = (answers[path] for path in _PROBES)
     owners = {str(model.get("owned_by")).lower() for model in listed}
     named = next((_OWNERS[owner] for owner in owners if owner in _OWNERS), None)
@@ -97,14 +99,14 @@ def _is_vllm(metrics: Response | TransportError) -> bool:
     return isinstance(metrics, Response) and b"vllm:" in metrics.body
 
 
-def _models(base_url: str, answer: Response | TransportError) -> tuple[Mapping[str, Any], ...]:
+def _models(base_url: str, answer: Response | TransportError, named: bool) -> tuple[Mapping[str, Any], ...]:
     if isinstance(answer, TransportError):
         if answer.status in (401, 403):
             raise UsageError(
                 f"--base-url {base_url}: refuses the API key (HTTP {answer.status}); name the variable that holds it"
                 " with --api-key-env"
             )
-        if answer.status is not None and answer.status < 500:
+        if answer.status is not None and (named or answer.status < 500):
             return ()  # some servers list nothing; --served-model then names the model
         raise TargetError(f"{base_url}/models: {answer.cause}; is this the base URL of an OpenAI-compatible server?")
     data = _object(answer).get("data")

@@ -106,7 +106,7 @@ def open_target(
 def _connect(spec: TargetSpec, profile: Profile) -> Target:
     assert spec.base_url is not None
     base_url = normal_url(spec.base_url)
-    found = remote.ask(base_url, spec.api_key())
+    found = remote.ask(base_url, spec.api_key(), named=spec.served_model is not None)
     served = remote.choose_model(found, base_url, spec.served_model)
     listed = next((dict(model) for model in found.models if model["id"] == served), {})
     facts = {

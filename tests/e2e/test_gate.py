@@ -272,6 +272,25 @@ def test_bad_targets_are_one_line_and_status_4(profile: Path, tmp_path: Path, ur
             assert_usage(gate("--profile", profile, *arguments), says)
 
 
+def test_profile_of_the_readme_is_judged_as_it_stands(tmp_path: Path) -> None:
+    """examples/concierge, against a server that plays its own good examples."""
+    concierge = ROOT / "examples" / "concierge" / "concierge.toml"
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/e2e/fault_server.py"), "--port", "0", "--profile", str(concierge)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    try:
+        target = server.stdout.readline().strip()
+        done = gate("--base-url", target, "--profile", concierge, "--run-dir", tmp_path / "r")
+    finally:
+        server.kill()
+        server.wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert verdict(tmp_path / "r")["verdict"] == "PASS"
+
+
 def test_fixtures_serve_the_users_own_tests(url: str, profile: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()

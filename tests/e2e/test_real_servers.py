@@ -1,4 +1,4 @@
-"""The gate against a real server with a real model: vLLM, started by the gate.
+"""The gate against real servers with a real model: vLLM, started by the gate, and one that is not vLLM.
 
 Slow by nature: SmolLM2-135M on two cores. The vLLM run is shared by all its tests.
 """
@@ -9,10 +9,12 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +113,43 @@ def test_killed_gate_leaves_no_server_and_resumes(tmp_path: Path) -> None:
         sent, keys = store.execute("SELECT COUNT(*), COUNT(DISTINCT key) FROM exchange").fetchone()
     assert sent == keys == 5
     assert servers_of(run_dir) == []
+
+
+def test_server_that_is_not_vllm_is_judged_too(tmp_path: Path) -> None:
+    """`transformers serve`: what it lacks is said, and nothing is guessed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            *(str(SERVER_PYTHON), "-m", "transformers.cli.transformers", "serve", str(MODEL), "--device", "cpu"),
+            *("--host", "127.0.0.1", "--port", str(port)),
+        ],
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        stdout=(tmp_path / "log").open("w"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 180
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+                break
+            except OSError:
+                assert server.poll() is None, (tmp_path / "log").read_text()[-2000:]
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+        done = gate(
+            *("--base-url", f"http://127.0.0.1:{port}", "--served-model", MODEL, "--profile", "annie-smol"),
+            *("-k", "factual", "--concurrency", "2"),
+            run_dir=tmp_path / "run",
+        )
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    verdict = read(tmp_path / "run")
+    assert verdict["errors"] == [], verdict["errors"]
+    assert {gate["name"]: gate["n"] for gate in verdict["gates"]}["factual"] == 5
+    assert verdict["capabilities"]["metrics"]

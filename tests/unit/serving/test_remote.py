@@ -161,6 +161,13 @@ def test_a_server_that_lists_nothing_needs_a_name(serve: Serve, profile: Profile
         open_url(url, profile, tmp_path)
 
 
+def test_a_list_that_breaks_is_no_obstacle_where_the_model_is_named(
+    serve: Serve, profile: Profile, tmp_path: Path
+) -> None:
+    target = open_url(serve({"/v1/models": (500, "no cache")}), profile, tmp_path, served_model="x")
+    assert target.served_model == "x"
+
+
 @pytest.mark.parametrize(
     ("answers", "said"),
     [

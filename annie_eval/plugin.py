@@ -215,11 +215,15 @@ class _Owner(_Session):
     """The xdist controller, or the only process: it owns the run."""
 
     def __init__(self, config: pytest.Config) -> None:
-        super().__init__(config)
-        from annie_eval.run import Run, RunOptions
-        from annie_eval.serving import check
+        from annie_eval.serving import Greeting, check
 
         spec = _target_spec(config)
+        # A server may take half a second to say who it is: let it, while the profile is read.
+        ask = spec.base_url is not None and spec.model_dir is None and not config.option.collectonly
+        greeting = Greeting(spec) if ask else None
+        super().__init__(config)
+        from annie_eval.run import Run, RunOptions
+
         if config.getoption("concurrency") is not None and config.getoption("concurrency") < 1:
             raise UsageError(f"--concurrency {config.getoption('concurrency')}: must be at least 1")
         if config.getoption("hardware") is not None:
@@ -241,7 +245,7 @@ class _Owner(_Session):
         )
         self.run = Run(self.profile, spec, options)
         self.run_dir = self.run.dir
-        self.run.open(self._progress)
+        self.run.open(self._progress, greeting)
 
     def _progress(self, line: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")

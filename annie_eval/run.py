@@ -20,7 +20,7 @@ from annie_eval.sampler import Endpoint, Sampler
 from annie_eval.store import FILE, Store
 
 if TYPE_CHECKING:
-    from annie_eval.serving import Target, TargetSpec
+    from annie_eval.serving import Greeting, Target, TargetSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class Run:
             self.store.set_meta(identity=identity, started=self.started, version=__version__)
         self.store.set_meta(state="starting", owner=os.getpid())
 
-    def open(self, progress: Callable[[str], None]) -> None:
+    def open(self, progress: Callable[[str], None], greeting: Greeting | None = None) -> None:
         """Start the server, or connect to it, while pytest collects. Returns at once; see `wait_ready`."""
         from annie_eval.serving import open_target
 
         def work() -> None:
             try:
-                self.target = open_target(self.spec, self.profile, self.dir, progress, self._cancel)
+                self.target = open_target(self.spec, self.profile, self.dir, progress, self._cancel, greeting)
             except Exception as error:
                 self._failure = error
 

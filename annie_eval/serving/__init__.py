@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from annie_eval.serving.spec import TargetSpec, check
 
 if TYPE_CHECKING:
-    from annie_eval.serving.target import Target, open_target
+    from annie_eval.serving.target import Greeting, Target, open_target
 
-__all__ = ["Target", "TargetSpec", "check", "open_target"]
+__all__ = ["Greeting", "Target", "TargetSpec", "check", "open_target"]
 
 
 def __getattr__(name: str) -> Any:
     # `check` runs before anything else; asyncio and the HTTP client are loaded when a target is opened.
-    if name in ("Target", "open_target"):
+    if name in ("Greeting", "Target", "open_target"):
         from annie_eval.serving import target
 
         return getattr(target, name)

@@ -77,12 +77,39 @@ class Target:
             self._server.close()
 
 
+class Greeting:
+    """Asks a server at a URL who it is, in a thread, while the caller still reads its profile."""
+
+    def __init__(self, spec: TargetSpec) -> None:
+        self._spec = spec
+        self._found: remote.Remote | Exception | None = None
+        self._thread = threading.Thread(target=self._ask, name="annie-greeting", daemon=True)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        spec = self._spec
+        assert spec.base_url is not None
+        try:
+            self._found = remote.ask(normal_url(spec.base_url), spec.api_key(), named=spec.served_model is not None)
+        except Exception as error:
+            self._found = error
+
+    def result(self) -> remote.Remote:
+        """What it said. Raises what `annie_eval.serving.remote.ask` raises."""
+        self._thread.join()
+        if isinstance(self._found, Exception):
+            raise self._found
+        assert self._found is not None
+        return self._found
+
+
 def open_target(
     spec: TargetSpec,
     profile: Profile,
     run_dir: Path,
     progress: Callable[[str], None],
     cancel: threading.Event | None = None,
+    greeting: Greeting | None = None,
 ) -> Target:
     """Start the server, or ask the one at the URL, and come back when it is ready.
 
@@ -93,20 +120,21 @@ def open_target(
         run_dir: the log goes here, to `server.log`.
         progress: takes a line from time to time.
         cancel: when set, stop waiting and stop the server.
+        greeting: of the server at the URL, if it was asked already.
 
     Raises:
         UsageError: the checkpoint, the interpreter or the URL will not do.
         TargetError: the server died, or did not answer in time; the message has the cause and the mend.
     """
     if spec.base_url is not None:
-        return _connect(spec, profile)
+        return _connect(spec, profile, greeting or Greeting(spec))
     return _start(spec, profile, run_dir, progress, cancel or threading.Event())
 
 
-def _connect(spec: TargetSpec, profile: Profile) -> Target:
+def _connect(spec: TargetSpec, profile: Profile, greeting: Greeting) -> Target:
     assert spec.base_url is not None
     base_url = normal_url(spec.base_url)
-    found = remote.ask(base_url, spec.api_key(), named=spec.served_model is not None)
+    found = greeting.result()
     served = remote.choose_model(found, base_url, spec.served_model)
     listed = next((dict(model) for model in found.models if model["id"] == served), {})
     facts = {

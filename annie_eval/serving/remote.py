@@ -1,7 +1,7 @@
 """A server that is already there: who it is, what it serves, and what cannot be checked on it.
 
-One round of requests, all at once, because a server may take its time for each. Nothing is guessed: a server that
-does not say what it is, is `unknown`.
+One round of requests, all at once, because a server may take its time for each (SGLang is asked once more). Nothing is
+guessed: a server that does not say what it is, is `unknown`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from annie_eval.errors import TargetError, UsageError
 Kind = Literal["vllm", "llama-server", "sglang", "transformers", "unknown"]
 TIMEOUT = 20.0  # seconds for each request
 # Of what is asked beside /v1/models, each answered by one kind of server alone. A GET of /load_model is refused with
-# 405 by `transformers serve`, which takes a POST there; of /metrics only whether it is there is wanted.
-_PROBES = ("/version", "/props", "/get_model_info", "/load_model", "/metrics")
+# 405 by `transformers serve`, which takes a POST there, and so is one of derender by vLLM with --enable-scale-out;
+# of /metrics only whether it is there is wanted.
+# No more than these: with /v1/models six connections at once, all that a backlog of five takes.
+_PROBES = ("/version", "/props", "/load_model", "/metrics", "/v1/chat/completions/derender")
 # What servers write into `owned_by` of /v1/models: vLLM and SGLang in their protocol.py, llama.cpp in its server.
 _OWNERS: Mapping[str, Kind] = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama-server"}
 
@@ -32,6 +34,7 @@ class Remote:
         models: entries of /v1/models.
         facts: what goes into the fingerprint, by name.
         metrics: it has /metrics with vLLM's own counters.
+        derender: it runs its parsers over given token ids.
     """
 
     kind: Kind
@@ -39,6 +42,7 @@ class Remote:
     models: tuple[Mapping[str, Any], ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
     metrics: bool = False
+    derender: bool = False
 
 
 def ask(base_url: str, api_key: str | None, *, named: bool = False) -> Remote:
@@ -68,31 +72,36 @@ async def _ask(base_url: str, api_key: str | None, model_is_named: bool) -> Remo
 
     try:
         models, *others = await asyncio.gather(get(api, "/models"), *(get(outer, path) for path in _PROBES))
+        listed = _models(base_url, models, model_is_named)
+        owners = {str(model.get("owned_by")).lower() for model in listed}
+        named = next((_OWNERS[owner] for owner in owners if owner in _OWNERS), None)
+        info_said = _object(await get(outer, "/get_model_info")) if named == "sglang" else {}
     finally:
         await api.close()
         await outer.close()
-    answers = dict(zip(_PROBES, others, strict=True))
-    listed = _models(base_url, models, model_is_named)
-    version, props, info, load, metrics = (answers[path] for path in _PROBES)
-    owners = {str(model.get("owned_by")).lower() for model in listed}
-    named = next((_OWNERS[owner] for owner in owners if owner in _OWNERS), None)
-    version_said, props_said, info_said = _object(version), _object(props), _object(info)
+    version, props, load, metrics, derender = others
+    version_said, props_said = _object(version), _object(props)
     kind: Kind = "unknown"
     facts: dict[str, Any] = {}
     said: str | None = None
     if named == "llama-server" or "default_generation_settings" in props_said:
         kind, said = "llama-server", _text(props_said.get("build_info"))
         facts = {key: props_said[key] for key in ("model_path", "chat_template") if key in props_said}
-    elif named == "sglang" or "model_path" in info_said:
+    elif named == "sglang":
         kind = "sglang"
         facts = {key: info_said[key] for key in ("model_path", "tokenizer_path", "weight_version") if key in info_said}
     elif named == "vllm" or (named is None and _text(version_said.get("version")) and _is_vllm(metrics)):
         kind, said = "vllm", _text(version_said.get("version"))
-    elif isinstance(load, TransportError) and load.status == 405:
+    elif _is_posted_to(load):
         kind = "transformers"
     else:
         said = _text(version_said.get("version"))
-    return Remote(kind, said, listed, facts, metrics=_is_vllm(metrics))
+    return Remote(kind, said, listed, facts, metrics=_is_vllm(metrics), derender=_is_posted_to(derender))
+
+
+def _is_posted_to(answer: Response | TransportError) -> bool:
+    """The path is there, but not for a GET."""
+    return isinstance(answer, TransportError) and answer.status == 405
 
 
 def _is_vllm(metrics: Response | TransportError) -> bool:
@@ -147,6 +156,11 @@ def missing(remote: Remote) -> dict[str, str]:
     if remote.kind != "vllm":
         gaps["token_ids"] = (
             "only vLLM returns token ids: streamed and whole answers are compared by structure, not by text"
+        )
+    if not remote.derender:
+        gaps["derender"] = (
+            "the server does not run its parsers over given tokens (vLLM: --enable-scale-out): they are checked"
+            " on live answers only"
         )
     if remote.kind == "unknown":
         gaps["kind"] = "the server does not say what it is"

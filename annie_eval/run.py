@@ -129,14 +129,29 @@ class Run:
         self._sampler.start()
 
     def _measure(self, store: Store) -> None:
-        """Timing, alone on the server; rows that an interrupted run has measured already stand."""
+        """Timing, alone on the server; rows that an interrupted run has measured already stand.
+
+        Each row is stored with its raw samples as soon as it is decided, so that its test need not wait for the rest.
+        """
         known = {row["name"] for row in store.timing("row")}
         wanted = [name for name in store.meta("selection")["perf"] if name not in known]
         if not wanted:
             return
         from annie_eval import timing
+        from annie_eval.timing.plot import rows_chart
 
         assert self.target is not None
+        shots: list[Mapping[str, Any]] = []
+
+        def keep(event: Mapping[str, Any]) -> None:
+            values = {name: value for name, value in event.items() if name != "event"}
+            if event["event"] == "shot":
+                shots.append(values)
+            elif event["event"] == "row":
+                store.save_timing("shot", shots)
+                shots.clear()
+                store.save_timing("row", [values])
+
         try:
             plan = timing.plan_for(
                 self.profile,
@@ -148,14 +163,20 @@ class Run:
                 hardware=self.options.hardware,
                 output=self.dir / "timing.jsonl",
             )
-            rows = timing.run(plan, lambda line: None)
+            rows = timing.run(plan, keep)
         except Exception as error:
             # Behaviour can still be judged; each timing test says what broke.
             broken = {"median": None, "interval": None, "n": 0, "limit": None, "unit": "", "roofline": None}
             detail = f"could not be measured: {type(error).__name__}: {error}"
-            store.save_timing("row", [{"name": n, "verdict": "ERROR", **broken, "detail": detail} for n in wanted])
-            return
-        store.save_timing("row", [row.as_dict() for row in rows])
+            rows = []
+            stored = {row["name"] for row in store.timing("row")}
+            lost = [{"name": n, "verdict": "ERROR", **broken, "detail": detail} for n in wanted if n not in stored]
+        else:
+            stored = {row["name"] for row in store.timing("row")}
+            lost = [row.as_dict() for row in rows if row.name not in stored]  # of a process that died
+        store.save_timing("shot", shots)
+        store.save_timing("row", lost)
+        rows_chart([timing.Row.from_dict(row) for row in store.timing("row")], self.dir)
 
     def finish(self, note: str | None = None) -> RunVerdict:
         """Stop sampling and decide. `note` is a cause that makes the whole run an ERROR."""

@@ -24,6 +24,7 @@ from annie_eval.report.text import (
 )
 from annie_eval.sample import Judgement
 from annie_eval.store import Store, StoredSample
+from annie_eval.timing.row import Row
 
 _CSS = Path(__file__).with_name("report.css")
 _BAR = 200  # width of a bar, in pixels
@@ -161,7 +162,15 @@ def _timings(timings: Sequence[Mapping[str, Any]]) -> str:
         cells += [_cell(str(row["verdict"]), "verdict"), _cell(str(row.get("detail") or ""), "wide soft")]
         rows.append(_row(str(row["verdict"]), str(row["name"]), cells))
     heads = ["timing", "median", "", "interval", "n", "limit", "of roofline", "verdict", ""]
-    return f"<h2>Timing</h2>\n{_table(heads, rows)}"
+    return f"<h2>Timing</h2>\n{_table(heads, rows)}{_charts(timings)}"
+
+
+def _charts(timings: Sequence[Mapping[str, Any]]) -> str:
+    """TTFT and decode rate against context; drawn anew from the points, so that no file is needed."""
+    from annie_eval.timing.plot import charts
+
+    drawn = charts([Row.from_dict(row) for row in timings if row.get("points")])
+    return "".join(f"\n<figure>{svg}</figure>" for svg in drawn.values())
 
 
 def _errors(verdict: RunVerdict) -> str:

@@ -69,9 +69,9 @@ def chart(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def rows_chart(rows: Sequence[Row], directory: Path) -> list[Path]:
-    """Write `ttft.svg` and `decode.svg` of the rows that hold points; returns what was written."""
-    written = []
+def charts(rows: Sequence[Row]) -> dict[str, str]:
+    """SVG texts by file name: `ttft.svg` and `decode.svg`, of the rows that hold points."""
+    drawn = {}
     for file, title, unit, names in (
         ("ttft.svg", "Time to first token against context", "ms", {"ttft_cold": "cold", "ttft_warm": "warm"}),
         ("decode.svg", "Decode rate against context", "tok/s", {"decode_flat": "one stream"}),
@@ -82,9 +82,17 @@ def rows_chart(rows: Sequence[Row], directory: Path) -> list[Path]:
             if row.name in names and row.points
         ]
         if found:
-            path = directory / file
-            path.write_text(chart(title, "prompt tokens", unit, found), "utf-8")
-            written.append(path)
+            drawn[file] = chart(title, "prompt tokens", unit, found)
+    return drawn
+
+
+def rows_chart(rows: Sequence[Row], directory: Path) -> list[Path]:
+    """Write the charts of the rows that hold points into a directory; returns what was written."""
+    written = []
+    for file, drawn in charts(rows).items():
+        path = directory / file
+        path.write_text(drawn, "utf-8")
+        written.append(path)
     return written
 
 

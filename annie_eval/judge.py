@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from annie_eval import wire
 from annie_eval.conversation import Request, next_request
 from annie_eval.detectors import detect
-from annie_eval.profile import Gate, Profile, Scenario, Turn
+from annie_eval.profile import CallExpectation, Expect, Gate, Profile, Scenario, Turn
 from annie_eval.sample import Exchange, Finding, Judgement, Sample, Variant, sample_key
 from annie_eval.store import StoredExchange, StoredSample
 
@@ -23,19 +24,34 @@ class Catalogue:
             for scenario in profile.scenarios
             for variant in scenario.variants
         }
+        self._tools: dict[str, dict[str, Any]] = {}
 
     def add(self, key: str, ask: Mapping[str, Any]) -> None:
-        """Learn an ad-hoc sample from the JSON that `ask_scenario` wrote."""
-        turn = Turn(user=ask["prompt"])
+        """Learn an ad-hoc sample from its JSON in the store, as `annie_eval.reading.Asker` writes it.
+
+        Where it has a `scenario`, it is that scenario of the profile with another first prompt and history; where
+        it has `tool_objects`, those are offered in place of the profile's tools, and each may be called once.
+        """
+        if objects := ask.get("tool_objects"):
+            self._tools[key] = {tool["function"]["name"]: tool for tool in objects}
+        may = tuple(CallExpectation(name, optional=True) for name in self._tools.get(key, ()))
         scenario = Scenario(
             id=key,
             category="ask",
-            turns=(turn,),
+            turns=(Turn(user=ask["prompt"], expect=Expect(calls=may or None)),),
             history=tuple(ask["history"]),
             tools=None if ask["tools"] is None else tuple(ask["tools"]),
             max_tokens=ask["max_tokens"],
         )
-        self._by_key[key] = (scenario, Variant(ask["stream"], ask["thinking"]))
+        if ask.get("scenario") is not None:
+            scripted = next(one for one in self.profile.scenarios if one.id == ask["scenario"])
+            first, *rest = scripted.turns
+            turns = (replace(first, user=ask["prompt"]), *rest)
+            scenario = replace(scripted, id=key, turns=turns, history=tuple(ask["history"]))
+        self._by_key[key] = (scenario, Variant(ask["stream"], ask["thinking"], ask.get("repeat", 1)))
+
+    def _profile_of(self, key: str) -> Profile:
+        return replace(self.profile, tools=self._tools[key]) if key in self._tools else self.profile
 
     def __contains__(self, key: str) -> bool:
         return key in self._by_key
@@ -51,8 +67,9 @@ class Catalogue:
 
     def sample(self, key: str, exchanges: Sequence[Exchange]) -> Sample:
         scenario, variant = self._by_key[key]
-        names = list(self.profile.tools) if scenario.tools is None else scenario.tools
-        schemas = {name: self.profile.tools[name]["function"].get("parameters", {}) for name in names}
+        tools = self._profile_of(key).tools
+        names = list(tools) if scenario.tools is None else scenario.tools
+        schemas = {name: tools[name]["function"].get("parameters", {}) for name in names}
         return Sample(key, scenario, variant, tuple(exchanges), schemas, self.profile.limits)
 
     def exchange(self, key: str, raw: StoredExchange) -> Exchange:
@@ -78,7 +95,7 @@ class Catalogue:
     def next_request(self, key: str, done: Sequence[Exchange], *, model: str, token_ids: bool) -> Request | None:
         """The next request of a sample's script, or None. See `annie_eval.conversation.next_request`."""
         scenario, variant = self._by_key[key]
-        return next_request(self.profile, scenario, variant, done, model=model, token_ids=token_ids)
+        return next_request(self._profile_of(key), scenario, variant, done, model=model, token_ids=token_ids)
 
 
 def judge(gate: Gate, sample: Sample, *, whole: Sample | None = None, derendered: Sequence[Finding] = ()) -> Judgement:

@@ -190,7 +190,8 @@ class Asker:
             "thinking": thinking,
             "max_tokens": max_tokens,
             "detectors": list(detectors),
+            "repeat": repeat,
         }
-        key = f"ask-{hashlib.sha256(dump([ask, repeat]).encode()).hexdigest()[:12]}"
+        key = f"ask-{hashlib.sha256(dump(ask).encode()).hexdigest()[:12]}"
         self._reader.store.ask(key, ask)
         return self._reader.judged(f"ask:{key}", key)

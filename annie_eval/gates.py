@@ -68,6 +68,8 @@ class RunVerdict:
         profile: `name` and `digest`.
         target: `base_url` and `served_model`.
         capabilities: what could not be checked on this server, each with the reason.
+        regression: against a baseline, as `annie_eval.regression.result.Regression.as_dict`; {} without one.
+        replicas: where several servers share the work, as `annie_eval.regression.replicas.as_dict`; {} otherwise.
         started: seconds since the epoch.
         seconds: wall time of the run.
     """
@@ -82,6 +84,8 @@ class RunVerdict:
     profile: Mapping[str, Any] = field(default_factory=dict)
     target: Mapping[str, Any] = field(default_factory=dict)
     capabilities: Mapping[str, Any] = field(default_factory=dict)
+    regression: Mapping[str, Any] = field(default_factory=dict)
+    replicas: Mapping[str, Any] = field(default_factory=dict)
     started: float = 0.0
     seconds: float = 0.0
     run_dir: str = ""

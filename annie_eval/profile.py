@@ -52,8 +52,8 @@ __all__ = [
 ]
 
 _BUILTIN = Path(__file__).parent / "profiles"
-# What they change is neither asked nor judged, or follows from where the files lie.
-_NOT_IN_DIGEST = frozenset({"path", "source", "digest", "example", "then_example"})
+# What they change is neither asked nor judged (a margin is between two runs), or follows from where the files lie.
+_NOT_IN_DIGEST = frozenset({"path", "source", "digest", "example", "then_example", "margin"})
 
 
 def builtin_names() -> list[str]:
@@ -84,7 +84,7 @@ def load(name_or_path: str | Path) -> Profile:
             detectors=tuple(table["detectors"]),
             categories=tuple(table.get("categories", (gate,))),
             required=_whole(table.get("required")),
-            **{key: table[key] for key in ("lower_bound", "confidence", "baseline") if key in table},
+            **{key: table[key] for key in ("lower_bound", "confidence", "baseline", "margin") if key in table},
         )
         for gate, table in raw["gates"].items()
     }

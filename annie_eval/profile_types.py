@@ -125,6 +125,8 @@ class Gate:
             reach it, else the gate is INCONCLUSIVE (or FAIL when the upper bound is below it).
         confidence: level of intervals and bounds.
         baseline: what the study measured, by model, shown beside the result.
+        margin: the loss in pass rate against a blessed baseline that does not matter; None takes 10 %, or what the
+            gate's samples can show if that is more.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Gate:
     lower_bound: float | None = None
     confidence: float = 0.95
     baseline: Mapping[str, str] = field(default_factory=dict)
+    margin: float | None = None
 
     @property
     def every_sample(self) -> bool:

@@ -44,10 +44,17 @@ def write(path: Path, verdict: RunVerdict, run_dir: Path) -> None:
 def page(verdict: RunVerdict, samples: Mapping[str, StoredSample]) -> str:
     """The whole document. `samples` holds the exchanges to show; a miss without one shows its findings alone."""
     title = f"{verdict.verdict}: {verdict.target.get('served_model', 'model')} by {verdict.profile.get('name', '?')}"
+    first, compared = "", ""
+    if verdict.regression or verdict.replicas:
+        from annie_eval.report import regression_html
+
+        first, compared = regression_html.first_line(verdict), regression_html.section(verdict)
     body = [
+        first,
         _header(verdict),
         _gates(verdict.gates),
         _timings(verdict.timings),
+        compared,
         _errors(verdict),
         _misses(verdict.gates, samples),
         _facts(verdict),

@@ -35,6 +35,8 @@ def to_dict(verdict: RunVerdict) -> dict[str, Any]:
         "target": verdict.target,
         "fingerprint": verdict.fingerprint,
         "capabilities": verdict.capabilities,
+        "regression": verdict.regression or None,
+        "replicas": verdict.replicas or None,
         "started": datetime.fromtimestamp(verdict.started, UTC).isoformat(timespec="microseconds"),
         "seconds": verdict.seconds,
         "run_dir": verdict.run_dir,
@@ -124,6 +126,8 @@ def load(path: Path) -> RunVerdict:
         gates=gates,
         errors=tuple(raw["errors"]),
         timings=tuple(raw["timings"]),
+        regression=raw.get("regression") or {},
+        replicas=raw.get("replicas") or {},
         started=started,
     )
 

@@ -51,6 +51,13 @@ def lines(verdict: RunVerdict, *, color: bool, width: int) -> list[str]:
     Everything that a model or a server wrote is escaped: no line holds a control character but our own colours.
     """
     out: list[str] = []
+    compared: list[str] = []
+    if verdict.regression or verdict.replicas:
+        from annie_eval.report import regression
+
+        # What changed is what the reader of a comparison came for: the first line says it.
+        out += [*regression.first_lines(verdict), ""]
+        compared = regression.lines(verdict, width=width)
     if verdict.gates:
         out += _gate_table(verdict.gates, color, width)
     if verdict.timings:
@@ -59,7 +66,7 @@ def lines(verdict: RunVerdict, *, color: bool, width: int) -> list[str]:
             if out
             else _timing_table(verdict.timings, color, width)
         )
-    for block in (_misses(verdict.gates, width), _errors(verdict), _details(verdict), _about(verdict)):
+    for block in (_misses(verdict.gates, width), compared, _errors(verdict), _details(verdict), _about(verdict)):
         if block:
             out += ["", *block] if out else block
     final = headline(verdict)

@@ -104,6 +104,10 @@ def headline(verdict: RunVerdict, most: int = 4) -> str:
 def _because(verdict: RunVerdict, most: int) -> str:
     rows = [(result.name, result.verdict, result.detail) for result in verdict.gates]
     rows += [(str(row["name"]), row["verdict"], _measured(row)) for row in verdict.timings]
+    # What compares runs or servers is no gate of the profile; it is named where it decides.
+    for name, other in (("regression", verdict.regression), ("replicas", verdict.replicas)):
+        if other.get("verdict") in ("FAIL", "ERROR", "INCONCLUSIVE"):
+            rows.append((name, other["verdict"], ""))
     found = [f"{name} {detail}".strip() for name, its, detail in rows if its == verdict.verdict]
     shown = "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
     if verdict.verdict == "FAIL":

@@ -1,0 +1,231 @@
+"""Baselines on disk: a run that somebody blessed by name, copied, so that it stays when the run is gone.
+
+    baselines/NAME.json          the pointer: which copy, from which run, when; replaced in one step
+    baselines/copies/ID/         run.sqlite, verdict.json, timing.jsonl and, of an A/A run, aa.jsonl
+
+A power cut leaves the old pointer or the new one, never half of either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from annie_eval.errors import UsageError
+from annie_eval.profile_schema import did_you_mean
+from annie_eval.regression import speed
+from annie_eval.regression.evidence import SHOTS, Evidence, read, shots
+from annie_eval.store import FILE
+
+DIR = "baselines"
+FORMAT = 1
+_AA = "aa.jsonl"
+_VERDICT = "verdict.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline as it is compared with. `info` goes into reports: `name`, `id`, `run`, `blessed`, `verdict`."""
+
+    info: Mapping[str, Any]
+    evidence: Evidence
+    noise: speed.Noise
+
+
+def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[str, Any]:
+    """Make a run the baseline `name`; returns what the pointer says.
+
+    Args:
+        root: the directory of all baselines; made if it is not there.
+        aa: a second run of the same server, whose difference to the first is the noise floor of timings.
+
+    Raises:
+        UsageError: a name that cannot be one, a run that is unfinished or has broken samples, an A/A run of another
+            server, or a disk that does not take the copy. Nothing has changed then.
+    """
+    if not _NAME.fullmatch(name) or name.endswith(".json"):
+        raise UsageError(
+            f"--as {name}: a baseline's name is at most 64 letters, digits, dots, hyphens and underscores"
+        )
+    evidence = _finished(run_dir)
+    if aa is not None:
+        _check_aa(evidence, _finished(aa), run_dir, aa)
+    now = datetime.now(UTC)
+    made = f"{name}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    pointer: dict[str, Any] = {
+        "format": FORMAT,
+        "name": name,
+        "id": made,
+        "run": str(run_dir.resolve()),
+        "aa": None if aa is None else str(aa.resolve()),
+        "blessed": now.isoformat(timespec="seconds"),
+        "verdict": evidence.facts.get("verdict"),
+        "profile": evidence.facts.get("identity", {}).get("profile"),
+        "served_model": (evidence.facts.get("target") or {}).get("served_model"),
+    }
+    copy = root / "copies" / made
+    partial = copy.with_name(f".{made}")
+    try:
+        partial.mkdir(parents=True)
+        _copy_run(run_dir, partial)
+        if aa is not None and (aa / SHOTS).is_file():
+            shutil.copyfile(aa / SHOTS, partial / _AA)
+        for file in partial.iterdir():
+            _sync(file)
+        _sync(partial)
+        partial.rename(copy)
+        _sync(copy.parent)
+        _replace(root / f"{name}.json", json.dumps(pointer, indent=2) + "\n")
+    except (OSError, sqlite3.Error) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(copy, ignore_errors=True)
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"{root}: the baseline cannot be written ({cause}); the one before is as it was") from error
+    return pointer
+
+
+def _finished(run_dir: Path) -> Evidence:
+    evidence = read(run_dir)
+    state = evidence.facts.get("state", "unknown")
+    if state != "finished" or not (run_dir / _VERDICT).is_file():
+        raise UsageError(
+            f"{run_dir}: the run is not finished (state {state}); continue it with --resume, then bless it"
+        )
+    if not evidence.judgements:
+        raise UsageError(f"{run_dir}: no sample was judged in this run; bless one of the whole profile")
+    broken = [
+        judgement.sample
+        for of in evidence.judgements.values()
+        for judgement in of.values()
+        if judgement.error is not None
+    ]
+    if broken:
+        count = len(set(broken))
+        raise UsageError(
+            f"{run_dir}: {count} sample{'s' if count > 1 else ''} broke, such as {broken[0]}; a baseline needs every"
+            " answer: run again on a sound server"
+        )
+    return evidence
+
+
+def _check_aa(first: Evidence, second: Evidence, run_dir: Path, aa: Path) -> None:
+    if run_dir.resolve() == aa.resolve():
+        raise UsageError(f"--aa {aa}: is the blessed run itself; name a second run of the same server")
+    from annie_eval.regression import facts
+
+    other = facts.between(first.fingerprint, second.fingerprint)
+    found = [
+        *facts.of_profiles(
+            first.snapshot,
+            second.snapshot,
+            (first.facts.get("identity", {}).get("digest"), second.facts.get("identity", {}).get("digest")),
+        ),
+        *other.refused,
+        *other.compared,
+    ]
+    if found:
+        raise UsageError(f"--aa {aa}: not a run of the same server: {'; '.join(found[:4])}; name one that is")
+
+
+def _copy_run(run_dir: Path, to: Path) -> None:
+    source = sqlite3.connect(run_dir / FILE, timeout=60)
+    target = sqlite3.connect(to / FILE)
+    try:
+        source.backup(target)
+        # No side files: a copy is read from where nobody may write, too.
+        target.execute("PRAGMA journal_mode=DELETE")
+    finally:
+        source.close()
+        target.close()
+    for name in (_VERDICT, SHOTS):
+        if (run_dir / name).is_file():
+            shutil.copyfile(run_dir / name, to / name)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk take a file or a directory before anything points at it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def load(wanted: str, root: Path, runs: Path) -> Baseline:
+    """The baseline called `wanted`: a name in `root`, the path of one, a run's directory, or a run's name in `runs`.
+
+    Raises:
+        UsageError: there is none, or it is damaged; names what there is.
+    """
+    for pointer in (root / f"{wanted}.json", Path(f"{wanted}.json"), Path(wanted)):
+        if (pointer.parent == root and not _NAME.fullmatch(wanted)) or pointer.suffix != ".json":
+            continue
+        if pointer.is_file():
+            return _pointed(pointer)
+    for path in (Path(wanted).expanduser(), runs / wanted):
+        if (path / FILE).is_file():
+            evidence = _finished(path)
+            resolved = path.resolve()
+            info = {
+                "name": resolved.name,
+                "id": resolved.name,
+                "run": str(resolved),
+                "aa": None,
+                "blessed": None,
+                "verdict": evidence.facts.get("verdict"),
+            }
+            return Baseline(info, evidence, speed.noise(evidence.timings, None))
+    known = names(root)
+    there = f"there are {', '.join(known)}" if known else "none is blessed yet: annie-eval bless RUN --as NAME"
+    raise UsageError(
+        f"--baseline {wanted}: no such baseline in {root} and no such run; {there}{did_you_mean(wanted, known)}"
+    )
+
+
+def names(root: Path) -> list[str]:
+    """The names that were given."""
+    return sorted(path.stem for path in root.glob("*.json")) if root.is_dir() else []
+
+
+def _pointed(pointer: Path) -> Baseline:
+    try:
+        info = json.loads(pointer.read_text(encoding="utf-8"))
+        if info["format"] != FORMAT:
+            raise ValueError(f"format {info['format']!r}, but this version reads {FORMAT}")
+        name, made = str(info["name"]), str(info["id"])
+        if not _NAME.fullmatch(name) or "/" in made or made.startswith("."):
+            raise ValueError("a name that cannot be one")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{pointer}: not a baseline ({error}); bless a run again") from error
+    copy = pointer.parent / "copies" / made
+    if not (copy / FILE).is_file():
+        raise UsageError(f"{pointer}: its copy {copy} is gone; bless a run again")
+    evidence = read(copy, name)
+    second = shots(copy / _AA) if info.get("aa") and (copy / _AA).is_file() else None
+    shown = {key: info.get(key) for key in ("name", "id", "run", "aa", "blessed", "verdict")}
+    return Baseline(shown, evidence, speed.noise(evidence.timings, second))

@@ -1,0 +1,238 @@
+"""A run against a baseline: who differs, which gate is worse, and both answers to each sample that changed. Pure.
+
+Samples are paired by name. A gate FAILs when it is worse beyond chance (exact McNemar, Holm over all gates), PASSes
+when a loss of its margin or more can be ruled out, and is INCONCLUSIVE in between; see docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from annie_eval import stats
+from annie_eval.regression import diagnosis, facts, speed
+from annie_eval.regression.evidence import Evidence, scenario_of
+from annie_eval.regression.paired import default_margin, noninferiority, sign_flip
+from annie_eval.regression.result import SEVERITY, Change, GatePair, Regression, RegressionVerdict, TimingPair
+from annie_eval.sample import Judgement
+
+ALPHA = 0.05
+"""Chance of a wrong FAIL over all gates together, and of a wrong PASS of one gate."""
+_MOST = 4  # changes that the headline names
+
+
+def compare(before: Evidence, now: Evidence, *, baseline: Mapping[str, Any], noise: speed.Noise) -> Regression:
+    """What the run `now` says against the baseline `before`.
+
+    Args:
+        baseline: what is known of the baseline itself: `name`, `run`, `id`, `blessed`.
+        noise: of the baseline's timings.
+    """
+    known = facts.between(before.fingerprint, now.fingerprint)
+    profiles = facts.of_profiles(before.snapshot, now.snapshot, _digests(before, now))
+    refused = [*profiles, *(said for said in known.refused if not _said_by(profiles, said))]
+    traces = diagnosis.diagnose(before.heard, now.heard)
+    template = before.fingerprint.get("chat_template")
+    same_template = template is not None and template == now.fingerprint.get("chat_template")
+    seen = []
+    for trace in traces:
+        if trace.refuses and same_template:
+            seen.append(trace.said.replace(diagnosis.PROMPTS, "the tokenizer changed"))
+        elif not (refused and trace.refuses):
+            (refused if trace.refuses else seen).append(trace.said)
+    changed = (*known.compared, *seen)
+    same = diagnosis.alike(before.heard, now.heard)
+    if refused:
+        headline = _headline("REFUSED", baseline, "; ".join(_some(refused)), changed, "")
+        return Regression("REFUSED", headline, baseline, changed, tuple(refused), same_words=same)
+    gates = compare_gates(before.judgements, now.judgements, margins(now.snapshot))
+    timings = speed.compare(before.timings, now.timings, noise)
+    verdict = overall(gates, timings)
+    notes = _notes(before, now, timings, noise)
+    effect = _effect(verdict, gates, timings)
+    if not changed:
+        text, of = same
+        answers = f", {of - text} of {of} answers in other words" if text < of else ""
+        changed_said = f"nothing known of the server changed{answers}"
+    else:
+        changed_said = ""
+    return Regression(
+        verdict=verdict,
+        headline=_headline(verdict, baseline, changed_said, changed, effect),
+        baseline=baseline,
+        changed=changed,
+        gates=tuple(gates),
+        timings=tuple(timings),
+        changes=tuple(_changes(before, now, gates)),
+        same_words=same,
+        notes=tuple(notes),
+    )
+
+
+# What the fingerprint repeats of the profile, by the profile's own field.
+_OF_PROFILE = {
+    "sampling.": "the sampling",
+    "serving.tool_parser": "the tool parser",
+    "serving.reasoning_parser": "the reasoning parser",
+    "serving.chat_template_kwargs": "the template's switches",
+}
+
+
+def _said_by(profiles: Sequence[str], said: str) -> bool:
+    return any(
+        what in said and any(each.startswith(field) for each in profiles) for field, what in _OF_PROFILE.items()
+    )
+
+
+def margins(snapshot: Mapping[str, Any]) -> dict[str, float]:
+    """The margins that the profile sets, by gate."""
+    gates: Mapping[str, Mapping[str, Any]] = snapshot.get("gates") or {}
+    return {name: gate["margin"] for name, gate in gates.items() if gate.get("margin") is not None}
+
+
+def compare_gates(
+    before: Mapping[str, Mapping[str, Judgement]],
+    now: Mapping[str, Mapping[str, Judgement]],
+    given: Mapping[str, float],
+) -> list[GatePair]:
+    """Every gate that both runs judged, in the order of `before`."""
+    found = [_gate(name, before[name], now[name], given.get(name)) for name in before if name in now]
+    adjusted = stats.holm([gate.p for gate in found])
+    return [_judged(replace(gate, adjusted=p)) for gate, p in zip(found, adjusted, strict=True)]
+
+
+def _gate(name: str, before: Mapping[str, Judgement], now: Mapping[str, Judgement], margin: float | None) -> GatePair:
+    both = [key for key in before if key in now and before[key].error is None]
+    broken = tuple(key for key in both if now[key].error is not None)
+    pairs = [key for key in both if now[key].error is None]
+    worse = tuple(key for key in pairs if before[key].passed and not now[key].passed)
+    better = tuple(key for key in pairs if now[key].passed and not before[key].passed)
+    by_scenario: dict[str, list[str]] = {}
+    for key in pairs:
+        by_scenario.setdefault(scenario_of(key), []).append(key)
+    change = {scenario: _net(keys, worse, better) for scenario, keys in by_scenario.items()}
+    n = len(by_scenario)
+    chosen = default_margin(n, ALPHA) if margin is None else margin
+    # A scenario counts as worse if any of its samples is on balance, as better only if all are: never too rosy.
+    lost = sum(1 for net in change.values() if net > 0)
+    won = sum(1 for scenario, net in change.items() if -net == len(by_scenario[scenario]))
+    return GatePair(
+        name=name,
+        verdict="INCONCLUSIVE",
+        n=len(pairs),
+        scenarios=n,
+        before=sum(before[key].passed for key in pairs),
+        now=sum(now[key].passed for key in pairs),
+        worse=worse,
+        better=better,
+        p=sign_flip(list(change.values())),
+        adjusted=1.0,
+        margin=chosen,
+        p_margin=noninferiority(lost, won, n, chosen) if n and 0.0 < chosen < 1.0 else 1.0,
+        broken=broken,
+        alone=len(before.keys() ^ now.keys()),
+    )
+
+
+def _net(keys: Sequence[str], worse: Sequence[str], better: Sequence[str]) -> int:
+    return sum((key in worse) - (key in better) for key in keys)
+
+
+def _judged(gate: GatePair) -> GatePair:
+    significant, held = gate.adjusted <= ALPHA, gate.p_margin <= ALPHA
+    lost = f"{gate.before}/{gate.n} -> {gate.now}/{gate.n}"
+    verdict: RegressionVerdict
+    if gate.n == 0 and not gate.broken:
+        verdict, detail = "INCONCLUSIVE", "no sample was judged in both runs"
+    elif significant and not held:
+        verdict, detail = "FAIL", f"{lost}, {len(gate.worse)} worse and {len(gate.better)} better"
+    elif gate.broken:
+        verdict, detail = "ERROR", f"{len(gate.broken)} of {gate.n + len(gate.broken)} samples broke"
+    elif held:
+        verdict, detail = "PASS", "worse, but by less than the margin" if significant else ""
+    else:
+        verdict, detail = "INCONCLUSIVE", f"{lost}, a loss of {100 * gate.margin:.3g} % is not ruled out"
+    return replace(gate, verdict=verdict, detail=detail)
+
+
+def overall(gates: Sequence[GatePair], timings: Sequence[TimingPair]) -> RegressionVerdict:
+    """The worst of all; nothing compared is INCONCLUSIVE."""
+    verdicts = [gate.verdict for gate in gates] + [row.verdict for row in timings if row.judged]
+    return min(verdicts, key=SEVERITY.index) if gates else "INCONCLUSIVE"
+
+
+def _changes(before: Evidence, now: Evidence, gates: Sequence[GatePair]) -> list[Change]:
+    found = []
+    for gate in gates:
+        for direction, keys, judged in (("worse", gate.worse, now), ("better", gate.better, before)):
+            for key in keys:
+                finding = judged.judgements[gate.name][key].findings[0]
+                found.append(
+                    Change(
+                        gate=gate.name,
+                        sample=key,
+                        direction="worse" if direction == "worse" else "better",
+                        reason=f"{finding.detector}: {finding.reason}",
+                        before=_answers(before, key),
+                        now=_answers(now, key),
+                    )
+                )
+    return found
+
+
+def _answers(run: Evidence, key: str) -> tuple[Mapping[str, Any], ...]:
+    heard = run.heard.get(key)
+    return () if heard is None else tuple(reply.as_dict() for reply in heard.replies)
+
+
+def _notes(before: Evidence, now: Evidence, timings: Sequence[TimingPair], noise: speed.Noise) -> list[str]:
+    found = []
+    only = [name for name in before.judgements if name not in now.judgements]
+    if only:
+        found.append(f"not compared: {', '.join(only)}: judged in the baseline alone")
+    versions = before.facts.get("version"), now.facts.get("version")
+    if versions[0] != versions[1]:
+        found.append(f"judged by annie-eval {versions[0]} then and {versions[1]} now")
+    if not any(row.judged for row in timings):
+        found.append("timing: not compared, because not both runs measured a quiet server")
+    elif not noise.aa:
+        found.append(
+            "timing: the noise floor is that of the halves of one run; bless with --aa RUN for that between runs"
+        )
+    return found
+
+
+def _effect(verdict: RegressionVerdict, gates: Sequence[GatePair], timings: Sequence[TimingPair]) -> str:
+    rows = [(row.name, row.verdict, row.detail) for row in gates]
+    rows += [(row.name, row.verdict, row.detail) for row in timings if row.judged]
+    if verdict == "PASS":
+        n = sum(len(gate.worse) for gate in gates)
+        return f"no gate of {len(gates)} is worse" + (f" beyond its margin, {n} samples are" if n else "")
+    if verdict == "INCONCLUSIVE" and not gates:
+        return "no gate was judged in both runs"
+    said = [f"{name} {detail}" for name, its, detail in rows if its == verdict]
+    lead = {"FAIL": "worse", "INCONCLUSIVE": "open", "ERROR": "broken"}[verdict]
+    return f"{lead}: {'; '.join(_some(said))}"
+
+
+def _headline(
+    verdict: RegressionVerdict, baseline: Mapping[str, Any], lead: str, changed: Sequence[str], effect: str
+) -> str:
+    parts = [lead] if lead else []
+    if changed:
+        parts.append("; ".join(_some(changed)))
+    if effect:
+        parts.append(effect)
+    start = "cannot be compared with" if verdict == "REFUSED" else "against"
+    return f'{verdict} {start} "{baseline["name"]}": {". ".join(parts)}'
+
+
+def _some(said: Sequence[str]) -> list[str]:
+    more = [f"and {len(said) - _MOST} more"] if len(said) > _MOST else []
+    return [*said[:_MOST], *more]
+
+
+def _digests(before: Evidence, now: Evidence) -> tuple[Any, Any]:
+    first, second = ((run.facts.get("identity") or {}).get("digest") for run in (before, now))
+    return first, second

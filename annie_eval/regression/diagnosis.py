@@ -1,0 +1,210 @@
+"""What changed in the answers themselves, said of a server whose files and flags nobody can see. Pure.
+
+The same requests were answered before and now. Each cause leaves its own trace: another template renders another
+prompt, a lost parser leaves its markup in the text, a renamed tool is called by another name, a higher temperature
+answers one question in two ways.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from annie_eval.detectors.call_text import find_call_text
+from annie_eval.detectors.tags import scan
+from annie_eval.regression.evidence import Heard, Reply, twin_of
+from annie_eval.regression.paired import fisher
+
+PROMPTS = "the chat template or the tokenizer changed"
+_FEW = 2  # samples that show a change; one alone may be chance, unless it is all that there are
+_SURE = 0.001  # p below which two shares are said to differ
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A change in words. `refuses`: it asks another question, so that nothing is left to compare."""
+
+    said: str
+    refuses: bool = False
+
+
+def diagnose(before: Mapping[str, Heard], now: Mapping[str, Heard]) -> list[Trace]:
+    """What the answers show, the most telling first; [] where they show nothing but other words."""
+    pairs = [(before[key], now[key]) for key in before if key in now]
+    told = [(old, new) for old, new in pairs if old.error is None and new.error is None]
+    found = [*_prompts(told), *_broken(pairs), *_tool_text(told), *_thinking(told), *_renamed(told)]
+    return [*found, *_endings(told), *_repeatability(told)]
+
+
+def _prompts(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
+    """The same request, rendered into another prompt."""
+    same = [(old, new) for old, new in pairs if old.asked == new.asked]
+    known = [(o, n) for o, n in same if o.prompt_tokens is not None and n.prompt_tokens is not None]
+    other = [
+        (o, n)
+        for o, n in known
+        if (o.prompt != n.prompt if o.prompt and n.prompt else o.prompt_tokens != n.prompt_tokens)
+    ]
+    if not other:
+        return
+    longer = [(o, n) for o, n in other if o.prompt_tokens != n.prompt_tokens]
+    if longer:
+        old, new = longer[0]
+        yield Trace(
+            f"{PROMPTS}: {len(other)} of {len(known)} requests make another prompt, such as {old.prompt_tokens} ->"
+            f" {new.prompt_tokens} tokens in {old.key}",
+            refuses=True,
+        )
+    else:
+        # A template that writes today's date makes such prompts every day.
+        yield Trace(
+            f"{len(other)} of {len(known)} requests make another prompt of the same length: a date in the chat"
+            " template, or other words in it"
+        )
+
+
+def _broken(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
+    """Answered before, refused now: the server mostly says why."""
+    broken = [new for old, new in pairs if old.error is None and new.error is not None]
+    if not broken:
+        return
+    cause, count = Counter(str(each.error) for each in broken).most_common(1)[0]
+    lost = ""
+    if "tool" in cause and ("tool-call-parser" in cause or "auto-tool-choice" in cause or "tool_choice" in cause):
+        lost = "the tool parser was lost: "
+    more = "" if count == len(broken) else f", {count} of them so"
+    first = cause.strip().partition("\n")[0]
+    yield Trace(f"{lost}{len(broken)} of {len(pairs)} samples broke{more}: {first[:200]}")
+
+
+def _tool_text(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
+    """Calls that came over their channel, and come as text now."""
+    called = [(old, new) for old, new in pairs if any(reply.calls for reply in old.replies)]
+
+    def as_text(heard: Heard) -> bool:
+        tools: dict[str, Mapping[str, object]] = {name: {} for name in heard.tools}
+        return any(
+            find_call_text(text, tools) is not None
+            for reply in heard.replies
+            if not reply.calls
+            for text in (reply.content, reply.reasoning)
+            if text
+        )
+
+    lost = [(o, n) for o, n in called if not any(r.calls for r in n.replies) and as_text(n) and not as_text(o)]
+    if _enough(lost, called):
+        yield Trace(
+            f"the tool parser was lost or is another: {len(lost)} of {len(called)} samples with a tool call have it as"
+            " text"
+        )
+
+
+def _thinking(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
+    """Thinking that had a channel of its own, and comes as speech now; or speech that is taken for thinking."""
+
+    def tagged(reply: Reply) -> bool:
+        return any(tag.kind == "thinking" for tag in scan(reply.content or ""))
+
+    def thought(heard: Heard) -> bool:
+        return any(reply.reasoning for reply in heard.replies)
+
+    thinking = [(o, n) for o, n in pairs if thought(o)]
+    spilt = [
+        (o, n) for o, n in pairs if any(map(tagged, n.replies)) and not any(map(tagged, o.replies)) and not thought(n)
+    ]
+    if _enough(spilt, thinking or pairs):
+        yield Trace(
+            f"the reasoning parser was lost or is another: in {len(spilt)} of {len(pairs)} samples thinking tags come"
+            " in the spoken text"
+        )
+    else:
+        silent = [(o, n) for o, n in thinking if not thought(n)]
+        if _enough(silent, thinking) and len(silent) * 2 > len(thinking):
+            yield Trace(f"the reasoning channel is empty in {len(silent)} of {len(thinking)} samples that had one")
+    trapped = [
+        (o, n)
+        for o, n in pairs
+        if _speech(o) and not _speech(n) and thought(n) and not any(r.calls for r in n.replies)
+    ]
+    if _enough(trapped, pairs):
+        yield Trace(f"the answer is trapped in the reasoning channel in {len(trapped)} of {len(pairs)} samples")
+
+
+def _speech(heard: Heard) -> bool:
+    return any((reply.content or "").strip() for reply in heard.replies)
+
+
+def _renamed(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
+    """A tool that is called by another name, which it never had before."""
+    before = Counter(name for old, _ in pairs for name in _names(old))
+    now = Counter(name for _, new in pairs for name in _names(new))
+    swaps: Counter[tuple[str, str]] = Counter()
+    for old, new in pairs:
+        for first, second in zip_longest(old.replies, new.replies):
+            if first is None or second is None or len(first.calls) != len(second.calls):
+                continue
+            for (was, _), (is_, _) in zip(first.calls, second.calls, strict=True):
+                if was and is_ and was != is_:
+                    swaps[was, is_] += 1
+    for (was, is_), count in swaps.most_common():
+        if is_ not in before and count * 2 >= before[was] - now[was]:
+            offered = all(is_ in new.tools for _, new in pairs if is_ in _names(new))
+            unknown = "" if offered else ", which was not offered"
+            yield Trace(f"tool {was} is called {is_} now ({count} of {before[was]} calls){unknown}")
+
+
+def _names(heard: Heard) -> list[str]:
+    return [name for reply in heard.replies for name, _ in reply.calls if name]
+
+
+def _endings(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
+    """Answers that end for another reason than before."""
+
+    def ends(reason: str) -> Callable[[Heard], bool]:
+        return lambda heard: bool(heard.replies) and heard.replies[-1].finish_reason == reason
+
+    cut = ends("length")
+    newly = sum(1 for old, new in pairs if cut(new) and not cut(old))
+    healed = sum(1 for old, new in pairs if cut(old) and not cut(new))
+    if newly >= _FEW and fisher(newly, len(pairs), healed, len(pairs)) < _SURE:
+        yield Trace(f"{newly} of {len(pairs)} answers are cut off by their token limit, which were not before")
+    mute = sum(1 for old, new in pairs if _silent(new) and not _silent(old))
+    if mute >= _FEW and fisher(mute, len(pairs), 0, len(pairs)) < _SURE:
+        yield Trace(f"{mute} of {len(pairs)} answers are empty, which were not before")
+
+
+def _silent(heard: Heard) -> bool:
+    return not any(reply.content or reply.reasoning or reply.calls for reply in heard.replies)
+
+
+def _repeatability(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
+    """The same question, sent streamed and whole in one run, answered in two ways: a sign of sampling."""
+    before = {old.key: old for old, _ in pairs}
+    now = {new.key: new for _, new in pairs}
+
+    def apart(heard: Mapping[str, Heard]) -> tuple[int, int]:
+        twins = [(h, heard[t]) for k, h in heard.items() if ".stream." in k and (t := twin_of(k)) in heard and t]
+        return sum(_words(a) != _words(b) for a, b in twins), len(twins)
+
+    (old, n), (new, _) = apart(before), apart(now)
+    if n and new > old and fisher(new, n, old, n) < _SURE:
+        yield Trace(
+            f"the temperature was raised, or sampling changed: {new} of {n} questions that are sent twice are answered"
+            f" in two ways (before: {old})"
+        )
+
+
+def _words(heard: Heard) -> list[tuple[str | None, tuple[tuple[str | None, str | None], ...]]]:
+    return [(reply.content, reply.calls) for reply in heard.replies]
+
+
+def alike(before: Mapping[str, Heard], now: Mapping[str, Heard]) -> tuple[int, int]:
+    """(samples answered with the very same words and calls, samples answered in both runs)."""
+    told = [(before[k], now[k]) for k in before if k in now and before[k].error is None and now[k].error is None]
+    return sum(_words(old) == _words(new) for old, new in told), len(told)
+
+
+def _enough(found: list[tuple[Heard, Heard]], of: list[tuple[Heard, Heard]]) -> bool:
+    return len(found) >= _FEW or bool(found and len(found) == len(of))

@@ -1,0 +1,205 @@
+"""What a run on disk says, read once into plain data: who answered, what to each sample, and how fast."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from annie_eval import wire
+from annie_eval.errors import ExchangeError, UsageError
+from annie_eval.sample import Judgement
+from annie_eval.store import Store, StoredExchange, StoredSample
+
+SHOTS = "timing.jsonl"
+_VARIANT = re.compile(r"\.(?P<stream>stream|whole)\.(?P<thinking>on|off|unset)(?P<repeat>\.\d+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The channels of one reply, as plain text."""
+
+    content: str | None
+    reasoning: str | None
+    calls: tuple[tuple[str | None, str | None], ...]
+    finish_reason: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For verdict.json; absent channels are left out."""
+        calls = [{"name": name, "arguments": arguments} for name, arguments in self.calls]
+        told = {"content": self.content, "reasoning": self.reasoning, "finish_reason": self.finish_reason}
+        return {key: value for key, value in {**told, "tool_calls": calls or None}.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One sample as it was answered.
+
+    Attributes:
+        asked: hash of the first request, without the model's name: equal for two runs that asked the same.
+        prompt: hash of the prompt's token ids as the server rendered them; None where it does not tell.
+        prompt_tokens: length of that prompt by the server's account.
+        replies: one for each exchange; () where the sample broke.
+        tools: names of the tools that were offered.
+        error: why it broke.
+    """
+
+    key: str
+    asked: str
+    prompt: str | None
+    prompt_tokens: int | None
+    replies: tuple[Reply, ...]
+    tools: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A run. `judgements` by gate and sample key; `timings` by row: what was measured, one number a request."""
+
+    dir: Path
+    name: str
+    facts: Mapping[str, Any]
+    judgements: Mapping[str, Mapping[str, Judgement]]
+    heard: Mapping[str, Heard]
+    timings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.facts.get("fingerprint") or {}
+        return found
+
+    @property
+    def snapshot(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.facts.get("profile_snapshot") or {}
+        return found
+
+
+def scenario_of(key: str) -> str:
+    """The scenario that a sample key belongs to: `weather-zurich` of `weather-zurich.whole.off.2`."""
+    return _VARIANT.sub("", key)
+
+
+def twin_of(key: str) -> str | None:
+    """The key of the same question sent the other way, streamed or whole; None for a key of another form."""
+    found = _VARIANT.search(key)
+    if found is None:
+        return None
+    other = "whole" if found["stream"] == "stream" else "stream"
+    return f"{key[: found.start()]}.{other}.{found['thinking']}{found['repeat'] or ''}"
+
+
+def read(run_dir: Path, name: str | None = None) -> Evidence:
+    """Read a run.
+
+    Raises:
+        UsageError: no run there, or its file is damaged.
+    """
+    store = Store(run_dir)
+    try:
+        facts = store.all_meta()
+        judgements: dict[str, dict[str, Judgement]] = {}
+        for judgement in store.judgements():
+            judgements.setdefault(judgement.gate, {})[judgement.sample] = judgement
+        heard = {stored.key: _heard(stored) for stored in store.samples()}
+        loaded = _under_load(store)
+    except (sqlite3.DatabaseError, ExchangeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{run_dir}: the run's file is damaged ({type(error).__name__}: {error}); run again"
+        ) from error
+    finally:
+        store.close()
+    return Evidence(run_dir, name or run_dir.name, facts, judgements, heard, {**shots(run_dir / SHOTS), **loaded})
+
+
+def _heard(stored: StoredSample) -> Heard:
+    replies = tuple(_reply(each) for each in stored.exchanges) if stored.error is None else ()
+    if not stored.exchanges:
+        return Heard(stored.key, "", None, None, (), error=stored.error)
+    first = stored.exchanges[0]
+    request = {key: value for key, value in first.request.items() if key not in ("model", "return_token_ids")}
+    tools = tuple(str(tool.get("function", {}).get("name")) for tool in request.get("tools", ()))
+    streamed = bool(first.request.get("stream"))
+    prompt, length = None, None
+    try:
+        ids = wire.prompt_token_ids(first.body, streamed=streamed)
+        prompt = None if ids is None else _hash(ids)
+        usage = wire.parse(first.body, streamed=streamed).usage
+        length = len(ids) if ids is not None else None if usage is None else usage.prompt_tokens
+    except ExchangeError:
+        pass  # what broke is told by the sample's error
+    return Heard(stored.key, _hash(request), prompt, length, replies, tools, stored.error)
+
+
+def _reply(exchange: StoredExchange) -> Reply:
+    answer = wire.parse(exchange.body, streamed=bool(exchange.request.get("stream")))
+    calls = tuple((call.name, call.arguments) for call in answer.tool_calls)
+    return Reply(answer.content, answer.reasoning, calls, answer.finish_reason)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def shots(path: Path) -> dict[str, tuple[float, ...]]:
+    """The measurements of a quiet server out of `timing.jsonl`, by row; {} where nothing was measured.
+
+    A line that a power cut left half-written is left out.
+    """
+    found: dict[str, list[float]] = {}
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        try:
+            shot = json.loads(line)
+            if shot.get("event") != "shot" or shot.get("error") is not None:
+                continue
+            for row, value in _measured(shot):
+                if isinstance(value, int | float) and value > 0:
+                    found.setdefault(row, []).append(float(value))
+        except (ValueError, AttributeError):
+            continue
+    return {row: tuple(values) for row, values in found.items()}
+
+
+def _measured(shot: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    match shot.get("source"):
+        case "short":
+            return [("ttft_short", shot.get("ttft_ms")), ("decode", shot.get("rate"))]
+        case "cold":
+            return [(f"ttft_cold_{shot.get('context')}", shot.get("ttft_ms"))]
+        case "warm":
+            return [(f"ttft_warm_{shot.get('context')}", shot.get("ttft_ms"))]
+        case "tool":
+            return [("tool_call", shot.get("call_ms"))]
+    return []
+
+
+def _under_load(store: Store) -> dict[str, tuple[float, ...]]:
+    """First byte and decode rate of the streamed samples themselves: beside other traffic, and so only to look at."""
+    first: list[float] = []
+    rates: list[float] = []
+    for stored in store.samples():
+        if stored.error is not None or not stored.exchanges:
+            continue
+        exchange = stored.exchanges[0]
+        if not exchange.request.get("stream") or not exchange.reads:
+            continue
+        first.append(exchange.reads[0][0] / 1e6)
+        try:
+            usage = wire.parse(exchange.body, streamed=True).usage
+        except ExchangeError:
+            continue
+        tokens = None if usage is None else usage.completion_tokens
+        seconds = (exchange.reads[-1][0] - exchange.reads[0][0]) / 1e9
+        if tokens is not None and tokens >= 8 and seconds > 0:
+            rates.append((tokens - 1) / seconds)
+    told = {"ttft_under_load": tuple(first), "decode_under_load": tuple(rates)}
+    return {row: values for row, values in told.items() if values}

@@ -1,0 +1,163 @@
+"""Two fingerprints side by side: what is another, and whether that leaves anything to compare. Pure.
+
+Other weights, another vLLM, another kernel are what a comparison is for. Another chat template, other sampling or
+other parsers ask another question or read the answer with other eyes: then a difference says nothing of the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annie_eval.regression import snapshot
+
+_MEANINGLESS = {
+    "chat_template": "the chat template",
+    "sampling": "the sampling",
+    "tool_parser": "the tool parser",
+    "reasoning_parser": "the reasoning parser",
+    "chat_template_kwargs": "the template's switches",
+}
+# Server flags of the same kinds, wherever they were given.
+_MEANINGLESS_FLAGS = {
+    "chat-template": "the chat template",
+    "chat-template-content-format": "the chat template",
+    "default-chat-template-kwargs": "the template's switches",
+    "tool-call-parser": "the tool parser",
+    "enable-auto-tool-choice": "the tool parser",
+    "tool-parser-plugin": "the tool parser",
+    "reasoning-parser": "the reasoning parser",
+    "reasoning-parser-plugin": "the reasoning parser",
+    "override-generation-config": "the sampling",
+    "generation-config": "the sampling",
+    "logits-processors": "the sampling",
+}
+_HASHES = frozenset({"weights", "config", "tokenizer", "chat_template", "generation_config"})
+_SPOKEN = {
+    "weights": "the weights",
+    "config": "config.json",
+    "tokenizer": "the tokenizer's files",
+    "generation_config": "generation_config.json",
+    "server_version": "the server's version",
+    "served_model": "the served name",
+    "gpus": "the GPU",
+    "image": "the image",
+    "kernels": "the kernels",
+    "attention_backend": "the attention backend",
+    "quantization": "the quantisation",
+    "quantized_layers": "the quantised layers",
+    "root": "the served path",
+    "max_model_len": "the context length",
+}
+# The profile is compared by its snapshot, and flags one by one.
+_ELSEWHERE = frozenset({"profile", "profile_digest", "arguments"})
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What is another than before, in words: `compared` is what the comparison is about, `refused` forbids one."""
+
+    compared: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Found:
+    compared: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+def between(before: Mapping[str, Any], now: Mapping[str, Any]) -> Differences:
+    """What two fingerprints differ in. A fact that only one side knows of is no difference, but for lost parsers."""
+    found = _Found()
+    local = "arguments" in before and "arguments" in now
+    for name in [*before, *(key for key in now if key not in before)]:
+        old, new = before.get(name), now.get(name)
+        if name in _ELSEWHERE or old == new:
+            continue
+        if not local and (name not in before or name not in now or (name in _MEANINGLESS and None in (old, new))):
+            continue  # a server at a URL does not show its files and parsers
+        if name in _MEANINGLESS:
+            found.refused += _values(_MEANINGLESS[name], name, old, new)
+        else:
+            found.compared += _values(_SPOKEN.get(name, name.replace("_", " ")), name, old, new)
+    if local:
+        _arguments(before["arguments"], now["arguments"], found)
+    return Differences(tuple(dict.fromkeys(found.compared)), tuple(dict.fromkeys(found.refused)))
+
+
+def _values(what: str, name: str, old: Any, new: Any) -> list[str]:
+    if name in _HASHES:
+        return [f"{what} changed ({_short(old)} -> {_short(new)})"]
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = [*old, *(key for key in new if key not in old)]
+        parts = [
+            f"{key} {_value(old.get(key))} -> {_value(new.get(key))}" for key in keys if old.get(key) != new.get(key)
+        ]
+        return [f"{what} changed ({', '.join(parts[:4])}{' ...' if len(parts) > 4 else ''})"]
+    return [f"{what} changed ({_value(old)} -> {_value(new)})"]
+
+
+def _arguments(before: Sequence[str], now: Sequence[str], found: _Found) -> None:
+    old, new = _flags(before), _flags(now)
+    for name in [*old, *(flag for flag in new if flag not in old)]:
+        if old.get(name) == new.get(name):
+            continue
+        if name not in new:
+            said = (
+                f"server flag --{name} was lost (it was {_value(old[name])})"
+                if old[name]
+                else f"server flag --{name} was lost"
+            )
+        elif name not in old:
+            said = f"server flag --{name} {_value(new[name]) if new[name] else ''}".rstrip() + " is new"
+        else:
+            said = f"server flag --{name} changed ({_value(old[name])} -> {_value(new[name])})"
+        if name in _MEANINGLESS_FLAGS:
+            found.refused.append(f"{_MEANINGLESS_FLAGS[name]} changed: {said}")
+        else:
+            found.compared.append(said)
+
+
+def _flags(arguments: Sequence[str]) -> dict[str, str]:
+    """Value by flag name, "" for a switch; a flag given twice counts as the server takes it, the last one."""
+    flags: dict[str, str] = {}
+    name: str | None = None
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag, equals, value = argument[2:].partition("=")
+            name = flag.replace("_", "-")
+            flags[name] = value
+            name = None if equals else name
+        elif argument.startswith("-") and not argument[1:2].isdigit():
+            name, flags[argument[1:]] = argument[1:], ""
+        elif name is not None:
+            flags[name] = f"{flags[name]} {argument}".strip()
+    return flags
+
+
+def of_profiles(before: Mapping[str, Any], now: Mapping[str, Any], digests: tuple[Any, Any]) -> list[str]:
+    """Why two profiles ask or judge differently; [] if they do not.
+
+    Args:
+        before, now: their snapshots; {} where a run was made before snapshots were kept.
+        digests: of both profiles.
+    """
+    if before and now:
+        return snapshot.differences(before, now)
+    if digests[0] == digests[1]:
+        return []
+    return [f"the profile changed ({_short(digests[0])} -> {_short(digests[1])})"]
+
+
+def _short(value: Any) -> str:
+    """A hash by its first digits; some servers hand out the text itself, which is hashed first."""
+    text = "none" if value is None else str(value)
+    return text[:8] if len(text) <= 64 else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
+
+
+def _value(value: Any) -> str:
+    text = "none" if value is None else ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= 80 else text[:79] + "…"

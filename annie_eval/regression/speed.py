@@ -1,0 +1,105 @@
+"""Timings before and now: the ratio of medians with its interval, against what the same server shows by chance. Pure.
+
+Two runs of one server differ too: another hour, another temperature, another neighbour. How much, a second run of the
+blessed server tells (an A/A run); without one, only how much the halves of the blessed run differ is known, and the
+floor is set higher.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from annie_eval import stats
+from annie_eval.regression.result import RegressionVerdict, TimingPair
+
+CONFIDENCE = 0.998  # of every interval, as for the timing gates: few false alarms over many rows and nights
+LEAST_AA, LEAST_SPLIT = 1.05, 1.15  # no noise floor is believed to be lower than this
+MARGIN = 0.10  # a slow-down beyond the noise floor that does not matter
+LEAST_N = 8  # measurements on each side; fewer have no interval to speak of
+_SHOWN = frozenset({"ttft_under_load", "decode_under_load"})  # beside other traffic: looked at, not judged
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The largest slow-down that chance alone shows, by row, and whether an A/A run says so or two halves of a run."""
+
+    floors: Mapping[str, float]
+    aa: bool
+
+
+def is_rate(row: str) -> bool:
+    """Whether more is better."""
+    return row.startswith("decode")
+
+
+def noise(first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]] | None) -> Noise:
+    """The noise floor: of two runs of the same server, or of the halves of one.
+
+    It is the end of the ratio's interval that lies further from 1, whichever way.
+    """
+    floors = {}
+    for row, values in first.items():
+        half = len(values) // 2
+        one, other = (values[:half], values[half:]) if second is None else (values, second.get(row, ()))
+        if min(len(one), len(other)) >= LEAST_N // (2 if second is None else 1):
+            low, high = _ratio(row, one, other)[1]
+            worst = math.exp(max(abs(math.log(low)), abs(math.log(high))))
+            floors[row] = max(worst, LEAST_SPLIT if second is None else LEAST_AA)
+    return Noise(floors, second is not None)
+
+
+def compare(
+    before: Mapping[str, Sequence[float]], now: Mapping[str, Sequence[float]], known: Noise
+) -> list[TimingPair]:
+    """Every row that both runs have measured often enough."""
+    found = []
+    for row in before:
+        old, new = before[row], now.get(row, ())
+        if min(len(old), len(new)) < LEAST_N:
+            continue
+        ratio, interval = _ratio(row, old, new)
+        floor = known.floors.get(row, LEAST_SPLIT)
+        verdict, detail = _verdict(interval, floor)
+        found.append(
+            TimingPair(
+                name=row,
+                verdict=verdict,
+                unit="tok/s" if is_rate(row) else "ms",
+                before=stats.median(old),
+                now=stats.median(new),
+                n_before=len(old),
+                n_now=len(new),
+                ratio=ratio,
+                interval=interval,
+                noise=floor,
+                judged=row not in _SHOWN,
+                detail=detail,
+            )
+        )
+    return found
+
+
+def _ratio(row: str, old: Sequence[float], new: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """How much slower `new` is, with its exact bootstrap interval."""
+    top, bottom = (old, new) if is_rate(row) else (new, old)
+    found = stats.median_ratio_tost(_thinned(top), _thinned(bottom), 1.0, (1.0 - CONFIDENCE) / 2)
+    return found.ratio, (found.low, found.high)
+
+
+def _thinned(values: Sequence[float], most: int = 121) -> Sequence[float]:
+    """At most `most` values, evenly out of the order: the exact interval of more costs seconds and gains nothing."""
+    if len(values) <= most:
+        return values
+    ordered = sorted(values)
+    return [ordered[round(i * (len(ordered) - 1) / (most - 1))] for i in range(most)]
+
+
+def _verdict(interval: tuple[float, float], floor: float) -> tuple[RegressionVerdict, str]:
+    low, high = interval
+    if low > floor:
+        return "FAIL", f"at least {low:.2f} times as slow, where chance explains {floor:.2f}"
+    if high <= floor * (1 + MARGIN):
+        return "PASS", ""
+    return "INCONCLUSIVE", f"up to {high:.2f} times as slow cannot be ruled out"

@@ -1,6 +1,7 @@
-"""annie-eval: what is not a test. Look at a target (doctor), at runs (runs, show, report), at gates (gates).
+"""annie-eval: what is not a test. Look at a target (doctor), at runs (runs, show, report), at gates (gates), and at
+what changed (bless, compare).
 
-Exit status: 0 done, 1 the doctor found something, 2 bad input, in one line.
+Exit status: 0 done, 1 something was found, 2 bad input, in one line, 4 two runs cannot be compared.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="annie-eval", description="The release gate's tools; the gate itself is pytest.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    from annie_eval.regression import cli as regression
     from annie_eval.timing import cli as timing
 
     doctor = commands.add_parser("doctor", help="check a target alone: its files, its server, a start, one answer")
@@ -86,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
     report.add_argument("--json", action="store_true", help="print verdict.json, checked against its schema")
     report.set_defaults(command=_report)
+
+    regression.add_bless(commands.add_parser("bless", help="make a run the baseline that later runs are held against"))
+    regression.add_compare(commands.add_parser("compare", help="hold a run against a baseline, sample by sample"))
 
     gates = commands.add_parser("gates", help="how often each gate of a profile passes models of a given quality")
     gates.add_argument("profile", metavar="PROFILE", help="a profile's name or file")

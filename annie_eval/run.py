@@ -44,6 +44,7 @@ class Run:
     def __init__(self, profile: Profile, spec: TargetSpec, options: RunOptions) -> None:
         self.profile, self.spec, self.options = profile, spec, options
         self.started = time.time()
+        self._began = time.monotonic()  # a wall clock may jump
         self.dir, resumed = _run_dir(profile, options)
         self._lock = _lock(self.dir)
         self.store = Store(self.dir, create=True)
@@ -183,8 +184,13 @@ class Run:
         if self._sampler is not None:
             self._sampler.stop()
         verdict = verdict_of(self.profile, self.store, run_dir=self.dir, note=note)
-        verdict = replace(verdict, started=self.started, seconds=time.time() - self.started)
-        self.store.set_meta(state="finished", verdict=verdict.verdict, seconds=verdict.seconds)
+        verdict = replace(verdict, started=self.started, seconds=time.monotonic() - self._began)
+        from annie_eval.regression.snapshot import snapshot
+
+        # Whoever compares runs later can then say what was asked otherwise.
+        self.store.set_meta(
+            state="finished", verdict=verdict.verdict, seconds=verdict.seconds, profile_snapshot=snapshot(self.profile)
+        )
         from annie_eval.report import json as json_report
 
         json_report.write(self.dir / "verdict.json", verdict)

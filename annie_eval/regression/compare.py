@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from annie_eval import stats
-from annie_eval.regression import diagnosis, facts, speed
+from annie_eval.regression import diagnosis, facts, speed, steady
 from annie_eval.regression.evidence import Evidence, scenario_of
 from annie_eval.regression.paired import default_margin, noninferiority, sign_flip
 from annie_eval.regression.result import SEVERITY, Change, GatePair, Regression, RegressionVerdict, TimingPair
@@ -41,6 +41,8 @@ def compare(before: Evidence, now: Evidence, *, baseline: Mapping[str, Any], noi
             seen.append(trace.said.replace(diagnosis.PROMPTS, "the tokenizer changed"))
         elif not (refused and trace.refuses):
             (refused if trace.refuses else seen).append(trace.said)
+    if unsteady := steady.trace(before.facts.get("steadiness"), now.facts.get("steadiness")):
+        seen.insert(0, unsteady)
     changed = (*known.compared, *seen)
     same = diagnosis.alike(before.heard, now.heard)
     if refused:
@@ -225,7 +227,7 @@ def _headline(
     if effect:
         parts.append(effect)
     start = "cannot be compared with" if verdict == "REFUSED" else "against"
-    return f'{verdict} {start} "{baseline["name"]}": {". ".join(parts)}'
+    return f'{verdict} {start} "{baseline["name"]}": {"; ".join(parts)}'
 
 
 def _some(said: Sequence[str]) -> list[str]:

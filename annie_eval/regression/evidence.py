@@ -103,7 +103,10 @@ def read(run_dir: Path, name: str | None = None) -> Evidence:
     store = Store(run_dir)
     try:
         facts = store.all_meta()
-        judgements: dict[str, dict[str, Judgement]] = {}
+        # In the profile's order, as every report has them.
+        judgements: dict[str, dict[str, Judgement]] = {
+            gate: {} for gate in (facts.get("profile_snapshot") or {}).get("gates", ())
+        }
         for judgement in store.judgements():
             judgements.setdefault(judgement.gate, {})[judgement.sample] = judgement
         heard = {stored.key: _heard(stored) for stored in store.samples()}
@@ -114,6 +117,7 @@ def read(run_dir: Path, name: str | None = None) -> Evidence:
         ) from error
     finally:
         store.close()
+    judgements = {gate: of for gate, of in judgements.items() if of}
     return Evidence(run_dir, name or run_dir.name, facts, judgements, heard, {**shots(run_dir / SHOTS), **loaded})
 
 

@@ -1,0 +1,81 @@
+"""`annie-eval bless` and `annie-eval compare`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from annie_eval.errors import UsageError
+
+RUNS = Path("runs")
+
+
+def add_bless(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished run: its directory, or its name in runs/")
+    parser.add_argument("--as", dest="name", required=True, metavar="NAME", help="what to call it, such as deployed")
+    parser.add_argument(
+        "--aa", metavar="RUN2", help="a second run of the same server: how much two runs differ by chance"
+    )
+    parser.add_argument(
+        "--baselines", type=Path, metavar="DIR", help="where baselines are kept (default: runs/baselines)"
+    )
+    parser.set_defaults(command=bless)
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished run: its directory, or its name in runs/")
+    parser.add_argument("baseline", metavar="BASELINE", help="a blessed name, its path, or another run")
+    parser.add_argument("--json", action="store_true", help="print what verdict.json would say under `regression`")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the run's page with the comparison on it")
+    parser.set_defaults(command=compare)
+
+
+def run_dir(name: str) -> Path:
+    """A run by its directory, or by its name in runs/. Raises UsageError if there is none."""
+    path = Path(name).expanduser()
+    if not path.exists() and (RUNS / name).is_dir():
+        return RUNS / name
+    if not path.is_dir():
+        raise UsageError(f"{name}: no such run; name a directory, or one that annie-eval runs lists")
+    return path
+
+
+def bless(arguments: argparse.Namespace) -> int:
+    """Exit status 0; raises UsageError for a run that cannot be blessed."""
+    from annie_eval.regression import baseline
+
+    root = arguments.baselines or RUNS / baseline.DIR
+    aa = None if arguments.aa is None else run_dir(arguments.aa)
+    pointer = baseline.bless(run_dir(arguments.run), arguments.name, root, aa)
+    note = "" if pointer["verdict"] == "PASS" else f"; its own verdict is {pointer['verdict']}"
+    print(f"blessed {pointer['run']} as {pointer['name']} ({root / pointer['name']}.json){note}")
+    return 0
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Exit status 0 for PASS, 1 for FAIL, INCONCLUSIVE or ERROR, 4 where the runs cannot be compared."""
+    from shutil import get_terminal_size
+
+    from annie_eval.regression.result import EXIT
+    from annie_eval.regression.session import Comparison, with_regression
+    from annie_eval.report import html, show
+    from annie_eval.report import json as json_report
+    from annie_eval.report import regression as report
+    from annie_eval.report.text import printable
+
+    run = run_dir(arguments.run)
+    verdict = show.load_verdict(run)
+    found = Comparison(arguments.baseline, RUNS, None).of(run)
+    whole = with_regression(verdict, found)
+    if arguments.html is not None:
+        try:
+            html.write(arguments.html, whole, run)
+        except OSError as error:
+            raise UsageError(f"--html {arguments.html}: cannot be written ({error.strerror})") from error
+    if arguments.json:
+        print(json.dumps(json_report.to_dict(whole)["regression"], indent=2, allow_nan=False))
+    else:
+        width = get_terminal_size((100, 24)).columns
+        print("\n".join([printable(found.headline), "", *report.compared(found, width=width)]))
+    return EXIT[found.verdict]

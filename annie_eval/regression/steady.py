@@ -1,0 +1,81 @@
+"""Does a quiet server answer one question in one way? At temperature 0 it must; a server that samples does not.
+
+The gate's own answers cannot tell: under load even a sound server's words differ, since the rounding of a batch
+depends on what else is in it. So the questions here are asked one after the other, with another seed each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from annie_eval import wire
+from annie_eval.client import Client, TransportError
+from annie_eval.conversation import next_request
+from annie_eval.errors import ExchangeError
+from annie_eval.profile_types import Profile, Scenario
+from annie_eval.sample import Variant
+
+QUESTIONS, TIMES = 3, 4
+_PATIENCE = 90.0  # seconds for all of it
+# A cold and a cached prompt may round differently: one odd answer to a question is no sign of sampling.
+_ODD = QUESTIONS
+
+
+def probe(profile: Profile, base_url: str, model: str, api_key: str | None) -> dict[str, Any] | None:
+    """Ask; how many different answers each question had. None where the profile samples, or the server broke."""
+    if profile.sampling.temperature > 0 or "temperature" in profile.sampling.extra:
+        return None
+    return asyncio.run(_probe(profile, base_url, model, api_key))
+
+
+async def _probe(profile: Profile, base_url: str, model: str, api_key: str | None) -> dict[str, Any] | None:
+    client = Client(base_url, api_key=api_key, timeout=profile.traffic.request_timeout)
+    end = time.monotonic() + _PATIENCE
+    distinct = []
+    try:
+        for scenario in _open_questions(profile):
+            request = next_request(profile, scenario, Variant(stream=False), (), model=model, token_ids=False)
+            assert request is not None
+            answers = set()
+            for seed in range(TIMES):
+                if time.monotonic() > end:
+                    return None
+                response = await client.post("/chat/completions", {**request.body, "seed": seed})
+                answer = wire.parse(response.body, streamed=False)
+                answers.add(
+                    (answer.content, answer.reasoning, tuple((c.name, c.arguments) for c in answer.tool_calls))
+                )
+            distinct.append(len(answers))
+    except (TransportError, ExchangeError):
+        return None
+    finally:
+        await client.close()
+    return {"questions": len(distinct), "times": TIMES, "distinct": distinct} if distinct else None
+
+
+def _open_questions(profile: Profile) -> Sequence[Scenario]:
+    """Those with the longest free answers: no call wanted, no fact to state, and the most room."""
+
+    def rank(scenario: Scenario) -> tuple[bool, bool, bool]:
+        expect = scenario.turns[0].expect
+        return bool(expect.calls), expect.truncated, expect.answer is not None
+
+    return sorted(profile.scenarios, key=rank)[:QUESTIONS]
+
+
+def trace(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str | None:
+    """What the probe says of a server that answers one question in several ways; None where it is steady."""
+    if now is None or _odd(now) < _ODD or (before is not None and _odd(before) >= _ODD):
+        return None
+    return (
+        f"the temperature was raised: {now['questions']} questions, asked {now['times']} times each at temperature 0,"
+        f" had {sum(now['distinct'])} different answers"
+    )
+
+
+def _odd(found: Mapping[str, Any]) -> int:
+    distinct: list[int] = found["distinct"]
+    return sum(distinct) - len(distinct)

@@ -19,6 +19,7 @@ _WITH_VALUE = frozenset(
     for name in (
         *("model-dir", "base-url", "profile", "served-model", "api-key-env", "serve", "image", "vllm-python"),
         *("vllm-arg", "port", "startup-timeout", "concurrency", "run-dir", "hardware"),
+        "baseline",
     )
 )
 _TARGET = ("--model-dir", "--base-url")

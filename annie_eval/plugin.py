@@ -25,6 +25,7 @@ from annie_eval.reading import Asker, EndpointInfo, Judged, Reader, SampleBroken
 
 if TYPE_CHECKING:
     from annie_eval.gates import RunVerdict
+    from annie_eval.regression.session import Comparison
     from annie_eval.run import Run
 
 GATE, PERF = "gate", "perf"
@@ -54,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--concurrency", type=int, metavar="N", help="requests in flight (default: the profile's)")
     group.addoption("--run-dir", type=Path, metavar="DIR", help="where this run is kept (default: a new one in runs/)")
     group.addoption("--resume", action="store_true", help="continue the run in --run-dir; answers are kept")
+    group.addoption("--baseline", metavar="NAME|RUN", help="hold the run against a blessed one, sample by sample")
     group.addoption("--hardware", metavar="NAME", help="whose timing limits apply (default: what the server reports)")
 
 
@@ -67,6 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f'{GATE}(name): judged by this gate of the profile; "*" means all others')
     config.addinivalue_line("markers", f"{PERF}(name): judged by this timing gate")
     if not has_target(config):
+        if config.getoption("baseline") is not None:
+            raise pytest.UsageError("--baseline: needs a target to compare; give --model-dir or --base-url")
         return
     if config.args_source in (config.ArgsSource.TESTPATHS, config.ArgsSource.INVOCATION_DIR):
         root = Path(__file__).resolve().parent.parent
@@ -233,6 +237,7 @@ class _Owner(_Session):
         check(spec, self.profile)
         self.run: Run | None = None
         self.verdict: RunVerdict | None = None
+        self._comparison = self._compared_with(config.getoption("baseline"))
         self._note: str | None = None
         if config.option.collectonly:
             return
@@ -246,6 +251,13 @@ class _Owner(_Session):
         self.run = Run(self.profile, spec, options)
         self.run_dir = self.run.dir
         self.run.open(self._progress, greeting)
+
+    def _compared_with(self, baseline: str | None) -> Comparison | None:
+        if baseline is None:
+            return None
+        from annie_eval.regression.session import Comparison
+
+        return Comparison(baseline, self.config.rootpath / "runs", self.profile)
 
     def _progress(self, line: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
@@ -267,7 +279,9 @@ class _Owner(_Session):
         if self.run is not None and (distributed or session.items) and not session.testsfailed:
             try:
                 with _terminal(self.config):
-                    self.run.wait_ready()
+                    target = self.run.wait_ready()
+                if self._comparison is not None:
+                    self._comparison.check(target.fingerprint())
             except UsageError as error:
                 raise pytest.UsageError(str(error)) from None
             except TargetError as error:
@@ -286,9 +300,13 @@ class _Owner(_Session):
             from annie_eval.report import junit
 
             self.verdict = self.run.finish(self._note)
+            if self._comparison is not None and self._note is None:
+                self.verdict = self._comparison.finish(self.run, self.verdict)
             junit.add_suite_properties(self.config, self.verdict)
             if self.verdict.verdict != "PASS" and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            if self.verdict.regression.get("verdict") == "REFUSED":
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.verdict is None:

@@ -57,8 +57,9 @@ def compare(arguments: argparse.Namespace) -> int:
     """Exit status 0 for PASS, 1 for FAIL, INCONCLUSIVE or ERROR, 4 where the runs cannot be compared."""
     from shutil import get_terminal_size
 
+    from annie_eval.regression import baseline
     from annie_eval.regression.result import EXIT
-    from annie_eval.regression.session import Comparison, with_regression
+    from annie_eval.regression.session import against, with_regression
     from annie_eval.report import html, show
     from annie_eval.report import json as json_report
     from annie_eval.report import regression as report
@@ -66,7 +67,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
     run = run_dir(arguments.run)
     verdict = show.load_verdict(run)
-    found = Comparison(arguments.baseline, RUNS, None).of(run)
+    found = against(baseline.load(arguments.baseline, RUNS / baseline.DIR, RUNS), run)
     whole = with_regression(verdict, found)
     if arguments.html is not None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annie_eval.errors import UsageError
 from annie_eval.gates import RunVerdict, worst
@@ -16,7 +16,14 @@ from annie_eval.regression.compare import compare
 from annie_eval.regression.evidence import read
 from annie_eval.regression.result import Regression
 from annie_eval.report import json as json_report
-from annie_eval.store import Store
+
+if TYPE_CHECKING:
+    from annie_eval.run import Run
+
+
+def against(baseline: baselines.Baseline, run_dir: Path) -> Regression:
+    """What a finished run says against a baseline. Raises UsageError for a run that cannot be read."""
+    return compare(baseline.evidence, read(run_dir), baseline=baseline.info, noise=baseline.noise)
 
 
 class Comparison:
@@ -26,11 +33,9 @@ class Comparison:
         UsageError: no such baseline, or one of another profile: nothing could be compared.
     """
 
-    def __init__(self, wanted: str, runs: Path, profile: Profile | None) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: str, runs: Path, profile: Profile) -> None:
+        self.wanted, self._profile = wanted, profile
         self.baseline = baselines.load(wanted, runs / baselines.DIR, runs)
-        if profile is None:
-            return
         before = self.baseline.evidence
         digests = (before.facts.get("identity") or {}).get("digest"), profile.digest
         if found := facts.of_profiles(before.snapshot, snapshot.snapshot(profile), digests):
@@ -53,13 +58,16 @@ class Comparison:
             raise UsageError(self._refusal(list(known.refused)))
 
     def of(self, run_dir: Path) -> Regression:
-        """What the finished run in `run_dir` says. Raises UsageError for a run that cannot be read."""
-        return compare(self.baseline.evidence, read(run_dir), baseline=self.baseline.info, noise=self.baseline.noise)
+        return against(self.baseline, run_dir)
 
-    def finish(self, run_dir: Path, verdict: RunVerdict) -> RunVerdict:
-        """Compare, and put the result into the run's verdict and its file."""
-        verdict = with_regression(verdict, self.of(run_dir))
-        json_report.write(run_dir / json_report.FILE, verdict)
+    def finish(self, run: Run, verdict: RunVerdict) -> RunVerdict:
+        """Ask the server that is quiet again one thing more, compare, and put the result into the run's verdict."""
+        assert run.target is not None
+        found = steady.probe(self._profile, run.target.base_url, run.target.served_model, run.spec.api_key())
+        run.store.set_meta(steadiness=found)
+        verdict = with_regression(verdict, self.of(run.dir))
+        run.store.set_meta(verdict=verdict.verdict)
+        json_report.write(run.dir / json_report.FILE, verdict)
         return verdict
 
 
@@ -69,12 +77,3 @@ def with_regression(verdict: RunVerdict, found: Regression) -> RunVerdict:
     if found.verdict != "REFUSED":
         both.append(found.verdict)
     return replace(verdict, verdict=worst(both) or verdict.verdict, regression=found.as_dict())
-
-
-def note_steadiness(profile: Profile, run_dir: Path, base_url: str, model: str, api_key: str | None) -> None:
-    """Ask the quiet server whether it answers one question in one way, and keep that with the run."""
-    store = Store(run_dir)
-    try:
-        store.set_meta(steadiness=steady.probe(profile, base_url, model, api_key))
-    finally:
-        store.close()

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def read_samples(path: Path, limit: int) -> list[dict[str, Any]]:
-    """The first `limit` samples of a data file, each with `messages` (and perhaps `tools`) or `text`.
+def read_samples(path: Path, limit: int | None) -> list[dict[str, Any]]:
+    """The first `limit` samples of a data file (None: all), each with `messages` (and perhaps `tools`) or `text`.
 
     Raises UsageError that names the line and what is wrong with it.
     """
@@ -34,7 +34,7 @@ def read_samples(path: Path, limit: int) -> list[dict[str, Any]]:
         line = raw[: error.start].count(b"\n") + 1
         raise UsageError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
     if path.suffix == ".txt":
-        samples: list[dict[str, Any]] = [{"text": text}] if text.strip() else []
+        samples: list[dict[str, Any]] = [{"text": text, "line": 1}] if text.strip() else []
     else:
         # str.splitlines would also break at U+2028, which JSON strings may hold
         numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -52,7 +52,7 @@ def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
     if not isinstance(sample, dict):
         raise UsageError(f"{path}:{number}: is a {type(sample).__name__}; write an object with messages or text")
     if isinstance(sample.get("text"), str):
-        return {"text": sample["text"]}
+        return {"text": sample["text"], "line": number}
     messages = sample.get("messages")
     if not isinstance(messages, list) or not messages:
         raise UsageError(f"{path}:{number}: has neither text nor messages; write one of them")
@@ -62,7 +62,10 @@ def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
     tools = sample.get("tools")
     if tools is not None and not isinstance(tools, list):
         raise UsageError(f"{path}:{number}: tools is no list; write a list of function definitions")
-    return {"messages": messages, "tools": tools or None, "line": number}
+    options = sample.get("chat_template_kwargs")
+    if options is not None and not isinstance(options, dict):
+        raise UsageError(f'{path}:{number}: chat_template_kwargs is no object; write {{"enable_thinking": false}}')
+    return {"messages": messages, "tools": tools or None, "chat_template_kwargs": options, "line": number}
 
 
 def tokenize(
@@ -81,7 +84,9 @@ def tokenize(
             if tokenizer.chat_template is None:
                 raise UsageError(f"{path}: has messages, but the model has no chat template; use text instead")
             try:
-                text = tokenizer.apply_chat_template(sample["messages"], tools=sample["tools"], tokenize=False)
+                text = tokenizer.apply_chat_template(
+                    sample["messages"], tools=sample["tools"], tokenize=False, **sample["chat_template_kwargs"] or {}
+                )
             except Exception as error:  # templates raise whatever they like
                 message = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise UsageError(f"{path}:{sample['line']}: the chat template refuses it: {message}") from error

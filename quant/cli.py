@@ -19,8 +19,11 @@ from quant.errors import NotServedAsMade, UsageError
 
 COMMANDS = {
     "default-model": ("quant.default_model", "build the embedded default model (SmolLM2-135M-Instruct, BF16)"),
+    "data": ("quant.data.command", "write, check, decontaminate and sample conversations to train on"),
     "recipes": ("quant.recipes_command", "list the recipes, or show one"),
+    "sft": ("quant.sft", "fine-tune a checkpoint in BF16 on conversations"),
     "ptq": ("quant.ptq", "quantise a checkpoint after training, export and check it"),
+    "qat": ("quant.qat", "train a checkpoint while it is quantised (QAT and QAD), export and check it"),
     "export": ("quant.export", "bring an exported checkpoint into the shape that a serving image loads"),
     "preflight": ("quant.preflight", "say whether a vLLM image will load a checkpoint and serve what it should"),
     "diff": ("quant.diff", "compare a checkpoint with its reference: KL, top-1 agreement, error of each block"),

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -> Any:
-    """Calibrate `model` on token sequences and quantise it in place, fused groups tied. Returns the model."""
+    """Calibrate `model` on token sequences and quantise it in place, fused groups tied. Returns the model.
+
+    A model that peft has been at gets its quantisers around weight and adapter together, none inside.
+    """
     import modelopt.torch.quantization as mtq
     import torch
 
@@ -47,6 +51,8 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
                 progress.add(int(batch["attention_mask"].sum()))
 
     config = modelopt_config(chosen)
+    for inside in ("*lora*", "*base_layer*"):
+        config["quant_cfg"].append({"quantizer_name": inside, "enable": False})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if chosen.algorithm == "awq_lite":
@@ -133,8 +139,21 @@ def make(
     )
 
 
-def finish(model: Any, source: Path, out: Path, image: images.Image, ledger: Ledger) -> int:
+def finish(
+    model: Any,
+    source: Path,
+    out: Path,
+    image: images.Image,
+    ledger: Ledger,
+    *,
+    trained: dict[str, str] | None = None,
+    extra: Callable[[Path], None] | None = None,
+) -> int:
     """Export a quantised model for `image`, check it bit for bit and with preflight, write the ledger, make it `out`.
+
+    Args:
+        trained: digests of the weights that training multiplied by; the model's must be these.
+        extra: writes more files into the checkpoint.
 
     Returns the number of layers compared. Raises NotServedAsMade, and leaves nothing, where a check fails.
     """
@@ -147,6 +166,10 @@ def finish(model: Any, source: Path, out: Path, image: images.Image, ledger: Led
         computed = served.computed_digests(model)
     if not computed:
         raise UsageError("the recipe's layers match no linear layer of this model; mend its patterns")
+    if trained is not None and (changed := [name for name in computed if computed[name] != trained.get(name)]):
+        raise NotServedAsMade(
+            f"{len(changed)} layers of the merged model are not those that were trained, first {changed[0]}"
+        )
     dtype = model.dtype
     with atomic_directory(out) as partial:
         with ledger.phase("export"), contextlib.redirect_stdout(io.StringIO()):
@@ -161,5 +184,7 @@ def finish(model: Any, source: Path, out: Path, image: images.Image, ledger: Led
             raise NotServedAsMade(f"preflight refuses the export: {findings[0]}; nothing was kept")
         if errors := ledger.record.get("quality", {}).get("block_errors"):
             plot(errors, partial / "block_errors.png", f"{out.name}: error of each block after quantisation")
+        if extra is not None:
+            extra(partial)
         ledger.write(partial)
     return layers

@@ -15,6 +15,7 @@ activations), `bf16` (left alone).
 
 import fnmatch
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,8 @@ class Training(_Strict):
     max_length: int = Field(default=2048, ge=16)
     rank: int = Field(default=16, ge=1)
     alpha: float = Field(default=32, gt=0)
+    teacher_top_k: int = Field(default=128, ge=1, description="most likely tokens of the teacher kept a position")
+    holdout: int = Field(default=32, ge=0, description="conversations kept out of training to measure KL on")
     gradient_checkpointing: bool = False
     seed: int = 0
 
@@ -68,6 +71,11 @@ class Recipe(_Strict):
     image: str = "vllm-0.32"
     calibration: Calibration = Calibration()
     training: Training | None = None
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether anything is quantised at all; a recipe that only fine-tunes does not."""
+        return any(rule[1] != "bf16" for rule in self.layers) or self.kv_cache != "none"
 
     def format_of(self, module: str) -> Format:
         """The format of the linear layer `module`: that of the last pattern that matches its name."""
@@ -104,8 +112,25 @@ def path_of(name: str) -> Path:
     return path
 
 
-def load(name: str) -> Recipe:
-    """Read and check a recipe, see `path_of`. Raises UsageError in one line."""
+def _override(content: dict[str, Any], setting: str) -> None:
+    """Apply `training.learning_rate=1e-4`; the value is TOML."""
+    key, equals, value = setting.partition("=")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        equals = ""
+    if not equals or not key:
+        raise UsageError(f"--set {setting}: write KEY=VALUE with a TOML value, such as training.learning_rate=1e-4")
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        content = content.setdefault(parent, {})
+        if not isinstance(content, dict):
+            raise UsageError(f"--set {setting}: {parent} has no fields")
+    content[last] = parsed
+
+
+def load(name: str, settings: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe, see `path_of`, with `KEY=VALUE` settings applied. Raises UsageError in one line."""
     path = path_of(name)
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text())
@@ -113,6 +138,8 @@ def load(name: str) -> Recipe:
         raise UsageError(f"recipe {path}: no such file; `python -m quant recipes` lists what there is") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"recipe {path}: {error}") from error
+    for setting in settings:
+        _override(content, setting)
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
@@ -123,8 +150,10 @@ def load(name: str) -> Recipe:
             raise UsageError(f"recipe {path}: layers.{index}: write it as [pattern, format]")
         if rule[1] not in formats:
             raise UsageError(f"recipe {path}: layers.{index}: no format {rule[1]!r}; take one of {', '.join(formats)}")
-    if all(rule[1] == "bf16" for rule in recipe.layers) and recipe.kv_cache == "none":
+    if not recipe.quantizes and recipe.training is None:
         raise UsageError(f"recipe {path}: layers: every format is bf16, so there is nothing to quantise")
     if recipe.training is not None and recipe.training.ce == recipe.training.kl == 0:
         raise UsageError(f"recipe {path}: training: ce and kl are both 0, so there is no loss; set one of them")
+    if recipe.training is not None and recipe.algorithm != "max":
+        raise UsageError(f"recipe {path}: algorithm: {recipe.algorithm} cannot be trained; take max")
     return recipe

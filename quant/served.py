@@ -17,7 +17,8 @@ from quant import nvfp4
 from quant.errors import NotServedAsMade
 
 
-def _digest(tensor: Tensor) -> str:
+def digest(tensor: Tensor) -> str:
+    """SHA-256 of a tensor's bits, minus zero taken as zero."""
     tensor = (tensor + 0.0).contiguous().cpu()  # -0.0 becomes 0.0: equal, but not the same bits
     return hashlib.sha256(tensor.view(torch.uint8).numpy().data).hexdigest()
 
@@ -26,7 +27,7 @@ def _digest(tensor: Tensor) -> str:
 def computed_digests(model: nn.Module) -> dict[str, str]:
     """SHA-256 of the weight that each quantised layer multiplies by, in the model's dtype, by module name."""
     return {
-        name: _digest(module.weight_quantizer(module.weight))
+        name: digest(module.weight_quantizer(module.weight))
         for name, module in model.named_modules()
         if isinstance(getattr(module, "weight", None), Tensor)
         and getattr(getattr(module, "weight_quantizer", None), "is_enabled", False)
@@ -61,7 +62,7 @@ def exported_digests(directory: Path, dtype: torch.dtype) -> dict[str, str]:
             expanded = nvfp4.dequantize(nvfp4.NVFP4Tensor(weight, scale, second), dtype)
         else:
             expanded = (weight.float() * scale.float()).to(dtype)
-        digests[plain_name(name)] = _digest(expanded)
+        digests[plain_name(name)] = digest(expanded)
     return digests
 
 

@@ -1,0 +1,42 @@
+"""`python -m quant qat`: train a model while it is quantised as it will be served, export it, and prove it.
+
+A recipe whose loss is cross-entropy does quantisation-aware training; one with KL to a BF16 teacher (the model itself,
+unless `--teacher` names another) does quantisation-aware distillation. LoRA stands inside the quantiser: the forward
+pass multiplies by Q(W + BA), which is what is exported.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from quant import calibration, images
+from quant.errors import UsageError
+from quant.training import run as training_run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m quant qat`."""
+    training_run.add_arguments(parser)
+    parser.add_argument("--teacher", type=Path, metavar="DIR", help="BF16 teacher of a qad recipe (default: --model)")
+    parser.add_argument("--calib", type=Path, metavar="FILE", help="calibration data (default: --data)")
+    parser.add_argument("--for", dest="image", metavar="IMAGE", help="serving image (default: the recipe's)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, export and check; status 1 when the export differs from what was trained, or preflight refuses it."""
+    from quant import recipe
+    from quant.ptq import check_image
+
+    chosen = recipe.load(arguments.recipe, arguments.settings)
+    if not chosen.quantizes:
+        raise UsageError(f"recipe {chosen.name}: quantises nothing; run it with `python -m quant sft`")
+    image = images.find(arguments.image or chosen.image)
+    check_image(chosen, image)
+    path = arguments.calib or arguments.data
+    samples = calibration.read_samples(path, chosen.calibration.samples)
+    job = training_run.prepare("qat", arguments, arguments.teacher)
+    job.ledger.record |= {"image": image.name, "calibration": str(path)}
+    limits = chosen.calibration
+    sequences = calibration.tokenize(job.tokenizer, samples, path, limits.max_length, limits.samples)
+    return training_run.execute(job, image, sequences, arguments.teacher)

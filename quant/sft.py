@@ -1,0 +1,22 @@
+"""`python -m quant sft`: fine-tune in BF16, by the same data, loss and loop as `qat`, without a quantiser."""
+
+from __future__ import annotations
+
+import argparse
+
+from quant import recipe
+from quant.errors import UsageError
+from quant.training import run as training_run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m quant sft`."""
+    training_run.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train and write a BF16 checkpoint."""
+    chosen = recipe.load(arguments.recipe, arguments.settings)
+    if chosen.quantizes:
+        raise UsageError(f"recipe {chosen.name}: quantises; run it with `python -m quant qat`")
+    return training_run.execute(training_run.prepare("sft", arguments), None, [], None)

@@ -1,0 +1,86 @@
+"""Batches of similar length: little padding, the same order for the same seed, and nothing left out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from quant.training.conversations import Example
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MULTIPLE = 32
+"""Lengths are rounded up to this many tokens, so that compiled code and matrix kernels meet few shapes."""
+
+
+def padded(length: int) -> int:
+    """`length` rounded up to MULTIPLE."""
+    return -(-length // MULTIPLE) * MULTIPLE
+
+
+def plan(lengths: Sequence[int], batch_tokens: int, seed: int) -> list[list[int]]:
+    """Indices of one epoch's batches; each holds as many rows of about one length as `batch_tokens` has room for.
+
+    Args:
+        lengths: tokens of each example.
+        batch_tokens: rows x padded length, at most; one row is taken however long.
+        seed: of the order. Examples of one padded length are mixed, and so are the batches.
+    """
+    order = list(range(len(lengths)))
+    chance = random.Random(seed)
+    chance.shuffle(order)
+    order.sort(key=lambda index: padded(lengths[index]))  # stable: within a length the shuffled order stays
+    batches: list[list[int]] = []
+    for index in order:
+        # Sorted by length, so the newest row is the longest.
+        if batches and (len(batches[-1]) + 1) * padded(lengths[index]) <= batch_tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    chance.shuffle(batches)
+    return batches
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One padded batch.
+
+    Attributes:
+        input_ids: int64 `(rows, length)`, padded on the right, where what is causal never sees it: there is no mask.
+        positions: int64 `(n,)`, flat indices of the hidden states that predict a learnt token.
+        targets: int64 `(n,)`, those tokens.
+        rows: indices of the examples.
+        tokens: without padding.
+    """
+
+    input_ids: Tensor
+    positions: Tensor
+    targets: Tensor
+    rows: tuple[int, ...]
+    tokens: int
+
+
+def collate(examples: Sequence[Example], rows: Sequence[int], pad: int) -> Batch:
+    """Put examples together; the hidden state at a token predicts the next one."""
+    import torch
+
+    chosen = [examples[row] for row in rows]
+    length = padded(max(len(example.ids) for example in chosen))
+    ids = torch.full((len(chosen), length), pad)
+    learnt = torch.zeros((len(chosen), length), dtype=torch.bool)
+    for row, example in enumerate(chosen):
+        count = len(example.ids)
+        ids[row, :count] = torch.tensor(example.ids)
+        learnt[row, :count] = torch.tensor(example.learnt)
+    targets = learnt.flatten().nonzero().flatten()
+    return Batch(ids, targets - 1, ids.flatten()[targets], tuple(rows), sum(len(e.ids) for e in chosen))
+
+
+def micro_batches(rows: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Cut one batch so that each part has at most `tokens` padded tokens, or one row."""
+    longest = padded(max(lengths[row] for row in rows))
+    count = max(1, tokens // longest)
+    return [list(rows[start : start + count]) for start in range(0, len(rows), count)]

@@ -1,0 +1,200 @@
+"""Training data: JSON Lines of conversations as token sequences, with a mark on every token that is to be learnt.
+
+A line is `{"messages": [...], "tools": [...], "chat_template_kwargs": {...}}` in OpenAI's format; tool arguments may
+be a JSON string or an object, reasoning stands in `reasoning_content`. Each assistant turn is rendered through the
+model's own template twice, up to the generation prompt and with the turn, and what the second has more is what the
+model would have to generate: that is learnt, through the stop token, and nothing else. Prompt and answer are tokenised
+apart, as a server does it. Where `chat_template_kwargs` does not say, a turn with reasoning is asked for with thinking
+on, and one without, with thinking off.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quant.calibration import read_samples
+from quant.errors import UsageError
+
+ROLES = ("system", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Token ids, and for each whether it is to be learnt. `line` is where it stands in the data file."""
+
+    ids: tuple[int, ...]
+    learnt: tuple[bool, ...]
+    line: int
+
+
+def read_conversations(path: Path) -> list[dict[str, Any]]:
+    """Conversations of a data file, checked: roles, and every tool call against the schema of its tool.
+
+    Raises:
+        UsageError: names the line, the field and the mend.
+    """
+    samples = read_samples(path, None)
+    for sample in samples:
+        if "messages" not in sample:
+            raise UsageError(f"{path}:{sample['line']}: has text; training wants messages, to know what is the answer")
+        _check(sample, f"{path}:{sample['line']}")
+    return samples
+
+
+def _check(sample: dict[str, Any], where: str) -> None:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    functions: dict[str, Any] = {}
+    for index, tool in enumerate(sample["tools"] or []):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise UsageError(
+                f"{where}: tools.{index}: is no function; write {{type: function, function: {{name, …}}}}"
+            )
+        functions[function["name"]] = function.get("parameters") or {"type": "object"}
+    if not any(message["role"] == "assistant" for message in sample["messages"]):
+        raise UsageError(f"{where}: messages: none is an assistant's, so there is nothing to learn; remove the line")
+    for index, message in enumerate(sample["messages"]):
+        at = f"{where}: messages.{index}"
+        if message["role"] not in ROLES:
+            raise UsageError(f"{at}: role {message['role']!r}; write one of {', '.join(ROLES)}")
+        if not isinstance(message.get("content"), str | None):
+            raise UsageError(f"{at}: content is no string")
+        for number, call in enumerate(message.get("tool_calls") or []):
+            function = call.get("function") if isinstance(call, dict) else None
+            if not isinstance(function, dict) or function.get("name") not in functions:
+                name = function.get("name") if isinstance(function, dict) else None
+                raise UsageError(
+                    f"{at}: tool_calls.{number}: calls {name!r}, which is not among tools; add it, or remove the line"
+                )
+            arguments = _arguments(function, f"{at}: tool_calls.{number}")
+            try:
+                wrong = next(iter(Draft202012Validator(functions[function["name"]]).iter_errors(arguments)), None)
+            except SchemaError as error:
+                raise UsageError(f"{where}: tools: {function['name']}: no JSON schema: {error.message}") from None
+            if wrong is not None:
+                raise UsageError(
+                    f"{at}: tool_calls.{number}: arguments of {function['name']} fail its schema: {wrong.message}; "
+                    "mend or remove the line"
+                )
+
+
+def _arguments(function: dict[str, Any], where: str) -> Any:
+    arguments = function.get("arguments", {})
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        raise UsageError(f"{where}: arguments are no JSON: {arguments[:60]!r}; mend or remove the line") from None
+
+
+def _with_objects(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with its tool arguments as objects, which templates iterate over."""
+    if not message.get("tool_calls"):
+        return message
+    calls = []
+    for call in message["tool_calls"]:
+        function = call["function"]
+        calls.append({**call, "function": {**function, "arguments": _arguments(function, "")}})
+    return {**message, "tool_calls": calls}
+
+
+class Renderer:
+    """Turns conversations into examples with one tokenizer.
+
+    Args:
+        tokenizer: with a chat template.
+        stop: text of the token that ends a turn; None takes the tokenizer's `eos_token`.
+    """
+
+    def __init__(self, tokenizer: Any, stop: str | None = None) -> None:
+        if tokenizer.chat_template is None:
+            raise UsageError("the model has no chat template, so its turns cannot be told apart; add one")
+        self._tokenizer = tokenizer
+        template = tokenizer.chat_template
+        im_end = "<|im_end|>"
+        self._stop = stop or (im_end if isinstance(template, str) and im_end in template else tokenizer.eos_token)
+
+    def examples(self, sample: dict[str, Any], path: Path, max_length: int) -> Iterator[Example]:
+        """Sequences of one conversation: one, unless the template rewrites earlier turns (drops their reasoning).
+
+        Raises:
+            UsageError: the template refuses it, renders a turn otherwise than it asks for it, or the sequence is
+                longer than `max_length`.
+        """
+        line = sample["line"]
+        where = f"{path}:{line}"
+        messages = [_with_objects(message) for message in sample["messages"]]
+        held: _Sequence | None = None
+        for index, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            options = sample.get("chat_template_kwargs")
+            if options is None:
+                options = {"enable_thinking": bool(message.get("reasoning_content") or message.get("reasoning"))}
+            prompt = self._render(messages[:index], sample["tools"], options, where, generate=True)
+            whole = self._render(messages[: index + 1], sample["tools"], options, where, generate=False)
+            if not whole.startswith(prompt):
+                raise UsageError(
+                    f"{where}: messages.{index}: the template asks for this turn with "
+                    f"{prompt[-40:]!r} and renders it otherwise; check reasoning_content and chat_template_kwargs"
+                )
+            answer = whole[len(prompt) :]
+            end = answer.rfind(self._stop)
+            if end < 0:
+                raise UsageError(f"{where}: messages.{index}: the template does not end the turn with {self._stop!r}")
+            answer = answer[: end + len(self._stop)]
+            if held is None or not prompt.startswith(held.text):
+                if held is not None:
+                    yield held.example(line)
+                held = _Sequence()
+            held.add(prompt[len(held.text) :], self._ids(prompt[len(held.text) :]), learnt=False)
+            held.add(answer, self._ids(answer), learnt=True)
+            if len(held.ids) > max_length:
+                raise UsageError(
+                    f"{where}: {len(held.ids)} tokens, but max_length is {max_length}; raise it in the recipe, or "
+                    "shorten the conversation"
+                )
+        assert held is not None
+        yield held.example(line)
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _render(self, messages: list[Any], tools: Any, options: dict[str, Any], where: str, *, generate: bool) -> str:
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                messages, tools=tools, tokenize=False, add_generation_prompt=generate, **options
+            )
+        except Exception as error:  # templates raise whatever they like
+            message = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UsageError(f"{where}: the chat template refuses it: {message}") from error
+        return text
+
+
+class _Sequence:
+    def __init__(self) -> None:
+        self.text = ""
+        self.ids: list[int] = []
+        self.learnt: list[bool] = []
+
+    def add(self, text: str, ids: list[int], *, learnt: bool) -> None:
+        self.text += text
+        self.ids += ids
+        self.learnt += [learnt] * len(ids)
+
+    def example(self, line: int) -> Example:
+        return Example(tuple(self.ids), tuple(self.learnt), line)
+
+
+def render_all(tokenizer: Any, samples: Sequence[dict[str, Any]], path: Path, max_length: int) -> list[Example]:
+    """Examples of all conversations, in the file's order. Raises what `Renderer.examples` raises."""
+    renderer = Renderer(tokenizer)
+    return [example for sample in samples for example in renderer.examples(sample, path, max_length)]

@@ -1,0 +1,214 @@
+"""Quantised linear layers with a gradient, fast: the same numbers as ModelOpt's modules, without their machinery.
+
+ModelOpt's modules decide in Python, at every call, what a quantiser does, and autograd then follows
+`weight + scaling * B @ A` through a gradient of the whole weight. Here the forward pass is
+
+    y = Qx(x) @ Qw(W + scaling * B @ A)^T + bias
+
+with both Q straight-through, so the adapter's gradients need no gradient of the weight:
+
+    dB = scaling * dy^T (Qx(x) A^T)        dA = scaling * (dy B)^T Qx(x)
+
+which is as much work as LoRA without quantisation. The modules take the model's own parameters and quantisers' amax;
+`installed` puts them into a model for as long as it trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from quant import fp8, nvfp4
+
+Kind = Literal["none", "nvfp4", "fp8"]
+
+
+@torch.library.custom_op("annie_quant::nvfp4", mutates_args=())
+def _nvfp4(x: Tensor, amax: Tensor) -> Tensor:
+    """One opaque call for compilers: `quant.nvfp4.fake_quantize`, whose gradient is the identity."""
+    found = nvfp4.fake_quantize(x.detach(), amax)
+    return found.clone() if found is x else found
+
+
+@_nvfp4.register_fake
+def _(x: Tensor, amax: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _straight_through(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    return grad, None
+
+
+_nvfp4.register_autograd(_straight_through)
+
+
+def fake_quantize(x: Tensor, amax: Tensor, kind: Kind, *, weight: bool) -> Tensor:
+    """Quantise and expand again; gradient straight through. `kind` "none" returns `x` itself."""
+    if kind == "nvfp4":
+        found: Tensor = _nvfp4(x, amax)
+        return found
+    return fp8.fake_quantize(x, amax, weight=weight) if kind == "fp8" else x
+
+
+class _LoRALinear(torch.autograd.Function):
+    """`x @ weight^T + bias`, where `weight` already holds the adapter, which alone gets a gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scaling: float
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, a, b)
+        ctx.scaling = scaling
+        return nn.functional.linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        (grad,) = grad_outputs
+        x, weight, a, b = ctx.saved_tensors
+        flat, flat_x = grad.flatten(0, -2), x.flatten(0, -2)
+        narrow_a, narrow_b = a.to(x.dtype), b.to(x.dtype)
+        grad_b = flat.T @ (flat_x @ narrow_a.T)
+        grad_a = (flat @ narrow_b).T @ flat_x
+        return grad @ weight, None, None, grad_a.to(a.dtype) * ctx.scaling, grad_b.to(b.dtype) * ctx.scaling, None
+
+
+class TrainedLinear(nn.Module):
+    """A linear layer as it will be served: quantised weight, adapter inside, quantised input.
+
+    Attributes:
+        weight: `(out, in)`, the base weight; trained itself where there is no adapter and it wants a gradient.
+        lora_a, lora_b: float32 `(rank, in)` and `(out, rank)`, or None.
+        weight_amax, input_amax: one element each.
+    """
+
+    def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None, lora: tuple[nn.Parameter, nn.Parameter] | None,
+                 scaling: float, weight_kind: Kind, weight_amax: Tensor, input_kind: Kind,
+                 input_amax: Tensor) -> None:  # fmt: skip
+        super().__init__()
+        self.weight, self.bias = weight, bias
+        self.lora_a: nn.Parameter | None
+        self.lora_b: nn.Parameter | None
+        self.lora_a, self.lora_b = lora or (None, None)
+        self.scaling, self.weight_kind, self.input_kind = scaling, weight_kind, input_kind
+        self.register_buffer("weight_amax", weight_amax, persistent=False)
+        self.register_buffer("input_amax", input_amax, persistent=False)
+        self.weight_amax: Tensor
+        self.input_amax: Tensor
+
+    def effective_weight(self) -> Tensor:
+        """Weight with the adapter merged, rounded once to the weight's dtype: what the export packs."""
+        if self.lora_a is None or self.lora_b is None:
+            return self.weight
+        delta = (self.lora_b * self.scaling) @ self.lora_a
+        return (self.weight.float() + delta).to(self.weight.dtype)
+
+    def quantized_weight(self) -> Tensor:
+        """The weight that is multiplied by."""
+        return fake_quantize(self.effective_weight(), self.weight_amax, self.weight_kind, weight=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(..., in)` -> `(..., out)`."""
+        x = fake_quantize(x, self.input_amax, self.input_kind, weight=False)
+        if self.lora_a is None or self.lora_b is None:
+            return nn.functional.linear(x, self.quantized_weight(), self.bias)
+        with torch.no_grad():
+            weight = self.quantized_weight()
+        found: Tensor = _LoRALinear.apply(x, weight, self.bias, self.lora_a, self.lora_b, self.scaling)
+        return found
+
+
+@dataclass(frozen=True)
+class _Place:
+    parent: nn.Module
+    child: str
+    original: nn.Module
+    trained: TrainedLinear
+
+
+def _kind(quantizer: Any) -> Kind:
+    if quantizer is None or not quantizer.is_enabled:
+        return "none"
+    return "nvfp4" if quantizer.block_sizes else "fp8"
+
+
+def _amax(quantizer: Any, kind: Kind, like: Tensor) -> Tensor:
+    if kind == "none":
+        return torch.zeros((), device=like.device)
+    amax: Tensor = quantizer.amax.detach().reshape(()).to(like.device)
+    return amax
+
+
+def _trained(module: Any) -> TrainedLinear | None:
+    """The replacement of a ModelOpt or peft module; None for what is neither quantised nor adapted."""
+    base = module.base_layer if hasattr(module, "base_layer") else module
+    adapted = hasattr(module, "lora_A") and "default" in module.lora_A
+    kinds = [_kind(getattr(module, f"{which}_quantizer", None)) for which in ("weight", "input")]
+    if not isinstance(base, nn.Linear) or not (adapted or any(kind != "none" for kind in kinds)):
+        return None
+    weight: Any = base.weight
+    lora = (module.lora_A["default"].weight, module.lora_B["default"].weight) if adapted else None
+    return TrainedLinear(
+        weight, base.bias, lora, float(module.scaling["default"]) if adapted else 1.0,
+        kinds[0], _amax(getattr(module, "weight_quantizer", None), kinds[0], weight),
+        kinds[1], _amax(getattr(module, "input_quantizer", None), kinds[1], weight),
+    )  # fmt: skip
+
+
+@contextmanager
+def installed(model: nn.Module) -> Iterator[dict[str, TrainedLinear]]:
+    """Replace every quantised or adapted linear layer of `model`; the originals come back at the end.
+
+    Args:
+        model: the base model, also where peft has put its layers into it.
+
+    Yields the replacements by module name. They share the parameters of the originals.
+    """
+    places: list[_Place] = []
+    found: dict[str, TrainedLinear] = {}
+    for name, module in list(model.named_modules()):
+        if name.endswith("base_layer"):
+            continue
+        trained = _trained(module)
+        if trained is None:
+            continue
+        parent_name, _, child = name.rpartition(".")
+        parent = model.get_submodule(parent_name)
+        places.append(_Place(parent, child, module, trained))
+        found[name] = trained
+        setattr(parent, child, trained)
+    try:
+        yield found
+    finally:
+        for place in places:
+            setattr(place.parent, place.child, place.original)
+
+
+@torch.no_grad()
+def merge_adapters(model: Any, trained: dict[str, TrainedLinear]) -> Any:
+    """Write the effective weights into the base layers, hand the quantisers over, and take peft away.
+
+    peft's own merge rounds otherwise than the forward pass does, and FP4 turns last places into whole steps.
+
+    Args:
+        model: a peft model whose originals are in place.
+        trained: what `installed` gave.
+
+    Returns:
+        The base model, with ModelOpt's quantisers on plain layers.
+    """
+    modules = dict(model.get_base_model().named_modules())
+    for name, layer in trained.items():
+        if layer.lora_a is None:
+            continue
+        module: Any = modules[name]
+        base = module.base_layer
+        base.weight.copy_(layer.effective_weight())
+        for which in ("input_quantizer", "weight_quantizer", "output_quantizer"):
+            if hasattr(module, which):
+                setattr(base, which, getattr(module, which))
+    return model.unload()

@@ -1,0 +1,217 @@
+"""The training loop: AdamW on FP32 parameters, warm-up and cosine, gradient accumulation, resumable at any step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quant.errors import UsageError
+from quant.progress import Progress
+from quant.recipe import Training
+from quant.training.batches import collate, micro_batches, plan
+from quant.training.conversations import Example
+from quant.training.losses import head_loss
+from quant.training.state import TrainingState
+from quant.training.teacher import TeacherCache, hidden_states
+
+
+@dataclass(frozen=True)
+class How:
+    """What does not change the result but for rounding: memory and speed.
+
+    Attributes:
+        micro_tokens: padded tokens a forward pass; a batch of more is accumulated.
+        compile: compile the decoder layers.
+        save_seconds: between two saved states.
+    """
+
+    micro_tokens: int = 16384
+    compile: bool = False
+    save_seconds: float = 300.0
+
+
+class Masters:
+    """FP32 copies of BF16 parameters, which the optimiser steps; FP32 parameters are their own masters."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
+        self.models = parameters
+        self.masters = {
+            name: p if p.dtype == torch.float32 else nn.Parameter(p.detach().float()) for name, p in parameters.items()
+        }
+
+    def take_gradients(self) -> None:
+        """Move gradients from the model's parameters to the masters."""
+        for name, master in self.masters.items():
+            model = self.models[name]
+            if master is not model and model.grad is not None:
+                master.grad = model.grad.float()
+                model.grad = None
+
+    @torch.no_grad()
+    def give_weights(self) -> None:
+        """Round the masters into the model."""
+        for name, master in self.masters.items():
+            if master is not self.models[name]:
+                self.models[name].copy_(master)
+
+    @torch.no_grad()
+    def load(self, values: dict[str, Tensor]) -> None:
+        """Set the masters, and the model by them."""
+        for name, master in self.masters.items():
+            master.copy_(values[name])
+        self.give_weights()
+
+
+def schedule(examples: Sequence[Example], training: Training) -> list[list[int]]:
+    """Rows of every optimiser step of the run, all epochs; the last epoch may be a part of one."""
+    lengths = [len(example.ids) for example in examples]
+    steps: list[list[int]] = []
+    for epoch in range(math.ceil(training.epochs)):
+        batches = plan(lengths, training.batch_tokens, training.seed * 1000 + epoch)
+        part = min(1.0, training.epochs - epoch)
+        steps += batches[: max(1, round(len(batches) * part))]
+    return steps
+
+
+def rate_at(step: int, steps: int, training: Training) -> float:
+    """Learning rate of a step: linear warm-up, then half a cosine down to 0."""
+    warm = math.ceil(training.warmup * steps)
+    if step < warm:
+        return training.learning_rate * (step + 1) / warm
+    return training.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+@contextmanager
+def compiled(layers: Sequence[nn.Module], wanted: bool) -> Iterator[None]:
+    """Compile the decoder layers, one code for all of them."""
+    if not wanted:
+        yield
+        return
+    torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 64)
+    for layer in layers:
+        layer.compile()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._compiled_call_impl = None
+
+
+def decoder_layers(model: Any) -> list[nn.Module]:
+    """The decoder's layers, of a text model or of the text part of a vision model."""
+    inner = model.model
+    inner = getattr(inner, "language_model", inner)
+    return list(inner.layers)
+
+
+class Trainer:
+    """One model in training.
+
+    Args:
+        model: the base model, with `TrainedLinear` layers installed.
+        parameters: what is trained, by name.
+        examples: training data; `teacher` has the same order.
+        pad: token id.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        parameters: dict[str, nn.Parameter],
+        examples: Sequence[Example],
+        training: Training,
+        how: How,
+        pad: int,
+        teacher: TeacherCache | None = None,
+    ) -> None:
+        self.model, self.examples, self.training, self.how, self.pad = model, examples, training, how, pad
+        self.teacher = teacher
+        self.device = next(iter(parameters.values())).device
+        self.lengths = [len(example.ids) for example in examples]
+        self.steps = schedule(examples, training)
+        self.masters = Masters(parameters)
+        self.optimizer = torch.optim.AdamW(
+            list(self.masters.masters.values()), lr=training.learning_rate, weight_decay=training.weight_decay,
+            betas=(0.9, 0.99), fused=self.device.type == "cuda",
+        )  # fmt: skip
+        self.history: list[dict[str, float]] = []
+
+    def run(self, state: TrainingState | None = None) -> None:
+        """Train to the end, from the saved state if there is one."""
+        if state is not None and (saved := state.load()) is not None:
+            self._load(saved)
+        total = sum(self.lengths[row] for rows in self.steps for row in rows)
+        saved_at = time.monotonic()
+        with (
+            compiled(decoder_layers(self.model), self.how.compile),
+            Progress("train", total, "tok") as progress,
+        ):
+            progress.done = sum(self.lengths[row] for rows in self.steps[: len(self.history)] for row in rows)
+            for step in range(len(self.history), len(self.steps)):
+                found = self.step(step)
+                self.history.append(found)
+                progress.add(sum(self.lengths[row] for row in self.steps[step]), loss=found["loss"])
+                if state is not None and time.monotonic() - saved_at >= self.how.save_seconds:
+                    self.save(state)
+                    saved_at = time.monotonic()
+
+    def step(self, number: int) -> dict[str, float]:
+        """One optimiser step; what it found, means over the learnt tokens."""
+        rows = self.steps[number]
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate_at(number, len(self.steps), self.training)
+        micros = micro_batches(rows, self.lengths, self.how.micro_tokens)
+        count = sum(sum(self.examples[row].learnt) for row in rows)
+        sums = torch.zeros(3, device=self.device)
+        for micro in micros:
+            sums += self._backward(micro, count)
+        self.masters.take_gradients()
+        norm = nn.utils.clip_grad_norm_(list(self.masters.masters.values()), self.training.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.masters.give_weights()
+        loss, ce, kl, size = torch.stack([*sums, norm]).tolist()
+        if not math.isfinite(loss) or not math.isfinite(size):
+            raise UsageError(
+                f"step {number + 1}: loss {loss}, gradient norm {size}: it diverged; lower training.learning_rate"
+            )
+        return {"loss": loss, "ce": ce / count, "kl": kl / count, "norm": size, "tokens": float(count)}
+
+    def _backward(self, rows: Sequence[int], count: float) -> Tensor:
+        batch = collate(self.examples, rows, self.pad)
+        hidden = hidden_states(self.model, batch.input_ids.to(self.device, non_blocking=True))
+        training = self.training
+        teacher = self.teacher.of(rows, self.device) if self.teacher is not None and training.kl else None
+        loss, ce, kl = head_loss(
+            hidden[batch.positions.to(self.device)],
+            self.model.get_output_embeddings().weight,
+            batch.targets.to(self.device),
+            teacher,
+            ce=training.ce,
+            kl=training.kl,
+            count=count,
+        )
+        loss.backward()
+        return torch.stack([loss.detach(), ce, kl])
+
+    def save(self, state: TrainingState) -> None:
+        """Write everything that the next step needs."""
+        state.save(
+            {
+                "history": self.history,
+                "masters": {name: master.detach().cpu() for name, master in self.masters.masters.items()},
+                "optimizer": self.optimizer.state_dict(),
+            }
+        )
+
+    def _load(self, saved: dict[str, Any]) -> None:
+        self.masters.load(saved["masters"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.history = saved["history"]

@@ -1,0 +1,347 @@
+"""From a checkpoint and conversations to a trained, quantised, exported and checked checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quant import images, loading, recipe
+from quant.atomic import atomic_directory, check_free
+from quant.errors import UsageError
+from quant.ledger import Ledger, describe_file
+from quant.recipe import Recipe, Training
+from quant.training.conversations import Example, read_conversations, render_all
+from quant.training.state import TrainingState
+
+QUALITY_POSITIONS = 1024
+"""Learnt positions of held-out conversations that KL is measured on, at most."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that every training command has."""
+    parser.add_argument("--model", type=Path, required=True, help="BF16 checkpoint directory")
+    parser.add_argument("--recipe", required=True, help="name (`python -m quant recipes`) or path of a .toml file")
+    parser.add_argument("--data", type=Path, required=True, help="JSON Lines of conversations: messages, tools")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+                        help="change a field of the recipe, such as training.learning_rate=1e-4")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="continue a run that was interrupted")
+    parser.add_argument("--micro-tokens", type=int, default=16384, metavar="N",
+                        help="padded tokens a forward pass; less needs less memory (default: 16384)")  # fmt: skip
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None,
+                        help="compile the decoder layers (default: on a GPU)")  # fmt: skip
+    parser.add_argument("--save-seconds", type=float, default=300.0, metavar="S",
+                        help="seconds between two saved states (default: 300)")  # fmt: skip
+
+
+@dataclass
+class Job:
+    """What is known before anything slow starts."""
+
+    arguments: argparse.Namespace
+    recipe: Recipe
+    training: Training
+    ledger: Ledger
+    examples: list[Example]
+    held_out: list[Example]
+    tokenizer: Any
+    state: TrainingState
+    device: str
+
+    @property
+    def pad(self) -> int:
+        tokenizer = self.tokenizer
+        found: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+        return found
+
+
+def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = None) -> Job:
+    """Read and check everything. Raises UsageError in one line."""
+    chosen = recipe.load(arguments.recipe, arguments.settings)
+    if chosen.training is None:
+        raise UsageError(f"recipe {chosen.name}: has no training part; run it with `python -m quant ptq`")
+    if arguments.micro_tokens < 1:
+        raise UsageError(f"--micro-tokens {arguments.micro_tokens}: must be at least 1")
+    loading.check_source(arguments.model)
+    if teacher is not None:
+        loading.check_source(teacher)
+        if not chosen.training.kl:
+            raise UsageError(
+                f"recipe {chosen.name}: training.kl is 0, so --teacher would not be asked; take a qad recipe"
+            )
+    check_free(arguments.out)
+    samples = read_conversations(arguments.data)
+    ledger = Ledger(kind)
+    with ledger.phase("load"):
+        tokenizer = loading.load_tokenizer(arguments.model)
+        examples = render_all(tokenizer, samples, arguments.data, chosen.training.max_length)
+    _check_context(arguments, examples)
+    train, held_out = split(examples, chosen.training)
+    data = describe_file(arguments.data)
+    ledger.record = {
+        "recipe": chosen.model_dump(),
+        "data": {str(arguments.data): data},
+        "source": {"path": str(arguments.model)},
+        "teacher": str(teacher or arguments.model) if chosen.training.kl else None,
+    }
+    identity = {
+        "kind": kind,
+        "recipe": chosen.model_dump(),
+        "data": data["sha256"],
+        "model": _identity(arguments.model),
+        "teacher": _identity(teacher) if teacher else None,
+    }
+    state = TrainingState(arguments.out, identity, resume=arguments.resume)
+    device = loading.default_device()
+    ledger.record["device"] = device
+    return Job(arguments, chosen, chosen.training, ledger, train, held_out, tokenizer, state, device)
+
+
+def _check_context(arguments: argparse.Namespace, examples: Sequence[Example]) -> None:
+    config = loading.read_config(arguments.model)
+    limit = (config.get("text_config") or config).get("max_position_embeddings")
+    longest = max(examples, key=lambda example: len(example.ids))
+    if isinstance(limit, int) and len(longest.ids) > limit:
+        raise UsageError(
+            f"{arguments.data}:{longest.line}: {len(longest.ids)} tokens, but the model's context is {limit}; "
+            "shorten it"
+        )
+
+
+def _identity(directory: Path) -> dict[str, Any]:
+    """Enough of a checkpoint to know it again, without reading its weights."""
+    files = sorted(path for path in directory.iterdir() if path.suffix in {".json", ".safetensors", ".jinja"})
+    return {path.name: path.stat().st_size for path in files}
+
+
+def split(examples: Sequence[Example], training: Training) -> tuple[list[Example], list[Example]]:
+    """Training examples, and those held out: `holdout` of them, but at most a tenth."""
+    count = min(training.holdout, len(examples) // 10)
+    chosen = set(random.Random(training.seed).sample(range(len(examples)), count))
+    train = [example for index, example in enumerate(examples) if index not in chosen]
+    return train, [examples[index] for index in sorted(chosen)] or train[:8]
+
+
+def answer_logits(model: Any, examples: Sequence[Example], limit: int = QUALITY_POSITIONS) -> list[Any]:
+    """Logits where an answer's tokens are predicted: one float32 CPU tensor `(positions, vocabulary)` an example."""
+    import torch
+
+    from quant.training.teacher import hidden_states
+
+    found: list[Any] = []
+    left = limit
+    head = model.get_output_embeddings().weight
+    with torch.inference_mode():
+        for example in examples:
+            positions = [index - 1 for index, learnt in enumerate(example.learnt) if learnt][:left]
+            if not positions:
+                break
+            hidden = hidden_states(model, torch.tensor([example.ids], device=head.device))[positions]
+            found.append((hidden @ head.T).float().cpu())
+            left -= len(positions)
+    return found
+
+
+def load_trainable(job: Job) -> tuple[Any, Any]:
+    """The model, and peft's wrapping of it (None where all of it is trained)."""
+    import torch
+
+    torch.manual_seed(job.training.seed)
+    model = loading.load_model(job.arguments.model, job.device)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model, None
+
+
+def adapt(model: Any, job: Job) -> Any:
+    """Put peft's LoRA layers around the linear layers that the recipe quantises (all but the head, if none)."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from torch import nn
+
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if job.recipe.quantizes:
+        chosen = [name for name in names if job.recipe.format_of(name) != "bf16"]
+    else:
+        chosen = [name for name in names if not name.endswith("lm_head") and "visual" not in name]
+    if not chosen:
+        raise UsageError(
+            f"recipe {job.recipe.name}: its layers match no linear layer of this model; mend its patterns"
+        )
+    torch.manual_seed(job.training.seed)
+    config = LoraConfig(
+        r=job.training.rank, lora_alpha=job.training.alpha, target_modules=chosen, bias="none", task_type="CAUSAL_LM",
+        base_model_name_or_path=job.arguments.model.name,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return get_peft_model(model, config)
+
+
+def execute(job: Job, image: images.Image | None, calib: list[list[int]], teacher: Path | None) -> int:
+    """Train and finish; `image` None is for a recipe that does not quantise. Returns the exit status."""
+    import torch
+
+    from quant import quality, served
+    from quant.ptq import finish, quantize
+    from quant.training import adapter
+    from quant.training.layers import installed, merge_adapters
+    from quant.training.loop import How, Trainer
+    from quant.training.teacher import TeacherCache, ask
+
+    ledger, training, arguments = job.ledger, job.training, job.arguments
+    with ledger.phase("load"):
+        model, _ = load_trainable(job)
+    with ledger.phase("teacher"):
+        asked = model if teacher is None else loading.load_model(teacher, job.device)
+        reference = answer_logits(asked, job.held_out)
+        cache = None
+        if training.kl:
+            if job.state.teacher.exists():
+                cache = TeacherCache.load(job.state.teacher)
+            else:
+                cache = ask(asked, job.examples, job.pad, training.teacher_top_k, arguments.micro_tokens)
+                cache.save(job.state.teacher)
+        del asked
+    wrapped = adapt(model, job) if training.method == "lora" else None
+    if job.recipe.quantizes:
+        with ledger.phase("quantize"), torch.no_grad():
+            quantize(wrapped if wrapped is not None else model, job.recipe, calib, job.pad)
+            before = quality.compare(reference, answer_logits(model, job.held_out))
+    else:
+        before = quality.compare(reference, reference)
+    how = How(
+        micro_tokens=arguments.micro_tokens,
+        compile=(job.device == "cuda" and job.recipe.kv_cache == "none")
+        if arguments.compile is None
+        else arguments.compile,
+        save_seconds=arguments.save_seconds,
+    )
+    with installed(model) as layers:
+        parameters = _trainable(model, layers, training)
+        if training.gradient_checkpointing:
+            model.train()
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        trainer = Trainer(model, parameters, job.examples, training, how, job.pad, cache)
+        with ledger.phase("train"):
+            try:
+                trainer.run(job.state)
+            except KeyboardInterrupt:
+                trainer.save(job.state)
+                raise
+            trainer.save(job.state)  # so that an interrupted export need not train again
+        model.eval()
+        if training.gradient_checkpointing:
+            model.gradient_checkpointing_disable()
+        with torch.no_grad():
+            digests = {
+                name: served.digest(layer.quantized_weight())
+                for name, layer in layers.items()
+                if layer.weight_kind != "none"
+            }
+        reached = answer_logits(model, job.held_out)
+    history = trainer.history
+    config = wrapped.peft_config["default"] if wrapped is not None else None
+    if wrapped is not None:
+        model = merge_adapters(wrapped, layers)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    after = quality.compare(reference, answer_logits(model, job.held_out))
+    merged = quality.compare(reached, answer_logits(model, job.held_out))
+    _record(job, trainer, before, after, merged, how)
+
+    def extra(directory: Path) -> None:
+        if wrapped is not None or job.recipe.quantizes:
+            adapter.write(directory / adapter.FOLDER, config, layers, job.recipe, digests)
+        with (directory / "training.jsonl").open("w") as stream:
+            stream.writelines(json.dumps(row) + "\n" for row in history)
+        plot(history, directory / "training.png", f"{arguments.out.name}: {job.recipe.name}")
+
+    if image is None:
+        finish_bf16(model, arguments.model, arguments.out, ledger, extra)
+        checked = "BF16"
+    else:
+        count = finish(model, arguments.model, arguments.out, image, ledger, trained=digests, extra=extra)
+        checked = f"for {image.name}, {count} layers equal the trained model's bit for bit"
+    job.state.remove()
+    rate = ledger.record["training"]["tokens_per_second"]
+    print(
+        f"{arguments.out}: {job.recipe.name}, {checked}; {len(history)} steps, {rate:,.0f} tok/s; KL to the reference "
+        f"{before.kl:.4f} before, {after.kl:.4f} after, top-1 {before.top1:.1%} before, {after.top1:.1%} after, over "
+        f"{after.positions} held-out tokens; {sum(ledger.seconds.values()):.0f} s"
+    )
+    return 0
+
+
+def _trainable(model: Any, layers: Any, training: Training) -> dict[str, Any]:
+    if training.method == "lora":
+        found = {}
+        for name, layer in layers.items():
+            if layer.lora_a is not None:
+                found[f"{name}.lora_a"], found[f"{name}.lora_b"] = layer.lora_a, layer.lora_b
+    else:
+        found = {name: p for name, p in model.named_parameters() if "visual" not in name and p.is_floating_point()}
+    for parameter in found.values():
+        parameter.requires_grad_(True)
+    return found
+
+
+def _record(job: Job, trainer: Any, before: Any, after: Any, merged: Any, how: Any) -> None:
+    history = trainer.history
+    tokens = sum(trainer.lengths[row] for rows in trainer.steps for row in rows)
+    job.ledger.record["quality"] = {"before": before.as_dict(), "after": after.as_dict(), "merged": merged.as_dict()}
+    job.ledger.record["training"] = {
+        "examples": len(job.examples),
+        "held_out": len(job.held_out),
+        "steps": len(history),
+        "tokens": tokens,
+        "learnt_tokens": int(sum(row["tokens"] for row in history)),
+        "tokens_per_second": round(tokens / max(job.ledger.seconds["train"], 1e-9), 1),
+        "first_loss": history[0]["loss"],
+        "last_loss": history[-1]["loss"],
+        "compiled": how.compile,
+        "micro_tokens": how.micro_tokens,
+    }
+
+
+def finish_bf16(model: Any, source: Path, out: Path, ledger: Ledger, extra: Any) -> None:
+    """Write a fine-tuned BF16 model with the companions of the checkpoint that it came from."""
+    from quant.export import COMPANIONS
+
+    with atomic_directory(out) as partial:
+        with ledger.phase("export"):
+            model.save_pretrained(partial)
+            for name in COMPANIONS:
+                if (source / name).is_file():
+                    shutil.copyfile(source / name, partial / name)
+        extra(partial)
+        ledger.write(partial)
+
+
+def plot(history: Sequence[dict[str, float]], path: Path, title: str) -> None:
+    """The loss of every step."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 3.5))
+    steps = range(1, len(history) + 1)
+    for key, colour in (("ce", "#c8502d"), ("kl", "#1b6ca8")):
+        if any(row[key] for row in history):
+            axes.plot(steps, [row[key] for row in history], color=colour, label=key, linewidth=1)
+    axes.set_xlabel("step")
+    axes.set_ylabel("nats a token")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    axes.set_title(title, fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

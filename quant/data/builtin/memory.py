@@ -1,0 +1,590 @@
+"""What the household told before: things, people, sizes, names, codes and recipes, all looked up with search_memory."""
+
+from random import Random
+
+from quant.data.builtin import lexicon as lex
+from quant.data.builtin.exchange import Exchange
+from quant.data.builtin.grammar import expand, pick, sentence
+
+_FOUND = ["I found it. ", "Here it is. ", "Yes. ", "Found it. ", "You told me before. "]
+_AFTER = [
+    "The memory has it.",
+    "Found. I say it in one sentence.",
+    "The note answers it.",
+    "That is the answer.",
+    "There it is, so I pass it on.",
+]
+_AFTER_NOTHING = [
+    "Nothing came back.",
+    "The memory holds nothing about it. I say so.",
+    "Nothing found, so I say sorry.",
+]
+_SORRY = [
+    "I'm sorry, I (found nothing|couldn't find anything) about {noun}.",
+    "Sorry, I (have nothing|don't have anything|have no note) about {noun}.",
+    "I'm sorry, nobody has told me about {noun} (yet|so far).",
+    "Sorry, I looked, but (there is nothing|I found nothing) about {noun}.",
+]
+
+
+class Person:
+    """Somebody of the household: `who` as the subject, `of` as the possessive, and both as a query has them."""
+
+    def __init__(self, rng: Random, *, us: float = 0.0) -> None:
+        draw = rng.random()
+        if draw < us:
+            self.who, self.of, self.query, self.theirs, self.does = "I", "my", "", "Your", "do"
+        elif draw < us + 0.5:
+            name = rng.choice(lex.NAMES)
+            self.who, self.of, self.query, self.theirs, self.does = name, f"{name}'s", name, f"{name}'s", "does"
+        elif draw < us + 0.62:
+            name = rng.choice(lex.PARENTS)
+            self.who, self.of, self.query, self.theirs, self.does = name, f"{name}'s", name, f"{name}'s", "does"
+        else:
+            kin = rng.choice(lex.RELATIONS)
+            article = rng.choice(["my", "my", "my", "our"])
+            self.who, self.of, self.query = f"{article} {kin}", f"{article} {kin}'s", kin
+            self.theirs, self.does = f"Your {kin}'s", "does"
+        #: the possessive as a query holds it: empty for oneself
+        self.mine = f"{self.query}'s " if self.query else ""
+        #: subject of a sentence that answers
+        self.they = "You" if self.who == "I" else self.theirs[:-2]
+
+
+def _recall(
+    rng: Random,
+    family: str,
+    user: str,
+    query: str,
+    noun: str,
+    result: str,
+    replies: list[str],
+    *,
+    question: bool = True,
+    about: str = "",
+) -> Exchange:
+    """An exchange whose answer stands in memory; in one of twelve cases nothing does."""
+    nothing = rng.random() < 0.085
+    about = about or noun
+    thought = pick(
+        rng,
+        [
+            "This is about {about}. [The family may have told me, so] I (search|look in) memory.",
+            "{about}: something the family told me. I search my memory.",
+            "A question about {about}. I (look|check) what I was told.",
+            "Only the family knows this. I search for {about}.",
+            "I need to look up {about} in memory.",
+            "Where things are and who likes what is in memory. I look there for {about}.",
+        ],
+        about=about,
+    )
+    if nothing:
+        result = rng.choice(["Nothing found."] * 3 + ["No results.", "Nothing found about this."])
+        reply = pick(rng, _SORRY, noun=noun)
+        after = rng.choice(_AFTER_NOTHING)
+    else:
+        reply = rng.choice(replies)
+        if rng.random() < 0.15:
+            reply = rng.choice(_FOUND) + reply
+        after = rng.choice(_AFTER)
+    return Exchange(
+        family,
+        user,
+        reply,
+        sentence(thought),
+        ("search_memory", query),
+        result,
+        after,
+        question,
+    )
+
+
+def _your(noun: str) -> str:
+    return f"your {noun}"
+
+
+def _spot(rng: Random) -> str:
+    if rng.random() < 0.4:
+        return rng.choice(lex.SPOTS)
+    room = rng.choice(lex.ROOMS)
+    furniture = rng.choice(lex.FURNITURE)
+    look = rng.choice(lex.LOOKS)
+    inside = (
+        "on" if furniture in {"shelf", "desk", "sideboard"} else rng.choice(["in", "in", "in", "behind", "on top of"])
+    )
+    return f"{inside} the {look} {furniture} in the {room}"
+
+
+_WHERE = [
+    "where did (I|we) (put|leave|last put|last leave|store|hide) (my|the|our) {thing}",
+    "where have (I|we) put (my|the|our) {thing}",
+    "(where are|where're) (my|the|our) {things}",
+    "(where is|where's) (my|the|our) {single}",
+    "do you know where (my|the|our) {thing} (might be|went|could be)",
+    "do you know where {isare_the}",
+    "(do you remember|can you remember|can you tell me|could you tell me|tell me) where I (put|left) (my|the) {thing}",
+    "(can|could) you [help me] find (my|the|our) {thing} [for me]",
+    "where do (we|I) keep the {thing}",
+    "(any idea|have you any idea|any clue) where (my|the|our) {thing} (went|could be|might be)",
+    "in which (room|drawer|box|cupboard|place) did (I|we) (put|leave) the {thing}",
+    "which (drawer|box|cupboard|room) did I put (my|the) {thing} in",
+    "what did I do with (my|the) {thing}",
+    "where (on earth|in the world|in this house) did I (put|leave) (my|the) {thing}",
+    "where did (I|we) say the {thing} (would be|went)",
+    "where (was it|did you say) that I left (my|the) {thing}",
+    "what did I (say|tell you) about (my|the) {thing}",
+    "have I told you where the {thing} ({verb}|went)",
+    "where (should|would|might|could|can) (my|the) {thing} be",
+    "where can I find (my|the|our) {thing}",
+]
+_WHERE_SAID = [
+    "I (can't find|cannot find|can't see) (my|the|our) {thing} [again|anywhere|any more]",
+    "I (have lost|lost|misplaced|'ve lost) (my|the|our) {thing} [again]",
+    "I('m| am) looking for (my|the|our) {thing}",
+    "I told you where I (put|left) (my|the) {thing}",
+    "I need (my|the) {thing} [but I don't know where|and I can't remember where]",
+    "find (my|the|our) {thing} [for me]",
+    "(please|) look up where I (put|left) (my|the) {thing}",
+    "check where (we|I) (keep|put|left) the {thing}",
+    "my {thing} (has|have) gone missing [again]",
+]
+_WHERE_WHO = [
+    "where did {who} (put|leave|hide) (the|our) {thing}",
+    "where has {who} put the {thing}",
+    "do you know where {who} (left|put) the {thing}",
+    "where does {who} keep the {thing}",
+    "where (did you say|was it that) {who} (put|left) the {thing}",
+    "where might {of} {thing} be",
+    "where (can|could) I find {of} {thing}",
+    "(can|could) you find {of} {thing}",
+    "do you remember where {who} (put|left) (the|that) {thing}",
+]
+
+
+def where(rng: Random) -> Exchange:
+    """Where a thing was put."""
+    thing = rng.choice(sorted(lex.THINGS))
+    plural = lex.THINGS[thing]
+    verb = "are" if plural else "is"
+    spot = _spot(rng)
+    if rng.random() < 0.25:
+        person = Person(rng)
+        user = pick(rng, _WHERE_WHO, who=person.who, of=person.of, thing=thing)
+        query = f"{person.mine}{thing}" if f"{person.of} {thing}" in user else f"{person.query} {thing}"
+        result = rng.choice(
+            [
+                f"{person.they} put the {thing} {spot}.",
+                f"The {thing} {verb} {spot}.",
+                f"{person.theirs} {thing} {verb} {spot}.",
+            ]
+        )
+        replies = (
+            [f"{person.they} put the {thing} {spot}."] * 2 if " put " in result else [f"The {thing} {verb} {spot}."]
+        )
+        if result.startswith(person.theirs):
+            replies = [result]
+        return _recall(rng, "memory.where", user, query, f"the {thing}", result, replies, about=f"the {thing}")
+    said = rng.random() < 0.22
+    patterns = _WHERE_SAID if said else _WHERE
+    if not said:
+        unfit = "{single}" if plural else "{things}"
+        patterns = [pattern for pattern in patterns if unfit not in pattern]
+    article = rng.choice(["my", "the"])
+    user = pick(rng, patterns, thing=thing, things=thing, single=thing, isare_the=f"{article} {thing} {verb}", verb=verb)
+    user = user.replace("have gone missing", f"{'have' if plural else 'has'} gone missing")
+    user = user.replace("has gone missing", f"{'have' if plural else 'has'} gone missing")
+    the = rng.choice(["The", "Your"])
+    result = rng.choice(
+        [f"The {thing} {verb} {spot}."] * 4 + [f"The {thing}: {spot}.", f"You put the {thing} {spot}."]
+    )
+    replies = [f"{the} {thing} {verb} {spot}."] * 4 + [f"You (left) the {thing} {spot}.".replace("(left)", "put")]
+    return _recall(
+        rng, "memory.where", user, thing, _your(thing), result, replies, question=not said, about=f"the {thing}"
+    )
+
+
+_FAVOURITE = [
+    "what (is|was) {of} (favourite|favorite) {x} [again]",
+    "what's {of} (favourite|favorite) {x}",
+    "(do you remember|can you remember|do you know|tell me|remind me what) {of} (favourite|favorite) {x} [is]",
+    "(can|could) you (find|look up|tell me) {of} (favourite|favorite) {x}",
+    "what did (I|we) (say|tell you) about {of} (favourite|favorite) {x}",
+    "which {x} is {of} (favourite|favorite)",
+    "I('ve forgotten| forgot| can't remember| don't remember) {of} (favourite|favorite) {x}",
+    "{of} (favourite|favorite) {x}, what (was|is) it [again]",
+]
+_LIKES = [
+    "(which|what) {x} (does {who} like|do you know that {who} likes) [best|most]",
+    "which {x} does {who} (love|prefer|like best|like most|always ask for|want)",
+    "what (kind|sort) of {x} does {who} like",
+    "what {x} should I (get|choose|pick) for {who}",
+    "is there a {x} that {who} (likes|loves)",
+    "do you remember which {x} {who} (likes|loves|wanted)",
+]
+
+
+def favourite(rng: Random) -> Exchange:
+    """Who likes what best."""
+    x = rng.choice(sorted(lex.FAVOURITES))
+    value = rng.choice(lex.FAVOURITES[x])
+    person = Person(rng, us=0.1)
+    spelled = "favourite"
+    if person.who == "I" or rng.random() < 0.6:
+        user = pick(rng, _FAVOURITE, of=person.of, x=x)
+        spelled = "favorite" if "favorite" in user else "favourite"
+        query = f"{person.mine}{spelled} {x}"
+    else:
+        user = pick(rng, _LIKES, who=person.who, x=x)
+        query = f"{person.query} favourite {x}"
+    if x == "ice cream" and rng.random() < 0.5:
+        value += " ice cream"
+    plural_ok = x in {"flower"}
+    copula = "are" if plural_ok and value.endswith("s") and rng.random() < 0.2 else "is"
+    result = f"{person.theirs} favourite {x} {copula} {value}."
+    like = "like" if person.they == "You" else "likes"
+    if rng.random() < 0.2:
+        result = f"{person.they} {like} {value} best."
+        replies = [result]
+    else:
+        replies = [f"{person.theirs} favourite {x} {copula} {value}."] * 3 + [
+            f"It's {value}.",
+            f"{person.they} {like} {value} best.",
+        ]
+    question = not user.startswith(("I ", "I'"))
+    noun = f"{person.theirs.replace('Your', 'your')} favourite {x}"
+    return _recall(rng, "memory.favourite", user, query, noun, result, replies, question=question)
+
+
+def _fact(
+    rng: Random,
+    family: str,
+    person: Person,
+    patterns: list[str],
+    noun: str,
+    value: str,
+    query: str = "",
+    verb: str = "is",
+) -> Exchange:
+    """`noun` is what a person has: a shoe size, a doctor."""
+    user = pick(rng, patterns, of=person.of, who=person.who, does=person.does, noun=noun)
+    query = query or f"{person.mine}{noun}"
+    result = f"{person.theirs} {noun} {verb} {value}."
+    full = f"{person.theirs} {noun} {verb} {value}."
+    replies = [full, full, full, f"It's {value}."] if verb == "is" else [full]
+    question = not user.startswith(("I ", "I'"))
+    return _recall(
+        rng, family, user, query, f"{person.theirs.replace('Your', 'your')} {noun}", result, replies, question=question
+    )
+
+
+_WHAT = [
+    "(what is|what's|what was) {of} {noun} [again]",
+    "(do you know|do you remember|tell me|can you find|could you find|can you look up) {of} {noun}",
+    "what did (I|we) (say|tell you) about {of} {noun}",
+    "I (need|forgot|can't remember|don't remember|am looking for) {of} {noun}",
+    "I told you {of} {noun}",
+    "(have you got|do you have|did I give you) {of} {noun}",
+    "{of} {noun}, (what was it|do you remember it|do you know it)",
+]
+
+
+def date_of(rng: Random) -> Exchange:
+    """When somebody's birthday or anniversary is."""
+    person = Person(rng, us=0.06)
+    noun = rng.choice(["birthday", "birthday", "birthday", "anniversary"])
+    if noun == "anniversary" and rng.random() < 0.5:
+        person.who, person.of, person.query, person.mine, person.theirs = "we", "our", "", "", "Your"
+    value = f"on the {rng.choice(lex.ORDINALS)} of {rng.choice(lex.MONTHS)}"
+    patterns = [
+        "(when is|when's|when was) {of} {noun} [again]",
+        "(when is|when's) {of} {noun} [this year]",
+        "(what|which) (day|date) is {of} {noun} [on]",
+        "(do you know|do you remember|tell me|can you tell me|remind me) when {of} {noun} is",
+        "(which|what) month is {of} {noun} in",
+        "did I tell you when {of} {noun} is",
+        "is {of} {noun} (soon|this month|in May|in summer|next week)",
+        "what did I say about {of} {noun}",
+        "I (forgot|can't remember) when {of} {noun} is",
+    ]
+    return _fact(rng, "memory.date", person, patterns, noun, value)
+
+
+def size(rng: Random) -> Exchange:
+    """Shoe, shirt and ring sizes."""
+    person = Person(rng, us=0.08)
+    noun = rng.choice(sorted(lex.SIZES))
+    value = rng.choice(lex.SIZES[noun])
+    worn = {"shoe size": "shoes", "shirt size": "shirt", "ring size": "ring"}[noun]
+    wears = "do I" if person.who == "I" else f"does {person.who}"
+    patterns = [
+        *_WHAT,
+        f"what size (of |){worn} {wears} (wear|take|need|have)",
+        f"(which|what) {noun} {wears} (have|need|take)",
+        f"what size are {{of}} {worn}" if worn == "shoes" else f"what size is {{of}} {worn}",
+    ]
+    return _fact(rng, "memory.size", person, patterns, noun, value)
+
+
+def allergy(rng: Random) -> Exchange:
+    """What somebody must not eat or touch."""
+    person = Person(rng, us=0.05)
+    value = rng.choice(lex.ALLERGIES)
+    am = "am I" if person.who == "I" else f"is {person.who}"
+    patterns = [
+        f"what {am} allergic to [again]",
+        f"{am} allergic to (anything|nuts|something|cats|eggs)",
+        "what('s| is) {of} allergy",
+        "(does {who} have|has {who} got) (an allergy|any allergies|allergies)".replace(
+            "does {who} have", "{does} {who} have"
+        )
+        if person.who != "I"
+        else "do I have (an allergy|any allergies)",
+        "do you remember {of} allergy",
+        "what did I (say|tell you) about {of} allergy",
+        f"what {'can' if person.who != 'I' else 'can'} {person.who} not eat because of {'an' if person.who != 'I' else 'my'} allergy",
+    ]
+    user = pick(rng, patterns, of=person.of, who=person.who, does=person.does)
+    be = "are" if person.they == "You" else "is"
+    result = f"{person.they} {be} allergic to {value}."
+    query = f"{person.mine}allergy" if person.mine and "'s" in user else f"{person.query} allergy".strip()
+    noun = "allergies" if person.who == "I" else f"{person.theirs.replace('Your', 'your')} allergies"
+    return _recall(rng, "memory.allergy", user, query, noun, result, [result], about=f"{person.mine or 'an '}allergy")
+
+
+def contact(rng: Random) -> Exchange:
+    """Phone numbers and addresses."""
+    person = Person(rng)
+    if rng.random() < 0.5:
+        value = " ".join(lex.in_words(rng.randrange(10)) for _ in range(6))
+        return _fact(
+            rng,
+            "memory.contact",
+            person,
+            [*_WHAT, "what number do I (call|ring) to reach {who}"],
+            "phone number",
+            value,
+        )
+    value = f"{rng.randint(2, 98)} {rng.choice(lex.STREETS)} {rng.choice(['Street', 'Road', 'Lane', 'Avenue'])}"
+    return _fact(
+        rng,
+        "memory.contact",
+        person,
+        [*_WHAT, "(where|in which street) does {who} live", "what address does {who} have"],
+        "address",
+        value,
+    )
+
+
+_CALLED = {
+    "dentist": "Dr", "doctor": "Dr", "vet": "Dr", "teacher": "Mr", "hairdresser": "Mrs",
+}  # fmt: skip
+
+
+def called(rng: Random) -> Exchange:
+    """What the doctor, the teacher or the puppy is called."""
+    if rng.random() < 0.4:
+        pet = rng.choice(["puppy", "kitten"])
+        name = rng.choice(lex.PETS)
+        person = Person(rng)
+        household = rng.random() < 0.45
+        of = rng.choice(["our", "the", "my"]) if household else person.of
+        mine = "" if household else person.mine
+        user = pick(
+            rng,
+            [
+                "(what's|what is|what was) {of} {pet} called [again]",
+                "what('s| is) the name of {of} {pet}",
+                "(what's|what is) {of} {pet}'s name",
+                "do you (know|remember) {of} {pet}'s name",
+                "what did (we|I) (call|name) {of} {pet}" if household else "what did {who} (call|name) the {pet}",
+                "what did I (say|tell you) about {of} {pet}",
+                "I (forgot|can't remember) the name of {of} {pet}",
+                "can you tell me what {of} {pet} is called",
+            ],
+            of=of,
+            pet=pet,
+            who=person.who,
+        )
+        if not household and person.of not in user:
+            query = f"{person.query} {pet} name"
+        else:
+            query = f"{mine}{pet} name" if "about" not in user else f"{mine}{pet}"
+        owner = "The" if household else person.theirs
+        result = rng.choice([f"{owner} {pet} is called {name}.", f"{owner} {pet}'s name is {name}."])
+        replies = [f"{owner} {pet} is called {name}."] * 2 + [f"{owner} {pet}'s name is {name}."]
+        question = not user.startswith("I ")
+        noun = f"{owner.lower() if owner in {'The'} else owner.replace('Your', 'your')} {pet}"
+        return _recall(rng, "memory.called", user, query, noun, result, replies, question=question)
+    job = rng.choice(sorted(_CALLED))
+    person = Person(rng, us=0.35)
+    of = rng.choice(["my", "our", "the"]) if person.who == "I" else person.of
+    title = rng.choice(["Mr", "Ms", "Mrs"]) if job in {"teacher", "hairdresser"} else "Dr"
+    value = f"{title} {rng.choice(lex.SURNAMES)}"
+    user = pick(
+        rng,
+        [
+            "(what's|what is|what was) the name of {of} {job} [again]",
+            "(who is|who's|who was) {of} {job} [again]",
+            "(what's|what is) {of} {job} called",
+            "what('s| is) {of} {job}'s name",
+            "(do you know|do you remember|tell me|can you find) (the name of {of} {job}|{of} {job}'s name)",
+            "which {job} (do we|do I) (use|go to|see|have)"
+            if person.who == "I"
+            else "which {job} does {who} (use|go to|see|have)",
+            "what did I (say|tell you) about {of} {job}",
+            "I (forgot|need|can't remember|told you) (the name of {of} {job}|{of} {job}'s name)",
+        ],
+        of=of,
+        job=job,
+        who=person.who,
+    )
+    query = f"{person.mine}{job}"
+    if person.query and person.of not in user:
+        query = f"{person.query} {job}"
+    if " name" in user:
+        query += " name"
+    owner = rng.choice(["Your", "The"]) if person.who == "I" else person.theirs
+    result = rng.choice([f"{owner} {job} is {value}.", f"{owner} {job} is called {value}."])
+    replies = [f"{owner} {job} is {value}."] * 2 + [f"{owner} {job} is called {value}."]
+    noun = f"{owner.lower() if owner in {'The', 'Your'} else owner.replace('Your', 'your')} {job}"
+    return _recall(rng, "memory.called", user, query, noun, result, replies, question=not user.startswith("I "))
+
+
+def uses(rng: Random) -> Exchange:
+    """Which guitar strings, coffee, perfume or shoes somebody uses."""
+    noun = rng.choice(sorted(lex.BRANDS))
+    person = Person(rng, us=0.15)
+    value = rng.choice(lex.BRANDS[noun])
+    does = "do I" if person.who == "I" else f"does {person.who}"
+    verb = {"guitar strings": "use", "coffee": "drink", "perfume": "wear", "running shoes": "wear"}[noun]
+    user = pick(
+        rng,
+        [
+            f"(which|what) {{noun}} {does} ({verb}|use|like|buy|need|want)",
+            f"what (kind|brand|sort|type|make) of {{noun}} {does} ({verb}|use|like|buy|need)",
+            "do you (know|remember) {of} {noun}",
+            f"which {{noun}} (should|can) I (buy|get|order) for {'me' if person.who == 'I' else person.who}"
+            if person.who != "I"
+            else "which {noun} (should|did) I (buy|get|order) [last time]",
+            "what did I (say|tell you) about {of} {noun}",
+            "(what's|what is) the name of {of} {noun}"
+            if noun in {"coffee", "perfume"}
+            else "what are {of} {noun} called",
+            "can you find the {noun} that {who} (uses|likes|needs)"
+            if person.who != "I"
+            else "can you find the {noun} that I (use|like|need)",
+        ],
+        noun=noun,
+        of=person.of,
+        who=person.who,
+    )
+    query = f"{person.mine}{noun}" if person.mine and person.of in user else f"{person.query} {noun}".strip()
+    s = "" if person.they == "You" else "s"
+    result = rng.choice(
+        [f"{person.they} use{s} {value}.", f"{person.they} like{s} {value}.", f"{person.they} buy{s} {value}."]
+    )
+    copula = "are" if noun in {"guitar strings", "running shoes"} else "is"
+    replies = [result, result, f"{person.theirs} {noun} {copula} {value}."]
+    noun_said = f"{person.theirs.replace('Your', 'your')} {noun}"
+    return _recall(rng, "memory.uses", user, query, noun_said, result, replies)
+
+
+_HOUSE = {
+    "wifi password": ["(what's|what is|what was) the wifi password [again]", "how do I get (on|onto) the wifi",
+                      "what password does the wifi have", "I (need|forgot|can't remember) the wifi password"],
+    "door code": ["(what's|what is|what was) the door code [again]", "what('s| is) the code (for|of|to) the [front] door",
+                  "I (need|forgot|can't remember) the (door code|code for the door)",
+                  "which numbers open the door"],
+    "locker code": ["(what's|what is|what was) (my|the) locker code", "what('s| is) the code (of|for) (my|the) locker",
+                    "I (need|forgot|can't remember) (my|the) locker code", "how do I open my locker"],
+    "parking space": ["(what's|what is|what was) (our|my) parking space", "which parking space is (ours|mine)",
+                      "(what|which) number is (our|my) parking space", "where is (our|my) parking space"],
+    "bin day": ["(when is|when's|which day is|what day is) bin day", "(when|on which day|what day) do the bins go out",
+                "when do (we|I) put the bins out", "is (it|today|tomorrow) bin day"],
+}  # fmt: skip
+_HOUSE_MORE = [
+    "(do you know|do you remember|tell me|can you find|can you look up) (the|our) {noun}",
+    "what did (I|we) (say|tell you) about (the|our) {noun}",
+    "(have you got|did I give you) (the|our) {noun}",
+]
+
+
+def house(rng: Random) -> Exchange:
+    """Codes, passwords, the parking space and bin day."""
+    noun = rng.choice(sorted(_HOUSE))
+    user = pick(rng, [*_HOUSE[noun] * 2, *_HOUSE_MORE], noun=noun)
+    if noun == "wifi password":
+        value = f"{rng.choice(lex.PETS).lower()} {rng.choice(lex.STREETS).lower()} {lex.in_words(rng.randint(1, 99))}"
+    elif noun in {"door code", "locker code"}:
+        value = " ".join(lex.in_words(rng.randrange(10)) for _ in range(4))
+    elif noun == "parking space":
+        value = f"number {lex.in_words(rng.randint(2, 99))}"
+    else:
+        value = rng.choice(lex.DAYS)
+    the = "The" if noun not in {"parking space"} else "Your"
+    name = noun if noun != "bin day" else "Bin day"
+    result = f"Bin day is {value}." if noun == "bin day" else f"{the} {noun} is {value}."
+    replies = [result, result, f"It's {value}."] if noun != "bin day" else [result, f"Bin day is on {value}."]
+    question = not user.startswith("I ")
+    return _recall(
+        rng, "memory.house", user, noun, f"the {noun}", result, replies, question=question, about=f"the {name.lower()}"
+    )
+
+
+def recipe(rng: Random) -> Exchange:
+    """How somebody makes a dish."""
+    dish = rng.choice(sorted(lex.RECIPES))
+    how = rng.choice(lex.RECIPES[dish])
+    person = Person(rng)
+    user = pick(
+        rng,
+        [
+            "(what's|what is|what was) {of} recipe for {dish}",
+            "(what's|what is|what was) {of} {dish} recipe",
+            "(can|could) you (find|look up|tell me|get) {of} (recipe for {dish}|{dish} recipe)",
+            "how (does|did) {who} make (the|that) {dish}",
+            "how does {who} (usually|always) make {dish}",
+            "what (does|did) {who} put (in|into) the {dish}",
+            "what (is|goes|was) in {of} {dish}",
+            "do you (remember|know|have) {of} (recipe for {dish}|{dish} recipe)",
+            "I('d like| want| need) {of} (recipe for {dish}|{dish} recipe)",
+            "what did I (say|tell you) about {of} (recipe for {dish}|{dish})",
+            "I told you how {who} makes {dish}",
+        ],
+        of=person.of,
+        who=person.who,
+        dish=dish,
+    )
+    if "recipe" in user:
+        query = f"{person.mine}{dish} recipe" if len(f"{person.mine}{dish}".split()) < 5 else f"{person.mine}{dish}"
+        if f"recipe for {dish}" in user and rng.random() < 0.5 and len(dish.split()) == 1:
+            query = f"{person.mine}recipe for {dish}"
+    elif person.of in user:
+        query = f"{person.mine}{dish}"
+    else:
+        query = f"{person.query} {dish}"
+    result = f"{person.they} makes the {dish} {how}."
+    replies = [f"{person.they} makes the {dish} {how}."] * 2 + [f"{person.theirs} {dish} is made {how}."]
+    if dish == "pancakes":
+        replies = replies[:2]
+    question = not user.startswith("I")
+    noun = f"{person.theirs.replace('Your', 'your')} recipe"
+    return _recall(
+        rng, "memory.recipe", user, query, noun, result, replies, question=question, about=f"{person.mine}{dish}"
+    )
+
+
+FAMILIES = {
+    where: 9, favourite: 5, date_of: 3, size: 2, allergy: 2, contact: 2, called: 4, uses: 3, house: 4, recipe: 4,
+}  # fmt: skip
+
+
+def memory(rng: Random) -> Exchange:
+    """One request that search_memory answers."""
+    family = rng.choices(list(FAMILIES), weights=list(FAMILIES.values()))[0]
+    made = family(rng)
+    assert made.call is not None
+    return made
+
+
+__all__ = ["FAMILIES", "Person", "expand", "memory"]

@@ -1,0 +1,476 @@
+"""What changes from day to day: weather, news, results, opening hours, prices, traffic and trains, with web_search."""
+
+from random import Random
+
+from quant.data.builtin import lexicon as lex
+from quant.data.builtin.exchange import Exchange
+from quant.data.builtin.grammar import pick, sentence
+
+_AFTER = [
+    "The web has it.",
+    "That is the answer. I say it plainly.",
+    "The result says it.",
+    "One sentence is enough.",
+    "Found, so I pass it on.",
+]
+_AFTER_NOTHING = ["Nothing came back. I say so.", "The search found nothing.", "Nothing found, so I say sorry."]
+_SORRY = [
+    "I'm sorry, I (found nothing|couldn't find anything) about {noun}.",
+    "Sorry, (the web has|I have|there is) nothing about {noun} (just now|right now|at the moment).",
+    "I'm sorry, the search for {noun} found nothing.",
+    "Sorry, I couldn't find {noun}.",
+]
+_SKY = ["sunny", "cloudy", "windy with showers", "dry and mild", "foggy at first", "bright and cold", "rain all day",
+        "light snow", "warm and clear", "thunderstorms", "grey with drizzle", "clear with a light frost",
+        "sunshine and a few clouds", "heavy rain", "calm and dry", "sleet and strong wind"]  # fmt: skip
+
+
+def _search(
+    rng: Random,
+    family: str,
+    user: str,
+    query: str,
+    noun: str,
+    result: str,
+    replies: list[str],
+    *,
+    question: bool = True,
+) -> Exchange:
+    nothing = rng.random() < 0.085
+    thought = pick(
+        rng,
+        [
+            "{noun}: that changes from day to day. I look it up.",
+            "This asks about {noun}. I (search the web|need the web for it).",
+            "I don't know {noun} by heart. A web search will say.",
+            "Only the web knows {noun} today.",
+            "I (should|will) search the web for {noun}.",
+            "A question about {noun}. That is current, so I search.",
+        ],
+        noun=noun,
+    )
+    if nothing:
+        result, after = "Nothing found.", rng.choice(_AFTER_NOTHING)
+        reply = pick(rng, _SORRY, noun=noun)
+    else:
+        reply, after = rng.choice(replies), rng.choice(_AFTER)
+    return Exchange(family, user, reply, sentence(thought), ("web_search", query), result, after, question)
+
+
+def _place(rng: Random, none: float = 0.2) -> tuple[str, str]:
+    """The place as a question holds it (`in Oslo`, `near here` or nothing), and as a query does."""
+    if rng.random() < none:
+        return rng.choice([("near here", "near here"), ("in town", "in town"), ("", ""), ("here", "")])
+    place = rng.choice(lex.PLACES)
+    return f"in {place}", place
+
+
+def _join(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def weather(rng: Random) -> Exchange:
+    """Weather today, tonight, tomorrow or at the weekend."""
+    where, place = _place(rng)
+    if place in {"near here", "in town"}:
+        where, place = rng.choice([("here", ""), ("", ""), ("in town", "in town")])
+    when = rng.choice([*lex.WHEN, ""])
+    kind = rng.choice(["weather", "weather", "weather", "rain", "rain", "snow", "sun", "wind", "cold"])
+    patterns = {
+        "weather": [
+            "(what's|what is) the weather [like] {where} {when}",
+            "how('s| is) the weather {where} {when}",
+            "(what will|what'll) the weather be like {where} {when}",
+            "(tell me|give me|look up|check|can you check|could you look up) the weather {where} {when}",
+            "(what's|what is) the (forecast|weather forecast) for {city} {when}",
+            "(any idea|do you know) what the weather is doing {where} {when}",
+            "weather {where} {when}",
+        ],
+        "rain": [
+            "(will it|is it going to|does it look like it will) rain {where} {when}",
+            "is it raining {where} {when}",
+            "(will there be|is there going to be|is there) [any] rain {where} {when}",
+            "do I need an umbrella {where} {when}",
+        ],
+        "snow": [
+            "(will it|is it going to) snow {where} {when}",
+            "is it snowing {where} {when}",
+            "is there [any|a lot of] snow {where} {when}",
+        ],
+        "sun": [
+            "(will it be|is it|is it going to be) (sunny|warm|hot|dry|nice) {where} {when}",
+            "is the sun (out|shining) {where} {when}",
+        ],
+        "wind": ["(will it be|is it|is it going to be) windy {where} {when}", "how windy is it {where} {when}"],
+        "cold": [
+            "(how cold|how warm|how hot) (is it|will it be|does it get) {where} {when}",
+            "(what's|what is) the temperature {where} {when}",
+            "(will it be|is it) (cold|freezing|icy) {where} {when}",
+        ],
+    }[kind]
+    city = place if place and place != "in town" else "today"
+    if city == "today":
+        patterns = [pattern for pattern in patterns if "{city}" not in pattern]
+    user = pick(rng, patterns, where=where, when=when, city=city)
+    topic = {"rain": "rain", "snow": "snow", "cold": "temperature"}.get(kind, "weather")
+    if kind in {"rain", "snow"} and "umbrella" not in user:
+        query = _join(topic, place, when or "today")
+        if rng.random() < 0.5:
+            query = _join(f"{topic} weather", place, when or "today")
+    else:
+        query = _join("weather", place, when or "today")
+    query = query.replace("at the weekend", "weekend")
+    spot = place or "Here"
+    sky = rng.choice(_SKY)
+    if kind == "rain":
+        sky = rng.choice(["dry all day", "rain in the afternoon", "heavy rain", "no rain", "a few showers", "dry"])
+    if kind == "snow":
+        sky = rng.choice(["no snow", "light snow", "heavy snow in the morning", "snow until noon", "dry and cold"])
+    degrees = rng.randint(1, 30) if kind != "snow" else rng.randint(1, 4)
+    told = rng.choice([lex.in_words(degrees), str(degrees)])
+    day = when or "today"
+    label = (place if place and place != "in town" else "Town" if place else "Here") + f" {day}"
+    result = f"{label}: {sky}, {told} degrees."
+    there = f"in {place}" if place and place != "in town" else place or "here"
+    replies = [
+        f"{sentence(day, '')} {there}: {sky}, {told} degrees.",
+        f"{sentence(there, '')} {day} it's {sky}, with {told} degrees."
+        if " " not in sky or sky.startswith(("dry", "windy"))
+        else f"{sentence(there, '')} {day} there's {sky}, with {told} degrees.",
+        f"Expect {sky} {there} {day}, and {told} degrees.",
+    ]
+    if sky.split()[0] in {"sunny", "cloudy", "windy", "dry", "foggy", "bright", "warm", "grey", "clear", "calm"}:
+        replies = [
+            f"It's {sky} {there} {day}, {told} degrees.",
+            f"{sentence(there, '')} {day} it's {sky}, with {told} degrees.",
+            f"{sentence(day, '')} it's {sky} {there}, about {told} degrees.",
+        ]
+    elif sky.startswith(("no ", "light", "heavy", "a few", "rain", "snow", "sleet", "thunder", "sunshine")):
+        replies = [
+            f"There's {sky} {there} {day}, and it's {told} degrees.",
+            f"{sentence(there, '')} {day} there's {sky}, with {told} degrees.",
+            f"Expect {sky} {there} {day}, at {told} degrees.",
+        ]
+    _ = spot
+    return _search(
+        rng, "web.weather", user, query, _join("the weather", where if where != "here" else ""), result, replies
+    )
+
+
+def news(rng: Random) -> Exchange:
+    """News, of a place or of none."""
+    where, place = _place(rng, none=0.35)
+    if place == "near here":
+        where, place = "", ""
+    when = rng.choice(["today", "today", "tonight", "this morning", ""])
+    user = pick(
+        rng,
+        [
+            "(what's|what is) (in|on) the news {where} {when}",
+            "(what's|what is) the [latest] news {where} {when}",
+            "(any|is there any) news {from} {when}",
+            "(tell me|give me|read me|look up|check) the news {where} {when}",
+            "what (happened|is happening|is going on|'s going on) {where} {when}",
+            "(can|could) you (check|look up|tell me) the news {from} {when}",
+            "what are the headlines {where} {when}",
+        ],
+        where=where,
+        when=when,
+        **{"from": f"from {place}" if place and place != "in town" else where},
+    )
+    user = user.replace("what 's going", "what's going")
+    query = _join("news", place, "today" if when in {"", "today", "this morning"} else when)
+    event = rng.choice(
+        [
+            "the old bridge opens again after two years", "a new park opens by the river", "the buses are on strike",
+            "the mayor plants a hundred trees", "a big concert fills the main square", "schools close early because of snow",
+            "the museum shows a lost painting", "the bakers hold their yearly bread fair", "a whale was seen near the coast",
+            "the new tram line is ready", "a kitten was saved from a chimney", "the river is high after the rain",
+            "thousands run the spring marathon", "the library stays open at night", "a famous singer comes to town",
+        ]
+    )  # fmt: skip
+    label = place if place and place != "in town" else "Today"
+    result = rng.choice([f"{label}: {event}.", sentence(event)])
+    there = f" in {place}" if place and place != "in town" else ""
+    replies = [
+        f"The news{there} today is that {event}.",
+        f"Today{there}, {event}.",
+        f"{sentence(event, '')}, says the news{there}.",
+    ]
+    return _search(rng, "web.news", user, query, _join("the news", f"from {place}" if there else ""), result, replies)
+
+
+def score(rng: Random) -> Exchange:
+    """Who won, and the score."""
+    where, place = _place(rng, none=0.3)
+    if place in {"near here", "in town"}:
+        where, place = "", ""
+    sport = rng.choice(lex.SPORTS)
+    when = rng.choice(["today", "tonight", "yesterday", "last night", "", ""])
+    match = rng.choice(["match", "game"])
+    user = pick(
+        rng,
+        [
+            "who won the {sport} [match|game|final] {where} {when}",
+            "(what's|what is|what was) the {sport} score {where} {when}",
+            "(what's|what is|what was) the score (in|of) the {sport} [match|game] {where} {when}",
+            "(what's|what was) the result of the {sport} [match|game] {where} {when}",
+            "how did the {sport} [match|game] (end|go|finish) {where} {when}",
+            "did anyone win the {sport} {where} {when}",
+            "(can|could) you (check|look up|find|tell me) the {sport} (score|result|results) {where} {when}",
+            "who (is winning|'s winning|is ahead in) the {sport} {where} {when}",
+        ],
+        sport=sport,
+        where=where,
+        when=when,
+    ).replace("who 's", "who's")
+    word = "score" if "score" in user else "result"
+    query = _join(sport, word, place, when)
+    a, b = rng.sample(
+        [
+            "the home team",
+            "the visitors",
+            "the red team",
+            "the blue team",
+            "the city club",
+            "the guests",
+            "the young team",
+            "the reds",
+            "the greens",
+        ],
+        2,
+    )
+    n, m = sorted(rng.sample(range(0, 7), 2), reverse=True)
+    numbers = f"{lex.in_words(n)} to {lex.in_words(m)}" if m else f"{lex.in_words(n)} to nil"
+    if sport == "tennis":
+        a, numbers = (
+            rng.choice(["Petrova", "Lindqvist", "Okafor", "Marchetti", "Nakamura", "Castellanos"]),
+            rng.choice(["in two sets", "in three sets", "in straight sets", "after a long tie-break"]),
+        )
+    elif sport == "basketball":
+        numbers = f"{rng.randint(80, 110)} to {rng.randint(60, 79)}"
+    elif sport in {"rugby", "cricket"}:
+        numbers = rng.choice(
+            [
+                f"by {lex.in_words(rng.randint(3, 20))} points"
+                if sport == "rugby"
+                else f"by {lex.in_words(rng.randint(2, 9))} wickets"
+            ]
+        )
+    there = f" in {place}" if place else ""
+    label = place or sentence(sport, "")
+    result = rng.choice([f"{label}: {a} won {numbers}.", f"{sentence(a, '')} won the {sport} {numbers}."])
+    replies = [f"{sentence(a, '')} won the {sport}{there} {numbers}.", f"{sentence(a, '')} won {numbers}."]
+    _ = (b, match)
+    return _search(rng, "web.score", user, query, f"the {sport} {word}", result, replies)
+
+
+_HOURS = [
+    "(when|what time|at what time) does the {shop} {where} (open|close|shut) {day}",
+    "is the {shop} {where} [still] open {day}",
+    "(what are|when are) the opening (hours|times) of the {shop} {where} {day}",
+    "(how late|until when|how long) is the {shop} {where} open {day}",
+    "(can|could) you (check|look up|find|tell me) the opening hours of the {shop} {where} {day}",
+    "(what time|when) (can I go|will it be open|should I be) at the {shop} {where} {day}",
+    "(look up|check) when the {shop} {where} (opens|closes) {day}",
+    "does the {shop} {where} (open|close) (early|late) {day}",
+]
+
+
+def hours(rng: Random) -> Exchange:
+    """Opening hours."""
+    where, place = _place(rng, none=0.35)
+    shop = rng.choice(lex.SHOPS)
+    day = rng.choice(["today", "tomorrow", "tonight", "on Sunday", "on Saturday", "", ""])
+    user = pick(rng, _HOURS, shop=shop, where=where, day=day).replace("will it be open at", "can I go at")
+    user = user.replace("can I go at", "can I go to").replace("at the library at", "at the library")
+    query = _join(shop, "opening hours", place)
+    opens, closes = rng.randint(7, 11), rng.randint(4, 10)
+    o, c = lex.in_words(opens), lex.in_words(closes)
+    there = where if where and where != "here" else ""
+    label = _join(f"The {shop}", there)
+    result, replies = rng.choice(
+        [
+            (
+                f"{label} is open from {o} to {c}.",
+                [f"{label} is open from {o} to {c}.", f"It's open from {o} to {c}."],
+            ),
+            (f"{label} opens at {o} and closes at {c}.", [f"{label} opens at {o} and closes at {c}."]),
+            (
+                f"{label} is closed {day or 'today'}.",
+                [
+                    f"{label} is closed {day or 'today'}.",
+                    f"I'm sorry, {label[:1].lower() + label[1:]} is closed {day or 'today'}.",
+                ],
+            ),
+        ]
+    )
+    return _search(rng, "web.hours", user, query, f"the opening hours of the {shop}", result, replies)
+
+
+def price(rng: Random) -> Exchange:
+    """What things cost."""
+    where, place = _place(rng, none=0.4)
+    if place == "near here" and rng.random() < 0.5:
+        where, place = "", ""
+    good = rng.choice(sorted(lex.GOODS))
+    said = rng.choice(lex.GOODS[good])
+    journey = ""
+    if good == "train ticket":
+        other = rng.choice(lex.PLACES)
+        said, where, place, journey = f"a train ticket to {other}", "", other, f" to {other}"
+    user = pick(
+        rng,
+        [
+            "how much (is|does it cost for) {said} {where} [today|now|at the moment]".replace(
+                "does it cost for", "is"
+            ),
+            "how much does {said} cost {where} [today|now|these days]",
+            "(what's|what is) the price of {said} {where} [today|now]",
+            "what does {said} cost {where} [today|now]",
+            "(can|could) you (check|look up|find|tell me) the price of {said} {where}",
+            "(look up|check) (what {said} costs|the price of {said}) {where}",
+            "has {said} become (cheaper|dearer) {where}",
+        ],
+        said=said,
+        where=where,
+    )
+    bare = {"stamp": "stamp", "train ticket": "train ticket"}.get(good, good)
+    query = _join(bare, "price", place) if not journey else f"train ticket price {place}"
+    unit = rng.choice(["pounds", "euros", "dollars"])
+    n = rng.randint(2, 9) if good not in {"gold", "train ticket"} else rng.randint(20, 98)
+    cents = rng.choice(["", "", " fifty", " twenty", " eighty"])
+    amount = f"{lex.in_words(n)} {unit}{cents}" if good != "gold" else f"{rng.randint(19, 29)} hundred {unit}"
+    there = f" {where}" if where and where != "here" else ""
+    thing = sentence(said, "")
+    result = f"{thing}{there} costs {amount}."
+    replies = [result, result, f"It costs {amount}{there}."]
+    return _search(rng, "web.price", user, query, f"the price of {said}", result, replies)
+
+
+def moving(rng: Random) -> Exchange:
+    """Traffic and trains."""
+    where, place = _place(rng, none=0.3)
+    if rng.random() < 0.5:
+        if place == "near here":
+            where, place = "near here", "near here"
+        user = pick(
+            rng,
+            [
+                "is there a lot of traffic {where} [today|now|right now|tonight]",
+                "how('s| is) the traffic {where} [today|now|this morning]",
+                "(are there|is there|are there any) (traffic jams|jams|traffic) {where} [now|today]",
+                "(what's|what is) the traffic like {where} [today|now]",
+                "(check|look up|can you check|could you look up) the traffic {where}",
+                "are the roads (busy|full|clear) {where} [now|today]",
+            ],
+            where=where,
+        )
+        topic = "traffic" if "traffic" in user or "jam" in user else "traffic roads"
+        query = _join(topic, place, "now" if not place or rng.random() < 0.3 else "")
+        state = rng.choice(
+            [
+                "light traffic everywhere",
+                "a long jam on the ring road",
+                "heavy traffic in the centre",
+                "an accident near the station",
+                "roads are clear",
+                "slow traffic by the river",
+                "a lane closed on the main bridge",
+            ]
+        )
+        label = place if place and place not in {"near here", "in town"} else "Traffic"
+        result = f"{label}: {state}."
+        there = f" {where}" if where and where != "here" else ""
+        replies = [f"There's {state}{there}."] if not state.startswith("roads") else [f"The roads are clear{there}."]
+        return _search(rng, "web.traffic", user, query, _join("the traffic", there.strip()), result, replies)
+    to = rng.choice(lex.PLACES)
+    day = rng.choice(["", "", "today", "tonight", "tomorrow"])
+    user = pick(
+        rng,
+        [
+            "when is the next train to {to} {day}",
+            "(what time|when) does the [next] train to {to} (leave|go) {day}",
+            "(is|are) there (a train|any trains) to {to} {day}".replace("(is|are)", "are").replace(
+                "(a train|any trains)", "any trains"
+            ),
+            "when('s| is) the (last|first|next) train to {to} {day}",
+            "(are the trains|do the trains run) to {to} [on time] {day}",
+            "(can|could) you (check|look up|find) the (next train|trains) to {to} {day}",
+            "how late is the train to {to} {day}",
+        ],
+        to=to,
+        day=day,
+    )
+    which = next((word for word in ("next", "last", "first") if f"{word} train" in user), "")
+    query = _join(which, "trains" if "trains" in user else "train", to, day)
+    hour = rng.randint(1, 11)
+    clock = rng.choice(
+        [
+            f"at {lex.in_words(hour)}",
+            f"at half past {lex.in_words(hour)}",
+            f"at ten past {lex.in_words(hour)}",
+            f"at a quarter to {lex.in_words(hour)}",
+            f"at {rng.randint(13, 22)}:{rng.randint(10, 58)}",
+        ]
+    )
+    word = which or "next"
+    result = rng.choice([f"The {word} train to {to} leaves {clock}.", f"{word.capitalize()} train to {to}: {clock}."])
+    replies = [f"The {word} train to {to} leaves {clock}."] * 2 + [f"The {word} train to {to} goes {clock}."]
+    return _search(rng, "web.train", user, query, f"the {word} train to {to}", result, replies)
+
+
+def other(rng: Random) -> Exchange:
+    """The exchange rate, and films on now."""
+    if rng.random() < 0.5:
+        a, b = rng.sample(["pound", "euro", "dollar", "yen", "krone", "franc"], 2)
+        user = pick(
+            rng,
+            [
+                "(what's|what is) the exchange rate [today|now|for the {a}|for {a}s and {b}s]",
+                "how many {b}s do I get for a {a} [today]",
+                "how much is (a|one) {a} in {b}s [today|now]",
+                "(look up|check|can you check) the exchange rate [for the {a}|of the {a} and the {b}]",
+                "(what's|what is) the {a} worth in {b}s [today]",
+            ],
+            a=a,
+            b=b,
+        )
+        query = _join("exchange rate", a if a in user else "", b if b in user else "")
+        if query == "exchange rate":
+            query = "exchange rate today"
+        n = rng.choice(
+            ["one point two", "eighty-five cents", "one point one", "ninety", "a hundred and sixty", "eleven"]
+        )
+        result = f"One {a} is worth {n} {b}s." if "cents" not in n else "One dollar is worth eighty-five cents."
+        return _search(rng, "web.rate", user, query, "the exchange rate", result, [result])
+    where, place = _place(rng, none=0.4)
+    when = rng.choice(["tonight", "today", "now", "at the weekend", ""])
+    user = pick(
+        rng,
+        [
+            "(which|what) films are (on|showing|playing) {where} {when}",
+            "(what's|what is) (on|showing|playing) at the cinema {where} {when}",
+            "(any|are there any) good films on {where} {when}",
+            "(look up|check|find|can you check) (the films|which films are on) {where} {when}",
+            "what film can I see at the cinema {where} {when}",
+        ],
+        where=where,
+        when=when,
+    )
+    query = _join(
+        "films" if "film" in user else "cinema films", place, when.replace("at the weekend", "weekend") or "now"
+    )
+    one, two = rng.sample(lex.FAVOURITES["film"], 2)
+    there = f" {where}" if where and where != "here" else ""
+    result = rng.choice([f"{one} and {two} are on{there}.", f"On{there} now: {one} and {two}."])
+    replies = [f"{one} and {two} are on{there}.", f"You can see {one} or {two}{there}."]
+    return _search(rng, "web.films", user, query, "the films", result, replies)
+
+
+FAMILIES = {weather: 8, news: 3, score: 4, hours: 5, price: 4, moving: 5, other: 3}
+
+
+def web(rng: Random) -> Exchange:
+    """One request that web_search answers."""
+    return rng.choices(list(FAMILIES), weights=list(FAMILIES.values()))[0](rng)

@@ -1,0 +1,77 @@
+"""Conversations that are there twice, exactly or nearly: MinHash over words and word pairs, then the true index.
+
+MinHash and banding after Broder (1997) and Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3: 32
+hashes in 16 bands of 2 find a pair of Jaccard index 0.9 with a chance of 1 - (1 - 0.81)^16, all but 1e-11.
+"""
+
+import json
+import zlib
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from quant.data.conversation import Line
+from quant.data.text import words
+
+NEAR = 0.9
+_BANDS, _ROWS = 16, 2
+_PRIME = np.uint64((1 << 31) - 1)
+_random = np.random.Generator(np.random.PCG64(430))
+_A = _random.integers(1, int(_PRIME), _BANDS * _ROWS, dtype=np.uint64)
+_B = _random.integers(0, int(_PRIME), _BANDS * _ROWS, dtype=np.uint64)
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """An earlier conversation that is the same, or nearly."""
+
+    index: int
+    similarity: float
+
+
+def spoken_words(line: Line) -> list[str]:
+    """All that is said, called, returned and thought in a conversation; the system message is nobody's words."""
+    found: list[str] = []
+    for message in line["messages"]:
+        if message["role"] == "system":
+            continue
+        found.append(f"{message['role']}:")
+        found += words(message.get("content") or "")
+        found += words(message.get("reasoning_content") or "")
+        for call in message.get("tool_calls") or []:
+            found += words(json.dumps([call["function"]["name"], call["function"]["arguments"]], ensure_ascii=False))
+    return found
+
+
+def _shingles(found: list[str]) -> frozenset[int]:
+    pairs = (f"{a} {b}" for a, b in zip(found, found[1:], strict=False))
+    return frozenset(zlib.crc32(text.encode()) for text in [*found, *pairs])
+
+
+class Duplicates:
+    """The conversations so far; `add` says whether one was there already."""
+
+    def __init__(self, near: float = NEAR) -> None:
+        self._near = near
+        self._shingles: list[frozenset[int]] = []
+        self._bands: dict[tuple[int, bytes], list[int]] = defaultdict(list)
+
+    def add(self, line: Line) -> Twin | None:
+        """Remember a conversation. Returns its twin among the earlier ones, in which case it is not remembered."""
+        shingles = _shingles(spoken_words(line))
+        hashes = np.fromiter(shingles, dtype=np.uint64, count=len(shingles)) % _PRIME
+        signature = ((hashes[:, None] * _A + _B) % _PRIME).min(axis=0).astype(np.uint32).reshape(_BANDS, _ROWS)
+        keys = [(band, signature[band].tobytes()) for band in range(_BANDS)]
+        best: Twin | None = None
+        for candidate in sorted({index for key in keys for index in self._bands[key]}):
+            other = self._shingles[candidate]
+            similarity = len(shingles & other) / len(shingles | other)
+            if similarity >= self._near and (best is None or similarity > best.similarity):
+                best = Twin(candidate, similarity)
+        if best is not None:
+            return best
+        for key in keys:
+            self._bands[key].append(len(self._shingles))
+        self._shingles.append(shingles)
+        return None

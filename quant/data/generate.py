@@ -1,0 +1,207 @@
+"""Making a data set: ask the teacher for what is missing, check all that comes, until the mix is there, exactly.
+
+Whatever a teacher sends is checked: schema and speech (`rules`), what the kind asks for, twins among what is there
+already (`duplicates`), and scenarios of the profiles (`overlap`). What fails is dropped, counted by its cause, and
+asked for again; a teacher that brings nothing usable `attempts` times in a row ends the run, which --resume continues.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from quant.data.conversation import Line, calls, dumps, users
+from quant.data.duplicates import Duplicates
+from quant.data.journal import Journal
+from quant.data.mix import Mix, Need
+from quant.data.overlap import Overlap
+from quant.data.profile_files import Profile
+from quant.data.rules import problems
+from quant.data.teacher import Draft, Drop, Order, Teacher, excerpt
+
+_AVOIDED = 24
+
+
+@dataclass
+class Tally:
+    """What came and what became of it."""
+
+    batches: int = 0
+    kept: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    drops: list[dict[str, Any]] = field(default_factory=list)
+
+
+class OutOfPatience(Exception):
+    """The teacher brought nothing usable too often in a row."""
+
+
+class Generation:
+    """One run, from whatever state its journal is in to the finished lines."""
+
+    def __init__(
+        self, mix: Mix, profile: Profile, teacher: Teacher, overlap: Overlap, journal: Journal, *, seed: int, attempts: int
+    ) -> None:
+        self.mix, self.profile, self.teacher, self.seed, self.attempts = mix, profile, teacher, seed, attempts
+        self.tally = Tally()
+        self._overlap, self._journal = overlap, journal
+        self._twins = Duplicates()
+        self._needs = mix.needs()
+        self._lines: list[list[Line]] = [[] for _ in self._needs]
+        self._numbers = [0] * len(self._needs)
+        self._fruitless = 0
+        for entry in journal.entries:
+            self._replay(entry)
+
+    def _replay(self, entry: dict[str, Any]) -> None:
+        for line in entry["kept"]:
+            self._twins.add(line)
+        self._take(entry["need"], entry["number"], entry["kept"], [Drop(**drop) for drop in entry["dropped"]])
+
+    def _take(self, index: int, number: int, kept: Sequence[Line], drops: Sequence[Drop]) -> None:
+        need = self._needs[index]
+        self._lines[index] += kept
+        self._numbers[index] = number + 1
+        self._fruitless = 0 if kept else self._fruitless + 1
+        self.tally.batches += 1
+        self.tally.kept[need.kind.name] += len(kept)
+        for drop in drops:
+            self.tally.dropped[drop.cause] += 1
+            self.tally.drops.append({"kind": need.kind.name, "batch": number, "cause": drop.cause, "excerpt": drop.excerpt})
+
+    def run(self, step: Callable[[int], None]) -> list[Line]:
+        """The finished lines, shuffled by the seed. `step` learns how many conversations a batch brought.
+
+        Raises:
+            OutOfPatience: `attempts` batches in a row brought nothing usable.
+            UsageError: the teacher cannot work at all.
+        """
+        step(sum(map(len, self._lines)))
+        self._fruitless = 0  # a resumed run has its patience back
+        for index, need in enumerate(self._needs):
+            while len(self._lines[index]) < need.count:
+                if self._fruitless >= self.attempts:
+                    causes = ", ".join(f"{n} x {cause}" for cause, n in self.tally.dropped.most_common(3)) or "no cause"
+                    raise OutOfPatience(f"{need.name}: {self.attempts} batches in a row brought nothing usable ({causes})")
+                step(self._batch(index, need))
+        lines = [line for found in self._lines for line in found]
+        Random(f"order/{self.seed}").shuffle(lines)
+        return lines
+
+    def _batch(self, index: int, need: Need) -> int:
+        number = self._numbers[index]
+        count = min(self.teacher.batch, need.count - len(self._lines[index]))
+        order = Order(need.kind, need.calls, count, number, self._thinks(number), self._avoid(index))
+        batch = self.teacher.write(order)
+        kept: list[Line] = []
+        drops = list(batch.drops)
+        for draft in batch.drafts:
+            if len(kept) == count:
+                break  # more than was asked for is no fault
+            line = self._line(draft, number)
+            drop = self._fault(line, need)
+            if drop is None:
+                kept.append(line)
+            else:
+                drops.append(drop)
+        entry = {"need": index, "number": number, "kept": kept}
+        self._journal.append({**entry, "dropped": [{"cause": drop.cause, "excerpt": drop.excerpt} for drop in drops]})
+        self._take(index, number, kept, drops)
+        return len(kept)
+
+    def _thinks(self, number: int) -> bool:
+        """Every so many batches, evenly spread, think."""
+        return int((number + 1) * self.mix.thinking) > int(number * self.mix.thinking)
+
+    def _avoid(self, index: int) -> list[str]:
+        """First requests of some conversations that there are, so that a teacher does not write them again."""
+        lines = self._lines[index][-_AVOIDED:]
+        return [excerpt(users(line["messages"])[0])[:60] for line in reversed(lines)]
+
+    def _line(self, draft: Draft, number: int) -> Line:
+        messages = draft.messages
+        if self.profile.system_prompt:
+            messages = [{"role": "system", "content": self.profile.system_prompt}, *messages]
+        line: Line = {"messages": messages}
+        if self.profile.tools:
+            line["tools"] = list(self.profile.tools)
+        thinking = draft.meta["thinking"]
+        if thinking != "unset":
+            line["chat_template_kwargs"] = {self.profile.thinking_kwarg: thinking == "on"}
+        line["meta"] = {**draft.meta, "teacher": self.teacher.name, "seed": self.seed, "batch": number}
+        return line
+
+    def _fault(self, line: Line, need: Need) -> Drop | None:
+        """Why a conversation cannot be kept; None, and it is remembered, where it can."""
+        first = excerpt(next(iter(users(line["messages"])), ""))
+        wrong = problems(line, max_sentences=self.profile.max_sentences, max_words=self.profile.max_words)
+        if wrong:
+            return Drop(_cause(wrong[0]), excerpt(f"{wrong[0]} | {first}"))
+        made = calls(line["messages"])
+        if need.calls is not None and bool(made) != need.calls:
+            return Drop("calls a tool" if made else "calls no tool", first)
+        if need.kind.tool and any(call["function"]["name"] != need.kind.tool for call in made):
+            return Drop("calls another tool", first)
+        said = users(line["messages"])
+        least, most = need.kind.turns
+        if not least <= len(said) <= most:
+            return Drop("wrong number of turns", f"{len(said)} | {first}")
+        for text in said:
+            if hit := self._overlap.find(text):
+                return Drop("too near to a scenario", f"{hit.scenario} ({hit.reason}) | {excerpt(text)}")
+        if self._twins.add(line) is not None:
+            return Drop("duplicate", first)
+        return None
+
+
+def _cause(problem: str) -> str:
+    """The kind of a problem, for counting."""
+    for sign, cause in (
+        ("holds the tag", "tags"), ("beside a tool call", "speech beside a call"), ("a mark of chat templates", "tags"),
+        ("sentences, at most", "too long"), ("words, at most", "too long"), ("not finished", "unfinished"),
+        ("tool_calls", "bad tool call"), ("holds", "markdown"), ("role", "roles out of order"), ("is empty", "silence"),
+        ("thought", "thinking"), ("result", "bad tool call"), ("answers no call", "bad tool call"),
+    ):  # fmt: skip
+        if sign in problem:
+            return cause
+    return "schema"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file whole or not at all."""
+    partial = path.parent / f".{path.name}.partial-{os.getpid()}"
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_lines(path: Path, lines: Sequence[Line]) -> None:
+    """Write a data file whole or not at all."""
+    write_atomically(path, "".join(dumps(line) + "\n" for line in lines))
+
+
+def report(generation: Generation, plan: dict[str, Any]) -> dict[str, Any]:
+    """What `OUT.report.json` says."""
+    tally = generation.tally
+    return {
+        **plan,
+        "conversations": sum(tally.kept.values()),
+        "batches": tally.batches,
+        "kept": dict(sorted(tally.kept.items())),
+        "dropped": dict(tally.dropped.most_common()),
+        "drops": tally.drops,
+    }
+
+
+def dump_report(content: dict[str, Any]) -> str:
+    """JSON for people and programs."""
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

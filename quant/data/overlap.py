@@ -1,0 +1,113 @@
+"""Whether a text is one of the scenarios' prompts, copied or lightly paraphrased.
+
+Both texts are reduced to the words that count (`quant.data.text.comparable`), then compared in four ways; the first
+that holds is the reason of a hit:
+
+    verbatim    equal once case, marks and white space are gone
+    same words  equal once fillers, contractions, spelling and synonyms are gone as well, in any order
+    near        weighted Jaccard index of the words of at least `NEAR` (function words weigh a third)
+    contained   a prompt of eight words or more of which at least `CONTAINED`, and `RUNS` of its word pairs, stand in
+                a longer text
+    n-gram      eight words in a row are the same (as in the usual decontamination of training sets, but shorter)
+
+Prompts of fewer than three weighty words are only compared for being the same: "Good morning" is nobody's property,
+but it must not be a training prompt either if a scenario says exactly that.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quant.data.profile_files import Prompt
+from quant.data.text import comparable, key, weight
+
+NEAR = 0.72
+CONTAINED = 0.88
+RUNS = 0.6
+GRAM = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A text that is too near to a scenario."""
+
+    scenario: str
+    prompt: str
+    reason: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    prompt: Prompt
+    words: tuple[str, ...]
+    bag: Counter[str]
+    weight: float
+    pairs: frozenset[tuple[str, str]]
+
+
+def _mass(bag: Counter[str]) -> float:
+    return sum(weight(word) * count for word, count in bag.items())
+
+
+class Overlap:
+    """Prompts to stay away from, indexed by their words."""
+
+    def __init__(self, prompts: Sequence[Prompt]) -> None:
+        self._verbatim: dict[str, Prompt] = {}
+        self._bags: dict[tuple[str, ...], Prompt] = {}
+        self._grams: dict[tuple[str, ...], Prompt] = {}
+        self._entries: list[_Entry] = []
+        self._by_word: dict[str, list[int]] = defaultdict(list)
+        for prompt in prompts:
+            found = comparable(prompt.text)
+            bag = Counter(found)
+            mass = _mass(bag)
+            if prompt.asked or len(found) >= 5:  # "Thanks!" in a history is no prompt
+                self._verbatim.setdefault(key(prompt.text), prompt)
+                self._bags.setdefault(tuple(sorted(found)), prompt)
+            if sum(weight(word) >= 1 for word in bag) < 3 and len(found) < 5:
+                continue
+            for start in range(len(found) - GRAM + 1):
+                self._grams.setdefault(tuple(found[start : start + GRAM]), prompt)
+            entry = _Entry(prompt, tuple(found), bag, mass, frozenset(zip(found, found[1:], strict=False)))
+            for word in bag:
+                self._by_word[word].append(len(self._entries))
+            self._entries.append(entry)
+
+    def find(self, text: str) -> Hit | None:
+        """The scenario that a text is too near to; None where there is none."""
+        if prompt := self._verbatim.get(key(text)):
+            return Hit(prompt.scenario, prompt.text, "verbatim", 1.0)
+        found = comparable(text)
+        if prompt := self._bags.get(tuple(sorted(found))):
+            return Hit(prompt.scenario, prompt.text, "same words", 1.0)
+        for start in range(len(found) - GRAM + 1):
+            if prompt := self._grams.get(tuple(found[start : start + GRAM])):
+                return Hit(prompt.scenario, prompt.text, f"{GRAM}-gram", 1.0)
+        return self._nearest(found)
+
+    def _nearest(self, found: list[str]) -> Hit | None:
+        bag = Counter(found)
+        mass = _mass(bag)
+        pairs = set(zip(found, found[1:], strict=False))
+        shared: dict[int, float] = defaultdict(float)
+        for word, count in bag.items():
+            for index in self._by_word.get(word, ()):
+                shared[index] += weight(word) * min(count, self._entries[index].bag[word])
+        best: Hit | None = None
+        for index, common in shared.items():
+            entry = self._entries[index]
+            near = common / (mass + entry.weight - common)
+            inside = common / entry.weight
+            prompt = entry.prompt
+            if near >= NEAR and (best is None or near > best.similarity):
+                best = Hit(prompt.scenario, prompt.text, "near", near)
+            elif (
+                best is None
+                and len(entry.words) >= 8
+                and inside >= CONTAINED
+                and len(entry.pairs & pairs) >= RUNS * len(entry.pairs)
+            ):
+                best = Hit(prompt.scenario, prompt.text, "contained", inside)
+        return best

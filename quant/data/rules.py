@@ -1,0 +1,256 @@
+"""What is wrong with one conversation: schema of messages and calls, order of roles, and what may be said aloud."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from quant.data import speech
+from quant.data.conversation import Line, Message
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+MAX_SENTENCES = 3
+MAX_WORDS = 80
+_THINKING = {"on": {True}, "off": {False}, "unset": {None}}
+_FIELDS = {
+    "system": {"role", "content"},
+    "user": {"role", "content"},
+    "assistant": {"role", "content", "tool_calls", "reasoning_content"},
+    "tool": {"role", "content", "tool_call_id"},
+}
+_THE_USER = re.compile(r"\bthe user\b", re.IGNORECASE)
+
+
+def problems(line: Line, *, max_sentences: int = MAX_SENTENCES, max_words: int = MAX_WORDS) -> list[str]:
+    """Everything wrong with a conversation, each as one phrase that starts with the field; empty if it is sound."""
+    messages = line.get("messages")
+    if not isinstance(messages, list) or not messages:
+        return ["messages: is no list with something in it"]
+    found = [f"{field}: unknown field" for field in line if field not in {"messages", "tools", "chat_template_kwargs", "meta"}]
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or message.get("role") not in _FIELDS:
+            role = message.get("role") if isinstance(message, dict) else message
+            found.append(f"messages.{index}.role: is {json.dumps(role, ensure_ascii=False, default=str)[:40]}")
+    if any(problem.startswith("messages.") for problem in found):
+        return found
+    tools, bad_tools = _tools(line.get("tools"))
+    found += bad_tools
+    for index, message in enumerate(messages):
+        found += [f"messages.{index}.{problem}" for problem in _shape(message)]
+    if found:
+        return found
+    found += _order(messages)
+    for index, message in enumerate(messages):
+        found += [f"messages.{index}.{problem}" for problem in _calls(message, tools)]
+        if message["role"] == "assistant":
+            last = index == len(messages) - 1
+            found += [f"messages.{index}.{problem}" for problem in _reply(message, last, max_sentences, max_words)]
+    found += _results(messages)
+    found += _switch(line, messages)
+    return found
+
+
+def _tools(raw: Any) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
+    if raw is None:
+        return {}, []
+    if not isinstance(raw, list):
+        return {}, ["tools: is no list"]
+    tools: dict[str, Mapping[str, Any]] = {}
+    for index, tool in enumerate(raw):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or tool.get("type") != "function":
+            return tools, [f"tools.{index}: is no function with a name"]
+        if function["name"] in tools:
+            return tools, [f"tools.{index}: the name {function['name']!r} is there twice"]
+        schema = function.get("parameters", {"type": "object"})
+        if problem := _schema_problem(json.dumps(schema, sort_keys=True)):
+            return tools, [f"tools.{index}.parameters: {problem}"]
+        tools[function["name"]] = schema
+    return tools, []
+
+
+def _shape(message: Message) -> Iterator[str]:
+    """Fields and their types."""
+    role, content = message["role"], message.get("content")
+    for field in message:
+        if field not in _FIELDS[role]:
+            yield f"{field}: does not belong to a message of role {role}"
+    if not (isinstance(content, str) or (role == "assistant" and content is None and message.get("tool_calls"))):
+        yield "content: is no text"
+        return
+    texts = {"content": content or ""}
+    if "reasoning_content" in message:
+        if not isinstance(message["reasoning_content"], str):
+            yield "reasoning_content: is no text"
+            return
+        texts["reasoning_content"] = message["reasoning_content"]
+    for field, text in texts.items():
+        if mark := speech.TEMPLATE_MARK.search(text):
+            yield f"{field}: holds {mark.group()!r}, a mark of chat templates"
+        if "\ufffd" in text or re.search(r"[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]", text):
+            yield f"{field}: holds a character that is none"
+    if role in {"user", "tool"} and not texts["content"].strip():
+        yield "content: is empty"
+    if role == "tool" and not isinstance(message.get("tool_call_id"), str):
+        yield "tool_call_id: is missing"
+    calls = message.get("tool_calls")
+    if calls is not None and (not isinstance(calls, list) or not calls or not all(map(_is_call, calls))):
+        yield "tool_calls: is no list of {id, type: function, function: {name, arguments}}"
+
+
+def _is_call(call: Any) -> bool:
+    return (
+        isinstance(call, dict)
+        and call.keys() == {"id", "type", "function"}
+        and isinstance(call["id"], str)
+        and bool(call["id"])
+        and call["type"] == "function"
+        and isinstance(call["function"], dict)
+        and call["function"].keys() == {"name", "arguments"}
+        and all(isinstance(value, str) for value in call["function"].values())
+    )
+
+
+def _order(messages: Sequence[Message]) -> Iterator[str]:
+    """system? (user assistant (tool+ assistant)*)+, where tools follow calls."""
+    before = "start"
+    for index, message in enumerate(messages):
+        role = message["role"]
+        called = before == "assistant" and bool(messages[index - 1].get("tool_calls"))
+        allowed = {
+            "start": {"system", "user"},
+            "system": {"user"},
+            "user": {"assistant"},
+            "assistant": {"tool"} if called else {"user"},
+            "tool": {"tool", "assistant"},
+        }[before]
+        if role not in allowed:
+            yield f"messages.{index}.role: {role} follows {before if not called else 'a tool call'}"
+        before = role
+    if before != "assistant":
+        yield f"messages.{len(messages) - 1}.role: the last message is of role {before}, not assistant"
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: str) -> "Validator":
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    return Draft202012Validator(json.loads(schema), registry=Registry())  # the empty registry keeps $ref off the network
+
+
+@lru_cache(maxsize=256)
+def _schema_problem(schema: str) -> str | None:
+    from jsonschema import Draft202012Validator, SchemaError
+
+    try:
+        Draft202012Validator.check_schema(json.loads(schema))
+    except SchemaError as error:
+        return f"is no JSON Schema ({error.message[:80]})"
+    return None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _calls(message: Message, tools: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for index, call in enumerate(message.get("tool_calls") or []):
+        where = f"tool_calls.{index}"
+        name, text = call["function"]["name"], call["function"]["arguments"]
+        if name not in tools:
+            yield f"{where}.function.name: {name!r} was not offered"
+            continue
+        try:
+            arguments = json.loads(text, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            yield f"{where}.function.arguments: not JSON ({error})"
+            continue
+        if not isinstance(arguments, dict):
+            yield f"{where}.function.arguments: is no JSON object"
+            continue
+        if tagged := next((found for found in map(speech.tag, _strings(arguments)) if found), None):
+            yield f"{where}.function.arguments: holds the tag {tagged!r}"
+        for error in _validator(json.dumps(tools[name], sort_keys=True)).iter_errors(arguments):
+            yield f"{where}.function.arguments: {error.message[:100]}"
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for inner in value.values() for text in _strings(inner)]
+    return [text for inner in value for text in _strings(inner)] if isinstance(value, list) else []
+
+
+def _reply(message: Message, last: bool, max_sentences: int, max_words: int) -> Iterator[str]:
+    text = message.get("content") or ""
+    thought = message.get("reasoning_content", "")
+    for field, said in (("content", text), ("reasoning_content", thought)):
+        if found := speech.tag(said):
+            yield f"{field}: holds the tag {found!r}"
+        if _THE_USER.search(said):
+            yield f"{field}: speaks of the user"
+    if message.get("tool_calls"):
+        if text.strip():
+            yield f"content: says something beside a tool call ({text.strip()[:30]!r})"
+        return
+    if not text.strip():
+        yield "content: is empty"
+        return
+    if found := speech.markdown(text):
+        yield f"content: holds {found}"
+    if (count := speech.count_sentences(text)) > max_sentences:
+        yield f"content: {count} sentences, at most {max_sentences} are spoken"
+    if (count := len(text.split())) > max_words:
+        yield f"content: {count} words, at most {max_words} are spoken"
+    if last and not speech.is_finished(text):
+        yield "content: the last sentence is not finished"
+
+
+def _results(messages: Sequence[Message]) -> Iterator[str]:
+    """Every result answers a call, and every call that is followed by results has one."""
+    waiting: list[str] = []
+    used: set[str] = set()
+    for index, message in enumerate(messages):
+        if message["role"] == "tool":
+            if message["tool_call_id"] in waiting:
+                waiting.remove(message["tool_call_id"])
+            else:
+                yield f"messages.{index}.tool_call_id: {message['tool_call_id']!r} answers no call"
+            continue
+        if waiting:
+            yield f"messages.{index}: the call {waiting[0]!r} has no result"
+        waiting = [call["id"] for call in message.get("tool_calls") or []]
+        for one in waiting:
+            if one in used:
+                yield f"messages.{index}.tool_calls: the id {one!r} is used twice"
+            used.add(one)
+
+
+def _switch(line: Line, messages: Sequence[Message]) -> Iterator[str]:
+    """The thinking switch, what `meta` says of it, and the thoughts agree."""
+    kwargs, meta = line.get("chat_template_kwargs"), line.get("meta")
+    if meta is not None and not isinstance(meta, dict):
+        yield "meta: is no object"
+        return
+    if kwargs is not None and (not isinstance(kwargs, dict) or not all(isinstance(v, bool) for v in kwargs.values())):
+        yield "chat_template_kwargs: is no object of switches"
+        return
+    switch = next(iter((kwargs or {}).values()), None)
+    said = (meta or {}).get("thinking")
+    if said is not None and (said not in _THINKING or switch not in _THINKING[said]):
+        yield f"chat_template_kwargs: does not agree with meta.thinking {said!r}"
+    last = max((index for index, one in enumerate(messages) if one["role"] == "user"), default=-1)
+    thoughts = [index for index, one in enumerate(messages) if one.get("reasoning_content", "").strip()]
+    if any(index < last for index in thoughts):
+        yield f"messages.{thoughts[0]}.reasoning_content: a thought before the last question, which templates drop"
+    if thoughts and switch is not True:
+        yield f"messages.{thoughts[0]}.reasoning_content: a thought though thinking is not on"
+    if switch is True:
+        silent = [i for i, one in enumerate(messages) if i > last and one["role"] == "assistant" and i not in thoughts]
+        if silent:
+            yield f"messages.{silent[0]}.reasoning_content: no thought though thinking is on"

@@ -1,0 +1,36 @@
+"""The built-in generator as a teacher."""
+
+from random import Random
+
+from quant.data.builtin import compose
+from quant.data.mix import Mix
+from quant.data.teacher import Batch, Draft, Order
+from quant.errors import UsageError
+
+
+class Builtin:
+    """Writes from a grammar: any batch, at any time, the same for the same seed."""
+
+    batch = 100
+
+    def __init__(self, mix: Mix, seed: int) -> None:
+        if mix.profile != "annie-smol":
+            raise UsageError(
+                f"mix {mix.name}: the built-in teacher knows the domain of annie-smol, not of {mix.profile}; "
+                "use --teacher endpoint or command"
+            )
+        if strange := [kind.name for kind in mix.kinds if kind.name not in {*compose.KINDS, compose.MULTI_TURN}]:
+            known = ", ".join([*compose.KINDS, compose.MULTI_TURN])
+            raise UsageError(f"mix {mix.name}: kinds.{strange[0]} is unknown to the built-in teacher; it knows {known}")
+        self.name = "builtin"
+        self._seed, self._thinking = seed, mix.thinking
+
+    def write(self, order: Order) -> Batch:
+        """`order.count` conversations, each from a seed of its own."""
+        wanted = {None: "any", True: "calls", False: "none"}[order.calls]
+        drafts = []
+        for index in range(order.count):
+            rng = Random(f"{self._seed}/{order.kind.name}/{wanted}/{order.number}/{index}")
+            messages, what = compose.conversation(order.kind.name, rng, tools=order.calls, think=self._thinking)
+            drafts.append(Draft(messages, what))
+        return Batch(drafts)

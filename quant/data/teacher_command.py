@@ -1,0 +1,86 @@
+"""An external command as a teacher: any program that reads a prompt and writes JSON Lines to standard output.
+
+The prompt lies in a temporary file. Where the command line holds `{prompt}`, its path stands there; otherwise the
+command reads it from standard input. It runs in an empty directory of its own, so that no settings or hooks of a
+project that lies around it take part, and in a process group of its own, which is killed when the time is up.
+"""
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from quant.data.profile_files import Profile
+from quant.data.teacher import Batch, Drop, Order, excerpt
+from quant.data.teacher_reply import prompt, read
+from quant.errors import UsageError
+
+_LONGER = 2.5  # conversations of several turns take about as much longer to write
+_MOST_BYTES = 8_000_000
+
+
+class Command:
+    """Asks by running a command once a batch."""
+
+    batch = 10
+
+    def __init__(self, command_line: str, profile: Profile, timeout: float) -> None:
+        try:
+            self._words = shlex.split(command_line)
+        except ValueError as error:
+            raise UsageError(f"--command {command_line!r} cannot be split into words ({error}); mend its quotes") from None
+        if not self._words:
+            raise UsageError("--command is empty; name the program that writes the conversations")
+        program = shutil.which(self._words[0])
+        if program is None:
+            raise UsageError(f"--command: there is no program {self._words[0]!r}; name one on the PATH, or its full path")
+        # It runs elsewhere, so relative paths would lead nowhere.
+        self._words[0] = str(Path(program).absolute())
+        self._words[1:] = [str(Path(w).absolute()) if os.sep in w and Path(w).is_file() else w for w in self._words[1:]]
+        self.name = f"command:{Path(program).name}"
+        self._profile, self._timeout = profile, timeout
+
+    def write(self, order: Order) -> Batch:
+        """One run of the command."""
+        limit = self._timeout * (_LONGER if order.kind.turns[1] > 1 else 1)
+        with tempfile.TemporaryDirectory(prefix="annie-teacher-") as directory:
+            file = Path(directory) / "prompt.txt"
+            file.write_text(prompt(order, self._profile), encoding="utf-8")
+            work = Path(directory) / "work"
+            work.mkdir()
+            words = [word.replace("{prompt}", str(file)) for word in self._words]
+            said, drop = self._run(words, file, work, limit, feed=words == self._words)
+        if drop is not None:
+            return Batch([], [drop])
+        return read(said, order)
+
+    @staticmethod
+    def _run(words: list[str], file: Path, work: Path, limit: float, *, feed: bool) -> tuple[str, Drop | None]:
+        # Output goes to files: a pipe that a grandchild keeps open would outlive the limit.
+        with (work.parent / "out").open("w+b") as out, (work.parent / "err").open("w+b") as err:
+            with file.open("rb") if feed else open(os.devnull, "rb") as given:
+                try:
+                    process = subprocess.Popen(words, cwd=work, stdin=given, stdout=out, stderr=err, start_new_session=True)
+                except OSError as error:
+                    raise UsageError(f"--command: {words[0]} cannot be run: {error.strerror}") from error
+            try:
+                status = process.wait(limit)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            if status is None:
+                return "", Drop("no answer in time", f"killed after {limit:g} s")
+            out.seek(0)
+            said = out.read(_MOST_BYTES).decode("utf-8", errors="replace")
+            if status != 0:
+                err.seek(0)
+                complaint = err.read(2000).decode("utf-8", errors="replace") or said
+                return "", Drop("the command failed", excerpt(f"status {status}: {complaint}"))
+        return said, None

@@ -1,0 +1,36 @@
+"""An OpenAI-compatible endpoint as a teacher."""
+
+from quant.data.endpoint import Endpoint, EndpointFailure
+from quant.data.profile_files import Profile
+from quant.data.teacher import Batch, Drop, Order, excerpt
+from quant.data.teacher_reply import prompt, read
+
+_LONGER = 2.5
+_TOKENS = 1000  # a conversation of several turns with a call takes about 500
+
+
+class EndpointTeacher:
+    """Asks a language model for one batch a request."""
+
+    batch = 10
+
+    def __init__(self, endpoint: Endpoint, profile: Profile, seed: int, temperature: float = 1.0) -> None:
+        self.name = f"endpoint:{endpoint.base_url}"
+        self._endpoint, self._profile, self._seed, self._temperature = endpoint, profile, seed, temperature
+
+    def write(self, order: Order) -> Batch:
+        """One request."""
+        limit = self._endpoint.timeout * (_LONGER if order.kind.turns[1] > 1 else 1)
+        body = {
+            "messages": [{"role": "user", "content": prompt(order, self._profile)}],
+            "temperature": self._temperature,
+            "max_tokens": _TOKENS * order.count,
+            "seed": self._seed + order.number,
+        }
+        try:
+            choice = self._endpoint.complete_once(body, limit)
+        except EndpointFailure as error:
+            cause = str(error) if str(error) == "no answer in time" else "the endpoint failed"
+            return Batch([], [Drop(cause, excerpt(str(error)))])
+        content = choice["message"].get("content")
+        return read(content if isinstance(content, str) else "", order)

@@ -1,0 +1,224 @@
+"""Asking a teacher that reads, and reading what it writes: the prompt, and conversations out of raw text.
+
+What language models and their command lines are known to send instead of data is recognised and named: nothing, a
+description or a plan, text of hooks between the lines, JSON that is cut off.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from quant.data.conversation import Message
+from quant.data.profile_files import Profile
+from quant.data.teacher import Batch, Draft, Drop, Order, excerpt
+
+PROMPT_LIMIT = 3000
+_AVOID_LIMIT = 600
+
+_FORMAT = """Write {count} conversations between a person at home and Annie, a voice assistant. They are training data.
+Kind: {describe}.
+
+Answer with JSON Lines and nothing else: {count} lines, each one JSON object, no code fence, no words before or after.
+Each line: {{"messages": [...]}} in OpenAI chat format, without a system message.
+{example}
+
+Rules:
+{rules}"""
+
+_SPEECH = [
+    "Annie's words are read aloud: one to three short plain finished sentences, never markdown, lists, emoji, links or tags.",
+    "Vary names, wording, length and tone; people say um, leave out marks, write in lower case, or give half a reason.",
+]
+
+
+def prompt(order: Order, profile: Profile) -> str:
+    """The text that asks for one batch, fewer than PROMPT_LIMIT characters."""
+    rules = list(_SPEECH)
+    least, most = order.kind.turns
+    rules.append("One question and its answer in each." if most == 1 else f"{least} to {most} user turns in each; later turns refer to earlier ones.")
+    tools = {tool["function"]["name"]: tool["function"] for tool in profile.tools}
+    if order.calls is False:
+        rules.append("No tool is called.")
+    else:
+        chosen = {order.kind.tool: tools[order.kind.tool]} if order.kind.tool in tools else tools
+        when = "Each conversation calls a tool" if order.calls else "A tool is called where it is needed"
+        rules.append(f"{when}, with empty content beside the call; a tool message with a short plain result follows, then Annie says it.")
+        for name, function in chosen.items():
+            schema = json.dumps(function.get("parameters", {}).get("properties", {}), ensure_ascii=False)
+            rules.append(f"Tool {name}: {function.get('description', '')} Arguments: {schema[:300]}")
+    if order.thinking:
+        rules.append('Every assistant message after the last user message has "reasoning_content": one or two short sentences of thought, never the words "the user".')
+    text = _FORMAT.format(
+        count=order.count,
+        describe=(order.kind.describe or order.kind.name.replace("_", " "))[:500],
+        example=_example(order),
+        rules="\n".join(f"- {rule}" for rule in rules),
+    )
+    avoid, room = "", min(_AVOID_LIMIT, PROMPT_LIMIT - len(text) - 60)
+    for words in order.avoid:
+        if len(avoid) + len(words) + 3 > room:
+            break
+        avoid += f"\n- {words}"
+    if avoid:
+        text += f"\n\nThese exist already; write others:{avoid}"
+    return text[: PROMPT_LIMIT - 1]
+
+
+def _example(order: Order) -> str:
+    name = order.kind.tool or "web_search"
+    arguments = '{\\"minutes\\": 5}' if name == "set_timer" else '{\\"query\\": \\"…\\"}'
+    thought = ', "reasoning_content": "…"' if order.thinking else ""
+    if order.calls is False:
+        return f'Form: {{"messages": [{{"role": "user", "content": "…"}}, {{"role": "assistant", "content": "…"{thought}}}]}}'
+    return (
+        'Form: {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": ""'
+        f'{thought}, "tool_calls": [{{"id": "call_1", "type": "function", "function": {{"name": "{name}", "arguments": "{arguments}"}}}}]}}, '
+        '{"role": "tool", "tool_call_id": "call_1", "content": "…"}, '
+        f'{{"role": "assistant", "content": "…"{thought}}}]}}'
+    )
+
+
+_HOOK = re.compile(r"\bhooks?\b|system-reminder|SessionStart|UserPromptSubmit|PreToolUse|PostToolUse|\bStop hook", re.IGNORECASE)
+_PLAN = re.compile(
+    r"\b(?:plan|steps?|approach|I(?:'ll| will| am going to|'m going to)|let me|first,|here(?:'s| is) (?:how|my)|would you like"
+    r"|ready to|shall I|next I)\b",
+    re.IGNORECASE,
+)
+_FENCE = re.compile(r"```[a-z]*|[\s,\[\]]+")
+
+
+def read(text: str, order: Order) -> Batch:
+    """The conversations in a teacher's answer, and everything else in it by its cause."""
+    if not text.strip():
+        return Batch([], [Drop("empty answer")])
+    drafts: list[Draft] = []
+    drops: list[Drop] = []
+    prose: list[str] = []
+    for piece in _pieces(text):
+        if isinstance(piece, Drop):
+            drops.append(piece)
+        elif isinstance(piece, str):
+            prose.append(piece)
+        else:
+            for found in _unwrapped(piece):
+                _draft(found, order, drafts, drops)
+    for words in prose:
+        drops.append(_named(words, whole=not drafts and not drops))
+    return Batch(drafts, drops)
+
+
+def _named(words: str, *, whole: bool) -> Drop:
+    """What prose is: text of hooks, a plan, or a description."""
+    if _HOOK.search(words):
+        return Drop("hook text", excerpt(words))
+    if not whole:
+        return Drop("prose between the data", excerpt(words))
+    return Drop("a plan instead of data" if _PLAN.search(words) else "a description instead of data", excerpt(words))
+
+
+def _pieces(text: str) -> Iterator[dict[str, Any] | str | Drop]:
+    """JSON objects, stretches of prose, and what is broken, in order."""
+    decoder = json.JSONDecoder()
+    place, prose = 0, ""
+    while place < len(text):
+        if skipped := _FENCE.match(text, place):
+            prose += " " if prose else ""
+            place = skipped.end()
+            continue
+        if text[place] != "{":
+            end = min((i for i in (text.find("\n", place), text.find('{"', place)) if i > place), default=len(text))
+            prose += text[place:end]
+            place = end
+            continue
+        if prose.strip():
+            yield prose.strip()
+            prose = ""
+        try:
+            value, place = decoder.raw_decode(text, place)
+            yield value
+        except (json.JSONDecodeError, RecursionError) as error:
+            line_end = text.find("\n", place)
+            last = line_end < 0 or not text[line_end:].strip()
+            cut = isinstance(error, json.JSONDecodeError) and (error.pos >= len(text.rstrip()) or "Unterminated" in error.msg)
+            yield Drop("truncated JSON" if cut or last else "malformed JSON", excerpt(text[place : place + 200]))
+            if line_end < 0:
+                return
+            # An object over many lines is lost whole: its inner objects are no conversations.
+            following = text.find('\n{"messages"', place)
+            if following < 0 and not re.search(r'\n\s*\{\s*"messages"', text[line_end:]):
+                return
+            place = following + 1 if following >= 0 else line_end + 1
+    if prose.strip():
+        yield prose.strip()
+
+
+def _unwrapped(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The conversations in an object: itself, or those of a list in it."""
+    if "messages" in value:
+        return [value]
+    for inner in value.values():
+        if isinstance(inner, list) and inner and all(isinstance(one, dict) and "messages" in one for one in inner):
+            return inner
+    return [value]
+
+
+def _draft(value: dict[str, Any], order: Order, drafts: list[Draft], drops: list[Drop]) -> None:
+    try:
+        messages = tidy(value.get("messages"), keep_thoughts=bool(order.thinking))
+    except ValueError as error:
+        drops.append(Drop("not a conversation", excerpt(f"{error}: {json.dumps(value, ensure_ascii=False)}")))
+        return
+    thinking = "on" if order.thinking else "off"
+    drafts.append(Draft(messages, {"kind": order.kind.name, "thinking": thinking}))
+
+
+def tidy(raw: Any, *, keep_thoughts: bool) -> list[Message]:
+    """Messages in the form of a data set: no system message, calls with ids and JSON text, nothing unknown.
+
+    Form alone is mended, never what is said. Raises ValueError where there is no conversation to mend.
+    """
+    if not isinstance(raw, list) or not raw or not all(isinstance(one, dict) for one in raw):
+        raise ValueError("messages is no list of objects")
+    messages: list[Message] = []
+    waiting: list[str] = []
+    calls = 0
+    last = max((i for i, one in enumerate(raw) if one.get("role") == "user"), default=-1)
+    for index, one in enumerate(raw):
+        role, content = one.get("role"), one.get("content")
+        if role in {"system", "developer"}:
+            continue
+        if role not in {"user", "assistant", "tool"} or not isinstance(content, str | None):
+            raise ValueError(f"messages.{index} has role {role!r} and content of type {type(content).__name__}")
+        message: Message = {"role": role, "content": (content or "").strip()}
+        if role == "assistant":
+            thought = one.get("reasoning_content") or one.get("reasoning")
+            if keep_thoughts and index > last and isinstance(thought, str) and thought.strip():
+                message["reasoning_content"] = thought.strip()
+            made = [_call(call, index) for call in one.get("tool_calls") or []]
+            for call in made:
+                calls += 1
+                call["id"] = f"call_{calls}"
+                waiting.append(call["id"])
+            if made:
+                message["tool_calls"] = made
+        elif role == "tool":
+            message["tool_call_id"] = waiting.pop(0) if waiting else "call_0"
+        messages.append(message)
+    if not messages:
+        raise ValueError("messages holds only system messages")
+    return messages
+
+
+def _call(raw: Any, index: int) -> dict[str, Any]:
+    function = raw.get("function", raw) if isinstance(raw, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise ValueError(f"messages.{index} has a tool call without a name")
+    arguments = function.get("arguments", {})
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except ValueError:
+            raise ValueError(f"messages.{index} has a tool call whose arguments are not JSON") from None
+    text = json.dumps(arguments, ensure_ascii=False)
+    return {"id": "", "type": "function", "function": {"name": function["name"], "arguments": text}}

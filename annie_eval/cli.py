@@ -1,5 +1,5 @@
 """annie-eval: what is not a test. Look at a target (doctor), at runs (runs, show, report), at gates (gates), and at
-what changed (bless, compare).
+what changed (bless, compare, nightly, history).
 
 Exit status: 0 done, 1 something was found, 2 bad input, in one line, 4 two runs cannot be compared.
 """
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="annie-eval", description="The release gate's tools; the gate itself is pytest.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    from annie_eval.nightly import cli as nightly
     from annie_eval.regression import cli as regression
     from annie_eval.timing import cli as timing
 
@@ -91,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
 
     regression.add_bless(commands.add_parser("bless", help="make a run the baseline that later runs are held against"))
     regression.add_compare(commands.add_parser("compare", help="hold a run against a baseline, sample by sample"))
+    nightly.add_nightly(commands.add_parser("nightly", help="gate, timing and comparison, kept; one paragraph"))
+    nightly.add_history(commands.add_parser("history", help="all nights: table, plot, and what drifts"))
 
     gates = commands.add_parser("gates", help="how often each gate of a profile passes models of a given quality")
     gates.add_argument("profile", metavar="PROFILE", help="a profile's name or file")

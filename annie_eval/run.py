@@ -71,7 +71,8 @@ class Run:
                     raise UsageError(f"--run-dir {self.dir}: {field} was {was}, but is {now}; {mend}")
             self.store.reopen()
         else:
-            self.store.set_meta(identity=identity, started=self.started, version=__version__)
+            path = str(self.profile.path.resolve())
+            self.store.set_meta(identity=identity, profile_path=path, started=self.started, version=__version__)
         self.store.set_meta(state="starting", owner=os.getpid())
 
     def open(self, progress: Callable[[str], None], greeting: Greeting | None = None) -> None:

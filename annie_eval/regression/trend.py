@@ -10,7 +10,8 @@ chance of ever crossing a limit is a sum that a machine can do. `limit` finds th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -28,8 +29,14 @@ def kendall(values: Sequence[float]) -> tuple[int, float]:
     """
     n = len(values)
     s = sum((values[j] > values[i]) - (values[j] < values[i]) for i in range(n) for j in range(i + 1, n))
-    tied = sum(k * (k - 1) * (2 * k + 5) for k in (values.count(value) for value in set(values)))
-    return s, (n * (n - 1) * (2 * n + 5) - tied) / 18
+    return s, _variance(values)
+
+
+def _variance(values: Iterable[float]) -> float:
+    counts = Counter(values).values()
+    n = sum(counts)
+    tied = sum(k * (k - 1) * (2 * k + 5) for k in counts)
+    return (n * (n - 1) * (2 * n + 5) - tied) / 18
 
 
 @cache
@@ -101,14 +108,17 @@ def alarm(badness: Sequence[float], chance: float) -> Alarm | None:
         chance: of a false alarm in NIGHTS nights.
     """
     bound = limit(chance)
-    for n in range(2, len(badness) + 1):
-        start = max(0, n - NIGHTS)
-        if score(badness[start:n]) >= bound:
-            return Alarm(n - 1, start, score(badness[-NIGHTS:]), bound)
-    return None
-
-
-def score(badness: Sequence[float]) -> float:
-    """S in standard deviations; 0 where all nights are alike."""
-    s, variance = kendall(badness)
-    return s / math.sqrt(variance) if variance > 0 else 0.0
+    first: int | None = None
+    window: deque[float] = deque()
+    s, latest = 0, 0.0
+    for at, value in enumerate(badness):
+        s += sum((value > old) - (value < old) for old in window)
+        window.append(value)
+        if len(window) > NIGHTS:
+            gone = window.popleft()
+            s -= sum((later > gone) - (later < gone) for later in window)
+        variance = _variance(window)
+        latest = s / math.sqrt(variance) if variance > 0 else 0.0
+        if first is None and latest >= bound:
+            first = at
+    return None if first is None else Alarm(first, max(0, first + 1 - NIGHTS), latest, bound)

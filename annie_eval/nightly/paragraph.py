@@ -1,0 +1,50 @@
+"""A night in one paragraph, for a mail: what changed comes first. Pure."""
+
+from __future__ import annotations
+
+from annie_eval.gates import RunVerdict
+from annie_eval.nightly.night import Result
+from annie_eval.nightly.table import drift_line
+from annie_eval.report.text import headline, number, printable
+
+_UNITS = {"ttft_short": ("TTFT", "ms"), "decode": ("decode", "tok/s")}
+
+
+def paragraph(result: Result) -> str:
+    """One line, however long: `nightly 000012-... PASS: ...`."""
+    said = [f"nightly {result.name} {result.verdict_word}: {_lead(result)}"]
+    if result.verdict is not None:
+        said.append(f"gate: {_gate(result.verdict)}")
+        said.append(f"timing: {_timings(result)}")
+    said += [drift_line(each) for each in result.drifts] or ["drift: none"]
+    said += result.notes
+    said.append(f"{result.seconds:.0f} s, kept in {result.run_dir}")
+    return printable(". ".join(each.strip().rstrip(".") for each in said) + ".")
+
+
+def _lead(result: Result) -> str:
+    if result.verdict is None:
+        return f"nothing was judged: {result.cause}"
+    return str(result.verdict.regression.get("headline") or "not compared")
+
+
+def _gate(verdict: RunVerdict) -> str:
+    """The gate's own headline, without what the comparison adds."""
+    from dataclasses import replace
+
+    from annie_eval.gates import overall
+
+    alone = replace(verdict, verdict=overall(verdict.gates, verdict.timings), regression={})
+    return headline(alone)
+
+
+def _timings(result: Result) -> str:
+    assert result.verdict is not None
+    rows = {str(row["name"]): row for row in result.verdict.timings if row.get("median") is not None}
+    said = []
+    for name, (title, unit) in _UNITS.items():
+        value = rows[name]["median"] if name in rows else (result.timings or {}).get(name)
+        if value is not None:
+            limit = f" ({rows[name]['verdict']}, limit {number(rows[name].get('limit'))})" if name in rows else ""
+            said.append(f"{title} {number(value)} {unit}{limit}")
+    return ", ".join(said) or "not taken"

@@ -1,0 +1,205 @@
+"""The nights in a history directory, oldest first, each read from its own files; damaged ones are said and skipped."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from annie_eval.errors import UsageError
+from annie_eval.store import FILE as STORE
+
+VERDICT, NOTE = "verdict.json", "night.json"
+_NUMBERED = re.compile(r"(\d{6,})-")
+TIMINGS = ("ttft_short", "decode", "ttft_under_load", "decode_under_load")
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One gate of one night: passed of n, with its interval."""
+
+    passed: int
+    n: int
+    interval: tuple[float, float] | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """One night. `baseline` is the id of the blessing that it was held against; None if it was not.
+
+    Attributes:
+        started: as the wall clock had it, ISO 8601; the order of nights does not follow it.
+        timings: median by row.
+        cause: why nothing was judged; "" otherwise.
+    """
+
+    name: str
+    path: Path
+    started: str
+    verdict: str
+    gates: Mapping[str, Count] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+    fingerprint: Mapping[str, Any] = field(default_factory=dict)
+    baseline: str | None = None
+    regression: str | None = None
+    headline: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All nights of a directory, oldest first, and (name, reason) of what is none."""
+
+    nights: tuple[Night, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def read(root: Path) -> History:
+    """Read a history directory; whatever lies in it, one bad run never hides the others.
+
+    Raises:
+        UsageError: there is no such directory, or it cannot be read.
+    """
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such directory; name one that annie-eval nightly writes to")
+    try:
+        paths = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"{root}: cannot be read ({error.strerror})") from error
+    nights, skipped = [], []
+    for path in paths:
+        try:
+            nights.append(_night(path))
+        except _Unusable as error:
+            skipped.append((path.name, str(error)))
+    return History(tuple(sorted(nights, key=_order)), tuple(skipped))
+
+
+class _Unusable(Exception):
+    """A directory that holds no night that can be read."""
+
+
+def number_of(name: str) -> int | None:
+    """The running number that a night's directory begins with; None for a directory of another kind."""
+    found = _NUMBERED.match(name)
+    return None if found is None else int(found[1])
+
+
+def next_name(root: Path, stamp: str) -> str:
+    """The name of the next night: a number above all others, whatever the clock says, and the clock for people."""
+    used = [number for path in root.iterdir() if (number := number_of(path.name)) is not None]
+    return f"{max(used, default=0) + 1:06d}-{stamp}"
+
+
+def _order(night: Night) -> tuple[int, int, str, str]:
+    number = number_of(night.name)
+    return (0, 0, night.started, night.name) if number is None else (1, number, "", night.name)
+
+
+def _night(path: Path) -> Night:
+    note = _note(path)
+    if not (path / VERDICT).is_file():
+        if note is not None and note.get("cause"):
+            return Night(path.name, path, _started(note), "ERROR", cause=str(note["cause"]))
+        raise _Unusable(_half_written(path))
+    raw = _json(path / VERDICT)
+    try:
+        gates = {str(gate["name"]): _count(gate) for gate in raw["gates"]}
+        timings = {
+            str(row["name"]): float(row["median"])
+            for row in raw["timings"]
+            if row.get("median") is not None and row["name"] in TIMINGS
+        }
+        regression = raw.get("regression") or {}
+        for name, value in ((note or {}).get("timings") or {}).items():
+            timings.setdefault(str(name), float(value))
+        fingerprint = raw["fingerprint"]
+        if not isinstance(fingerprint, dict):
+            raise ValueError("fingerprint is no object")
+        return Night(
+            name=path.name,
+            path=path,
+            started=_started(raw),
+            verdict=str((note or {}).get("verdict") or raw["verdict"]),
+            gates=gates,
+            timings=timings,
+            fingerprint=fingerprint,
+            baseline=(regression.get("baseline") or {}).get("id"),
+            regression=regression.get("verdict"),
+            headline=str(regression.get("headline") or ""),
+            cause="; ".join(str(error["cause"]) for error in raw["errors"][:1]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise _Unusable(f"corrupt: {VERDICT} is not a verdict ({type(error).__name__}: {error})") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise _Unusable(f"corrupt: {path.name} cannot be read ({said})") from error
+    if not isinstance(raw, dict):
+        raise _Unusable(f"corrupt: {path.name} is no JSON object")
+    return raw
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    """What the nightly run itself wrote beside the verdict; a damaged one is as good as none."""
+    try:
+        return _json(path / NOTE) if (path / NOTE).is_file() else None
+    except _Unusable:
+        return None
+
+
+def _count(gate: Mapping[str, Any]) -> Count:
+    passed, n = gate["passed"], gate["n"]
+    if not (isinstance(passed, int) and isinstance(n, int) and 0 <= passed <= n):
+        raise ValueError(f"gate {gate['name']}: passed {passed!r} of {n!r}")
+    low_high = gate.get("interval")
+    interval = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+    return Count(passed, n, interval, str(gate["verdict"]))
+
+
+def _started(raw: Mapping[str, Any]) -> str:
+    started = str(raw["started"])
+    datetime.fromisoformat(started)
+    return started
+
+
+def _half_written(path: Path) -> str:
+    if not (path / STORE).is_file():
+        return f"half-written: no {VERDICT} and no {STORE}"
+    import sqlite3
+
+    from annie_eval.store import Store
+
+    try:
+        store = Store(path)
+        try:
+            done, wanted = len(store.finished()), len(store.wanted())
+        finally:
+            store.close()
+    except (UsageError, sqlite3.Error):
+        return f"half-written: no {VERDICT}, and its {STORE} is damaged"
+    return f"half-written: {done} of {wanted} samples answered, no {VERDICT}"
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a file whole or not at all. Raises OSError."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("w", encoding="ascii") as file:
+            json.dump(values, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -48,6 +48,12 @@ class Run:
         self.dir, resumed = _run_dir(profile, options)
         self._lock = _lock(self.dir)
         self.store = Store(self.dir, create=True)
+        try:
+            self.store.hold_reserve()
+        except OSError as error:
+            raise UsageError(
+                f"--run-dir {self.dir}: cannot be written ({error.strerror}); free some space or name another"
+            ) from error
         self._identify(resumed)
         self.target: Target | None = None
         self._opening: threading.Thread | None = None
@@ -184,6 +190,9 @@ class Run:
         """Stop sampling and decide. `note` is a cause that makes the whole run an ERROR."""
         if self._sampler is not None:
             self._sampler.stop()
+        self.store.free_reserve()
+        if note is None and (state := str(self.store.meta("state", ""))).startswith("failed"):
+            note = f"the run broke off: {state.removeprefix('failed: ').removeprefix('UsageError: ')}"
         verdict = verdict_of(self.profile, self.store, run_dir=self.dir, note=note)
         verdict = replace(verdict, started=self.started, seconds=time.monotonic() - self._began)
         from annie_eval.regression.snapshot import snapshot
@@ -207,6 +216,7 @@ class Run:
         if self.target is not None:
             self.target.close()
             self.target = None
+        self.store.free_reserve()
         self.store.close()
         self._lock.close()
 

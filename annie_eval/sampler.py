@@ -128,8 +128,9 @@ class Sampler:
             store.set_meta(state="sampling")
             asyncio.run(self._run(store))
         except BaseException as error:
-            # A test that waits must learn that nothing more will come.
+            # A test that waits must learn that nothing more will come, though the disk be full.
             with contextlib.suppress(Exception):
+                store.free_reserve()
                 store.set_meta(state=f"failed: {type(error).__name__}: {error}")
             if not isinstance(error, Exception):
                 raise

@@ -8,10 +8,11 @@ nothing that was answered. The API key never reaches this file: `annie_eval.clie
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from annie_eval.sample import Finding, Judgement
 
 FILE = "run.sqlite"
 FORMAT = 1
+_RESERVE, _RESERVED = "reserve", 256 * 1024  # bytes: a verdict and the last lines of the store
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -95,7 +97,8 @@ class Store:
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
             if create:
                 # WAL lets the workers read while the sampler writes, and survives a kill of any of them.
-                self._db.execute("PRAGMA journal_mode=WAL")
+                with self._disk():
+                    self._db.execute("PRAGMA journal_mode=WAL")
                 with self._transaction():
                     for statement in _TABLES.split(";\n"):
                         if statement.strip():
@@ -113,13 +116,36 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        with self._disk():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Say of a full disk what it is. Raises UsageError; whatever was committed before stays."""
         try:
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL and "disk I/O" not in str(error):
+                raise
+            raise UsageError(
+                f"{self.run_dir}: the disk is full or fails ({error}); free some space, then --resume the run"
+            ) from error
+
+    def hold_reserve(self) -> None:
+        """Take some space now, so that a run can still say how it ended when the disk is full. Raises OSError."""
+        with (self.run_dir / _RESERVE).open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, _RESERVED)
+
+    def free_reserve(self) -> None:
+        """Give that space back; safe to call again."""
+        (self.run_dir / _RESERVE).unlink(missing_ok=True)
 
     # What is known of the run as a whole.
 
@@ -172,7 +198,8 @@ class Store:
 
     def ask(self, key: str, ask: Mapping[str, Any]) -> None:
         """Want one more sample, that no scenario of the profile describes."""
-        self._db.execute("INSERT OR IGNORE INTO wanted (key, ask) VALUES (?, ?)", (key, dump(ask)))
+        with self._disk():
+            self._db.execute("INSERT OR IGNORE INTO wanted (key, ask) VALUES (?, ?)", (key, dump(ask)))
 
     def wanted(self, after: int = 0) -> list[tuple[int, str, dict[str, Any] | None]]:
         """(position, key, ask) of wanted samples behind position `after`, in order."""
@@ -190,20 +217,21 @@ class Store:
     # What came back.
 
     def save_exchange(self, key: str, n: int, exchange: StoredExchange) -> None:
-        self._db.execute(
-            "INSERT INTO exchange VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                key,
-                n,
-                exchange.turn,
-                exchange.round,
-                dump(exchange.request),
-                exchange.status,
-                dump(exchange.headers),
-                exchange.body,
-                dump(exchange.reads),
-            ),
-        )
+        with self._disk():
+            self._db.execute(
+                "INSERT INTO exchange VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key,
+                    n,
+                    exchange.turn,
+                    exchange.round,
+                    dump(exchange.request),
+                    exchange.status,
+                    dump(exchange.headers),
+                    exchange.body,
+                    dump(exchange.reads),
+                ),
+            )
 
     def exchanges(self, key: str) -> tuple[StoredExchange, ...]:
         rows = self._db.execute(
@@ -248,10 +276,11 @@ class Store:
 
     def save_attempt(self, key: str, n: int, attempt: Attempt) -> None:
         """Record that a request broke, with whatever bytes had come."""
-        self._db.execute(
-            "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (key, n, time.time(), attempt.cause, attempt.resent, attempt.status, attempt.body),
-        )
+        with self._disk():
+            self._db.execute(
+                "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (key, n, time.time(), attempt.cause, attempt.resent, attempt.status, attempt.body),
+            )
 
     def attempts(self, key: str | None = None) -> list[tuple[str, int, Attempt]]:
         """(sample key, exchange number, attempt) of every request that broke, oldest first."""
@@ -307,7 +336,8 @@ class Store:
         return [json.loads(value) for (value,) in rows]
 
     def forget_timing(self, kind: str) -> None:
-        self._db.execute("DELETE FROM timing WHERE kind = ?", (kind,))
+        with self._disk():
+            self._db.execute("DELETE FROM timing WHERE kind = ?", (kind,))
 
 
 def dump(value: Any) -> str:

@@ -1,30 +1,18 @@
 """`python -m quant data generate|validate|decontaminate|sample`: conversations to train on."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from quant.errors import UsageError
+_AGAINST = "profile, .jsonl file or directory of scenarios; may be repeated (default: every profile of ours)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of every subcommand."""
     commands = parser.add_subparsers(required=True, metavar="generate|validate|decontaminate|sample")
-    one = commands.add_parser("generate", help="have a teacher write a mix of conversations")
-    one.add_argument("--mix", required=True, metavar="NAME|FILE", help="annie-430, annie-smol-10k, or a .toml file")
-    one.add_argument("--count", type=int, metavar="N", help="the mix's proportions at this size")
-    one.add_argument("--teacher", choices=("builtin", "endpoint", "command"), default="builtin", help="default: builtin")
-    one.add_argument("--base-url", metavar="URL", help="of the endpoint, such as http://localhost:8000/v1")
-    one.add_argument("--model", metavar="NAME", help="served name (default: the endpoint's first)")
-    one.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the endpoint's key")
-    one.add_argument("--command", metavar="LINE", help="writes JSON Lines; {prompt} is the prompt's file, else stdin")
-    one.add_argument("--timeout", type=float, default=120.0, metavar="S", help="for a batch; 2.5 times that for several turns")
-    one.add_argument("--attempts", type=int, default=20, metavar="N", help="batches in a row that may bring nothing (20)")
-    one.add_argument("--seed", type=int, default=0, metavar="N")
-    one.add_argument("--against", action="append", type=Path, default=[], metavar="PATH", help="scenarios to stay away from (default: all of ours)")
-    one.add_argument("--out", type=Path, required=True, metavar="FILE")
-    one.add_argument("--resume", action="store_true", help="go on with a run that was killed or gave up")
-    one.set_defaults(data_command=generate)
+    _generate(commands.add_parser("generate", help="have a teacher write a mix of conversations"))
+    _validate(commands.add_parser("validate", help="say what is wrong with a data file, a line for each problem"))
+    _decontaminate(commands.add_parser("decontaminate", help="remove what is too near to a scenario, and say so"))
+    _sample(commands.add_parser("sample", help="have a model answer prompts, and keep what a check accepts"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,91 +20,78 @@ def run(arguments: argparse.Namespace) -> int:
     return int(arguments.data_command(arguments))
 
 
-def generate(arguments: argparse.Namespace) -> int:
-    """Status 0: the file is there. 1: the teacher gave out; --resume continues."""
-    from quant.data import generate as making
-    from quant.data.journal import Journal
-    from quant.data.mix import load_mix
-    from quant.data.overlap import Overlap
-    from quant.data.profile_files import load_profile, prompts, scenario_files
-    from quant.progress import Progress
-
-    mix = load_mix(arguments.mix, arguments.count)
-    if mix.count == 0:
-        raise UsageError(f"mix {mix.name}: every count is 0; give at least one kind a count")
-    profile = load_profile(mix.profile)
-    names = {tool["function"]["name"] for tool in profile.tools}
-    for kind in mix.kinds:
-        if kind.tool and kind.tool not in names:
-            raise UsageError(f"mix {mix.name}: kinds.{kind.name}.tool {kind.tool!r} is no tool of {mix.profile}; it has {', '.join(sorted(names)) or 'none'}")
-    if arguments.attempts < 1 or arguments.timeout <= 0:
-        raise UsageError("--attempts and --timeout must be more than 0")
-    teacher = _teacher(arguments, mix, profile)
-    overlap = Overlap(prompts(scenario_files(arguments.against)))
-    out: Path = arguments.out
-    plan = {
-        "mix": mix.name, "kinds": {kind.name: kind.count for kind in mix.kinds}, "profile": mix.profile,
-        "thinking": mix.thinking, "teacher": teacher.name, "seed": arguments.seed,
-    }  # fmt: skip
-    report_path = out.with_name(out.name + ".report.json")
-    if out.exists():
-        if arguments.resume and not (out.parent / f".{out.name}.journal").exists():
-            print(f"{out} is complete")
-            return 0
-        if not arguments.resume:
-            raise UsageError(f"{out} exists already; name another --out, or remove it first")
-    try:
-        journal = Journal(out, plan, resume=arguments.resume)
-    except OSError as error:
-        raise UsageError(f"--out {out}: {error.strerror}") from error
-    done = False
-    try:
-        generation = making.Generation(mix, profile, teacher, overlap, journal, seed=arguments.seed, attempts=arguments.attempts)
-        try:
-            with Progress("generate", mix.count, "conversations") as bar:
-                lines = generation.run(bar.add)
-        except making.OutOfPatience as error:
-            content = making.report(generation, plan)
-            making.write_atomically(report_path, making.dump_report({"finished": False, **content}))
-            _print_tally(content, mix.count)
-            print(f"python -m quant data: {error}; see {report_path}, mend the teacher, go on with --resume", file=sys.stderr)
-            return 1
-        content = making.report(generation, plan)
-        making.write_atomically(report_path, making.dump_report({"finished": True, **content}))
-        making.write_lines(out, lines)
-        done = True
-    finally:
-        journal.close(done=done)
-    _print_tally(content, mix.count)
-    print(f"wrote {out} and {report_path}")
-    return 0
+def _endpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--base-url", metavar="URL", help="of the endpoint, such as http://localhost:8000/v1")
+    parser.add_argument("--model", metavar="NAME", help="served name (default: the endpoint's first)")
+    parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the endpoint's key")
 
 
-def _print_tally(content: dict, count: int) -> None:
-    kept = ", ".join(f"{n} {kind}" for kind, n in content["kept"].items())
-    print(f"{content['conversations']} of {count} conversations in {content['batches']} batches: {kept}")
-    for cause, n in content["dropped"].items():
-        print(f"  dropped {n:5d}  {cause}")
+def _generate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mix", required=True, metavar="NAME|FILE", help="annie-430, annie-smol-10k or a .toml file")
+    parser.add_argument("--count", type=int, metavar="N", help="the mix's proportions at this size")
+    parser.add_argument("--teacher", choices=("builtin", "endpoint", "command"), default="builtin")
+    _endpoint(parser)
+    parser.add_argument("--command", metavar="LINE", help="writes JSON Lines; {prompt} is the prompt's file")
+    parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="for a batch; multi-turn 2.5 x")
+    parser.add_argument("--attempts", type=int, default=20, metavar="N", help="fruitless batches in a row")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--against", action="append", type=Path, default=[], metavar="PATH", help=_AGAINST)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was killed or gave up")
+
+    def call(arguments: argparse.Namespace) -> int:
+        from quant.data.generate_command import run
+
+        return run(arguments)
+
+    parser.set_defaults(data_command=call)
 
 
-def _teacher(arguments: argparse.Namespace, mix, profile):
-    foreign = {"endpoint": ["command"], "command": ["base_url", "model", "api_key_env"], "builtin": ["command", "base_url", "model", "api_key_env"]}
-    for name in foreign[arguments.teacher]:
-        if getattr(arguments, name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')} is not for --teacher {arguments.teacher}; leave one of them out")
-    if arguments.teacher == "builtin":
-        from quant.data.teacher_builtin import Builtin
+def _validate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--mix", metavar="NAME|FILE", help="the counts of kinds and of tool calls must be this mix's")
+    parser.add_argument("--count", type=int, metavar="N", help="the mix's proportions at this size")
+    parser.add_argument("--max-sentences", type=int, default=3, metavar="N", help="of a spoken reply (default: 3)")
+    parser.add_argument("--max-words", type=int, default=80, metavar="N", help="of a spoken reply (default: 80)")
 
-        return Builtin(mix, arguments.seed)
-    if arguments.teacher == "command":
-        from quant.data.teacher_command import Command
+    def call(arguments: argparse.Namespace) -> int:
+        from quant.data.validate import run
 
-        if arguments.command is None:
-            raise UsageError("--teacher command wants --command, the program that writes the conversations")
-        return Command(arguments.command, profile, arguments.timeout)
-    from quant.data.endpoint import Endpoint
-    from quant.data.teacher_endpoint import EndpointTeacher
+        return run(arguments)
 
-    if arguments.base_url is None:
-        raise UsageError("--teacher endpoint wants --base-url, such as http://localhost:8000/v1")
-    return EndpointTeacher(Endpoint(arguments.base_url, arguments.model, arguments.api_key_env, arguments.timeout), profile, arguments.seed)
+    parser.set_defaults(data_command=call)
+
+
+def _decontaminate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--against", action="append", type=Path, default=[], metavar="PATH", help=_AGAINST)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="what is left; without it, hits are only reported")
+
+    def call(arguments: argparse.Namespace) -> int:
+        from quant.data.decontaminate import run
+
+        return run(arguments)
+
+    parser.set_defaults(data_command=call)
+
+
+def _sample(parser: argparse.ArgumentParser) -> None:
+    _endpoint(parser)
+    parser.add_argument("--prompts", type=Path, required=True, metavar="FILE", help="conversations to answer anew")
+    parser.add_argument("--check", required=True, metavar="LINE", help="reads samples as JSON Lines, writes findings")
+    parser.add_argument("--samples", type=int, default=1, metavar="N", help="answers asked for a prompt (default: 1)")
+    parser.add_argument("--attempts", type=int, default=4, metavar="N", help="tries for a prompt (default: 4)")
+    parser.add_argument("--temperature", type=float, default=1.0, metavar="T")
+    parser.add_argument("--max-tokens", type=int, default=96, metavar="N")
+    parser.add_argument("--in-flight", type=int, default=16, metavar="N", help="requests at a time (default: 16)")
+    parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="of one request")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was killed")
+
+    def call(arguments: argparse.Namespace) -> int:
+        from quant.data.sample import run
+
+        return run(arguments)
+
+    parser.set_defaults(data_command=call)

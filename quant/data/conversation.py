@@ -1,10 +1,11 @@
 """One conversation of a data set: a line of JSON with `messages`, `tools`, `chat_template_kwargs` and `meta`.
 
-    messages              OpenAI chat messages; `arguments` of a call are JSON text; a thought of the last reply stands
-                          in `reasoning_content`
-    tools                 the tools that were offered, OpenAI form
-    chat_template_kwargs  {"enable_thinking": true or false}; absent where the switch was not sent
-    meta                  kind, thinking (on, off, unset), teacher, seed: where it comes from
+messages              OpenAI chat messages; `arguments` of a call are JSON text; the thought before a reply stands
+                      in `reasoning_content`; a reply that is not to be learnt has `weight` 0 (OpenAI's fine-tuning
+                      format)
+tools                 the tools that were offered, OpenAI form
+chat_template_kwargs  {"enable_thinking": true or false}; absent where the switch was not sent
+meta                  kind, thinking (on, off, unset), teacher, seed: where it comes from
 """
 
 import json

@@ -8,6 +8,7 @@ import json
 import zlib
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def spoken_words(line: Line) -> list[str]:
 
 
 def _shingles(found: list[str]) -> frozenset[int]:
-    pairs = (f"{a} {b}" for a, b in zip(found, found[1:], strict=False))
+    pairs = (f"{a} {b}" for a, b in pairwise(found))
     return frozenset(zlib.crc32(text.encode()) for text in [*found, *pairs])
 
 

@@ -47,7 +47,9 @@ class Endpoint:
                 listed = await asyncio.wait_for(client.models.list(), 30)
                 self._model = listed.data[0].id
             except Exception as error:
-                raise UsageError(f"--base-url {self.base_url}: lists no model ({_why(error)}); name one with --model") from None
+                raise UsageError(
+                    f"--base-url {self.base_url}: lists no model ({_why(error)}); name one with --model"
+                ) from None
         return self._model
 
     async def complete(self, client: Any, body: dict[str, Any], limit: float) -> dict[str, Any]:
@@ -61,10 +63,16 @@ class Endpoint:
 
         import openai
 
-        known = {name: body.pop(name) for name in ("messages", "temperature", "max_tokens", "tools", "seed", "top_p") if name in body}
+        known = {
+            name: body.pop(name)
+            for name in ("messages", "temperature", "max_tokens", "tools", "seed", "top_p")
+            if name in body
+        }
         try:
             raw = await asyncio.wait_for(
-                client.chat.completions.with_raw_response.create(model=await self.model(client), **known, extra_body=body),
+                client.chat.completions.with_raw_response.create(
+                    model=await self.model(client), **known, extra_body=body
+                ),
                 limit,
             )
             choice = json.loads(raw.text)["choices"][0]
@@ -73,7 +81,9 @@ class Endpoint:
         except TimeoutError:
             raise EndpointFailure("no answer in time") from None
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-            raise UsageError(f"--base-url {self.base_url}: {_why(error)}; check the URL, --model and --api-key-env") from None
+            raise UsageError(
+                f"--base-url {self.base_url}: {_why(error)}; check the URL, --model and --api-key-env"
+            ) from None
         except openai.APITimeoutError:
             raise EndpointFailure("no answer in time") from None
         except openai.OpenAIError as error:

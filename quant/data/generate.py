@@ -18,7 +18,7 @@ from quant.data.conversation import Line, calls, dumps, users
 from quant.data.duplicates import Duplicates
 from quant.data.journal import Journal
 from quant.data.mix import Mix, Need
-from quant.data.overlap import Overlap
+from quant.data.overlap import Overlap, contamination
 from quant.data.profile_files import Profile
 from quant.data.rules import problems
 from quant.data.teacher import Draft, Drop, Order, Teacher, excerpt
@@ -44,7 +44,15 @@ class Generation:
     """One run, from whatever state its journal is in to the finished lines."""
 
     def __init__(
-        self, mix: Mix, profile: Profile, teacher: Teacher, overlap: Overlap, journal: Journal, *, seed: int, attempts: int
+        self,
+        mix: Mix,
+        profile: Profile,
+        teacher: Teacher,
+        overlap: Overlap,
+        journal: Journal,
+        *,
+        seed: int,
+        attempts: int,
     ) -> None:
         self.mix, self.profile, self.teacher, self.seed, self.attempts = mix, profile, teacher, seed, attempts
         self.tally = Tally()
@@ -71,7 +79,9 @@ class Generation:
         self.tally.kept[need.kind.name] += len(kept)
         for drop in drops:
             self.tally.dropped[drop.cause] += 1
-            self.tally.drops.append({"kind": need.kind.name, "batch": number, "cause": drop.cause, "excerpt": drop.excerpt})
+            self.tally.drops.append(
+                {"kind": need.kind.name, "batch": number, "cause": drop.cause, "excerpt": drop.excerpt}
+            )
 
     def run(self, step: Callable[[int], None]) -> list[Line]:
         """The finished lines, shuffled by the seed. `step` learns how many conversations a batch brought.
@@ -85,8 +95,12 @@ class Generation:
         for index, need in enumerate(self._needs):
             while len(self._lines[index]) < need.count:
                 if self._fruitless >= self.attempts:
-                    causes = ", ".join(f"{n} x {cause}" for cause, n in self.tally.dropped.most_common(3)) or "no cause"
-                    raise OutOfPatience(f"{need.name}: {self.attempts} batches in a row brought nothing usable ({causes})")
+                    causes = (
+                        ", ".join(f"{n} x {cause}" for cause, n in self.tally.dropped.most_common(3)) or "no cause"
+                    )
+                    raise OutOfPatience(
+                        f"{need.name}: {self.attempts} batches in a row brought nothing usable ({causes})"
+                    )
                 step(self._batch(index, need))
         lines = [line for found in self._lines for line in found]
         Random(f"order/{self.seed}").shuffle(lines)
@@ -102,7 +116,7 @@ class Generation:
         for draft in batch.drafts:
             if len(kept) == count:
                 break  # more than was asked for is no fault
-            line = self._line(draft, number)
+            line = self._line(draft)
             drop = self._fault(line, need)
             if drop is None:
                 kept.append(line)
@@ -122,7 +136,7 @@ class Generation:
         lines = self._lines[index][-_AVOIDED:]
         return [excerpt(users(line["messages"])[0])[:60] for line in reversed(lines)]
 
-    def _line(self, draft: Draft, number: int) -> Line:
+    def _line(self, draft: Draft) -> Line:
         messages = draft.messages
         if self.profile.system_prompt:
             messages = [{"role": "system", "content": self.profile.system_prompt}, *messages]
@@ -132,7 +146,7 @@ class Generation:
         thinking = draft.meta["thinking"]
         if thinking != "unset":
             line["chat_template_kwargs"] = {self.profile.thinking_kwarg: thinking == "on"}
-        line["meta"] = {**draft.meta, "teacher": self.teacher.name, "seed": self.seed, "batch": number}
+        line["meta"] = {**draft.meta, "teacher": self.teacher.name, "seed": self.seed}
         return line
 
     def _fault(self, line: Line, need: Need) -> Drop | None:
@@ -150,9 +164,9 @@ class Generation:
         least, most = need.kind.turns
         if not least <= len(said) <= most:
             return Drop("wrong number of turns", f"{len(said)} | {first}")
-        for text in said:
-            if hit := self._overlap.find(text):
-                return Drop("too near to a scenario", f"{hit.scenario} ({hit.reason}) | {excerpt(text)}")
+        if near := contamination(line, self._overlap):
+            field, hit = near
+            return Drop("too near to a scenario", excerpt(f"{hit.scenario} ({hit.reason}) {field} | {hit.prompt}"))
         if self._twins.add(line) is not None:
             return Drop("duplicate", first)
         return None
@@ -161,10 +175,10 @@ class Generation:
 def _cause(problem: str) -> str:
     """The kind of a problem, for counting."""
     for sign, cause in (
-        ("holds the tag", "tags"), ("beside a tool call", "speech beside a call"), ("a mark of chat templates", "tags"),
+        ("holds the tag", "tags"), ("a mark of chat templates", "tags"), ("beside a tool", "speech beside a call"),
         ("sentences, at most", "too long"), ("words, at most", "too long"), ("not finished", "unfinished"),
-        ("tool_calls", "bad tool call"), ("holds", "markdown"), ("role", "roles out of order"), ("is empty", "silence"),
-        ("thought", "thinking"), ("result", "bad tool call"), ("answers no call", "bad tool call"),
+        ("tool_calls", "bad tool call"), ("has no result", "bad tool call"), ("answers no call", "bad tool call"),
+        ("role", "roles out of order"), ("is empty", "silence"), ("thought", "thinking"), ("holds", "markdown"),
     ):  # fmt: skip
         if sign in problem:
             return cause

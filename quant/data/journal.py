@@ -24,13 +24,21 @@ class Journal:
         UsageError: a journal is there and `resume` is not set, or it is another run's, or another process has it.
     """
 
+    @staticmethod
+    def path_for(out: Path) -> Path:
+        """Where the journal of a data file lies."""
+        return out.parent / f".{out.name}.journal"
+
     def __init__(self, out: Path, plan: dict[str, Any], *, resume: bool) -> None:
-        self.path = out.parent / f".{out.name}.journal"
+        self.path = self.path_for(out)
         existed = self.path.exists()
         if existed and not resume:
             raise UsageError(f"{out} was begun and not finished; continue with --resume, or remove {self.path}")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        self._file: BinaryIO = open(self.path, "a+b")
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            self._file: BinaryIO = self.path.open("a+b")
+        except OSError as error:
+            raise UsageError(f"--out {out}: {error.strerror}; name a file that can be written") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -42,7 +50,9 @@ class Journal:
             self.append({"plan": plan})
             self.entries = []
         elif self.entries.pop(0).get("plan") != plan:
-            raise UsageError(f"{self.path} is of a run with another mix, teacher, seed or profile; give the same, or remove it")
+            raise UsageError(
+                f"{self.path} is of a run with another mix, teacher, seed or profile; give the same, or remove it"
+            )
 
     def _read(self) -> Iterator[dict[str, Any]]:
         self._file.seek(0)

@@ -1,17 +1,17 @@
 """A mix: how many conversations of which kind a data set has, and what each kind is.
 
-    profile = "annie-smol"        # whose system prompt and tools stand in every request
-    thinking = 0.3                # share of conversations with thinking on
+profile = "annie-smol"        # whose system prompt and tools stand in every request
+thinking = 0.3                # share of conversations with thinking on
 
-    [kinds.web_search]
-    count = 100
-    tool = "web_search"           # every conversation calls it; without `tool` none is called
-    describe = "…"                # what a teacher that reads is asked for
+[kinds.web_search]
+count = 100
+tool = "web_search"           # every conversation calls it; without `tool` none is called
+describe = "…"                # what a teacher that reads is asked for
 
-    [kinds.multi_turn]
-    count = 30
-    turns = [2, 6]                # user turns
-    calls = 2                     # so many of them call a tool, the others none; left out: as it comes
+[kinds.multi_turn]
+count = 30
+turns = [2, 6]                # user turns
+calls = 2                     # so many of them call a tool, the others none; left out: as it comes
 """
 
 import tomllib
@@ -105,7 +105,9 @@ def load_mix(name_or_path: str, count: int | None = None) -> Mix:
     elif name_or_path in _builtin():
         text = _builtin()[name_or_path]
     else:
-        raise UsageError(f"there is no mix {name_or_path!r}; choose from {', '.join(builtin_names())}, or give a .toml")
+        raise UsageError(
+            f"there is no mix {name_or_path!r}; choose from {', '.join(builtin_names())}, or give a .toml"
+        )
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -126,7 +128,9 @@ def _mix(raw: dict[str, Any], name: str, where: str) -> Mix:
     thinking = raw.get("thinking", 0.3)
     if isinstance(thinking, bool) or not isinstance(thinking, int | float) or not 0 <= thinking <= 1:
         raise UsageError(f"{where}: thinking is {thinking!r}; write a share from 0 to 1")
-    return Mix(name, raw["profile"], tuple(_kind(key, body, f"{where}: kinds.{key}") for key, body in kinds.items()), thinking)
+    return Mix(
+        name, raw["profile"], tuple(_kind(key, body, f"{where}: kinds.{key}") for key, body in kinds.items()), thinking
+    )
 
 
 def _is_count(value: Any) -> bool:
@@ -142,7 +146,12 @@ def _kind(name: str, body: Any, where: str) -> Kind:
     if not _is_count(body.get("count")):
         raise UsageError(f"{where}.count is {body.get('count')!r}; write a whole number of at least 0")
     turns = body.get("turns", [1, 1])
-    if not isinstance(turns, list) or len(turns) != 2 or not all(map(_is_count, turns)) or not 1 <= turns[0] <= turns[1]:
+    if (
+        not isinstance(turns, list)
+        or len(turns) != 2
+        or not all(map(_is_count, turns))
+        or not 1 <= turns[0] <= turns[1]
+    ):
         raise UsageError(f"{where}.turns is {turns!r}; write [least, most] user turns, such as [2, 6]")
     for field in ("describe", "tool"):
         if not isinstance(body.get(field, ""), str):
@@ -167,7 +176,11 @@ def _scaled(mix: Mix, count: int) -> Mix:
     for index in order[: count - sum(counts)]:
         counts[index] += 1
     kinds = [
-        replace(kind, count=n, calls=None if kind.calls is None else round(kind.calls * n / kind.count) if kind.count else 0)
+        replace(
+            kind,
+            count=n,
+            calls=None if kind.calls is None else round(kind.calls * n / kind.count) if kind.count else 0,
+        )
         for kind, n in zip(mix.kinds, counts, strict=True)
     ]
     return replace(mix, kinds=tuple(kinds))

@@ -17,7 +17,9 @@ but it must not be a training prompt either if a scenario says exactly that.
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from quant.data.conversation import Line
 from quant.data.profile_files import Prompt
 from quant.data.text import comparable, key, weight
 
@@ -70,27 +72,35 @@ class Overlap:
                 continue
             for start in range(len(found) - GRAM + 1):
                 self._grams.setdefault(tuple(found[start : start + GRAM]), prompt)
-            entry = _Entry(prompt, tuple(found), bag, mass, frozenset(zip(found, found[1:], strict=False)))
+            entry = _Entry(prompt, tuple(found), bag, mass, frozenset(pairwise(found)))
             for word in bag:
                 self._by_word[word].append(len(self._entries))
             self._entries.append(entry)
 
     def find(self, text: str) -> Hit | None:
         """The scenario that a text is too near to; None where there is none."""
+        found = comparable(text)
+        return self._same(text, found) or self._nearest(found)
+
+    def _same(self, text: str, found: list[str]) -> Hit | None:
         if prompt := self._verbatim.get(key(text)):
             return Hit(prompt.scenario, prompt.text, "verbatim", 1.0)
-        found = comparable(text)
         if prompt := self._bags.get(tuple(sorted(found))):
             return Hit(prompt.scenario, prompt.text, "same words", 1.0)
         for start in range(len(found) - GRAM + 1):
             if prompt := self._grams.get(tuple(found[start : start + GRAM])):
                 return Hit(prompt.scenario, prompt.text, f"{GRAM}-gram", 1.0)
-        return self._nearest(found)
+        return None
+
+    def find_copy(self, text: str) -> Hit | None:
+        """As `find`, for what is not asked: only whole copies, for a reply may well repeat half of its question."""
+        hit = self._same(text, comparable(text))
+        return hit if hit is not None and len(comparable(hit.prompt)) >= GRAM - 2 else None
 
     def _nearest(self, found: list[str]) -> Hit | None:
         bag = Counter(found)
         mass = _mass(bag)
-        pairs = set(zip(found, found[1:], strict=False))
+        pairs = set(pairwise(found))
         shared: dict[int, float] = defaultdict(float)
         for word, count in bag.items():
             for index in self._by_word.get(word, ()):
@@ -111,3 +121,21 @@ class Overlap:
             ):
                 best = Hit(prompt.scenario, prompt.text, "contained", inside)
         return best
+
+
+def contamination(line: Line, overlap: Overlap) -> tuple[str, Hit] | None:
+    """The first field of a conversation that is too near to a scenario, and that scenario; None if there is none."""
+    texts: list[tuple[str, str]] = []
+    if isinstance(line.get("text"), str):
+        texts.append(("text", line["text"]))
+    for index, message in enumerate(line.get("messages") or []):
+        if isinstance(message, dict) and message.get("role") != "system":
+            for field in ("content", "reasoning_content"):
+                if isinstance(message.get(field), str):
+                    texts.append((f"messages.{index}.{field}", message[field]))
+    for field, text in texts:
+        asked = field == "text" or line["messages"][int(field.split(".")[1])].get("role") == "user"
+        hit = overlap.find(text) if asked else overlap.find_copy(text)
+        if hit is not None:
+            return field, hit
+    return None

@@ -118,7 +118,9 @@ def scenario_files(against: Sequence[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in against or [profiles_directory()]:
         if path.is_dir():
-            profiles = [one for one in sorted(path.rglob("*.toml")) if isinstance(_toml(one).get("scenarios"), str | list)]
+            profiles = [
+                one for one in sorted(path.rglob("*.toml")) if isinstance(_toml(one).get("scenarios"), str | list)
+            ]
             files = [file for one in profiles for file in _scenario_files(one)] + sorted(path.rglob("*.jsonl"))
             if not files:
                 raise UsageError(f"{path}: holds neither a profile nor a .jsonl file; name another --against")
@@ -133,7 +135,7 @@ def scenario_files(against: Sequence[Path]) -> list[Path]:
 
 def prompts(files: Sequence[Path]) -> list[Prompt]:
     """Everything that the scenarios have the user say. Raises UsageError that names file and line."""
-    found = []
+    found: list[Prompt] = []
     for file in files:
         try:
             lines = file.read_text(encoding="utf-8").split("\n")
@@ -155,7 +157,9 @@ def _prompts_of(line: str, file: Path, number: int) -> Iterator[Prompt]:
     if not isinstance(scenario, dict) or not isinstance(scenario.get("id"), str):
         raise UsageError(f"{file}:{number}: is no scenario; write an object with an id")
     name = scenario["id"]
-    turns = [scenario.get("prompt")] + [turn.get("user") for turn in scenario.get("turns") or [] if isinstance(turn, dict)]
+    turns = [scenario.get("prompt")] + [
+        turn.get("user") for turn in scenario.get("turns") or [] if isinstance(turn, dict)
+    ]
     yield from (Prompt(name, turn, True) for turn in turns if isinstance(turn, str))
     for message in scenario.get("history") or []:
         if isinstance(message, dict) and message.get("role") == "user" and isinstance(message.get("content"), str):

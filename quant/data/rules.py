@@ -18,7 +18,7 @@ _THINKING = {"on": {True}, "off": {False}, "unset": {None}}
 _FIELDS = {
     "system": {"role", "content"},
     "user": {"role", "content"},
-    "assistant": {"role", "content", "tool_calls", "reasoning_content"},
+    "assistant": {"role", "content", "tool_calls", "reasoning_content", "weight"},
     "tool": {"role", "content", "tool_call_id"},
 }
 _THE_USER = re.compile(r"\bthe user\b", re.IGNORECASE)
@@ -29,7 +29,11 @@ def problems(line: Line, *, max_sentences: int = MAX_SENTENCES, max_words: int =
     messages = line.get("messages")
     if not isinstance(messages, list) or not messages:
         return ["messages: is no list with something in it"]
-    found = [f"{field}: unknown field" for field in line if field not in {"messages", "tools", "chat_template_kwargs", "meta"}]
+    found = [
+        f"{field}: unknown field"
+        for field in line
+        if field not in {"messages", "tools", "chat_template_kwargs", "meta"}
+    ]
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or message.get("role") not in _FIELDS:
             role = message.get("role") if isinstance(message, dict) else message
@@ -46,8 +50,7 @@ def problems(line: Line, *, max_sentences: int = MAX_SENTENCES, max_words: int =
     for index, message in enumerate(messages):
         found += [f"messages.{index}.{problem}" for problem in _calls(message, tools)]
         if message["role"] == "assistant":
-            last = index == len(messages) - 1
-            found += [f"messages.{index}.{problem}" for problem in _reply(message, last, max_sentences, max_words)]
+            found += [f"messages.{index}.{problem}" for problem in _reply(message, max_sentences, max_words)]
     found += _results(messages)
     found += _switch(line, messages)
     return found
@@ -61,7 +64,11 @@ def _tools(raw: Any) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
     tools: dict[str, Mapping[str, Any]] = {}
     for index, tool in enumerate(raw):
         function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or tool.get("type") != "function":
+        if (
+            not isinstance(function, dict)
+            or not isinstance(function.get("name"), str)
+            or tool.get("type") != "function"
+        ):
             return tools, [f"tools.{index}: is no function with a name"]
         if function["name"] in tools:
             return tools, [f"tools.{index}: the name {function['name']!r} is there twice"]
@@ -92,6 +99,8 @@ def _shape(message: Message) -> Iterator[str]:
             yield f"{field}: holds {mark.group()!r}, a mark of chat templates"
         if "\ufffd" in text or re.search(r"[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]", text):
             yield f"{field}: holds a character that is none"
+    if message.get("weight", 1) not in (0, 1):
+        yield "weight: is neither 0 nor 1"
     if role in {"user", "tool"} and not texts["content"].strip():
         yield "content: is empty"
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
@@ -139,7 +148,9 @@ def _validator(schema: str) -> "Validator":
     from jsonschema import Draft202012Validator
     from referencing import Registry
 
-    return Draft202012Validator(json.loads(schema), registry=Registry())  # the empty registry keeps $ref off the network
+    return Draft202012Validator(
+        json.loads(schema), registry=Registry()
+    )  # the empty registry keeps $ref off the network
 
 
 @lru_cache(maxsize=256)
@@ -174,8 +185,8 @@ def _calls(message: Message, tools: Mapping[str, Mapping[str, Any]]) -> Iterator
             continue
         if tagged := next((found for found in map(speech.tag, _strings(arguments)) if found), None):
             yield f"{where}.function.arguments: holds the tag {tagged!r}"
-        for error in _validator(json.dumps(tools[name], sort_keys=True)).iter_errors(arguments):
-            yield f"{where}.function.arguments: {error.message[:100]}"
+        for broken in _validator(json.dumps(tools[name], sort_keys=True)).iter_errors(arguments):
+            yield f"{where}.function.arguments: {broken.message[:100]}"
 
 
 def _strings(value: Any) -> list[str]:
@@ -186,7 +197,7 @@ def _strings(value: Any) -> list[str]:
     return [text for inner in value for text in _strings(inner)] if isinstance(value, list) else []
 
 
-def _reply(message: Message, last: bool, max_sentences: int, max_words: int) -> Iterator[str]:
+def _reply(message: Message, max_sentences: int, max_words: int) -> Iterator[str]:
     text = message.get("content") or ""
     thought = message.get("reasoning_content", "")
     for field, said in (("content", text), ("reasoning_content", thought)):
@@ -207,7 +218,7 @@ def _reply(message: Message, last: bool, max_sentences: int, max_words: int) -> 
         yield f"content: {count} sentences, at most {max_sentences} are spoken"
     if (count := len(text.split())) > max_words:
         yield f"content: {count} words, at most {max_words} are spoken"
-    if last and not speech.is_finished(text):
+    if message.get("weight", 1) and not speech.is_finished(text):
         yield "content: the last sentence is not finished"
 
 
@@ -244,13 +255,9 @@ def _switch(line: Line, messages: Sequence[Message]) -> Iterator[str]:
     said = (meta or {}).get("thinking")
     if said is not None and (said not in _THINKING or switch not in _THINKING[said]):
         yield f"chat_template_kwargs: does not agree with meta.thinking {said!r}"
-    last = max((index for index, one in enumerate(messages) if one["role"] == "user"), default=-1)
-    thoughts = [index for index, one in enumerate(messages) if one.get("reasoning_content", "").strip()]
-    if any(index < last for index in thoughts):
-        yield f"messages.{thoughts[0]}.reasoning_content: a thought before the last question, which templates drop"
+    replies = [index for index, one in enumerate(messages) if one["role"] == "assistant"]
+    thoughts = [index for index in replies if str(messages[index].get("reasoning_content", "")).strip()]
     if thoughts and switch is not True:
         yield f"messages.{thoughts[0]}.reasoning_content: a thought though thinking is not on"
-    if switch is True:
-        silent = [i for i, one in enumerate(messages) if i > last and one["role"] == "assistant" and i not in thoughts]
-        if silent:
-            yield f"messages.{silent[0]}.reasoning_content: no thought though thinking is on"
+    if switch is True and (silent := [index for index in replies if index not in thoughts]):
+        yield f"messages.{silent[0]}.reasoning_content: no thought though thinking is on"

@@ -59,7 +59,11 @@ def tag(text: str) -> str | None:
 
 def count_sentences(text: str) -> int:
     """Sentences, as a listener counts them; a text without an end mark is one."""
-    ends = [m for m in _SENTENCE.finditer(text) if m.end() == len(text.rstrip()) or not _ABBREVIATION.search(text[: m.start() + 1])]
+    ends = [
+        m
+        for m in _SENTENCE.finditer(text)
+        if m.end() == len(text.rstrip()) or not _ABBREVIATION.search(text[: m.start() + 1])
+    ]
     rest = text[ends[-1].end() :] if ends else text
     return len(ends) + bool(re.search(r"\w", rest))
 

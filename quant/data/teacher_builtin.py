@@ -21,7 +21,9 @@ class Builtin:
             )
         if strange := [kind.name for kind in mix.kinds if kind.name not in {*compose.KINDS, compose.MULTI_TURN}]:
             known = ", ".join([*compose.KINDS, compose.MULTI_TURN])
-            raise UsageError(f"mix {mix.name}: kinds.{strange[0]} is unknown to the built-in teacher; it knows {known}")
+            raise UsageError(
+                f"mix {mix.name}: kinds.{strange[0]} is unknown to the built-in teacher; it knows {known}"
+            )
         self.name = "builtin"
         self._seed, self._thinking = seed, mix.thinking
 

@@ -32,15 +32,21 @@ class Command:
         try:
             self._words = shlex.split(command_line)
         except ValueError as error:
-            raise UsageError(f"--command {command_line!r} cannot be split into words ({error}); mend its quotes") from None
+            raise UsageError(
+                f"--command {command_line!r} cannot be split into words ({error}); mend its quotes"
+            ) from None
         if not self._words:
             raise UsageError("--command is empty; name the program that writes the conversations")
         program = shutil.which(self._words[0])
         if program is None:
-            raise UsageError(f"--command: there is no program {self._words[0]!r}; name one on the PATH, or its full path")
+            raise UsageError(
+                f"--command: there is no program {self._words[0]!r}; name one on the PATH, or its full path"
+            )
         # It runs elsewhere, so relative paths would lead nowhere.
         self._words[0] = str(Path(program).absolute())
-        self._words[1:] = [str(Path(w).absolute()) if os.sep in w and Path(w).is_file() else w for w in self._words[1:]]
+        self._words[1:] = [
+            str(Path(w).absolute()) if os.sep in w and Path(w).is_file() else w for w in self._words[1:]
+        ]
         self.name = f"command:{Path(program).name}"
         self._profile, self._timeout = profile, timeout
 
@@ -64,7 +70,9 @@ class Command:
         with (work.parent / "out").open("w+b") as out, (work.parent / "err").open("w+b") as err:
             with file.open("rb") if feed else open(os.devnull, "rb") as given:
                 try:
-                    process = subprocess.Popen(words, cwd=work, stdin=given, stdout=out, stderr=err, start_new_session=True)
+                    process = subprocess.Popen(
+                        words, cwd=work, stdin=given, stdout=out, stderr=err, start_new_session=True
+                    )
                 except OSError as error:
                     raise UsageError(f"--command: {words[0]} cannot be run: {error.strerror}") from error
             try:

@@ -27,8 +27,8 @@ Rules:
 {rules}"""
 
 _SPEECH = [
-    "Annie's words are read aloud: one to three short plain finished sentences, never markdown, lists, emoji, links or tags.",
-    "Vary names, wording, length and tone; people say um, leave out marks, write in lower case, or give half a reason.",
+    "Annie is read aloud: one to three short plain finished sentences, never markdown, lists, emoji, links or tags.",
+    "Vary names, wording, length and tone; people say um, leave out marks, write in lower case, give half a reason.",
 ]
 
 
@@ -36,19 +36,27 @@ def prompt(order: Order, profile: Profile) -> str:
     """The text that asks for one batch, fewer than PROMPT_LIMIT characters."""
     rules = list(_SPEECH)
     least, most = order.kind.turns
-    rules.append("One question and its answer in each." if most == 1 else f"{least} to {most} user turns in each; later turns refer to earlier ones.")
+    rules.append(
+        "One question and its answer in each."
+        if most == 1
+        else f"{least} to {most} user turns in each; later turns refer to earlier ones."
+    )
     tools = {tool["function"]["name"]: tool["function"] for tool in profile.tools}
     if order.calls is False:
         rules.append("No tool is called.")
     else:
         chosen = {order.kind.tool: tools[order.kind.tool]} if order.kind.tool in tools else tools
         when = "Each conversation calls a tool" if order.calls else "A tool is called where it is needed"
-        rules.append(f"{when}, with empty content beside the call; a tool message with a short plain result follows, then Annie says it.")
+        rules.append(
+            f"{when}, with empty content; a tool message with a short plain result follows, then Annie says it."
+        )
         for name, function in chosen.items():
             schema = json.dumps(function.get("parameters", {}).get("properties", {}), ensure_ascii=False)
             rules.append(f"Tool {name}: {function.get('description', '')} Arguments: {schema[:300]}")
     if order.thinking:
-        rules.append('Every assistant message after the last user message has "reasoning_content": one or two short sentences of thought, never the words "the user".')
+        rules.append(
+            'Every assistant message has "reasoning_content": one or two short sentences, never the words "the user".'
+        )
     text = _FORMAT.format(
         count=order.count,
         describe=(order.kind.describe or order.kind.name.replace("_", " "))[:500],
@@ -69,20 +77,22 @@ def _example(order: Order) -> str:
     name = order.kind.tool or "web_search"
     arguments = '{\\"minutes\\": 5}' if name == "set_timer" else '{\\"query\\": \\"…\\"}'
     thought = ', "reasoning_content": "…"' if order.thinking else ""
+    asks = '{"role": "user", "content": "…"}'
+    says = f'{{"role": "assistant", "content": "…"{thought}}}'
     if order.calls is False:
-        return f'Form: {{"messages": [{{"role": "user", "content": "…"}}, {{"role": "assistant", "content": "…"{thought}}}]}}'
-    return (
-        'Form: {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": ""'
-        f'{thought}, "tool_calls": [{{"id": "call_1", "type": "function", "function": {{"name": "{name}", "arguments": "{arguments}"}}}}]}}, '
-        '{"role": "tool", "tool_call_id": "call_1", "content": "…"}, '
-        f'{{"role": "assistant", "content": "…"{thought}}}]}}'
-    )
+        return f'Form: {{"messages": [{asks}, {says}]}}'
+    call = f'{{"id": "call_1", "type": "function", "function": {{"name": "{name}", "arguments": "{arguments}"}}}}'
+    calling = f'{{"role": "assistant", "content": ""{thought}, "tool_calls": [{call}]}}'
+    result = '{"role": "tool", "tool_call_id": "call_1", "content": "…"}'
+    return f'Form: {{"messages": [{asks}, {calling}, {result}, {says}]}}'
 
 
-_HOOK = re.compile(r"\bhooks?\b|system-reminder|SessionStart|UserPromptSubmit|PreToolUse|PostToolUse|\bStop hook", re.IGNORECASE)
+_HOOK = re.compile(
+    r"\bhooks?\b|system-reminder|SessionStart|UserPromptSubmit|PreToolUse|PostToolUse|\bStop hook", re.IGNORECASE
+)
 _PLAN = re.compile(
-    r"\b(?:plan|steps?|approach|I(?:'ll| will| am going to|'m going to)|let me|first,|here(?:'s| is) (?:how|my)|would you like"
-    r"|ready to|shall I|next I)\b",
+    r"\b(?:plan|steps?|approach|I(?:'ll| will| am going to|'m going to)|let me|first,|here(?:'s| is) (?:how|my)|would"
+    r" you like|ready to|shall I|next I)\b",
     re.IGNORECASE,
 )
 _FENCE = re.compile(r"```[a-z]*|[\s,\[\]]+")
@@ -140,7 +150,9 @@ def _pieces(text: str) -> Iterator[dict[str, Any] | str | Drop]:
         except (json.JSONDecodeError, RecursionError) as error:
             line_end = text.find("\n", place)
             last = line_end < 0 or not text[line_end:].strip()
-            cut = isinstance(error, json.JSONDecodeError) and (error.pos >= len(text.rstrip()) or "Unterminated" in error.msg)
+            cut = isinstance(error, json.JSONDecodeError) and (
+                error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
+            )
             yield Drop("truncated JSON" if cut or last else "malformed JSON", excerpt(text[place : place + 200]))
             if line_end < 0:
                 return
@@ -183,7 +195,6 @@ def tidy(raw: Any, *, keep_thoughts: bool) -> list[Message]:
     messages: list[Message] = []
     waiting: list[str] = []
     calls = 0
-    last = max((i for i, one in enumerate(raw) if one.get("role") == "user"), default=-1)
     for index, one in enumerate(raw):
         role, content = one.get("role"), one.get("content")
         if role in {"system", "developer"}:
@@ -193,7 +204,7 @@ def tidy(raw: Any, *, keep_thoughts: bool) -> list[Message]:
         message: Message = {"role": role, "content": (content or "").strip()}
         if role == "assistant":
             thought = one.get("reasoning_content") or one.get("reasoning")
-            if keep_thoughts and index > last and isinstance(thought, str) and thought.strip():
+            if keep_thoughts and isinstance(thought, str) and thought.strip():
                 message["reasoning_content"] = thought.strip()
             made = [_call(call, index) for call in one.get("tool_calls") or []]
             for call in made:

@@ -1,4 +1,5 @@
 """Words as they are compared: without case, marks, accents, fillers and the accidents of spelling."""
+# ruff: noqa: SIM905 - lists of words as words
 
 import re
 import unicodedata
@@ -23,16 +24,20 @@ _CONTRACTIONS = (
 )
 
 FILLERS = frozenset(
-    "um uh er erm ah oh hm hmm mm hey hi hello annie please okay ok well so right now then just actually listen like"
-    " kindly sorry excuse thanks thank dear quick question maybe perhaps really very quite also too again still even"
-    " simply basically anyway yeah yes say".split()
+    (
+        "um uh er erm ah oh hm hmm mm hey hi hello annie please okay ok well so right now then just actually listen"
+        " like kindly sorry excuse thanks thank dear quick question maybe perhaps really very quite also too again"
+        " still even simply basically anyway yeah yes say"
+    ).split()
 )
 
 STOPWORDS = frozenset(
-    "a an the of to in on at for from with by and or but if is are was were be been am do does did have has had will"
-    " would can could should shall may might must not no i me my mine you your yours we us our he him his she her they"
-    " them their it its this that these those there here what which who when where why how as about than up out into"
-    " over any some all one".split()
+    (
+        "a an the of to in on at for from with by and or but if is are was were be been am do does did have has had"
+        " will would can could should shall may might must not no i me my mine you your yours we us our he him his"
+        " she her they them their it its this that these those there here what which who when where why how as"
+        " about than up out into over any some all one"
+    ).split()
 )
 
 

@@ -1,11 +1,26 @@
 """Conversations from exchanges: history, interruptions, follow-ups, thinking; one pure function of kind and seed."""
+# ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 
 import json
 from dataclasses import replace
 from random import Random
 from typing import Any
 
-from quant.data.builtin import facts, formats, lexicon, memory, reasoning, talk, timers, topics, web, wording
+from quant.data.builtin import (
+    facts,
+    formats,
+    lexicon,
+    memory,
+    memory_where,
+    reasoning,
+    sums,
+    talk,
+    timers,
+    topics,
+    weather,
+    web,
+    wording,
+)
 from quant.data.builtin.exchange import Exchange, Family
 from quant.data.builtin.grammar import pick, sentence
 
@@ -57,7 +72,7 @@ def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
     while True:
         shape = rng.choice(["again", "asked", "asked", "capital", "weather", "where", "timer", "thanks", "double"])
         if shape == "asked":
-            first = rng.choice([timers.timer, facts.capital, formats.a_list, formats.a_list, reasoning.bare])(rng)
+            first = rng.choice([timers.timer, facts.capital, formats.a_list, formats.a_list, sums.bare])(rng)
             if not first.again:
                 continue
             question, answer = rng.choice(first.again)
@@ -99,9 +114,9 @@ def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
             ):
                 continue
         elif shape == "weather":
-            first = web.weather(rng)
+            first = weather.weather(rng)
             there = next((place for place in lexicon.PLACES if place in first.user), "")
-            again = web.weather(rng)
+            again = weather.weather(rng)
             place = next((place for place in lexicon.PLACES if place in again.user), "")
             if not there or not place or place == there or again.call is None:
                 continue
@@ -126,7 +141,7 @@ def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
                 question=True,
             )
         elif shape == "where":
-            first = memory.where(rng)
+            first = memory_where.where(rng)
             if first.result.startswith("No"):
                 continue
             user = pick(
@@ -190,7 +205,9 @@ def _interrupted(rng: Random, text: str) -> str:
 def conversation(
     kind: str, rng: Random, *, tools: bool | None = None, think: float = 0.3
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The messages of one conversation, without the system message, and what it is.
+    """The messages of one conversation, without the system message, and what it is: kind, family and thinking.
+
+    A reply that was interrupted has `weight` 0, as in OpenAI's format for fine-tuning: it is not to be learnt.
 
     Args:
         kind: one of KINDS, or `multi_turn`.
@@ -208,29 +225,24 @@ def conversation(
         exchanges = [KINDS[kind](rng)]
     said = [_spoken(rng, exchange) for exchange in exchanges]
     thinking = "on" if rng.random() < think else rng.choices(["off", "unset"], weights=[5, 2])[0]
+    thinks = thinking == "on"
     messages: list[dict[str, Any]] = []
     calls = 0
     for index, exchange in enumerate(said):
-        last = index == len(said) - 1
         messages.append({"role": "user", "content": exchange.user})
-        reply = exchange.reply
-        if (
-            not last
-            and index == len(said) - 2
-            and len(reply.split()) > 3
-            and not said[-1].family.startswith("follow_up")
-            and rng.random() < 0.25
-        ):
-            reply = _interrupted(rng, reply)
         if exchange.call is not None:
             calls += 1
-            messages += _call(exchange, f"call_{calls}", think=last and thinking == "on")
-            thought = exchange.thought_after
-        else:
-            thought = exchange.thought
-        messages.append(_assistant(reply, thought if last and thinking == "on" else ""))
-    what = {"kind": kind, "family": said[-1].family, "thinking": thinking}
-    return messages, what
+            messages += _call(exchange, f"call_{calls}", think=thinks)
+        thought = exchange.thought if exchange.call is None else exchange.thought_after
+        messages.append(_assistant(exchange.reply, thought if thinks else ""))
+        if index == len(said) - 2 and _may_break(exchange, said[-1]) and rng.random() < 0.12:
+            messages[-1]["content"] = _interrupted(rng, exchange.reply)
+            messages[-1]["weight"] = 0  # to be read, not to be learnt
+    return messages, {"kind": kind, "family": said[-1].family, "thinking": thinking}
+
+
+def _may_break(before: Exchange, last: Exchange) -> bool:
+    return len(before.reply.split()) > 3 and not last.family.startswith("follow_up")
 
 
 _ARGUMENT = {"search_memory": "query", "web_search": "query", "set_timer": "minutes"}

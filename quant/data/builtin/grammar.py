@@ -7,7 +7,7 @@ takes each alternative equally often. Runs of spaces become one.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from random import Random
 
 
@@ -54,7 +54,7 @@ def _parse_choice(tokens: list[str], close: str) -> _Choice:
             parts.append(token)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parse(pattern: str) -> _Choice:
     tokens = _TOKEN.findall(pattern)
     if "".join(tokens) != pattern:

@@ -1,207 +1,13 @@
-"""What the household told before: things, people, sizes, names, codes and recipes, all looked up with search_memory."""
+"""What the household told before: favourites, sizes, names, codes and recipes, looked up with search_memory."""
+# ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 
 from random import Random
 
 from quant.data.builtin import lexicon as lex
 from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import expand, pick, sentence
-
-_FOUND = ["I found it. ", "Here it is. ", "Yes. ", "Found it. ", "You told me before. "]
-_AFTER = [
-    "The memory has it.",
-    "Found. I say it in one sentence.",
-    "The note answers it.",
-    "That is the answer.",
-    "There it is, so I pass it on.",
-]
-_AFTER_NOTHING = [
-    "Nothing came back.",
-    "The memory holds nothing about it. I say so.",
-    "Nothing found, so I say sorry.",
-]
-_SORRY = [
-    "I'm sorry, I (found nothing|couldn't find anything) about {noun}.",
-    "Sorry, I (have nothing|don't have anything|have no note) about {noun}.",
-    "I'm sorry, nobody has told me about {noun} (yet|so far).",
-    "Sorry, I looked, but (there is nothing|I found nothing) about {noun}.",
-]
-
-
-class Person:
-    """Somebody of the household: `who` as the subject, `of` as the possessive, and both as a query has them."""
-
-    def __init__(self, rng: Random, *, us: float = 0.0) -> None:
-        draw = rng.random()
-        if draw < us:
-            self.who, self.of, self.query, self.theirs, self.does = "I", "my", "", "Your", "do"
-        elif draw < us + 0.5:
-            name = rng.choice(lex.NAMES)
-            self.who, self.of, self.query, self.theirs, self.does = name, f"{name}'s", name, f"{name}'s", "does"
-        elif draw < us + 0.62:
-            name = rng.choice(lex.PARENTS)
-            self.who, self.of, self.query, self.theirs, self.does = name, f"{name}'s", name, f"{name}'s", "does"
-        else:
-            kin = rng.choice(lex.RELATIONS)
-            article = rng.choice(["my", "my", "my", "our"])
-            self.who, self.of, self.query = f"{article} {kin}", f"{article} {kin}'s", kin
-            self.theirs, self.does = f"Your {kin}'s", "does"
-        #: the possessive as a query holds it: empty for oneself
-        self.mine = f"{self.query}'s " if self.query else ""
-        #: subject of a sentence that answers
-        self.they = "You" if self.who == "I" else self.theirs[:-2]
-
-
-def _recall(
-    rng: Random,
-    family: str,
-    user: str,
-    query: str,
-    noun: str,
-    result: str,
-    replies: list[str],
-    *,
-    question: bool = True,
-    about: str = "",
-) -> Exchange:
-    """An exchange whose answer stands in memory; in one of twelve cases nothing does."""
-    nothing = rng.random() < 0.085
-    about = about or noun
-    thought = pick(
-        rng,
-        [
-            "This is about {about}. [The family may have told me, so] I (search|look in) memory.",
-            "{about}: something the family told me. I search my memory.",
-            "A question about {about}. I (look|check) what I was told.",
-            "Only the family knows this. I search for {about}.",
-            "I need to look up {about} in memory.",
-            "Where things are and who likes what is in memory. I look there for {about}.",
-        ],
-        about=about,
-    )
-    if nothing:
-        result = rng.choice(["Nothing found."] * 3 + ["No results.", "Nothing found about this."])
-        reply = pick(rng, _SORRY, noun=noun)
-        after = rng.choice(_AFTER_NOTHING)
-    else:
-        reply = rng.choice(replies)
-        if rng.random() < 0.15:
-            reply = rng.choice(_FOUND) + reply
-        after = rng.choice(_AFTER)
-    return Exchange(
-        family,
-        user,
-        reply,
-        sentence(thought),
-        ("search_memory", query),
-        result,
-        after,
-        question,
-    )
-
-
-def _your(noun: str) -> str:
-    return f"your {noun}"
-
-
-def _spot(rng: Random) -> str:
-    if rng.random() < 0.4:
-        return rng.choice(lex.SPOTS)
-    room = rng.choice(lex.ROOMS)
-    furniture = rng.choice(lex.FURNITURE)
-    look = rng.choice(lex.LOOKS)
-    inside = (
-        "on" if furniture in {"shelf", "desk", "sideboard"} else rng.choice(["in", "in", "in", "behind", "on top of"])
-    )
-    return f"{inside} the {look} {furniture} in the {room}"
-
-
-_WHERE = [
-    "where did (I|we) (put|leave|last put|last leave|store|hide) (my|the|our) {thing}",
-    "where have (I|we) put (my|the|our) {thing}",
-    "(where are|where're) (my|the|our) {things}",
-    "(where is|where's) (my|the|our) {single}",
-    "do you know where (my|the|our) {thing} (might be|went|could be)",
-    "do you know where {isare_the}",
-    "(do you remember|can you remember|can you tell me|could you tell me|tell me) where I (put|left) (my|the) {thing}",
-    "(can|could) you [help me] find (my|the|our) {thing} [for me]",
-    "where do (we|I) keep the {thing}",
-    "(any idea|have you any idea|any clue) where (my|the|our) {thing} (went|could be|might be)",
-    "in which (room|drawer|box|cupboard|place) did (I|we) (put|leave) the {thing}",
-    "which (drawer|box|cupboard|room) did I put (my|the) {thing} in",
-    "what did I do with (my|the) {thing}",
-    "where (on earth|in the world|in this house) did I (put|leave) (my|the) {thing}",
-    "where did (I|we) say the {thing} (would be|went)",
-    "where (was it|did you say) that I left (my|the) {thing}",
-    "what did I (say|tell you) about (my|the) {thing}",
-    "have I told you where the {thing} ({verb}|went)",
-    "where (should|would|might|could|can) (my|the) {thing} be",
-    "where can I find (my|the|our) {thing}",
-]
-_WHERE_SAID = [
-    "I (can't find|cannot find|can't see) (my|the|our) {thing} [again|anywhere|any more]",
-    "I (have lost|lost|misplaced|'ve lost) (my|the|our) {thing} [again]",
-    "I('m| am) looking for (my|the|our) {thing}",
-    "I told you where I (put|left) (my|the) {thing}",
-    "I need (my|the) {thing} [but I don't know where|and I can't remember where]",
-    "find (my|the|our) {thing} [for me]",
-    "(please|) look up where I (put|left) (my|the) {thing}",
-    "check where (we|I) (keep|put|left) the {thing}",
-    "my {thing} (has|have) gone missing [again]",
-]
-_WHERE_WHO = [
-    "where did {who} (put|leave|hide) (the|our) {thing}",
-    "where has {who} put the {thing}",
-    "do you know where {who} (left|put) the {thing}",
-    "where does {who} keep the {thing}",
-    "where (did you say|was it that) {who} (put|left) the {thing}",
-    "where might {of} {thing} be",
-    "where (can|could) I find {of} {thing}",
-    "(can|could) you find {of} {thing}",
-    "do you remember where {who} (put|left) (the|that) {thing}",
-]
-
-
-def where(rng: Random) -> Exchange:
-    """Where a thing was put."""
-    thing = rng.choice(sorted(lex.THINGS))
-    plural = lex.THINGS[thing]
-    verb = "are" if plural else "is"
-    spot = _spot(rng)
-    if rng.random() < 0.25:
-        person = Person(rng)
-        user = pick(rng, _WHERE_WHO, who=person.who, of=person.of, thing=thing)
-        query = f"{person.mine}{thing}" if f"{person.of} {thing}" in user else f"{person.query} {thing}"
-        result = rng.choice(
-            [
-                f"{person.they} put the {thing} {spot}.",
-                f"The {thing} {verb} {spot}.",
-                f"{person.theirs} {thing} {verb} {spot}.",
-            ]
-        )
-        replies = (
-            [f"{person.they} put the {thing} {spot}."] * 2 if " put " in result else [f"The {thing} {verb} {spot}."]
-        )
-        if result.startswith(person.theirs):
-            replies = [result]
-        return _recall(rng, "memory.where", user, query, f"the {thing}", result, replies, about=f"the {thing}")
-    said = rng.random() < 0.22
-    patterns = _WHERE_SAID if said else _WHERE
-    if not said:
-        unfit = "{single}" if plural else "{things}"
-        patterns = [pattern for pattern in patterns if unfit not in pattern]
-    article = rng.choice(["my", "the"])
-    user = pick(rng, patterns, thing=thing, things=thing, single=thing, isare_the=f"{article} {thing} {verb}", verb=verb)
-    user = user.replace("have gone missing", f"{'have' if plural else 'has'} gone missing")
-    user = user.replace("has gone missing", f"{'have' if plural else 'has'} gone missing")
-    the = rng.choice(["The", "Your"])
-    result = rng.choice(
-        [f"The {thing} {verb} {spot}."] * 4 + [f"The {thing}: {spot}.", f"You put the {thing} {spot}."]
-    )
-    replies = [f"{the} {thing} {verb} {spot}."] * 4 + [f"You (left) the {thing} {spot}.".replace("(left)", "put")]
-    return _recall(
-        rng, "memory.where", user, thing, _your(thing), result, replies, question=not said, about=f"the {thing}"
-    )
-
+from quant.data.builtin.grammar import pick
+from quant.data.builtin.household import Person, recall
+from quant.data.builtin.memory_where import where
 
 _FAVOURITE = [
     "what (is|was) {of} (favourite|favorite) {x} [again]",
@@ -252,7 +58,7 @@ def favourite(rng: Random) -> Exchange:
         ]
     question = not user.startswith(("I ", "I'"))
     noun = f"{person.theirs.replace('Your', 'your')} favourite {x}"
-    return _recall(rng, "memory.favourite", user, query, noun, result, replies, question=question)
+    return recall(rng, "memory.favourite", user, query, noun, result, replies, question=question)
 
 
 def _fact(
@@ -272,7 +78,7 @@ def _fact(
     full = f"{person.theirs} {noun} {verb} {value}."
     replies = [full, full, full, f"It's {value}."] if verb == "is" else [full]
     question = not user.startswith(("I ", "I'"))
-    return _recall(
+    return recall(
         rng, family, user, query, f"{person.theirs.replace('Your', 'your')} {noun}", result, replies, question=question
     )
 
@@ -341,14 +147,14 @@ def allergy(rng: Random) -> Exchange:
         else "do I have (an allergy|any allergies)",
         "do you remember {of} allergy",
         "what did I (say|tell you) about {of} allergy",
-        f"what {'can' if person.who != 'I' else 'can'} {person.who} not eat because of {'an' if person.who != 'I' else 'my'} allergy",
+        f"what can {person.who} not eat because of {'an' if person.who != 'I' else 'my'} allergy",
     ]
     user = pick(rng, patterns, of=person.of, who=person.who, does=person.does)
     be = "are" if person.they == "You" else "is"
     result = f"{person.they} {be} allergic to {value}."
     query = f"{person.mine}allergy" if person.mine and "'s" in user else f"{person.query} allergy".strip()
     noun = "allergies" if person.who == "I" else f"{person.theirs.replace('Your', 'your')} allergies"
-    return _recall(rng, "memory.allergy", user, query, noun, result, [result], about=f"{person.mine or 'an '}allergy")
+    return recall(rng, "memory.allergy", user, query, noun, result, [result], about=f"{person.mine or 'an '}allergy")
 
 
 def contact(rng: Random) -> Exchange:
@@ -414,7 +220,7 @@ def called(rng: Random) -> Exchange:
         replies = [f"{owner} {pet} is called {name}."] * 2 + [f"{owner} {pet}'s name is {name}."]
         question = not user.startswith("I ")
         noun = f"{owner.lower() if owner in {'The'} else owner.replace('Your', 'your')} {pet}"
-        return _recall(rng, "memory.called", user, query, noun, result, replies, question=question)
+        return recall(rng, "memory.called", user, query, noun, result, replies, question=question)
     job = rng.choice(sorted(_CALLED))
     person = Person(rng, us=0.35)
     of = rng.choice(["my", "our", "the"]) if person.who == "I" else person.of
@@ -447,7 +253,7 @@ def called(rng: Random) -> Exchange:
     result = rng.choice([f"{owner} {job} is {value}.", f"{owner} {job} is called {value}."])
     replies = [f"{owner} {job} is {value}."] * 2 + [f"{owner} {job} is called {value}."]
     noun = f"{owner.lower() if owner in {'The', 'Your'} else owner.replace('Your', 'your')} {job}"
-    return _recall(rng, "memory.called", user, query, noun, result, replies, question=not user.startswith("I "))
+    return recall(rng, "memory.called", user, query, noun, result, replies, question=not user.startswith("I "))
 
 
 def uses(rng: Random) -> Exchange:
@@ -486,7 +292,7 @@ def uses(rng: Random) -> Exchange:
     copula = "are" if noun in {"guitar strings", "running shoes"} else "is"
     replies = [result, result, f"{person.theirs} {noun} {copula} {value}."]
     noun_said = f"{person.theirs.replace('Your', 'your')} {noun}"
-    return _recall(rng, "memory.uses", user, query, noun_said, result, replies)
+    return recall(rng, "memory.uses", user, query, noun_said, result, replies)
 
 
 _HOUSE = {
@@ -526,7 +332,7 @@ def house(rng: Random) -> Exchange:
     result = f"Bin day is {value}." if noun == "bin day" else f"{the} {noun} is {value}."
     replies = [result, result, f"It's {value}."] if noun != "bin day" else [result, f"Bin day is on {value}."]
     question = not user.startswith("I ")
-    return _recall(
+    return recall(
         rng, "memory.house", user, noun, f"the {noun}", result, replies, question=question, about=f"the {name.lower()}"
     )
 
@@ -569,7 +375,7 @@ def recipe(rng: Random) -> Exchange:
         replies = replies[:2]
     question = not user.startswith("I")
     noun = f"{person.theirs.replace('Your', 'your')} recipe"
-    return _recall(
+    return recall(
         rng, "memory.recipe", user, query, noun, result, replies, question=question, about=f"{person.mine}{dish}"
     )
 
@@ -582,9 +388,4 @@ FAMILIES = {
 def memory(rng: Random) -> Exchange:
     """One request that search_memory answers."""
     family = rng.choices(list(FAMILIES), weights=list(FAMILIES.values()))[0]
-    made = family(rng)
-    assert made.call is not None
-    return made
-
-
-__all__ = ["FAMILIES", "Person", "expand", "memory"]
+    return family(rng)

@@ -110,7 +110,7 @@ def timer(rng: Random) -> Exchange:
         after,
         asks,
         again=(
-            (f"how many minutes did I say", f"You said {said} {unit}."),
+            ("how many minutes did I say", f"You said {said} {unit}."),
             ("how long did I say", f"You said {said} {unit}."),
         ),
     )

@@ -1,4 +1,5 @@
 """Everyday things explained in a few words: "tell me about", "what is", "why", and "how do I"."""
+# ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 
 from random import Random
 

@@ -1,165 +1,17 @@
-"""What changes from day to day: weather, news, results, opening hours, prices, traffic and trains, with web_search."""
+"""What changes from day to day: news, results, opening hours, prices, traffic, trains, with web_search."""
+# ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 
 from random import Random
 
 from quant.data.builtin import lexicon as lex
 from quant.data.builtin.exchange import Exchange
 from quant.data.builtin.grammar import pick, sentence
-
-_AFTER = [
-    "The web has it.",
-    "That is the answer. I say it plainly.",
-    "The result says it.",
-    "One sentence is enough.",
-    "Found, so I pass it on.",
-]
-_AFTER_NOTHING = ["Nothing came back. I say so.", "The search found nothing.", "Nothing found, so I say sorry."]
-_SORRY = [
-    "I'm sorry, I (found nothing|couldn't find anything) about {noun}.",
-    "Sorry, (the web has|I have|there is) nothing about {noun} (just now|right now|at the moment).",
-    "I'm sorry, the search for {noun} found nothing.",
-    "Sorry, I couldn't find {noun}.",
-]
-_SKY = ["sunny", "cloudy", "windy with showers", "dry and mild", "foggy at first", "bright and cold", "rain all day",
-        "light snow", "warm and clear", "thunderstorms", "grey with drizzle", "clear with a light frost",
-        "sunshine and a few clouds", "heavy rain", "calm and dry", "sleet and strong wind"]  # fmt: skip
-
-
-def _search(
-    rng: Random,
-    family: str,
-    user: str,
-    query: str,
-    noun: str,
-    result: str,
-    replies: list[str],
-    *,
-    question: bool = True,
-) -> Exchange:
-    nothing = rng.random() < 0.085
-    thought = pick(
-        rng,
-        [
-            "{noun}: that changes from day to day. I look it up.",
-            "This asks about {noun}. I (search the web|need the web for it).",
-            "I don't know {noun} by heart. A web search will say.",
-            "Only the web knows {noun} today.",
-            "I (should|will) search the web for {noun}.",
-            "A question about {noun}. That is current, so I search.",
-        ],
-        noun=noun,
-    )
-    if nothing:
-        result, after = "Nothing found.", rng.choice(_AFTER_NOTHING)
-        reply = pick(rng, _SORRY, noun=noun)
-    else:
-        reply, after = rng.choice(replies), rng.choice(_AFTER)
-    return Exchange(family, user, reply, sentence(thought), ("web_search", query), result, after, question)
-
-
-def _place(rng: Random, none: float = 0.2) -> tuple[str, str]:
-    """The place as a question holds it (`in Oslo`, `near here` or nothing), and as a query does."""
-    if rng.random() < none:
-        return rng.choice([("near here", "near here"), ("in town", "in town"), ("", ""), ("here", "")])
-    place = rng.choice(lex.PLACES)
-    return f"in {place}", place
-
-
-def _join(*parts: str) -> str:
-    return " ".join(part for part in parts if part)
-
-
-def weather(rng: Random) -> Exchange:
-    """Weather today, tonight, tomorrow or at the weekend."""
-    where, place = _place(rng)
-    if place in {"near here", "in town"}:
-        where, place = rng.choice([("here", ""), ("", ""), ("in town", "in town")])
-    when = rng.choice([*lex.WHEN, ""])
-    kind = rng.choice(["weather", "weather", "weather", "rain", "rain", "snow", "sun", "wind", "cold"])
-    patterns = {
-        "weather": [
-            "(what's|what is) the weather [like] {where} {when}",
-            "how('s| is) the weather {where} {when}",
-            "(what will|what'll) the weather be like {where} {when}",
-            "(tell me|give me|look up|check|can you check|could you look up) the weather {where} {when}",
-            "(what's|what is) the (forecast|weather forecast) for {city} {when}",
-            "(any idea|do you know) what the weather is doing {where} {when}",
-            "weather {where} {when}",
-        ],
-        "rain": [
-            "(will it|is it going to|does it look like it will) rain {where} {when}",
-            "is it raining {where} {when}",
-            "(will there be|is there going to be|is there) [any] rain {where} {when}",
-            "do I need an umbrella {where} {when}",
-        ],
-        "snow": [
-            "(will it|is it going to) snow {where} {when}",
-            "is it snowing {where} {when}",
-            "is there [any|a lot of] snow {where} {when}",
-        ],
-        "sun": [
-            "(will it be|is it|is it going to be) (sunny|warm|hot|dry|nice) {where} {when}",
-            "is the sun (out|shining) {where} {when}",
-        ],
-        "wind": ["(will it be|is it|is it going to be) windy {where} {when}", "how windy is it {where} {when}"],
-        "cold": [
-            "(how cold|how warm|how hot) (is it|will it be|does it get) {where} {when}",
-            "(what's|what is) the temperature {where} {when}",
-            "(will it be|is it) (cold|freezing|icy) {where} {when}",
-        ],
-    }[kind]
-    city = place if place and place != "in town" else "today"
-    if city == "today":
-        patterns = [pattern for pattern in patterns if "{city}" not in pattern]
-    user = pick(rng, patterns, where=where, when=when, city=city)
-    topic = {"rain": "rain", "snow": "snow", "cold": "temperature"}.get(kind, "weather")
-    if kind in {"rain", "snow"} and "umbrella" not in user:
-        query = _join(topic, place, when or "today")
-        if rng.random() < 0.5:
-            query = _join(f"{topic} weather", place, when or "today")
-    else:
-        query = _join("weather", place, when or "today")
-    query = query.replace("at the weekend", "weekend")
-    spot = place or "Here"
-    sky = rng.choice(_SKY)
-    if kind == "rain":
-        sky = rng.choice(["dry all day", "rain in the afternoon", "heavy rain", "no rain", "a few showers", "dry"])
-    if kind == "snow":
-        sky = rng.choice(["no snow", "light snow", "heavy snow in the morning", "snow until noon", "dry and cold"])
-    degrees = rng.randint(1, 30) if kind != "snow" else rng.randint(1, 4)
-    told = rng.choice([lex.in_words(degrees), str(degrees)])
-    day = when or "today"
-    label = (place if place and place != "in town" else "Town" if place else "Here") + f" {day}"
-    result = f"{label}: {sky}, {told} degrees."
-    there = f"in {place}" if place and place != "in town" else place or "here"
-    replies = [
-        f"{sentence(day, '')} {there}: {sky}, {told} degrees.",
-        f"{sentence(there, '')} {day} it's {sky}, with {told} degrees."
-        if " " not in sky or sky.startswith(("dry", "windy"))
-        else f"{sentence(there, '')} {day} there's {sky}, with {told} degrees.",
-        f"Expect {sky} {there} {day}, and {told} degrees.",
-    ]
-    if sky.split()[0] in {"sunny", "cloudy", "windy", "dry", "foggy", "bright", "warm", "grey", "clear", "calm"}:
-        replies = [
-            f"It's {sky} {there} {day}, {told} degrees.",
-            f"{sentence(there, '')} {day} it's {sky}, with {told} degrees.",
-            f"{sentence(day, '')} it's {sky} {there}, about {told} degrees.",
-        ]
-    elif sky.startswith(("no ", "light", "heavy", "a few", "rain", "snow", "sleet", "thunder", "sunshine")):
-        replies = [
-            f"There's {sky} {there} {day}, and it's {told} degrees.",
-            f"{sentence(there, '')} {day} there's {sky}, with {told} degrees.",
-            f"Expect {sky} {there} {day}, at {told} degrees.",
-        ]
-    _ = spot
-    return _search(
-        rng, "web.weather", user, query, _join("the weather", where if where != "here" else ""), result, replies
-    )
+from quant.data.builtin.weather import a_place, join, search, weather
 
 
 def news(rng: Random) -> Exchange:
     """News, of a place or of none."""
-    where, place = _place(rng, none=0.35)
+    where, place = a_place(rng, none=0.35)
     if place == "near here":
         where, place = "", ""
     when = rng.choice(["today", "today", "tonight", "this morning", ""])
@@ -179,7 +31,7 @@ def news(rng: Random) -> Exchange:
         **{"from": f"from {place}" if place and place != "in town" else where},
     )
     user = user.replace("what 's going", "what's going")
-    query = _join("news", place, "today" if when in {"", "today", "this morning"} else when)
+    query = join("news", place, "today" if when in {"", "today", "this morning"} else when)
     event = rng.choice(
         [
             "the old bridge opens again after two years", "a new park opens by the river", "the buses are on strike",
@@ -197,12 +49,12 @@ def news(rng: Random) -> Exchange:
         f"Today{there}, {event}.",
         f"{sentence(event, '')}, says the news{there}.",
     ]
-    return _search(rng, "web.news", user, query, _join("the news", f"from {place}" if there else ""), result, replies)
+    return search(rng, "web.news", user, query, join("the news", f"from {place}" if there else ""), result, replies)
 
 
 def score(rng: Random) -> Exchange:
     """Who won, and the score."""
-    where, place = _place(rng, none=0.3)
+    where, place = a_place(rng, none=0.3)
     if place in {"near here", "in town"}:
         where, place = "", ""
     sport = rng.choice(lex.SPORTS)
@@ -225,7 +77,7 @@ def score(rng: Random) -> Exchange:
         when=when,
     ).replace("who 's", "who's")
     word = "score" if "score" in user else "result"
-    query = _join(sport, word, place, when)
+    query = join(sport, word, place, when)
     a, b = rng.sample(
         [
             "the home team",
@@ -240,7 +92,7 @@ def score(rng: Random) -> Exchange:
         ],
         2,
     )
-    n, m = sorted(rng.sample(range(0, 7), 2), reverse=True)
+    n, m = sorted(rng.sample(range(7), 2), reverse=True)
     numbers = f"{lex.in_words(n)} to {lex.in_words(m)}" if m else f"{lex.in_words(n)} to nil"
     if sport == "tennis":
         a, numbers = (
@@ -262,7 +114,7 @@ def score(rng: Random) -> Exchange:
     result = rng.choice([f"{label}: {a} won {numbers}.", f"{sentence(a, '')} won the {sport} {numbers}."])
     replies = [f"{sentence(a, '')} won the {sport}{there} {numbers}.", f"{sentence(a, '')} won {numbers}."]
     _ = (b, match)
-    return _search(rng, "web.score", user, query, f"the {sport} {word}", result, replies)
+    return search(rng, "web.score", user, query, f"the {sport} {word}", result, replies)
 
 
 _HOURS = [
@@ -279,16 +131,16 @@ _HOURS = [
 
 def hours(rng: Random) -> Exchange:
     """Opening hours."""
-    where, place = _place(rng, none=0.35)
+    where, place = a_place(rng, none=0.35)
     shop = rng.choice(lex.SHOPS)
     day = rng.choice(["today", "tomorrow", "tonight", "on Sunday", "on Saturday", "", ""])
     user = pick(rng, _HOURS, shop=shop, where=where, day=day).replace("will it be open at", "can I go at")
     user = user.replace("can I go at", "can I go to").replace("at the library at", "at the library")
-    query = _join(shop, "opening hours", place)
+    query = join(shop, "opening hours", place)
     opens, closes = rng.randint(7, 11), rng.randint(4, 10)
     o, c = lex.in_words(opens), lex.in_words(closes)
     there = where if where and where != "here" else ""
-    label = _join(f"The {shop}", there)
+    label = join(f"The {shop}", there)
     result, replies = rng.choice(
         [
             (
@@ -305,12 +157,12 @@ def hours(rng: Random) -> Exchange:
             ),
         ]
     )
-    return _search(rng, "web.hours", user, query, f"the opening hours of the {shop}", result, replies)
+    return search(rng, "web.hours", user, query, f"the opening hours of the {shop}", result, replies)
 
 
 def price(rng: Random) -> Exchange:
     """What things cost."""
-    where, place = _place(rng, none=0.4)
+    where, place = a_place(rng, none=0.4)
     if place == "near here" and rng.random() < 0.5:
         where, place = "", ""
     good = rng.choice(sorted(lex.GOODS))
@@ -336,7 +188,7 @@ def price(rng: Random) -> Exchange:
         where=where,
     )
     bare = {"stamp": "stamp", "train ticket": "train ticket"}.get(good, good)
-    query = _join(bare, "price", place) if not journey else f"train ticket price {place}"
+    query = join(bare, "price", place) if not journey else f"train ticket price {place}"
     unit = rng.choice(["pounds", "euros", "dollars"])
     n = rng.randint(2, 9) if good not in {"gold", "train ticket"} else rng.randint(20, 98)
     cents = rng.choice(["", "", " fifty", " twenty", " eighty"])
@@ -345,12 +197,12 @@ def price(rng: Random) -> Exchange:
     thing = sentence(said, "")
     result = f"{thing}{there} costs {amount}."
     replies = [result, result, f"It costs {amount}{there}."]
-    return _search(rng, "web.price", user, query, f"the price of {said}", result, replies)
+    return search(rng, "web.price", user, query, f"the price of {said}", result, replies)
 
 
 def moving(rng: Random) -> Exchange:
     """Traffic and trains."""
-    where, place = _place(rng, none=0.3)
+    where, place = a_place(rng, none=0.3)
     if rng.random() < 0.5:
         if place == "near here":
             where, place = "near here", "near here"
@@ -367,7 +219,7 @@ def moving(rng: Random) -> Exchange:
             where=where,
         )
         topic = "traffic" if "traffic" in user or "jam" in user else "traffic roads"
-        query = _join(topic, place, "now" if not place or rng.random() < 0.3 else "")
+        query = join(topic, place, "now" if not place or rng.random() < 0.3 else "")
         state = rng.choice(
             [
                 "light traffic everywhere",
@@ -383,7 +235,7 @@ def moving(rng: Random) -> Exchange:
         result = f"{label}: {state}."
         there = f" {where}" if where and where != "here" else ""
         replies = [f"There's {state}{there}."] if not state.startswith("roads") else [f"The roads are clear{there}."]
-        return _search(rng, "web.traffic", user, query, _join("the traffic", there.strip()), result, replies)
+        return search(rng, "web.traffic", user, query, join("the traffic", there.strip()), result, replies)
     to = rng.choice(lex.PLACES)
     day = rng.choice(["", "", "today", "tonight", "tomorrow"])
     user = pick(
@@ -403,7 +255,7 @@ def moving(rng: Random) -> Exchange:
         day=day,
     )
     which = next((word for word in ("next", "last", "first") if f"{word} train" in user), "")
-    query = _join(which, "trains" if "trains" in user else "train", to, day)
+    query = join(which, "trains" if "trains" in user else "train", to, day)
     hour = rng.randint(1, 11)
     clock = rng.choice(
         [
@@ -417,7 +269,7 @@ def moving(rng: Random) -> Exchange:
     word = which or "next"
     result = rng.choice([f"The {word} train to {to} leaves {clock}.", f"{word.capitalize()} train to {to}: {clock}."])
     replies = [f"The {word} train to {to} leaves {clock}."] * 2 + [f"The {word} train to {to} goes {clock}."]
-    return _search(rng, "web.train", user, query, f"the {word} train to {to}", result, replies)
+    return search(rng, "web.train", user, query, f"the {word} train to {to}", result, replies)
 
 
 def other(rng: Random) -> Exchange:
@@ -436,15 +288,15 @@ def other(rng: Random) -> Exchange:
             a=a,
             b=b,
         )
-        query = _join("exchange rate", a if a in user else "", b if b in user else "")
+        query = join("exchange rate", a if a in user else "", b if b in user else "")
         if query == "exchange rate":
             query = "exchange rate today"
         n = rng.choice(
             ["one point two", "eighty-five cents", "one point one", "ninety", "a hundred and sixty", "eleven"]
         )
         result = f"One {a} is worth {n} {b}s." if "cents" not in n else "One dollar is worth eighty-five cents."
-        return _search(rng, "web.rate", user, query, "the exchange rate", result, [result])
-    where, place = _place(rng, none=0.4)
+        return search(rng, "web.rate", user, query, "the exchange rate", result, [result])
+    where, place = a_place(rng, none=0.4)
     when = rng.choice(["tonight", "today", "now", "at the weekend", ""])
     user = pick(
         rng,
@@ -458,14 +310,14 @@ def other(rng: Random) -> Exchange:
         where=where,
         when=when,
     )
-    query = _join(
+    query = join(
         "films" if "film" in user else "cinema films", place, when.replace("at the weekend", "weekend") or "now"
     )
     one, two = rng.sample(lex.FAVOURITES["film"], 2)
     there = f" {where}" if where and where != "here" else ""
     result = rng.choice([f"{one} and {two} are on{there}.", f"On{there} now: {one} and {two}."])
     replies = [f"{one} and {two} are on{there}.", f"You can see {one} or {two}{there}."]
-    return _search(rng, "web.films", user, query, "the films", result, replies)
+    return search(rng, "web.films", user, query, "the films", result, replies)
 
 
 FAMILIES = {weather: 8, news: 3, score: 4, hours: 5, price: 4, moving: 5, other: 3}

@@ -1,4 +1,5 @@
 """How a request sounds: openers, half sentences of why it is asked, slips of speech recognition, case and marks."""
+# ruff: noqa: E501, SIM905 - a phrase is read best on one line, and a list of words as words
 
 import re
 from dataclasses import replace
@@ -105,8 +106,7 @@ def spoken(rng: Random, core: str, family: str, *, question: bool) -> str:
         tail = rng.choice(_TAILS)
         if (
             ("Annie" in tail and own_name)
-            or "please" in text
-            and "please" in tail
+            or ("please" in text and "please" in tail)
             or (not question and tail in _TAILS_NO_ASK)
         ):
             tail = ""

@@ -1,0 +1,99 @@
+"""The people of the household, and what a look into memory brings: the frame of every search_memory exchange."""
+
+from random import Random
+
+from quant.data.builtin import lexicon as lex
+from quant.data.builtin.exchange import Exchange
+from quant.data.builtin.grammar import pick, sentence
+
+_FOUND = ["I found it. ", "Here it is. ", "Yes. ", "Found it. ", "You told me before. "]
+_AFTER = [
+    "The memory has it.",
+    "Found. I say it in one sentence.",
+    "The note answers it.",
+    "That is the answer.",
+    "There it is, so I pass it on.",
+]
+_AFTER_NOTHING = [
+    "Nothing came back.",
+    "The memory holds nothing about it. I say so.",
+    "Nothing found, so I say sorry.",
+]
+_SORRY = [
+    "I'm sorry, I (found nothing|couldn't find anything) about {noun}.",
+    "Sorry, I (have nothing|don't have anything|have no note) about {noun}.",
+    "I'm sorry, nobody has told me about {noun} (yet|so far).",
+    "Sorry, I looked, but (there is nothing|I found nothing) about {noun}.",
+]
+
+
+class Person:
+    """Somebody of the household: `who` as the subject, `of` as the possessive, and both as a query has them."""
+
+    def __init__(self, rng: Random, *, us: float = 0.0) -> None:
+        draw = rng.random()
+        if draw < us:
+            self.who, self.of, self.query, self.theirs, self.does = "I", "my", "", "Your", "do"
+        elif draw < us + 0.5:
+            name = rng.choice(lex.NAMES)
+            self.who, self.of, self.query, self.theirs, self.does = name, f"{name}'s", name, f"{name}'s", "does"
+        elif draw < us + 0.62:
+            name = rng.choice(lex.PARENTS)
+            self.who, self.of, self.query, self.theirs, self.does = name, f"{name}'s", name, f"{name}'s", "does"
+        else:
+            kin = rng.choice(lex.RELATIONS)
+            article = rng.choice(["my", "my", "my", "our"])
+            self.who, self.of, self.query = f"{article} {kin}", f"{article} {kin}'s", kin
+            self.theirs, self.does = f"Your {kin}'s", "does"
+        #: the possessive as a query holds it: empty for oneself
+        self.mine = f"{self.query}'s " if self.query else ""
+        #: subject of a sentence that answers
+        self.they = "You" if self.who == "I" else self.theirs[:-2]
+
+
+def recall(
+    rng: Random,
+    family: str,
+    user: str,
+    query: str,
+    noun: str,
+    result: str,
+    replies: list[str],
+    *,
+    question: bool = True,
+    about: str = "",
+) -> Exchange:
+    """An exchange whose answer stands in memory; in one of twelve cases nothing does."""
+    nothing = rng.random() < 0.085
+    about = about or noun
+    thought = pick(
+        rng,
+        [
+            "This is about {about}. [The family may have told me, so] I (search|look in) memory.",
+            "{about}: something the family told me. I search my memory.",
+            "A question about {about}. I (look|check) what I was told.",
+            "Only the family knows this. I search for {about}.",
+            "I need to look up {about} in memory.",
+            "Where things are and who likes what is in memory. I look there for {about}.",
+        ],
+        about=about,
+    )
+    if nothing:
+        result = rng.choice(["Nothing found."] * 3 + ["No results.", "Nothing found about this."])
+        reply = pick(rng, _SORRY, noun=noun)
+        after = rng.choice(_AFTER_NOTHING)
+    else:
+        reply = rng.choice(replies)
+        if rng.random() < 0.15:
+            reply = rng.choice(_FOUND) + reply
+        after = rng.choice(_AFTER)
+    return Exchange(
+        family,
+        user,
+        reply,
+        sentence(thought),
+        ("search_memory", query),
+        result,
+        after,
+        question,
+    )

@@ -1,0 +1,54 @@
+"""`python -m quant data decontaminate FILE`: take out what is too near to a scenario, and name the scenario.
+
+Every message is compared, whoever says it, with everything that a scenario has the user say (`overlap`).
+"""
+
+import argparse
+from pathlib import Path
+
+from quant.data.conversation import Line, read_lines
+from quant.data.generate import write_lines
+from quant.data.overlap import Overlap, contamination
+from quant.data.profile_files import prompts, scenario_files
+from quant.data.teacher import excerpt
+from quant.errors import UsageError
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Status 0: nothing was found, or what was found is left out of --out. 1: found, and no --out was given.
+
+    Raises:
+        UsageError: a file cannot be read, a line is no conversation, or --out exists.
+    """
+    path: Path = arguments.file
+    out: Path | None = arguments.out
+    if out is not None and out.exists():
+        raise UsageError(f"{out} exists already; name another --out, or remove it first")
+    files = scenario_files(arguments.against)
+    overlap = Overlap(prompts(files))
+    kept: list[Line] = []
+    hits = 0
+    for one in read_lines(path):
+        if one.line is None or not isinstance(one.line.get("messages", one.line.get("text")), list | str):
+            raise UsageError(
+                f"{path}:{one.number}: {one.problem or 'has neither messages nor text'}; validate names all"
+            )
+        found = contamination(one.line, overlap)
+        if found is None:
+            kept.append(one.line)
+            continue
+        hits += 1
+        field, hit = found
+        near = "" if hit.similarity == 1 else f" {hit.similarity:.2f}"
+        print(f"{path}:{one.number}: {field}: {hit.reason}{near}: scenario {hit.scenario}: {excerpt(hit.prompt)!r}")
+    if out is not None:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_lines(out, kept)
+        except OSError as error:
+            raise UsageError(f"--out {out}: {error.strerror}; name a file that can be written") from error
+    share = hits / (hits + len(kept))
+    print(
+        f"{path}: {hits} of {hits + len(kept)} conversations ({share:.1%}) too near to a scenario of {len(files)} files"
+    )
+    return 1 if hits and out is None else 0

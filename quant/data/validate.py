@@ -1,0 +1,100 @@
+"""`python -m quant data validate FILE`: every problem of a data file, one line each.
+
+Each conversation by itself (`rules`), twins (`duplicates`), and the balance of the whole: with --mix the counts of
+kinds and of tool calls, and always that no reply or request makes up more than its share.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from quant.data.conversation import Line, calls, read_lines, users
+from quant.data.duplicates import Duplicates
+from quant.data.mix import Mix, load_mix
+from quant.data.rules import problems
+from quant.data.text import key
+from quant.errors import UsageError
+
+_ENOUGH = 100  # lines, from which on shares mean something
+_MOST_SAME = 0.05
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Status 0: nothing is wrong. 1: something is. Raises UsageError where the file cannot be judged at all."""
+    if arguments.count is not None and arguments.mix is None:
+        raise UsageError("--count is the size of a mix; give --mix too")
+    for name in ("max_sentences", "max_words"):
+        if getattr(arguments, name) < 1:
+            raise UsageError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}; write a number of at least 1")
+    mix = load_mix(arguments.mix, arguments.count) if arguments.mix else None
+    path: Path = arguments.file
+    count = 0
+    sound: list[Line] = []
+    for problem in _problems(path, sound, mix, arguments.max_sentences, arguments.max_words):
+        print(problem)
+        count += 1
+    print(_summary(path, sound, count))
+    return 1 if count else 0
+
+
+def _problems(path: Path, sound: list[Line], mix: Mix | None, sentences: int, words: int) -> Iterator[str]:
+    """Problems in order of the lines, then those of the whole; sound conversations are put into `sound`."""
+    twins = Duplicates()
+    numbers: list[int] = []
+    for one in read_lines(path):
+        where = f"{path}:{one.number}"
+        if one.line is None:
+            yield f"{where}: {one.problem}"
+            continue
+        wrong = problems(one.line, max_sentences=sentences, max_words=words)
+        yield from (f"{where}: {problem}" for problem in wrong)
+        if wrong:
+            continue
+        if twin := twins.add(one.line):
+            how = "the same as" if twin.similarity == 1 else f"nearly the same ({twin.similarity:.2f}) as"
+            yield f"{where}: messages: {how} line {numbers[twin.index]}"
+            continue
+        numbers.append(one.number)
+        sound.append(one.line)
+    yield from (f"{path}: {problem}" for problem in _balance(sound, mix))
+
+
+def _kind(line: Line) -> str:
+    return str((line.get("meta") or {}).get("kind", "no kind"))
+
+
+def _balance(lines: Sequence[Line], mix: Mix | None) -> Iterator[str]:
+    kinds = Counter(map(_kind, lines))
+    if mix is not None:
+        for kind in mix.kinds:
+            if kinds[kind.name] != kind.count:
+                yield f"balance: {kinds[kind.name]} sound conversations of kind {kind.name}, {kind.count} wanted"
+            called = [calls(line["messages"]) for line in lines if _kind(line) == kind.name]
+            with_calls = sum(map(bool, called))
+            if kind.calls is not None and with_calls != kind.calls:
+                yield f"balance: {with_calls} conversations of kind {kind.name} call a tool, {kind.calls} wanted"
+            if kind.tool and (
+                others := sum(not any(c["function"]["name"] == kind.tool for c in one) for one in called)
+            ):
+                yield f"balance: {others} conversations of kind {kind.name} do not call {kind.tool}"
+        for name in sorted(set(kinds) - {kind.name for kind in mix.kinds}):
+            yield f"balance: {kinds[name]} conversations of kind {name}, which the mix does not have"
+    if len(lines) < _ENOUGH:
+        return
+    firsts = Counter(key(users(line["messages"])[0]) for line in lines)
+    replies = Counter(key(line["messages"][-1].get("content") or "") for line in lines)
+    for what, found in (("first request", firsts), ("last reply", replies)):
+        text, n = found.most_common(1)[0]
+        if n > _MOST_SAME * len(lines) and n > 1:
+            yield f"balance: the {what} {text[:60]!r} is that of {n} of {len(lines)} conversations"
+
+
+def _summary(path: Path, sound: Sequence[Line], count: int) -> str:
+    """One line for people: what the file holds."""
+    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(Counter(map(_kind, sound)).items()))
+    called = sum(bool(calls(line["messages"])) for line in sound)
+    share = f"{called / len(sound):.0%} with tool calls" if sound else "nothing sound"
+    return (
+        f"{path}: {len(sound)} sound conversations ({kinds or 'none'}; {share}), {count} problem{'s' * (count != 1)}"
+    )

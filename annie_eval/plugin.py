@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from annie_eval.asked import ON_DEMAND, PROBE, asks_for
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.profile import Profile, load
 from annie_eval.reading import Asker, EndpointInfo, Judged, Reader, SampleBroken
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from annie_eval.run import Run
 
 GATE, PERF = "gate", "perf"
+_LEAST_PROBED = 20  # prompts: fewer find little, and leave nothing for shrinking
+_TESTS = Path(__file__).resolve().parent.parent / "tests"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,6 +58,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--concurrency", type=int, metavar="N", help="requests in flight (default: the profile's)")
     group.addoption("--run-dir", type=Path, metavar="DIR", help="where this run is kept (default: a new one in runs/)")
     group.addoption("--resume", action="store_true", help="continue the run in --run-dir; answers are kept")
+    group.addoption(
+        "--probe-budget", type=int, default=300, metavar="N", help="most prompts for each probe of -m probe"
+    )
+    group.addoption("--probe-seed", type=int, default=0, metavar="N", help="another seed draws other prompts")
     group.addoption("--baseline", metavar="NAME|RUN", help="hold the run against a blessed one, sample by sample")
     group.addoption("--hardware", metavar="NAME", help="whose timing limits apply (default: what the server reports)")
 
@@ -68,24 +75,39 @@ def has_target(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f'{GATE}(name): judged by this gate of the profile; "*" means all others')
     config.addinivalue_line("markers", f"{PERF}(name): judged by this timing gate")
+    for mark in ON_DEMAND:
+        config.addinivalue_line("markers", f"{mark}: runs only where -m asks for it")
     if not has_target(config):
         if config.getoption("baseline") is not None:
             raise pytest.UsageError("--baseline: needs a target to compare; give --model-dir or --base-url")
         return
     if config.args_source in (config.ArgsSource.TESTPATHS, config.ArgsSource.INVOCATION_DIR):
-        root = Path(__file__).resolve().parent.parent
-        config.args = [str(root / "tests" / "perf"), str(root / "tests" / "behavior")]
+        config.args = [str(_TESTS / "perf"), str(_TESTS / "behavior")]
         # The table at the end has each miss in one line, and each cause of an error once.
-        config.option.tbstyle = "no" if config.option.tbstyle == "auto" else config.option.tbstyle
-        config.option.reportchars = "" if config.option.reportchars == "fE" else config.option.reportchars
+        if not any(asks_for(config.option.markexpr, mark) for mark in ON_DEMAND):
+            _without_tracebacks(config)
     try:
         session: _Session = _Worker(config) if hasattr(config, "workerinput") else _Owner(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     config.pluginmanager.register(session, "annie-session")
+    if asks_for(config.option.markexpr, PROBE):
+        config.pluginmanager.import_plugin("annie_eval.probes.plugin")
     # Its only work in a session without property-based tests is an import that costs a fifth of a second at the end.
-    if config.pluginmanager.has_plugin("hypothesispytest"):
+    elif config.pluginmanager.has_plugin("hypothesispytest"):
         config.pluginmanager.unregister(name="hypothesispytest")
+
+
+def _without_tracebacks(config: pytest.Config) -> None:
+    config.option.tbstyle = "no" if config.option.tbstyle == "auto" else config.option.tbstyle
+    config.option.reportchars = "" if config.option.reportchars == "fE" else config.option.reportchars
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Tests that run on demand are not even read before."""
+    mark = collection_path.stem.removeprefix("test_").removesuffix("s")
+    ours = mark in ON_DEMAND and collection_path.parent == _TESTS / "behavior"
+    return True if ours and not asks_for(config.option.markexpr, mark) else None
 
 
 def _samples_of(profile: Profile, name: str, path: Path) -> list[tuple[str, str]]:
@@ -230,6 +252,8 @@ class _Owner(_Session):
 
         if config.getoption("concurrency") is not None and config.getoption("concurrency") < 1:
             raise UsageError(f"--concurrency {config.getoption('concurrency')}: must be at least 1")
+        if config.getoption("probe_budget") < _LEAST_PROBED:
+            raise UsageError(f"--probe-budget {config.getoption('probe_budget')}: must be at least {_LEAST_PROBED}")
         if config.getoption("hardware") is not None:
             from annie_eval.timing import hardware
 

@@ -221,9 +221,11 @@ class FaultServer:
         return True
 
     def _strikes(self, fault: Fault, ask: Ask, times: int) -> bool:
-        """A probe that belongs to no scenario is always answered, so that the run gets as far as its samples."""
-        if ask.scenario is None or (fault.first and times > 1):
+        """Most faults spare a prompt that belongs to no scenario, so that the run gets as far as its samples."""
+        if fault.first and times > 1:
             return False
+        if ask.scenario is None:
+            return fault.strangers and fault.only(ask)
         return (self._prey is None or ask.scenario.id in self._prey) and fault.only(ask)
 
 

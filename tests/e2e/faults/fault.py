@@ -31,13 +31,14 @@ class Fault:
     Attributes:
         about: one line: what is wrong.
         expect: the gates of profile `annie` that must be red and no others; `"ERROR"` where the run must be one;
-            `"PASS"` for trouble that a sampler must survive.
+            `"PASS"` for trouble that a sampler must survive; `"PROBE"` for what only a probe meets.
         where: the gate whose scenarios it strikes, `"*"` for every scenario.
         only: a further condition on the request.
         first: it strikes only the first time that a request is sent.
         reply, chunks, message, response, send: the stages, each changing what the one before made: what is said,
             the chunks of a stream, the object of a whole answer, the bytes of either, and how they are written.
         patient: it takes as long as the profile's time limit for a request.
+        strangers: it strikes prompts of no scenario as well.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Fault:
     response: Callable[[Response, Ask], Response] | None = None
     send: Send | None = None
     patient: bool = False
+    strangers: bool = False
 
 
 def gates(*names: str) -> frozenset[str]:

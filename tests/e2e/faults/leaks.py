@@ -66,6 +66,32 @@ def _thinks_anyway(reply: Reply, ask: Ask) -> Reply:
 
 _tagged = partial(_leak, before=f"<think>\n{_THOUGHT}\n</think>\n\n")
 
+
+def _said(ask: Ask) -> str:
+    """What the user said last."""
+    users = [message for message in ask.body.get("messages") or [] if message.get("role") == "user"]
+    return str(users[-1].get("content")) if users else ""
+
+
+def _weak(name: str, about: str, on: Callable[[Ask], bool]) -> Fault:
+    """A weakness that no scenario shows: the same thought, wherever a prompt has something about it."""
+    reply = _wrapped(f"<think>\n{_THOUGHT}\n</think>\n\n", "")
+    return Fault(name, about, "PROBE", only=on, reply=reply, strangers=True)
+
+
+class _Sometimes:
+    """True, false, true, false ..., by how often a prompt with an exclamation mark has come."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, ask: Ask) -> bool:
+        if "!" not in _said(ask):
+            return False
+        self.times += 1
+        return self.times % 2 == 1
+
+
 FAULTS = [
     _tagged("leak-tagged", "a thought in <think> tags before every answer"),
     _tagged("leak-streamed-only", "the same, only in streams", only=lambda ask: ask.streamed),
@@ -119,4 +145,6 @@ FAULTS = [
         only=_spoken,
         reply=_trapped,
     ),
+    _weak("leak-two-questions", "a thought where a prompt has two question marks", lambda a: _said(a).count("?") == 2),
+    _weak("leak-sometimes", "a thought at every other prompt with an exclamation mark", _Sometimes()),
 ]

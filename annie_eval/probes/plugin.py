@@ -1,0 +1,89 @@
+"""pytest glue of the probes: their fixture, and their part of the report. Loaded only where `-m` asks for probes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from annie_eval.probes import report
+
+if TYPE_CHECKING:
+    from annie_eval.probes.prober import Prober
+    from annie_eval.probes.search import Outcome, Reply
+    from annie_eval.reading import Reader
+    from annie_eval.run import Run
+
+
+class Probes:
+    """What a test asks of every prompt. Each method fails its test with the shortest prompt for which it is not so."""
+
+    def __init__(self, prober: Prober, reader: Reader) -> None:
+        self._prober, self._reader = prober, reader
+
+    def never(self, detector: str) -> None:
+        """No prompt gets a reply in which this detector finds anything."""
+        self._run(lambda: self._prober.never(detector))
+
+    def same_call(self) -> None:
+        """Noise in a scenario's prompt does not change the call."""
+        self._run(self._prober.same_call)
+
+    def any_tool(self) -> None:
+        """A call of a generated tool fits its schema."""
+        self._run(self._prober.any_tool)
+
+    def _run(self, probe: Callable[[], Outcome]) -> None:
+        from annie_eval.probes.prober import NothingToProbe
+
+        try:
+            outcome = probe()
+        except NothingToProbe as nothing:
+            pytest.skip(str(nothing))
+        row = self._reader.store.timing("probe")
+        its = next(each for each in reversed(row) if each["name"] == outcome.probe)
+        if its["outcome"] == "nothing":
+            pytest.skip(report.summary(its))
+        if its["outcome"] != "holds":
+            answer = [] if outcome.reply is None else _answer(outcome.reply)
+            lines = report.details(its, str(self._reader.store.run_dir), answer)
+            pytest.fail("\n".join(lines), pytrace=False)
+
+
+def _answer(reply: Reply) -> list[str]:
+    """The channels of the reply, a line each."""
+    if reply.load is None:
+        return []
+    answer = reply.load().exchanges[-1].answer
+    lines = [f"{name}: {text!r}" for name in ("content", "reasoning") if (text := getattr(answer, name)) is not None]
+    return [line[:400] for line in [*lines, *(f"call: {call.name}({call.arguments})" for call in answer.tool_calls)]]
+
+
+@pytest.fixture(scope="session")
+def probes(request: pytest.FixtureRequest) -> Probes:
+    """The probes of this run's profile, against its server."""
+    from annie_eval.probes.prober import Prober
+
+    config = request.config
+    session = config.pluginmanager.get_plugin("annie-session")
+    if session is None:
+        pytest.skip("no target: give --model-dir or --base-url")
+    reader: Reader = session.reader
+    reader.endpoint(None)  # the server is ready
+    # The variable is hypothesis's own; without it, its directory in the root of the project.
+    database = Path(os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY", config.rootpath / ".hypothesis")) / "examples"
+    prober = Prober(reader, database, config.getoption("probe_budget"), config.getoption("probe_seed"))
+    return Probes(prober, reader)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    session = config.pluginmanager.get_plugin("annie-session")
+    run: Run | None = getattr(session, "run", None)
+    if run is not None and (rows := run.store.timing("probe")):
+        terminalreporter.section("probes")
+        for row in {row["name"]: row for row in rows}.values():
+            terminalreporter.write_line(report.summary(row))
+        terminalreporter.write_line(f"run: {run.dir}")

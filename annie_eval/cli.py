@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="annie-eval", description="The release gate's tools; the gate itself is pytest.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    from annie_eval import check_command
     from annie_eval.nightly import cli as nightly
     from annie_eval.regression import cli as regression
     from annie_eval.timing import cli as timing
@@ -94,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     regression.add_compare(commands.add_parser("compare", help="hold a run against a baseline, sample by sample"))
     nightly.add_nightly(commands.add_parser("nightly", help="gate, timing and comparison, kept; one paragraph"))
     nightly.add_history(commands.add_parser("history", help="all nights: table, plot, and what drifts"))
+
+    check = commands.add_parser("check", help="judge answers in a file of JSON Lines, without a server")
+    check_command.add_arguments(check)
+    check.set_defaults(command=check_command.run)
 
     gates = commands.add_parser("gates", help="how often each gate of a profile passes models of a given quality")
     gates.add_argument("profile", metavar="PROFILE", help="a profile's name or file")

@@ -49,6 +49,7 @@ __all__ = [
     "Verdict",
     "builtin_names",
     "load",
+    "read_scenario",
 ]
 
 _BUILTIN = Path(__file__).parent / "profiles"
@@ -174,6 +175,18 @@ def _scenarios(
             check.scenario(scenario, tools, here, script="turns" in line)
             scenarios.append(scenario)
     return tuple(scenarios)
+
+
+def read_scenario(line: Mapping[str, Any], profile: Profile, where: str) -> Scenario:
+    """One scenario that stands in no file, read and checked against a profile's tools as those of its files are.
+
+    Raises:
+        UsageError: for the first mistake found; the message begins with `where`.
+    """
+    check_structure(line, "scenario.schema.json", where)
+    scenario = _scenario(line, {}, where)
+    check.scenario(scenario, profile.tools, where, script="turns" in line)
+    return scenario
 
 
 _TURN_FIELDS = ("expect", "example", "tool_results", "then", "then_example")

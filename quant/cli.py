@@ -24,6 +24,7 @@ COMMANDS = {
     "sft": ("quant.sft", "fine-tune a checkpoint in BF16 on conversations"),
     "ptq": ("quant.ptq", "quantise a checkpoint after training, export and check it"),
     "qat": ("quant.qat", "train a checkpoint while it is quantised (QAT and QAD), export and check it"),
+    "merge": ("quant.merge", "build a trained checkpoint again from its base model and its adapter"),
     "export": ("quant.export", "bring an exported checkpoint into the shape that a serving image loads"),
     "preflight": ("quant.preflight", "say whether a vLLM image will load a checkpoint and serve what it should"),
     "diff": ("quant.diff", "compare a checkpoint with its reference: KL, top-1 agreement, error of each block"),

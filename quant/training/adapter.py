@@ -1,6 +1,6 @@
 """What training leaves beside the checkpoint: the adapter in peft's layout, with the quantisers' amax.
 
-    adapter/adapter_config.json, adapter_model.safetensors     as peft reads and writes them
+    adapter/adapter_config.json, adapter_model.safetensors     as peft reads and writes them, BF16
     adapter/quantizers.safetensors                             `NAME.weight_amax`, `NAME.input_amax`
     adapter/recipe.json                                        the recipe in force
     adapter/digests.json                                       SHA-256 of each quantised weight, by layer
@@ -11,6 +11,7 @@ With the base model that is all it takes to build the checkpoint again: `python 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,17 @@ FOLDER = "adapter"
 _PREFIX = "base_model.model."
 
 
+def settle(layers: dict[str, TrainedLinear]) -> None:
+    """Round the adapters to BF16 values, in which they are stored, so that what is merged now is what is kept."""
+    import torch
+
+    with torch.no_grad():
+        for layer in layers.values():
+            for factor in (layer.lora_a, layer.lora_b):
+                if factor is not None:
+                    factor.copy_(factor.bfloat16())
+
+
 def write(
     directory: Path, config: Any, layers: dict[str, TrainedLinear], recipe: Recipe, digests: dict[str, str]
 ) -> None:
@@ -35,8 +47,8 @@ def write(
     amax: dict[str, Tensor] = {}
     for name, layer in layers.items():
         if layer.lora_a is not None and layer.lora_b is not None:
-            adapter[f"{_PREFIX}{name}.lora_A.weight"] = layer.lora_a.detach().cpu().contiguous()
-            adapter[f"{_PREFIX}{name}.lora_B.weight"] = layer.lora_b.detach().cpu().contiguous()
+            adapter[f"{_PREFIX}{name}.lora_A.weight"] = layer.lora_a.detach().bfloat16().cpu().contiguous()
+            adapter[f"{_PREFIX}{name}.lora_B.weight"] = layer.lora_b.detach().bfloat16().cpu().contiguous()
         for which, kind in (("weight", layer.weight_kind), ("input", layer.input_kind)):
             if kind != "none":
                 amax[f"{name}.{which}_amax"] = getattr(layer, f"{which}_amax").detach().float().cpu().reshape(1)
@@ -49,11 +61,29 @@ def write(
     (directory / "digests.json").write_text(json.dumps(digests, indent=0) + "\n")
 
 
-def read(directory: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Recipe, dict[str, str], float]:
-    """Adapter tensors and amax by plain layer name, the recipe, the digests, and the scaling.
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter folder.
+
+    Attributes:
+        factors: `(A, B)` by layer, `(rank, in)` and `(out, rank)`.
+        scaling: what B A is multiplied by.
+        amax: by `NAME.weight_amax` and `NAME.input_amax`, one element each.
+        digests: SHA-256 of the quantised weights that were trained, by layer.
+    """
+
+    factors: dict[str, tuple[Tensor, Tensor]]
+    scaling: float
+    amax: dict[str, Tensor]
+    recipe: Recipe
+    digests: dict[str, str]
+
+
+def read(directory: Path) -> Adapter:
+    """Read what `write` wrote.
 
     Raises:
-        UsageError: a file is missing or not what `write` writes.
+        UsageError: a file is missing or not what it should be.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -65,9 +95,16 @@ def read(directory: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Recipe,
         recipe = Recipe.model_validate(json.loads((directory / "recipe.json").read_text()))
         config = json.loads((directory / "adapter_config.json").read_text())
         digests = json.loads((directory / "digests.json").read_text())
-        scaling = float(config["lora_alpha"]) / float(config["r"])
+        names = sorted({name.removeprefix(_PREFIX).rpartition(".lora_")[0] for name in weights})
+        factors = {
+            name: (weights[f"{_PREFIX}{name}.lora_A.weight"], weights[f"{_PREFIX}{name}.lora_B.weight"])
+            for name in names
+        }
+        return Adapter(factors, float(config["lora_alpha"]) / float(config["r"]), amax, recipe, dict(digests))
     except FileNotFoundError as error:
-        raise UsageError(f"{error.filename}: missing; give the adapter folder of a checkpoint that qat made") from None
+        name = error.filename or str(error).partition(":")[0]
+        raise UsageError(
+            f"{directory}: {name} is missing; give the adapter folder of a result of qat or sft"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UsageError(f"{directory}: is no adapter that qat wrote ({str(error).splitlines()[0]})") from None
-    return {name.removeprefix(_PREFIX): tensor for name, tensor in weights.items()}, amax, recipe, digests, scaling
+        raise UsageError(f"{directory}: is no adapter that qat or sft wrote ({str(error).splitlines()[0]})") from None

@@ -4,8 +4,8 @@ A line is `{"messages": [...], "tools": [...], "chat_template_kwargs": {...}}` i
 be a JSON string or an object, reasoning stands in `reasoning_content`. Each assistant turn is rendered through the
 model's own template twice, up to the generation prompt and with the turn, and what the second has more is what the
 model would have to generate: that is learnt, through the stop token, and nothing else. Prompt and answer are tokenised
-apart, as a server does it. Where `chat_template_kwargs` does not say, a turn with reasoning is asked for with thinking
-on, and one without, with thinking off.
+apart, as a server does it. A turn with `"weight": 0` (OpenAI's fine-tuning format) is context and is not learnt. Where
+`chat_template_kwargs` does not say, a turn with reasoning is asked for with thinking on, without it off.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ def _check(sample: dict[str, Any], where: str) -> None:
                 f"{where}: tools.{index}: is no function; write {{type: function, function: {{name, …}}}}"
             )
         functions[function["name"]] = function.get("parameters") or {"type": "object"}
-    if not any(message["role"] == "assistant" for message in sample["messages"]):
-        raise UsageError(f"{where}: messages: none is an assistant's, so there is nothing to learn; remove the line")
+    if not any(message["role"] == "assistant" and message.get("weight") != 0 for message in sample["messages"]):
+        raise UsageError(
+            f"{where}: messages: none is an assistant's to learn, so there is no use in it; remove the line"
+        )
     for index, message in enumerate(sample["messages"]):
         at = f"{where}: messages.{index}"
         if message["role"] not in ROLES:
@@ -133,7 +135,7 @@ class Renderer:
         messages = [_with_objects(message) for message in sample["messages"]]
         held: _Sequence | None = None
         for index, message in enumerate(messages):
-            if message["role"] != "assistant":
+            if message["role"] != "assistant" or message.get("weight") == 0:
                 continue
             options = sample.get("chat_template_kwargs")
             if options is None:

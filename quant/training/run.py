@@ -7,7 +7,7 @@ import json
 import random
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -237,6 +237,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
                 trainer.save(job.state)
                 raise
             trainer.save(job.state)  # so that an interrupted export need not train again
+        adapter.settle(layers)
         model.eval()
         if training.gradient_checkpointing:
             model.gradient_checkpointing_disable()
@@ -311,7 +312,9 @@ def _record(job: Job, trainer: Any, before: Any, after: Any, merged: Any, how: A
     }
 
 
-def finish_bf16(model: Any, source: Path, out: Path, ledger: Ledger, extra: Any) -> None:
+def finish_bf16(
+    model: Any, source: Path, out: Path, ledger: Ledger, extra: Callable[[Path], None] | None = None
+) -> None:
     """Write a fine-tuned BF16 model with the companions of the checkpoint that it came from."""
     from quant.export import COMPANIONS
 
@@ -321,7 +324,8 @@ def finish_bf16(model: Any, source: Path, out: Path, ledger: Ledger, extra: Any)
             for name in COMPANIONS:
                 if (source / name).is_file():
                     shutil.copyfile(source / name, partial / name)
-        extra(partial)
+        if extra is not None:
+            extra(partial)
         ledger.write(partial)
 
 

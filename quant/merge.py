@@ -1,0 +1,110 @@
+"""`python -m quant merge`: build a checkpoint again from its base model and the adapter folder that training left.
+
+The merge is done in float64 and rounded once, so that machines agree; the quantisers take the amax that was trained
+with, so nothing is calibrated. Digests of the trained weights come with the adapter: where a layer is not bit for bit
+the trained one, that is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from quant import images, loading
+from quant.atomic import check_free
+from quant.errors import UsageError
+from quant.ledger import Ledger, describe_file
+from quant.training import adapter
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m quant merge`."""
+    parser.add_argument("--model", type=Path, required=True, help="the BF16 checkpoint that was trained")
+    parser.add_argument("--adapter", type=Path, required=True, metavar="DIR", help="adapter folder of the result")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
+    parser.add_argument("--for", dest="image", metavar="IMAGE", help="serving image (default: the recipe's)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Merge, quantise, export and check; status 1 where preflight refuses the result."""
+    from quant.ptq import check_image, finish
+
+    loading.check_source(arguments.model)
+    check_free(arguments.out)
+    held = adapter.read(arguments.adapter)
+    image = images.find(arguments.image or held.recipe.image) if held.recipe.quantizes else None
+    if image is not None:
+        check_image(held.recipe, image)
+    ledger = Ledger("merge")
+    ledger.record = {
+        "recipe": held.recipe.model_dump(),
+        "data": {str(path): describe_file(path) for path in sorted(arguments.adapter.iterdir()) if path.is_file()},
+        "source": {"path": str(arguments.model)},
+    }
+    with ledger.phase("load"):
+        model = loading.load_model(arguments.model, "cpu")
+    with ledger.phase("merge"):
+        merge(model, held, arguments.adapter)
+    if image is None:
+        from quant.training.run import finish_bf16
+
+        finish_bf16(model, arguments.model, arguments.out, ledger)
+        print(f"{arguments.out}: BF16, {len(held.factors)} layers merged")
+        return 0
+    with ledger.phase("quantize"):
+        restore_quantizers(model, held, arguments.adapter)
+    changed = changed_layers(model, held)
+    ledger.record["trained"] = {"layers": len(held.digests), "changed": changed}
+    count = finish(model, arguments.model, arguments.out, image, ledger)
+    same = (
+        "all equal to the trained ones bit for bit" if not changed else f"{len(changed)} not those that were trained"
+    )
+    print(f"{arguments.out}: {held.recipe.name} for {image.name}, {count} quantised layers, {same}")
+    return 0
+
+
+def merge(model: Any, held: adapter.Adapter, where: Path) -> None:
+    """Add the adapter to the model's weights, in float64, rounded once. Raises UsageError where it does not fit."""
+    import torch
+
+    modules = dict(model.named_modules())
+    with torch.no_grad():
+        for name, (a, b) in held.factors.items():
+            weight = getattr(modules.get(name), "weight", None)
+            if weight is None or tuple(weight.shape) != (b.shape[0], a.shape[1]):
+                found = "no such layer" if weight is None else f"a layer of {tuple(weight.shape)}"
+                raise UsageError(f"{where}: is for {name} of {(b.shape[0], a.shape[1])}; the model has {found}")
+            weight.copy_((weight.double() + held.scaling * (b.double() @ a.double())).to(weight.dtype))
+
+
+def restore_quantizers(model: Any, held: adapter.Adapter, where: Path) -> None:
+    """Quantise by the recipe without calibrating: every amax is the one that was trained with."""
+    import modelopt.torch.quantization as mtq
+
+    from quant.modelopt_config import modelopt_config
+
+    mtq.quantize(model, {**modelopt_config(held.recipe), "algorithm": None}, None)
+    wanted = set(held.amax)
+    for name, module in model.named_modules():
+        for which in ("weight", "input"):
+            quantizer: Any = getattr(module, f"{which}_quantizer", None)
+            if not getattr(quantizer, "is_enabled", False):
+                continue
+            amax = held.amax.get(f"{name}.{which}_amax")
+            if amax is None:
+                raise UsageError(f"{where}/quantizers.safetensors: has no {name}.{which}_amax; give the whole folder")
+            quantizer.amax = amax.reshape(())
+            wanted.discard(f"{name}.{which}_amax")
+    if wanted:
+        raise UsageError(
+            f"{where}/quantizers.safetensors: {min(wanted)} fits no layer of this model; give its own base"
+        )
+
+
+def changed_layers(model: Any, held: adapter.Adapter) -> list[str]:
+    """Quantised layers whose weight is not the trained one, bit for bit."""
+    from quant import served
+
+    computed = served.computed_digests(model)
+    return sorted(name for name in held.digests if computed.get(name) != held.digests[name])

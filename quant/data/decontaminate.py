@@ -49,6 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--out {out}: {error.strerror}; name a file that can be written") from error
     share = hits / (hits + len(kept))
     print(
-        f"{path}: {hits} of {hits + len(kept)} conversations ({share:.1%}) too near to a scenario of {len(files)} files"
+        f"{path}: {hits} of {hits + len(kept)} conversations ({share:.1%}) are too near to a scenario ({len(files)} files)"
     )
     return 1 if hits and out is None else 0

@@ -35,7 +35,8 @@ class Endpoint:
             key = os.environ[api_key_env]
         self.base_url, self._model, self._key, self.timeout = base_url, model, key, timeout
 
-    async def _client(self) -> Any:
+    async def client(self) -> Any:
+        """An open connection pool, to be closed by the caller."""
         from openai import AsyncOpenAI
 
         return AsyncOpenAI(base_url=self.base_url, api_key=self._key, max_retries=0, timeout=self.timeout)
@@ -96,7 +97,7 @@ class Endpoint:
         """`complete` for callers without an event loop."""
 
         async def once() -> dict[str, Any]:
-            client = await self._client()
+            client = await self.client()
             try:
                 return await self.complete(client, body, limit)
             finally:

@@ -1,8 +1,8 @@
 """An external program that judges samples: JSON Lines in on standard input, findings out, one line for each.
 
 In: `{"id", "messages", "thinking", "expect", "then", "finish_reasons"}`, as `annie-eval check` reads them. Out:
-`{"id", "findings": [{"detector", "reason", …}]}`; no findings means that the sample is accepted. Its exit status may be
-0 or 1.
+`{"id", "findings": [{"detector", "reason", …}]}`; no findings means that the sample is accepted. Its exit status may
+be 0 or 1.
 """
 
 import json

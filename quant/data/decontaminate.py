@@ -47,8 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
             write_lines(out, kept)
         except OSError as error:
             raise UsageError(f"--out {out}: {error.strerror}; name a file that can be written") from error
-    share = hits / (hits + len(kept))
-    print(
-        f"{path}: {hits} of {hits + len(kept)} conversations ({share:.1%}) are too near to a scenario ({len(files)} files)"
-    )
+    count = hits + len(kept)
+    print(f"{path}: {hits} of {count} conversations ({hits / count:.1%}) too near to a scenario of {len(files)} files")
     return 1 if hits and out is None else 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MAX_SENTENCES = 3
 MAX_WORDS = 80
-_THINKING = {"on": {True}, "off": {False}, "unset": {None}}
+_THINKING: Mapping[str, set[bool | None]] = {"on": {True}, "off": {False}, "unset": {None}}
 _FIELDS = {
     "system": {"role", "content"},
     "user": {"role", "content"},
@@ -253,7 +253,7 @@ def _switch(line: Line, messages: Sequence[Message]) -> Iterator[str]:
         return
     switch = next(iter((kwargs or {}).values()), None)
     said = (meta or {}).get("thinking")
-    if said is not None and (said not in _THINKING or switch not in _THINKING[said]):
+    if said is not None and not (isinstance(said, str) and switch in _THINKING.get(said, set())):
         yield f"chat_template_kwargs: does not agree with meta.thinking {said!r}"
     replies = [index for index, one in enumerate(messages) if one["role"] == "assistant"]
     thoughts = [index for index in replies if str(messages[index].get("reasoning_content", "")).strip()]

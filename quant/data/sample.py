@@ -1,4 +1,4 @@
-"""`python -m quant data sample`: have a model answer the prompts of a data file, and keep the answers that pass a check.
+"""`python -m quant data sample`: have a model answer the prompts of a data file, keep the answers that pass a check.
 
 On-policy data for distillation (QAD): what the BF16 model says itself, rather than what a teacher would have it say.
 Each conversation keeps its history and its last request; the replies after it are made anew by the endpoint. A call
@@ -26,6 +26,7 @@ from quant.errors import UsageError
 from quant.ledger import file_digest
 from quant.progress import Progress
 
+_Answer = tuple[list[Message], list[str]] | str
 _ROUND = 128  # conversations between two entries of the journal
 
 
@@ -150,9 +151,7 @@ class Sampling:
         finally:
             await client.close()
 
-    async def _answer(
-        self, client: Any, room: asyncio.Semaphore, number: int, attempt: int
-    ) -> tuple[list[Message], list[str]] | str:
+    async def _answer(self, client: Any, room: asyncio.Semaphore, number: int, attempt: int) -> _Answer:
         """The model's replies to the last request and how each ended, or why there are none."""
         line = self._prompts[number]
         messages = line["messages"]
@@ -189,9 +188,7 @@ class Sampling:
             body["chat_template_kwargs"] = line["chat_template_kwargs"]
         return body
 
-    def _judge(
-        self, batch: Sequence[tuple[int, int]], answers: Sequence[tuple[list[Message], list[str]] | str]
-    ) -> None:
+    def _judge(self, batch: Sequence[tuple[int, int]], answers: Sequence[_Answer]) -> None:
         lines: dict[str, Line] = {}
         causes: dict[str, list[str]] = {}
         checks = []
@@ -207,17 +204,18 @@ class Sampling:
             if not causes[name]:
                 checks.append(self._check(name, number, line, ends))
         found = self._checker.judge(checks)
-        entry = []
+        outcome: list[tuple[int, Line | None, list[str]]] = []
         for number, attempt in batch:
             name = f"{number}.{attempt}"
             why = causes[name] or sorted({f"{one['detector']}: {one['reason'][:60]}" for one in found.get(name, [])})
             kept = lines.get(name) if not why else None
             if kept is not None and self._twins.add(kept) is not None:
                 why, kept = ["duplicate"], None
-            entry.append({"prompt": number, "line": kept, "causes": why})
-        self._journal.append({"attempts": entry})
-        for one in entry:
-            self._take(one["prompt"], one["line"], one["causes"])
+            outcome.append((number, kept, why))
+        names = ("prompt", "line", "causes")
+        self._journal.append({"attempts": [dict(zip(names, one, strict=True)) for one in outcome]})
+        for one in outcome:
+            self._take(*one)
 
     def _line(self, number: int, replies: list[Message]) -> Line:
         """The conversation with the model's replies; those before them are not to be learnt."""
@@ -260,7 +258,7 @@ def _sent(message: Message) -> Message:
 
 def _received(raw: dict[str, Any]) -> tuple[Message, list[dict[str, Any]]]:
     """The endpoint's message in the form of a data set, and its calls."""
-    message: Message = {"role": "assistant", "content": raw.get("content") or ""}
+    message: Message = {"role": "assistant", "content": (raw.get("content") or "").lstrip("\n")}
     thought = raw.get("reasoning") or raw.get("reasoning_content")
     if isinstance(thought, str) and thought.strip():
         message["reasoning_content"] = thought.strip("\n")

@@ -238,7 +238,10 @@ def conversation(
         if index == len(said) - 2 and _may_break(exchange, said[-1]) and rng.random() < 0.12:
             messages[-1]["content"] = _interrupted(rng, exchange.reply)
             messages[-1]["weight"] = 0  # to be read, not to be learnt
-    return messages, {"kind": kind, "family": said[-1].family, "thinking": thinking}
+    what: dict[str, Any] = {"kind": kind, "family": said[-1].family, "thinking": thinking}
+    if said[-1].family == "talk.thinking":
+        what["topic"] = ["tags", "thinking"]  # of which a reply may speak
+    return messages, what
 
 
 def _may_break(before: Exchange, last: Exchange) -> bool:

@@ -131,6 +131,7 @@ def _gate(name: str, before: Mapping[str, Judgement], now: Mapping[str, Judgemen
         p=sign_flip(list(change.values())),
         adjusted=1.0,
         margin=chosen,
+        own_margin=margin is not None,
         p_margin=noninferiority(lost, won, n, chosen) if n and 0.0 < chosen < 1.0 else 1.0,
         broken=broken,
         alone=len(before.keys() ^ now.keys()),
@@ -147,7 +148,7 @@ def _judged(gate: GatePair) -> GatePair:
     verdict: RegressionVerdict
     if gate.n == 0 and not gate.broken:
         verdict, detail = "INCONCLUSIVE", "no sample was judged in both runs"
-    elif significant and not held:
+    elif significant and not (held and gate.own_margin):
         verdict, detail = "FAIL", f"{lost}, {len(gate.worse)} worse and {len(gate.better)} better"
     elif gate.broken:
         verdict, detail = "ERROR", f"{len(gate.broken)} of {gate.n + len(gate.broken)} samples broke"

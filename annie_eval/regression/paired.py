@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from annie_eval.stats import binomial_tail, mcnemar
 
@@ -62,6 +62,7 @@ def tango(worse: int, better: int, n: int, margin: float) -> float:
     return (worse - better - n * margin) / math.sqrt(n * (2 * rate + margin * (1 - margin)))
 
 
+@lru_cache(maxsize=65536)
 def noninferiority(worse: int, better: int, n: int, margin: float) -> float:
     """Exact p-value against "the pass rate fell by `margin` or more", from n pairs: small shows that it did not.
 

@@ -21,7 +21,8 @@ class GatePair:
         worse, better: samples that passed before and miss now; and the other way.
         p: one-sided exact McNemar p-value, samples of one scenario kept together.
         adjusted: p after Holm's correction over all gates.
-        margin: the loss in pass rate that does not matter.
+        margin: the loss in pass rate that need not be ruled out. One that the profile sets (`own_margin`) does not
+            matter: a proven loss below it passes.
         p_margin: exact p-value against a loss of `margin` or more.
         broken: samples answered before that broke now.
         alone: samples that only one of the runs has.
@@ -39,6 +40,7 @@ class GatePair:
     adjusted: float
     margin: float
     p_margin: float
+    own_margin: bool = False
     detail: str = ""
     broken: tuple[str, ...] = ()
     alone: int = 0

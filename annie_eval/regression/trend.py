@@ -39,6 +39,12 @@ def _variance(values: Iterable[float]) -> float:
     return (n * (n - 1) * (2 * n + 5) - tied) / 18
 
 
+def score(badness: Sequence[float]) -> float:
+    """S in standard deviations, above 0 where it gets worse; 0 where all nights are alike."""
+    s, variance = kendall(badness)
+    return s / math.sqrt(variance) if variance > 0 else 0.0
+
+
 @cache
 def crossing(limit: float, nights: int = NIGHTS) -> float:
     """The exact chance that S, in standard deviations, reaches `limit` at any of the first `nights` nights.

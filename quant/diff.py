@@ -55,12 +55,12 @@ def layer_errors(reference: dict[str, Any], candidate: dict[str, Any]) -> dict[s
 
 def plot(errors: dict[str, float], path: Path, title: str) -> None:
     """Write the errors as a bar chart, one bar a block."""
-    import matplotlib
+    from quant.plots import pyplot
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, max(2.5, 0.16 * len(errors))))
+    drawer = pyplot()
+    if drawer is None:
+        return
+    figure, axes = drawer.subplots(figsize=(8, max(2.5, 0.16 * len(errors))))
     names = list(errors)
     axes.barh(names, [errors[name] for name in names], color="#3b6ea5")
     axes.invert_yaxis()
@@ -69,7 +69,7 @@ def plot(errors: dict[str, float], path: Path, title: str) -> None:
     axes.set_title(title, fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    drawer.close(figure)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -163,12 +163,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plot(found: dict[str, dict[str, float]], path: Path) -> None:
-    import matplotlib
+    from quant.plots import pyplot
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, max(2.5, 0.2 * len(found))))
+    drawer = pyplot()
+    if drawer is None:
+        return
+    figure, axes = drawer.subplots(figsize=(8, max(2.5, 0.2 * len(found))))
     names = list(found)
     axes.barh(names, [found[name]["nvfp4"] for name in names], color="#b5483a", label="NVFP4")
     axes.barh(names, [found[name]["fp8"] for name in names], color="#3b6ea5", label="FP8")
@@ -178,4 +178,4 @@ def _plot(found: dict[str, dict[str, float]], path: Path) -> None:
     axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    drawer.close(figure)

@@ -331,12 +331,12 @@ def finish_bf16(
 
 def plot(history: Sequence[dict[str, float]], path: Path, title: str) -> None:
     """The loss of every step."""
-    import matplotlib
+    from quant.plots import pyplot
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 3.5))
+    drawer = pyplot()
+    if drawer is None:
+        return
+    figure, axes = drawer.subplots(figsize=(7, 3.5))
     steps = range(1, len(history) + 1)
     for key, colour in (("ce", "#c8502d"), ("kl", "#1b6ca8")):
         if any(row[key] for row in history):
@@ -348,4 +348,4 @@ def plot(history: Sequence[dict[str, float]], path: Path, title: str) -> None:
     axes.set_title(title, fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    drawer.close(figure)

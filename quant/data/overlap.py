@@ -1,32 +1,32 @@
 """Whether a text is one of the scenarios' prompts, copied or lightly paraphrased.
 
-Both texts are reduced to the words that count (`quant.data.text.comparable`), then compared in four ways; the first
-that holds is the reason of a hit:
+The text as a whole and each of its sentences are compared. Both sides are reduced to the words that count
+(`quant.data.text.comparable`) and compared in five ways; the first that holds is the reason of a hit:
 
     verbatim    equal once case, marks and white space are gone
     same words  equal once fillers, contractions, spelling and synonyms are gone as well, in any order
     near        weighted Jaccard index of the words of at least `NEAR` (function words weigh a third)
-    contained   a prompt of eight words or more of which at least `CONTAINED`, and `RUNS` of its word pairs, stand in
-                a longer text
+    contained   a stretch of a longer text, as long as the prompt, is near to it by at least `CONTAINED`
     n-gram      eight words in a row are the same (as in the usual decontamination of training sets, but shorter)
 
 Prompts of fewer than three weighty words are only compared for being the same: "Good morning" is nobody's property,
 but it must not be a training prompt either if a scenario says exactly that.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from quant.data.conversation import Line
 from quant.data.profile_files import Prompt
 from quant.data.text import comparable, key, weight
 
 NEAR = 0.72
-CONTAINED = 0.88
-RUNS = 0.6
+CONTAINED = 0.85
 GRAM = 8
+_WHOLE = 3  # words that a sentence must have to be compared by itself
+_SENTENCE = re.compile(r"(?<=[.?!…])\s+|\n+|\s+[-–—]\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,6 @@ class _Entry:
     words: tuple[str, ...]
     bag: Counter[str]
     weight: float
-    pairs: frozenset[tuple[str, str]]
 
 
 def _mass(bag: Counter[str]) -> float:
@@ -71,24 +70,32 @@ class Overlap:
             if sum(weight(word) >= 1 for word in bag) < 3 and len(found) < 5:
                 continue
             for start in range(len(found) - GRAM + 1):
-                self._grams.setdefault(tuple(found[start : start + GRAM]), prompt)
-            entry = _Entry(prompt, tuple(found), bag, mass, frozenset(pairwise(found)))
+                self._grams.setdefault(found[start : start + GRAM], prompt)
+            entry = _Entry(prompt, found, bag, mass)
             for word in bag:
                 self._by_word[word].append(len(self._entries))
             self._entries.append(entry)
 
     def find(self, text: str) -> Hit | None:
-        """The scenario that a text is too near to; None where there is none."""
+        """The scenario that a text, or one of its sentences, is too near to; None where there is none."""
         found = comparable(text)
-        return self._same(text, found) or self._nearest(found)
+        hit = self._same(text, found) or self._nearest(found)
+        if hit is not None:
+            return hit
+        sentences = [part for part in _SENTENCE.split(text) if part.strip()]
+        for sentence in sentences if len(sentences) > 1 else ():
+            found = comparable(sentence)
+            if len(found) >= _WHOLE and (hit := self._same(sentence, found) or self._nearest(found)):
+                return hit
+        return None
 
-    def _same(self, text: str, found: list[str]) -> Hit | None:
+    def _same(self, text: str, found: tuple[str, ...]) -> Hit | None:
         if prompt := self._verbatim.get(key(text)):
             return Hit(prompt.scenario, prompt.text, "verbatim", 1.0)
         if prompt := self._bags.get(tuple(sorted(found))):
             return Hit(prompt.scenario, prompt.text, "same words", 1.0)
         for start in range(len(found) - GRAM + 1):
-            if prompt := self._grams.get(tuple(found[start : start + GRAM])):
+            if prompt := self._grams.get(found[start : start + GRAM]):
                 return Hit(prompt.scenario, prompt.text, f"{GRAM}-gram", 1.0)
         return None
 
@@ -97,10 +104,9 @@ class Overlap:
         hit = self._same(text, comparable(text))
         return hit if hit is not None and len(comparable(hit.prompt)) >= GRAM - 2 else None
 
-    def _nearest(self, found: list[str]) -> Hit | None:
+    def _nearest(self, found: tuple[str, ...]) -> Hit | None:
         bag = Counter(found)
         mass = _mass(bag)
-        pairs = set(pairwise(found))
         shared: dict[int, float] = defaultdict(float)
         for word, count in bag.items():
             for index in self._by_word.get(word, ()):
@@ -108,19 +114,26 @@ class Overlap:
         best: Hit | None = None
         for index, common in shared.items():
             entry = self._entries[index]
-            near = common / (mass + entry.weight - common)
-            inside = common / entry.weight
             prompt = entry.prompt
+            near = common / (mass + entry.weight - common)
             if near >= NEAR and (best is None or near > best.similarity):
                 best = Hit(prompt.scenario, prompt.text, "near", near)
-            elif (
-                best is None
-                and len(entry.words) >= 8
-                and inside >= CONTAINED
-                and len(entry.pairs & pairs) >= RUNS * len(entry.pairs)
-            ):
-                best = Hit(prompt.scenario, prompt.text, "contained", inside)
+            elif best is None and common >= CONTAINED * entry.weight and len(found) > len(entry.words):
+                inside = _window(found, entry)
+                if inside >= CONTAINED:
+                    best = Hit(prompt.scenario, prompt.text, "contained", inside)
         return best
+
+
+def _window(found: tuple[str, ...], entry: _Entry) -> float:
+    """The best weighted Jaccard index of the prompt with a stretch of the text that has as many words."""
+    length = len(entry.words)
+    best = 0.0
+    for start in range(len(found) - length + 1):
+        bag = Counter(found[start : start + length])
+        common = _mass(bag & entry.bag)
+        best = max(best, common / (_mass(bag) + entry.weight - common))
+    return best
 
 
 def contamination(line: Line, overlap: Overlap) -> tuple[str, Hit] | None:

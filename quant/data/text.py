@@ -65,61 +65,112 @@ _NUMBERS = {word: str(number) for number, word in enumerate(_ONES)} | {k: str(v)
 
 # Words that stand for one another in a light paraphrase, and British for American ones: each line is one class.
 _SYNONYMS = """
-put left leave place placed lay store stored
-find locate look search check discover
-tell explain describe say give show
-large big huge
-small little tiny
-quick fast rapid speedy
-start begin set commence
-stop end finish close shut
-buy purchase get
-make prepare cook create bake write draft
-mum mom mother mummy
-dad father daddy
+put left leave place placed lay laid store stored keep kept stash hide
+find locate look search check discover seek
+tell explain describe say give show hand recite
+large big huge great giant
+small little tiny short brief quick fast rapid speedy
+start begin set commence launch
+stop end finish close shut halt cease
+buy purchase get fetch obtain grab
+make prepare cook create bake write draft compose produce
+mum mom mother mummy mama
+dad father daddy papa
+grandma grandmother granny nan
+grandpa grandfather granddad
 colour color
 favourite favorite
 film movie
 holiday vacation
-shop store
-picture photo
-happy glad
-sad unhappy
-ill sick unwell
+shop store market
+picture photo image photograph
+happy glad pleased
+nice lovely good fine
+sad unhappy blue
+ill sick unwell poorly
 kid child children
 kids
-forecast weather
-rain raining rainy
-snow snowing
+weather forecast
+rain raining rainy shower showers
+snow snowing snowy
+cold chilly freezing
+warm hot
 talk speak chat
-want need like
-help assist
-difference different
+want need like require wish
+help assist aid
+different difference
 list enumerate name
 minutes minute mins min
 hours hour
-next following
+next following upcoming
 last previous
 price cost
-nice lovely good great
-start
-mean means
+mean means signify
 called named
-many much
 wonder wondering
-remember recall
-under beneath below
-picture image
-stuff things thing
+remember recall recollect
+remind notify alert
+under beneath below underneath
+stuff things thing items item
 fix repair mend
-quiet silent
-evening tonight
+quiet silent hush
+tonight evening
 doctor physician
+house home
+phone telephone
+answer reply respond
+story tale
+often frequently
+near close nearby
+cheap inexpensive
+message note text
+send forward
+call ring
+wake rouse
+turn switch
+biscuit cookie cookies biscuits
+bag sack
+car automobile auto
+road street
+garbage rubbish trash
+couch sofa settee
+torch flashlight
+jumper sweater pullover
+autumn fall
+football soccer
+timer alarm
+rest sleep nap
+tired exhausted sleepy weary
+scared afraid frightened
+angry cross mad annoyed
+clean wash
+pick choose select
+meal food
+dinner supper
 """
 _CLASS: dict[str, str] = {}
 for _line in _SYNONYMS.strip().splitlines():
     for _word in _line.split():
         _CLASS.setdefault(_word, _line.split()[0])
+
+# Said in passing; gone before words are counted. Two words for one of the classes above are joined here, too.
+_PHRASES = (
+    (
+        re.compile(
+            r"\b(?:you know|i mean|kind of|sort of|would you mind|i was (?:just )?wondering(?: if)?|for me|at the moment"
+            r"|if (?:you|that is|it is) (?:do not mind|can|could|may|okay|possible)|by the way|as well|a lot|of course"
+            r"|(?:can|could|would|will) you (?:please |kindly |just )?(?=(?:tell|give|show|explain|describe|set|find|check"
+            r"|look|list|write|name|make|start|search|help|say|read)\b)|i (?:would|d) (?:like|love) (?:you )?to(?: know)?"
+            r"|no rush|when you have a (?:moment|second|minute)|thank you|got a (?:second|minute))\b"
+        ),
+        " ",
+    ),
+    (re.compile(r"\bthis day\b"), "today"),
+    (re.compile(r"\bthis (?:evening|night)\b"), "tonight"),
+    (re.compile(r"\b(?:close to|next to)\b"), "near"),
+    (re.compile(r"\bhalf an hour\b"), "30 minutes"),
+    (re.compile(r"\b(?:a )?quarter of an hour\b"), "15 minutes"),
+)
 
 
 @lru_cache(maxsize=65536)
@@ -135,7 +186,8 @@ def _stem(word: str) -> str:
     return _CLASS.get(word, word.removesuffix("e") if len(word) > 4 else word)
 
 
-def comparable(text: str) -> list[str]:
+@lru_cache(maxsize=65536)
+def comparable(text: str) -> tuple[str, ...]:
     """The words that count when two texts are compared: contractions opened, fillers gone, stems and synonyms joined.
 
     A text of nothing but fillers keeps them.
@@ -143,9 +195,11 @@ def comparable(text: str) -> list[str]:
     opened = plain(text)
     for pattern, replacement in _CONTRACTIONS:
         opened = pattern.sub(replacement, opened)
+    for pattern, replacement in _PHRASES:
+        opened = pattern.sub(replacement, opened)
     found = [word.replace("'", "") for word in _WORD.findall(opened)]
     kept = [_stem(word) for word in found if word not in FILLERS]
-    return kept or found
+    return tuple(kept or found or words(text))
 
 
 def weight(word: str) -> float:

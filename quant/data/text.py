@@ -153,18 +153,17 @@ for _line in _SYNONYMS.strip().splitlines():
     for _word in _line.split():
         _CLASS.setdefault(_word, _line.split()[0])
 
-# Said in passing; gone before words are counted. Two words for one of the classes above are joined here, too.
+_ASKED = "tell give show explain describe set find check look list write name make start search help say read".split()
+_PASSING = (
+    r"you know|i mean|kind of|sort of|would you mind|for me|at the moment|by the way|as well|a lot|of course|no rush",
+    r"i was (?:just )?wondering(?: if)?|i (?:would|d) (?:like|love) (?:you )?to(?: know)?|thank you",
+    r"if (?:you|that is|it is) (?:do not mind|can|could|may|okay|possible)",
+    rf"(?:can|could|would|will) you (?:please |kindly |just )?(?=(?:{'|'.join(_ASKED)})\b)",
+    r"when you have a (?:moment|second|minute)|got a (?:second|minute)",
+)
+# Said in passing: gone before words are counted. Phrases that stand for one word become it.
 _PHRASES = (
-    (
-        re.compile(
-            r"\b(?:you know|i mean|kind of|sort of|would you mind|i was (?:just )?wondering(?: if)?|for me|at the moment"
-            r"|if (?:you|that is|it is) (?:do not mind|can|could|may|okay|possible)|by the way|as well|a lot|of course"
-            r"|(?:can|could|would|will) you (?:please |kindly |just )?(?=(?:tell|give|show|explain|describe|set|find|check"
-            r"|look|list|write|name|make|start|search|help|say|read)\b)|i (?:would|d) (?:like|love) (?:you )?to(?: know)?"
-            r"|no rush|when you have a (?:moment|second|minute)|thank you|got a (?:second|minute))\b"
-        ),
-        " ",
-    ),
+    (re.compile(rf"\b(?:{'|'.join(_PASSING)})\b"), " "),
     (re.compile(r"\bthis day\b"), "today"),
     (re.compile(r"\bthis (?:evening|night)\b"), "tonight"),
     (re.compile(r"\b(?:close to|next to)\b"), "near"),

@@ -67,7 +67,9 @@ def test_noninferiority_is_the_largest_tail_over_the_nuisance(n: int, data: st.D
     assert p <= max(tails) + 0.01  # between two of the sixty lies no much higher peak
 
 
-@pytest.mark.parametrize(("n", "margin", "lost", "won"), [(25, 0.2, 0.2, 0.0), (40, 0.1, 0.15, 0.05), (15, 0.3, 0.4, 0.1)])
+@pytest.mark.parametrize(
+    ("n", "margin", "lost", "won"), [(25, 0.2, 0.2, 0.0), (40, 0.1, 0.15, 0.05), (15, 0.3, 0.4, 0.1)]
+)
 def test_noninferiority_is_wrong_at_most_as_often_as_it_says(n: int, margin: float, lost: float, won: float) -> None:
     """A model that lost exactly the margin is let through in at most 5 % of runs: summed, not drawn."""
     wrong = 0.0

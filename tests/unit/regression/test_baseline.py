@@ -1,0 +1,151 @@
+"""Blessing: a name, a copy, one step; and one line for everything that cannot be blessed or found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annie_eval.cli import main
+from annie_eval.errors import UsageError
+from annie_eval.regression.baseline import bless, load, names
+
+ALL = {f"s-{i:02}": True for i in range(30)}
+SHOTS = [{"event": "shot", "source": "short", "error": None, "ttft_ms": 90 + i % 5, "rate": 30} for i in range(21)]
+
+
+def test_a_blessed_run_stays_when_the_run_is_gone(make_run: Any, tmp_path: Path) -> None:
+    run, now = make_run("a", ALL, shots=SHOTS), make_run("b", ALL)
+    root = tmp_path / "baselines"
+    bless(run, "deployed", root)
+    shutil.rmtree(run)
+    found = load("deployed", root, tmp_path)
+    assert found.info["name"] == "deployed"
+    assert len(found.evidence.heard) == 30
+    assert len(found.evidence.timings["ttft_short"]) == 21
+    assert main(["compare", str(now), str(root / "deployed")]) == 0
+
+
+def test_blessing_again_replaces_the_name_and_keeps_the_copy_before(make_run: Any, tmp_path: Path) -> None:
+    root = tmp_path / "baselines"
+    first = bless(make_run("a", ALL), "deployed", root)
+    second = bless(make_run("b", ALL), "deployed", root)
+    assert load("deployed", root, tmp_path).info["id"] == second["id"] != first["id"]
+    assert (root / "copies" / first["id"]).is_dir()
+    assert names(root) == ["deployed"]
+
+
+def test_an_aa_run_is_the_noise_floor(make_run: Any, tmp_path: Path) -> None:
+    slower = [{**shot, "ttft_ms": shot["ttft_ms"] * 1.4} for shot in SHOTS]  # type: ignore[operator]
+    run, aa = make_run("a", ALL, shots=SHOTS), make_run("aa", ALL, shots=slower)
+    bless(run, "plain", tmp_path / "bl")
+    bless(run, "with-aa", tmp_path / "bl", aa)
+    plain, with_aa = (load(name, tmp_path / "bl", tmp_path).noise for name in ("plain", "with-aa"))
+    assert (plain.aa, with_aa.aa) == (False, True)
+    assert with_aa.floors["ttft_short"] > 1.35 > plain.floors["ttft_short"]
+
+
+def test_a_run_is_a_baseline_without_being_blessed(make_run: Any, tmp_path: Path) -> None:
+    run = make_run("a", ALL)
+    assert load(str(run), tmp_path / "bl", tmp_path).info["run"] == str(run.resolve())
+    assert load("a", tmp_path / "bl", tmp_path).info["name"] == "a"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../up", ".hidden", "näme", "a b", "x" * 65, "a.json"])
+def test_a_name_that_cannot_be_one_is_refused(name: str, make_run: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--as"):
+        bless(make_run("a", ALL), name, tmp_path / "bl")
+    assert not (tmp_path / "bl").exists()
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"finished": False}, "not finished"),
+        ({"errors": {"s-03": "HTTP 500"}}, "1 sample broke, such as s-03.whole.off"),
+    ],
+)
+def test_half_a_run_is_not_blessed(made: dict[str, Any], said: str, make_run: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        bless(make_run("a", ALL, **made), "deployed", tmp_path / "bl")
+    assert not (tmp_path / "bl").exists()
+
+
+def test_an_aa_run_of_another_server_is_refused(make_run: Any, tmp_path: Path) -> None:
+    run, other = make_run("a", ALL), make_run("b", ALL, fingerprint={"server_version": "0.33.0"})
+    with pytest.raises(UsageError, match="not a run of the same server"):
+        bless(run, "deployed", tmp_path / "bl", other)
+    with pytest.raises(UsageError, match="is the blessed run itself"):
+        bless(run, "deployed", tmp_path / "bl", run)
+
+
+def test_a_disk_that_does_not_take_it_leaves_the_baseline_before(
+    make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "bl"
+    kept = bless(make_run("a", ALL), "deployed", root)
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("annie_eval.regression.baseline._replace", full)
+    with pytest.raises(UsageError, match="No space left on device"):
+        bless(make_run("b", ALL), "deployed", root)
+    assert load("deployed", root, tmp_path).info["id"] == kept["id"]
+    assert [path.name for path in (root / "copies").iterdir()] == [kept["id"]]
+
+
+def test_an_unknown_name_says_which_there_are(make_run: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none is blessed yet"):
+        load("deployed", tmp_path / "bl", tmp_path)
+    bless(make_run("a", ALL), "deployed", tmp_path / "bl")
+    with pytest.raises(UsageError, match=r'there are deployed; did you mean "deployed"\?'):
+        load("deploid", tmp_path / "bl", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 9}', '{"format": 1, "name": "d", "id": "../../etc"}'])
+def test_a_damaged_pointer_is_one_line(text: str, make_run: Any, tmp_path: Path) -> None:
+    bless(make_run("a", ALL), "deployed", tmp_path / "bl")
+    (tmp_path / "bl" / "deployed.json").write_text(text)
+    with pytest.raises(UsageError, match="not a baseline"):
+        load("deployed", tmp_path / "bl", tmp_path)
+
+
+def test_a_copy_that_is_gone_or_damaged_is_one_line(make_run: Any, tmp_path: Path) -> None:
+    made = bless(make_run("a", ALL), "deployed", tmp_path / "bl")
+    copy = tmp_path / "bl" / "copies" / made["id"] / "run.sqlite"
+    copy.write_bytes(b"no database, but long enough to be taken for one by its size alone")
+    with pytest.raises(UsageError, match="not a run"):
+        load("deployed", tmp_path / "bl", tmp_path)
+    copy.unlink()
+    with pytest.raises(UsageError, match="is gone"):
+        load("deployed", tmp_path / "bl", tmp_path)
+
+
+def test_exit_statuses_of_the_commands(make_run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ALL)
+    worse = make_run("b", dict.fromkeys(ALL, False))
+    other = make_run("c", ALL, fingerprint={"sampling": {"temperature": 1.0}})
+    assert main(["bless", str(run), "--as", "deployed", "--baselines", str(tmp_path / "bl")]) == 0
+    assert "blessed" in capsys.readouterr().out
+    baseline = str(tmp_path / "bl" / "deployed")
+    assert main(["compare", str(worse), baseline]) == 1
+    assert capsys.readouterr().out.startswith('FAIL against "deployed": ')
+    assert main(["compare", str(other), baseline]) == 4
+    assert capsys.readouterr().out.startswith('REFUSED cannot be compared with "deployed": the sampling changed')
+    assert main(["compare", str(tmp_path / "none"), baseline]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_comparison_is_on_the_page_and_in_json(make_run: Any, tmp_path: Path) -> None:
+    run, worse = make_run("a", ALL), make_run("b", dict.fromkeys(ALL, False))
+    page = tmp_path / "out.html"
+    assert main(["compare", str(worse), str(run), "--html", str(page)]) == 1
+    text = page.read_text()
+    body = text[text.index("<body>") :]
+    assert body.index("FAIL against") < body.index('class="verdict"')
+    assert "**Fine.**" in text
+    assert json.loads((worse / "verdict.json").read_text())["regression"] is None  # a look changes nothing

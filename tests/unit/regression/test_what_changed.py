@@ -1,0 +1,262 @@
+"""Each planted change is named, and what makes a comparison meaningless refuses it."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished_run import FINGERPRINT, SNAPSHOT, body
+
+from annie_eval.profile import load as load_profile
+from annie_eval.regression import facts, speed, steady
+from annie_eval.regression.baseline import load
+from annie_eval.regression.result import Regression
+from annie_eval.regression.session import against
+from annie_eval.regression.snapshot import differences, snapshot
+
+NAMES = [f"s-{i:02}" for i in range(10)]
+ALL = dict.fromkeys(NAMES, True)
+
+
+def compared(baseline: Path, run: Path) -> Regression:
+    return against(load(str(baseline), baseline.parent, baseline.parent), run)
+
+
+def of(answer: Any) -> dict[str, bytes]:
+    return dict.fromkeys(NAMES, answer)
+
+
+# What the files and flags say.
+
+LOCAL: dict[str, Any] = {
+    **FINGERPRINT,
+    "weights": "aaaa",
+    "chat_template": "tttt",
+    "quantization": None,
+    "arguments": ["--tool-call-parser", "hermes", "--max-num-seqs=8", "--enforce-eager"],
+}
+
+
+def changed(**facts_now: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    found = facts.between(LOCAL, {**LOCAL, **facts_now})
+    return found.compared, found.refused
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"weights": "bbbb"}, "the weights changed (aaaa -> bbbb)"),
+        ({"server_version": "0.33.0"}, "the server's version changed (0.32.0 -> 0.33.0)"),
+        ({"quantization": "NVFP4"}, "the quantisation changed (none -> NVFP4)"),
+        ({"arguments": ["--tool-call-parser", "hermes", "--max-num-seqs=4", "--enforce-eager"]}, "--max-num-seqs"),
+        ({"arguments": ["--tool-call-parser", "hermes", "--max-num-seqs=8"]}, "--enforce-eager was lost"),
+    ],
+)
+def test_other_weights_version_and_flags_are_what_is_compared(now: dict[str, Any], said: str) -> None:
+    compared_, refused = changed(**now)
+    assert any(said in each for each in compared_)
+    assert refused == ()
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"chat_template": "uuuu"}, "the chat template changed (tttt -> uuuu)"),
+        ({"sampling": {"temperature": 0.9}}, "the sampling changed (temperature 0.0 -> 0.9)"),
+        (
+            {"arguments": ["--max-num-seqs=8", "--enforce-eager"]},
+            "the tool parser changed: server flag --tool-call-parser was",
+        ),
+        (
+            {"arguments": [*LOCAL["arguments"], "--override-generation-config", '{"temperature": 1}']},
+            "the sampling changed",
+        ),
+        ({"arguments": [*LOCAL["arguments"], "--chat-template", "x.jinja"]}, "the chat template changed"),
+    ],
+)
+def test_another_template_sampling_or_parser_refuses(now: dict[str, Any], said: str) -> None:
+    _, refused = changed(**now)
+    assert any(said in each for each in refused), refused
+
+
+def test_equal_fingerprints_and_reordered_flags_are_no_difference() -> None:
+    reordered = ["--enforce-eager", "--max_num_seqs", "8", "--tool-call-parser=hermes"]
+    assert facts.between(LOCAL, {**LOCAL, "arguments": reordered}) == facts.Differences()
+
+
+def test_a_server_at_a_url_is_not_blamed_for_what_it_does_not_tell() -> None:
+    remote = {**FINGERPRINT, "tool_parser": None, "chat_template_kwargs": None, "max_model_len": 8192}
+    assert facts.between({**remote, "tool_parser": "hermes"}, remote) == facts.Differences()
+
+
+# What the profile says.
+
+
+def edited(edit: str, value: Any) -> dict[str, Any]:
+    now = copy.deepcopy(SNAPSHOT)
+    at: Any = now
+    *path, last = edit.split(".")
+    for part in path:
+        at = at[part]
+    at[last] = value
+    return now
+
+
+@pytest.mark.parametrize(
+    ("edit", "value", "said"),
+    [
+        ("system_prompt", "You are Bob.", "the system prompt is another"),
+        ("sampling.temperature", 0.7, "sampling.temperature 0.0 -> 0.7"),
+        ("serving.tool_parser", None, "serving.tool_parser hermes -> none"),
+        ("limits.max_sentences", 9, "limits.max_sentences 3 -> 9"),
+        ("scenarios.s-01.turns", [{"user": "Hi?", "expect": {}}], "the text of 1 scenario is another (s-01)"),
+        ("scenarios.s-01.turns", [{"user": "Hello?", "expect": {"calls": []}}], "what 1 scenario expect is another"),
+        ("scenarios.s-02", {"turns": []}, "1 scenario new (s-02)"),
+        ("gates.g.detectors", ["silence"], "gates.g.detectors[0] markdown -> silence"),
+        ("gates.h", {}, "gate h is new"),
+    ],
+)
+def test_a_difference_between_profiles_is_named(edit: str, value: Any, said: str) -> None:
+    assert any(said in each for each in differences(SNAPSHOT, edited(edit, value)))
+
+
+def test_a_renamed_tool_is_called_renamed() -> None:
+    now = copy.deepcopy(SNAPSHOT)
+    tool = now["tools"].pop("look_up")
+    now["tools"]["search"] = {"function": {**tool["function"], "name": "search"}}
+    assert differences(SNAPSHOT, now) == ["tool look_up was renamed to search"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "value"), [("gates.g.margin", 0.2), ("gates.g.required", 5), ("gates.g.baseline", {})]
+)
+def test_bars_and_margins_do_not_make_another_profile(edit: str, value: Any) -> None:
+    assert differences(SNAPSHOT, edited(edit, value)) == []
+
+
+@pytest.mark.parametrize("name", ["annie", "annie-strict", "annie-smol"])
+def test_a_snapshot_of_a_shipped_profile_is_equal_to_itself(name: str) -> None:
+    first, second = snapshot(load_profile(name)), snapshot(load_profile(name))
+    assert differences(first, second) == []
+    assert set(first["gates"]) == set(load_profile(name).gates)
+
+
+def test_another_profile_is_refused_with_its_difference(make_run: Any) -> None:
+    before = make_run("a", ALL)
+    now = make_run("b", ALL, snapshot=edited("sampling.temperature", 0.7) | {"digest": "d2"})
+    found = compared(before, now)
+    assert found.verdict == "REFUSED"
+    assert found.headline == 'REFUSED cannot be compared with "a": sampling.temperature 0.0 -> 0.7'
+
+
+# What the answers say.
+
+
+def test_another_prompt_of_the_same_request_refuses(make_run: Any) -> None:
+    before = make_run("a", ALL, bodies=of(body("Fine.", prompt_tokens=20)))
+    now = make_run("b", ALL, bodies=of(body("Fine.", prompt_tokens=26)))
+    found = compared(before, now)
+    assert found.verdict == "REFUSED"
+    assert "the chat template or the tokenizer changed: 10 of 10 requests make another prompt" in found.headline
+    assert "20 -> 26 tokens" in found.headline
+
+
+def test_a_known_template_puts_another_prompt_down_to_the_tokenizer(make_run: Any) -> None:
+    before = make_run("a", ALL, bodies=of(body("Fine.", prompt_tokens=20)), fingerprint=LOCAL)
+    now = make_run("b", ALL, bodies=of(body("Fine.", prompt_tokens=26)), fingerprint=LOCAL)
+    found = compared(before, now)
+    assert found.verdict == "PASS"
+    assert "the tokenizer changed" in found.headline
+
+
+def test_a_prompt_of_equal_length_is_named_and_compared(make_run: Any) -> None:
+    """A template that writes today's date renders another prompt every day."""
+    before = make_run("a", ALL, bodies=of(body("Fine.", prompt_tokens=3, prompt_ids=[1, 2, 3])))
+    now = make_run("b", ALL, bodies=of(body("Fine.", prompt_tokens=3, prompt_ids=[1, 2, 4])))
+    found = compared(before, now)
+    assert found.verdict == "PASS"
+    assert "a date in the chat template" in found.headline
+
+
+CALL = body(None, calls=[("look_up", '{"q": 1}')], finish="tool_calls")
+
+TRACES = [
+    (CALL, body('<tool_call>\n{"name": "look_up", "arguments": {"q": 1}}\n</tool_call>'), "the tool parser was lost"),
+    (CALL, body(None, calls=[("search", '{"q": 1}')], finish="tool_calls"), "tool look_up is called search now (10"),
+    (body("Fine.", reasoning="Hm."), body("<think>Hm.</think>Fine."), "the reasoning parser was lost"),
+    (body("Fine."), body("", reasoning="So I say fine."), "the answer is trapped in the reasoning channel"),
+    (body("Fine."), body("Fi", finish="length"), "10 of 10 answers are cut off by their token limit"),
+    (body("Fine."), body(""), "10 of 10 answers are empty"),
+]
+
+
+@pytest.mark.parametrize(("then", "now", "said"), TRACES, ids=[said for *_, said in TRACES])
+def test_what_the_answers_show_is_in_the_first_line(make_run: Any, then: bytes, now: bytes, said: str) -> None:
+    before = make_run("a", ALL, bodies=of(then))
+    after = make_run("b", dict.fromkeys(NAMES, False), bodies=of(now))
+    found = compared(before, after)
+    assert found.verdict == "FAIL"
+    assert said in found.headline
+
+
+@pytest.mark.parametrize("answer", [CALL, body("Fine."), body("Fine.", reasoning="Hm.")])
+def test_answers_in_other_words_show_nothing(make_run: Any, answer: bytes) -> None:
+    before = make_run("a", ALL, bodies=of(answer))
+    after = make_run("b", ALL, bodies=of(answer.replace(b"Fine.", b"All is well.")))
+    assert compared(before, after).changed == ()
+
+
+def test_a_server_that_refuses_tools_lost_its_parser(make_run: Any) -> None:
+    refusal = 'HTTP 400: "auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+    before = make_run("a", ALL, bodies=of(CALL))
+    after = make_run("b", ALL, errors=dict.fromkeys(NAMES, refusal))
+    found = compared(before, after)
+    assert found.verdict == "ERROR"
+    assert "the tool parser was lost: 10 of 10 samples broke" in found.headline
+
+
+def test_a_server_that_answers_one_question_in_many_ways_samples() -> None:
+    odd = {"questions": 3, "times": 4, "distinct": [4, 3, 4]}
+    even = {"questions": 3, "times": 4, "distinct": [1, 1, 2]}
+    assert "the temperature was raised" in (steady.trace(None, odd) or "")
+    assert "the temperature was raised" in (steady.trace(even, odd) or "")
+    assert steady.trace(odd, odd) is None
+    assert steady.trace(even, even) is None
+    assert steady.trace(even, None) is None
+
+
+# What the clock says.
+
+
+def slow(factor: float, n: int = 21) -> dict[str, list[float]]:
+    return {"ttft_short": [90.0 * factor * (1 + 0.002 * (i % 7)) for i in range(n)]}
+
+
+def test_a_slow_down_beyond_the_noise_fails_and_one_within_passes() -> None:
+    noise = speed.noise(slow(1.0), slow(1.01))
+    assert noise.aa
+    assert [speed.compare(slow(1.0), slow(f), noise)[0].verdict for f in (1.0, 0.5, 1.3)] == ["PASS", "PASS", "FAIL"]
+
+
+def test_a_noisy_aa_run_raises_the_floor() -> None:
+    quiet, wild = speed.noise(slow(1.0), slow(1.01)), speed.noise(slow(1.0), slow(1.5))
+    assert quiet.floors["ttft_short"] < 1.1 < 1.5 < wild.floors["ttft_short"]
+    assert speed.compare(slow(1.0), slow(1.3), wild)[0].verdict != "FAIL"
+
+
+def test_rates_are_slower_when_they_are_lower() -> None:
+    noise = speed.Noise({}, aa=False)
+    fast, half = {"decode": [30.0 + i % 3 for i in range(21)]}, {"decode": [15.0 + i % 3 for i in range(21)]}
+    found = speed.compare(fast, half, noise)[0]
+    assert found.verdict == "FAIL"
+    assert found.ratio == pytest.approx(31 / 16)
+    assert speed.compare(half, fast, noise)[0].verdict == "PASS"
+
+
+def test_few_measurements_are_not_compared_and_load_is_not_judged() -> None:
+    noise = speed.Noise({}, aa=False)
+    assert speed.compare(slow(1.0, 5), slow(9.0, 5), noise) == []
+    loaded = {"ttft_under_load": [50.0 + i for i in range(30)]}, {"ttft_under_load": [500.0 + i for i in range(30)]}
+    assert not speed.compare(*loaded, noise)[0].judged

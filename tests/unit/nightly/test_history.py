@@ -1,0 +1,221 @@
+"""A directory of nights: in order, whatever the clock says; damage is said and skipped; slow drift is seen."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annie_eval import stats
+from annie_eval.cli import main
+from annie_eval.nightly import drift, plot, records, table
+from annie_eval.nightly.records import Count, Night
+from annie_eval.regression import trend
+
+FINGERPRINT = {"server": "vllm", "server_version": "0.32.0", "weights": "aaaa"}
+
+
+def verdict(counts: dict[str, tuple[int, int]], **more: Any) -> dict[str, Any]:
+    """A verdict.json as far as a history reads it."""
+    return {
+        "verdict": "PASS",
+        "started": "2026-11-01T03:00:00+00:00",
+        "gates": [
+            {"name": name, "passed": k, "n": n, "interval": stats.clopper_pearson(k, n), "verdict": "PASS"}
+            for name, (k, n) in counts.items()
+        ],
+        "timings": [],
+        "errors": [],
+        "fingerprint": FINGERPRINT,
+        "regression": None,
+        **more,
+    }
+
+
+def night_dir(root: Path, name: str, counts: dict[str, tuple[int, int]], **more: Any) -> Path:
+    path = root / name
+    path.mkdir(parents=True)
+    (path / "verdict.json").write_text(json.dumps(verdict(counts, **more)))
+    return path
+
+
+def nights(series: dict[str, list[tuple[int, int]]], **more: Any) -> list[Night]:
+    """Nights without files, from counts by gate."""
+    length = len(next(iter(series.values())))
+    return [
+        Night(
+            f"{i + 1:06d}-x",
+            Path("x"),
+            "2026-11-01T03:00:00",
+            "PASS",
+            {g: Count(k[i][0], k[i][1], None, "PASS") for g, k in series.items()},
+            fingerprint=FINGERPRINT,
+            **more,
+        )
+        for i in range(length)
+    ]
+
+
+def test_nights_are_ordered_by_number_though_the_clock_went_backwards(tmp_path: Path) -> None:
+    night_dir(tmp_path, "000002-2020-01-01T03-00-00", {"g": (9, 10)}, started="2020-01-01T03:00:00+00:00")
+    night_dir(tmp_path, "000001-2026-11-02T03-00-00", {"g": (10, 10)}, started="2026-11-02T03:00:00+00:00")
+    night_dir(tmp_path, "000010-2026-11-01T03-00-00", {"g": (8, 10)})
+    found = records.read(tmp_path)
+    assert [night.gates["g"].passed for night in found.nights] == [10, 9, 8]
+    assert records.next_name(tmp_path, "1970-01-01T00-00-00") == "000011-1970-01-01T00-00-00"
+
+
+def test_a_number_is_not_used_again_though_its_night_was_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "000041-x").mkdir()
+    (tmp_path / "999-not-ours").mkdir()
+    assert records.next_name(tmp_path, "s") == "000042-s"
+
+
+IMPOSSIBLE = json.dumps(verdict({"g": (5, 10)})).replace('"n": 10', '"n": 3')
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "half-written": lambda path: (path / "verdict.json").unlink(),
+    "cut off": lambda path: (path / "verdict.json").write_text((path / "verdict.json").read_text()[:200]),
+    "empty": lambda path: (path / "verdict.json").write_text(""),
+    "bytes": lambda path: (path / "verdict.json").write_bytes(b"\xff\xfe\x00"),
+    "a list": lambda path: (path / "verdict.json").write_text("[]"),
+    "no gates": lambda path: (path / "verdict.json").write_text("{}"),
+    "impossible count": lambda path: (path / "verdict.json").write_text(IMPOSSIBLE),
+    "deep": lambda path: (path / "verdict.json").write_text("[" * 100_000),
+    "a directory": lambda path: ((path / "verdict.json").unlink(), (path / "verdict.json").mkdir()),
+    "no database": lambda path: ((path / "verdict.json").unlink(), (path / "run.sqlite").write_bytes(b"x" * 5000)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_night_is_said_and_skipped_and_hides_no_other(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(1, 4):
+        night_dir(tmp_path, f"{i:06d}-n", {"g": (9, 10)})
+    DAMAGE[damage](tmp_path / "000002-n")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["history", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("9/10") == 2
+    assert "skipped: 000002-n: " in out
+    assert "Traceback" not in out
+
+
+def test_an_empty_directory_and_none_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["history", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("no nights\n")
+    assert main(["history", str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def drawn(draw: random.Random, n: int, rates: list[float]) -> list[tuple[int, int]]:
+    return [(sum(draw.random() < rate for _ in range(n)), n) for rate in rates]
+
+
+GATES = {"leak": (25, 0.99), "tools": (10, 0.9), "markdown": (15, 0.93), "factual": (5, 0.98), "reasoning": (5, 0.95),
+         "brevity": (15, 0.95), "restraint": (10, 0.9), "wire": (85, 0.999)}  # fmt: skip
+
+
+def test_ninety_nights_with_a_slow_drift_are_seen_and_no_single_night_fails() -> None:
+    draw = random.Random(1)
+    seen = 0
+    for _ in range(20):
+        series = {gate: drawn(draw, n, [rate] * 90) for gate, (n, rate) in GATES.items()}
+        series["markdown"] = drawn(draw, 15, [0.97 - 0.15 * i / 89 for i in range(90)])
+        found = drift.drifts(nights(series))
+        seen += any(each.series == "markdown" and not each.over for each in found)
+    assert seen >= 17  # docs/statistics.md: about nine in ten
+
+
+def test_ninety_nights_without_drift_raise_no_more_alarms_than_stated() -> None:
+    draw = random.Random(2)
+    runs = 150
+    alarms = 0
+    for _ in range(runs):
+        series = {gate: drawn(draw, n, [rate] * 90) for gate, (n, rate) in GATES.items()}
+        alarms += bool(drift.drifts(nights(series)))
+    assert alarms / runs <= trend.FALSE_ALARM + 3 * math.sqrt(trend.FALSE_ALARM * 0.95 / runs)
+
+
+def falling(n: int = 40) -> list[tuple[int, int]]:
+    return [(30 - i // 2, 30) for i in range(n)]
+
+
+def test_drift_begins_anew_with_another_server_and_another_blessing() -> None:
+    whole = nights({"g": falling()})
+    assert [each.over for each in drift.drifts(whole)] == [False]
+    import dataclasses
+
+    for change in ({"fingerprint": {**FINGERPRINT, "weights": "bbbb"}}, {"baseline": "b-2"}):
+        before = [dataclasses.replace(night, baseline="b-1") for night in whole[:4]]
+        after = [dataclasses.replace(night, **{"baseline": "b-1", **change}) for night in whole[4:10]]
+        resets = drift.resets([*before, *after])
+        assert [reset.at for reset in resets] == [4]
+        assert drift.drifts([*before, *after]) == []
+    assert (
+        "the weights changed (aaaa -> bbbb)"
+        in drift.resets([whole[0], dataclasses.replace(whole[1], fingerprint={**FINGERPRINT, "weights": "bbbb"})])[
+            0
+        ].said
+    )
+
+
+def test_a_night_on_which_nothing_was_judged_is_no_change() -> None:
+    whole = nights({"g": falling(6)})
+    dark = Night("000003-dark", Path("x"), "2026-11-01T03:00:00", "ERROR", cause="no server reachable")
+    assert drift.resets([*whole[:3], dark, *whole[3:]]) == []
+
+
+def test_timings_drift_too() -> None:
+    whole = [
+        Night(f"{i:06d}-x", Path("x"), "2026-11-01T03:00:00", "PASS", timings={"ttft_short": 90.0 + i, "decode": 33.0},
+              fingerprint=FINGERPRINT)
+        for i in range(30)
+    ]  # fmt: skip
+    assert [each.series for each in drift.drifts(whole)] == ["ttft_short"]
+
+
+def test_the_table_has_intervals_changes_and_drift(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i, count in enumerate(falling(20)):
+        night_dir(tmp_path, f"{i + 1:06d}-n", {"g": count})
+    night_dir(tmp_path, "000021-n", {"g": (30, 30)}, fingerprint={**FINGERPRINT, "server_version": "0.33.0"})
+    assert main(["history", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "30/30 88-100%" in out
+    assert "-- changed: the server's version changed (0.32.0 -> 0.33.0)" in out
+    assert "drift: g got worse, before the last change, since 000001-n: 146/150 -> 109/150" in out
+    assert f"plot: {tmp_path / 'history.svg'}" in out
+
+
+@pytest.mark.parametrize("kind", ["svg", "html", "png"])
+def test_the_plot_is_a_file_of_its_kind(kind: str, tmp_path: Path) -> None:
+    for i, count in enumerate(falling(12)):
+        night_dir(tmp_path / "h", f"{i + 1:06d}-n", {"g": count})
+    picture = tmp_path / f"out.{kind}"
+    assert main(["history", str(tmp_path / "h"), "--plot", str(picture)]) == 0
+    raw = picture.read_bytes()
+    assert raw.startswith({"svg": b"<svg", "html": b"<!doctype html>", "png": b"\x89PNG"}[kind])
+    if kind != "png":
+        assert raw.count(b"<circle") == 12
+        assert b'class="d"' in raw
+
+
+def test_text_from_a_run_cannot_break_out_of_table_or_plot(tmp_path: Path) -> None:
+    hostile = '</svg><script>alert(1)</script>\x1b[2J"'
+    night_dir(tmp_path, "000001-n", {hostile: (1, 2)})
+    night_dir(tmp_path, "000002-n", {hostile: (1, 2)}, fingerprint={"weights": hostile})
+    found = records.read(tmp_path)
+    resets, drifts = drift.resets(found.nights), drift.drifts(found.nights)
+    assert "<script>" not in plot.svg(found.nights, resets, drifts)
+    assert not any("\x1b" in line for line in table.lines(found, resets, drifts))
+
+
+def test_a_plot_of_an_unknown_kind_or_place_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["history", str(tmp_path), "--plot", "out.gif"]) == 2
+    assert main(["history", str(tmp_path), "--plot", str(tmp_path / "no" / "out.svg")]) == 2
+    assert capsys.readouterr().err.count("\n") == 2

@@ -18,7 +18,17 @@ _WITH_VALUE = frozenset(
     f"--{name}"
     for name in (
         *("model-dir", "base-url", "profile", "served-model", "api-key-env", "serve", "image", "vllm-python"),
-        *("vllm-arg", "port", "startup-timeout", "concurrency", "run-dir", "hardware", "probe-budget", "probe-seed"),
+        *(
+            "vllm-arg",
+            "port",
+            "startup-timeout",
+            "concurrency",
+            "run-dir",
+            "hardware",
+            "probe-budget",
+            "probe-seed",
+            "repeats",
+        ),
         "baseline",
     )
 )

@@ -35,6 +35,8 @@ class GateResult:
         detail: why the verdict is not PASS, in a few words; "" for PASS.
         misses: judgements with findings, by sample.
         broken: judgements with an error, by sample.
+        repeats: where samples were asked more than once, as `annie_eval.repeats` gives it: rounds, most, adaptive,
+            stopped (why), threshold, scenarios, pass_hat_k (by k); {} otherwise.
     """
 
     name: str
@@ -52,6 +54,7 @@ class GateResult:
     detail: str = ""
     misses: tuple[Judgement, ...] = ()
     broken: tuple[Judgement, ...] = ()
+    repeats: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,19 +54,30 @@ class Catalogue:
         return replace(self.profile, tools=self._tools[key]) if key in self._tools else self.profile
 
     def __contains__(self, key: str) -> bool:
-        return key in self._by_key
+        try:
+            self[key]
+        except KeyError:
+            return False
+        return True
 
     def __getitem__(self, key: str) -> tuple[Scenario, Variant]:
+        """Raises KeyError. A repeat that the profile does not have is a repeat of what it has."""
+        if key not in self._by_key:
+            first, _, repeat = key.rpartition(".")
+            if not repeat.isdecimal() or first not in self._by_key:
+                raise KeyError(key)
+            scenario, variant = self._by_key[first]
+            self._by_key[key] = (scenario, replace(variant, repeat=int(repeat)))
         return self._by_key[key]
 
     def twin(self, key: str) -> str | None:
         """The key of the same scenario sent the other way (streamed or whole); None if the profile has none."""
-        scenario, variant = self._by_key[key]
+        scenario, variant = self[key]
         other = sample_key(scenario.id, Variant(not variant.stream, variant.thinking, variant.repeat))
-        return other if other in self._by_key else None
+        return other if other in self else None
 
     def sample(self, key: str, exchanges: Sequence[Exchange]) -> Sample:
-        scenario, variant = self._by_key[key]
+        scenario, variant = self[key]
         tools = self._profile_of(key).tools
         names = list(tools) if scenario.tools is None else scenario.tools
         schemas = {name: tools[name]["function"].get("parameters", {}) for name in names}
@@ -74,7 +85,7 @@ class Catalogue:
 
     def exchange(self, key: str, raw: StoredExchange) -> Exchange:
         """One exchange with its channels and its expectation. Raises ExchangeError if its body cannot be parsed."""
-        scenario, _ = self._by_key[key]
+        scenario, _ = self[key]
         step = scenario.turns[raw.turn]
         return Exchange(
             raw.request,
@@ -94,7 +105,7 @@ class Catalogue:
 
     def next_request(self, key: str, done: Sequence[Exchange], *, model: str, token_ids: bool) -> Request | None:
         """The next request of a sample's script, or None. See `annie_eval.conversation.next_request`."""
-        scenario, variant = self._by_key[key]
+        scenario, variant = self[key]
         return next_request(self._profile_of(key), scenario, variant, done, model=model, token_ids=token_ids)
 
 

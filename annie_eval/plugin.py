@@ -23,6 +23,7 @@ from annie_eval.asked import ON_DEMAND, PROBE, asks_for
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.profile import Profile, load
 from annie_eval.reading import Asker, EndpointInfo, Judged, Reader, SampleBroken
+from annie_eval.repeats import Repeats, keys_of_round
 
 if TYPE_CHECKING:
     from annie_eval.gates import RunVerdict
@@ -63,6 +64,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--probe-seed", type=int, default=0, metavar="N", help="another seed draws other prompts")
     group.addoption("--baseline", metavar="NAME|RUN", help="hold the run against a blessed one, sample by sample")
+    group.addoption(
+        "--repeats", type=int, metavar="N", help="ask every sample N times; with --until-decided at most (default: 20)"
+    )
+    group.addoption(
+        "--until-decided", action="store_true", help="ask each gate's samples again until the evidence decides it"
+    )
     group.addoption("--hardware", metavar="NAME", help="whose timing limits apply (default: what the server reports)")
 
 
@@ -137,12 +144,13 @@ class _Session:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.profile: Profile = load(config.getoption("profile"))
+        self.repeats = Repeats.of(config.getoption("repeats"), config.getoption("until_decided"))
         self._reader: Reader | None = None
 
     @property
     def reader(self) -> Reader:
         if self._reader is None:
-            self._reader = Reader(self.profile, self.run_dir)
+            self._reader = Reader(self.profile, self.run_dir, self.repeats)
         return self._reader
 
     @pytest.hookimpl(wrapper=True)
@@ -192,16 +200,21 @@ class _Session:
         """Write what the selected tests want into the store."""
         if self.config.option.collectonly:
             return
-        gates: dict[str, dict[str, None]] = {}
-        keys: dict[str, None] = {}
+        gates: dict[str, list[str]] = {}
         perf: dict[str, None] = {}
         for item in session.items:
             if (marker := item.get_closest_marker(PERF)) is not None:
                 perf[marker.args[0]] = None
             if (pair := _sample_of(item)) is not None:
-                gates.setdefault(pair[0], {})[pair[1]] = None
-                keys[pair[1]] = None
-        self.reader.store.select({gate: list(of) for gate, of in gates.items()}, list(perf), list(keys))
+                gates.setdefault(pair[0], []).append(pair[1])
+        # Round by round, so that a run that is cut short has asked everything before it has asked anything twice.
+        rounds = [
+            {gate: keys_of_round(self.profile, keys, turn) for gate, keys in gates.items()}
+            for turn in range(1, self.repeats.first + 1)
+        ]
+        wanted = dict.fromkeys(key for asked in rounds for keys in asked.values() for key in keys)
+        selected = {gate: [key for asked in rounds for key in asked[gate]] for gate in gates}
+        self.reader.store.select(selected, list(perf), list(wanted))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -221,7 +234,8 @@ class _Session:
             return
         # The verdict needs every sample of the gate, so only a miss waits for them.
         result = self.reader.gate_result(gate)
-        reason = f"{gate}: {judgement.findings[0].detector}: {judgement.findings[0].reason}"
+        first = judgement.findings[0]
+        reason = f"{gate}: {self.reader.tally(gate, key)}{first.detector}: {first.reason}"
         if tolerates(result):
             report.outcome = "skipped"
             report.wasxfail = f"{reason} (the gate holds: {result.passed}/{result.n}, needs {result.required})"
@@ -271,6 +285,7 @@ class _Owner(_Session):
             resume=config.getoption("resume"),
             concurrency=config.getoption("concurrency"),
             hardware=config.getoption("hardware"),
+            repeats=self.repeats,
         )
         self.run = Run(self.profile, spec, options)
         self.run_dir = self.run.dir

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from annie_eval.profile import Profile
+from annie_eval.repeats import Repeats, keys_of_round
 from annie_eval.sample import Finding, Judgement, Sample, Thinking
 from annie_eval.store import Store, dump
 
@@ -72,8 +73,8 @@ class EndpointInfo:
 class Reader:
     """Reads one run as it grows."""
 
-    def __init__(self, profile: Profile, run_dir: Path) -> None:
-        self.profile = profile
+    def __init__(self, profile: Profile, run_dir: Path, repeats: Repeats | None = None) -> None:
+        self.profile, self.repeats = profile, repeats or Repeats()
         self.store = Store(run_dir)
         self._parent = os.getppid()
 
@@ -95,15 +96,35 @@ class Reader:
             pause = min(pause * 2, _LONGEST_WAIT)
 
     def judgement(self, gate: str, key: str) -> Judgement:
-        """A gate's judgement of a sample, once there is one."""
-        return self._wait(lambda: self.store.judgement(gate, key))
+        """A gate's judgement of a sample, once there is one; of repeats the first that broke, or that missed."""
+        if not self.repeats.asked:
+            return self._wait(lambda: self.store.judgement(gate, key))
+        judged = self._repeated(gate, key)
+        bad = next((one for one in judged if one.error is not None), None)
+        return bad or next((one for one in judged if one.findings), judged[0])
+
+    def _repeated(self, gate: str, key: str) -> list[Judgement]:
+        """The judgements of all repeats of a sample, once no more will come."""
+        if self.repeats.adaptive:
+            self._wait(lambda: (self.store.meta("rounds") or {}).get("over") or None)
+        asked = [keys_of_round(self.profile, [key], round_)[0] for round_ in range(1, self.repeats.most + 1)]
+        if not self.repeats.adaptive:
+            return [self._wait(lambda key=key: self.store.judgement(gate, key)) for key in asked]  # type: ignore[misc]
+        return [one for key in asked if (one := self.store.judgement(gate, key)) is not None]
+
+    def tally(self, gate: str, key: str) -> str:
+        """`2 of 5 repeats missed: `, or "" where samples are asked once."""
+        if not self.repeats.asked:
+            return ""
+        judged = self._repeated(gate, key)
+        return f"{sum(bool(one.findings) for one in judged)} of {len(judged)} repeats missed: "
 
     def judged(self, gate: str, key: str) -> Judged:
         """Raises SampleBroken if the sample is an ERROR."""
         judgement = self.judgement(gate, key)
         if judgement.error is not None:
             raise SampleBroken(judgement.error)
-        return Judged(judgement, lambda: self._load(key))
+        return Judged(judgement, lambda: self._load(judgement.sample))
 
     def _load(self, key: str) -> Sample:
         from annie_eval.judge import Catalogue
@@ -118,7 +139,7 @@ class Reader:
 
     def gate_result(self, gate: str) -> GateResult:
         """The gate's result, once all its selected samples are judged."""
-        from annie_eval.run import gate_result
+        from annie_eval.results import gate_result
 
         self._wait(lambda: True if self.store.open_judgements(gate) == 0 else None)
         return gate_result(self.profile, self.store, gate)

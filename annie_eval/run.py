@@ -8,14 +8,16 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from annie_eval import __version__
 from annie_eval.errors import TargetError, UsageError
-from annie_eval.gates import GateResult, RunVerdict, decide, overall
+from annie_eval.gates import RunVerdict, overall
 from annie_eval.profile import Profile
+from annie_eval.repeats import Repeats
+from annie_eval.results import gate_result
 from annie_eval.sampler import Endpoint, Sampler
 from annie_eval.store import FILE, Store
 
@@ -32,6 +34,7 @@ class RunOptions:
     resume: bool = False
     concurrency: int | None = None
     hardware: str | None = None
+    repeats: Repeats = field(default_factory=Repeats)
 
 
 class Run:
@@ -79,7 +82,7 @@ class Run:
         else:
             path = str(self.profile.path.resolve())
             self.store.set_meta(identity=identity, profile_path=path, started=self.started, version=__version__)
-        self.store.set_meta(state="starting", owner=os.getpid())
+        self.store.set_meta(state="starting", owner=os.getpid(), repeats=asdict(self.options.repeats))
 
     def open(self, progress: Callable[[str], None], greeting: Greeting | None = None) -> None:
         """Start the server, or connect to it, while pytest collects. Returns at once; see `wait_ready`."""
@@ -251,7 +254,7 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
             "gates": selection["gates"],
             "perf": selection["perf"],
             "complete": set(selection["gates"]) == set(profile.gates)
-            and all(selection["gates"][r.name] == r.expected or profile.gates[r.name].every_sample for r in results),
+            and all(len(store.selected(r.name)) >= r.expected or profile.gates[r.name].every_sample for r in results),
         },
         profile={"name": profile.name, "digest": profile.digest},
         target=facts.get("target", {}),
@@ -260,13 +263,6 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
         run_dir=str(run_dir),
         version=__version__,
     )
-
-
-def gate_result(profile: Profile, store: Store, name: str) -> GateResult:
-    """A gate's result on what has been judged so far."""
-    gate = profile.gates[name]
-    expected = sum(len(scenario.variants) for scenario in profile.gate_scenarios(gate))
-    return decide(gate, store.judgements(name), expected, selected=len(store.selected(name)))
 
 
 def _run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:

@@ -23,6 +23,8 @@ from annie_eval.derender import derender
 from annie_eval.errors import ExchangeError
 from annie_eval.judge import Catalogue, judge
 from annie_eval.profile import Gate, Profile
+from annie_eval.repeats import Repeats
+from annie_eval.rounds import Rounds
 from annie_eval.sample import Exchange, Finding, Judgement, Sample
 from annie_eval.store import Attempt, Store, StoredExchange
 
@@ -105,6 +107,8 @@ class Sampler:
         self._awaiting_twin: dict[str, tuple[Gate, Sample]] = {}
         self._whole: dict[str, Sample | None] = {}
         self._derendered: dict[str, tuple[Finding, ...]] = {}
+        self._seen: set[str] = set()
+        self._rounds: Rounds | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -145,6 +149,9 @@ class Sampler:
             if gate in self._profile.gates:
                 self._gates_of[key].append(self._profile.gates[gate])
                 self._selected.add((gate, key))
+        repeats = Repeats.from_json(store.meta("repeats"))
+        if repeats.adaptive:
+            self._rounds = Rounds(self._profile, repeats, store)
         return True
 
     async def _run(self, store: Store) -> None:
@@ -232,10 +239,29 @@ class Sampler:
     def _judge_stored(self, store: Store, key: str) -> None:
         stored = store.sample(key)
         assert stored is not None
-        store.save_judgements(self._judgements(key, self._catalogue.load(stored), None))
+        judged = self._judgements(key, self._catalogue.load(stored), None)
+        store.save_judgements(judged)
+        self._count(store, key, judged)
 
     def _finish(self, store: Store, key: str, sample: Sample | None, error: str | None) -> None:
-        store.save_sample(key, error, self._judgements(key, sample, error))
+        judged = self._judgements(key, sample, error)
+        store.save_sample(key, error, judged)
+        self._count(store, key, judged)
+
+    def _count(self, store: Store, key: str, judged: Sequence[Judgement]) -> None:
+        """Where gates are sampled until they are decided: take up what the next round asks, if one is due."""
+        self._seen.add(key)
+        while self._rounds is not None and (wanted := self._rounds.next(judged)):
+            judged = []
+            for name, asked in wanted:
+                gate = self._profile.gates[name]
+                self._gates_of[asked].append(gate)
+                self._selected.add((name, asked))
+                # What another gate has asked before is not sent again.
+                if asked in self._seen and (stored := store.sample(asked)) is not None:
+                    sample = None if stored.error else self._catalogue.load(stored)
+                    judged.append(judge(gate, sample) if sample else Judgement(name, asked, (), stored.error))
+            store.save_judgements(judged)
 
     def _judgements(self, key: str, sample: Sample | None, error: str | None) -> list[Judgement]:
         """What the gates make of a sample that has just come, and of its streamed twin that waited for it."""

@@ -180,6 +180,14 @@ class Store:
             selection = {"gates": {gate: len(of_gate) for gate, of_gate in gates.items()}, "perf": list(perf)}
             self._db.execute("INSERT INTO meta VALUES ('selection', ?)", (dump(selection),))
 
+    def select_more(self, gates: Mapping[str, Sequence[str]], keys: Sequence[str], **facts: Any) -> None:
+        """Want more samples of these gates, and note facts of the run, at once or not at all."""
+        with self._transaction():
+            pairs = [(gate, key) for gate, of_gate in gates.items() for key in of_gate]
+            self._db.executemany("INSERT OR IGNORE INTO selected VALUES (?, ?)", pairs)
+            self._db.executemany("INSERT OR IGNORE INTO wanted (key) VALUES (?)", [(key,) for key in keys])
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(k, dump(v)) for k, v in facts.items()])
+
     def reopen(self) -> None:
         """Prepare a resumed run: keep every answer; forget the selection, the judgements and the broken samples.
 
@@ -194,7 +202,7 @@ class Store:
             self._db.execute("DELETE FROM judgement")
             self._db.execute("DELETE FROM selected")
             self._db.execute("DELETE FROM wanted WHERE ask IS NULL")
-            self._db.execute("DELETE FROM meta WHERE key IN ('selection', 'state', 'verdict')")
+            self._db.execute("DELETE FROM meta WHERE key IN ('selection', 'state', 'verdict', 'rounds')")
 
     def ask(self, key: str, ask: Mapping[str, Any]) -> None:
         """Want one more sample, that no scenario of the profile describes."""

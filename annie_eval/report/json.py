@@ -66,6 +66,7 @@ def _gate(result: GateResult) -> dict[str, Any]:
             {"sample": miss.sample, **asdict(finding)} for miss in result.misses for finding in miss.findings
         ],
         "broken": [{"sample": each.sample, "cause": each.error} for each in result.broken],
+        "repeats": result.repeats or None,
     }
 
 
@@ -144,4 +145,5 @@ def _gate_result(gate: Mapping[str, Any]) -> GateResult:
         interval=None if gate["interval"] is None else tuple(gate["interval"]),
         misses=tuple(Judgement(gate["name"], sample, tuple(found)) for sample, found in misses.items()),
         broken=tuple(Judgement(gate["name"], each["sample"], error=each["cause"]) for each in gate["broken"]),
+        repeats=gate.get("repeats") or {},
     )

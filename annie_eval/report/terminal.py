@@ -66,7 +66,19 @@ def lines(verdict: RunVerdict, *, color: bool, width: int) -> list[str]:
             if out
             else _timing_table(verdict.timings, color, width)
         )
-    for block in (_misses(verdict.gates, width), compared, _errors(verdict), _details(verdict), _about(verdict)):
+    repeated: list[str] = []
+    if any(gate.repeats for gate in verdict.gates):
+        from annie_eval.report import repeats
+
+        repeated = repeats.lines(verdict.gates, verdict.fingerprint.get("sampling") or {})
+    for block in (
+        repeated,
+        _misses(verdict.gates, width),
+        compared,
+        _errors(verdict),
+        _details(verdict),
+        _about(verdict),
+    ):
         if block:
             out += ["", *block] if out else block
     final = headline(verdict)

@@ -31,7 +31,8 @@ class Fault:
     Attributes:
         about: one line: what is wrong.
         expect: the gates of profile `annie` that must be red and no others; `"ERROR"` where the run must be one;
-            `"PASS"` for trouble that a sampler must survive; `"PROBE"` for what only a probe meets.
+            `"PASS"` for trouble that a sampler must survive; `"PROBE"` for what only a probe meets,
+            `"REPEATS"` for what only repeats decide.
         where: the gate whose scenarios it strikes, `"*"` for every scenario.
         only: a further condition on the request.
         first: it strikes only the first time that a request is sent.

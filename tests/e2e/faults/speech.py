@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -61,6 +63,12 @@ def _wrong(said: str) -> Callable[[Reply, Ask], Reply]:
     return lambda reply, ask: replace(reply, content=said)
 
 
+def _tossed(ask: Ask) -> bool:
+    """Heads or tails, by the prompt and the seed: every repeat tosses anew, and every run alike."""
+    said = json.dumps([ask.body.get("messages"), ask.body.get("seed")])
+    return zlib.crc32(said.encode()) % 2 == 0
+
+
 FAULTS = [
     _markdown("markdown-bold", "a word in bold", _bold),
     _markdown("markdown-italic", "a sentence in italics", lambda t: f"*{t.rstrip('.')}*."),
@@ -83,6 +91,14 @@ FAULTS = [
     _brevity("blank-answer", "content of white space alone", lambda t: " \n\n "),
     _brevity("loop", "one sentence over and over", lambda t: " ".join(["I can help you with that."] * 20)),
     _brevity("word-loop", "one word over and over", lambda t: "Sure " + "the " * 60),
+    Fault(
+        "markdown-coin",
+        "a word in bold in every other answer, by chance",
+        "REPEATS",
+        "no_markdown",
+        lambda ask: _spoken(ask) and _tossed(ask),
+        reply=_text(_bold),
+    ),
     Fault("wrong-fact", "another fact", gates("factual"), "factual", reply=_wrong("That would be Atlantis.")),
     Fault("negated-fact", "the fact, denied", gates("factual"), "factual", reply=_negated),
     Fault("wrong-number", "another result", gates("reasoning"), "reasoning", reply=_wrong("That makes 41,999.")),

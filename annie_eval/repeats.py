@@ -1,0 +1,242 @@
+"""Asking every scenario again: which samples that makes, and what a gate makes of them. Pure.
+
+With `--repeats N` each sample of a gate is asked N times. With `--until-decided` N is the most: after each round,
+in which every sample of the gate was asked once more, the gate stops if the evidence suffices, or if it hardly can.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from annie_eval import stats_clusters, stats_sequential
+from annie_eval.errors import UsageError
+from annie_eval.gates import GateResult, decide
+from annie_eval.profile_types import Gate, Profile, Verdict
+from annie_eval.sample import Judgement, sample_key
+
+MOST = 20  # rounds, where --until-decided stands alone
+_KEY = re.compile(r"(?P<scenario>[^.]+)\.(?P<way>\w+\.\w+)(?:\.(?P<repeat>\d+))?")
+# Why no further round was asked; "part" where only some samples of the gate were selected, "open" where one is due.
+Stop = Literal["fixed", "rule", "decided", "hopeless", "cap", "broken", "part", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """How often every sample is asked: `most` times, or with `adaptive` until its gate is decided, `most` at most."""
+
+    most: int = 1
+    adaptive: bool = False
+
+    @classmethod
+    def of(cls, repeats: int | None, until_decided: bool) -> Repeats:
+        """From the command line. Raises UsageError."""
+        least = 2 if until_decided else 1
+        if repeats is not None and repeats < least:
+            why = " with --until-decided" if until_decided else ""
+            raise UsageError(f"--repeats {repeats}: must be at least {least}{why}")
+        return cls(MOST if repeats is None and until_decided else repeats or 1, until_decided)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any] | None) -> Repeats:
+        return cls(**value) if value else cls()
+
+    @property
+    def asked(self) -> bool:
+        """Whether a verdict must say anything about repeats."""
+        return self.most > 1
+
+    @property
+    def first(self) -> int:
+        """Rounds that are asked from the start."""
+        return 1 if self.adaptive else self.most
+
+
+def keys_of_round(profile: Profile, keys: Iterable[str], round_: int) -> list[str]:
+    """The samples of a gate as round 1, 2, ... asks them. Where the profile itself repeats, all of that is a round."""
+    if round_ == 1:
+        return list(keys)
+    per_round = {one.id: max(variant.repeat for variant in one.variants) for one in profile.scenarios}
+    variants = {sample_key(one.id, v): (one.id, v) for one in profile.scenarios for v in one.variants}
+    asked = []
+    for key in keys:
+        scenario, variant = variants[key]
+        repeat = variant.repeat + (round_ - 1) * per_round[scenario]
+        asked.append(sample_key(scenario, replace(variant, repeat=repeat)))
+    return asked
+
+
+def round_of(profile: Profile, key: str) -> int:
+    """The round that a sample belongs to."""
+    scenario, repeat = scenario_of(key), repeat_of(key)
+    own = next((max(v.repeat for v in one.variants) for one in profile.scenarios if one.id == scenario), 1)
+    return (repeat - 1) // own + 1
+
+
+def scenario_of(key: str) -> str:
+    """The scenario's id in a sample's key."""
+    return key.partition(".")[0]
+
+
+def repeat_of(key: str) -> int:
+    match = _KEY.fullmatch(key)
+    return int(match["repeat"]) if match and match["repeat"] else 1
+
+
+def _way(key: str) -> str:
+    """Scenario, streamed or not, thinking: what the repeats of a sample have in common."""
+    match = _KEY.fullmatch(key)
+    return f"{match['scenario']}.{match['way']}" if match else key
+
+
+def threshold(gate: Gate, expected: int) -> float | None:
+    """The pass rate that a gate must be shown to exceed; None where it allows no miss and sets no lower bound."""
+    share = None if gate.required in (None, expected) else (gate.required or 0) / expected
+    asked = [rate for rate in (share, gate.lower_bound) if rate is not None]
+    return max(asked) if asked else None
+
+
+def decide_repeated(
+    profile: Profile,
+    gate: Gate,
+    judgements: Sequence[Judgement],
+    expected: int,
+    selected: int,
+    repeats: Repeats,
+    rounds: int,
+) -> GateResult:
+    """The verdict of a gate over several rounds.
+
+    Args:
+        expected: samples of one round of the whole gate.
+        selected: samples that were selected in all rounds so far.
+        rounds: complete rounds so far; those that another gate asked beyond them count for misses alone.
+
+    A gate that allows no miss fails by one in any round. Any other: with a fixed number of rounds `required` of
+    `expected` is asked of all of them in the same share, and `lower_bound` of the interval that knows of clusters;
+    adaptively, PASS and FAIL are said by the confidence sequence against `threshold`, and INCONCLUSIVE where it has
+    not spoken by the last round, or hardly will.
+    """
+    strict = gate.required in (None, expected)
+    share = None if strict else 0 if repeats.adaptive else (gate.required or 0) * rounds
+    if gate.every_sample:
+        expected_all = max(expected * rounds, len(judgements), selected)
+    else:
+        expected_all = expected * rounds
+        judgements = [one for one in judgements if round_of(profile, one.sample) <= rounds]
+        selected = min(selected, expected_all)
+    base = decide(replace(gate, required=share, lower_bound=None), judgements, expected_all, selected)
+    counts = _by_cluster([one for one in judgements if round_of(profile, one.sample) <= rounds])
+    n = sum(size for _, size in counts.values())
+    passed = sum(passed for passed, _ in counts.values())
+    limit = threshold(gate, expected)
+    if repeats.adaptive:
+        verdict, stop, detail = _sequentially(base, passed, n, limit, gate, repeats, rounds, expected)
+        interval = stats_sequential.interval(passed, n, gate.confidence) if n else None
+        rules_out = None if interval is None else 1.0 - interval[0]
+    else:
+        verdict, stop, detail = base.verdict, "fixed", base.detail
+        bounds = [k for k, _ in counts.values()], [size for _, size in counts.values()]
+        interval = stats_clusters.interval(*bounds, gate.confidence) if n else None
+        rules_out = 1.0 - stats_clusters.lower_bound(*bounds, gate.confidence) if n else None
+        if gate.lower_bound is not None and verdict == "PASS":
+            verdict, detail = _bounded(*bounds, gate)
+    return replace(
+        base,
+        verdict=verdict,
+        detail=detail,
+        required=base.required if share is None or not repeats.adaptive else (gate.required or 0) * rounds,
+        lower_bound=gate.lower_bound,
+        interval=interval,
+        rules_out=rules_out,
+        repeats=_facts(judgements, counts, repeats, rounds, stop, limit),
+    )
+
+
+def _bounded(passed: Sequence[int], sizes: Sequence[int], gate: Gate) -> tuple[Verdict, str]:
+    assert gate.lower_bound is not None
+    shown, asked = f"{sum(passed)}/{sum(sizes)}", f"{100 * gate.lower_bound:g} %"
+    upper = stats_clusters.upper_bound(passed, sizes, gate.confidence)
+    if upper < gate.lower_bound:
+        return "FAIL", f"{shown}, upper bound {100 * upper:.1f} % is below {asked}"
+    lower = stats_clusters.lower_bound(passed, sizes, gate.confidence)
+    if lower < gate.lower_bound:
+        return "INCONCLUSIVE", f"{shown}, lower bound {100 * lower:.1f} % does not reach {asked}"
+    return "PASS", ""
+
+
+def _sequentially(
+    base: GateResult,
+    passed: int,
+    n: int,
+    limit: float | None,
+    gate: Gate,
+    repeats: Repeats,
+    rounds: int,
+    expected: int,
+) -> tuple[Verdict, Stop, str]:
+    """Verdict, why sampling stopped ("open" where it has not), and the detail."""
+    if base.verdict == "FAIL":
+        return "FAIL", "rule", base.detail
+    if base.verdict == "ERROR":
+        return "ERROR", "broken", base.detail
+    if base.verdict != "PASS":
+        return base.verdict, "part", base.detail
+    if limit is None:
+        return "PASS", "rule", ""
+    if limit <= 0.0:
+        return "PASS", "rule", ""
+    if limit >= 1.0:
+        return "INCONCLUSIVE", "cap", "no number of samples shows a pass rate above 100 %"
+    side = stats_sequential.decides(passed, n, limit, gate.confidence)
+    low, high = stats_sequential.interval(passed, n, gate.confidence)
+    if side == "above":
+        return "PASS", "decided", ""
+    shown = f"{passed}/{n}, confidence sequence {100 * low:.1f}-{100 * high:.1f} %"
+    if side == "below":
+        return "FAIL", "decided", f"{shown} is below {100 * limit:g} %"
+    shown += f" holds {100 * limit:g} %"
+    if rounds >= repeats.most:
+        return "INCONCLUSIVE", "cap", f"{shown} after {rounds} rounds, the most allowed"
+    if stats_sequential.hopeless(passed, n, expected * repeats.most, limit, gate.confidence):
+        return "INCONCLUSIVE", "hopeless", f"{shown}, and {repeats.most} rounds would hardly change that"
+    return "INCONCLUSIVE", "open", shown
+
+
+def _by_cluster(judgements: Iterable[Judgement]) -> dict[str, tuple[int, int]]:
+    """(passed, judged) by scenario; broken samples are in neither."""
+    counts: dict[str, tuple[int, int]] = {}
+    for one in judgements:
+        if one.error is None:
+            passed, n = counts.get(scenario_of(one.sample), (0, 0))
+            counts[scenario_of(one.sample)] = (passed + one.passed, n + 1)
+    return counts
+
+
+def _facts(
+    judgements: Sequence[Judgement],
+    counts: Mapping[str, tuple[int, int]],
+    repeats: Repeats,
+    rounds: int,
+    stop: Stop,
+    limit: float | None,
+) -> Mapping[str, Any]:
+    """What the report says of the repeats, as JSON."""
+    ways: dict[str, list[bool]] = defaultdict(list)
+    for one in judgements:
+        if one.error is None:
+            ways[_way(one.sample)].append(one.passed)
+    passed, sizes = [sum(way) for way in ways.values()], [len(way) for way in ways.values()]
+    deepest = max(sizes, default=0)
+    return {
+        "rounds": rounds,
+        "most": repeats.most,
+        "adaptive": repeats.adaptive,
+        "stopped": stop,
+        "threshold": limit,
+        "scenarios": len(counts),
+        "pass_hat_k": {str(k): stats_clusters.pass_hat_k(passed, sizes, k) for k in range(1, deepest + 1)},
+    }

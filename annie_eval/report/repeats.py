@@ -1,0 +1,65 @@
+"""What the report says of repeats: how reliable each prompt is, and how the decision came. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from annie_eval.gates import GateResult
+from annie_eval.report.text import percent, printable
+
+
+def lines(gates: Sequence[GateResult], sampling: Mapping[str, Any]) -> list[str]:
+    """One line for each gate whose samples were asked more than once, and what their columns mean then.
+
+    Args:
+        sampling: of the fingerprint; repeats at temperature 0 say little, and that is said.
+    """
+    asked = [gate for gate in gates if gate.repeats]
+    if not asked:
+        return []
+    out = [
+        f"repeats: {printable(gate.name)}: {gate.passed}/{gate.n}{_reliability(gate)}; {_how(gate)}" for gate in asked
+    ]
+    if any(gate.repeats["adaptive"] for gate in asked):
+        out.append("Intervals are confidence sequences: they hold at every round at once.")
+    else:
+        out.append("Intervals know that repeats of a scenario resemble each other.")
+    if sampling.get("temperature") == 0:
+        out.append("At temperature 0 repeats differ only where the server's arithmetic does.")
+    return out
+
+
+def _reliability(gate: GateResult) -> str:
+    """`, pass^3 61%`: the chance that so many repeats of a prompt all pass."""
+    chances = gate.repeats["pass_hat_k"]
+    if not chances:
+        return ""
+    deepest = max(chances, key=int)
+    return f" in {gate.repeats['scenarios']} scenarios, pass^{deepest} {percent(chances[deepest])}"
+
+
+def _how(gate: GateResult) -> str:
+    facts = gate.repeats
+    rounds = f"{facts['rounds']} round" + ("s" if facts["rounds"] != 1 else "")
+    limit = "" if facts["threshold"] is None else percent(facts["threshold"])
+    low, high = gate.interval or (0.0, 1.0)
+    sequence = f"{percent(low)} to {percent(high)}"
+    match facts["stopped"]:
+        case "fixed":
+            return f"{facts['most']} repeats of each, as asked"
+        case "rule":
+            why = "a miss, and none is allowed" if gate.verdict == "FAIL" else "no miss, and no rate is asked for"
+            return f"decided after {rounds}: {why}"
+        case "decided":
+            side = "above" if gate.verdict == "PASS" else "below"
+            return f"decided after {rounds}: {sequence} lies {side} {limit}"
+        case "hopeless":
+            return f"given up after {rounds}: {sequence} holds {limit}, and {facts['most']} would hardly decide"
+        case "cap":
+            return f"not decided in {rounds}, the most allowed: {sequence} holds {limit}"
+        case "broken":
+            return f"stopped after {rounds}: samples broke"
+        case "part":
+            return "not all of its samples were selected"
+    return f"cut short in round {facts['rounds']}"

@@ -38,7 +38,12 @@ _TESTS = Path(__file__).resolve().parent.parent / "tests"
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("annie", "release gate for a served model")
     group.addoption("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM and judge it")
-    group.addoption("--base-url", metavar="URL", help="judge the server at this URL, such as http://host:8000/v1")
+    group.addoption(
+        "--base-url",
+        action="append",
+        metavar="URL",
+        help="judge the server at this URL, such as http://host:8000/v1; several share the work and must agree",
+    )
     group.addoption("--profile", default="annie", metavar="NAME|PATH", help="what shippable means (default: annie)")
     group.addoption("--served-model", metavar="NAME", help="model name to ask for (default: the one the server lists)")
     group.addoption("--api-key-env", metavar="VAR", help="environment variable that holds the API key")
@@ -370,9 +375,11 @@ def _target_spec(config: pytest.Config) -> Any:
     option = config.getoption
     model_dir: Path | None = option("model_dir")
     arguments = tuple(part for argument in option("vllm_arg") for part in shlex.split(argument))
+    base_url, *replicas = option("base_url") or [None]
     return TargetSpec(
         model_dir=None if model_dir is None else model_dir.expanduser(),
-        base_url=option("base_url"),
+        base_url=base_url,
+        replicas=tuple(replicas),
         served_model=option("served_model"),
         api_key_env=option("api_key_env"),
         serve=option("serve"),

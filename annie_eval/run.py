@@ -66,7 +66,8 @@ class Run:
 
     def _identify(self, resumed: bool) -> None:
         """Note what this run is, or check that it is the one to be resumed."""
-        target = str(self.spec.model_dir.resolve()) if self.spec.model_dir else self.spec.base_url
+        urls = " ".join((self.spec.base_url or "", *self.spec.replicas))
+        target = str(self.spec.model_dir.resolve()) if self.spec.model_dir else urls
         identity = {"profile": self.profile.name, "digest": self.profile.digest, "target": target}
         if resumed:
             before = self.store.meta("identity", {})
@@ -118,7 +119,12 @@ class Run:
         target = self.wait_ready()
         fingerprint = target.fingerprint()
         self.store.set_meta(
-            target={"base_url": target.base_url, "served_model": target.served_model, "kind": target.kind},
+            target={
+                "base_url": target.base_url,
+                "served_model": target.served_model,
+                "kind": target.kind,
+                **({"replicas": list(target.replicas)} if target.replicas else {}),
+            },
             fingerprint=fingerprint,
             capabilities=target.capabilities(),
         )
@@ -132,6 +138,7 @@ class Run:
                 key,
                 token_ids=target.kind == "vllm",
                 derender=target.kind == "vllm" and "derender" not in target.capabilities(),
+                replicas=target.replicas,
             ),
             concurrency=self.options.concurrency or self.profile.traffic.concurrency,
             alive=target.alive,
@@ -241,6 +248,9 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
     if note is not None and verdict != "FAIL":
         verdict = "ERROR"
     facts = store.all_meta()
+    shared = _replicas(profile, store, facts.get("target", {}), run_dir)
+    if shared.get("verdict") == "FAIL":
+        verdict = "FAIL"
     attempts = [attempt for _, _, attempt in store.attempts()]
     return RunVerdict(
         verdict=verdict,
@@ -258,11 +268,22 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
         },
         profile={"name": profile.name, "digest": profile.digest},
         target=facts.get("target", {}),
+        replicas=shared,
         started=facts.get("started", 0.0),
         seconds=facts.get("seconds", 0.0),
         run_dir=str(run_dir),
         version=__version__,
     )
+
+
+def _replicas(profile: Profile, store: Store, target: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
+    """Whether the servers that shared the work answered equally well; {} where there was one."""
+    if not target.get("replicas"):
+        return {}
+    from annie_eval import replicas
+
+    urls = [target["base_url"], *target["replicas"]]
+    return replicas.compare(urls, store.judgements(), replicas.shares(profile, run_dir.name, len(urls)))
 
 
 def _run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:

@@ -39,6 +39,7 @@ class Endpoint:
     Attributes:
         token_ids: it returns the token ids of its answers (vLLM's `return_token_ids`).
         derender: it runs its parsers over given token ids (vLLM's `/derender`).
+        replicas: base URLs of further servers that share the samples.
     """
 
     base_url: str
@@ -46,6 +47,7 @@ class Endpoint:
     api_key: str | None = None
     token_ids: bool = False
     derender: bool = False
+    replicas: tuple[str, ...] = ()
 
 
 class _Flight:
@@ -155,11 +157,11 @@ class Sampler:
         return True
 
     async def _run(self, store: Store) -> None:
-        client = Client(
-            self._endpoint.base_url,
-            api_key=self._endpoint.api_key,
-            timeout=self._profile.traffic.request_timeout,
-        )
+        clients = [
+            Client(url, api_key=self._endpoint.api_key, timeout=self._profile.traffic.request_timeout)
+            for url in (self._endpoint.base_url, *self._endpoint.replicas)
+        ]
+        place_of = self._places()
         slots = asyncio.Semaphore(self._concurrency)
         answered = store.finished()
         flight = _Flight()
@@ -177,7 +179,7 @@ class Sampler:
                 elif cause is not None:
                     self._finish(store, key, None, cause)
                 else:
-                    flight.add(key, self._sample(store, client, slots, key))
+                    flight.add(key, self._sample(store, clients[place_of(key)], slots, key))
             now = time.monotonic()
             if cause is None and now >= next_look:
                 next_look = now + _LIVENESS
@@ -190,7 +192,16 @@ class Sampler:
             await asyncio.sleep(_POLL)
             flight.check()
         await flight.cancel()
-        await client.close()
+        for client in clients:
+            await client.close()
+
+    def _places(self) -> Callable[[str], int]:
+        """Which of the servers answers a sample."""
+        if not self._endpoint.replicas:
+            return lambda key: 0
+        from annie_eval.replicas import shares
+
+        return shares(self._profile, self._run_dir.name, 1 + len(self._endpoint.replicas)).__getitem__
 
     async def _sample(self, store: Store, client: Client, slots: asyncio.Semaphore, key: str) -> None:
         async with slots:

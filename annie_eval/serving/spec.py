@@ -25,6 +25,7 @@ class TargetSpec:
     """A checkpoint to serve (`model_dir`) or a server that is already there (`base_url`); exactly one of the two.
 
     Attributes:
+        replicas: URLs of further servers that share the work of the one at `base_url`.
         served_model: the name to serve under or to ask for; by default unique to the run, or what the server lists.
         api_key_env: name of the environment variable that holds the API key.
         serve: how `model_dir` is served.
@@ -45,6 +46,7 @@ class TargetSpec:
     vllm_args: tuple[str, ...] = ()
     port: int | None = None
     startup_timeout: float = 900.0
+    replicas: tuple[str, ...] = ()
 
     def api_key(self) -> str | None:
         return os.environ.get(self.api_key_env) if self.api_key_env else None
@@ -80,13 +82,22 @@ def _check_url(spec: TargetSpec) -> None:
             raise UsageError(f"{name}: needs --model-dir; the server at --base-url already runs with its own")
     if spec.serve != "native":
         raise UsageError(f"--serve {spec.serve}: needs --model-dir; the server at --base-url already runs")
-    host, port, _ = split_url(spec.base_url)
+    seen: set[str] = set()
+    for url in (spec.base_url, *spec.replicas):
+        _check_reachable(url)
+        if (normal := normal_url(url)) in seen:
+            raise UsageError(f"--base-url {shown_url(url)}: given twice; name each server once")
+        seen.add(normal)
+
+
+def _check_reachable(url: str) -> None:
+    host, port, _ = split_url(url)
     try:
         socket.create_connection((host, port), timeout=CONNECT_TIMEOUT).close()
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         raise UsageError(
-            f"--base-url {shown_url(spec.base_url)}: no server reachable at {host}:{port} ({reason});"
+            f"--base-url {shown_url(url)}: no server reachable at {host}:{port} ({reason});"
             " start it, or mend host and port"
         ) from None
 

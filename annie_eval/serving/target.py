@@ -39,7 +39,10 @@ class Target:
         kind: what it is, as far as it says.
         log_path: its log, where it was started here.
         version: of the server.
+        replicas: base URLs of further servers that share its work.
     """
+
+    replicas: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -134,7 +137,23 @@ def open_target(
 def _connect(spec: TargetSpec, profile: Profile, greeting: Greeting) -> Target:
     assert spec.base_url is not None
     base_url = normal_url(spec.base_url)
-    found = greeting.result()
+    target = _at(base_url, greeting.result(), spec, profile)
+    if spec.replicas:
+        from annie_eval import replicas
+
+        urls = [normal_url(url) for url in spec.replicas]
+        known = {
+            url: _at(url, remote.ask(url, spec.api_key(), named=spec.served_model is not None), spec, profile)
+            for url in urls
+        }
+        replicas.check_same(base_url, target.fingerprint(), {url: each.fingerprint() for url, each in known.items()})
+        replicas.check_prompts([base_url, *urls], target.served_model, profile, spec.api_key())
+        target.replicas = tuple(urls)
+    return target
+
+
+def _at(base_url: str, found: remote.Remote, spec: TargetSpec, profile: Profile) -> Target:
+    """The target at a URL, from what it says of itself."""
     served = remote.choose_model(found, base_url, spec.served_model)
     listed = next((dict(model) for model in found.models if model["id"] == served), {})
     facts = {

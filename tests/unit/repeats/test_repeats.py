@@ -1,0 +1,175 @@
+"""Which samples repeats make, and what a gate makes of several rounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from annie_eval.errors import UsageError
+from annie_eval.gates import GateResult
+from annie_eval.profile import Gate, Profile, load
+from annie_eval.repeats import Repeats, decide_repeated, keys_of_round, round_of, threshold
+from annie_eval.report import repeats as report
+from annie_eval.sample import Finding, Judgement, Variant
+
+PROFILE = load("annie")
+TOOLS = PROFILE.gates["tool_calling"]  # 6 of 10
+MISS = (Finding("tool_calls", "no call of get_time"),)
+KEYS = [key for scenario in PROFILE.gate_scenarios(TOOLS) for key in scenario.sample_keys()]
+
+
+def judged(
+    gate: Gate, rounds: list[int], *, broken: int = 0, keys: list[str] = KEYS, profile: Profile = PROFILE
+) -> list[Judgement]:
+    """Judgements of so many rounds; in each the first so many samples pass."""
+    found = []
+    for turn, passed in enumerate(rounds, 1):
+        for place, key in enumerate(keys_of_round(profile, keys, turn)):
+            error = "HTTP 500" if turn == len(rounds) and place < broken else None
+            found.append(Judgement(gate.name, key, () if place < passed or error else MISS, error))
+    return found
+
+
+def decided(rounds: list[int], repeats: Repeats, gate: Gate = TOOLS, broken: int = 0) -> GateResult:
+    judgements = judged(gate, rounds, broken=broken)
+    return decide_repeated(PROFILE, gate, judgements, len(KEYS), len(judgements), repeats, len(rounds))
+
+
+def test_keys_of_later_rounds_are_those_of_later_repeats() -> None:
+    assert keys_of_round(PROFILE, KEYS[:1], 1) == KEYS[:1]
+    assert keys_of_round(PROFILE, KEYS[:1], 3) == [f"{KEYS[0]}.3"]
+    assert [round_of(PROFILE, key) for key in (KEYS[0], f"{KEYS[0]}.2", f"{KEYS[0]}.3")] == [1, 2, 3]
+
+
+def test_where_the_profile_itself_repeats_all_of_that_is_a_round() -> None:
+    first, *rest = PROFILE.scenarios
+    twice = replace(first, variants=(Variant(repeat=1), Variant(repeat=2)))
+    profile = replace(PROFILE, scenarios=(twice, *rest))
+    keys = list(twice.sample_keys())
+    assert keys_of_round(profile, keys, 2) == [f"{keys[0]}.3", f"{keys[0]}.4"]
+    assert [round_of(profile, key) for key in (*keys, *keys_of_round(profile, keys, 2))] == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "adaptive", "made"),
+    [
+        (None, False, Repeats(1)),
+        (1, False, Repeats(1)),
+        (5, False, Repeats(5)),
+        (None, True, Repeats(20, True)),
+        (7, True, Repeats(7, True)),
+    ],
+)
+def test_options_make_a_plan(given: int | None, adaptive: bool, made: Repeats) -> None:
+    assert Repeats.of(given, adaptive) == made
+
+
+@pytest.mark.parametrize(("given", "adaptive"), [(0, False), (-1, False), (1, True), (0, True)])
+def test_options_that_make_no_plan_are_refused(given: int, adaptive: bool) -> None:
+    with pytest.raises(UsageError, match=f"--repeats {given}: must be at least"):
+        Repeats.of(given, adaptive)
+
+
+def test_the_threshold_is_the_share_or_the_bound_whichever_is_higher() -> None:
+    assert threshold(TOOLS, 10) == 0.6
+    assert threshold(replace(TOOLS, lower_bound=0.7), 10) == 0.7
+    assert threshold(replace(TOOLS, required=None), 10) is None
+    assert threshold(replace(TOOLS, required=10), 10) is None
+    assert threshold(replace(TOOLS, required=None, lower_bound=0.95), 10) == 0.95
+
+
+@pytest.mark.parametrize(
+    ("rounds", "verdict", "passed"),
+    [([6, 6, 6], "PASS", 18), ([10, 5, 3], "PASS", 18), ([6, 6, 5], "FAIL", 17), ([0, 10, 10], "PASS", 20)],
+)
+def test_fixed_repeats_ask_the_same_share_of_all(rounds: list[int], verdict: str, passed: int) -> None:
+    result = decided(rounds, Repeats(3))
+    assert (result.verdict, result.passed, result.n, result.required) == (verdict, passed, 30, 18)
+    assert result.repeats["stopped"] == "fixed"
+    assert result.repeats["scenarios"] == 10
+
+
+def test_pass_hat_k_counts_prompts_that_always_pass() -> None:
+    result = decided([8, 6, 4], Repeats(3))
+    assert result.repeats["pass_hat_k"]["3"] == pytest.approx(0.4)
+    assert result.repeats["pass_hat_k"]["1"] == pytest.approx(18 / 30)
+    assert result.repeats["pass_hat_k"]["2"] == pytest.approx((4 * 1 + 2 * 1 / 3) / 10)
+
+
+def test_a_bound_is_asked_of_the_interval_that_knows_of_clusters() -> None:
+    """Thirty of thirty would reach 90 %; ten prompts, three times each, are ten prompts."""
+    gate = replace(TOOLS, required=None, lower_bound=0.9)
+    assert decided([10, 10, 10], Repeats(3), gate).verdict == "INCONCLUSIVE"
+    assert decided([10, 10, 10], Repeats(3), replace(gate, lower_bound=0.7)).verdict == "PASS"
+    assert decided([4, 4, 4], Repeats(3), replace(gate, required=0)).verdict == "FAIL"
+
+
+def test_one_miss_in_any_round_fails_a_gate_that_allows_none() -> None:
+    gate = replace(TOOLS, required=None)
+    assert decided([10, 10, 9], Repeats(3), gate).verdict == "FAIL"
+    result = decided([10, 9], Repeats(9, True), gate)
+    assert (result.verdict, result.repeats["stopped"]) == ("FAIL", "rule")
+    assert decided([10], Repeats(9, True), gate).verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("rounds", "verdict", "stopped"),
+    [
+        ([10], "PASS", "decided"),
+        ([8], "INCONCLUSIVE", "open"),
+        ([8, 9, 9], "PASS", "decided"),
+        ([1], "FAIL", "decided"),
+        ([2, 3], "FAIL", "decided"),
+        ([6, 6, 6, 6, 6, 6], "INCONCLUSIVE", "hopeless"),
+        ([8, 8, 8, 4, 8, 4, 8, 8], "INCONCLUSIVE", "cap"),
+    ],
+)
+def test_sampling_goes_on_until_it_is_decided(rounds: list[int], verdict: str, stopped: str) -> None:
+    result = decided(rounds, Repeats(8, True))
+    assert (result.verdict, result.repeats["stopped"]) == (verdict, stopped)
+    if verdict != "PASS":
+        assert "confidence sequence" in result.detail
+
+
+def test_a_broken_sample_is_an_error_and_ends_the_rounds() -> None:
+    result = decided([8, 8], Repeats(8, True), broken=1)
+    assert (result.verdict, result.repeats["stopped"]) == ("ERROR", "broken")
+    assert decided([8, 8, 8], Repeats(3), broken=2).verdict == "ERROR"
+    assert decided([1, 1, 1], Repeats(3), broken=2).verdict == "FAIL"
+
+
+def test_a_part_of_a_gate_is_decided_by_no_number_of_rounds() -> None:
+    judgements = judged(TOOLS, [4], keys=KEYS[:4])
+    result = decide_repeated(PROFILE, TOOLS, judgements, 10, 4, Repeats(8, True), 1)
+    assert (result.verdict, result.repeats["stopped"]) == ("INCONCLUSIVE", "part")
+
+
+def test_what_another_gate_asked_beyond_its_own_rounds_is_not_counted() -> None:
+    judgements = judged(TOOLS, [10, 0, 0])
+    result = decide_repeated(PROFILE, TOOLS, judgements, 10, 30, Repeats(8, True), 1)
+    assert (result.verdict, result.passed, result.n) == ("PASS", 10, 10)
+
+
+def test_a_gate_over_every_sample_judges_all_rounds_of_all_gates() -> None:
+    wire = PROFILE.gates["wire_integrity"]
+    keys = [key for scenario in PROFILE.scenarios for key in scenario.sample_keys()]
+    judgements = judged(wire, [85], keys=keys) + judged(wire, [10, 9], keys=KEYS)[10:]
+    result = decide_repeated(PROFILE, wire, judgements, 85, 95, Repeats(8, True), 1)
+    assert (result.verdict, result.passed, result.n) == ("FAIL", 94, 95)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "repeats", "says"),
+    [
+        ([8, 6, 4], Repeats(3), "tool_calling: 18/30 in 10 scenarios, pass^3 40%; 3 repeats of each, as asked"),
+        ([10], Repeats(8, True), "pass^1 100%; decided after 1 round: 62.3% to 100% lies above 60%"),
+        ([2, 3], Repeats(8, True), "decided after 2 rounds: 4.7% to 58.9% lies below 60%"),
+        ([6] * 6, Repeats(8, True), "given up after 6 rounds"),
+    ],
+)
+def test_the_report_says_how_the_decision_came(rounds: list[int], repeats: Repeats, says: str) -> None:
+    lines = report.lines([decided(rounds, repeats)], {"temperature": 0})
+    assert says in lines[0]
+    assert "temperature 0" in lines[-1]
+    assert report.lines([replace(decided(rounds, repeats), repeats={})], {}) == []

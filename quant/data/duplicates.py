@@ -1,5 +1,7 @@
 """Conversations that are there twice, exactly or nearly: MinHash over words and word pairs, then the true index.
 
+Nearly the same words with another number or another call are another conversation: five minutes are not six.
+
 MinHash and banding after Broder (1997) and Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3: 32
 hashes in 16 bands of 2 find a pair of Jaccard index 0.9 with a chance of 1 - (1 - 0.81)^16, all but 1e-11.
 """
@@ -12,8 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from quant.data.conversation import Line
-from quant.data.text import words
+from quant.data.conversation import Line, calls
+from quant.data.text import numbers, words
 
 NEAR = 0.9
 _BANDS, _ROWS = 16, 2
@@ -56,11 +58,14 @@ class Duplicates:
     def __init__(self, near: float = NEAR) -> None:
         self._near = near
         self._shingles: list[frozenset[int]] = []
+        self._marks: list[tuple[str, ...]] = []
         self._bands: dict[tuple[int, bytes], list[int]] = defaultdict(list)
 
     def add(self, line: Line) -> Twin | None:
         """Remember a conversation. Returns its twin among the earlier ones, in which case it is not remembered."""
-        shingles = _shingles(spoken_words(line))
+        found = spoken_words(line)
+        shingles = _shingles(found)
+        marks = tuple(sorted([*numbers(found), *(call["function"]["arguments"] for call in calls(line["messages"]))]))
         hashes = np.fromiter(shingles, dtype=np.uint64, count=len(shingles)) % _PRIME
         signature = ((hashes[:, None] * _A + _B) % _PRIME).min(axis=0).astype(np.uint32).reshape(_BANDS, _ROWS)
         keys = [(band, signature[band].tobytes()) for band in range(_BANDS)]
@@ -68,6 +73,8 @@ class Duplicates:
         for candidate in sorted({index for key in keys for index in self._bands[key]}):
             other = self._shingles[candidate]
             similarity = len(shingles & other) / len(shingles | other)
+            if marks != self._marks[candidate]:
+                continue
             if similarity >= self._near and (best is None or similarity > best.similarity):
                 best = Twin(candidate, similarity)
         if best is not None:
@@ -75,4 +82,5 @@ class Duplicates:
         for key in keys:
             self._bands[key].append(len(self._shingles))
         self._shingles.append(shingles)
+        self._marks.append(marks)
         return None

@@ -42,15 +42,19 @@ class Endpoint:
         return AsyncOpenAI(base_url=self.base_url, api_key=self._key, max_retries=0, timeout=self.timeout)
 
     async def model(self, client: Any) -> str:
-        """The served name. Raises UsageError where it was not given and the endpoint does not say it."""
+        """The served name. Raises UsageError where nothing listens at the URL."""
         if self._model is None:
+            import openai
+
             try:
-                listed = await asyncio.wait_for(client.models.list(), 30)
-                self._model = listed.data[0].id
-            except Exception as error:
-                raise UsageError(
-                    f"--base-url {self.base_url}: lists no model ({_why(error)}); name one with --model"
-                ) from None
+                listed = await asyncio.wait_for(client.models.list(), min(10.0, self.timeout))
+                self._model = str(listed.data[0].id)
+            except openai.APITimeoutError:
+                self._model = "default"
+            except openai.APIConnectionError as error:
+                raise UsageError(f"--base-url {self.base_url}: cannot be reached ({_why(error)}); start it") from None
+            except Exception:  # many small servers list no models, and answer to any name
+                self._model = "default"
         return self._model
 
     async def complete(self, client: Any, body: dict[str, Any], limit: float) -> dict[str, Any]:

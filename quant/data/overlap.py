@@ -9,6 +9,7 @@ The text as a whole and each of its sentences are compared. Both sides are reduc
     contained   a stretch of a longer text, as long as the prompt, is near to it by at least `CONTAINED`
     n-gram      eight words in a row are the same (as in the usual decontamination of training sets, but shorter)
 
+A text that lacks a number of the prompt is not near to it: "six plus four" is another question than "six plus five".
 Prompts of fewer than three weighty words are only compared for being the same: "Good morning" is nobody's property,
 but it must not be a training prompt either if a scenario says exactly that.
 """
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 from quant.data.conversation import Line
 from quant.data.profile_files import Prompt
-from quant.data.text import comparable, key, weight
+from quant.data.text import comparable, key, numbers, weight
 
 NEAR = 0.72
 CONTAINED = 0.85
@@ -45,6 +46,7 @@ class _Entry:
     words: tuple[str, ...]
     bag: Counter[str]
     weight: float
+    numbers: Counter[str]
 
 
 def _mass(bag: Counter[str]) -> float:
@@ -71,7 +73,7 @@ class Overlap:
                 continue
             for start in range(len(found) - GRAM + 1):
                 self._grams.setdefault(found[start : start + GRAM], prompt)
-            entry = _Entry(prompt, found, bag, mass)
+            entry = _Entry(prompt, found, bag, mass, Counter(numbers(found)))
             for word in bag:
                 self._by_word[word].append(len(self._entries))
             self._entries.append(entry)
@@ -107,6 +109,7 @@ class Overlap:
     def _nearest(self, found: tuple[str, ...]) -> Hit | None:
         bag = Counter(found)
         mass = _mass(bag)
+        given = Counter(numbers(found))
         shared: dict[int, float] = defaultdict(float)
         for word, count in bag.items():
             for index in self._by_word.get(word, ()):
@@ -115,6 +118,8 @@ class Overlap:
         for index, common in shared.items():
             entry = self._entries[index]
             prompt = entry.prompt
+            if entry.numbers - given:
+                continue
             near = common / (mass + entry.weight - common)
             if near >= NEAR and (best is None or near > best.similarity):
                 best = Hit(prompt.scenario, prompt.text, "near", near)

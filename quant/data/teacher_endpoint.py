@@ -1,5 +1,7 @@
 """An OpenAI-compatible endpoint as a teacher."""
 
+import time
+
 from quant.data.endpoint import Endpoint, EndpointFailure
 from quant.data.profile_files import Profile
 from quant.data.teacher import Batch, Drop, Order, excerpt
@@ -16,6 +18,7 @@ class EndpointTeacher:
 
     def __init__(self, endpoint: Endpoint, profile: Profile, seed: int, temperature: float = 1.0) -> None:
         self.name = f"endpoint:{endpoint.base_url}"
+        self._failures = 0
         self._endpoint, self._profile, self._seed, self._temperature = endpoint, profile, seed, temperature
 
     def write(self, order: Order) -> Batch:
@@ -30,7 +33,10 @@ class EndpointTeacher:
         try:
             choice = self._endpoint.complete_once(body, limit)
         except EndpointFailure as error:
+            time.sleep(min(5.0, 0.1 * 2**self._failures))  # an overloaded server is not helped by asking at once
+            self._failures += 1
             cause = str(error) if str(error) == "no answer in time" else "the endpoint failed"
             return Batch([], [Drop(cause, excerpt(str(error)))])
+        self._failures = 0
         content = choice["message"].get("content")
         return read(content if isinstance(content, str) else "", order)

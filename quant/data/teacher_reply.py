@@ -17,7 +17,7 @@ PROMPT_LIMIT = 3000
 _AVOID_LIMIT = 600
 
 _FORMAT = """Write {count} conversations between a person at home and Annie, a voice assistant. They are training data.
-Kind: {describe}.
+Kind: {kind}: {describe}.
 
 Answer with JSON Lines and nothing else: {count} lines, each one JSON object, no code fence, no words before or after.
 Each line: {{"messages": [...]}} in OpenAI chat format, without a system message.
@@ -59,6 +59,7 @@ def prompt(order: Order, profile: Profile) -> str:
         )
     text = _FORMAT.format(
         count=order.count,
+        kind=order.kind.name,
         describe=(order.kind.describe or order.kind.name.replace("_", " "))[:500],
         example=_example(order),
         rules="\n".join(f"- {rule}" for rule in rules),
@@ -95,7 +96,7 @@ _PLAN = re.compile(
     r" you like|ready to|shall I|next I)\b",
     re.IGNORECASE,
 )
-_FENCE = re.compile(r"```[a-z]*|[\s,\[\]]+")
+_FENCE = re.compile(r"```[a-z]*|[\s,\]]+|\[")
 
 
 def read(text: str, order: Order) -> Batch:
@@ -132,12 +133,22 @@ def _pieces(text: str) -> Iterator[dict[str, Any] | str | Drop]:
     decoder = json.JSONDecoder()
     place, prose = 0, ""
     while place < len(text):
+        if text[place] == "[":
+            found, end = _list(decoder, text, place)
+            if found:
+                if prose.strip():
+                    yield prose.strip()
+                    prose = ""
+                yield from found
+                place = end
+                continue
         if skipped := _FENCE.match(text, place):
             prose += " " if prose else ""
             place = skipped.end()
             continue
         if text[place] != "{":
-            end = min((i for i in (text.find("\n", place), text.find('{"', place)) if i > place), default=len(text))
+            stops = (text.find("\n", place), text.find('{"', place), text.find("[{", place))
+            end = min((stop for stop in stops if stop > place), default=len(text))
             prose += text[place:end]
             place = end
             continue
@@ -148,21 +159,33 @@ def _pieces(text: str) -> Iterator[dict[str, Any] | str | Drop]:
             value, place = decoder.raw_decode(text, place)
             yield value
         except (json.JSONDecodeError, RecursionError) as error:
-            line_end = text.find("\n", place)
-            last = line_end < 0 or not text[line_end:].strip()
-            cut = isinstance(error, json.JSONDecodeError) and (
-                error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
-            )
-            yield Drop("truncated JSON" if cut or last else "malformed JSON", excerpt(text[place : place + 200]))
-            if line_end < 0:
+            following = _next_object(text, place)
+            cut = isinstance(error, json.JSONDecodeError) and error.pos >= len(text.rstrip())
+            cause = "truncated JSON" if cut or following is None else "malformed JSON"
+            yield Drop(cause, excerpt(text[place : place + 200]))
+            if following is None:
                 return
-            # An object over many lines is lost whole: its inner objects are no conversations.
-            following = text.find('\n{"messages"', place)
-            if following < 0 and not re.search(r'\n\s*\{\s*"messages"', text[line_end:]):
-                return
-            place = following + 1 if following >= 0 else line_end + 1
+            place = following
     if prose.strip():
         yield prose.strip()
+
+
+def _list(decoder: json.JSONDecoder, text: str, place: int) -> tuple[list[dict[str, Any]], int]:
+    """The objects of a JSON list that begins here, and where it ends; a list of messages is one conversation."""
+    try:
+        value, end = decoder.raw_decode(text, place)
+    except (json.JSONDecodeError, RecursionError):
+        return [], place
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+        return [], place
+    return ([{"messages": value}] if all("role" in one for one in value) else value), end
+
+
+def _next_object(text: str, place: int) -> int | None:
+    """Where the next object begins that is not inside of the broken one at `place`: a line indented no deeper."""
+    indent = place - (text.rfind("\n", 0, place) + 1)
+    match = re.compile(rf"\n[ \t]{{0,{indent}}}(?=[\[{{])").search(text, place)
+    return match.end() if match else None
 
 
 def _unwrapped(value: dict[str, Any]) -> list[dict[str, Any]]:
@@ -177,15 +200,19 @@ def _unwrapped(value: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _draft(value: dict[str, Any], order: Order, drafts: list[Draft], drops: list[Drop]) -> None:
     try:
-        messages = tidy(value.get("messages"), keep_thoughts=bool(order.thinking))
+        messages = tidy(value.get("messages"))
     except ValueError as error:
         drops.append(Drop("not a conversation", excerpt(f"{error}: {json.dumps(value, ensure_ascii=False)}")))
         return
-    thinking = "on" if order.thinking else "off"
-    drafts.append(Draft(messages, {"kind": order.kind.name, "thinking": thinking}))
+    replies = [message for message in messages if message["role"] == "assistant"]
+    thinks = bool(order.thinking) and all("reasoning_content" in message for message in replies)
+    if not thinks:
+        for message in replies:
+            message.pop("reasoning_content", None)
+    drafts.append(Draft(messages, {"kind": order.kind.name, "thinking": "on" if thinks else "off"}))
 
 
-def tidy(raw: Any, *, keep_thoughts: bool) -> list[Message]:
+def tidy(raw: Any) -> list[Message]:
     """Messages in the form of a data set: no system message, calls with ids and JSON text, nothing unknown.
 
     Form alone is mended, never what is said. Raises ValueError where there is no conversation to mend.
@@ -199,12 +226,14 @@ def tidy(raw: Any, *, keep_thoughts: bool) -> list[Message]:
         role, content = one.get("role"), one.get("content")
         if role in {"system", "developer"}:
             continue
+        if role == "tool" and isinstance(content, dict | list):
+            content = json.dumps(content, ensure_ascii=False)
         if role not in {"user", "assistant", "tool"} or not isinstance(content, str | None):
             raise ValueError(f"messages.{index} has role {role!r} and content of type {type(content).__name__}")
         message: Message = {"role": role, "content": (content or "").strip()}
         if role == "assistant":
             thought = one.get("reasoning_content") or one.get("reasoning")
-            if keep_thoughts and isinstance(thought, str) and thought.strip():
+            if isinstance(thought, str) and thought.strip():
                 message["reasoning_content"] = thought.strip()
             made = [_call(call, index) for call in one.get("tool_calls") or []]
             for call in made:

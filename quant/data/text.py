@@ -3,6 +3,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 _MARKS = {"’": "'", "‘": "'", "`": "'", "´": "'", "–": "-", "—": "-", "‐": "-", "‑": "-"}
@@ -199,6 +200,11 @@ def comparable(text: str) -> tuple[str, ...]:
     found = [word.replace("'", "") for word in _WORD.findall(opened)]
     kept = [_stem(word) for word in found if word not in FILLERS]
     return tuple(kept or found or words(text))
+
+
+def numbers(found: Sequence[str]) -> list[str]:
+    """The numbers among some words, in digits or in words, as digits."""
+    return [_NUMBERS.get(word, word) for word in found if word in _NUMBERS or any(map(str.isdigit, word))]
 
 
 def weight(word: str) -> float:

@@ -1,0 +1,107 @@
+"""Light paraphrases of a request, as somebody would make them who wants to hide where it comes from.
+
+Of the synonyms some are known to `quant.data.text`; `UNKNOWN` are not, and are measured by themselves.
+"""
+
+# ruff: noqa: E501 - a table reads best in long lines
+
+import re
+from collections.abc import Callable
+from random import Random
+
+_SYNONYMS = {
+    "what's": "what is", "who's": "who is", "i'm": "i am", "don't": "do not", "can't": "cannot", "it's": "it is", "tell": "give",
+    "set": "start", "put": "left", "find": "locate", "big": "large", "small": "little", "fast": "quick", "weather": "forecast",
+    "need": "require", "want": "would like", "buy": "purchase", "get": "fetch", "make": "prepare", "begin": "start", "end": "finish",
+    "happy": "glad", "help": "assist", "show": "give", "write": "compose", "list": "enumerate", "explain": "describe", "about": "on",
+    "today": "this day", "tonight": "this evening", "mum": "mother", "dad": "father", "kids": "children", "shop": "store",
+    "phone": "telephone", "start": "begin", "remember": "recall", "remind": "notify", "dinner": "supper", "quick": "short",
+    "house": "home", "doctor": "physician", "movie": "film", "film": "movie", "near": "close to", "cheap": "inexpensive", "minutes": "mins",
+    "favourite": "favorite", "colour": "color", "answer": "reply", "story": "tale", "often": "frequently", "old": "aged", "speak": "talk",
+    "search": "look", "look": "search", "message": "note", "send": "forward", "call": "ring", "wake": "rouse", "rain": "shower", "cold": "chilly",
+    "turn": "switch", "give": "hand", "bread": "loaf", "biscuits": "cookies", "holiday": "vacation", "good": "nice", "bad": "poor", "sad": "unhappy",
+}  # fmt: skip
+_FILLERS = ["um", "well", "please", "you know", "okay", "hey", "so", "actually", "just", "right"]
+
+
+def case(text: str, rng: Random) -> str:
+    return rng.choice([text.upper(), text.lower(), text.title()])
+
+
+def marks(text: str, rng: Random) -> str:
+    bare = re.sub(r"[?!.,;:]", "", text)
+    return rng.choice([bare, bare + "!!", bare.replace(" ", "  ") + "...", f'"{bare}"', bare.replace("'", "’")])
+
+
+def filler(text: str, rng: Random) -> str:
+    words = text.split()
+    for _ in range(rng.randint(1, 3)):
+        words.insert(rng.randrange(len(words) + 1), rng.choice(_FILLERS))
+    return " ".join(words)
+
+
+def polite(text: str, rng: Random) -> str:
+    text = text.rstrip("?.!")
+    return rng.choice(
+        [f"Hey Annie, {text}, please?", f"{text}, if you don't mind?", f"Annie: {text}", f"Quick question: {text}?"]
+    )
+
+
+def reorder(text: str, rng: Random) -> str:
+    """Clauses in another order, or two neighbours swapped."""
+    clauses = [part for part in re.split(r"(?<=[.,?!;])\s+", text) if part]
+    if len(clauses) > 1:
+        rng.shuffle(clauses)
+        return " ".join(clauses)
+    words = text.split()
+    place = rng.randrange(len(words) - 1)
+    words[place], words[place + 1] = words[place + 1], words[place]
+    return " ".join(words)
+
+
+def synonym(text: str, rng: Random) -> str:
+    """One word, or two of a longer text, said otherwise."""
+    words = text.split()
+    places = [i for i, word in enumerate(words) if re.sub(r"\W+$", "", word).lower() in _SYNONYMS]
+    rng.shuffle(places)
+    for place in places[: 1 if len(words) < 8 else 2]:
+        bare = re.sub(r"\W+$", "", words[place])
+        words[place] = _SYNONYMS[bare.lower()] + words[place][len(bare) :]
+    return " ".join(words)
+
+
+def drop(text: str, rng: Random) -> str:
+    """Without its articles and possessives."""
+    return re.sub(r"\b(?:the|a|an|my|our)\b ", "", text, flags=re.IGNORECASE)
+
+
+def embed(text: str, rng: Random) -> str:
+    return rng.choice(
+        [f"I'm in a hurry. {text} Thanks a lot.", f"{text} My sister wants to know.", f"It's late already, but {text}"]
+    )
+
+
+ALL: dict[str, Callable[[str, Random], str]] = {
+    "case": case, "marks": marks, "filler": filler, "polite": polite, "reorder": reorder, "synonym": synonym,
+    "drop": drop, "embed": embed,
+}  # fmt: skip
+UNKNOWN = {
+    "bread": "loaf", "today": "at present", "old": "elderly", "capital": "chief city", "opposite": "contrary", "link": "pointer",
+    "table": "grid", "heading": "title", "eat": "consume", "umbrella": "brolly", "many": "numerous", "live": "dwell", "joke": "gag",
+    "steps": "stages", "bold": "strong", "person": "human", "garden": "yard", "window": "pane", "evening": "night", "morning": "dawn",
+    "heavier": "weightier", "recipe": "formula", "open": "unlocked", "train": "railway", "news": "headlines", "bored": "dull",
+}  # fmt: skip
+
+
+def unknown(text: str, rng: Random) -> str:
+    """One word said otherwise by a synonym that the comparison does not know."""
+    words = text.split()
+    for place, word in enumerate(words):
+        bare = re.sub(r"\W+$", "", word)
+        if bare.lower() in UNKNOWN:
+            words[place] = UNKNOWN[bare.lower()] + word[len(bare) :]
+            break
+    return " ".join(words)
+
+
+PAIRS = [("synonym", "filler"), ("reorder", "case"), ("synonym", "reorder"), ("polite", "synonym"), ("drop", "filler")]

@@ -102,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
 
     gates = commands.add_parser("gates", help="how often each gate of a profile passes models of a given quality")
     gates.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
+    gates.add_argument(
+        "--until-decided", type=int, metavar="N", help="with pytest's --until-decided, and at most N rounds"
+    )
     gates.set_defaults(command=_gates)
     return parser
 
@@ -210,9 +213,15 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _gates(arguments: argparse.Namespace) -> int:
     from annie_eval.profile import load
-    from annie_eval.report import curves
+    from annie_eval.report import curves, rounds
 
-    _print(curves.lines(load(arguments.profile)))
+    profile = load(arguments.profile)
+    if arguments.until_decided is None:
+        _print(curves.lines(profile))
+    elif arguments.until_decided < 2:
+        raise UsageError(f"--until-decided {arguments.until_decided}: must be at least 2 rounds")
+    else:
+        _print(rounds.lines(profile, arguments.until_decided))
     return 0
 
 

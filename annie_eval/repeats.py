@@ -93,10 +93,13 @@ def _way(key: str) -> str:
 
 
 def threshold(gate: Gate, expected: int) -> float | None:
-    """The pass rate that a gate must be shown to exceed; None where it allows no miss and sets no lower bound."""
-    share = None if gate.required in (None, expected) else (gate.required or 0) / expected
-    asked = [rate for rate in (share, gate.lower_bound) if rate is not None]
-    return max(asked) if asked else None
+    """The pass rate that a gate must be shown to exceed: its lower bound, or else the share that it requires.
+
+    None where it allows no miss and sets no lower bound.
+    """
+    if gate.lower_bound is not None:
+        return gate.lower_bound
+    return None if gate.required in (None, expected) else (gate.required or 0) / expected
 
 
 def decide_repeated(
@@ -118,7 +121,8 @@ def decide_repeated(
     A gate that allows no miss fails by one in any round. Any other: with a fixed number of rounds `required` of
     `expected` is asked of all of them in the same share, and `lower_bound` of the interval that knows of clusters;
     adaptively, PASS and FAIL are said by the confidence sequence against `threshold`, and INCONCLUSIVE where it has
-    not spoken by the last round, or hardly will.
+    not spoken by the last round, or hardly will. A share that is required beside a lower bound must be reached when
+    the sequence has spoken, too.
     """
     strict = gate.required in (None, expected)
     share = None if strict else 0 if repeats.adaptive else (gate.required or 0) * rounds
@@ -193,8 +197,12 @@ def _sequentially(
         return "INCONCLUSIVE", "cap", "no number of samples shows a pass rate above 100 %"
     side = stats_sequential.decides(passed, n, limit, gate.confidence)
     low, high = stats_sequential.interval(passed, n, gate.confidence)
-    if side == "above":
+    enough = gate.required is None or passed * expected >= gate.required * n
+    if side == "above" and enough:
         return "PASS", "decided", ""
+    if side == "above":
+        short = f"{passed}/{n}, needs {gate.required}/{expected}"
+        return ("FAIL", "cap", short) if rounds >= repeats.most else ("INCONCLUSIVE", "open", short)
     shown = f"{passed}/{n}, confidence sequence {100 * low:.1f}-{100 * high:.1f} %"
     if side == "below":
         return "FAIL", "decided", f"{shown} is below {100 * limit:g} %"

@@ -56,6 +56,8 @@ def _how(gate: GateResult) -> str:
             return f"decided after {rounds}: {sequence} lies {side} {limit}"
         case "hopeless":
             return f"given up after {rounds}: {sequence} holds {limit}, and {facts['most']} would hardly decide"
+        case "cap" if gate.verdict == "FAIL":
+            return f"not decided in {rounds}, the most allowed: {gate.detail}"
         case "cap":
             return f"not decided in {rounds}, the most allowed: {sequence} holds {limit}"
         case "broken":

@@ -71,9 +71,17 @@ def test_options_that_make_no_plan_are_refused(given: int, adaptive: bool) -> No
         Repeats.of(given, adaptive)
 
 
-def test_the_threshold_is_the_share_or_the_bound_whichever_is_higher() -> None:
+def test_a_share_beside_a_bound_must_be_reached_too() -> None:
+    gate = replace(TOOLS, required=9, lower_bound=0.4)
+    assert decided([8], Repeats(3, True), gate).repeats["stopped"] == "open"
+    assert decided([8, 10], Repeats(3, True), gate).verdict == "PASS"
+    result = decided([8, 8, 8], Repeats(3, True), gate)
+    assert (result.verdict, result.repeats["stopped"], result.detail) == ("FAIL", "cap", "24/30, needs 9/10")
+
+
+def test_the_threshold_is_the_bound_or_else_the_share() -> None:
     assert threshold(TOOLS, 10) == 0.6
-    assert threshold(replace(TOOLS, lower_bound=0.7), 10) == 0.7
+    assert threshold(replace(TOOLS, lower_bound=0.5), 10) == 0.5
     assert threshold(replace(TOOLS, required=None), 10) is None
     assert threshold(replace(TOOLS, required=10), 10) is None
     assert threshold(replace(TOOLS, required=None, lower_bound=0.95), 10) == 0.95

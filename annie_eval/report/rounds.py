@@ -1,0 +1,42 @@
+"""What sampling until decided leads to: how often each gate is decided which way, and after how many samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from annie_eval import stats_sequential
+from annie_eval.profile_types import Profile
+from annie_eval.repeats import threshold
+from annie_eval.report.curves import chance
+from annie_eval.report.text import aligned, percent, printable
+
+RATES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+
+
+def lines(profile: Profile, most: int, rates: Sequence[float] = RATES) -> list[str]:
+    """The table, for a terminal. Gates that allow no miss and set no bound are named, since they ask one round."""
+    rows = [["gate", "a round", "", *(f"{100 * rate:g}%" for rate in rates)]]
+    once = []
+    for gate in profile.gates.values():
+        n = sum(len(scenario.variants) for scenario in profile.gate_scenarios(gate))
+        limit = threshold(gate, n) if n else None
+        if limit is None or not 0.0 < limit < 1.0:
+            once += [printable(gate.name)] if n else []
+            continue
+        found = stats_sequential.table(limit, n, most, rates)
+        rows += [
+            [printable(gate.name), str(n), f"above {percent(limit)}", *(chance(one.above) for one, _ in found)],
+            ["", "", "below", *(chance(one.below) for one, _ in found)],
+            ["", "", "samples", *(f"{one.mean:.0f}" for one, _ in found)],
+            ["", "", "fixed", *("-" if fixed is None else str(fixed) for _, fixed in found)],
+        ]
+    return [
+        f"profile {printable(profile.name)}: --until-decided, at most {most} rounds, by the model's true pass rate",
+        "",
+        *(aligned(rows) if len(rows) > 1 else ["no gate has a rate to be shown"]),
+        "",
+        *([f"One round, because no miss is allowed and no rate asked for: {', '.join(once)}."] if once else []),
+        "above, below: how often the evidence says so, exactly; never, more than one time in twenty, the wrong one.",
+        "samples: their mean number. fixed: samples set beforehand that decide as surely (99.9 % at most); - where",
+        "the rate is the threshold, or is hardly ever told from it.",
+    ]

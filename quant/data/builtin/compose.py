@@ -70,7 +70,9 @@ _AGAIN = [
 def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
     """Two exchanges, the second of which lives from the first."""
     while True:
-        shape = rng.choice(["again", "asked", "asked", "capital", "weather", "where", "timer", "thanks", "double"])
+        shape = rng.choice(
+            ["again", "asked", "asked", "capital", "weather", "where", "timer", "thanks", "double", "format", "format"]
+        )
         if shape == "asked":
             first = rng.choice([timers.timer, facts.capital, formats.a_list, formats.a_list, sums.bare])(rng)
             if not first.again:
@@ -173,6 +175,25 @@ def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
                 f"The timer is set for {minutes} {unit}.",
                 "It is set.",
                 question=False,
+            )
+        elif shape == "format":
+            first = rng.choice([formats.a_list, topics.about, topics.how_to, talk.advice])(rng)
+            form = pick(rng, formats.FORM)
+            user = pick(
+                rng,
+                [
+                    "(now|and) (again|that) {form}",
+                    "(can|could) you (write|say|put|do) that {form}",
+                    "say it {form}",
+                    "(put|write) (it|that) {form}",
+                    "the same {form}",
+                    "I'd like that {form}",
+                ],
+                form=form,
+            )
+            lead = rng.choice(["", "", "In plain words: ", "I'll say it plainly. "])
+            second = Exchange(
+                "follow_up.format", user, lead + first.reply, "I keep to plain words, and say it once more."
             )
         elif shape == "double":
             first = formats.a_list(rng)

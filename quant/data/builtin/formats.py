@@ -55,6 +55,49 @@ _LIST = [
     "what {x} do you know, (one per line|as a list|in bullet points|numbered)",
 ]
 
+# A wish for things, and a wish for a form, freely combined.
+_WISH = [
+    "(name|tell me|give me|suggest|think of) {number} {x}",
+    "what are {number} (good|nice|typical|common) {x}",
+    "which {x} (are there|do you know|do you like)",
+    "(what|which) {x} (would you|should I|can I) (choose|take|pick)",
+    "I need {number} {x}",
+    "I'd like {number} {x}",
+    "let me have {number} {x}",
+    "help me with {number} {x}",
+    "(can|could) you (name|give me|think of) {number} {x}",
+    "I'm looking for {number} {x}",
+    "{number} {x}, please",
+    "say {number} {x}",
+]
+_PACK = [
+    "what (should|do|must) I (pack|put|take|need) (in|for) {bag}",
+    "(help me|I have to|I want to) pack {bag}",
+    "what goes (in|into) {bag}",
+    "what (belongs|fits) in {bag}",
+    "I'm packing {bag}, what do I need",
+    "(don't let me forget anything for|get me ready for) {bag}",
+]
+_BAGS = {
+    "things for the lunch box": ["the lunch box", "my lunch box", "my son's lunch box"], "things for the school bag": ["the school bag", "my school bag", "my daughter's school bag"],
+    "things for the beach bag": ["the beach bag", "my beach bag", "the beach"], "things for the suitcase": ["my suitcase", "the suitcase", "a small suitcase"],
+    "things for a picnic": ["a picnic", "the picnic basket", "our picnic"], "things for breakfast": ["breakfast", "a big breakfast", "our breakfast"],
+}  # fmt: skip
+FORM = [
+    "as a [bulleted|numbered|ticked|tick|bullet] list", "in a list", "in bullet points", "with bullet points", "as bullets", "(numbered|with numbers|with a number each)", "one per line", "one on each line",
+    "line by line", "each on a new line", "with a dash in front [of each]", "with a star in front of each", "with a tick box [each|in front]", "as a checklist", "in a table", "as a table", "in two columns",
+    "with a heading [on top]", "with headings", "under a big heading", "in bold [letters|type]", "all in bold", "in big letters", "in capital letters", "with an emoji [each|for each]", "with emojis", "with lots of emoji",
+    "in markdown", "as markdown", "in a code block", "as code", "nicely formatted", "with the important words in bold", "first the heading, then the list", "neatly in rows", "with little pictures",
+]  # fmt: skip
+_WITH = [
+    "{wish}, {form}",
+    "{wish} {form}",
+    "{form}, {wish}",
+    "{wish}, and (put|write) (it|them) {form}",
+    "{wish}. (Write|Put|Do) (it|them|that) {form}",
+    "{wish}, {form} [if you can|please]",
+]
+
 # what is explained in steps -> answers
 STEPS: dict[str, list[str]] = {
     "tea": ["Boil water, pour it over the tea and wait a few minutes.", "Put the tea in a cup, add boiling water and let it stand. Milk comes last."],
@@ -158,11 +201,19 @@ def a_list(rng: Random) -> Exchange:
     """A list of something."""
     x = rng.choice(sorted(LISTS))
     things, starts = LISTS[x]
+    free = rng.random() < 0.5
     number = rng.choice(_NUMBERS)
     if x in {"days of the week", "months", "seasons", "planets"}:
         number = rng.choice(["", "the", "all the", "all"])
     user = pick(rng, _LIST, x=x, number=number, number_of="").replace("I 'd", "I'd").replace("want need", "need")
     user = " ".join(user.split()).replace(" ,", ",")
+    if free:
+        wish = (
+            pick(rng, _PACK, bag=rng.choice(_BAGS[x]))
+            if x in _BAGS and rng.random() < 0.6
+            else pick(rng, _WISH, x=x, number=number)
+        )
+        user = " ".join(pick(rng, _WITH, wish=wish, form=pick(rng, FORM)).split())
     count = {"two": 2, "three": 3, "3": 3, "four": 4, "five": 5, "5": 5, "six": 6, "ten": 6}.get(
         number, rng.choice([2, 3, 3, 4])
     )
@@ -196,7 +247,32 @@ def _asks(user: str) -> bool:
 def steps(rng: Random) -> Exchange:
     """Numbered steps."""
     task = rng.choice(sorted(STEPS))
-    if rng.random() < 0.25:
+    if rng.random() < 0.3:
+        wish = pick(
+            rng,
+            [
+                "how do I {do}",
+                "(tell|show) me how to {do}",
+                "explain how to {do}",
+                "what are the steps to {do}",
+                "I want to {do}, how",
+            ],
+            do=rng.choice(_DOING[task]),
+        )
+        form = pick(
+            rng,
+            [
+                *FORM,
+                "step by step",
+                "in numbered steps",
+                "in five steps",
+                "one step per line",
+                "step one, step two and so on",
+            ],
+        )
+        user = pick(rng, _WITH, wish=wish, form=form)
+        reply = rng.choice(STEPS[task])
+    elif rng.random() < 0.3:
         task_words = rng.choice(sorted(topics.HOW_TO))
         user = pick(rng, _STEP, do=pick(rng, [task_words]))
         reply = rng.choice(topics.HOW_TO[task_words])
@@ -211,6 +287,20 @@ def versus(rng: Random) -> Exchange:
     pair = rng.choice(sorted(VERSUS))
     a, b = pair if rng.random() < 0.6 else pair[::-1]
     user = pick(rng, _VERSUS, a=a, b=b)
+    if rng.random() < 0.4:
+        wish = pick(
+            rng,
+            [
+                "compare {a} and {b}",
+                "what's the difference between {a} and {b}",
+                "{a} or {b}, which is better",
+                "tell me about {a} and {b}",
+                "how are {a} and {b} different",
+            ],
+            a=a,
+            b=b,
+        )
+        user = pick(rng, _WITH, wish=wish, form=pick(rng, FORM))
     return Exchange("formats.versus", user, rng.choice(VERSUS[pair]), rng.choice(_THOUGHT), question=_asks(user))
 
 

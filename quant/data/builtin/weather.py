@@ -120,13 +120,13 @@ def weather(rng: Random) -> Exchange:
     else:
         query = join("weather", place, when or "today")
     query = query.replace("at the weekend", "weekend")
-    spot = place or "Here"
     sky = rng.choice(_SKY)
     if kind == "rain":
         sky = rng.choice(["dry all day", "rain in the afternoon", "heavy rain", "no rain", "a few showers", "dry"])
     if kind == "snow":
         sky = rng.choice(["no snow", "light snow", "heavy snow in the morning", "snow until noon", "dry and cold"])
-    degrees = rng.randint(1, 30) if kind != "snow" else rng.randint(1, 4)
+    cold = kind == "snow" or any(word in sky for word in ("snow", "sleet", "frost", "cold"))
+    degrees = rng.randint(2, 5) if cold else rng.randint(6, 30)
     told = rng.choice([lex.in_words(degrees), str(degrees)])
     day = when or "today"
     label = (place if place and place != "in town" else "Town" if place else "Here") + f" {day}"
@@ -151,7 +151,6 @@ def weather(rng: Random) -> Exchange:
             f"{sentence(there, '')} {day} there's {sky}, with {told} degrees.",
             f"Expect {sky} {there} {day}, at {told} degrees.",
         ]
-    _ = spot
     return search(
         rng, "web.weather", user, query, join("the weather", where if where != "here" else ""), result, replies
     )

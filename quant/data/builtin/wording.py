@@ -9,7 +9,9 @@ from quant.data.builtin import lexicon as lex
 from quant.data.builtin.exchange import Exchange
 
 _OPENERS = ["Annie", "hey Annie", "hi Annie", "um", "hey", "okay", "so", "okay Annie", "um Annie", "uh", "right", "excuse me", "listen", "please", "hello Annie",
-            "quick question", "oh", "well", "Annie please", "ah Annie", "hm", "oh and", "by the way", "sorry", "now", "Annie dear"]  # fmt: skip
+            "quick question", "oh", "well", "Annie please", "ah Annie", "hm", "oh and", "by the way", "sorry", "now", "Annie dear",
+            "good morning Annie", "good evening", "hello there", "hi there", "morning Annie", "sorry to bother you", "I was wondering",
+            "one more thing", "Annie love", "hiya", "tell me Annie", "me again"]  # fmt: skip
 _TAILS = [
     "Annie",
     "please",

@@ -41,8 +41,10 @@ def compare(before: Evidence, now: Evidence, *, baseline: Mapping[str, Any], noi
             seen.append(trace.said.replace(diagnosis.PROMPTS, "the tokenizer changed"))
         elif not (refused and trace.refuses):
             (refused if trace.refuses else seen).append(trace.said)
+    fails = any(trace.fails for trace in traces)
     if unsteady := steady.trace(before.facts.get("steadiness"), now.facts.get("steadiness")):
         seen.insert(0, unsteady)
+        fails = True
     changed = (*known.compared, *seen)
     same = diagnosis.alike(before.heard, now.heard)
     if refused:
@@ -51,8 +53,12 @@ def compare(before: Evidence, now: Evidence, *, baseline: Mapping[str, Any], noi
     gates = compare_gates(before.judgements, now.judgements, margins(now.snapshot))
     timings = speed.compare(before.timings, now.timings, noise)
     verdict = overall(gates, timings)
+    if fails and verdict != "FAIL":
+        verdict = "FAIL"
+        effect = f"no gate of {len(gates)} is worse beyond chance, but this is another server"
+    else:
+        effect = _effect(verdict, gates, timings)
     notes = _notes(before, now, timings, noise)
-    effect = _effect(verdict, gates, timings)
     if not changed:
         text, of = same
         answers = f", {of - text} of {of} answers in other words" if text < of else ""

@@ -24,10 +24,17 @@ _SURE = 0.001  # p below which two shares are said to differ
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A change in words. `refuses`: it asks another question, so that nothing is left to compare."""
+    """A change in words.
+
+    Attributes:
+        refuses: it asks another question, so that nothing is left to compare.
+        fails: it is no matter of more or less, which chance could explain, but of all: a call channel that fell
+            silent, a tool that only goes by another name. That is another server, whatever the gates' counts say.
+    """
 
     said: str
     refuses: bool = False
+    fails: bool = False
 
 
 def diagnose(before: Mapping[str, Heard], now: Mapping[str, Heard]) -> list[Trace]:
@@ -97,7 +104,8 @@ def _tool_text(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
     if _enough(lost, called):
         yield Trace(
             f"the tool parser was lost or is another: {len(lost)} of {len(called)} samples with a tool call have it as"
-            " text"
+            " text",
+            fails=len(lost) >= _FEW and not any(_names(new) for _, new in pairs),
         )
 
 
@@ -117,7 +125,8 @@ def _thinking(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
     if _enough(spilt, thinking or pairs):
         yield Trace(
             f"the reasoning parser was lost or is another: in {len(spilt)} of {len(pairs)} samples thinking tags come"
-            " in the spoken text"
+            " in the spoken text",
+            fails=len(spilt) >= _FEW and bool(thinking) and not any(thought(new) for _, new in pairs),
         )
     else:
         silent = [(o, n) for o, n in thinking if not thought(n)]
@@ -148,11 +157,20 @@ def _renamed(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
             for (was, _), (is_, _) in zip(first.calls, second.calls, strict=True):
                 if was and is_ and was != is_:
                     swaps[was, is_] += 1
-    for (was, is_), count in swaps.most_common():
-        if is_ not in before and count * 2 >= before[was] - now[was]:
-            offered = all(is_ in new.tools for _, new in pairs if is_ in _names(new))
-            unknown = "" if offered else ", which was not offered"
-            yield Trace(f"tool {was} is called {is_} now ({count} of {before[was]} calls){unknown}")
+    renamed = [
+        (was, is_, count)
+        for (was, is_), count in swaps.most_common()
+        if is_ not in before and count * 2 >= before[was] - now[was]
+    ]
+    if renamed:
+        offered = {name for _, new in pairs for name in new.tools}
+        told = [
+            f"{was} is called {is_} now ({count} of {before[was]} calls{'' if is_ in offered else ', not offered'})"
+            for was, is_, count in renamed
+        ]
+        # Only by a name that nobody offered, and never again by its own.
+        gone = any(now[was] == 0 and count >= _FEW and is_ not in offered for was, is_, count in renamed)
+        yield Trace(f"tool {', '.join(told)}", fails=gone)
 
 
 def _names(heard: Heard) -> list[str]:

@@ -21,7 +21,7 @@ from annie_eval.sample import Variant
 QUESTIONS, TIMES = 3, 4
 _PATIENCE = 90.0  # seconds for all of it
 # A cold and a cached prompt may round differently: one odd answer to a question is no sign of sampling.
-_ODD = QUESTIONS
+_ODD = QUESTIONS + 1
 
 
 def probe(profile: Profile, base_url: str, model: str, api_key: str | None) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ It is a module of its own because pytest rewrites every module of a package that
 
 from __future__ import annotations
 
+import contextlib
 import copy
 
 import pytest
@@ -49,8 +50,33 @@ def join_values(args: list[str]) -> list[str]:
     return joined
 
 
+def _load_syrupy(config: pytest.Config, args: list[str]) -> None:
+    """Load syrupy, which pytest.ini keeps out because it costs start-up time, where `-m` asks for snapshots.
+
+    Here, because its options must be known before the command line is read. A worker of xdist has no command line:
+    its options are there already. Raises UsageError for an option of snapshots without them.
+    """
+    options = config.option
+    worker = getattr(options, "base_url", None) is not None or getattr(options, "model_dir", None) is not None
+    if not worker and not any(arg.split("=")[0] in _TARGET for arg in args):
+        return
+    expression = str(getattr(options, "markexpr", "") or getattr(config.known_args_namespace, "markexpr", ""))
+    option = next((arg.split("=")[0] for arg in args if arg.startswith("--snapshot-")), None)
+    if option is None and "snapshot" not in expression:
+        return
+    from annie_eval.asked import SNAPSHOT, asks_for
+
+    if asks_for(expression, SNAPSHOT):
+        config.pluginmanager.unblock("syrupy")
+        with contextlib.suppress(ImportError):  # who needs it says that it is missing
+            config.pluginmanager.import_plugin("syrupy")
+    elif option is not None:
+        raise pytest.UsageError(f"{option}: snapshots run only where they are asked for; add -m snapshot")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    _load_syrupy(early_config, args)
     joined = join_values(args)
     if joined == args:
         return

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from annie_eval.asked import ON_DEMAND, PROBE, asks_for
+from annie_eval.asked import ON_DEMAND, PROBE, SNAPSHOT, asks_for
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.profile import Profile, load
 from annie_eval.reading import Asker, EndpointInfo, Judged, Reader, SampleBroken
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from annie_eval.run import Run
 
 GATE, PERF = "gate", "perf"
+# Samples that a test wants without being judged by a gate.
+WANTED = pytest.StashKey[list[str]]()
 _LEAST_PROBED = 20  # prompts: fewer find little, and leave nothing for shrinking
 _TESTS = Path(__file__).resolve().parent.parent / "tests"
 
@@ -103,6 +105,10 @@ def pytest_configure(config: pytest.Config) -> None:
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     config.pluginmanager.register(session, "annie-session")
+    if asks_for(config.option.markexpr, SNAPSHOT):
+        if not config.pluginmanager.has_plugin("syrupy"):
+            raise pytest.UsageError("-m snapshot: needs syrupy, which is not installed; pip install syrupy")
+        config.pluginmanager.import_plugin("annie_eval.snapshots.plugin")
     if asks_for(config.option.markexpr, PROBE):
         config.pluginmanager.import_plugin("annie_eval.probes.plugin")
     # Its only work in a session without property-based tests is an import that costs a fifth of a second at the end.
@@ -218,6 +224,7 @@ class _Session:
             for turn in range(1, self.repeats.first + 1)
         ]
         wanted = dict.fromkeys(key for asked in rounds for keys in asked.values() for key in keys)
+        wanted |= dict.fromkeys(key for item in session.items for key in item.stash.get(WANTED, ()))
         selected = {gate: [key for asked in rounds for key in asked[gate]] for gate in gates}
         self.reader.store.select(selected, list(perf), list(wanted))
 

@@ -126,6 +126,13 @@ class Reader:
             raise SampleBroken(judgement.error)
         return Judged(judgement, lambda: self._load(judgement.sample))
 
+    def sample(self, key: str) -> Sample:
+        """A sample, whoever judges it. Raises SampleBroken if it is an ERROR."""
+        stored = self._wait(lambda: self.store.sample(key))
+        if stored.error is not None:
+            raise SampleBroken(stored.error)
+        return self._load(key)
+
     def _load(self, key: str) -> Sample:
         from annie_eval.judge import Catalogue
 

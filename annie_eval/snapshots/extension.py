@@ -1,0 +1,53 @@
+"""syrupy's extension for signatures: one readable JSON file for each scenario, in a directory for each model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from syrupy.data import SnapshotCollections
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+
+if TYPE_CHECKING:
+    from syrupy.location import PyTestLocation
+
+# (profile, model identity, scenario) of the item, once the server has said who it is.
+PLACE = pytest.StashKey[tuple[str, str, str]]()
+
+
+class SignatureExtension(SingleFileSnapshotExtension):
+    """`<snapshots>/<profile>/<model identity>/<scenario>.json`.
+
+    `<snapshots>` is syrupy's own directory beside the tests, `--snapshot-dirname`.
+    """
+
+    _write_mode = WriteMode.TEXT
+    file_extension = "json"
+
+    def serialize(self, data: Any, **_: Any) -> str:
+        """The text itself: `annie_eval.snapshots.signature.dumps` has made it."""
+        return str(data)
+
+    @classmethod
+    def dirname(cls, *, test_location: PyTestLocation) -> str:
+        profile, model, _ = test_location.item.stash[PLACE]
+        return str(Path(test_location.filepath).parent / cls.snapshot_dirname / profile / model)
+
+    @classmethod
+    def discovery_dirname(cls, *, test_location: PyTestLocation) -> str:
+        """Asked of every test that was collected, also of those that have no place."""
+        return str(Path(test_location.filepath).parent / cls.snapshot_dirname)
+
+    @classmethod
+    def get_file_basename(cls, *, test_location: PyTestLocation, index: Any) -> str:
+        return test_location.item.stash[PLACE][2]
+
+    def discover_snapshots(self, **_: Any) -> SnapshotCollections:
+        """None: `annie_eval.snapshots.plugin` knows better which are unused."""
+        return SnapshotCollections()
+
+    @classmethod
+    def matches_test_location(cls, **_: Any) -> bool:
+        """Files are named after scenarios, and belong to this one test."""
+        return True

@@ -1,0 +1,128 @@
+"""pytest glue of the snapshots: their fixtures, and what is left over. Loaded only where `-m` asks for snapshots.
+
+Unused snapshots are found here and not by syrupy: the profile says which scenarios there are, whichever of them were
+selected and whichever worker ran them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from annie_eval.asked import SNAPSHOT
+from annie_eval.plugin import WANTED
+from annie_eval.reading import Reader, SampleBroken
+from annie_eval.report.text import printable
+from annie_eval.snapshots.extension import PLACE, SignatureExtension
+from annie_eval.snapshots.identity import identity
+from annie_eval.snapshots.signature import dumps
+from annie_eval.snapshots.signature import signature as signature_of
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
+    from annie_eval.profile import Profile
+
+
+_REPORT = pytest.StashKey[list[str]]()
+
+
+def _reader(config: pytest.Config) -> Reader:
+    session = config.pluginmanager.get_plugin("annie-session")
+    if session is None:
+        pytest.skip("no target: give --model-dir or --base-url")
+    reader: Reader = session.reader
+    return reader
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    session = metafunc.config.pluginmanager.get_plugin("annie-session")
+    if "signature" in metafunc.fixturenames and session is not None:
+        ids = [scenario.id for scenario in session.profile.scenarios]
+        metafunc.parametrize("signature", ids, ids=ids, indirect=True)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    callspec = getattr(item, "callspec", None)
+    if item.get_closest_marker(SNAPSHOT) is not None and callspec is not None and "signature" in callspec.params:
+        name = callspec.params["signature"]
+        scenario = next(one for one in _profile(item.config).scenarios if one.id == name)
+        item.stash[WANTED] = list(scenario.sample_keys())
+
+
+@pytest.fixture
+def signature(request: pytest.FixtureRequest) -> str:
+    """The signatures of all variants of a scenario, as JSON."""
+    reader = _reader(request.config)
+    endpoint = reader.endpoint(None)
+    place = reader.profile.name, identity(endpoint.fingerprint, endpoint.served_model), request.param
+    request.node.stash[PLACE] = place
+    try:
+        samples = {key: reader.sample(key) for key in request.node.stash[WANTED]}
+    except SampleBroken as error:
+        pytest.fail(f"{request.param}: {error}", pytrace=False)
+    return dumps({sample.variant.label: signature_of(sample) for sample in samples.values()})
+
+
+@pytest.fixture
+def recorded(signature: str, snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """The signatures that were recorded of this model; `--snapshot-update` records them."""
+    return snapshot.use_extension(SignatureExtension)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # syrupy's own would take the files of other models for leftovers, and remove them.
+    config.option.default_extension = f"{SignatureExtension.__module__}.{SignatureExtension.__name__}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    config = session.config
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    config.stash[_REPORT] = lines = []
+    if (folder := _folder(config)) is None:
+        return
+    known = {scenario.id for scenario in _profile(config).scenarios}
+    unused = sorted(path for path in folder.glob("*.json") if path.stem not in known)
+    lines.append(f"of this model: {folder}")
+    if not folder.is_dir():
+        lines.append("none are recorded of it; --snapshot-update records them")
+    if not unused:
+        return
+    update = config.option.update_snapshots
+    names = printable(", ".join(path.stem for path in unused))
+    lines.append(f"{'removed' if update else 'unused'}: {len(unused)} of scenarios that are no more: {names}")
+    if update:
+        for path in unused:
+            path.unlink()
+    elif not config.option.warn_unused_snapshots:
+        lines.append("remove them with --snapshot-update, or accept them with --snapshot-warn-unused")
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if lines := config.stash.get(_REPORT, []):
+        terminalreporter.section("snapshots")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _profile(config: pytest.Config) -> Profile:
+    profile: Profile = config.pluginmanager.get_plugin("annie-session").profile  # type: ignore[union-attr]
+    return profile
+
+
+def _folder(config: pytest.Config) -> Path | None:
+    """Where the snapshots of this run's model are; None where no server was reached."""
+    run = getattr(config.pluginmanager.get_plugin("annie-session"), "run", None)
+    facts = None if run is None else run.store.meta("target")
+    if run is None or facts is None:
+        return None
+    model = identity(run.store.meta("fingerprint", {}), facts["served_model"])
+    tests = Path(__file__).resolve().parents[2] / "tests" / "behavior"
+    folder: Path = tests / config.option.snapshot_dirname / _profile(config).name / model
+    return folder

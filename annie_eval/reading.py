@@ -84,7 +84,7 @@ class Reader:
             found = look()
             if found is not None:
                 return found
-            state = self.store.meta("state", "")
+            state = self.store.state()
             if state.startswith("failed") or state == "finished":
                 found = look()
                 if found is not None:

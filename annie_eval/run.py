@@ -201,19 +201,25 @@ class Run:
         if self._sampler is not None:
             self._sampler.stop()
         self.store.free_reserve()
-        if note is None and (state := str(self.store.meta("state", ""))).startswith("failed"):
-            note = f"the run broke off: {state.removeprefix('failed: ').removeprefix('UsageError: ')}"
+        if note is None and (state := self.store.state()).startswith("failed"):
+            note = f"the run broke off: {state.removeprefix('failed: ')}"
         verdict = verdict_of(self.profile, self.store, run_dir=self.dir, note=note)
         verdict = replace(verdict, started=self.started, seconds=time.monotonic() - self._began)
         from annie_eval.regression.snapshot import snapshot
 
         # Whoever compares runs later can then say what was asked otherwise.
-        self.store.set_meta(
-            state="finished", verdict=verdict.verdict, seconds=verdict.seconds, profile_snapshot=snapshot(self.profile)
-        )
+        facts = {"verdict": verdict.verdict, "seconds": verdict.seconds, "profile_snapshot": snapshot(self.profile)}
         from annie_eval.report import json as json_report
 
-        json_report.write(self.dir / "verdict.json", verdict)
+        # A verdict that cannot be kept is still printed, as an ERROR.
+        try:
+            self.store.set_meta(state="finished", **facts)
+        except UsageError as error:
+            verdict = _unkept(verdict, str(error))
+        try:
+            json_report.write(self.dir / "verdict.json", verdict)
+        except OSError as error:
+            verdict = _unkept(verdict, f"{self.dir}: {error.strerror}")
         return verdict
 
     def close(self) -> None:
@@ -229,6 +235,12 @@ class Run:
         self.store.free_reserve()
         self.store.close()
         self._lock.close()
+
+
+def _unkept(verdict: RunVerdict, cause: str) -> RunVerdict:
+    """The same verdict, as an ERROR: the disk did not take it."""
+    broke = {"sample": None, "cause": f"the verdict could not be kept: {cause}"}
+    return replace(verdict, verdict="ERROR", errors=(broke, *verdict.errors))
 
 
 def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | None = None) -> RunVerdict:

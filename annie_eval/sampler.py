@@ -20,7 +20,7 @@ from typing import Any
 from annie_eval.client import Client, Response, TransportError, backoff
 from annie_eval.conversation import Request
 from annie_eval.derender import derender
-from annie_eval.errors import ExchangeError
+from annie_eval.errors import ExchangeError, UsageError
 from annie_eval.judge import Catalogue, judge
 from annie_eval.profile import Gate, Profile
 from annie_eval.repeats import Repeats
@@ -136,8 +136,7 @@ class Sampler:
         except BaseException as error:
             # A test that waits must learn that nothing more will come, though the disk be full.
             with contextlib.suppress(Exception):
-                store.free_reserve()
-                store.set_meta(state=f"failed: {type(error).__name__}: {error}")
+                store.fail(str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}")
             if not isinstance(error, Exception):
                 raise
         finally:

@@ -22,6 +22,7 @@ from annie_eval.sample import Finding, Judgement
 
 FILE = "run.sqlite"
 FORMAT = 1
+_FAILED = "failed"
 _RESERVE, _RESERVED = "reserve", 256 * 1024  # bytes: a verdict and the last lines of the store
 
 _TABLES = """
@@ -138,10 +139,30 @@ class Store:
                 f"{self.run_dir}: the disk is full or fails ({error}); free some space, then --resume the run"
             ) from error
 
+    def state(self) -> str:
+        """How far the run is: `starting`, `timing`, `sampling`, `finished`, or `failed: CAUSE`; "" before it began."""
+        try:
+            return f"failed: {(self.run_dir / _FAILED).read_text(encoding='utf-8', errors='replace')}"
+        except FileNotFoundError:
+            return str(self.meta("state", ""))
+
+    def fail(self, cause: str) -> None:
+        """Tell whoever waits that nothing more will come; in a file of its own where the disk takes no more."""
+        self.free_reserve()
+        try:
+            self.set_meta(state=f"failed: {cause}")
+        except (UsageError, sqlite3.Error):
+            with suppress(OSError):
+                (self.run_dir / _FAILED).write_text(cause, encoding="utf-8", errors="replace")
+
     def hold_reserve(self) -> None:
         """Take some space now, so that a run can still say how it ended when the disk is full. Raises OSError."""
-        with (self.run_dir / _RESERVE).open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, _RESERVED)
+        try:
+            with (self.run_dir / _RESERVE).open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, _RESERVED)
+        except OSError:
+            self.free_reserve()
+            raise
 
     def free_reserve(self) -> None:
         """Give that space back; safe to call again."""
@@ -193,6 +214,7 @@ class Store:
 
         A broken sample was never answered, so it is asked again; what broke stays on record as an attempt.
         """
+        (self.run_dir / _FAILED).unlink(missing_ok=True)
         with self._transaction():
             self._db.execute(
                 "INSERT INTO attempt (key, n, at, cause, resent) "

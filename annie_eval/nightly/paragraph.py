@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from annie_eval.gates import RunVerdict
+from dataclasses import replace
+
+from annie_eval.gates import RunVerdict, overall
 from annie_eval.nightly.night import Result
 from annie_eval.nightly.table import drift_line
 from annie_eval.report.text import headline, number, printable
@@ -25,17 +27,20 @@ def paragraph(result: Result) -> str:
 def _lead(result: Result) -> str:
     if result.verdict is None:
         return f"nothing was judged: {result.cause}"
+    if broke := _broke(result.verdict):
+        return broke
     return str(result.verdict.regression.get("headline") or "not compared")
+
+
+def _broke(verdict: RunVerdict) -> str:
+    """Why the run as a whole broke off; "" if it did not."""
+    return "; ".join(str(error["cause"]) for error in verdict.errors if error.get("sample") is None)
 
 
 def _gate(verdict: RunVerdict) -> str:
     """The gate's own headline, without what the comparison adds."""
-    from dataclasses import replace
-
-    from annie_eval.gates import overall
-
-    alone = replace(verdict, verdict=overall(verdict.gates, verdict.timings), regression={})
-    return headline(alone)
+    alone = "ERROR" if _broke(verdict) else overall(verdict.gates, verdict.timings)
+    return headline(replace(verdict, verdict=alone, regression={}))
 
 
 def _timings(result: Result) -> str:

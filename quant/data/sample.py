@@ -4,7 +4,8 @@ On-policy data for distillation (QAD): what the BF16 model says itself, rather t
 Each conversation keeps its history and its last request; the replies after it are made anew by the endpoint. A call
 that is made is answered with the result that stands in the data. An answer is kept when the external check finds
 nothing and it is a sound conversation; a prompt whose answers are refused is asked again, with another seed, a bounded
-number of times. Replies of the history are given `weight` 0: the model did not say them.
+number of times. What breaks on the way is no answer: it is not judged, and it ends the run when nothing else comes.
+Replies of the history are given `weight` 0: the model did not say them.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from quant.ledger import file_digest
 from quant.progress import Progress
 
 _Answer = tuple[list[Message], list[str]] | str
+_PATIENCE = 3  # batches in a row in which nothing came but failures of the endpoint; failures of one prompt
 _ROUND = 128  # conversations between two entries of the journal
 
 
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not Journal.path_for(out).exists():
             print(f"{out} is complete")
             return 0
-    options = ("samples", "attempts", "temperature", "max_tokens", "seed", "check", "model", "base_url")
+    options = ("samples", "attempts", "temperature", "max_tokens", "seed", "check", "model")
     plan = {"prompts": file_digest(arguments.prompts), **{name: getattr(arguments, name) for name in options}}
     journal = Journal(out, plan, resume=arguments.resume)
     done = False
@@ -99,6 +101,7 @@ class Sampling:
         self._arguments = arguments
         self._kept: dict[int, list[Line]] = {number: [] for number in prompts}
         self._tries: Counter[int] = Counter()
+        self._failures: Counter[int] = Counter()
         self._refused: Counter[str] = Counter()
         self._twins = Duplicates(near=1.0)
         for entry in journal.entries:
@@ -121,6 +124,8 @@ class Sampling:
         wanted, attempts = self._arguments.samples, self._arguments.attempts
         found = []
         for number, kept in self._kept.items():
+            if self._failures[number] >= _PATIENCE:
+                continue
             left = min(wanted - len(kept), attempts * wanted - self._tries[number])
             found += [(number, self._tries[number] + extra) for extra in range(left)]
         return found
@@ -130,7 +135,7 @@ class Sampling:
         return {
             **plan,
             "kept": sum(map(len, self._kept.values())),
-            "asked": self._tries.total(),
+            "asked": self._tries.total() + self._failures.total(),
             "refused": dict(self._refused.most_common()),
             "given_up": [number for number, kept in self._kept.items() if len(kept) < self._arguments.samples],
         }
@@ -140,11 +145,19 @@ class Sampling:
         bar.add(sum(map(len, self._kept.values())))
         client = await self._endpoint.client()
         room = asyncio.Semaphore(self._arguments.in_flight)
+        broken = 0
         try:
+            await self._endpoint.model(client)
             while open_now := self._open():
                 for start in range(0, len(open_now), _ROUND):
                     batch = open_now[start : start + _ROUND]
                     answers = await asyncio.gather(*(self._answer(client, room, number, n) for number, n in batch))
+                    broken = broken + 1 if all(isinstance(answer, str) for answer in answers) else 0
+                    if broken >= _PATIENCE:
+                        raise UsageError(
+                            f"--base-url {self._endpoint.base_url}: {broken} batches in a row brought only failures "
+                            f"({answers[0]}); mend the server, go on with --resume"
+                        )
                     before = sum(map(len, self._kept.values()))
                     self._judge(batch, answers)
                     bar.add(sum(map(len, self._kept.values())) - before)
@@ -195,7 +208,8 @@ class Sampling:
         for (number, attempt), answer in zip(batch, answers, strict=True):
             name = f"{number}.{attempt}"
             if isinstance(answer, str):
-                causes[name] = [f"endpoint: {answer}"]
+                self._failures[number] += 1
+                self._refused[f"endpoint: {answer}"] += 1
                 continue
             replies, ends = answer
             line = self._line(number, replies)
@@ -207,6 +221,8 @@ class Sampling:
         outcome: list[tuple[int, Line | None, list[str]]] = []
         for number, attempt in batch:
             name = f"{number}.{attempt}"
+            if name not in causes:
+                continue
             why = causes[name] or sorted({f"{one['detector']}: {one['reason'][:60]}" for one in found.get(name, [])})
             kept = lines.get(name) if not why else None
             if kept is not None and self._twins.add(kept) is not None:

@@ -52,7 +52,7 @@ def _prompts(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
     other = [
         (o, n)
         for o, n in known
-        if (o.prompt != n.prompt if o.prompt and n.prompt else o.prompt_tokens != n.prompt_tokens)
+        if o.prompt_tokens != n.prompt_tokens or (o.prompt and n.prompt and o.prompt != n.prompt)
     ]
     if not other:
         return

@@ -134,7 +134,7 @@ def _heard(stored: StoredSample) -> Heard:
         ids = wire.prompt_token_ids(first.body, streamed=streamed)
         prompt = None if ids is None else _hash(ids)
         usage = wire.parse(first.body, streamed=streamed).usage
-        length = len(ids) if ids is not None else None if usage is None else usage.prompt_tokens
+        length = None if usage is None else usage.prompt_tokens
     except ExchangeError:
         pass  # what broke is told by the sample's error
     return Heard(stored.key, _hash(request), prompt, length, replies, tools, stored.error)

@@ -1,0 +1,98 @@
+"""Servers with a planted regression: the fault server's clean answers, changed as a slip in serving changes them.
+
+Each plant is a function over the clean reply or the response, so that everything else stays byte for byte as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from fault_server import FaultServer
+from faults import FAULTS
+from faults.fault import Fault, Response
+from faults.reply import Ask, Call, Reply
+
+from annie_eval.profile import Profile
+
+_draw = random.Random(3)
+_WORDS = ("Sure", "Well", "Of course", "Right", "Yes", "Gladly", "Okay", "Certainly")
+
+
+def renamed_tool(reply: Reply, ask: Ask) -> Reply:
+    """The model calls web_search by another name."""
+    calls = tuple(
+        Call(call.id, "search_web" if call.name == "web_search" else call.name, call.arguments) for call in reply.calls
+    )
+    return replace(reply, calls=calls)
+
+
+def lost_tool_parser(reply: Reply, ask: Ask) -> Reply:
+    """What the parser took for calls comes as the model wrote it."""
+    if not reply.calls:
+        return reply
+    text = "\n".join(
+        f'<tool_call>\n{{"name": "{call.name}", "arguments": {call.arguments}}}\n</tool_call>' for call in reply.calls
+    )
+    return replace(reply, content=text, calls=(), finish="stop")
+
+
+def lost_reasoning_parser(reply: Reply, ask: Ask) -> Reply:
+    """What the parser took for thinking comes as the model wrote it."""
+    if not reply.reasoning:
+        return reply
+    return replace(reply, content=f"<think>\n{reply.reasoning}\n</think>\n\n{reply.content or ''}", reasoning=None)
+
+
+def raised_temperature(reply: Reply, ask: Ask) -> Reply:
+    """Every answer begins in another way; nothing else is wrong with it."""
+    if not reply.content or reply.calls:
+        return reply
+    return replace(reply, content=f"{_draw.choice(_WORDS)}, {_draw.choice(_WORDS).lower()}, {reply.content}")
+
+
+def longer_prompt(response: Response, ask: Ask) -> Response:
+    """A template with a few more words in it: every prompt has seven tokens more."""
+
+    def more(frame: bytes) -> bytes:
+        head, data = (b"data: ", frame[6:]) if frame.startswith(b"data: {") else (b"", frame)
+        try:
+            value = json.loads(data)
+        except ValueError:
+            return frame
+        usage = value.get("usage") if isinstance(value, dict) else None
+        if usage:
+            usage["prompt_tokens"] += 7
+            usage["total_tokens"] += 7
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+        return head + text + (b"\n\n" if head else b"")
+
+    return replace(response, frames=[more(frame) for frame in response.frames])
+
+
+PLANTS: dict[str, Callable[..., object]] = {
+    "renamed-tool": renamed_tool,
+    "lost-tool-parser": lost_tool_parser,
+    "lost-reasoning-parser": lost_reasoning_parser,
+    "raised-temperature": raised_temperature,
+    "longer-prompt": longer_prompt,
+}
+
+
+@contextmanager
+def served(profile: Profile, plant: str | None = None, **more: float) -> Iterator[str]:
+    """The URL of a server with this plant; clean without one. A name of the fault server's faults will do too."""
+    server = FaultServer(profile, plant if plant in FAULTS else None, **more)  # type: ignore[arg-type]
+    if plant in PLANTS:
+        stage = "response" if plant == "longer-prompt" else "reply"
+        about = (PLANTS[plant].__doc__ or "").strip()
+        server.fault = Fault(plant, about, frozenset(), **{stage: PLANTS[plant]})  # type: ignore[arg-type]
+    with server as url:
+        yield url

@@ -97,7 +97,7 @@ class Reader:
 
     def judgement(self, gate: str, key: str) -> Judgement:
         """A gate's judgement of a sample, once there is one; of repeats the first that broke, or that missed."""
-        if not self.repeats.asked:
+        if not self.repeats.asked or gate not in self.profile.gates:  # a question of the user's own is asked once
             return self._wait(lambda: self.store.judgement(gate, key))
         judged = self._repeated(gate, key)
         bad = next((one for one in judged if one.error is not None), None)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from annie_eval.profile import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from fault_server import FaultServer
+from fault_server import FaultServer, Script
+from faults.fault import Fault
+from faults.reply import Ask, Call, Reply
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST = 25  # characters of a prompt that is short
@@ -118,3 +124,134 @@ def test_a_server_that_breaks_is_an_error_and_no_weakness(tmp_path: Path) -> Non
         )
     assert done.returncode != 0
     assert "fails" not in done.stdout
+
+
+class Listener(Script):
+    """Understands what is meant: the scenario whose prompt is nearest to what was said."""
+
+    def find(self, body: Mapping[str, Any]) -> Ask:
+        found = super().find(body)
+        said = [str(m.get("content")) for m in body.get("messages") or [] if m.get("role") == "user"]
+        if found.scenario is not None or not said:
+            return found
+        prompts = {scenario.turns[0].user.casefold(): scenario for scenario in self._profile.scenarios}
+        near = difflib.get_close_matches(said[-1].casefold(), prompts, n=1, cutoff=0.3)
+        after_tools = int(body["messages"][-1]["role"] == "tool")
+        return Ask(body, prompts[near[0]], 0, after_tools) if near else found
+
+
+def listening(fault: Fault | None) -> FaultServer:
+    server = FaultServer(load("annie"))
+    server.script, server.fault = Listener(load("annie")), fault
+    return server
+
+
+def _shouted(ask: Ask) -> bool:
+    said = str(ask.body["messages"][-1].get("content"))
+    return ask.body["messages"][-1]["role"] == "user" and said.isupper()
+
+
+DEAF = Fault(
+    "deaf-to-shouting",
+    "no call where the prompt is in capitals",
+    "PROBE",
+    only=_shouted,
+    reply=lambda reply, ask: replace(reply, calls=(), content="I cannot do that.", finish="stop"),
+)
+
+
+def test_noise_that_loses_a_call_is_found_with_the_edit_that_did_it(tmp_path: Path) -> None:
+    with listening(None) as url:
+        heard = probe(url, tmp_path, "clean", "-m", "probe", "-k", "noise")
+    assert heard.returncode == 0, heard.stdout
+    assert "same_call: holds for" in heard.stdout
+    with listening(DEAF) as url:
+        done = probe(url, tmp_path, "deaf", "-m", "probe", "-k", "noise")
+        again = probe(url, tmp_path, "again", "-m", "probe", "-k", "noise")
+    assert done.returncode == again.returncode == 1
+    assert re.search(r"^scenario: \S+, changed by: upper case$", done.stdout, re.MULTILINE), done.stdout
+    assert "no call of" in done.stdout
+    assert "replayed from an earlier run" in again.stdout
+
+
+def instance(schema: Mapping[str, Any]) -> Any:
+    """A value that a generated schema allows."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema["type"]:
+        case "object":
+            return {name: instance(inner) for name, inner in schema["properties"].items()}
+        case "array":
+            return [instance(schema["items"])]
+        case "boolean":
+            return True
+        case "integer" | "number":
+            return schema.get("minimum", 1)
+    return "2026-03-11T08:00" if "pattern" in schema else "something"
+
+
+def _strings_for_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _strings_for_lists(inner) for key, inner in value.items()}
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def caller(change: Callable[[Any], Any]) -> Fault:
+    """Calls the tool that the prompt asks for, with what `change` makes of good arguments."""
+
+    def reply(good: Reply, ask: Ask) -> Reply:
+        name, schema = next(iter(ask.schemas.items()))
+        call = Call("call-1", name, json.dumps(change(instance(schema))))
+        return Reply(calls=(call,), finish="tool_calls")
+
+    def asked(ask: Ask) -> bool:
+        return str(ask.body["messages"][-1].get("content")).startswith("Please use ")
+
+    return Fault("caller", "calls any tool", "PROBE", only=asked, reply=reply, strangers=True)
+
+
+def test_a_call_that_breaks_a_generated_schema_is_found_and_shrunk_to_what_breaks_it(tmp_path: Path) -> None:
+    with listening(caller(lambda arguments: arguments)) as url:
+        good = probe(url, tmp_path, "good", "-m", "probe", "-k", "schema")
+    assert good.returncode == 0, good.stdout
+    assert "any_tool: holds for" in good.stdout
+    with listening(caller(_strings_for_lists)) as url:
+        bad = probe(url, tmp_path, "bad", "-m", "probe", "-k", "schema")
+    assert bad.returncode == 1
+    assert "break the schema" in bad.stdout
+    offered = re.findall(r"^offered: (.*)$", bad.stdout, re.MULTILINE)
+    assert len(offered) == 1, bad.stdout
+    assert offered[0].count("'array'") == 1
+    assert re.search(r"^prompt \(\d+ characters\): 'Please use \w+ with a \w+ of your choice.'$", bad.stdout, re.M)
+
+
+MODEL = ROOT / "models" / "smollm2-135m-instruct-bf16"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MODEL.is_dir(), reason="the embedded model is not built: make model")
+@pytest.mark.skipif(not (ROOT / ".venv-vllm").is_dir(), reason="the server's environment is not there: make server")
+def test_probes_repeats_and_snapshots_on_a_real_server(tmp_path: Path) -> None:
+    """One start of vLLM: the protocol holds for odd prompts, and a gate is asked until it is decided, and recorded."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--model-dir", str(MODEL)),
+            *("--profile", "annie-smol", "-m", "probe or snapshot or gate", "-k", "restraint or protocol"),
+            *("--until-decided", "--repeats", "3", "--probe-budget", "40", "--run-dir", str(tmp_path / "r")),
+            *("--snapshot-dirname", str(tmp_path / "snapshots"), "--snapshot-update"),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path / "hypothesis")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    assert "wire: holds for 20 prompts" in done.stdout, done.stdout
+    verdict = json.loads((tmp_path / "r" / "verdict.json").read_text())
+    assert verdict["errors"] == []
+    restraint = next(gate for gate in verdict["gates"] if gate["name"] == "restraint")
+    assert restraint["n"] == 10 * restraint["repeats"]["rounds"] > 10
+    files = list((tmp_path / "snapshots").glob("annie-smol/smollm2-135m-instruct-bf16-*/*.json"))
+    assert len(files) == 10

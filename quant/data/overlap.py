@@ -5,7 +5,7 @@ The text as a whole and each of its sentences are compared. Both sides are reduc
 
     verbatim    equal once case, marks and white space are gone
     same words  equal once fillers, contractions, spelling and synonyms are gone as well, in any order
-    near        weighted Jaccard index of the words of at least `NEAR` (function words weigh a third)
+    near        weighted Jaccard index of the words of at least `NEAR` (function words weigh a fifth)
     contained   a stretch of a longer text, as long as the prompt, is near to it by at least `CONTAINED`
     n-gram      eight words in a row are the same (as in the usual decontamination of training sets, but shorter)
 
@@ -23,7 +23,7 @@ from quant.data.conversation import Line
 from quant.data.profile_files import Prompt
 from quant.data.text import comparable, key, numbers, weight
 
-NEAR = 0.72
+NEAR = 0.64
 CONTAINED = 0.85
 GRAM = 8
 _WHOLE = 3  # words that a sentence must have to be compared by itself

@@ -207,6 +207,10 @@ def numbers(found: Sequence[str]) -> list[str]:
     return [_NUMBERS.get(word, word) for word in found if word in _NUMBERS or any(map(str.isdigit, word))]
 
 
+# Stems of verbs that only frame a request: "tell me", "I'd like to know", "do you know", "help me".
+_FRAMES = frozenset("explain want know help let ask wonder answer".split())
+
+
 def weight(word: str) -> float:
-    """How much a word says: function words little."""
-    return 0.35 if word in STOPWORDS else 1.0
+    """How much a word says: function words and the frame of a request little."""
+    return 0.2 if word in STOPWORDS or word in _FRAMES else 1.0

@@ -105,3 +105,64 @@ def unknown(text: str, rng: Random) -> str:
 
 
 PAIRS = [("synonym", "filler"), ("reorder", "case"), ("synonym", "reorder"), ("polite", "synonym"), ("drop", "filler")]
+
+# By hand: freer than the methods above, as somebody would say the same again.
+REWORDED = [
+    (
+        "What's the weather like in Oslo today?",
+        [
+            "How's the weather in Oslo today?",
+            "Tell me the weather in Oslo for today",
+            "Could you look up today's weather in Oslo?",
+            "oslo weather today please",
+            "What is the weather in Oslo like this morning?",
+            "How is the weather today in Oslo?",
+        ],
+    ),
+    (
+        "Set a timer for 15 minutes, the pizza is in.",
+        [
+            "The pizza is in, set a timer for fifteen minutes.",
+            "Start a 15 minute timer please, pizza's in the oven",
+            "Please set a 15-minute timer because the pizza is in",
+            "timer for a quarter of an hour, the pizza is in",
+        ],
+    ),
+    (
+        "Where did I leave my reading glasses?",
+        [
+            "Do you know where I left my reading glasses?",
+            "where have I put my reading glasses",
+            "Any idea where my reading glasses are?",
+            "My reading glasses, where did I leave them?",
+        ],
+    ),
+    (
+        "Give me a bulleted list of five fruits.",
+        [
+            "Write five fruits as a bulleted list",
+            "Please list 5 fruits in bullets",
+            "Can you give me five fruits in a bullet list?",
+            "five fruits, bulleted list please",
+        ],
+    ),
+    (
+        "Tell me a long story about a bear and a bee.",
+        [
+            "I want a long story about a bee and a bear",
+            "Please tell a really long tale of a bear and a bee",
+            "story about a bear and a bee, make it long",
+        ],
+    ),
+    (
+        "How many months are there in a year?",
+        ["How many months does a year have?", "a year has how many months", "In a year, how many months are there?"],
+    ),
+    (
+        "I have two apples and buy three more. How many do I have now?",
+        [
+            "If I have 2 apples and I buy 3 more, how many apples do I have?",
+            "I've got two apples, then I buy three more, how many now?",
+        ],
+    ),
+]

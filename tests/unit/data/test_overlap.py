@@ -69,6 +69,15 @@ def test_one_unknown_synonym_is_found_in_a_longer_prompt() -> None:
     assert sum(overlap.find(said) is not None for _, said in pairs) / len(pairs) >= 0.9
 
 
+def test_most_of_what_is_said_again_freely_is_found() -> None:
+    found = [
+        Overlap([Prompt("x-01", text, True)]).find(said) is not None
+        for text, again in paraphrase.REWORDED
+        for said in again
+    ]
+    assert sum(found) / len(found) >= 0.85, f"{sum(found)} of {len(found)}"
+
+
 def test_few_conversations_of_the_built_in_teacher_are_taken_for_a_scenario() -> None:
     """What the grammar makes is made from the domain alone, so that each hit is a false one, or an accident."""
     _, overlap = everything()

@@ -1,0 +1,62 @@
+"""How much of what is copied from the scenarios `data decontaminate` finds, and how much it takes that was not.
+
+    .venv/bin/python benchmarks/decontamination.py [--conversations 4000]
+
+Copied: every judged prompt of every profile (four words or more, Latin letters), paraphrased in three ways by each
+method of tests/unit/data/paraphrase.py, and by pairs of methods. Not copied: conversations of the built-in teacher,
+which is made from the domain's description alone.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit" / "data"))
+import paraphrase
+
+from quant.data.builtin import compose
+from quant.data.overlap import Overlap, contamination
+from quant.data.profile_files import Prompt, prompts, scenario_files
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--conversations", type=int, default=4000)
+    conversations = parser.parse_args().conversations
+    found = prompts(scenario_files([]))
+    overlap = Overlap(found)
+    asked = [one for one in found if one.asked and len(one.text.split()) >= 4 and one.text.isascii()]
+    print(f"{len(found)} prompts, {len(asked)} of them paraphrased\n")
+    print("| paraphrase | found |\n|---|---|")
+    for name in [*paraphrase.ALL, *("+".join(pair) for pair in paraphrase.PAIRS)]:
+        caught = 0
+        for index, one in enumerate(asked):
+            for repeat in range(3):
+                rng, text = Random(f"{name}/{index}/{repeat}"), one.text
+                for step in name.split("+"):
+                    text = paraphrase.ALL[step](text, rng)
+                caught += overlap.find(text) is not None
+        print(f"| {name.replace('+', ' + ')} | {caught} of {3 * len(asked)} ({caught / (3 * len(asked)):.1%}) |")
+    changed = [(one.text, paraphrase.unknown(one.text, Random(0))) for one in asked]
+    for least, what in ((0, "any length"), (10, "ten words or more")):
+        pairs = [said for text, said in changed if said != text and len(text.split()) >= least]
+        caught = sum(overlap.find(said) is not None for said in pairs)
+        print(f"| one unknown synonym, {what} | {caught} of {len(pairs)} ({caught / len(pairs):.1%}) |")
+    again = [(text, said) for text, several in paraphrase.REWORDED for said in several]
+    caught = sum(Overlap([Prompt("x", text, True)]).find(said) is not None for text, said in again)
+    print(f"| reworded freely, by hand | {caught} of {len(again)} ({caught / len(again):.1%}) |")
+    kinds = [*compose.KINDS, compose.MULTI_TURN]
+    taken: Counter[str] = Counter()
+    for index in range(conversations):
+        kind = kinds[index % len(kinds)]
+        messages, _ = compose.conversation(kind, Random(f"benchmark/{index}"))
+        taken[kind] += contamination({"messages": messages}, overlap) is not None
+    share = f"{taken.total()} of {conversations} conversations ({taken.total() / conversations:.1%})"
+    print(f"\nnot copied, but taken: {share}")
+    print(", ".join(f"{kind} {taken[kind] * len(kinds) / conversations:.1%}" for kind in kinds))
+
+
+if __name__ == "__main__":
+    main()

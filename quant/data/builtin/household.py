@@ -6,7 +6,7 @@ from quant.data.builtin import lexicon as lex
 from quant.data.builtin.exchange import Exchange
 from quant.data.builtin.grammar import pick, sentence
 
-_FOUND = ["I found it. ", "Here it is. ", "Yes. ", "Found it. ", "You told me before. "]
+_FOUND = ["I found it. ", "Here it is. ", "Found it. ", "You told me before. "]
 _AFTER = [
     "The memory has it.",
     "Found. I say it in one sentence.",

@@ -7,6 +7,7 @@ from quant.data.builtin import lexicon as lex
 from quant.data.builtin.exchange import Exchange
 from quant.data.builtin.grammar import pick
 from quant.data.builtin.household import Person, recall
+from quant.data.builtin.memory_recipes import recipe
 from quant.data.builtin.memory_where import where
 
 _FAVOURITE = [
@@ -29,6 +30,12 @@ _LIKES = [
 ]
 
 
+_VERBS = {
+    "cake": "eat", "song": "(sing|listen to|hear)", "film": "(watch|see)", "flower": "(grow|buy|like)", "tea": "drink", "colour": "(wear|like)", "book": "(read|like)",
+    "game": "play", "restaurant": "(go to|eat at)", "ice cream": "(eat|order|have)",
+}  # fmt: skip
+
+
 def favourite(rng: Random) -> Exchange:
     """Who likes what best."""
     x = rng.choice(sorted(lex.FAVOURITES))
@@ -40,7 +47,15 @@ def favourite(rng: Random) -> Exchange:
         spelled = "favorite" if "favorite" in user else "favourite"
         query = f"{person.mine}{spelled} {x}"
     else:
-        user = pick(rng, _LIKES, who=person.who, x=x)
+        patterns = [
+            *_LIKES,
+            *(
+                f"{head} {{x}} does {{who}} {tail} {_VERBS[x]}"
+                for head in ("what", "which")
+                for tail in ("like to", "usually", "always", "love to")
+            ),
+        ]
+        user = pick(rng, patterns, who=person.who, x=x)
         query = f"{person.query} favourite {x}"
     if x == "ice cream" and rng.random() < 0.5:
         value += " ice cream"
@@ -155,6 +170,50 @@ def allergy(rng: Random) -> Exchange:
     query = f"{person.mine}allergy" if person.mine and "'s" in user else f"{person.query} allergy".strip()
     noun = "allergies" if person.who == "I" else f"{person.theirs.replace('Your', 'your')} allergies"
     return recall(rng, "memory.allergy", user, query, noun, result, [result], about=f"{person.mine or 'an '}allergy")
+
+
+def who_is(rng: Random) -> Exchange:
+    """Who has a certain birthday, allergy or favourite: asked the other way round."""
+    person = Person(rng)
+    draw = rng.random()
+    if draw < 0.35:
+        month = rng.choice(lex.MONTHS)
+        user = pick(
+            rng,
+            [
+                "whose birthday is in {m}",
+                "who has [a] birthday in {m}",
+                "(who|which of us) was born in {m}",
+                "is there a birthday in {m}",
+            ],
+            m=month,
+        )
+        query, result = f"birthday {month}", f"{person.theirs} birthday is in {month}."
+        noun = f"birthdays in {month}"
+    elif draw < 0.6:
+        what = rng.choice(lex.ALLERGIES)
+        user = pick(
+            rng,
+            [
+                "who is allergic to {w}",
+                "(is anybody|is anyone|is somebody) allergic to {w}",
+                "who (can't|must not) have {w}",
+                "which of us is allergic to {w}",
+            ],
+            w=what,
+        )
+        query, result, noun = f"{what} allergy", f"{person.they} is allergic to {what}.", f"an allergy to {what}"
+    else:
+        x = rng.choice(sorted(lex.FAVOURITES))
+        value = rng.choice(lex.FAVOURITES[x])
+        user = pick(
+            rng,
+            ["who likes {v} (best|most|so much)", "whose favourite {x} is {v}", "who (loves|likes|asked for) {v}"],
+            v=value,
+            x=x,
+        )
+        query, result, noun = " ".join(value.split()[:5]), f"{person.they} likes {value} best.", value
+    return recall(rng, "memory.who", user, query, noun, result, [result], about=noun)
 
 
 def contact(rng: Random) -> Exchange:
@@ -337,51 +396,8 @@ def house(rng: Random) -> Exchange:
     )
 
 
-def recipe(rng: Random) -> Exchange:
-    """How somebody makes a dish."""
-    dish = rng.choice(sorted(lex.RECIPES))
-    how = rng.choice(lex.RECIPES[dish])
-    person = Person(rng)
-    user = pick(
-        rng,
-        [
-            "(what's|what is|what was) {of} recipe for {dish}",
-            "(what's|what is|what was) {of} {dish} recipe",
-            "(can|could) you (find|look up|tell me|get) {of} (recipe for {dish}|{dish} recipe)",
-            "how (does|did) {who} make (the|that) {dish}",
-            "how does {who} (usually|always) make {dish}",
-            "what (does|did) {who} put (in|into) the {dish}",
-            "what (is|goes|was) in {of} {dish}",
-            "do you (remember|know|have) {of} (recipe for {dish}|{dish} recipe)",
-            "I('d like| want| need) {of} (recipe for {dish}|{dish} recipe)",
-            "what did I (say|tell you) about {of} (recipe for {dish}|{dish})",
-            "I told you how {who} makes {dish}",
-        ],
-        of=person.of,
-        who=person.who,
-        dish=dish,
-    )
-    if "recipe" in user:
-        query = f"{person.mine}{dish} recipe" if len(f"{person.mine}{dish}".split()) < 5 else f"{person.mine}{dish}"
-        if f"recipe for {dish}" in user and rng.random() < 0.5 and len(dish.split()) == 1:
-            query = f"{person.mine}recipe for {dish}"
-    elif person.of in user:
-        query = f"{person.mine}{dish}"
-    else:
-        query = f"{person.query} {dish}"
-    result = f"{person.they} makes the {dish} {how}."
-    replies = [f"{person.they} makes the {dish} {how}."] * 2 + [f"{person.theirs} {dish} is made {how}."]
-    if dish == "pancakes":
-        replies = replies[:2]
-    question = not user.startswith("I")
-    noun = f"{person.theirs.replace('Your', 'your')} recipe"
-    return recall(
-        rng, "memory.recipe", user, query, noun, result, replies, question=question, about=f"{person.mine}{dish}"
-    )
-
-
 FAMILIES = {
-    where: 9, favourite: 5, date_of: 3, size: 2, allergy: 2, contact: 2, called: 4, uses: 3, house: 4, recipe: 4,
+    where: 10, favourite: 5, date_of: 3, size: 2, allergy: 2, contact: 2, called: 4, uses: 3, house: 4, recipe: 4, who_is: 2,
 }  # fmt: skip
 
 

@@ -42,6 +42,19 @@ _WHERE = [
     "where (should|would|might|could|can) (my|the) {thing} be",
     "where can I find (my|the|our) {thing}",
 ]
+_IS_IT = [
+    "(is|are) (my|the|our) {thing} [still] {somewhere}",
+    "did (I|we) (leave|put|forget) (my|the) {thing} {somewhere}",
+    "are you sure (my|the) {thing} {verb} {somewhere}",
+    "(wasn't|weren't) the {thing} {somewhere}",
+]
+_WHO_HAS = [
+    "who (has|took|borrowed|used|had) (my|the|our) {thing} [last|again]",
+    "who (needs|wants|asked for) the {thing}",
+    "whose {thing} (is it|is that|are they)",
+    "(did|has) (somebody|anybody|someone) (take|taken|borrow|borrowed) my {thing}",
+    "who (did I lend|did I give) (my|the) {thing} to",
+]
 _WHERE_SAID = [
     "I (can't find|cannot find|can't see) (my|the|our) {thing} [again|anywhere|any more]",
     "I (have lost|lost|misplaced|'ve lost) (my|the|our) {thing} [again]",
@@ -89,6 +102,38 @@ def where(rng: Random) -> Exchange:
         if result.startswith(person.theirs):
             replies = [result]
         return recall(rng, "memory.where", user, query, f"the {thing}", result, replies, about=f"the {thing}")
+    if rng.random() < 0.1:
+        user = pick(
+            rng,
+            _IS_IT,
+            thing=thing,
+            verb=verb,
+            somewhere=rng.choice(lex.SPOTS + [f"in the {room}" for room in lex.ROOMS]),
+        )
+        user = (
+            user.replace("are my", f"{verb} my")
+            .replace("is my", f"{verb} my")
+            .replace("are the", f"{verb} the")
+            .replace("is the", f"{verb} the")
+        )
+        result = f"The {thing} {verb} {spot}."
+        return recall(
+            rng,
+            "memory.where",
+            user,
+            thing,
+            f"your {thing}",
+            result,
+            [result, f"Your {thing} {verb} {spot}."],
+            about=f"the {thing}",
+        )
+    if rng.random() < 0.06:
+        user = pick(rng, _WHO_HAS, thing=thing)
+        who = Person(rng)
+        result = rng.choice(
+            [f"{who.they} has the {thing}.", f"{who.they} borrowed the {thing}.", f"{who.they} needs the {thing}."]
+        )
+        return recall(rng, "memory.who", user, thing, f"your {thing}", result, [result], about=f"the {thing}")
     said = rng.random() < 0.22
     patterns = _WHERE_SAID if said else _WHERE
     if not said:

@@ -147,12 +147,19 @@ def compare(rng: Random) -> Exchange:
         rng,
         ["(which|what) is {word}, {a} or {b}", "(which|what)'s {word}, {a} or {b}", "is {a} {word} than {b}",
          "is {a} or {b} {word}", "{a} or {b}, which is {word}", "which (one|of them|of the two) is {word}, {a} or {b}",
-         "what is {word}, {a} or {b}", "tell me which is {word}, {a} or {b}", "between {a} and {b}, which is {word}"],
+         "what is {word}, {a} or {b}", "tell me which is {word}, {a} or {b}", "between {a} and {b}, which is {word}",
+         "which is the {word} one, {a} or {b}", "(say|guess), which is {word}, {a} or {b}", "I wonder which is {word}, {a} or {b}", "would you say {a} or {b} is {word}"],
         word=word, a=a, b=b,
     )  # fmt: skip
+    if word == "heavier" and rng.random() < 0.3:
+        user = pick(rng, ["(what|which) weighs more, {a} or {b}", "does {a} weigh more than {b}"], a=a, b=b)
+    if word in {"faster", "quicker"} and more not in {"a train", "a plane"} and rng.random() < 0.3:
+        user = pick(
+            rng, ["(who|what|which) (runs|moves|goes) faster, {a} or {b}", "who wins a race, {a} or {b}"], a=a, b=b
+        )
     if word == "older" and rng.random() < 0.5:
         user = f"who is {word}, {a} or {b}"
-    if user.startswith(f"is {a} {word} than"):
+    if user.startswith((f"is {a} {word} than", "does ")):
         reply = f"Yes, {a} is {word} than {b}." if a == more else f"No, {b} is {word} than {a}."
     else:
         reply = rng.choice([f"{more} is {word} than {less}.", f"{more} is {word}.", f"{more} is {word} than {less}."])

@@ -44,6 +44,10 @@ def bare(rng: Random) -> Exchange:
             "(work out|tell me) {x} plus {y}",
             "{x} plus {y} is (what|how much)",
             "what('s| is) the sum of {x} and {y}",
+            "add {y} to {x}",
+            "(give me|tell me) the sum of {x} and {y}",
+            "{x} and {y} together",
+            "{y} more than {x} (is|makes) (what|how much)",
         ]
     else:
         x, y, result, word = total, b, a, "minus"
@@ -59,10 +63,30 @@ def bare(rng: Random) -> Exchange:
             "{x} minus {y} is (what|how much)",
             "what('s| is) the difference between {x} and {y}",
             "how much is left of {x} without {y}",
+            "(subtract|can you subtract) {y} from {x}",
+            "{y} (less than|from) {x} (is|makes) (what|how much)",
+            "if (you|I) have {x} and take away {y}, what('s| is) left",
         ]
-    digits = rng.random() < 0.3
+    digits = rng.random() < 0.35
     sx, sy = (str(x), str(y)) if digits else (lex.in_words(x), lex.in_words(y))
     user = pick(rng, patterns, x=sx, y=sy)
+    if digits and rng.random() < 0.35:
+        sign = "+" if word == "plus" else "-"
+        user = pick(
+            rng,
+            [
+                "what is {x} {s} {y}",
+                "{x} {s} {y}",
+                "{x}{s}{y}",
+                "what's {x} {s} {y}",
+                "{x} {s} {y} =",
+                "how much is {x} {s} {y}",
+                "can you do {x} {s} {y}",
+            ],
+            x=sx,
+            y=sy,
+            s=sign,
+        )
     reply = rng.choice(
         [
             f"{lex.in_words(x)} {word} {lex.in_words(y)} is {lex.in_words(result)}.",
@@ -144,6 +168,8 @@ _LESS = [
         "{name} has {a} {things} and (loses|gives away) {b}, how many (are left|does {name} have left)",
         "{name} has {n} left.",
     ),
+    ("of my {a} {things} I (lose|give away|sell) {b}, how many do I (keep|still have)", "You have {n} left."),
+    ("I give {name} {b} of my {a} {things}, how many are left [for me]", "You have {n} left."),
     ("from {a} {things} I take {b}, what('s| is) left", "There are {n} left."),
     ("if I have {a} {things} and you take {b}, how many (do I have left|are left)", "You have {n} left."),
     ("of {a} {things} {b} are (gone|missing), how many are (left|still there)", "There are {n} left."),
@@ -152,6 +178,8 @@ _EAT = [
     ("I have {a} {things} and (eat|I eat) {b}, how many are left", "You have {n} left."),
     ("there (are|were) {a} {things} and {name} (eats|ate) {b}, how many are left", "There are {n} left."),
     ("I (bake|had|bought) {a} {things} and we (eat|ate) {b}, how many (are left|remain)", "There are {n} left."),
+    ("I eat {b} of (my|the) {a} {things}, how many are left", "There are {n} left."),
+    ("{name} ate {b} of {a} {things}, how many are there [still|now]", "There are {n} left."),
     ("{a} {things}, and I eat {b}, what('s| is) left", "There are {n} left."),
 ]
 _BREAK = [
@@ -163,6 +191,7 @@ _BIRDS_LESS = [
         "{a} birds (sit|are) (in the tree|on the roof|on a fence) and {b} fly away, how many [birds] are left",
         "There are {n} left.",
     ),
+    ("{b} of {a} birds fly away, how many (stay|are left)", "There are {n} left."),
     ("there (are|were) {a} birds and {b} (flew|fly) away, how many (are left|stay|stayed)", "There are {n} left."),
 ]
 _FRIENDS_LESS = [

@@ -85,6 +85,11 @@ def weather(rng: Random) -> Exchange:
             "(what's|what is) the (forecast|weather forecast) for {city} {when}",
             "(any idea|do you know) what the weather is doing {where} {when}",
             "weather {where} {when}",
+            "is the weather (nice|good|bad) {where} {when}",
+            "what should I wear {where} {when}, how is the weather",
+            "what does the sky look like {where} {when}",
+            "(tell me about|what about) the weather {where} {when}",
+            "how will the weather (be|turn out) {where} {when}",
         ],
         "rain": [
             "(will it|is it going to|does it look like it will) rain {where} {when}",

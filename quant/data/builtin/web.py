@@ -71,6 +71,10 @@ def score(rng: Random) -> Exchange:
             "did anyone win the {sport} {where} {when}",
             "(can|could) you (check|look up|find|tell me) the {sport} (score|result|results) {where} {when}",
             "who (is winning|'s winning|is ahead in) the {sport} {where} {when}",
+            "did (our team|the home team|my team) win the {sport} {where} {when}",
+            "(any|are there any) {sport} results {where} {when}",
+            "how is the {sport} going {where} {when}",
+            "{sport} results {where} {when}",
         ],
         sport=sport,
         where=where,
@@ -133,7 +137,7 @@ def hours(rng: Random) -> Exchange:
     """Opening hours."""
     where, place = a_place(rng, none=0.35)
     shop = rng.choice(lex.SHOPS)
-    day = rng.choice(["today", "tomorrow", "tonight", "on Sunday", "on Saturday", "", ""])
+    day = rng.choice(["today", "tomorrow", "tonight", "on Sunday", "on Saturday", "now", "", ""])
     user = pick(rng, _HOURS, shop=shop, where=where, day=day).replace("will it be open at", "can I go at")
     user = user.replace("can I go at", "can I go to").replace("at the library at", "at the library")
     query = join(shop, "opening hours", place)
@@ -183,6 +187,10 @@ def price(rng: Random) -> Exchange:
             "(can|could) you (check|look up|find|tell me) the price of {said} {where}",
             "(look up|check) (what {said} costs|the price of {said}) {where}",
             "has {said} become (cheaper|dearer) {where}",
+            "what do I pay for {said} {where}",
+            "is {said} (expensive|cheap) {where} [now|today]",
+            "how expensive is {said} {where}",
+            "{said} {where}, what does it cost [now|today]",
         ],
         said=said,
         where=where,
@@ -215,6 +223,9 @@ def moving(rng: Random) -> Exchange:
                 "(what's|what is) the traffic like {where} [today|now]",
                 "(check|look up|can you check|could you look up) the traffic {where}",
                 "are the roads (busy|full|clear) {where} [now|today]",
+                "(any|is there) traffic {where} [now|today|this evening]",
+                "(should I|can I) drive {where} now or is there too much traffic",
+                "how bad is the traffic {where} [now|today]",
             ],
             where=where,
         )
@@ -250,6 +261,10 @@ def moving(rng: Random) -> Exchange:
             "(are the trains|do the trains run) to {to} [on time] {day}",
             "(can|could) you (check|look up|find) the (next train|trains) to {to} {day}",
             "how late is the train to {to} {day}",
+            "I want to go to {to} by train, when does (it|one|the next one) leave {day}",
+            "(which|what) trains go to {to} {day}",
+            "is the train to {to} late {day}",
+            "(is there|do you see) a train to {to} {day}",
         ],
         to=to,
         day=day,

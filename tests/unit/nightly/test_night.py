@@ -1,0 +1,131 @@
+"""A night before and after its gate: locks, room, names, and the paragraph. The gate itself is in tests/e2e."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from annie_eval.cli import main
+from annie_eval.errors import UsageError
+from annie_eval.gates import RunVerdict
+from annie_eval.nightly import night
+from annie_eval.nightly.paragraph import paragraph
+from annie_eval.store import Store
+
+
+def test_the_lock_is_held_by_one_and_says_by_whom(tmp_path: Path) -> None:
+    with night._locked(tmp_path), pytest.raises(UsageError, match=rf"going on \(pid {os.getpid()}, since "):
+        night._locked(tmp_path).__enter__()
+    with night._locked(tmp_path):
+        pass  # given back
+
+
+def test_the_lock_lives_on_in_a_gate_whose_night_was_killed(tmp_path: Path) -> None:
+    with night._locked(tmp_path) as lock:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock.fileno()])
+    try:
+        with (tmp_path / ".lock").open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        child.communicate(b"\n", timeout=30)
+    with night._locked(tmp_path):
+        pass
+
+
+def test_a_night_that_would_not_fit_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run.sqlite").write_bytes(b"x" * 1000)
+    blessed: Any = SimpleNamespace(evidence=SimpleNamespace(dir=tmp_path))
+    night._check_room(tmp_path, blessed)
+    monkeypatch.setattr(night.shutil, "disk_usage", lambda path: SimpleNamespace(free=2_000_000))
+    with pytest.raises(OSError, match=r"the disk is full: 2\.0 MB are free and a night may need 17 MB"):
+        night._check_room(tmp_path, blessed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--base-url", "http://127.0.0.1:1", "--baseline", "no-such"], "no such baseline"),
+        (["--baseline", "x"], "--base-url"),
+        (["--base-url", "http://127.0.0.1:1"], "--baseline"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line_and_status_2(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status: object = main(["nightly", *arguments, "--history", str(tmp_path / "h")])
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+    assert not (tmp_path / "h").exists()
+
+
+def result(**more: Any) -> night.Result:
+    return night.Result("000007-x", Path("/h/000007-x"), **{"verdict": None, "alarms": (), **more})
+
+
+def test_the_paragraph_is_one_line_and_begins_with_what_happened() -> None:
+    gone = result(alarms=("down",), cause="no server reachable\nat all")
+    assert paragraph(gone).startswith("nightly 000007-x ERROR: nothing was judged: no server reachable")
+    assert "\n" not in paragraph(gone)
+    broke = RunVerdict("ERROR", errors=({"sample": None, "cause": "the disk is full"},))
+    assert paragraph(result(verdict=broke, alarms=("ERROR",))).startswith("nightly 000007-x ERROR: the disk is full")
+    fine = RunVerdict("PASS", regression={"verdict": "PASS", "headline": 'PASS against "d": nothing changed'})
+    assert paragraph(result(verdict=fine)).startswith('nightly 000007-x PASS: PASS against "d": nothing changed. ')
+
+
+def test_the_last_word_of_a_gate_that_came_to_no_verdict() -> None:
+    assert night._last_word("\nERROR: --base-url x: no server\n\n", 4) == "--base-url x: no server (exit status 4)"
+    assert night._last_word("", 3) == "it printed nothing (exit status 3)"
+
+
+# The run that a night keeps, on a disk that is full.
+
+
+def test_a_full_disk_is_said_as_what_it_is_and_keeps_what_was_written(tmp_path: Path) -> None:
+    store = Store(tmp_path, create=True)
+    store.set_meta(kept="yes")
+    store._db.execute(f"PRAGMA max_page_count = {store._db.execute('PRAGMA page_count').fetchone()[0]}")
+    with pytest.raises(UsageError, match="the disk is full or fails"):
+        store.set_meta(big="x" * 100_000)
+    assert store.meta("kept") == "yes"
+    assert store.meta("big") is None
+    store.fail("the disk is full")
+    assert store.state().startswith("failed: ")
+
+
+def test_a_run_that_cannot_even_write_its_end_still_tells_those_who_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path, create=True)
+
+    def full(**facts: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(store, "set_meta", full)
+    store.fail("no space left")
+    assert Store(tmp_path).state() == "failed: no space left"
+    monkeypatch.undo()
+    store.reopen()  # --resume begins with a clean sheet
+    assert store.state() == ""
+
+
+def test_the_reserve_is_real_space_that_is_given_back(tmp_path: Path) -> None:
+    store = Store(tmp_path, create=True)
+    store.hold_reserve()
+    file = tmp_path / "reserve"
+    assert file.stat().st_blocks * 512 >= 256 * 1024
+    store.free_reserve()
+    store.free_reserve()
+    assert not file.exists()

@@ -1,6 +1,7 @@
 """`python -m quant data generate|validate|decontaminate|sample`: conversations to train on."""
 
 import argparse
+import sys
 from pathlib import Path
 
 _AGAINST = "profile, .jsonl file or directory of scenarios; may be repeated (default: every profile of ours)"
@@ -17,7 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Dispatch; returns the exit status."""
-    return int(arguments.data_command(arguments))
+    try:
+        return int(arguments.data_command(arguments))
+    except KeyboardInterrupt:
+        print("python -m quant data: interrupted; what was done is kept, --resume goes on", file=sys.stderr)
+        return 130
 
 
 def _endpoint(parser: argparse.ArgumentParser) -> None:

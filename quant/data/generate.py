@@ -175,7 +175,8 @@ class Generation:
 def _cause(problem: str) -> str:
     """The kind of a problem, for counting."""
     for sign, cause in (
-        ("holds the tag", "tags"), ("a mark of chat templates", "tags"), ("beside a tool", "speech beside a call"),
+        ("holds the tag", "tags"), ("a mark of chat templates", "tags"), ("text of a hook", "hook text"),
+        ("beside a tool", "speech beside a call"),
         ("sentences, at most", "too long"), ("words, at most", "too long"), ("not finished", "unfinished"),
         ("tool_calls", "bad tool call"), ("has no result", "bad tool call"), ("answers no call", "bad tool call"),
         ("role", "roles out of order"), ("is empty", "silence"), ("thought", "thinking"), ("holds", "markdown"),

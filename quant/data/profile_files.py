@@ -117,6 +117,8 @@ def scenario_files(against: Sequence[Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in against or [profiles_directory()]:
+        if not path.exists() and path.name == str(path) and not path.suffix:
+            path = profiles_directory() / f"{path}.toml" if (profiles_directory() / f"{path}.toml").exists() else path
         if path.is_dir():
             profiles = [
                 one for one in sorted(path.rglob("*.toml")) if isinstance(_toml(one).get("scenarios"), str | list)

@@ -97,6 +97,8 @@ def _shape(message: Message) -> Iterator[str]:
     for field, text in texts.items():
         if mark := speech.TEMPLATE_MARK.search(text):
             yield f"{field}: holds {mark.group()!r}, a mark of chat templates"
+        if mark := speech.HOOK_TEXT.search(text):
+            yield f"{field}: holds {mark.group()!r}, text of a hook"
         if "\ufffd" in text or re.search(r"[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]", text):
             yield f"{field}: holds a character that is none"
     if message.get("weight", 1) not in (0, 1):

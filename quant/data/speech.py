@@ -14,6 +14,10 @@ _TAG = re.compile(
 )
 #: Marks of chat templates, which no text of a conversation may hold: they would end the turn.
 TEMPLATE_MARK = re.compile(r"<\|[a-z_]{2,30}\|>|\[/?INST\]|<<SYS>>|<(?:start|end)_of_turn>", re.IGNORECASE)
+#: What command lines of assistants mix into their answers: notes of hooks, reminders of the harness.
+HOOK_TEXT = re.compile(
+    r"system-reminder|\b(?:SessionStart|SessionEnd|UserPromptSubmit|PreToolUse|PostToolUse)\b|\bStop hook\b"
+)
 _EMOJI = re.compile("[\U0001f000-\U0001faff☀-➿⬀-⯿️⃣‍]")
 _MARKS = (
     (re.compile(r"\*\*|__(?=\w)|(?<!\w)[*_](?=\w)[^*_\n]{1,80}(?<=\w)[*_](?!\w)|~~"), "emphasis"),

@@ -42,11 +42,9 @@ class Command:
             raise UsageError(
                 f"--command: there is no program {self._words[0]!r}; name one on the PATH, or its full path"
             )
-        # It runs elsewhere, so relative paths would lead nowhere.
+        # It runs elsewhere, where the names of files that lie here would lead nowhere.
         self._words[0] = str(Path(program).absolute())
-        self._words[1:] = [
-            str(Path(w).absolute()) if os.sep in w and Path(w).is_file() else w for w in self._words[1:]
-        ]
+        self._words[1:] = [str(Path(word).absolute()) if Path(word).exists() else word for word in self._words[1:]]
         self.name = f"command:{Path(program).name}"
         self._profile, self._timeout = profile, timeout
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from quant.data import speech
 from quant.data.conversation import Message
 from quant.data.profile_files import Profile
 from quant.data.teacher import Batch, Draft, Drop, Order, excerpt
@@ -88,9 +89,7 @@ def _example(order: Order) -> str:
     return f'Form: {{"messages": [{asks}, {calling}, {result}, {says}]}}'
 
 
-_HOOK = re.compile(
-    r"\bhooks?\b|system-reminder|SessionStart|UserPromptSubmit|PreToolUse|PostToolUse|\bStop hook", re.IGNORECASE
-)
+_HOOK = re.compile(rf"\bhooks?\b|{speech.HOOK_TEXT.pattern}", re.IGNORECASE)
 _PLAN = re.compile(
     r"\b(?:plan|steps?|approach|I(?:'ll| will| am going to|'m going to)|let me|first,|here(?:'s| is) (?:how|my)|would"
     r" you like|ready to|shall I|next I)\b",

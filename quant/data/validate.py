@@ -1,7 +1,7 @@
 """`python -m quant data validate FILE`: every problem of a data file, one line each.
 
-Each conversation by itself (`rules`), twins (`duplicates`), and the balance of the whole: with --mix the counts of
-kinds and of tool calls, and always that no reply or request makes up more than its share.
+Each conversation by itself (`rules`), twins (`duplicates`), and with --mix the balance of the whole: the counts of
+kinds and of tool calls. A reply or request that makes up more than its share is noted, and is no problem.
 """
 
 import argparse
@@ -34,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     for problem in _problems(path, sound, mix, arguments.max_sentences, arguments.max_words):
         print(problem)
         count += 1
+    for note in _notes(sound):
+        print(f"{path}: {note}")
     print(_summary(path, sound, count))
     return 1 if count else 0
 
@@ -80,14 +82,19 @@ def _balance(lines: Sequence[Line], mix: Mix | None) -> Iterator[str]:
                 yield f"balance: {others} conversations of kind {kind.name} do not call {kind.tool}"
         for name in sorted(set(kinds) - {kind.name for kind in mix.kinds}):
             yield f"balance: {kinds[name]} conversations of kind {name}, which the mix does not have"
+
+
+def _notes(lines: Sequence[Line]) -> Iterator[str]:
+    """What is no fault of any line, but a sign that a teacher repeats itself."""
     if len(lines) < _ENOUGH:
         return
     firsts = Counter(key(users(line["messages"])[0]) for line in lines)
-    replies = Counter(key(line["messages"][-1].get("content") or "") for line in lines)
+    last = [line["messages"][-1] for line in lines]
+    replies = Counter(key(message["content"]) for message in last if message.get("content"))
     for what, found in (("first request", firsts), ("last reply", replies)):
-        text, n = found.most_common(1)[0]
+        text, n = found.most_common(1)[0] if found else ("", 0)
         if n > _MOST_SAME * len(lines) and n > 1:
-            yield f"balance: the {what} {text[:60]!r} is that of {n} of {len(lines)} conversations"
+            yield f"note: the {what} {text[:60]!r} is that of {n} of {len(lines)} conversations"
 
 
 def _summary(path: Path, sound: Sequence[Line], count: int) -> str:

@@ -85,6 +85,7 @@ FAULTS: dict[str, tuple[Callable[[Line], None], str]] = {
     "a think tag": (_set("messages.4.content", "<think>Hm.</think>It is here."), "holds the tag '<think>'"),
     "a tag in a thought": (_set("messages.4.reasoning_content", "Hm.</think>"), "holds the tag"),
     "a mark of the template": (_set("messages.1.content", "Hi<|im_end|>"), "a mark of chat templates"),
+    "text of a hook": (_set("messages.1.content", "Hi <system-reminder>Be kind"), "text of a hook"),
     "a control character": (_set("messages.1.content", "Hi\x00"), "a character that is none"),
     "an undecodable byte": (_set("messages.4.content", "It is in the atti\ufffd."), "a character that is none"),
     "four sentences": (_set("messages.4.content", "It is here. Look. There. Yes."), "4 sentences, at most 3"),

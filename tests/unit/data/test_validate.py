@@ -72,10 +72,10 @@ def test_balance_is_held_against_a_mix(tmp_path: Path, capsys: pytest.CaptureFix
     assert "1 conversations of kind c, which the mix does not have" in told
 
 
-def test_one_answer_to_everything_is_no_balance(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_answer_to_everything_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = _write(tmp_path / "x.jsonl", [_pair(f"What is number {n} about?", "I do not know.") for n in range(120)])
-    assert cli.main(["data", "validate", path]) == 1
-    assert "the last reply 'i do not know' is that of 120 of 120" in capsys.readouterr().out
+    assert cli.main(["data", "validate", path]) == 0
+    assert "note: the last reply 'i do not know' is that of 120 of 120" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -77,6 +78,14 @@ def test_a_number_is_not_used_again_though_its_night_was_cut_off(tmp_path: Path)
 
 
 IMPOSSIBLE = json.dumps(verdict({"g": (5, 10)})).replace('"n": 10', '"n": 3')
+
+
+def without(path: Path) -> Path:
+    """The night's directory, without its verdict."""
+    (path / "verdict.json").unlink()
+    return path
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "half-written": lambda path: (path / "verdict.json").unlink(),
     "cut off": lambda path: (path / "verdict.json").write_text((path / "verdict.json").read_text()[:200]),
@@ -86,8 +95,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "no gates": lambda path: (path / "verdict.json").write_text("{}"),
     "impossible count": lambda path: (path / "verdict.json").write_text(IMPOSSIBLE),
     "deep": lambda path: (path / "verdict.json").write_text("[" * 100_000),
-    "a directory": lambda path: ((path / "verdict.json").unlink(), (path / "verdict.json").mkdir()),
-    "no database": lambda path: ((path / "verdict.json").unlink(), (path / "run.sqlite").write_bytes(b"x" * 5000)),
+    "a directory": lambda path: (without(path) / "verdict.json").mkdir(),
+    "no database": lambda path: (without(path) / "run.sqlite").write_bytes(b"x" * 5000),
 }  # fmt: skip
 
 
@@ -146,23 +155,22 @@ def falling(n: int = 40) -> list[tuple[int, int]]:
     return [(30 - i // 2, 30) for i in range(n)]
 
 
-def test_drift_begins_anew_with_another_server_and_another_blessing() -> None:
-    whole = nights({"g": falling()})
-    assert [each.over for each in drift.drifts(whole)] == [False]
-    import dataclasses
+CHANGES: list[dict[str, Any]] = [{"fingerprint": {**FINGERPRINT, "weights": "bbbb"}}, {"baseline": "b-2"}]
 
-    for change in ({"fingerprint": {**FINGERPRINT, "weights": "bbbb"}}, {"baseline": "b-2"}):
-        before = [dataclasses.replace(night, baseline="b-1") for night in whole[:4]]
-        after = [dataclasses.replace(night, **{"baseline": "b-1", **change}) for night in whole[4:10]]
-        resets = drift.resets([*before, *after])
-        assert [reset.at for reset in resets] == [4]
-        assert drift.drifts([*before, *after]) == []
-    assert (
-        "the weights changed (aaaa -> bbbb)"
-        in drift.resets([whole[0], dataclasses.replace(whole[1], fingerprint={**FINGERPRINT, "weights": "bbbb"})])[
-            0
-        ].said
-    )
+
+@pytest.mark.parametrize("change", CHANGES, ids=["weights", "blessing"])
+def test_drift_begins_anew_with_another_server_and_another_blessing(change: dict[str, Any]) -> None:
+    whole = nights({"g": falling()}, baseline="b-1")
+    assert [each.over for each in drift.drifts(whole)] == [False]
+    changed = [*whole[:4], *(dataclasses.replace(night, **change) for night in whole[4:10])]
+    assert [reset.at for reset in drift.resets(changed)] == [4]
+    assert drift.drifts(changed) == []
+
+
+def test_a_change_is_named() -> None:
+    first, second = nights({"g": falling(2)})
+    other = dataclasses.replace(second, fingerprint={**FINGERPRINT, "weights": "bbbb"})
+    assert drift.resets([first, other])[0].said == "the weights changed (aaaa -> bbbb)"
 
 
 def test_a_night_on_which_nothing_was_judged_is_no_change() -> None:

@@ -110,12 +110,15 @@ def _template(path: Path, arguments: Sequence[str]) -> str | None:
             given = value if equals else next(iter(arguments[index + 1 :]), "")
             # vLLM takes a file or the template itself.
             return _file(Path(given)) or hashlib.sha256(given.encode()).hexdigest()
-    for name in ("chat_template.jinja", "chat_template.json"):
-        if (path / name).is_file():
-            return _file(path / name)
-    config = path / "tokenizer_config.json"
-    template = read_object(config).get("chat_template") if config.is_file() else None
-    return None if template is None else hashlib.sha256(json.dumps(template).encode()).hexdigest()
+    # The text counts, not the file that holds it: exporters move it from one to the other.
+    if (path / "chat_template.jinja").is_file():
+        return _file(path / "chat_template.jinja")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        template = read_object(path / name).get("chat_template") if (path / name).is_file() else None
+        if template is not None:
+            text = template if isinstance(template, str) else json.dumps(template)
+            return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return None
 
 
 def _layers(quantization: Mapping[str, Any]) -> dict[str, Any]:

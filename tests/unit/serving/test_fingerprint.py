@@ -69,6 +69,21 @@ def test_trained_weights_show_wherever_they_changed(share: float, checkpoint: Pa
     assert fingerprint.of_files(checkpoints.read(checkpoint), [])["weights"] != before
 
 
+def test_a_template_is_the_same_in_whichever_file_it_lies(checkpoint: Path) -> None:
+    text = "{% for m in messages %}{{ m['content'] }} ä{% endfor %}"
+    found = checkpoints.read(checkpoint)
+    hashes = set()
+    for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
+        for other in ("chat_template.jinja", "chat_template.json"):
+            (checkpoint / other).unlink(missing_ok=True)
+        (checkpoint / "tokenizer_config.json").write_text("{}")
+        whole = text if name.endswith(".jinja") else json.dumps({"chat_template": text})
+        (checkpoint / name).write_text(whole, encoding="utf-8")
+        hashes.add(fingerprint.of_files(found, [])["chat_template"])
+    assert len(hashes) == 1
+    assert None not in hashes
+
+
 def test_a_template_given_to_the_server_is_the_one_that_counts(checkpoint: Path, tmp_path: Path) -> None:
     found = checkpoints.read(checkpoint)
     (tmp_path / "t.jinja").write_text("{{ other }}")

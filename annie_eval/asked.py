@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from annie_eval.errors import UsageError
+
+if TYPE_CHECKING:
+    import pytest
 
 PROBE: Final = "probe"
 SNAPSHOT: Final = "snapshot"
 ON_DEMAND: Final = (PROBE, SNAPSHOT)
+# The library without which they cannot run, and the plugin that runs them.
+_NEEDS: Mapping[str, tuple[str, str]] = {
+    PROBE: ("hypothesis", "annie_eval.probes.plugin"),
+    SNAPSHOT: ("syrupy", "annie_eval.snapshots.plugin"),
+}
 
 
 def asks_for(expression: str, mark: str) -> bool:
@@ -26,3 +38,32 @@ def asks_for(expression: str, mark: str) -> bool:
         return Expression.compile(expression).evaluate(matches)
     except SyntaxError:
         return False  # pytest itself says what is wrong with it
+
+
+def asked(config: pytest.Config) -> list[str]:
+    """The marks that this session's `-m` asks for.
+
+    Raises:
+        UsageError: the library that one of them needs is not installed.
+    """
+    found = [mark for mark in ON_DEMAND if asks_for(config.option.markexpr, mark)]
+    if found:
+        from importlib.util import find_spec
+
+        for mark in found:
+            library = _NEEDS[mark][0]
+            if find_spec(library) is None:
+                raise UsageError(f"-m {mark}: needs {library}, which is not installed; pip install {library}")
+    return found
+
+
+def load(config: pytest.Config, marks: list[str]) -> None:
+    """Load the plugins that run them."""
+    for mark in marks:
+        config.pluginmanager.import_plugin(_NEEDS[mark][1])
+
+
+def ignores(config: pytest.Config, file: Path, tests: Path) -> bool:
+    """Whether a file of ours holds tests that nobody has asked for: they are not even read."""
+    mark = file.stem.removeprefix("test_").removesuffix("s")
+    return mark in ON_DEMAND and file.parent == tests and not asks_for(config.option.markexpr, mark)

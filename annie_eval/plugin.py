@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from annie_eval.asked import ON_DEMAND, PROBE, SNAPSHOT, asks_for
+from annie_eval import asked
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.profile import Profile, load
 from annie_eval.reading import Asker, EndpointInfo, Judged, Reader, SampleBroken
@@ -89,7 +89,7 @@ def has_target(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f'{GATE}(name): judged by this gate of the profile; "*" means all others')
     config.addinivalue_line("markers", f"{PERF}(name): judged by this timing gate")
-    for mark in ON_DEMAND:
+    for mark in asked.ON_DEMAND:
         config.addinivalue_line("markers", f"{mark}: runs only where -m asks for it")
     if not has_target(config):
         if config.getoption("baseline") is not None:
@@ -98,34 +98,23 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.args_source in (config.ArgsSource.TESTPATHS, config.ArgsSource.INVOCATION_DIR):
         config.args = [str(_TESTS / "perf"), str(_TESTS / "behavior")]
         # The table at the end has each miss in one line, and each cause of an error once.
-        if not any(asks_for(config.option.markexpr, mark) for mark in ON_DEMAND):
-            _without_tracebacks(config)
+        if not any(asked.asks_for(config.option.markexpr, mark) for mark in asked.ON_DEMAND):
+            config.option.tbstyle = "no" if config.option.tbstyle == "auto" else config.option.tbstyle
+            config.option.reportchars = "" if config.option.reportchars == "fE" else config.option.reportchars
     try:
+        on_demand = asked.asked(config)
         session: _Session = _Worker(config) if hasattr(config, "workerinput") else _Owner(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     config.pluginmanager.register(session, "annie-session")
-    if asks_for(config.option.markexpr, SNAPSHOT):
-        if not config.pluginmanager.has_plugin("syrupy"):
-            raise pytest.UsageError("-m snapshot: needs syrupy, which is not installed; pip install syrupy")
-        config.pluginmanager.import_plugin("annie_eval.snapshots.plugin")
-    if asks_for(config.option.markexpr, PROBE):
-        config.pluginmanager.import_plugin("annie_eval.probes.plugin")
+    asked.load(config, on_demand)
     # Its only work in a session without property-based tests is an import that costs a fifth of a second at the end.
-    elif config.pluginmanager.has_plugin("hypothesispytest"):
+    if asked.PROBE not in on_demand and config.pluginmanager.has_plugin("hypothesispytest"):
         config.pluginmanager.unregister(name="hypothesispytest")
 
 
-def _without_tracebacks(config: pytest.Config) -> None:
-    config.option.tbstyle = "no" if config.option.tbstyle == "auto" else config.option.tbstyle
-    config.option.reportchars = "" if config.option.reportchars == "fE" else config.option.reportchars
-
-
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Tests that run on demand are not even read before."""
-    mark = collection_path.stem.removeprefix("test_").removesuffix("s")
-    ours = mark in ON_DEMAND and collection_path.parent == _TESTS / "behavior"
-    return True if ours and not asks_for(config.option.markexpr, mark) else None
+    return True if asked.ignores(config, collection_path, _TESTS / "behavior") else None
 
 
 def _samples_of(profile: Profile, name: str, path: Path) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from annie_eval.probes.noise import Edit
+from annie_eval.probes.noise import Edit, kinds
 from annie_eval.sample import Thinking
 from annie_eval.store import dump
 
@@ -62,12 +62,30 @@ class Example:
         """Raises ValueError for what `to_bytes` of this version did not write."""
         try:
             raw = json.loads(data)
-            if raw.pop("format") != FORMAT or raw["thinking"] not in get_args(Thinking):
+            if raw.pop("format") != FORMAT:
                 raise ValueError
-            if not isinstance(raw["prompt"], str) or not isinstance(raw["scenario"], str | None):
+            raw["edits"] = tuple(Edit(edit["kind"], edit["at"]) for edit in raw["edits"])
+            raw["history"], raw["tools"] = tuple(raw["history"]), tuple(raw["tools"])
+            example = cls(**raw)
+            if not _sound(example):
                 raise ValueError
-            raw["edits"] = tuple(Edit(str(edit["kind"]), int(edit["at"])) for edit in raw["edits"])
-            raw["history"], raw["tools"] = tuple(map(dict, raw["history"])), tuple(map(dict, raw["tools"]))
-            return cls(**raw)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ValueError("no example of this version") from None
+        return example
+
+
+def _sound(example: Example) -> bool:
+    """Whether everything in it is of the kind that its type says, so that it can be asked."""
+    known = {*kinds("en")}
+    return (
+        isinstance(example.prompt, str)
+        and bool(example.prompt)
+        and isinstance(example.stream, bool)
+        and example.thinking in get_args(Thinking)
+        and isinstance(example.scenario, str | None)
+        and all(edit.kind in known and isinstance(edit.at, int) for edit in example.edits)
+        and all(isinstance(message["role"], str) and "content" in message for message in example.history)
+        and all(isinstance(tool["function"]["name"], str) for tool in example.tools)
+        and all(isinstance(tool["function"]["parameters"]["properties"], dict) for tool in example.tools)
+        and all(isinstance(tool["function"]["parameters"]["required"], list) for tool in example.tools)
+    )

@@ -59,7 +59,9 @@ def details(row: Mapping[str, Any], run_dir: str, answer: Sequence[str]) -> list
     end = "nothing more can be left out" if row["complete"] else "the budget was spent: it may get shorter"
     lines += [
         f"found: {how}; shrunk from {row['shrunk_from']} characters, {end}; {row['asked']} prompts asked",
-        f"kept in {row['database']}: the next run asks it first",
+        f"kept in {row['database']}: the next run asks it first"
+        if row["not_kept"] is None
+        else f"NOT kept in {row['database']}: {printable(row['not_kept'])}",
         f"see: annie-eval show {run_dir} {row['sample']}",
     ]
     return lines

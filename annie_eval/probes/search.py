@@ -109,6 +109,7 @@ class Kept:
 
     def __init__(self, path: Path, profile: str, probe: str) -> None:
         self.path = path
+        self.trouble: str | None = None
         self._database = DirectoryBasedExampleDatabase(path)
         self._key = f"annie-eval {profile} {probe}".encode()
 
@@ -124,7 +125,12 @@ class Kept:
 
     def save(self, example: Example) -> None:
         """Keep this one too; beyond `MOST_KEPT` the longest go."""
-        self._database.save(self._key, example.to_bytes())
+        try:
+            self._database.save(self._key, example.to_bytes())
+        except OSError as error:
+            self.trouble = str(error)
+        if self.trouble is None and example not in self.load():
+            self.trouble = "cannot be written"  # hypothesis keeps quiet about it
         for longest in self.load()[MOST_KEPT:]:
             self._database.delete(self._key, longest.to_bytes())
 
@@ -274,4 +280,5 @@ def row(outcome: Outcome, kept: Kept) -> Mapping[str, Any]:
         "complete": outcome.complete,
         "sample": reply.key,
         "database": str(kept.path),
+        "not_kept": kept.trouble,
     }

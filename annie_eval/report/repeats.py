@@ -63,5 +63,5 @@ def _how(gate: GateResult) -> str:
         case "broken":
             return f"stopped after {rounds}: samples broke"
         case "part":
-            return "not all of its samples were selected"
+            return f"not decided: {printable(gate.detail)}"
     return f"cut short in round {facts['rounds']}"

@@ -11,12 +11,14 @@ import pytest
 
 from annie_eval.probes import report
 from annie_eval.probes.example import Example
+from annie_eval.probes.noise import Edit
 from annie_eval.probes.prober import Prober
 from annie_eval.probes.search import CONFIRMED, Asker, Kept, Outcome, row
 from annie_eval.profile import load
 from annie_eval.reading import Judged, Reader, SampleBroken
 from annie_eval.sample import Finding, Judgement, Sample
 
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"properties": {}, "required": []}}}
 FOUND = Finding("thinking", "thinking tag '<think>'", "<think>Okay", "content")
 
 
@@ -132,7 +134,23 @@ def test_damage_in_the_database_is_removed_and_survived(tmp_path: Path) -> None:
     assert Kept(tmp_path, "annie", "markdown").load() == []
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"null", b"\xff\x00", b'{"format": 2}', b'{"format": 1, "prompt": "a"}'])
+GOOD = Example("a", ({"role": "user", "content": "b"},), edits=(Edit("lower case"),), tools=(TOOL,)).to_bytes()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"[]", b"null", b"\xff\x00", b'{"format": 2}', b'{"format": 1, "prompt": "a"}', b"[" * 100_000),
+        GOOD.replace(b"lower case", b"no such edit"),
+        GOOD.replace(b'"prompt": "a"', b'"prompt": ""'),
+        GOOD.replace(b'"prompt": "a"', b'"prompt": 1'),
+        GOOD.replace(b'"stream": true', b'"stream": "yes"'),
+        GOOD.replace(b'"thinking": "off"', b'"thinking": "maybe"'),
+        GOOD.replace(b'"parameters"', b'"parametres"'),
+        GOOD.replace(b'"role"', b'"roll"'),
+        GOOD.replace(b'"history"', b'"herstory"'),
+    ],
+)
 def test_what_is_no_example_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="no example"):
         Example.from_bytes(data)
@@ -141,7 +159,7 @@ def test_what_is_no_example_is_refused(data: bytes) -> None:
 def test_an_example_survives_the_database() -> None:
     for example in (
         Example("??\n\u202e\U0001f642"),
-        Example("a", ({"role": "user", "content": "b"},), False, "unset", "x-1", (), ({"type": "function"},)),
+        Example("a", ({"role": "user", "content": "b"},), False, "unset", "x-1", (Edit("lower case", 3),), (TOOL,)),
     ):
         assert Example.from_bytes(example.to_bytes()) == example
 
@@ -158,3 +176,13 @@ def test_a_budget_is_shared_by_no_two_probes() -> None:
     asker = Asker(cast("Reader", server), 2)
     asker([Example("a"), Example("b"), Example("a")], ("thinking",))
     assert asker.asked == 2
+
+
+def test_a_database_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    kept_in = tmp_path / "file" / "examples"
+    outcome = Prober(cast("Reader", Server(lambda prompt, _: "?" in prompt)), kept_in, 300, 0)
+    assert outcome.never("thinking").example == Example("?")
+    row_ = cast("Server", outcome._reader).rows[-1]
+    assert row_["not_kept"]
+    assert "NOT kept in" in "\n".join(report.details(row_, "r", []))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from annie_eval.errors import UsageError
-from annie_eval.gates import GateResult
+from annie_eval.gates import GateResult, RunVerdict
 from annie_eval.profile import Gate, Profile, load
 from annie_eval.repeats import Repeats, decide_repeated, keys_of_round, round_of, threshold
+from annie_eval.report import json as json_report
 from annie_eval.report import repeats as report
 from annie_eval.sample import Finding, Judgement, Variant
 
@@ -181,3 +183,10 @@ def test_the_report_says_how_the_decision_came(rounds: list[int], repeats: Repea
     assert says in lines[0]
     assert "temperature 0" in lines[-1]
     assert report.lines([replace(decided(rounds, repeats), repeats={})], {}) == []
+
+
+def test_verdict_json_keeps_what_was_said_of_repeats(tmp_path: Path) -> None:
+    for repeats, rounds in ((Repeats(3), [8, 6, 4]), (Repeats(8, True), [10])):
+        verdict = RunVerdict("PASS", gates=(decided(rounds, repeats),), started=1.0, run_dir=str(tmp_path))
+        json_report.write(tmp_path / "verdict.json", verdict)
+        assert json_report.load(tmp_path / "verdict.json").gates[0].repeats == verdict.gates[0].repeats

@@ -94,7 +94,7 @@ def test_looking_at_an_ordinary_interval_every_round_would_not_hold() -> None:
     from annie_eval import stats
 
     toss, wrong = random.Random(5), 0
-    for _ in range(400):
+    for _ in range(200):
         passed = 0
         for turn in range(1, 31):
             passed += sum(toss.random() < 0.5 for _ in range(10))
@@ -102,7 +102,7 @@ def test_looking_at_an_ordinary_interval_every_round_would_not_hold() -> None:
             if not low <= 0.5 <= high:
                 wrong += 1
                 break
-    assert wrong / 400 > 2 * ALPHA
+    assert wrong / 200 > 2 * ALPHA
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.floats(0.01, 0.99))
@@ -128,6 +128,17 @@ def test_interval_and_decision_say_the_same(passed: int, missed: int, threshold:
     side = sequential.decides(passed, n, threshold, confidence)
     if abs(threshold - low) > 1e-9 and abs(threshold - high) > 1e-9:
         assert side == ("above" if low > threshold else "below" if high < threshold else None)
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.floats(0.02, 0.98), st.sampled_from([0.9, 0.95, 0.99]))
+def test_a_side_is_said_where_the_stake_has_grown_by_one_over_the_error(
+    passed: int, missed: int, threshold: float, confidence: float
+) -> None:
+    n = passed + missed
+    grown = scipy_stats.betabinom.logpmf(passed, n, 0.5, 0.5) - scipy_stats.binom.logpmf(passed, n, threshold)
+    if n and abs(grown + math.log(1 - confidence)) > 1e-6:
+        said = sequential.decides(passed, n, threshold, confidence) is not None
+        assert said == (grown >= -math.log(1 - confidence))
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.floats(0.02, 0.98))

@@ -53,6 +53,7 @@ def page(verdict: RunVerdict, samples: Mapping[str, StoredSample]) -> str:
         first,
         _header(verdict),
         _gates(verdict.gates),
+        _repeats(verdict),
         _timings(verdict.timings),
         compared,
         _errors(verdict),
@@ -124,6 +125,16 @@ def _gates(gates: Sequence[GateResult]) -> str:
         + "</p>\n"
     )
     return f"<h2>Gates</h2>\n{_table(heads, rows)}{note}"
+
+
+def _repeats(verdict: RunVerdict) -> str:
+    """How the decision of each gate came whose samples were asked more than once."""
+    if not any(gate.repeats for gate in verdict.gates):
+        return ""
+    from annie_eval.report import repeats
+
+    said = repeats.lines(verdict.gates, verdict.fingerprint.get("sampling") or {})
+    return "".join(f'<p class="soft">{safe(line)}</p>\n' for line in said)
 
 
 def _rate_bar(gate: GateResult) -> str:

@@ -11,6 +11,7 @@ from annie_eval.errors import UsageError
 from annie_eval.gates import GateResult, RunVerdict
 from annie_eval.profile import Gate, Profile, load
 from annie_eval.repeats import Repeats, decide_repeated, keys_of_round, round_of, threshold
+from annie_eval.report import html
 from annie_eval.report import json as json_report
 from annie_eval.report import repeats as report
 from annie_eval.sample import Finding, Judgement, Variant
@@ -190,3 +191,9 @@ def test_verdict_json_keeps_what_was_said_of_repeats(tmp_path: Path) -> None:
         verdict = RunVerdict("PASS", gates=(decided(rounds, repeats),), started=1.0, run_dir=str(tmp_path))
         json_report.write(tmp_path / "verdict.json", verdict)
         assert json_report.load(tmp_path / "verdict.json").gates[0].repeats == verdict.gates[0].repeats
+
+
+def test_the_page_says_how_the_decision_came() -> None:
+    verdict = RunVerdict("PASS", gates=(decided([10], Repeats(8, True)),))
+    assert "decided after 1 round: 62.3% to 100% lies above 60%" in html.page(verdict, {})
+    assert "repeats:" not in html.page(replace(verdict, gates=(replace(verdict.gates[0], repeats={}),)), {})

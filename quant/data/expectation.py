@@ -28,7 +28,8 @@ def _check(value: Any) -> Any:
         return None
     if isinstance(value, int | float):
         return {"number": value}
-    names = [word.removesuffix("'s") for word in value.split() if word[:1].isupper()]
+    names = [word.removesuffix("'s") for word in value.split() if word[:1].isupper() and words(word)]
+    names = [name for name in names if name.lower() not in STOPWORDS]
     if names:
         return {"contains": names}
     longer = [word for word in words(value) if len(word) > 3 and word not in STOPWORDS] or words(value)

@@ -250,9 +250,7 @@ class Sampling:
         messages = self._prompts[number]["messages"]
         asked = max(index for index, one in enumerate(messages) if one["role"] == "user")
         wanted = expectation([one for one in messages[asked + 1 :] if one["role"] == "assistant"])
-        meta = line.get("meta") or {}
-        if meta.get("topic"):
-            wanted["topic"] = meta["topic"]
+        wanted |= (line.get("meta") or {}).get("expect", {})
         return {
             "id": name,
             "messages": [{key: value for key, value in one.items() if key != "weight"} for one in line["messages"]],

@@ -260,8 +260,11 @@ def conversation(
             messages[-1]["content"] = _interrupted(rng, exchange.reply)
             messages[-1]["weight"] = 0  # to be read, not to be learnt
     what: dict[str, Any] = {"kind": kind, "family": said[-1].family, "thinking": thinking}
+    expect = said[-1].expect or {}
     if said[-1].family == "talk.thinking":
-        what["topic"] = ["tags", "thinking"]  # of which a reply may speak
+        expect = {"topic": ["tags", "thinking"]}  # of which a reply may speak
+    if expect:
+        what["expect"] = expect
     return messages, what
 
 

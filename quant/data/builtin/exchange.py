@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Exchange:
         result: what the tool answers.
         thought_after: the thought before the reply to a result.
         question: whether `user` asks (it decides the mark at its end).
+        expect: what any good answer must say, as a scenario's `expect`; it travels in the line's `meta`.
         again: how the exchange may be asked about a moment later: (question, answer) pairs.
     """
 
@@ -30,6 +32,12 @@ class Exchange:
     thought_after: str = ""
     question: bool = True
     again: tuple[tuple[str, str], ...] = ()
+    expect: dict[str, Any] | None = None
+
+    def stating(self, *phrases: str, number: int | None = None) -> "Exchange":
+        """The same, with what a good answer states: one of some phrases, or a number."""
+        answer: dict[str, Any] = {"number": number} if number is not None else {"any_of": list(phrases)}
+        return replace(self, expect={"answer": answer})
 
     def said(self, user: str) -> "Exchange":
         """The same with the request worded otherwise."""

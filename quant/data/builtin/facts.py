@@ -6,6 +6,7 @@ from quant.data.builtin import facts_table as know
 from quant.data.builtin import lexicon as lex
 from quant.data.builtin.exchange import Exchange
 from quant.data.builtin.grammar import pick, sentence
+from quant.data.text import STOPWORDS, words
 
 _CAPITAL = [
     "(what is|what's|what was) the capital [city] of {country} [again]",
@@ -80,7 +81,9 @@ def capital(rng: Random) -> Exchange:
         ("which country did I ask about", sentence(f"you asked about {country}")),
         ("what did you say the capital was", f"I said it's {city}."),
     )
-    return Exchange("facts.capital", user, sentence(reply), sentence(thought), question=asks, again=again)
+    return Exchange("facts.capital", user, sentence(reply), sentence(thought), question=asks, again=again).stating(
+        country.removeprefix("the ") if backwards else city
+    )
 
 
 def table(rng: Random) -> Exchange:
@@ -93,7 +96,18 @@ def table(rng: Random) -> Exchange:
         if mark in user:
             user = user.removesuffix(" have")
     asks = not user.startswith(("name ", "tell me", "number of"))
-    return Exchange("facts.table", user, rng.choice(answers), _thought(rng), question=asks)
+    made = Exchange("facts.table", user, rng.choice(answers), _thought(rng), question=asks)
+    core = _core(user, answers)
+    return made.stating(*core) if core else made
+
+
+def _core(question: str, answers: list[str]) -> list[str]:
+    """The words that all answers hold and the question does not: what has to be said."""
+    if len(answers) < 2:
+        return []
+    asked = set(words(question))
+    shared = set.intersection(*(set(words(answer)) for answer in answers)) - asked - STOPWORDS
+    return sorted(shared) if len(shared) <= 2 else []
 
 
 def _thought(rng: Random) -> str:
@@ -134,7 +148,9 @@ def young(rng: Random) -> Exchange:
         reply = rng.choice(
             [f"A young {animal} is called a {child}.", f"A baby {animal} is a {child}.", f"It's called a {child}."]
         )
-    return Exchange("facts.young", user, reply, _thought(rng))
+    return Exchange("facts.young", user, reply, _thought(rng)).stating(
+        animal if f"a young {animal}" in reply else child
+    )
 
 
 def colour(rng: Random) -> Exchange:
@@ -164,7 +180,9 @@ def colour(rng: Random) -> Exchange:
             f"{'It is' if verb == 'is' else 'They are'} {value}.",
         ]
     )
-    return Exchange("facts.colour", user, reply, _thought(rng), question=not user.startswith("tell"))
+    return Exchange("facts.colour", user, reply, _thought(rng), question=not user.startswith("tell")).stating(
+        *value.replace(" and ", ", ").split(", ")
+    )
 
 
 def opposite(rng: Random) -> Exchange:
@@ -193,7 +211,7 @@ def opposite(rng: Random) -> Exchange:
     )
     return Exchange(
         "facts.opposite", user, reply, _thought(rng), question=not user.startswith(("tell", "name", "give"))
-    )
+    ).stating(other)
 
 
 FAMILIES = {capital: 8, table: 12, young: 3, colour: 3, opposite: 4}

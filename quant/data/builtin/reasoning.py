@@ -81,7 +81,7 @@ def calendar(rng: Random) -> Exchange:
     )
     return Exchange(
         "reasoning.calendar", user, reply, sentence(thought), question=not user.startswith(("tell", "name"))
-    )
+    ).stating(value)
 
 
 # from little to much; things two or more steps apart differ plainly
@@ -128,7 +128,7 @@ def compare_numbers(rng: Random) -> Exchange:
     reply = rng.choice(
         [f"{sentence(say(most), '')} is {word} than {say(low)}.", f"{sentence(say(most), '')} is {word}."]
     )
-    return Exchange("reasoning.compare", user, reply, f"Two numbers, {say(a)} and {say(b)}.")
+    return Exchange("reasoning.compare", user, reply, f"Two numbers, {say(a)} and {say(b)}.").stating(say(most))
 
 
 def compare(rng: Random) -> Exchange:
@@ -172,7 +172,7 @@ def compare(rng: Random) -> Exchange:
     )
     return Exchange(
         "reasoning.compare", user, sentence(reply), sentence(thought), question=not user.startswith("tell")
-    )
+    ).stating(more.removeprefix("a ").removeprefix("an ").removeprefix("the "))
 
 
 FAMILIES = {bare: 6, story: 6, double_half: 3, calendar: 4, compare: 4}

@@ -103,7 +103,9 @@ def bare(rng: Random) -> Exchange:
     )  # fmt: skip
     asks = not user.startswith(("add", "take", "work", "tell"))
     again = (("which numbers did I give you", f"You gave me {lex.in_words(x)} and {lex.in_words(y)}."),)
-    return Exchange("reasoning.sum", user, sentence(reply), sentence(thought), question=asks, again=again)
+    return Exchange("reasoning.sum", user, sentence(reply), sentence(thought), question=asks, again=again).stating(
+        number=result
+    )
 
 
 # (pattern, answer); {a} is what there was, {b} what is added or taken, {they} and {them} the thing counted
@@ -256,7 +258,8 @@ def story(rng: Random) -> Exchange:
          "{things}, {a} {sign} {b}."],
         a=lex.in_words(first), b=lex.in_words(second), sign="plus" if result == total and patterns in (_MORE, _BIRDS_MORE, _FRIENDS_MORE) else "minus", things=things,
     )  # fmt: skip
-    return Exchange("reasoning.story", user, sentence(reply), sentence(thought))
+    made = Exchange("reasoning.story", user, sentence(reply), sentence(thought))
+    return made.stating(number=result) if result else made
 
 
 def double_half(rng: Random) -> Exchange:
@@ -273,12 +276,12 @@ def double_half(rng: Random) -> Exchange:
             user,
             rng.choice(["A dozen is twelve.", "That's twelve.", "A dozen means twelve."]),
             "A dozen. That is a fixed number.",
-        )
+        ).stating(number=12)
     if draw < 0.22:
         user = pick(rng, ["what('s| is) half a dozen", "how many (is|are) half a dozen"])
         return Exchange(
             "reasoning.dozen", user, rng.choice(["Half a dozen is six.", "That's six."]), "Half of a dozen."
-        )
+        ).stating(number=6)
     if draw < 0.62:
         n = rng.randint(1, 10)
         said = _said(rng, n)
@@ -302,7 +305,7 @@ def double_half(rng: Random) -> Exchange:
             reply,
             f"The double of {lex.in_words(n)}.",
             question=not user.startswith("double"),
-        )
+        ).stating(number=2 * n)
     n = 2 * rng.randint(1, 10)
     said = _said(rng, n)
     user = pick(
@@ -327,4 +330,4 @@ def double_half(rng: Random) -> Exchange:
         reply,
         f"The half of {lex.in_words(n)}.",
         question=not user.startswith(("cut", "split")),
-    )
+    ).stating(number=n // 2)

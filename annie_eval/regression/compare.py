@@ -12,7 +12,7 @@ from typing import Any
 
 from annie_eval import stats
 from annie_eval.regression import diagnosis, facts, speed, steady
-from annie_eval.regression.evidence import Evidence, scenario_of
+from annie_eval.regression.evidence import Evidence, first_of, scenario_of
 from annie_eval.regression.paired import default_margin, noninferiority, sign_flip
 from annie_eval.regression.result import SEVERITY, Change, GatePair, Regression, RegressionVerdict, TimingPair
 from annie_eval.sample import Judgement
@@ -50,7 +50,9 @@ def compare(before: Evidence, now: Evidence, *, baseline: Mapping[str, Any], noi
     if refused:
         headline = _headline("REFUSED", baseline, "; ".join(_some(refused)), changed, "")
         return Regression("REFUSED", headline, baseline, changed, tuple(refused), same_words=same)
-    gates = compare_gates(before.judgements, now.judgements, margins(now.snapshot))
+    selected: Mapping[str, Any] = (now.facts.get("selection") or {}).get("gates") or {}
+    judged = {**{gate: {} for gate in selected}, **now.judgements}
+    gates = compare_gates(before.judgements, judged, margins(now.snapshot), open_ended(now.snapshot))
     timings = speed.compare(before.timings, now.timings, noise)
     verdict = overall(gates, timings)
     if fails and verdict != "FAIL":
@@ -99,18 +101,41 @@ def margins(snapshot: Mapping[str, Any]) -> dict[str, float]:
     return {name: gate["margin"] for name, gate in gates.items() if gate.get("margin") is not None}
 
 
+def open_ended(snapshot: Mapping[str, Any]) -> frozenset[str]:
+    """Gates over every sample: they have no samples of their own that could be missing."""
+    gates: Mapping[str, Mapping[str, Any]] = snapshot.get("gates") or {}
+    return frozenset(name for name, gate in gates.items() if gate.get("categories") == ["*"])
+
+
 def compare_gates(
     before: Mapping[str, Mapping[str, Judgement]],
     now: Mapping[str, Mapping[str, Judgement]],
     given: Mapping[str, float],
+    open_ended: frozenset[str] = frozenset(),
 ) -> list[GatePair]:
-    """Every gate that both runs judged, in the order of `before`."""
-    found = [_gate(name, before[name], now[name], given.get(name)) for name in before if name in now]
+    """Every gate that both runs judged, in the order of `before`.
+
+    Args:
+        given: margins by gate; other gates have the default.
+        open_ended: gates that judge whatever was asked; all others PASS only on all samples of the baseline.
+    """
+    found = [
+        _gate(name, before[name], now[name], given.get(name), whole=name not in open_ended)
+        for name in before
+        if name in now
+    ]
     adjusted = stats.holm([gate.p for gate in found])
     return [_judged(replace(gate, adjusted=p)) for gate, p in zip(found, adjusted, strict=True)]
 
 
-def _gate(name: str, before: Mapping[str, Judgement], now: Mapping[str, Judgement], margin: float | None) -> GatePair:
+def _gate(
+    name: str,
+    before: Mapping[str, Judgement],
+    now: Mapping[str, Judgement],
+    margin: float | None,
+    *,
+    whole: bool,
+) -> GatePair:
     both = [key for key in before if key in now and before[key].error is None]
     broken = tuple(key for key in both if now[key].error is not None)
     pairs = [key for key in both if now[key].error is None]
@@ -141,6 +166,7 @@ def _gate(name: str, before: Mapping[str, Judgement], now: Mapping[str, Judgemen
         p_margin=noninferiority(lost, won, n, chosen) if n and 0.0 < chosen < 1.0 else 1.0,
         broken=broken,
         alone=len(before.keys() ^ now.keys()),
+        missing=len({first_of(key) for key in before} - {first_of(key) for key in now}) if whole else 0,
     )
 
 
@@ -152,12 +178,14 @@ def _judged(gate: GatePair) -> GatePair:
     significant, held = gate.adjusted <= ALPHA, gate.p_margin <= ALPHA
     lost = f"{gate.before}/{gate.n} -> {gate.now}/{gate.n}"
     verdict: RegressionVerdict
-    if gate.n == 0 and not gate.broken:
+    if gate.n == 0 and not gate.broken and not gate.missing:
         verdict, detail = "INCONCLUSIVE", "no sample was judged in both runs"
     elif significant and not (held and gate.own_margin):
         verdict, detail = "FAIL", f"{lost}, {len(gate.worse)} worse and {len(gate.better)} better"
     elif gate.broken:
         verdict, detail = "ERROR", f"{len(gate.broken)} of {gate.n + len(gate.broken)} samples broke"
+    elif gate.missing:
+        verdict, detail = "INCONCLUSIVE", f"{gate.missing} samples of the baseline were not asked or not answered"
     elif held:
         verdict, detail = "PASS", "worse, but by less than the margin" if significant else ""
     else:

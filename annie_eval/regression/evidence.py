@@ -85,6 +85,12 @@ def scenario_of(key: str) -> str:
     return _VARIANT.sub("", key)
 
 
+def first_of(key: str) -> str:
+    """The first repeat of a sample: `hello.whole.off` of `hello.whole.off.3`."""
+    found = _VARIANT.search(key)
+    return key if found is None or not found["repeat"] else key.removesuffix(found["repeat"])
+
+
 def twin_of(key: str) -> str | None:
     """The key of the same question sent the other way, streamed or whole; None for a key of another form."""
     found = _VARIANT.search(key)

@@ -26,6 +26,7 @@ class GatePair:
         p_margin: exact p-value against a loss of `margin` or more.
         broken: samples answered before that broke now.
         alone: samples that only one of the runs has.
+        missing: samples of the baseline that this run lacks in every repeat.
     """
 
     name: str
@@ -44,6 +45,7 @@ class GatePair:
     detail: str = ""
     broken: tuple[str, ...] = ()
     alone: int = 0
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,10 +168,26 @@ def test_both_answers_to_each_sample_that_changed_are_there(make_run: Any) -> No
     assert from_dict(found.as_dict()) == found
 
 
+def test_a_part_of_a_gate_can_fail_and_not_pass() -> None:
+    before = {"g": judged("g", [True] * 40)}
+    part = dict(list(before["g"].items())[:35])
+    gate = compare_gates(before, {"g": part}, {})[0]
+    assert (gate.verdict, gate.missing) == ("INCONCLUSIVE", 5)
+    assert compare_gates(before, {"g": part}, {}, frozenset({"g"}))[0].verdict == "PASS"
+    lost = {key: Judgement("g", key, MISS) for key in part}
+    assert compare_gates(before, {"g": lost}, {})[0].verdict == "FAIL"
+
+
+def test_fewer_repeats_are_no_missing_samples() -> None:
+    before = {"g": judged("g", [True] * 40)}
+    again = {f"{key}.2": Judgement("g", f"{key}.2") for key in before["g"]}
+    assert compare_gates({"g": {**before["g"], **again}}, before, {})[0].verdict == "PASS"
+
+
 def test_a_gate_that_only_one_run_has_is_said_and_left_out(make_run: Any) -> None:
     before = make_run("a", {"s-01": True})
     now = make_run("b", {"t-01": True})
     found = compared(before, now)
-    assert found.gates[0].n == 0
+    assert (found.gates[0].n, found.gates[0].missing) == (0, 1)
     assert found.verdict == "INCONCLUSIVE"
-    assert "no sample was judged in both runs" in found.headline
+    assert "1 samples of the baseline were not asked or not answered" in found.headline

@@ -205,15 +205,16 @@ class Run:
             note = f"the run broke off: {state.removeprefix('failed: ')}"
         verdict = verdict_of(self.profile, self.store, run_dir=self.dir, note=note)
         verdict = replace(verdict, started=self.started, seconds=time.monotonic() - self._began)
+        from annie_eval.regression.judged_by import digest
         from annie_eval.regression.snapshot import snapshot
 
         # Whoever compares runs later can then say what was asked otherwise.
-        facts = {"verdict": verdict.verdict, "seconds": verdict.seconds, "profile_snapshot": snapshot(self.profile)}
+        facts = {"profile_snapshot": snapshot(self.profile), "judged_by": digest()}
         from annie_eval.report import json as json_report
 
         # A verdict that cannot be kept is still printed, as an ERROR.
         try:
-            self.store.set_meta(state="finished", **facts)
+            self.store.set_meta(state="finished", verdict=verdict.verdict, seconds=verdict.seconds, **facts)
         except UsageError as error:
             verdict = _unkept(verdict, str(error))
         try:

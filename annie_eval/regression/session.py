@@ -11,7 +11,7 @@ from annie_eval.errors import UsageError
 from annie_eval.gates import RunVerdict, worst
 from annie_eval.profile_types import Profile, Verdict
 from annie_eval.regression import baseline as baselines
-from annie_eval.regression import facts, snapshot, steady
+from annie_eval.regression import facts, rejudge, snapshot, steady
 from annie_eval.regression.compare import compare
 from annie_eval.regression.evidence import read
 from annie_eval.regression.result import Regression
@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 
 
 def against(baseline: baselines.Baseline, run_dir: Path) -> Regression:
-    """What a finished run says against a baseline. Raises UsageError for a run that cannot be read."""
-    return compare(baseline.evidence, read(run_dir), baseline=baseline.info, noise=baseline.noise)
+    """What a finished run says against a baseline; both judged by the same detectors, today's.
+
+    Raises:
+        UsageError: the run cannot be read.
+    """
+    before, now = baseline.evidence, read(run_dir)
+    notes: list[str] = []
+    if before.facts.get("judged_by") != now.facts.get("judged_by"):
+        (before, first), (now, second) = rejudge.by_todays(before), rejudge.by_todays(now)
+        notes = [note for note in (first, second) if note]
+    found = compare(before, now, baseline=baseline.info, noise=baseline.noise)
+    return replace(found, notes=(*found.notes, *notes))
 
 
 class Comparison:

@@ -1,0 +1,77 @@
+"""Judge a run's stored answers again, by the detectors of today.
+
+A baseline may be older than the detectors. Held against a run that newer ones have judged, their mends would look like
+changes of the model; so both sides are judged by the same, from the bytes that were kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from annie_eval.errors import ExchangeError, UsageError
+from annie_eval.judge import Catalogue, judge
+from annie_eval.profile import load
+from annie_eval.profile_types import Profile
+from annie_eval.regression.evidence import Evidence, twin_of
+from annie_eval.regression.judged_by import digest
+from annie_eval.sample import Judgement, Sample
+from annie_eval.store import Store
+
+
+def by_todays(run: Evidence) -> tuple[Evidence, str]:
+    """The run as today's detectors see it, and a note; the run itself and "" where these have judged it already."""
+    if run.facts.get("judged_by") == digest():
+        return run, ""
+    try:
+        profile = _profile(run)
+    except UsageError as error:
+        return run, f"{run.name} was judged by other detectors than today's, and cannot be judged again: {error}"
+    judged = _again(run, profile)
+    changed = sum(
+        judged[gate][key].passed != of[key].passed
+        for gate, of in run.judgements.items()
+        for key in of
+        if gate in judged
+    )
+    note = f"{run.name} was judged by other detectors; today's see {changed} of its judgements otherwise"
+    return replace(run, judgements={**run.judgements, **judged}), note
+
+
+def _profile(run: Evidence) -> Profile:
+    """The profile of a run, if it is still as it was."""
+    path = run.facts.get("profile_path")
+    if not path or not Path(str(path)).is_file():
+        raise UsageError(f"its profile is not there any more ({path})")
+    profile = load(Path(str(path)))
+    if profile.digest != (run.facts.get("identity") or {}).get("digest"):
+        raise UsageError(f"its profile {path} has changed since")
+    return profile
+
+
+def _again(run: Evidence, profile: Profile) -> dict[str, dict[str, Judgement]]:
+    catalogue = Catalogue(profile)
+    store = Store(run.dir)
+    samples: dict[str, Sample] = {}
+    try:
+        for stored in store.samples():
+            if stored.error is None and stored.key in catalogue:
+                samples[stored.key] = catalogue.load(stored)
+    except ExchangeError as error:
+        raise UsageError(f"{run.dir}: an answer cannot be read again ({error}); run again") from error
+    finally:
+        store.close()
+    found: dict[str, dict[str, Judgement]] = {}
+    for name, of in run.judgements.items():
+        if name not in profile.gates:
+            continue
+        gate = profile.gates[name]
+        found[name] = {}
+        for key, before in of.items():
+            if key not in samples:
+                found[name][key] = before
+                continue
+            twin = twin_of(key) or ""
+            whole = samples.get(twin) if samples[key].variant.stream and twin in of else None
+            found[name][key] = judge(gate, samples[key], whole=whole)
+    return found

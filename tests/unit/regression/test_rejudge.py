@@ -1,0 +1,88 @@
+"""Detectors are mended; a baseline that older ones have judged is judged again, from its bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from annie_eval.regression.baseline import load
+from annie_eval.regression.judged_by import digest
+from annie_eval.regression.result import Regression
+from annie_eval.regression.session import against
+
+ROOT = Path(__file__).resolve().parents[3]
+PROFILE = """
+name = "hello"
+system_prompt = "You are a voice assistant."
+scenarios = "hello.jsonl"
+[gates.no_markdown]
+detectors = ["markdown", "silence"]
+categories = ["hello"]
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A run of a small profile against a server that answers everything alike."""
+    folder = tmp_path_factory.mktemp("hello")
+    scenarios = [{"id": f"hello-{i:02}", "category": "hello", "prompt": f"Hello, caller {i}?"} for i in range(12)]
+    (folder / "hello.jsonl").write_text("".join(json.dumps(each) + "\n" for each in scenarios))
+    (folder / "hello.toml").write_text(PROFILE)
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "benchmarks/fixed_server.py"), "--latency", "0"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        command += ["--base-url", url, "--profile", str(folder / "hello.toml"), "--run-dir", str(folder / "run")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout
+        yield folder / "run"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def older(run: Path, to: Path, sql: str) -> Path:
+    """A copy of the run, as other detectors would have left it."""
+    shutil.copytree(run, to)
+    with contextlib.closing(sqlite3.connect(to / "run.sqlite")) as store:
+        store.execute("UPDATE meta SET value = '\"older\"' WHERE key = 'judged_by'")
+        store.execute(sql)
+        store.commit()
+    return to
+
+
+FINDING = json.dumps([{"detector": "markdown", "reason": "mended since", "excerpt": "", "channel": None, "exchange": 0,
+                       "span": None}])  # fmt: skip
+
+
+def compared(baseline: Path, run: Path) -> Regression:
+    return against(load(str(baseline), baseline.parent, baseline.parent), run)
+
+
+def test_a_run_knows_who_judged_it(run: Path) -> None:
+    assert load(str(run), run.parent, run.parent).evidence.facts["judged_by"] == digest()
+
+
+def test_mends_of_the_detectors_do_not_look_like_changes_of_the_model(run: Path, tmp_path: Path) -> None:
+    before = older(run, tmp_path / "before", f"UPDATE judgement SET findings = '{FINDING}'")
+    found = compared(before, run)
+    assert found.changes == ()
+    assert (found.gates[0].before, found.gates[0].now) == (12, 12)
+    assert any("today's see 12 of its judgements otherwise" in note for note in found.notes)
+
+
+def test_what_cannot_be_judged_again_says_so(run: Path, tmp_path: Path) -> None:
+    before = older(run, tmp_path / "before", "UPDATE meta SET value = '\"/gone.toml\"' WHERE key = 'profile_path'")
+    found = compared(before, run)
+    assert any("cannot be judged again: its profile is not there any more" in note for note in found.notes)

@@ -1,0 +1,124 @@
+"""A held-out profile of the annie-smol domain: hundreds of scenarios that are near to no training prompt.
+
+    .venv/bin/python benchmarks/heldout_profile.py --training data/annie-smol-4300.jsonl --seed 77 --out heldout
+    .venv/bin/pytest --model-dir DIR --profile heldout/annie-smol-heldout.toml
+
+The prompts come from the built-in teacher under a seed of their own, and only those are kept that `data decontaminate`
+would not take for one of the training file's, nor for a scenario of ours. So they ask for the same things in other
+words, as far as one grammar has them: what a model scores here tells what it has learnt beyond the lines it saw, and is
+no measure of how it answers people. Gates, limits and serving are those of annie-smol, with --samples samples each.
+"""
+
+import argparse
+import json
+import math
+import re
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from quant.data.builtin import compose
+from quant.data.conversation import read_lines, users
+from quant.data.expectation import expectation
+from quant.data.overlap import Overlap
+from quant.data.profile_files import Prompt, profiles_directory, prompts, scenario_files
+
+TOOLS = ("search_memory", "web_search", "set_timer")
+GATES: dict[str, tuple[str, ...]] = {
+    "thinking_leak": ("greetings", "factual", "reasoning", "small_talk", "topics", "formats", *TOOLS),
+    "tool_calling": TOOLS,
+    "no_markdown": ("formats",),
+    "factual": ("factual",),
+    "reasoning": ("reasoning",),
+    "brevity": ("topics", "small_talk", "greetings"),
+    "restraint": ("factual", "reasoning", "small_talk", "topics"),
+}
+
+
+def scenario(
+    category: str, number: int, kind: str, messages: list[dict[str, Any]], meta: dict[str, Any]
+) -> dict[str, Any]:
+    """One line of a scenario file."""
+    replies = [message for message in messages if message["role"] == "assistant"]
+    results = [message["content"] for message in messages if message["role"] == "tool"]
+    expect = dict(meta.get("expect", {}))
+    if kind in TOOLS or category == "restraint":
+        expect |= expectation(replies)
+    line: dict[str, Any] = {
+        "id": f"{category.replace('_', '-')}-{number:03d}", "category": category, "stream": number % 2 == 0,
+        "prompt": messages[0]["content"],
+    }  # fmt: skip
+    if category == "thinking_leak":
+        line["thinking"] = ("on", "off", "unset")[number % 3]
+    if category in {"no_markdown", "brevity", "thinking_leak"}:
+        expect.pop("answer", None)
+    if expect:
+        line["expect"] = expect
+    calls = [
+        {"name": call["function"]["name"], "arguments": json.loads(call["function"]["arguments"])}
+        for reply in replies
+        for call in reply.get("tool_calls", [])
+    ]
+    line["example"] = calls or replies[-1]["content"]
+    if calls:
+        line |= {"tool_results": {calls[0]["name"]: results[0]}, "then_example": replies[-1]["content"]}
+    return line
+
+
+def scenarios(training: Path, seed: int, samples: int) -> list[dict[str, Any]]:
+    """`samples` scenarios for each gate, none near to a training prompt, a scenario of ours, or one before it."""
+    known = [one.text for one in prompts(scenario_files([]))]
+    known += [text for one in read_lines(training) if one.line for text in users(one.line["messages"])]
+    overlap = Overlap([Prompt("training", text, True) for text in dict.fromkeys(known)])
+    lines: list[dict[str, Any]] = []
+    said: set[str] = set()
+    for category, kinds in GATES.items():
+        found, index = 0, 0
+        while found < samples:
+            kind = kinds[index % len(kinds)]
+            messages, meta = compose.conversation(kind, Random(f"held out/{seed}/{category}/{index}"), think=0.0)
+            index += 1
+            if index > 60 * samples:
+                raise SystemExit(
+                    f"{category}: only {found} of {samples} prompts are far enough; ask for fewer --samples"
+                )
+            text = messages[0]["content"]
+            if category in {"factual", "reasoning"} and "answer" not in meta.get("expect", {}):
+                continue
+            if text.lower() in said or overlap.find(text):
+                continue
+            said.add(text.lower())
+            found += 1
+            lines.append(scenario(category, found, kind, messages, meta))
+    return lines
+
+
+def profile(samples: int) -> str:
+    """annie-smol's file with other scenarios and counts, of which the same shares are required."""
+    text = (profiles_directory() / "annie-smol.toml").read_text(encoding="utf-8")
+    text = re.sub(r'scenarios = ".*"', 'scenarios = "annie-smol-heldout.jsonl"', text)
+
+    def scaled(match: re.Match[str]) -> str:
+        required = f"\nrequired = {math.ceil(samples * int(match[2]) / int(match[1]))}" if match[2] else ""
+        return f"samples = {samples}{required}"
+
+    return re.sub(r"samples = (\d+)(?:\nrequired = (\d+))?", scaled, text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--training", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=200, help="for each gate")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    arguments = parser.parse_args()
+    lines = scenarios(arguments.training, arguments.seed, arguments.samples)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (arguments.out / "annie-smol-heldout.jsonl").write_text(text, encoding="utf-8")
+    (arguments.out / "annie-smol-heldout.toml").write_text(profile(arguments.samples), encoding="utf-8")
+    print(f"{len(lines)} scenarios, {arguments.out / 'annie-smol-heldout.toml'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -5,8 +5,8 @@
 
 The prompts come from the built-in teacher under a seed of their own, and only those are kept that `data decontaminate`
 would not take for one of the training file's, nor for a scenario of ours. So they ask for the same things in other
-words, as far as one grammar has them: what a model scores here tells what it has learnt beyond the lines it saw, and is
-no measure of how it answers people. Gates, limits and serving are those of annie-smol, with --samples samples each.
+words, as far as one grammar has them: what a model scores here tells what it has learnt beyond the lines that it saw,
+and is no measure of how it answers people. Gates, limits and serving are those of annie-smol, with --samples each.
 """
 
 import argparse

@@ -67,7 +67,18 @@ _INVISIBLE = ("\u200b", "\u200d", "\ufeff", "\u00ad", "\u202e", "\u2066", "e\u03
 _WRITTEN = (
     *("https://example.org/a?b=c&d=e", "anna@example.org", "C:\\temp\\x.txt", "/etc/hosts", "print('hi')", "a == b"),
     *('{"a": [1, null]}', "SELECT * FROM t;", "x = y[0]", "#party", "@anna", "&amp;", "%20", "$HOME", "\\n", "1=1 --"),
-    *("**really**", "# Hello", "- milk", "1. eggs", "| a | b |", "`ls`", "<b>hi</b>", "[a](b)", "TODO:", "N/A"),
+    *(
+        "**really**",
+        "# Hello",
+        "- milk\n- tea",
+        "1. eggs\n2. ham",
+        "| a | b |",
+        "`ls`",
+        "<b>hi</b>",
+        "[a](b)",
+        "TODO:",
+        "N/A",
+    ),
 )
 _NUMBERS = (
     "0",
@@ -193,6 +204,8 @@ def texts(draw: st.DrawFn, count: int, vocabulary: Sequence[str] = ()) -> list[s
                 prompt = " ".join([again] * (size // len(again) + 1))[:size]
             case 5:
                 prompt = draw(st.sampled_from(_WORDS)) + draw(st.sampled_from(("", "?", "??", "!", "...")))
+            case 6 | 7:  # for what only two things together bring out
+                prompt = draw(_composed(deal(7), filling))
             case _:
                 prompt = draw(_composed(deal(3), filling))
         prompts.append(prompt if prompt.strip() else f"a{prompt}")

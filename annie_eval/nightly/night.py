@@ -31,6 +31,7 @@ from annie_eval.regression import speed, steady
 from annie_eval.regression.evidence import SHOTS, shots
 from annie_eval.regression.session import against, with_regression
 from annie_eval.report import json as json_report
+from annie_eval.serving.spec import split_url
 from annie_eval.store import FILE, Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +91,7 @@ def run(options: Options) -> Result:
     """
     blessed = baselines.load(options.baseline, options.runs / baselines.DIR, options.runs)
     profile = load(options.profile or _profile_of(blessed))
+    _check(options, profile)
     try:
         options.history.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -97,6 +99,22 @@ def run(options: Options) -> Result:
     with _locked(options.history) as lock:
         _check_room(options.history, blessed)
         return _night(options, blessed, profile, lock)
+
+
+def _check(options: Options, profile: Profile) -> None:
+    """What can be known to be wrong without a server. That it is down is no mistake of the caller, and a night."""
+    for url in options.base_urls:
+        split_url(url)
+    if options.concurrency is not None and options.concurrency < 1:
+        raise UsageError(f"--concurrency {options.concurrency}: must be at least 1")
+    if options.api_key_env is not None and not os.environ.get(options.api_key_env):
+        raise UsageError(
+            f"--api-key-env {options.api_key_env}: this environment variable is unset or empty; export it"
+        )
+    if options.hardware is not None:
+        from annie_eval.timing import hardware
+
+        hardware.choose(hardware.table(profile), options.hardware, (), local=True)
 
 
 def _profile_of(blessed: baselines.Baseline) -> str:

@@ -29,6 +29,8 @@ def case_properties(judgement: Judgement) -> Properties:
 def suite_properties(verdict: RunVerdict) -> Properties:
     """The verdict and its headline, then each gate and each timing row as `gate.NAME` and `timing.NAME`."""
     pairs = [("verdict", verdict.verdict), ("summary", headline(verdict)), ("run", verdict.run_dir)]
+    if verdict.regression:
+        pairs.append(("regression", str(verdict.regression["headline"])))
     for gate in verdict.gates:
         measured = f"{gate.passed}/{gate.n} passed, needs {needs_of(gate)}, interval {interval_of(gate)}"
         broke = f", {gate.errors} broke" if gate.errors else ""

@@ -18,6 +18,7 @@ from annie_eval.errors import UsageError
 from annie_eval.gates import RunVerdict
 from annie_eval.nightly import night
 from annie_eval.nightly.paragraph import paragraph
+from annie_eval.profile import load
 from annie_eval.store import Store
 
 
@@ -69,6 +70,27 @@ def test_what_cannot_be_run_is_one_line_and_status_2(
     assert error.count("\n") == 1
     assert said in error
     assert not (tmp_path / "h").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"base_urls": ("notaurl",)}, "not a URL of a server"),
+        ({"concurrency": 0}, "must be at least 1"),
+        ({"api_key_env": "ANNIE_NO_SUCH_KEY"}, "unset or empty"),
+        ({"hardware": "abacus"}, "--hardware abacus: unknown"),
+    ],
+)
+def test_a_mistake_of_the_caller_is_no_night(more: dict[str, Any], said: str, tmp_path: Path) -> None:
+    given: dict[str, Any] = {
+        "base_urls": ("http://127.0.0.1:1",),
+        "baseline": "d",
+        "history": tmp_path,
+        "runs": tmp_path,
+    }
+    with pytest.raises(UsageError, match=said):
+        night._check(night.Options(**{**given, **more}), load("annie"))
+    night._check(night.Options(**given), load("annie"))
 
 
 def result(**more: Any) -> night.Result:

@@ -315,7 +315,8 @@ class Store:
     def attempts(self, key: str | None = None) -> list[tuple[str, int, Attempt]]:
         """(sample key, exchange number, attempt) of every request that broke, oldest first."""
         rows = self._db.execute(
-            "SELECT key, n, cause, resent, status, body FROM attempt WHERE ?1 IS NULL OR key = ?1 ORDER BY rowid", (key,)
+            "SELECT key, n, cause, resent, status, body FROM attempt WHERE ?1 IS NULL OR key = ?1 ORDER BY rowid",
+            (key,),
         )
         return [(key_, n, Attempt(cause, bool(resent), status, body)) for key_, n, cause, resent, status, body in rows]
 

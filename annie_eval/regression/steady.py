@@ -20,8 +20,10 @@ from annie_eval.sample import Variant
 
 QUESTIONS, TIMES = 3, 4
 _PATIENCE = 90.0  # seconds for all of it
-# A cold and a cached prompt may round differently: one odd answer to a question is no sign of sampling.
-_ODD = QUESTIONS + 1
+
+
+class _Late(Exception):
+    """The server takes too long to be asked everything."""
 
 
 def probe(profile: Profile, base_url: str, model: str, api_key: str | None) -> dict[str, Any] | None:
@@ -42,13 +44,15 @@ async def _probe(profile: Profile, base_url: str, model: str, api_key: str | Non
             answers = set()
             for seed in range(TIMES):
                 if time.monotonic() > end:
-                    return None
+                    raise _Late
                 response = await client.post("/chat/completions", {**request.body, "seed": seed})
                 answer = wire.parse(response.body, streamed=False)
                 answers.add(
                     (answer.content, answer.reasoning, tuple((c.name, c.arguments) for c in answer.tool_calls))
                 )
             distinct.append(len(answers))
+    except _Late:
+        pass  # the questions that were answered in time will do
     except (TransportError, ExchangeError):
         return None
     finally:
@@ -68,7 +72,7 @@ def _open_questions(profile: Profile) -> Sequence[Scenario]:
 
 def trace(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str | None:
     """What the probe says of a server that answers one question in several ways; None where it is steady."""
-    if now is None or _odd(now) < _ODD or (before is not None and _odd(before) >= _ODD):
+    if now is None or not _samples(now) or (before is not None and _samples(before)):
         return None
     return (
         f"the temperature was raised: {now['questions']} questions, asked {now['times']} times each at temperature 0,"
@@ -76,6 +80,7 @@ def trace(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> st
     )
 
 
-def _odd(found: Mapping[str, Any]) -> int:
+def _samples(found: Mapping[str, Any]) -> bool:
+    """More than one odd answer to each question: a cold and a cached prompt may round differently, no more."""
     distinct: list[int] = found["distinct"]
-    return sum(distinct) - len(distinct)
+    return sum(distinct) > 2 * len(distinct)

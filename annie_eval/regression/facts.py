@@ -51,6 +51,8 @@ _SPOKEN = {
     "root": "the served path",
     "max_model_len": "the context length",
 }
+# What tells most comes first: a headline names a few.
+_FIRST = ("quantization", "weights", "server", "server_version", "kernels", "gpus", "image", "root", "served_model")
 # The profile is compared by its snapshot, and flags one by one.
 _ELSEWHERE = frozenset({"profile", "profile_digest", "arguments"})
 
@@ -73,7 +75,8 @@ def between(before: Mapping[str, Any], now: Mapping[str, Any]) -> Differences:
     """What two fingerprints differ in. A fact that only one side knows of is no difference, but for lost parsers."""
     found = _Found()
     local = "arguments" in before and "arguments" in now
-    for name in [*before, *(key for key in now if key not in before)]:
+    names = dict.fromkeys((*_FIRST, *before, *now))
+    for name in names:
         old, new = before.get(name), now.get(name)
         if name in _ELSEWHERE or old == new:
             continue

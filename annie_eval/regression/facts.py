@@ -163,4 +163,4 @@ def _short(value: Any) -> str:
 
 def _value(value: Any) -> str:
     text = "none" if value is None else ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return text if len(text) <= 80 else text[:79] + "…"
+    return (text if len(text) <= 80 else text[:79] + "…") or "none"

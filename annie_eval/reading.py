@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from annie_eval.profile import Profile
-from annie_eval.repeats import Repeats, keys_of_round
+from annie_eval.repeats import Repeats, key_of_round, own_repeats
 from annie_eval.sample import Finding, Judgement, Sample, Thinking
 from annie_eval.store import Store, dump
 
@@ -75,6 +75,7 @@ class Reader:
 
     def __init__(self, profile: Profile, run_dir: Path, repeats: Repeats | None = None) -> None:
         self.profile, self.repeats = profile, repeats or Repeats()
+        self._own = own_repeats(profile)
         self.store = Store(run_dir)
         self._parent = os.getppid()
 
@@ -107,7 +108,7 @@ class Reader:
         """The judgements of all repeats of a sample, once no more will come."""
         if self.repeats.adaptive:
             self._wait(lambda: (self.store.meta("rounds") or {}).get("over") or None)
-        asked = [keys_of_round(self.profile, [key], round_)[0] for round_ in range(1, self.repeats.most + 1)]
+        asked = [key_of_round(key, self._own, round_) for round_ in range(1, self.repeats.most + 1)]
         if not self.repeats.adaptive:
             return [self._wait(lambda key=key: self.store.judgement(gate, key)) for key in asked]  # type: ignore[misc]
         return [one for key in asked if (one := self.store.judgement(gate, key)) is not None]

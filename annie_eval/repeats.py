@@ -16,7 +16,7 @@ from annie_eval import stats_clusters, stats_sequential
 from annie_eval.errors import UsageError
 from annie_eval.gates import GateResult, decide
 from annie_eval.profile_types import Gate, Profile, Verdict
-from annie_eval.sample import Judgement, sample_key
+from annie_eval.sample import Judgement
 
 MOST = 20  # rounds, where --until-decided stands alone
 _KEY = re.compile(r"(?P<scenario>[^.]+)\.(?P<way>\w+\.\w+)(?:\.(?P<repeat>\d+))?")
@@ -55,25 +55,27 @@ class Repeats:
         return 1 if self.adaptive else self.most
 
 
-def keys_of_round(profile: Profile, keys: Iterable[str], round_: int) -> list[str]:
-    """The samples of a gate as round 1, 2, ... asks them. Where the profile itself repeats, all of that is a round."""
+def own_repeats(profile: Profile) -> Mapping[str, int]:
+    """How often each scenario is asked by the profile itself; all of that is one round."""
+    return {one.id: max(variant.repeat for variant in one.variants) for one in profile.scenarios}
+
+
+def key_of_round(key: str, own: Mapping[str, int], round_: int) -> str:
+    """The sample that asks in round 1, 2, ... what `key` asks in the first."""
     if round_ == 1:
-        return list(keys)
-    per_round = {one.id: max(variant.repeat for variant in one.variants) for one in profile.scenarios}
-    variants = {sample_key(one.id, v): (one.id, v) for one in profile.scenarios for v in one.variants}
-    asked = []
-    for key in keys:
-        scenario, variant = variants[key]
-        repeat = variant.repeat + (round_ - 1) * per_round[scenario]
-        asked.append(sample_key(scenario, replace(variant, repeat=repeat)))
-    return asked
+        return key
+    return f"{_way(key)}.{repeat_of(key) + (round_ - 1) * own[scenario_of(key)]}"
 
 
-def round_of(profile: Profile, key: str) -> int:
+def keys_of_round(profile: Profile, keys: Iterable[str], round_: int) -> list[str]:
+    """The samples of a gate as round 1, 2, ... asks them."""
+    own = own_repeats(profile)
+    return [key_of_round(key, own, round_) for key in keys]
+
+
+def round_of(own: Mapping[str, int], key: str) -> int:
     """The round that a sample belongs to."""
-    scenario, repeat = scenario_of(key), repeat_of(key)
-    own = next((max(v.repeat for v in one.variants) for one in profile.scenarios if one.id == scenario), 1)
-    return (repeat - 1) // own + 1
+    return (repeat_of(key) - 1) // own.get(scenario_of(key), 1) + 1
 
 
 def scenario_of(key: str) -> str:
@@ -124,16 +126,17 @@ def decide_repeated(
     not spoken by the last round, or hardly will. A share that is required beside a lower bound must be reached when
     the sequence has spoken, too.
     """
+    own = own_repeats(profile)
     strict = gate.required in (None, expected)
     share = None if strict else 0 if repeats.adaptive else (gate.required or 0) * rounds
     if gate.every_sample:
         expected_all = max(expected * rounds, len(judgements), selected)
     else:
         expected_all = expected * rounds
-        judgements = [one for one in judgements if round_of(profile, one.sample) <= rounds]
+        judgements = [one for one in judgements if round_of(own, one.sample) <= rounds]
         selected = min(selected, expected_all)
     base = decide(replace(gate, required=share, lower_bound=None), judgements, expected_all, selected)
-    counts = _by_cluster([one for one in judgements if round_of(profile, one.sample) <= rounds])
+    counts = _by_cluster([one for one in judgements if round_of(own, one.sample) <= rounds])
     n = sum(size for _, size in counts.values())
     passed = sum(passed for passed, _ in counts.values())
     limit = threshold(gate, expected)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from annie_eval.cli import main
 from annie_eval.errors import UsageError
 from annie_eval.gates import GateResult, RunVerdict
 from annie_eval.profile import Gate, Profile, load
-from annie_eval.repeats import Repeats, decide_repeated, keys_of_round, round_of, threshold
+from annie_eval.repeats import Repeats, decide_repeated, keys_of_round, own_repeats, round_of, threshold
 from annie_eval.report import html
 from annie_eval.report import json as json_report
 from annie_eval.report import repeats as report
@@ -42,7 +43,8 @@ def decided(rounds: list[int], repeats: Repeats, gate: Gate = TOOLS, broken: int
 def test_keys_of_later_rounds_are_those_of_later_repeats() -> None:
     assert keys_of_round(PROFILE, KEYS[:1], 1) == KEYS[:1]
     assert keys_of_round(PROFILE, KEYS[:1], 3) == [f"{KEYS[0]}.3"]
-    assert [round_of(PROFILE, key) for key in (KEYS[0], f"{KEYS[0]}.2", f"{KEYS[0]}.3")] == [1, 2, 3]
+    own = own_repeats(PROFILE)
+    assert [round_of(own, key) for key in (KEYS[0], f"{KEYS[0]}.2", f"{KEYS[0]}.3")] == [1, 2, 3]
 
 
 def test_where_the_profile_itself_repeats_all_of_that_is_a_round() -> None:
@@ -51,7 +53,8 @@ def test_where_the_profile_itself_repeats_all_of_that_is_a_round() -> None:
     profile = replace(PROFILE, scenarios=(twice, *rest))
     keys = list(twice.sample_keys())
     assert keys_of_round(profile, keys, 2) == [f"{keys[0]}.3", f"{keys[0]}.4"]
-    assert [round_of(profile, key) for key in (*keys, *keys_of_round(profile, keys, 2))] == [1, 1, 2, 2]
+    own = own_repeats(profile)
+    assert [round_of(own, key) for key in (*keys, *keys_of_round(profile, keys, 2))] == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -197,3 +200,20 @@ def test_the_page_says_how_the_decision_came() -> None:
     verdict = RunVerdict("PASS", gates=(decided([10], Repeats(8, True)),))
     assert "decided after 1 round: 62.3% to 100% lies above 60%" in html.page(verdict, {})
     assert "repeats:" not in html.page(replace(verdict, gates=(replace(verdict.gates[0], repeats={}),)), {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["annie", "--until-decided", "20"], 0, "tool_calling  10       above 60%"),
+        (["annie", "--until-decided", "1"], 2, "--until-decided 1: must be at least 2 rounds"),
+        (["nobody", "--until-decided", "5"], 2, "nobody"),
+    ],
+)
+def test_the_table_of_chances_is_a_command(
+    arguments: list[str], status: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gates", *arguments]) == status
+    captured = capsys.readouterr()
+    assert says in captured.out + captured.err
+    assert len((captured.out if status else captured.err).splitlines()) == 0

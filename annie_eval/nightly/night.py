@@ -304,7 +304,7 @@ def _quiet(
     key = os.environ.get(options.api_key_env) if options.api_key_env else None
     store = Store(run_dir)
     try:
-        store.set_meta(steadiness=steady.probe(profile, base_url, served, key))
+        store.set_meta(steadiness=steady.probe(profile, store, base_url, served, key))
     finally:
         store.close()
     from annie_eval import stats

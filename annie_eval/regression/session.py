@@ -73,7 +73,8 @@ class Comparison:
     def finish(self, run: Run, verdict: RunVerdict) -> RunVerdict:
         """Ask the server that is quiet again one thing more, compare, and put the result into the run's verdict."""
         assert run.target is not None
-        found = steady.probe(self._profile, run.target.base_url, run.target.served_model, run.spec.api_key())
+        target, key = run.target, run.spec.api_key()
+        found = steady.probe(self._profile, run.store, target.base_url, target.served_model, key)
         run.store.set_meta(steadiness=found)
         verdict = with_regression(verdict, self.of(run.dir))
         run.store.set_meta(verdict=verdict.verdict)

@@ -1,0 +1,247 @@
+"""Training from the command line: what it leaves, that it learns, and that a kill or bad input costs nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quant import cli
+from quant.preflight import preflight
+
+ROOT = Path(__file__).parents[3]
+TINY = (
+    *("--set", "training.batch_tokens=4096", "--set", "training.max_length=1024", "--set", "training.epochs=4"),
+    *("--set", "training.learning_rate=5e-4", "--set", "training.rank=4", "--set", "calibration.samples=8"),
+)
+
+
+def quant(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def ledger(out: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((out / "quant_run.json").read_text())
+    return content
+
+
+@pytest.mark.parametrize("name", ["qat-lora", "qad-lora", "qat-full", "qad-full"])
+def test_a_recipe_trains_and_its_export_is_what_was_trained(
+    name: str, tiny_llama: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert quant("qat", "--model", tiny_llama, "--recipe", name, "--data", data, "--out", out, *TINY) == 0
+    made = ledger(out)
+    assert made["bit_check"] == {"equal": True, "layers": 14}
+    assert made["quality"]["merged"]["kl"] == pytest.approx(0, abs=1e-6)
+    assert made["training"]["steps"] == len((out / "training.jsonl").read_text().splitlines())
+    assert not preflight(out, reference=tiny_llama)
+    assert not (tmp_path / ".out.training").exists()
+    if name == "qat-lora":
+        assert made["training"]["last_loss"] < made["training"]["first_loss"]
+        assert (out / "training.png").stat().st_size > 1000
+
+
+def test_distillation_brings_the_quantised_model_nearer_to_its_teacher(
+    tiny_llama: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    settings = ("--set", "training.epochs=10", "--set", "training.learning_rate=1e-3", "--set", "training.holdout=0")
+    assert (
+        quant("qat", "--model", tiny_llama, "--recipe", "qad-lora", "--data", data, "--out", out, *TINY, *settings)
+        == 0
+    )
+    quality = ledger(out)["quality"]
+    assert quality["after"]["kl"] < 0.8 * quality["before"]["kl"]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_llama: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "qat"
+    assert quant("qat", "--model", tiny_llama, "--recipe", "qat-lora", "--data", data, "--out", out, *TINY) == 0
+    return out
+
+
+def test_merge_builds_the_same_checkpoint_again_from_base_and_adapter(
+    tiny_llama: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = tmp_path / "again"
+    assert quant("merge", "--model", tiny_llama, "--adapter", trained / "adapter", "--out", again) == 0
+    assert "all equal to the trained ones bit for bit" in capsys.readouterr().out
+    assert (trained / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+
+
+def test_fine_tuning_in_bf16_leaves_an_adapter_that_peft_loads(tiny_llama: Path, data: Path, tmp_path: Path) -> None:
+    import torch
+    from peft import PeftModel
+
+    from quant import loading
+
+    out, again = tmp_path / "sft", tmp_path / "again"
+    assert quant("sft", "--model", tiny_llama, "--recipe", "sft-lora", "--data", data, "--out", out, *TINY) == 0
+    ids = torch.arange(50)[None]
+    with torch.no_grad():
+        merged = loading.load_model(out, "cpu")(ids).logits
+        wrapped = PeftModel.from_pretrained(loading.load_model(tiny_llama, "cpu"), out / "adapter")(ids).logits
+    assert (merged - wrapped).abs().max() < 0.05 * wrapped.abs().max()
+    assert quant("merge", "--model", tiny_llama, "--adapter", out / "adapter", "--out", again) == 0
+    assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+
+
+def test_a_damaged_adapter_is_refused(
+    tiny_llama: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(trained / "adapter", adapter)
+    command = ("merge", "--model", tiny_llama, "--adapter", adapter, "--out", tmp_path / "m")
+    whole = (adapter / "adapter_model.safetensors").read_bytes()
+    (adapter / "adapter_model.safetensors").write_bytes(whole[:-100])
+    assert quant(*command) == 2
+    assert "is no adapter" in capsys.readouterr().err
+    (adapter / "adapter_model.safetensors").unlink()
+    assert quant(*command) == 2
+    assert "is missing" in capsys.readouterr().err
+    (adapter / "adapter_model.safetensors").write_bytes(whole)
+    (adapter / "quantizers.safetensors").unlink()
+    assert quant(*command) == 2
+    assert "has no model.layers.0.self_attn.q_proj.weight_amax" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--recipe", "nvfp4-default"], "has no training part; run it with `python -m quant ptq`"),
+        (["--recipe", "sft-lora"], "quantises nothing; run it with `python -m quant sft`"),
+        (["--recipe", "qat-lora", "--teacher", "{model}"], "training.kl is 0"),
+        (["--recipe", "qat-lora", "--set", "training.rank"], "--set training.rank: write KEY=VALUE"),
+        (["--recipe", "qat-lora", "--set", "training.rnk=3"], "training.rnk: no such field"),
+        (["--recipe", "qat-lora", "--set", "training.learning_rate=3.0"], "training.learning_rate"),
+        (["--recipe", "qat-lora", "--set", 'algorithm="awq_lite"'], "awq_lite cannot be trained"),
+        (["--recipe", "qat-lora", "--micro-tokens", "0"], "--micro-tokens 0"),
+        (["--recipe", "qat-lora", "--data", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
+        (["--recipe", "qat-lora", "--set", "training.max_length=32"], "tokens, but max_length is 32"),
+        (["--recipe", "qat-lora", "--for", "vllm-0.1"], "vllm-0.1"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(
+    arguments: list[str], said: str, tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [each.replace("{model}", str(tiny_llama)) for each in arguments]
+    assert quant("qat", "--model", tiny_llama, "--data", data, "--out", tmp_path / "out", *given) == 2
+    err = capsys.readouterr().err.strip()
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_diverges_says_so(
+    tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from quant.training import loop
+
+    plain = loop.head_loss
+
+    def broken(*arguments: Any, **more: Any) -> Any:
+        loss, ce, kl = plain(*arguments, **more)
+        return loss * float("nan"), ce, kl
+
+    monkeypatch.setattr(loop, "head_loss", broken)
+    out = tmp_path / "out"
+    assert quant("qat", "--model", tiny_llama, "--recipe", "qat-lora", "--data", data, "--out", out, *TINY) == 2
+    assert "it diverged; lower training.learning_rate" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_full_disk_leaves_the_old_state_and_no_checkpoint(
+    tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    save = torch.save
+    saved = []
+
+    def full(content: Any, path: Any, *more: Any, **options: Any) -> None:
+        if len(saved) == 2:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        saved.append(len(content["history"]))
+        save(content, path, *more, **options)
+
+    monkeypatch.setattr(torch, "save", full)
+    out = tmp_path / "out"
+    command = ("qat", "--model", tiny_llama, "--recipe", "qat-lora", "--data", data, "--out", out, *TINY)
+    assert quant(*command, "--save-seconds", "0") == 2
+    assert "the disk is full" in capsys.readouterr().err
+    assert not out.exists()
+    state = torch.load(tmp_path / ".out.training/state.pt", weights_only=True)
+    assert len(state["history"]) == 2
+    monkeypatch.setattr(torch, "save", save)
+    assert quant(*command, "--resume") == 0
+
+
+def test_gradient_checkpointing_and_small_micro_batches_give_the_same_weights_but_for_rounding(
+    tiny_llama: Path, data: Path, tmp_path: Path
+) -> None:
+    losses = []
+    for name, more in (
+        ("a", ()),
+        ("b", ("--set", "training.gradient_checkpointing=true")),
+        ("c", ("--micro-tokens", "1024")),
+    ):
+        out = tmp_path / name
+        command = ("qat", "--model", tiny_llama, "--recipe", "qat-lora", "--data", data, "--out", out, *TINY, *more)
+        assert quant(*command) == 0
+        losses.append([json.loads(line)["loss"] for line in (out / "training.jsonl").read_text().splitlines()])
+    assert losses[1] == losses[0]
+    assert losses[2] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_killed_and_resumed_it_ends_in_the_same_bytes_as_left_alone(
+    tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL in the middle of training, twice."""
+    command = [
+        "qat",
+        "--model",
+        tiny_llama,
+        "--recipe",
+        "qad-lora",
+        "--data",
+        data,
+        *TINY,
+        "--set",
+        "training.epochs=12",
+    ]
+    assert quant(*command, "--out", tmp_path / "whole") == 0
+    out, state = tmp_path / "killed", tmp_path / ".killed.training/state.pt"
+    run = [sys.executable, "-m", "quant", *map(str, command), "--out", str(out), "--save-seconds", "0"]
+    for more in ([], ["--resume"]):
+        before = state.stat().st_mtime_ns if state.exists() else 0
+        process = subprocess.Popen([*run, *more], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 120
+        while time.monotonic() < end and process.poll() is None:
+            if state.exists() and state.stat().st_mtime_ns != before:
+                break
+            time.sleep(0.01)
+        assert process.poll() is None, "it was to be killed in the middle"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not out.exists()
+    assert quant(*command, "--out", out) == 2
+    assert "continue it with --resume" in capsys.readouterr().err
+    assert quant(*command, "--out", out, "--resume", "--set", "training.seed=5") == 2
+    assert "--resume: recipe is not what it was" in capsys.readouterr().err
+    assert quant(*command, "--out", out, "--resume") == 0
+    assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
+    assert (out / "training.jsonl").read_text() == (tmp_path / "whole/training.jsonl").read_text()
+    assert not state.parent.exists()

@@ -117,6 +117,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if asked.ignores(config, collection_path, _TESTS / "behavior") else None
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A file that was named itself is read whatever was asked for."""
+    ignored = [item for item in items if asked.ignores(config, item.path, _TESTS / "behavior")]
+    if ignored:
+        config.hook.pytest_deselected(items=ignored)
+        items[:] = [item for item in items if item not in ignored]
+
+
 def _samples_of(profile: Profile, name: str, path: Path) -> list[tuple[str, str]]:
     """(gate, sample key) of the samples that a test marked with this gate name, in the file `path`, is run on."""
     if name == "*":

@@ -99,6 +99,10 @@ def test_probes_are_off_unless_asked_for(tmp_path: Path) -> None:
             done = probe(url, tmp_path, "none", "--collect-only", "-q", *arguments)
             assert done.returncode == 0, done.stdout + done.stderr
             assert "probe" not in done.stdout
+        for arguments in (["tests/behavior/test_probes.py"], ["tests/behavior/test_snapshots.py", "-m", "probe"]):
+            done = probe(url, tmp_path, f"named-{len(arguments)}", *arguments)
+            assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout + done.stderr
+            assert "error" not in done.stdout
         done = subprocess.run(
             [sys.executable, "-c", IMPORTED, "--collect-only", "-q", "--base-url", url],
             cwd=ROOT,

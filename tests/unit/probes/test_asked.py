@@ -1,0 +1,54 @@
+"""Probes and snapshots run where a marker expression asks for them, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from annie_eval import asked
+from annie_eval.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("expression", "asks"),
+    [
+        ("probe", True),
+        ("probe or gate", True),
+        ("gate or (probe and not slow)", True),
+        ('gate(name="x") or probe', True),
+        ("", False),
+        ("not slow", False),
+        ("not probe", False),
+        ("probe and gate", False),
+        ("probes", False),
+        ("probe and", False),
+        ("snapshot", False),
+    ],
+)
+def test_an_expression_asks_for_what_it_would_select(expression: str, asks: bool) -> None:
+    assert asked.asks_for(expression, asked.PROBE) is asks
+
+
+def config(expression: str, base_url: str | None = "http://127.0.0.1:9/v1") -> Any:
+    options = {"markexpr": expression, "base_url": base_url, "model_dir": None}
+    return SimpleNamespace(option=SimpleNamespace(**options), getoption=options.get)
+
+
+def test_a_file_is_ignored_unless_it_is_asked_for_and_has_a_server() -> None:
+    tests = Path("/p/tests/behavior")
+    ours = tests / "test_probes.py"
+    assert not asked.ignores(config("probe"), ours, tests)
+    assert asked.ignores(config("probe", None), ours, tests)
+    assert asked.ignores(config("snapshot"), ours, tests)
+    assert not asked.ignores(config(""), tests / "test_brevity.py", tests)
+    assert not asked.ignores(config(""), Path("/elsewhere/test_probes.py"), tests)
+
+
+def test_a_missing_library_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"^-m snapshot: needs syrupy, which is not installed; pip install syrupy$"):
+        asked.asked(cast("pytest.Config", config("snapshot")))
+    assert asked.asked(cast("pytest.Config", config("not snapshot"))) == []

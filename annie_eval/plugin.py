@@ -338,23 +338,26 @@ class _Owner(_Session):
             self.run.start()
         return (yield)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if self.run is None or exitstatus == pytest.ExitCode.USAGE_ERROR:
-            return
-        selection = self.run.store.meta("selection") or {}
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+        if self.run is not None and exitstatus != pytest.ExitCode.USAGE_ERROR:
+            self._conclude(self.run, session)
+        yield
+        if self.verdict is not None and self.verdict.regression.get("verdict") == "REFUSED":
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR  # last, since syrupy joins statuses bit by bit
+
+    def _conclude(self, run: Run, session: pytest.Session) -> None:
+        selection = run.store.meta("selection") or {}
         # A session of the user's own tests alone has no gate, and so no verdict but pytest's.
         if selection.get("gates") or selection.get("perf") or self._note is not None:
             from annie_eval.report import junit
 
-            self.verdict = self.run.finish(self._note)
+            self.verdict = run.finish(self._note)
             if self._comparison is not None and self._note is None:
-                self.verdict = self._comparison.finish(self.run, self.verdict)
+                self.verdict = self._comparison.finish(run, self.verdict)
             junit.add_suite_properties(self.config, self.verdict)
             if self.verdict.verdict != "PASS" and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            if self.verdict.regression.get("verdict") == "REFUSED":
-                session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.verdict is None:

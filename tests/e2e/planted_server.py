@@ -77,12 +77,14 @@ def longer_prompt(response: Response, ask: Ask) -> Response:
     return replace(response, frames=[more(frame) for frame in response.frames])
 
 
-PLANTS: dict[str, Callable[..., object]] = {
-    "renamed-tool": renamed_tool,
-    "lost-tool-parser": lost_tool_parser,
-    "lost-reasoning-parser": lost_reasoning_parser,
-    "raised-temperature": raised_temperature,
-    "longer-prompt": longer_prompt,
+# By name: the stages of a fault (tests/e2e/faults/fault.py) that make it.
+PLANTS: dict[str, dict[str, Callable[..., object]]] = {
+    "renamed-tool": {"reply": renamed_tool},
+    "lost-tool-parser": {"reply": lost_tool_parser},
+    "lost-reasoning-parser": {"reply": lost_reasoning_parser},
+    "raised-temperature": {"reply": raised_temperature},
+    "longer-prompt": {"response": longer_prompt},
+    "longer-prompt-and-worse": {"reply": lost_tool_parser, "response": longer_prompt},
 }
 
 
@@ -91,8 +93,6 @@ def served(profile: Profile, plant: str | None = None, **more: float) -> Iterato
     """The URL of a server with this plant; clean without one. A name of the fault server's faults will do too."""
     server = FaultServer(profile, plant if plant in FAULTS else None, **more)  # type: ignore[arg-type]
     if plant in PLANTS:
-        stage = "response" if plant == "longer-prompt" else "reply"
-        about = (PLANTS[plant].__doc__ or "").strip()
-        server.fault = Fault(plant, about, frozenset(), **{stage: PLANTS[plant]})  # type: ignore[arg-type]
+        server.fault = Fault(plant, "a regression", frozenset(), **PLANTS[plant])  # type: ignore[arg-type]
     with server as url:
         yield url

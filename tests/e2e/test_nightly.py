@@ -84,6 +84,7 @@ PLANTED = {
     "lost-reasoning-parser": (1, "FAIL", "the reasoning parser was lost or is another"),
     "raised-temperature": (1, "FAIL", "the temperature was raised"),
     "longer-prompt": (4, "REFUSED", "the chat template or the tokenizer changed: 85 of 85 requests"),
+    "longer-prompt-and-worse": (4, "REFUSED", "the chat template or the tokenizer changed: 85 of 85 requests"),
     "http-500": (1, "ERROR", "85 of 85 samples broke: HTTP 500"),
 }
 

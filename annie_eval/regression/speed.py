@@ -17,6 +17,7 @@ from annie_eval.regression.result import RegressionVerdict, TimingPair
 CONFIDENCE = 0.998  # of every interval, as for the timing gates: few false alarms over many rows and nights
 LEAST_AA, LEAST_SPLIT = 1.05, 1.15  # no noise floor is believed to be lower than this
 MARGIN = 0.10  # a slow-down beyond the noise floor that does not matter
+LEAST_MS = 5.0  # milliseconds that nobody hears, and that a busy machine adds to any answer
 LEAST_N = 8  # measurements on each side; fewer have no interval to speak of
 _SHOWN = frozenset({"ttft_under_load", "decode_under_load"})  # beside other traffic: looked at, not judged
 
@@ -61,7 +62,8 @@ def compare(
             continue
         ratio, interval = _ratio(row, old, new)
         floor = known.floors.get(row, LEAST_SPLIT)
-        verdict, detail = _verdict(interval, floor)
+        later = 0.0 if is_rate(row) else stats.median(new) - stats.median(old)
+        verdict, detail = _verdict(interval, floor, is_rate(row) or later > LEAST_MS)
         found.append(
             TimingPair(
                 name=row,
@@ -96,8 +98,10 @@ def _thinned(values: Sequence[float], most: int = 121) -> Sequence[float]:
     return [ordered[round(i * (len(ordered) - 1) / (most - 1))] for i in range(most)]
 
 
-def _verdict(interval: tuple[float, float], floor: float) -> tuple[RegressionVerdict, str]:
+def _verdict(interval: tuple[float, float], floor: float, matters: bool) -> tuple[RegressionVerdict, str]:
     low, high = interval
+    if not matters:
+        return "PASS", ""
     if low > floor:
         return "FAIL", f"at least {low:.2f} times as slow, where chance explains {floor:.2f}"
     if high <= floor * (1 + MARGIN):

@@ -112,6 +112,16 @@ def test_the_last_word_of_a_gate_that_came_to_no_verdict() -> None:
     assert night._last_word("", 3) == "it printed nothing (exit status 3)"
 
 
+def test_the_plain_gate_loads_nothing_of_this_at_start() -> None:
+    code = (
+        "import sys, annie_eval.plugin, annie_eval.run;"
+        "print([m for m in sys.modules if m.startswith(('annie_eval.regression', 'annie_eval.nightly',"
+        " 'annie_eval.replicas'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
 # The run that a night keeps, on a disk that is full.
 
 

@@ -240,6 +240,12 @@ def test_a_slow_down_beyond_the_noise_fails_and_one_within_passes() -> None:
     assert [speed.compare(slow(1.0), slow(f), noise)[0].verdict for f in (1.0, 0.5, 1.3)] == ["PASS", "PASS", "FAIL"]
 
 
+def test_a_few_milliseconds_are_no_slow_down() -> None:
+    noise = speed.Noise({}, aa=False)
+    fast = {"ttft_short": [0.2 + 0.001 * i for i in range(21)]}, {"ttft_short": [0.9 + 0.001 * i for i in range(21)]}
+    assert speed.compare(*fast, noise)[0].verdict == "PASS"
+
+
 def test_a_noisy_aa_run_raises_the_floor() -> None:
     quiet, wild = speed.noise(slow(1.0), slow(1.01)), speed.noise(slow(1.0), slow(1.5))
     assert quiet.floors["ttft_short"] < 1.1 < 1.5 < wild.floors["ttft_short"]

@@ -1,7 +1,7 @@
 """`python -m quant COMMAND`, also `annie-quant`: parse, dispatch, and turn errors into one line and a status.
 
 Status 0: done. 1: the command did its work and the answer is no (preflight refuses, export differs from the model).
-2: the caller has to mend something (arguments, files, memory, disk).
+2: the caller has to mend something (arguments, files, memory, disk). 130: interrupted.
 
 Each command is a module with `add_arguments(parser)` and `run(arguments) -> status`, imported when it is called, so
 that `preflight` starts without torch.
@@ -54,7 +54,10 @@ def _cause(error: Exception) -> str | None:
     if (isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}) or "No space left" in text:
         return "the disk is full; free some space or name an --out on another disk (nothing half-written is left)"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
-        return "out of memory; take a smaller batch (--batch-size), shorter texts (--max-length) or a larger machine"
+        return (
+            "out of memory; lower calibration.batch_size or max_length in the recipe (in training --micro-tokens, or "
+            "set training.gradient_checkpointing), or take a larger machine"
+        )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return None
@@ -83,6 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NotServedAsMade as error:
         print(f"python -m quant {name}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"python -m quant {name}: interrupted; what --resume can continue is kept", file=sys.stderr)
+        return 130
     except Exception as error:
         cause = _cause(error)
         if cause is None or os.environ.get("QUANT_TRACEBACK"):

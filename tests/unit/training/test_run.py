@@ -245,3 +245,27 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes_as_left_alone(
     assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
     assert (out / "training.jsonl").read_text() == (tmp_path / "whole/training.jsonl").read_text()
     assert not state.parent.exists()
+
+
+def test_an_interrupt_keeps_the_state_and_is_one_line(
+    tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from quant.training.loop import Trainer
+
+    step = Trainer.step
+
+    def interrupted(self: Trainer, number: int) -> dict[str, float]:
+        if number == 2:
+            raise KeyboardInterrupt
+        return step(self, number)
+
+    out = tmp_path / "out"
+    command = ("qat", "--model", tiny_llama, "--recipe", "qat-lora", "--data", data, "--out", out, *TINY)
+    monkeypatch.setattr(Trainer, "step", interrupted)
+    assert quant(*command) == 130
+    err = capsys.readouterr().err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    monkeypatch.setattr(Trainer, "step", step)
+    assert quant(*command, "--resume") == 0
+    assert ledger(out)["training"]["steps"] > 2

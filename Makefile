@@ -19,7 +19,8 @@ gate: env server model
 	.venv/bin/pytest --model-dir $(MODEL) --profile $(PROFILE) -q $(ARGS)
 
 test: env server model lint
-	.venv/bin/pytest -q -n 2 --dist loadfile $(ARGS)
+	# One thread for each of the two workers: OpenMP threads that outnumber the cores spin.
+	OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: env
 	.venv/bin/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,10 +89,16 @@ def config_findings(ours: View, theirs: View) -> Iterator[Finding]:
                 yield Finding(7, where, "differs from the reference's", "take the reference's value")
 
 
+Moved = Literal["rounded", "trained", "unknown"]
+"""How a checkpoint's weights came to differ from the reference's, by its ledger."""
+
+
 def weight_findings(ours: View, theirs: View, ledger: dict[str, Any] | None) -> Iterator[Finding]:
     """Every tensor of the reference is there in its shape, and some rows of each say the same (points 2, 4, 8, 10)."""
     recipe = (ledger or {}).get("recipe")
-    exact = (ledger or {}).get("kind") in {"ptq", "export"} and isinstance(recipe, dict) and not recipe.get("training")
+    moved: Moved = "unknown"
+    if isinstance(recipe, dict) and (ledger or {}).get("kind") in {"ptq", "export", "qat", "merge"}:
+        moved = "trained" if recipe.get("training") else "rounded"
     for name in theirs.by_plain_name:
         reference = theirs.get(name)
         tensor = ours.get(name)
@@ -110,7 +116,7 @@ def weight_findings(ours: View, theirs: View, ledger: dict[str, Any] | None) -> 
             problem = f"has shape {list(tensor.info.shape)}, but the reference needs {list(wanted)}"
             yield Finding(2, ours.where(name), problem, ANEW)
             continue
-        yield from _row_findings(ours, name, tensor, reference, exact=exact)
+        yield from _row_findings(ours, name, tensor, reference, moved)
     for name in ours.by_plain_name:
         last = name.rpartition(".")[2]
         if theirs.get(name) is None and not last.endswith("_scale") and last != "weight_scale_2":
@@ -156,7 +162,7 @@ def _expanded(view_: View, name: str, tensor: Tensor, rows: list[int]) -> NDArra
     return values
 
 
-def _row_findings(ours: View, name: str, tensor: Tensor, reference: Tensor, *, exact: bool) -> Iterator[Finding]:
+def _row_findings(ours: View, name: str, tensor: Tensor, reference: Tensor, moved: Moved) -> Iterator[Finding]:
     if not tensor.info.shape or reference.info.dtype not in {"BF16", "F16", "F32"} or tensor.info.elements == 0:
         return
     if tensor.info.dtype not in {"U8", "F8_E4M3", "BF16", "F16", "F32"} or not name.endswith(".weight"):
@@ -178,10 +184,15 @@ def _row_findings(ours: View, name: str, tensor: Tensor, reference: Tensor, *, e
     quantised = tensor.info.dtype in {"U8", "F8_E4M3"}
     if name in ours.changed_norms or (quantised and _norm_changed(ours, name)):
         return  # smoothing was folded into the norm, so both it and its readers are other numbers than before
-    # Rounding to NVFP4 leaves an error of 0.1, to FP8 of 0.03, and hardly a bias. Trained weights may move as they
-    # like, short of being other weights altogether; the ledger's digests tell whether they are still those trained.
-    limit = (0.15 if quantised else 1e-6) if exact else 0.6
-    drift = 0.03 if exact else 0.6
+    # Rounding to NVFP4 leaves an error of 0.1, to FP8 of 0.03, and hardly a bias. Training usually moves weights by a
+    # few hundredths of their size. Where the ledger says that they were trained they may move as they like, short of
+    # being other weights altogether: its digests tell whether they are still those.
+    if moved == "rounded":
+        limit, drift = (0.15 if quantised else 1e-6), 0.03
+    elif moved == "trained" or not quantised:
+        limit, drift = 0.6, 0.6
+    else:
+        limit, drift = 0.18, 0.1
     if error > limit or abs(ratio - 1) > drift:
         what = f"its values are {ratio:.2f} times the reference's, relative error {error:.2f}, in the rows compared"
         place = name if not quantised or abs(ratio - 1) <= drift else f"{name.rpartition('.')[0]}.weight_scale_2"

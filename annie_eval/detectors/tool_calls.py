@@ -43,6 +43,11 @@ class _Call:
     problem: str | None
 
 
+def _said(name: str | None) -> str:
+    """A name as the model wrote it, fit for one line."""
+    return " ".join((name or "").split())[:80]
+
+
 def find(sample: Sample) -> tuple[Finding, ...]:
     """Every miss of the wanted calls, in order of the exchanges."""
     findings: list[Finding] = []
@@ -58,7 +63,7 @@ def _judge(sample: Sample, index: int, exchange: Exchange, wanted: tuple[CallExp
     yield from dropped_call(sample, index, exchange)
     if not wanted:
         for call in calls:
-            yield _of(call, f"call of {call.name or 'a nameless tool'} where no call is wanted", index)
+            yield _of(call, f"call of {_said(call.name) or 'a nameless tool'} where no call is wanted", index)
     elif cut_off(exchange) and (calls or not all(want.optional for want in wanted)):
         text = (calls[-1].arguments if calls else answer.content or answer.reasoning) or ""
         channel: Channel = "tool_calls" if calls else "content" if answer.content else "reasoning"
@@ -120,7 +125,7 @@ def _ids(calls: tuple[ToolCall, ...], index: int) -> Iterator[Finding]:
     seen: set[str] = set()
     for call in calls:
         if call.id is None or is_blank(call.id):
-            yield _of(call, f"call of {call.name or 'a nameless tool'} has no id", index)
+            yield _of(call, f"call of {_said(call.name) or 'a nameless tool'} has no id", index)
         elif call.id in seen:
             yield _of(call, f"id {call.id!r} is used twice", index)
         seen.add(call.id or "")
@@ -236,13 +241,13 @@ def _pair(wanted: tuple[CallExpectation, ...], received: list[_Call], index: int
             yield Finding("tool_calls", f"no call of {want.name}", "", None, index)
     for i in left:
         if received[i].problem is None:
-            yield _of(received[i].call, f"call of {received[i].call.name} that is not wanted", index)
+            yield _of(received[i].call, f"call of {_said(received[i].call.name)} that is not wanted", index)
 
 
 def _misfit(want: CallExpectation, one: _Call) -> str | None:
     """Why a call is not the wanted one; None if it is."""
     if one.call.name != want.name:
-        return f"call of {one.call.name}, wanted {want.name}"
+        return f"call of {_said(one.call.name)}, wanted {want.name}"
     if one.arguments is None:
         return f"arguments of {want.name} cannot be read"
     for parameter, check in want.arguments.items():

@@ -7,7 +7,6 @@ for two cores, and enough for the exact test.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,7 +114,6 @@ def test_the_ptq_checkpoint_fails_with_gate_and_samples_named(folder: Path, base
     subprocess.run(
         [*quantise, "--calib", str(folder / "calib.jsonl"), "--out", str(folder / "ptq")],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "2"},
         check=True,
         capture_output=True,
         timeout=600,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ def run(url: str, folder: Path, name: str, *arguments: str) -> subprocess.Comple
             *("--run-dir", str(folder / name), *arguments),
         ],
         cwd=ROOT,
+        # syrupy takes whoever finds these for a worker, which reports nothing; they are those of the run of this test.
+        env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_XDIST")},
         capture_output=True,
         text=True,
         timeout=120,

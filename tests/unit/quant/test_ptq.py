@@ -22,7 +22,7 @@ from quant.preflight import preflight
 
 NAMES = {
     "nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "qwen3_5-mixed", "fp8",
-    "qat-lora", "qat-full", "qad-lora", "qad-full",
+    "qat-lora", "qat-full", "qad-lora", "qad-full", "sft-lora", "sft-full",
 }  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_every_recipe_is_there_and_headed_by_its_command() -> None:
     for name, path in recipe.available().items():
         found = recipe.load(name)
         assert found.name == name
-        command = "qat" if found.training else "ptq"
+        command = "ptq" if not found.training else "qat" if found.quantizes else "sft"
         assert path.read_text().startswith(f"# python -m quant {command} --model DIR --recipe {name} ")
 
 

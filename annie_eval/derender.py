@@ -16,10 +16,16 @@ CHUNK = 4  # tokens a chunk: small enough to split tags and arguments, at a quar
 _PATH = "/chat/completions/derender"
 
 
+class NotOffered(Exception):
+    """The server has no such endpoint, or has it switched off; the message is what it said."""
+
+
 async def derender(client: Client, sample: Sample) -> tuple[Finding, ...]:
     """Differences in any exchange of the sample; none where the server gave no token ids.
 
     Raises:
+        NotOffered: vLLM without --enable-scale-out has the path, refuses a GET of it with 405 as if it were there, and
+            a POST with 403.
         ExchangeError: the endpoint broke, or answered something else than it promises.
     """
     from annie_eval.detectors import parity
@@ -40,6 +46,8 @@ async def derender(client: Client, sample: Sample) -> tuple[Finding, ...]:
                 chunks.append((await client.post(_PATH, part)).body)
                 state = json.loads(chunks[-1])["stream_state"]
         except TransportError as error:
+            if error.status in (403, 404, 405, 501):
+                raise NotOffered(error.cause) from None
             raise ExchangeError(f"derender: {error.cause}") from None
         except (ValueError, KeyError, TypeError) as error:
             raise ExchangeError(f"derender answered no stream_state ({type(error).__name__})") from None

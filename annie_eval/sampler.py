@@ -19,7 +19,7 @@ from typing import Any
 
 from annie_eval.client import Client, Response, TransportError, backoff
 from annie_eval.conversation import Request
-from annie_eval.derender import derender
+from annie_eval.derender import NotOffered, derender
 from annie_eval.errors import ExchangeError, UsageError
 from annie_eval.judge import Catalogue, judge
 from annie_eval.profile import Gate, Profile
@@ -109,6 +109,7 @@ class Sampler:
         self._awaiting_twin: dict[str, tuple[Gate, Sample]] = {}
         self._whole: dict[str, Sample | None] = {}
         self._derendered: dict[str, tuple[Finding, ...]] = {}
+        self._derenders = endpoint.derender
         self._seen: set[str] = set()
         self._rounds: Rounds | None = None
 
@@ -224,8 +225,15 @@ class Sampler:
                         raise
                     store.save_exchange(key, len(done) - 1, raw)
                 sample = self._catalogue.sample(key, done)
-                if self._endpoint.derender and any("wire" in gate.detectors for gate in self._gates_of[key]):
-                    self._derendered[key] = await derender(client, sample)
+                if self._derenders and any("wire" in gate.detectors for gate in self._gates_of[key]):
+                    try:
+                        self._derendered[key] = await derender(client, sample)
+                    except NotOffered as refusal:
+                        self._derenders = False
+                        said = (
+                            f"the server does not offer it, its parsers are checked on live answers only ({refusal})"
+                        )
+                        store.set_meta(capabilities={**store.meta("capabilities", {}), "derender": said})
                 self._finish(store, key, sample, None)
             except ExchangeError as error:
                 self._finish(store, key, None, str(error))

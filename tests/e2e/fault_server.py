@@ -189,6 +189,9 @@ class FaultServer:
             return 200, "text/plain; version=0.0.4; charset=utf-8", _metrics(self.received).encode()
         if method == "GET" and path == "/_count":
             return 200, "application/json", dump({"received": self.received, "answered": self.answered})
+        if path == "/v1/chat/completions/derender":  # as vLLM 0.32 without --enable-scale-out
+            status, said = (403, "Scale-out endpoints are disabled.") if method == "POST" else (405, "Not Allowed")
+            return status, "application/json", dump({"error": {"message": said, "code": status}})
         return 404, "application/json", b'{"detail":"Not Found"}'
 
     async def _chat(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, payload: bytes) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from annie_eval import wire
 from annie_eval.client import Client, Response, TransportError
-from annie_eval.derender import CHUNK, derender
+from annie_eval.derender import CHUNK, NotOffered, derender
 from annie_eval.errors import ExchangeError
 from annie_eval.judge import judge
 from annie_eval.profile import Expect, Gate, Limits, Scenario, Turn
@@ -84,3 +84,15 @@ def test_without_token_ids_nothing_is_sent() -> None:
 def test_an_endpoint_that_breaks_is_an_error() -> None:
     with pytest.raises(ExchangeError, match="derender: HTTP 500"):
         run(Server(breaks=True))
+
+
+@pytest.mark.parametrize("status", [403, 404, 405])
+def test_an_endpoint_that_is_switched_off_is_no_fault_of_the_sample(status: int) -> None:
+    """vLLM without --enable-scale-out: a GET of the path says 405, a POST 403."""
+
+    class Off(Server):
+        async def post(self, path: str, body: Mapping[str, Any]) -> Response:
+            raise TransportError(f"HTTP {status}", resend=False, status=status)
+
+    with pytest.raises(NotOffered, match=f"HTTP {status}"):
+        run(Off())

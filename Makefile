@@ -39,7 +39,9 @@ model: models/smollm2-135m-instruct-bf16/config.json
 	.venv/$(PIP) --no-deps -e .
 	# Compile once, also what pytest rewrites: where bytecode is not written at run time, every start would do it again.
 	env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m compileall -q annie_eval quant
-	env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --version
+	# Without pytest.ini, as when a profile elsewhere is named: then pytest loads plugins before it finds ours.
+	env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --help > /dev/null
+	env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --help -c /dev/null > /dev/null
 	touch $@
 
 .venv-vllm/.ready: requirements/server-cpu.txt requirements/server_shim.py pyproject.toml

@@ -14,6 +14,7 @@ import os
 import re
 import shlex
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -315,6 +316,13 @@ class _Owner(_Session):
         if capture is not None and capture.is_globally_capturing():
             return  # pytest holds the terminal now; the line is in the server's log
         reporter.write_line(line)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_setupnodes(self, config: pytest.Config) -> None:
+        """Keep out of the workers what pytest.ini keeps out of here: they read no addopts, only these arguments."""
+        params = config.invocation_params
+        blocked = [f"-p{name}" for name in config.option.plugins if name.startswith("no:")]
+        config.invocation_params = replace(params, args=(*params.args, *blocked))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:

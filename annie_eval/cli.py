@@ -16,8 +16,8 @@ from typing import NoReturn
 
 from annie_eval import __version__
 from annie_eval.errors import TargetError, UsageError
-
-RUNS = Path("runs")
+from annie_eval.runs import RUNS
+from annie_eval.runs import run_dir as find_run
 
 
 class _Parser(argparse.ArgumentParser):
@@ -135,15 +135,6 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return doctor(spec, load(arguments.profile), sys.stdout)
 
 
-def _run_dir(name: str) -> Path:
-    path = Path(name).expanduser()
-    if not path.exists() and (RUNS / name).is_dir():
-        return RUNS / name
-    if not path.is_dir():
-        raise UsageError(f"{name}: no such run; name a directory, or one that annie-eval runs lists")
-    return path
-
-
 def _runs(arguments: argparse.Namespace) -> int:
     import sqlite3
 
@@ -184,7 +175,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
     from annie_eval.report import show
 
-    run_dir = _run_dir(arguments.run)
+    run_dir = find_run(arguments.run)
     if arguments.sample is not None:
         _print(show.sample_lines(run_dir, arguments.sample))
     else:
@@ -199,7 +190,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
     if arguments.html is None and not arguments.json:
         raise UsageError("report: say --html FILE, --json or both")
-    run_dir = _run_dir(arguments.run)
+    run_dir = find_run(arguments.run)
     verdict = show.load_verdict(run_dir)
     if arguments.html is not None:
         try:

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from annie_eval.errors import UsageError
+from annie_eval.runs import RUNS
 
-RUNS = Path("runs")
 HISTORY = RUNS / "history"
 
 

@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 
 from annie_eval.errors import UsageError
-
-RUNS = Path("runs")
+from annie_eval.runs import RUNS, run_dir
 
 
 def add_bless(parser: argparse.ArgumentParser) -> None:
@@ -29,16 +28,6 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print what verdict.json would say under `regression`")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the run's page with the comparison on it")
     parser.set_defaults(command=compare)
-
-
-def run_dir(name: str) -> Path:
-    """A run by its directory, or by its name in runs/. Raises UsageError if there is none."""
-    path = Path(name).expanduser()
-    if not path.exists() and (RUNS / name).is_dir():
-        return RUNS / name
-    if not path.is_dir():
-        raise UsageError(f"{name}: no such run; name a directory, or one that annie-eval runs lists")
-    return path
 
 
 def bless(arguments: argparse.Namespace) -> int:

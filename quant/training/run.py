@@ -149,15 +149,12 @@ def answer_logits(model: Any, examples: Sequence[Example], limit: int = QUALITY_
     return found
 
 
-def load_trainable(job: Job) -> tuple[Any, Any]:
-    """The model, and peft's wrapping of it (None where all of it is trained)."""
-    import torch
-
-    torch.manual_seed(job.training.seed)
+def load_frozen(job: Job) -> Any:
+    """The model, with nothing to train yet."""
     model = loading.load_model(job.arguments.model, job.device)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    return model, None
+    return model
 
 
 def adapt(model: Any, job: Job) -> Any:
@@ -198,7 +195,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
 
     ledger, training, arguments = job.ledger, job.training, job.arguments
     with ledger.phase("load"):
-        model, _ = load_trainable(job)
+        model = load_frozen(job)
     with ledger.phase("teacher"):
         asked = model if teacher is None else loading.load_model(teacher, job.device)
         reference = answer_logits(asked, job.held_out)

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import StreamWriter
+from http import HTTPStatus
 
 from faults.fault import Response
-
-_REASONS = {
-    200: "OK",
-    401: "Unauthorized",
-    404: "Not Found",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
 
 
 def head(status: int, content_type: str, length: int | None, *extra: str) -> bytes:
     """Status line and headers; a length of None announces the chunked transfer coding."""
     framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
-    lines = [f"HTTP/1.1 {status} {_REASONS[status]}", "server: uvicorn", f"content-type: {content_type}", framing]
+    start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
+    lines = [start, "server: uvicorn", f"content-type: {content_type}", framing]
     return "\r\n".join([*lines, *extra, "", ""]).encode()
 
 

@@ -66,6 +66,13 @@ def next_request(
     return Request(body, step.then if round_ else step.expect, turn, round_)
 
 
+def is_last(scenario: Scenario, request: Request) -> bool:
+    """Whether the script ends with this request, whatever the answer to it is."""
+    if request.turn + 1 < len(scenario.turns):
+        return False
+    return request.round > 0 or not scenario.turns[request.turn].tool_results
+
+
 def _body(
     profile: Profile,
     scenario: Scenario,

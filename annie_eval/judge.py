@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from annie_eval import wire
-from annie_eval.conversation import Request, next_request
+from annie_eval.conversation import Request, is_last, next_request
 from annie_eval.detectors import detect
 from annie_eval.profile import CallExpectation, Expect, Gate, Profile, Scenario, Turn
 from annie_eval.sample import Exchange, Finding, Judgement, Sample, Variant, sample_key
@@ -107,6 +107,10 @@ class Catalogue:
         """The next request of a sample's script, or None. See `annie_eval.conversation.next_request`."""
         scenario, variant = self[key]
         return next_request(self._profile_of(key), scenario, variant, done, model=model, token_ids=token_ids)
+
+    def is_last(self, key: str, request: Request) -> bool:
+        """Whether nothing follows this request. See `annie_eval.conversation.is_last`."""
+        return is_last(self[key][0], request)
 
 
 def judge(gate: Gate, sample: Sample, *, whole: Sample | None = None, derendered: Sequence[Finding] = ()) -> Judgement:

@@ -204,11 +204,17 @@ class Sampler:
         return shares(self._profile, self._run_dir.name, 1 + len(self._endpoint.replicas)).__getitem__
 
     async def _sample(self, store: Store, client: Client, slots: asyncio.Semaphore, key: str) -> None:
-        async with slots:
+        async with contextlib.AsyncExitStack() as slot:
+            await slot.enter_async_context(slots)
             try:
                 done = [self._catalogue.exchange(key, raw) for raw in store.exchanges(key)]
                 while (request := self._next_request(key, done)) is not None:
                     response = await self._send(store, client, key, len(done), request.body)
+                    if self._catalogue.is_last(key, request):
+                        # The server is idle for this slot now: let the next request out before this answer is judged.
+                        await slot.aclose()
+                        await asyncio.sleep(0)  # it wakes
+                        await asyncio.sleep(0)  # and is sent
                     raw = StoredExchange(
                         request.turn,
                         request.round,

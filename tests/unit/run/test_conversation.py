@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from annie_eval.conversation import next_request
+from annie_eval.conversation import is_last, next_request
 from annie_eval.profile import Expect, Profile, Sampling, Scenario, Turn
 from annie_eval.sample import Answer, Exchange, ToolCall, Variant
 
@@ -92,3 +93,19 @@ def test_calls_that_no_server_would_take_back_end_the_script() -> None:
             ask(script(Turn("one", tool_results={"web_search": "x"}), Turn("two")), reply(Answer(tool_calls=(call,))))
             is None
         )
+
+
+def test_a_request_is_the_last_exactly_where_no_answer_to_it_has_another_follow() -> None:
+    """The sampler gives its slot away by this, before it has read the answer."""
+    with_results = Turn("look it up", tool_results={"web_search": "x"})
+    answers = (CALL, Answer(content="text"), Answer())
+    for turns in product((Turn("hi"), with_results), repeat=2):
+        for scenario in (script(turns[0]), script(*turns)):
+            open_ends: list[tuple[Exchange, ...]] = [()]
+            while open_ends:
+                done = open_ends.pop()
+                if (request := ask(scenario, *done)) is None:
+                    continue
+                then = [(*done, reply(answer, request.turn, request.round)) for answer in answers]
+                assert is_last(scenario, request) == all(ask(scenario, *more) is None for more in then)
+                open_ends += then

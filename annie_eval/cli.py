@@ -1,5 +1,5 @@
-"""annie-eval: what is not a test. Look at a target (doctor), at runs (runs, show, report), at gates (gates), and at
-what changed (bless, compare, nightly, history).
+"""annie-eval: what is not a test. Look at a target (doctor), at runs (runs, show, report), at gates (gates),
+at system prompts (matrix), and at what changed (bless, compare, nightly, history).
 
 Exit status: 0 done, 1 something was found, 2 bad input, in one line, 4 two runs cannot be compared.
 """
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="annie-eval", description="The release gate's tools; the gate itself is pytest.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    from annie_eval import check_command
+    from annie_eval import check_command, matrix
     from annie_eval.nightly import cli as nightly
     from annie_eval.regression import cli as regression
     from annie_eval.timing import cli as timing
@@ -75,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     perf = commands.add_parser("perf", help="run the timing gates alone, with a progress bar")
     timing.add_arguments(perf)
     perf.set_defaults(command=timing.perf)
+
+    prompts = commands.add_parser("matrix", help="every gate under each of several system prompts: does one help?")
+    matrix.add_arguments(prompts)
+    prompts.set_defaults(command=matrix.run)
 
     runs = commands.add_parser("runs", help="list the runs in a directory, newest first")
     runs.add_argument("dir", nargs="?", type=Path, default=RUNS, metavar="DIR", help="default: runs")

@@ -107,6 +107,12 @@ def load(name_or_path: str | Path) -> Profile:
     return dataclasses.replace(profile, digest=_digest(profile))
 
 
+def with_system_prompt(profile: Profile, text: str) -> Profile:
+    """The same profile with another system prompt, and so another digest."""
+    changed = dataclasses.replace(profile, system_prompt=text)
+    return dataclasses.replace(changed, digest=_digest(changed))
+
+
 def _find(name_or_path: str | Path) -> Path:
     name = str(name_or_path)
     if isinstance(name_or_path, str) and name in builtin_names():

@@ -1,6 +1,9 @@
-"""A gate's result, from what the store holds: the one place where every reader of a run gets it."""
+"""Gate results and sample outcomes, from what the store holds: the one place where every reader of a run gets them."""
 
 from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
 
 from annie_eval.gates import GateResult, decide
 from annie_eval.profile import Profile
@@ -18,3 +21,20 @@ def gate_result(profile: Profile, store: Store, name: str) -> GateResult:
         return decide(gate, judgements, expected, selected=selected)
     rounds = (store.meta("rounds") or {}).get("gates", {}).get(name, repeats.first)
     return decide_repeated(profile, gate, judgements, expected, selected, repeats, rounds)
+
+
+def outcomes(run_dir: Path) -> dict[str, dict[str, bool]]:
+    """Whether each selected sample passed, by gate; broken samples, which are no outcome, are left out.
+
+    Raises:
+        UsageError: no run there.
+    """
+    store = Store(run_dir)
+    try:
+        found: dict[str, dict[str, bool]] = defaultdict(dict)
+        for judgement in store.judgements():
+            if judgement.error is None:
+                found[judgement.gate][judgement.sample] = judgement.passed
+        return dict(found)
+    finally:
+        store.close()

@@ -1,0 +1,269 @@
+"""`annie-eval matrix`: every gate of a profile under each of several system prompts, on one server.
+
+Can a better prompt mend what quantisation broke? Each text file of a directory takes the place of the profile's system
+prompt, one after the other; the profile's own comes first and is what the others are held against, sample by sample.
+Each prompt is a run of its own below the matrix's directory: `annie-eval show` reads it, and `--resume` goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annie_eval.errors import UsageError
+from annie_eval.runs import RUNS
+
+if TYPE_CHECKING:
+    from annie_eval.gates import RunVerdict
+    from annie_eval.profile import Profile
+    from annie_eval.serving import Target, TargetSpec
+
+OWN = "own"  # the profile's own system prompt
+_SUFFIXES = (".txt", ".md")
+_LONGEST = 64 * 1024  # characters of a system prompt
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One system prompt.
+
+    Attributes:
+        prompt: stem of its file, or `OWN`.
+        gates: (verdict, passed, n) by gate.
+        sound, n: samples without a finding of any gate, of those that could be judged.
+        worse, better: samples that miss here and were sound under the profile's own prompt, and the other way.
+        p: exact one-sided McNemar p-value for "better than the profile's own prompt", Holm-adjusted over the prompts.
+        verdict: of the run as a whole.
+        run_dir: where it lies.
+    """
+
+    prompt: str
+    verdict: str
+    gates: Mapping[str, tuple[str, int, int]]
+    sound: int
+    n: int
+    interval: tuple[float, float] | None
+    worse: int = 0
+    better: int = 0
+    p: float | None = None
+    run_dir: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `annie-eval matrix` takes."""
+    parser.add_argument(
+        "--system-prompts",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="directory of .txt or .md files, one a prompt",
+    )
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM")
+    target.add_argument("--base-url", metavar="URL", help="a server that is already there")
+    parser.add_argument(
+        "--profile", default="annie", metavar="NAME|PATH", help="what shippable means (default: annie)"
+    )
+    parser.add_argument("--served-model", metavar="NAME", help="model name (default: the one the server lists)")
+    parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key")
+    parser.add_argument("--vllm-python", type=Path, metavar="PATH", help="interpreter of the server's environment")
+    parser.add_argument("--vllm-arg", action="append", default=[], metavar="ARG", help="one more argument for vLLM")
+    parser.add_argument("--concurrency", type=int, metavar="N", help="requests in flight (default: the profile's)")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="for the runs (default: a new one in runs/)")
+    parser.add_argument("--resume", action="store_true", help="go on with the matrix in --run-dir; answers are kept")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON, too")
+
+
+def read_prompts(directory: Path) -> dict[str, str]:
+    """System prompts by the stem of their file, in the order of their names.
+
+    Raises:
+        UsageError: no directory, no prompt in it, or a file that is none.
+    """
+    where = f"--system-prompts {directory}"
+    if not directory.is_dir():
+        raise UsageError(f"{where}: no such directory; name one that holds a .txt file for each prompt")
+    found: dict[str, str] = {}
+    for path in sorted(directory.iterdir()):
+        if path.suffix not in _SUFFIXES or not path.is_file():
+            continue
+        try:
+            text = path.read_text("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path}: byte {error.start} is not UTF-8; save the prompt as UTF-8") from None
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+        if not text:
+            raise UsageError(f"{path}: empty; write the system prompt into it, or remove the file")
+        if len(text) > _LONGEST:
+            raise UsageError(f"{path}: {len(text)} characters; a system prompt has at most {_LONGEST}")
+        if path.stem == OWN:
+            raise UsageError(f"{path}: the profile's own prompt goes by this name; rename the file")
+        if path.stem in found:
+            raise UsageError(f"{path}: a second prompt called {path.stem}; rename one of them")
+        found[path.stem] = text
+    if not found:
+        raise UsageError(f"{where}: holds no .txt or .md file; write one for each prompt")
+    return found
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the matrix and print it. Status 0 when some prompt passes every gate, 1 when none does."""
+    import shlex
+
+    from annie_eval.profile import load
+    from annie_eval.serving import TargetSpec, check
+
+    prompts = read_prompts(options.system_prompts)
+    profile = load(options.profile)
+    if options.concurrency is not None and options.concurrency < 1:
+        raise UsageError(f"--concurrency {options.concurrency}: must be at least 1")
+    spec = TargetSpec(
+        model_dir=None if options.model_dir is None else options.model_dir.expanduser(),
+        base_url=options.base_url,
+        served_model=options.served_model,
+        api_key_env=options.api_key_env,
+        vllm_python=options.vllm_python,
+        vllm_args=tuple(part for argument in options.vllm_arg for part in shlex.split(argument)),
+    )
+    check(spec, profile)
+    directory = _directory(options, profile)
+    verdicts = _measure(spec, profile, {OWN: profile.system_prompt, **prompts}, directory, options.concurrency)
+    rows = compare(verdicts)
+    document = {"profile": profile.name, "rows": [dataclasses.asdict(row) for row in rows]}
+    (directory / "matrix.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    if options.json:
+        print(json.dumps(document, indent=1))
+    print("\n".join(table(rows)))
+    print(f"\nruns: {directory}")
+    return 0 if any(row.verdict == "PASS" for row in rows) else 1
+
+
+def _directory(options: argparse.Namespace, profile: Profile) -> Path:
+    directory: Path | None = options.run_dir
+    if directory is None:
+        if options.resume:
+            raise UsageError("--resume needs --run-dir DIR: name the matrix to go on with")
+        directory = RUNS / time.strftime(f"%Y-%m-%dT%H-%M-%S-{profile.name}-matrix")
+    elif directory.exists() and not directory.is_dir():
+        raise UsageError(f"--run-dir {directory}: not a directory; name a new or an empty one")
+    elif directory.exists() and any(directory.iterdir()) and not options.resume:
+        raise UsageError(f"--run-dir {directory}: not empty; add --resume to go on with it, or name another")
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def _measure(
+    spec: TargetSpec, profile: Profile, prompts: Mapping[str, str], directory: Path, concurrency: int | None
+) -> dict[str, RunVerdict]:
+    """The verdict of each prompt's run, on one server."""
+    from annie_eval.profile import with_system_prompt
+    from annie_eval.serving import open_target
+
+    verdicts = {}
+    with ExitStack() as stack:
+        target = open_target(spec, profile, directory, lambda said: print(said, file=sys.stderr, flush=True))
+        stack.callback(target.close)
+        for number, (name, text) in enumerate(prompts.items(), start=1):
+            print(f"{number}/{len(prompts)} {name}", file=sys.stderr, flush=True)
+            verdicts[name] = _one(spec, target, with_system_prompt(profile, text), directory / name, concurrency)
+            if (died := target.alive()) is not None:
+                print(f"annie-eval matrix: {died}", file=sys.stderr)
+                break  # what was answered is kept; --resume goes on
+    return verdicts
+
+
+def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, concurrency: int | None) -> RunVerdict:
+    """One run of every gate, with the server that is there."""
+    from annie_eval.reading import Reader, SampleBroken
+    from annie_eval.run import Run, RunOptions
+    from annie_eval.serving import TargetSpec
+    from annie_eval.store import FILE
+
+    here = TargetSpec(base_url=target.base_url, served_model=target.served_model, api_key_env=spec.api_key_env)
+    run = Run(profile, here, RunOptions(directory.parent, directory, (directory / FILE).exists(), concurrency))
+    try:
+        run.open(lambda said: None)
+        run.wait_ready()
+        gates = {
+            gate.name: [key for scenario in profile.gate_scenarios(gate) for key in scenario.sample_keys()]
+            for gate in profile.gates.values()
+        }
+        run.store.select(gates, [], list(dict.fromkeys(key for keys in gates.values() for key in keys)))
+        run.start()
+        reader = Reader(profile, directory)
+        try:
+            for gate in gates:
+                reader.gate_result(gate)
+        except SampleBroken:
+            pass  # the verdict says so
+        finally:
+            reader.store.close()
+        return run.finish()
+    finally:
+        run.close()
+
+
+def compare(verdicts: Mapping[str, RunVerdict]) -> list[Row]:
+    """A row for each prompt, the profile's own first; p-values hold over all other prompts together (Holm)."""
+    from annie_eval import stats
+
+    own = _outcomes(verdicts[OWN].run_dir)
+    rows = []
+    for name, verdict in verdicts.items():
+        outcomes = _outcomes(verdict.run_dir)
+        shared = own.keys() & outcomes.keys()
+        sound, n = sum(outcomes.values()), len(outcomes)
+        rows.append(
+            Row(
+                prompt=name,
+                verdict=verdict.verdict,
+                gates={gate.name: (gate.verdict, gate.passed, gate.n) for gate in verdict.gates},
+                sound=sound,
+                n=n,
+                interval=stats.clopper_pearson(sound, n) if n else None,
+                worse=sum(own[key] and not outcomes[key] for key in shared),
+                better=sum(outcomes[key] and not own[key] for key in shared),
+                run_dir=verdict.run_dir,
+            )
+        )
+    others = [row for row in rows if row.prompt != OWN]
+    adjusted = stats.holm([stats.mcnemar(row.better, row.worse) for row in others])
+    p_of = {row.prompt: p for row, p in zip(others, adjusted, strict=True)}
+    return [dataclasses.replace(row, p=p_of.get(row.prompt)) for row in rows]
+
+
+def _outcomes(run_dir: str) -> dict[str, bool]:
+    """Whether each sample that could be judged is without a finding of any gate."""
+    from annie_eval.results import outcomes
+
+    sound: dict[str, bool] = {}
+    for of_gate in outcomes(Path(run_dir)).values():
+        for key, passed in of_gate.items():
+            sound[key] = sound.get(key, True) and passed
+    return sound
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """The matrix as lines of text: a gate that does not hold is marked by its verdict."""
+    from annie_eval.report.text import aligned, percent, printable
+
+    gates = list(dict.fromkeys(gate for row in rows for gate in row.gates))
+    lines = [["system prompt", *gates, "all", "95 %", "better", "worse", "p", "verdict"]]
+    for row in rows:
+        cells = [_cell(*row.gates[gate]) if gate in row.gates else "-" for gate in gates]
+        interval = "-" if row.interval is None else f"{percent(row.interval[0])} to {percent(row.interval[1])}"
+        change = ["", "", ""] if row.p is None else [str(row.better), str(row.worse), f"{row.p:.2g}"]
+        lines.append([printable(row.prompt), *cells, f"{row.sound}/{row.n}", interval, *change, row.verdict])
+    return aligned(lines)
+
+
+def _cell(verdict: str, passed: int, n: int) -> str:
+    return f"{passed}/{n}" if verdict == "PASS" else f"{passed}/{n} {verdict}"

@@ -14,8 +14,9 @@ from itertools import zip_longest
 
 from annie_eval.detectors.call_text import find_call_text
 from annie_eval.detectors.tags import scan
-from annie_eval.regression.evidence import Heard, Reply, twin_of
+from annie_eval.regression.evidence import Heard, Reply, scenario_of, twin_of
 from annie_eval.regression.paired import fisher
+from annie_eval.stats import mcnemar
 
 PROMPTS = "the chat template or the tokenizer changed"
 _FEW = 2  # samples that show a change; one alone may be chance, unless it is all that there are
@@ -131,7 +132,10 @@ def _thinking(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
     else:
         silent = [(o, n) for o, n in thinking if not thought(n)]
         if _enough(silent, thinking) and len(silent) * 2 > len(thinking):
-            yield Trace(f"the reasoning channel is empty in {len(silent)} of {len(thinking)} samples that had one")
+            yield Trace(
+                f"the reasoning channel is empty in {len(silent)} of {len(thinking)} samples that had one",
+                fails=_beyond_chance(pairs, lambda heard: not thought(heard)),
+            )
     trapped = [
         (o, n)
         for o, n in pairs
@@ -180,17 +184,22 @@ def _names(heard: Heard) -> list[str]:
 def _endings(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
     """Answers that end for another reason than before."""
 
-    def ends(reason: str) -> Callable[[Heard], bool]:
-        return lambda heard: bool(heard.replies) and heard.replies[-1].finish_reason == reason
+    def cut(heard: Heard) -> bool:
+        return bool(heard.replies) and heard.replies[-1].finish_reason == "length"
 
-    cut = ends("length")
-    newly = sum(1 for old, new in pairs if cut(new) and not cut(old))
-    healed = sum(1 for old, new in pairs if cut(old) and not cut(new))
-    if newly >= _FEW and fisher(newly, len(pairs), healed, len(pairs)) < _SURE:
-        yield Trace(f"{newly} of {len(pairs)} answers are cut off by their token limit, which were not before")
-    mute = sum(1 for old, new in pairs if _silent(new) and not _silent(old))
-    if mute >= _FEW and fisher(mute, len(pairs), 0, len(pairs)) < _SURE:
-        yield Trace(f"{mute} of {len(pairs)} answers are empty, which were not before")
+    for has, said in ((cut, "cut off by their token limit"), (_silent, "empty")):
+        newly = sum(1 for old, new in pairs if has(new) and not has(old))
+        if _beyond_chance(pairs, has):
+            yield Trace(f"{newly} of {len(pairs)} answers are {said}, which were not before", fails=True)
+
+
+def _beyond_chance(pairs: list[tuple[Heard, Heard]], has: Callable[[Heard], bool]) -> bool:
+    """Whether more scenarios have something now, on balance of their samples, than chance explains (McNemar)."""
+    change: Counter[str] = Counter()
+    for old, new in pairs:
+        change[scenario_of(new.key)] += has(new) - has(old)
+    more, fewer = (sum(1 for net in change.values() if sign * net > 0) for sign in (1, -1))
+    return mcnemar(more, fewer) < _SURE
 
 
 def _silent(heard: Heard) -> bool:

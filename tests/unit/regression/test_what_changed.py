@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import random
 from pathlib import Path
 from typing import Any
 
@@ -218,13 +220,94 @@ def test_a_server_that_refuses_tools_lost_its_parser(make_run: Any) -> None:
 
 
 def test_a_server_that_answers_one_question_in_many_ways_samples() -> None:
-    odd = {"questions": 3, "times": 4, "distinct": [4, 3, 4]}
-    even = {"questions": 3, "times": 4, "distinct": [2, 2, 2]}
+    odd = {"questions": 3, "asked": 24, "distinct": [3, 3, 3], "odd": 12}
+    even = {"questions": 3, "asked": 24, "distinct": [4, 2, 3], "odd": 6}
+    before = {"questions": 3, "times": 4, "distinct": [4, 3, 4]}  # as earlier versions wrote it
     assert "the temperature was raised" in (steady.trace(None, odd) or "")
     assert "the temperature was raised" in (steady.trace(even, odd) or "")
+    assert "asked 12 times in all" in (steady.trace(None, before) or "")
     assert steady.trace(odd, odd) is None
+    assert steady.trace(before, odd) is None
     assert steady.trace(even, even) is None
     assert steady.trace(even, None) is None
+
+
+class Voices:
+    """Answers each question in `ways` ways, in another one than the first with probability `rewords`."""
+
+    def __init__(self, seed: int, rewords: float, ways: int) -> None:
+        self._draw, self._rewords, self._ways = random.Random(seed), rewords, ways
+        self.asked = 0
+
+    async def __call__(self, *_: object) -> tuple[str | None, str | None, tuple[tuple[str | None, str | None], ...]]:
+        self.asked += 1
+        way = self._draw.randrange(1, self._ways) if self._draw.random() < self._rewords else 0
+        return f"answer {way}", None, ()
+
+
+class NoServer:
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("rewords", "ways", "least", "most"),
+    [
+        (0.0, 2, 0, 0),
+        (0.08, 1000, 0, 0.005),
+        (2 / 3, 3, 0.95, 1),  # three wordings, equally likely
+        (0.5, 9, 0.8, 1),
+        (1.0, 1000, 1, 1),
+    ],
+)
+def test_rewording_by_chance_is_no_temperature_and_few_wordings_are_one(
+    rewords: float, ways: int, least: float, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile, runs = load_profile("annie"), 400
+    samples = 0
+    monkeypatch.setattr(steady, "Client", NoServer)
+    for seed in range(runs):
+        voices = Voices(seed, rewords, ways)
+        monkeypatch.setattr(steady, "_ask", voices)
+        found = asyncio.run(steady._probe(profile.scenarios[:3], profile, "http://127.0.0.1:9/v1", "m", None))
+        samples += steady.trace(None, found) is not None
+        assert voices.asked == (12 if rewords == 0 else voices.asked)
+    assert least <= samples / runs <= most
+
+
+def test_a_lower_token_limit_fails_even_where_the_gates_hold(make_run: Any) -> None:
+    """As many answers cut off as chance does not explain: another server, whatever the gates say."""
+    before = make_run("a", ALL, bodies=of(body("Fine.")))
+    now = make_run("b", ALL, bodies=of(body("Fi", finish="length")))
+    found = compared(before, now)
+    assert found.verdict == "FAIL"
+    assert "10 of 10 answers are cut off by their token limit" in found.headline
+    assert "but this is another server" in found.headline
+
+
+def test_thinking_that_has_gone_fails_even_where_the_gates_hold(make_run: Any) -> None:
+    before = make_run("a", ALL, bodies=of(body("Fine.", reasoning="Hm.")))
+    now = make_run("b", ALL, bodies=of(body("Fine.")))
+    found = compared(before, now)
+    assert found.verdict == "FAIL"
+    assert "the reasoning channel is empty in 10 of 10 samples that had one" in found.headline
+
+
+@pytest.mark.parametrize("odd", [body(""), body("Fi", finish="length")], ids=["empty", "cut off"])
+def test_what_comes_and_goes_by_chance_is_not_said_of_the_server(odd: bytes, make_run: Any) -> None:
+    """A model that leaves every third answer empty does so in both runs, to other questions."""
+    names = [f"s-{i:02}" for i in range(60)]
+    draw = random.Random(4)
+    runs = [
+        make_run(
+            name,
+            dict.fromkeys(names, True),
+            bodies={one: odd if draw.random() < 1 / 3 else body("Fine.") for one in names},
+        )
+        for name in ("a", "b")
+    ]
+    assert compared(*runs).changed == ()
 
 
 # What the clock says.

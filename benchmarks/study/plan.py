@@ -1,0 +1,107 @@
+"""The candidates of the study: each is one `python -m quant` command, and what it is to show.
+
+`{base}` is the embedded untuned model, `{bf16}` the fine-tune that the study starts from, and `{data:NAME}` a file of
+DATA. Names are the names of the result files and of the rows on docs/results.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# How each data file is made: a file of the repository, the first lines of one (their order is shuffled), prose that
+# every Python has, or the arguments of `python -m quant data`.
+DATA: dict[str, tuple[str, ...]] = {
+    "sft": ("generate", "--mix", "annie-smol-sft", "--count", "16000", "--seed", "7"),
+    "430": ("file", "data/annie-430.jsonl"),
+    "4300": ("file", "data/annie-smol-4300.jsonl"),
+    "43": ("head", "data/annie-smol-4300.jsonl", "43"),
+    "domain-430": ("head", "data/annie-smol-4300.jsonl", "430"),
+    "generic": ("text",),
+}
+
+# The set that decides is made with this seed after recipes and choices were frozen; the other may be looked at.
+HELD_OUT_SEED, DEVELOPMENT_SEED = 20261127, 77
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One checkpoint to make and to judge.
+
+    Attributes:
+        group: heading of the ablation it belongs to; "" for what is in the main table.
+        about: what it is, for a reader of the page.
+        make: arguments after `python -m quant`, without `--out`; () for what is there already.
+        start: the candidate it is made from.
+        matrix: judged under hardened system prompts as well.
+    """
+
+    name: str
+    about: str
+    make: tuple[str, ...] = ()
+    start: str = "bf16"
+    group: str = ""
+    matrix: bool = False
+
+
+def _sft(name: str, about: str, recipe: str, *settings: str) -> Candidate:
+    sets = tuple(part for setting in settings for part in ("--set", setting))
+    make = ("sft", "--model", "{base}", "--recipe", recipe, "--data", "{data:sft}", *sets)
+    return Candidate(name, about, make, start="untuned", group="" if name == "bf16" else "sft")
+
+
+def _ptq(name: str, about: str, recipe: str, data: str, group: str = "", matrix: bool = False) -> Candidate:
+    make = ("ptq", "--model", "{bf16}", "--recipe", recipe, "--calib", f"{{data:{data}}}")
+    return Candidate(name, about, make, group=group, matrix=matrix)
+
+
+def _trained(name: str, about: str, recipe: str, data: str, *settings: str, group: str = "") -> Candidate:
+    sets = tuple(part for setting in ("training.epochs=3", *settings) for part in ("--set", setting))
+    make = ("qat", "--model", "{bf16}", "--recipe", recipe, "--data", f"{{data:{data}}}", *sets)
+    return Candidate(name, about, make, group=group)
+
+
+SFT = [
+    _sft(
+        "bf16", "SFT, LoRA rank 16, 1e-3, two epochs", "sft-lora", "training.learning_rate=1e-3", "training.epochs=2"
+    ),
+    _sft("sft-3-epochs", "three epochs", "sft-lora", "training.learning_rate=1e-3", "training.epochs=3"),
+    _sft("sft-5e-4", "5e-4, three epochs", "sft-lora", "training.learning_rate=5e-4", "training.epochs=3"),
+    _sft("sft-full", "full, 1e-4, two epochs", "sft-full", "training.learning_rate=1e-4", "training.epochs=2"),
+]
+
+MAIN = [
+    _ptq("ptq-generic", "PTQ W4A4, calibrated on technical prose", "nvfp4-default", "generic"),
+    _ptq("ptq", "PTQ W4A4, calibrated on Annie's 430 conversations", "nvfp4-default", "430", matrix=True),
+    _ptq("awq-lite", "PTQ W4A4 with AWQ-lite where it folds into a norm", "nvfp4-awq-lite", "430"),
+    _trained("qat-lora", "QAT, LoRA rank 16, cross-entropy, 430 x 3", "qat-lora", "430"),
+    _trained("qat-full", "QAT, all weights, cross-entropy, 430 x 3", "qat-full", "430"),
+    _trained("qad-lora", "QAD, LoRA rank 16, KL, 430 x 3", "qad-lora", "430"),
+    _trained("qad-full", "QAD, all weights, KL, 430 x 3", "qad-full", "430"),
+]
+
+ABLATIONS = [
+    _ptq("w4a16", "weights alone in four bits", "nvfp4-w4a16", "430", "format"),
+    _ptq("mlp-only", "MLP NVFP4, attention BF16", "nvfp4-mlp-only", "430", "format"),
+    _ptq("fp8", "FP8 everywhere", "fp8", "430", "format"),
+    *(
+        _trained(
+            f"qad-lr-{rate}", f"QAD, LoRA, {rate}", "qad-lora", "430", f"training.learning_rate={rate}", group="rate"
+        )
+        for rate in ("1e-5", "5e-5", "5e-4", "1e-3")
+    ),
+    *(
+        _trained(
+            f"qat-lr-{rate}", f"QAT, LoRA, {rate}", "qat-lora", "430", f"training.learning_rate={rate}", group="rate"
+        )
+        for rate in ("1e-5", "5e-5", "5e-4", "1e-3")
+    ),
+    _trained("qad-43", "43 conversations x 3", "qad-lora", "43", group="size"),
+    _trained("qad-domain-430", "430 of the whole domain x 3", "qad-lora", "domain-430", group="size"),
+    _trained("qad-4300", "4,300 x 3", "qad-lora", "4300", group="size"),
+    _trained("qat-4300", "4,300 x 3, cross-entropy", "qat-lora", "4300", group="size"),
+    _trained("qad-rank-4", "rank 4", "qad-lora", "430", "training.rank=4", "training.alpha=8", group="rank"),
+    _trained("qad-rank-64", "rank 64", "qad-lora", "430", "training.rank=64", "training.alpha=128", group="rank"),
+]
+
+UNTUNED = Candidate("untuned", "SmolLM2-135M-Instruct as it comes", start="")
+CANDIDATES = [UNTUNED, *SFT, *MAIN, *ABLATIONS]

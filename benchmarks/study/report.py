@@ -1,0 +1,189 @@
+"""docs/results.md from the study's result files: the study's table with intervals, paired tests, ablations and plots.
+
+    .venv/bin/python benchmarks/study/report.py --results docs/results --out docs/results.md
+
+Every number on the page comes out of a result file that `run.py` wrote; notes.md holds what people concluded. Pairs
+are samples that both candidates answered: exact two-sided McNemar, Holm-adjusted over the gates of a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import plan
+
+from annie_eval import stats
+
+Result = Mapping[str, Any]
+GATES = (
+    ("thinking_leak", "thinking leak"),
+    ("tool_calling", "tool calling"),
+    ("no_markdown", "no markdown"),
+    ("factual", "factual"),
+    ("reasoning", "reasoning"),
+    ("brevity", "brevity"),
+    ("restraint", "restraint"),
+    ("wire_integrity", "wire integrity"),
+)
+MAIN = ("untuned", "bf16", *(one.name for one in plan.MAIN))
+
+
+def load(directory: Path) -> dict[str, Result]:
+    """Result files by candidate, in the plan's order."""
+    found = {path.stem: path for path in directory.glob("*.json") if not path.stem.endswith(".quant_run")}
+    order = [one.name for one in plan.CANDIDATES]
+    names = [name for name in order if name in found] + sorted(found.keys() - set(order))
+    return {name: json.loads(found[name].read_text(encoding="utf-8")) for name in names}
+
+
+def cell(result: Result, gate: str) -> str:
+    """`190/200 (91-98 %)`: passed of n with the exact 95 % interval; why there is none, where there is none."""
+    if "gates" not in result:
+        return "refused" if "broke" not in result else "broke"
+    measured = result["gates"].get(gate)
+    if measured is None or not measured["n"]:
+        return "-"
+    low, high = stats.clopper_pearson(measured["passed"], measured["n"])
+    return f"{measured['passed']}/{measured['n']} ({100 * low:.0f}-{100 * high:.0f} %)"
+
+
+def pair(one: Result, other: Result, gate: str) -> tuple[int, int, float] | None:
+    """(samples that only `one` passes, only `other`, exact two-sided McNemar p); None without common samples."""
+    try:
+        a, b = one["gates"][gate], other["gates"][gate]
+    except KeyError:
+        return None
+    if a["n"] != b["n"] or one.get("seed") != other.get("seed") or one["errors"] or other["errors"]:
+        return None
+    missed, other_missed = set(a["missed"]), set(b["missed"])
+    gained, lost = len(other_missed - missed), len(missed - other_missed)
+    return gained, lost, min(1.0, 2 * stats.mcnemar(max(gained, lost), min(gained, lost)))
+
+
+def gate_table(results: Mapping[str, Result], names: Sequence[str]) -> list[str]:
+    """A row for each gate, a column for each candidate that has a result."""
+    there = [name for name in names if name in results]
+    lines = [f"| gate | {' | '.join(there)} |", "|---" * (len(there) + 1) + "|"]
+    for gate, title in GATES:
+        lines.append(f"| {title} | {' | '.join(cell(results[name], gate) for name in there)} |")
+    lines.append(f"| verdict | {' | '.join(results[name].get('verdict', 'refused') for name in there)} |")
+    return lines
+
+
+def paired_table(results: Mapping[str, Result], pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """For each pair of candidates and gate: samples gained, lost, and the adjusted p-value."""
+    lines = [f"| | {' | '.join(title for _, title in GATES)} |", "|---" * (len(GATES) + 1) + "|"]
+    for name, reference in pairs:
+        if name not in results or reference not in results:
+            continue
+        found = {gate: pair(results[name], results[reference], gate) for gate, _ in GATES}
+        known = [gate for gate, three in found.items() if three is not None]
+        adjusted = dict(zip(known, stats.holm([found[gate][2] for gate in known]), strict=True))  # type: ignore[index]
+        cells = []
+        for gate, _ in GATES:
+            three = found[gate]
+            cells.append("-" if three is None else f"+{three[0]} -{three[1]}, p = {adjusted[gate]:.2g}")
+        lines.append(f"| {name} against {reference} | {' | '.join(cells)} |")
+    return lines
+
+
+def making_table(results: Mapping[str, Result]) -> list[str]:
+    """How each candidate was made: seconds, speed, KL, and whether the image loads it."""
+    lines = [
+        "| candidate | made by | seconds | tokens/s | KL to BF16 (top-1) | preflight | judged on |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, result in results.items():
+        ledger = result.get("ledger", {})
+        seconds = sum((ledger.get("seconds") or {}).values())
+        speed = (ledger.get("training") or {}).get("tokens_per_second")
+        quality = (ledger.get("quality") or {}).get("after") or {}
+        kl = f"{quality['kl']:.3f} ({100 * quality['top1']:.1f} %)" if quality.get("kl") is not None else "-"
+        preflight = result.get("preflight")
+        loads = (
+            "-" if preflight is None else f"{preflight['image']}: {'loads' if preflight['status'] == 0 else 'refused'}"
+        )
+        made = f"`{result['command']}`" if result.get("command") else "-"
+        speed_cell = f"{speed:,.0f}" if speed else "-"
+        lines.append(
+            f"| {name} | {made} | {seconds:.0f} | {speed_cell} | {kl} | {loads} | {result.get('machine', '-')} |"
+        )
+    return lines
+
+
+def matrix_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The hardened system prompts: passed of n by gate, and the paired test against the profile's own prompt."""
+    gates = [(gate, title) for gate, title in GATES if gate in rows[0]["gates"]]
+    lines = [
+        f"| system prompt | {' | '.join(title for _, title in gates)} | better / worse, p |",
+        "|---" * (len(gates) + 2) + "|",
+    ]
+    for row in rows:
+        counts = " | ".join(f"{row['gates'][gate][1]}/{row['gates'][gate][2]}" for gate, _ in gates)
+        change = "" if row["p"] is None else f"{row['better']} / {row['worse']}, p = {row['p']:.2g}"
+        lines.append(f"| {row['prompt']} | {counts} | {change} |")
+    return lines
+
+
+def page(results: Mapping[str, Result], notes: str, command: str) -> str:
+    """The whole page as Markdown."""
+    judged = [result for result in results.values() if "gates" in result]
+    seeds = sorted({(result["seed"], result["samples"]) for result in judged})
+    parts = [
+        "# Results",
+        notes.strip(),
+        "## The table",
+        "Held-out profiles of the annie-smol domain (seed, samples for each gate): "
+        f"{', '.join(map(str, seeds))}. In brackets the exact 95 % interval.",
+        "\n".join(gate_table(results, MAIN)),
+        "## Pair by pair",
+        "Samples that only the first candidate passes (+) or only the second (-); exact two-sided McNemar, Holm over "
+        "the gates.",
+        "\n".join(paired_table(results, _pairs(results))),
+        "## How they were made",
+        "\n".join(making_table(results)),
+    ]
+    for group in dict.fromkeys(one.group for one in plan.CANDIDATES if one.group):
+        names = [one.name for one in plan.CANDIDATES if one.group == group and one.name in results]
+        if names:
+            abouts = "; ".join(f"{name}: {results[name]['about']}" for name in names)
+            parts += [f"## Ablation: {group}", f"{abouts}.", "\n".join(gate_table(results, ["bf16", "ptq", *names]))]
+    for name, result in results.items():
+        if result.get("matrix"):
+            parts += [f"## Hardened system prompts on {name}", "\n".join(matrix_table(result["matrix"]))]
+    parts += ["## Made by", f"```sh\n{command}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _pairs(results: Mapping[str, Result]) -> list[tuple[str, str]]:
+    quantised = [one.name for one in plan.MAIN if one.name in results]
+    trained = [name for name in quantised if name.startswith(("qat", "qad"))]
+    return [(name, "bf16") for name in quantised] + [(name, "ptq") for name in trained]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, required=True, metavar="DIR", help="where run.py left its results")
+    parser.add_argument("--notes", type=Path, default=Path(__file__).parent / "notes.md", metavar="FILE")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    options = parser.parse_args()
+    results = load(options.results)
+    if not results:
+        print(
+            f"report.py: --results {options.results}: no result there; benchmarks/study/run.py makes them",
+            file=sys.stderr,
+        )
+        return 2
+    notes = options.notes.read_text(encoding="utf-8") if options.notes.exists() else ""
+    options.out.write_text(page(results, notes, "make results"), encoding="utf-8")
+    print(f"{options.out}: {len(results)} candidates")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,326 @@
+"""The study: make every candidate, serve it with a real vLLM, judge it with the real gate, keep a small result file.
+
+    .venv/bin/python benchmarks/study/run.py --base models/smollm2-135m-instruct-bf16 --work WORK --results RESULTS
+        [--only PATTERN ...] [--gpus 4] [--servers 2] [--samples 200] [--seed N] [--vllm-python PYTHON]
+
+Candidates come from `plan.py`. Each is made by one `python -m quant` command, preflighted, served, and judged by
+`pytest --profile` on a held-out profile with --samples for each gate. RESULTS/NAME.json has counts, intervals and the
+samples that missed, so that candidates can be compared pair by pair, with what `quant_run.json` recorded. What has a
+result is not done again, so the same command goes on after an interruption. `report.py` writes docs/results.md from
+the results. With --gpus, jobs are spread over that many devices, and --servers judge at once on each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import plan
+
+from annie_eval.results import outcomes
+
+ROOT = Path(__file__).resolve().parents[2]
+BF16 = "bf16"
+
+
+@dataclass
+class Places:
+    """Devices with a number of jobs each; a job waits for the device with the most room."""
+
+    devices: int
+    jobs: int
+    _free: list[int] = field(init=False)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __post_init__(self) -> None:
+        self._free = [self.jobs] * max(1, self.devices)
+
+    def take(self) -> int:
+        with self._changed:
+            while not any(self._free):
+                self._changed.wait()
+            place = max(range(len(self._free)), key=lambda i: self._free[i])
+            self._free[place] -= 1
+            return place
+
+    def give(self, place: int) -> None:
+        with self._changed:
+            self._free[place] += 1
+            self._changed.notify()
+
+
+class Study:
+    """Makes and judges candidates; see the module's docstring."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.work, self.results = options.work.resolve(), options.results.resolve()
+        self.logs = self.work / "logs"
+        for directory in (self.work, self.results, self.logs):
+            directory.mkdir(parents=True, exist_ok=True)
+        self.places = Places(options.gpus, options.servers)
+        self._made: dict[str, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    # What candidates are made from.
+
+    def data(self, name: str) -> Path:
+        """A data file of the plan, made once."""
+        kind, *rest = plan.DATA[name]
+        if kind == "file":
+            return ROOT / rest[0]
+        path: Path = self.work / "data" / (f"{name}.txt" if kind == "text" else f"{name}.jsonl")
+        with self._lock:
+            path.parent.mkdir(exist_ok=True)
+            if path.exists():
+                return path
+            if kind == "head":
+                lines = (ROOT / rest[0]).read_text(encoding="utf-8").splitlines(keepends=True)
+                path.write_text("".join(lines[: int(rest[1])]), encoding="utf-8")
+            elif kind == "text":
+                from pydoc_data import topics  # prose that every Python has, and no assistant speaks like it
+
+                path.write_text("\n\n".join(topics.topics.values()), encoding="utf-8")
+            else:
+                self._run(
+                    f"data-{name}", [sys.executable, "-m", "quant", "data", kind, *rest, "--out", str(path)], None
+                )
+        return path
+
+    def held_out(self) -> Path:
+        """The profile that judges."""
+        directory: Path = self.work / f"held-out-{self.options.seed}-{self.options.samples}"
+        path = directory / "annie-smol-heldout.toml"
+        training = self.data("sft")
+        with self._lock:
+            if not path.exists():
+                script = [sys.executable, str(ROOT / "benchmarks/heldout_profile.py"), "--training", str(training)]
+                numbers = ["--seed", str(self.options.seed), "--samples", str(self.options.samples)]
+                self._run("held-out", [*script, *numbers, "--out", str(directory)], None)
+        return path
+
+    def checkpoint(self, name: str) -> Path:
+        base: Path = self.options.base.resolve()
+        return base if name == plan.UNTUNED.name else self.work / "checkpoints" / name
+
+    def filled(self, arguments: Sequence[str]) -> list[str]:
+        """A candidate's arguments with paths for the words in braces."""
+        filled = []
+        for argument in arguments:
+            if argument.startswith("{data:"):
+                argument = str(self.data(argument[6:-1]))
+            elif argument == "{base}":
+                argument = str(self.checkpoint(plan.UNTUNED.name))
+            elif argument == "{bf16}":
+                argument = str(self.checkpoint(BF16))
+            filled.append(argument)
+        return filled
+
+    # One candidate.
+
+    def candidate(self, one: plan.Candidate) -> str:
+        """Make, preflight and judge one; returns how it went, in one line."""
+        result_file = self.results / f"{one.name}.json"
+        if result_file.exists():
+            self._made[one.name].set()
+            return f"{one.name}: there already"
+        if one.start in self._made:
+            self._made[one.start].wait()
+        place = self.places.take()
+        try:
+            result: dict[str, Any] = {"name": one.name, "about": one.about, "group": one.group}
+            made = self._make(one, place, result)
+            self._made[one.name].set()
+            if made:
+                result |= self._judge(one, place)
+        except Exception as error:
+            result = {
+                "name": one.name,
+                "about": one.about,
+                "group": one.group,
+                "broke": f"{type(error).__name__}: {error}",
+            }
+        finally:
+            self._made[one.name].set()
+            self.places.give(place)
+        result |= {"machine": _machine(), "date": time.strftime("%Y-%m-%d")}
+        whole = result_file.with_suffix(".part")
+        whole.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        whole.replace(result_file)
+        return _line(result)
+
+    def _make(self, one: plan.Candidate, place: int, result: dict[str, Any]) -> bool:
+        directory = self.checkpoint(one.name)
+        command = [sys.executable, "-m", "quant", *self.filled(one.make)]
+        result["command"] = " ".join(["python", "-m", "quant", *one.make])
+        if one.make and not directory.exists():
+            directory.parent.mkdir(exist_ok=True)
+            status = self._run(f"make-{one.name}", [*command, "--out", str(directory)], place, check=False)
+            if status != 0:
+                result["refused"] = self._last_line(f"make-{one.name}")
+                return False
+        if (ledger := directory / "quant_run.json").is_file():
+            facts = json.loads(ledger.read_text(encoding="utf-8"))
+            result["ledger"] = {
+                key: facts[key]
+                for key in ("seconds", "quality", "training", "peak_bytes", "versions", "device")
+                if key in facts
+            }
+            shutil.copyfile(ledger, self.results / f"{one.name}.quant_run.json")
+        preflight = [sys.executable, "-m", "quant", "preflight", str(directory), "--for", self.options.image, "--json"]
+        if one.make and one.make[0] != "sft":
+            status = self._run(f"preflight-{one.name}", preflight, place, check=False)
+            result["preflight"] = {"image": self.options.image, "status": status}
+            return status == 0
+        return True
+
+    def _judge(self, one: plan.Candidate, place: int) -> dict[str, Any]:
+        profile = self.held_out()
+        run_dir = self.work / "runs" / f"{one.name}-{self.options.seed}"
+        shutil.rmtree(run_dir, ignore_errors=True)
+        start = time.monotonic()
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *self._target(one, profile)]
+        self._run(f"judge-{one.name}", [*command, "--run-dir", str(run_dir)], place, check=False)
+        verdict = json.loads((run_dir / "verdict.json").read_text(encoding="utf-8"))
+        missed = {
+            gate: sorted(key for key, passed in of.items() if not passed) for gate, of in outcomes(run_dir).items()
+        }
+        gates = {
+            gate["name"]: {key: gate[key] for key in ("verdict", "passed", "n", "required", "interval")}
+            | {"missed": missed.get(gate["name"], [])}
+            for gate in verdict["gates"]
+        }
+        found: dict[str, Any] = {
+            "verdict": verdict["verdict"], "gates": gates, "errors": len(verdict["errors"]),
+            "fingerprint": verdict["fingerprint"], "judging_seconds": round(time.monotonic() - start, 1),
+            "samples": self.options.samples, "seed": self.options.seed,
+        }  # fmt: skip
+        if one.matrix:
+            found["matrix"] = self._matrix(one, profile, place)
+        return found
+
+    def _matrix(self, one: plan.Candidate, profile: Path, place: int) -> Any:
+        directory = self.work / "runs" / f"{one.name}-{self.options.seed}-matrix"
+        shutil.rmtree(directory, ignore_errors=True)
+        prompts = ["--system-prompts", str(Path(__file__).parent / "prompts"), "--run-dir", str(directory)]
+        command = [sys.executable, "-m", "annie_eval.cli", "matrix", *self._target(one, profile), *prompts]
+        self._run(f"matrix-{one.name}", command, place, check=False)
+        rows = json.loads((directory / "matrix.json").read_text(encoding="utf-8"))["rows"]
+        return [{key: value for key, value in row.items() if key != "run_dir"} for row in rows]
+
+    def _target(self, one: plan.Candidate, profile: Path) -> list[str]:
+        target = ["--model-dir", str(self.checkpoint(one.name)), "--profile", str(profile)]
+        if self.options.vllm_python is not None:
+            target += ["--vllm-python", str(self.options.vllm_python)]
+        if self.options.gpus:
+            share = 0.8 / self.options.servers
+            arguments = [f"--gpu-memory-utilization={share:.2f}", "--enforce-eager", *self.options.vllm_arg]
+            target += ["--concurrency", "64"]
+        else:
+            arguments = list(self.options.vllm_arg)
+        return [*target, *(f"--vllm-arg={argument}" for argument in arguments)]
+
+    def _run(self, name: str, command: Sequence[str], place: int | None, check: bool = True) -> int:
+        """Run a command, its output in a log of its own. Raises RuntimeError where `check` and it fails."""
+        environment = {**os.environ, "VLLM_USE_FLASHINFER_SAMPLER": "0", "PYTHONUNBUFFERED": "1"}
+        if place is not None and self.options.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = str(place)
+        with (self.logs / f"{name}.log").open("w", encoding="utf-8") as log:
+            log.write(f"$ {' '.join(command)}\n")
+            log.flush()
+            status = subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, check=False).returncode
+        if check and status != 0:
+            raise RuntimeError(f"{name} ended with status {status}: {self._last_line(name)}")
+        return status
+
+    def _last_line(self, name: str) -> str:
+        lines = (self.logs / f"{name}.log").read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "")
+
+    def run(self) -> int:
+        """All chosen candidates; 0 when each has a result that could be judged or refused."""
+        chosen = [
+            one
+            for one in plan.CANDIDATES
+            if any(fnmatch.fnmatchcase(one.name, pattern) for pattern in self.options.only)
+        ]
+        if not chosen:
+            names = ", ".join(one.name for one in plan.CANDIDATES)
+            print(
+                f"run.py: --only {' '.join(self.options.only)}: no such candidate; there are {names}", file=sys.stderr
+            )
+            return 2
+        self._made = {one.name: threading.Event() for one in chosen}
+        for one in chosen:
+            if one.start and one.start not in self._made and not self.checkpoint(one.start).exists():
+                print(
+                    f"run.py: {one.name} starts from {one.start}, which is not made; add --only {one.start}",
+                    file=sys.stderr,
+                )
+                return 2
+        broke = 0
+        with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
+            for line in pool.map(self.candidate, chosen):
+                print(line, flush=True)
+                broke += ": broke" in line
+        return 1 if broke else 0
+
+
+def _machine() -> str:
+    try:
+        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        name = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split("\n")[0].strip()
+    except (OSError, subprocess.CalledProcessError):
+        name = ""
+    return name or f"{platform.machine()}, {os.cpu_count()} cores"
+
+
+def _line(result: dict[str, Any]) -> str:
+    if "broke" in result:
+        return f"{result['name']}: broke: {result['broke']}"
+    if "gates" not in result:
+        return f"{result['name']}: refused: {result.get('refused', 'by preflight')}"
+    gates = "  ".join(f"{name} {gate['passed']}/{gate['n']}" for name, gate in result["gates"].items())
+    seconds = sum((result.get("ledger", {}).get("seconds") or {}).values())
+    took = f"made in {seconds:.0f} s, judged in {result['judging_seconds']:.0f} s"
+    return f"{result['name']}: {result['verdict']}  {gates}  ({took})"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", type=Path, required=True, metavar="DIR", help="the untuned model")
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="for checkpoints, data, runs and logs")
+    parser.add_argument(
+        "--results", type=Path, required=True, metavar="DIR", help="for the result files, which are small"
+    )
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="only these candidates; may be repeated")
+    parser.add_argument("--gpus", type=int, default=0, help="devices to spread over; 0 for a CPU")
+    parser.add_argument("--servers", type=int, default=1, help="jobs at once on each device")
+    parser.add_argument("--samples", type=int, default=200, help="for each gate")
+    parser.add_argument("--seed", type=int, default=plan.DEVELOPMENT_SEED, help="of the held-out set")
+    parser.add_argument("--image", default="vllm-0.32", help="what preflight holds the export against")
+    parser.add_argument("--vllm-python", type=Path, metavar="PATH", help="interpreter of the server's environment")
+    parser.add_argument("--vllm-arg", action="append", default=[], metavar="ARG", help="one more argument for vLLM")
+    options = parser.parse_args()
+    options.only = options.only or ["*"]
+    if not (options.base / "config.json").is_file():
+        print(f"run.py: --base {options.base}: no checkpoint there; `make model` builds it", file=sys.stderr)
+        return 2
+    return Study(options).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The study's page says what its result files hold: counts, intervals, pairs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy.stats import binomtest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks" / "study"))
+import plan
+import report
+
+
+def result(name: str, missed: set[int], n: int = 200, **more: Any) -> dict[str, Any]:
+    gate = {"verdict": "PASS", "passed": n - len(missed), "n": n, "required": 1, "interval": [0, 1]}
+    gates = {"tool_calling": gate | {"missed": sorted(f"tool-{i:03d}.stream.off" for i in missed)}}
+    return {
+        "name": name,
+        "about": name,
+        "verdict": "PASS",
+        "gates": gates,
+        "errors": 0,
+        "seed": 1,
+        "samples": n,
+    } | more
+
+
+def test_cells_have_the_exact_interval() -> None:
+    low, high = binomtest(190, 200).proportion_ci(0.95, method="exact")
+    assert (
+        report.cell(result("qat", set(range(10))), "tool_calling") == f"190/200 ({100 * low:.0f}-{100 * high:.0f} %)"
+    )
+    assert report.cell(result("qat", set()), "no_markdown") == "-"
+    assert report.cell({"refused": "says why"}, "tool_calling") == "refused"
+
+
+def test_pairs_are_the_exact_two_sided_mcnemar_test() -> None:
+    gained, lost, p = report.pair(result("qat", {1, 2, 3}), result("ptq", set(range(2, 20))), "tool_calling")  # type: ignore[misc]
+    assert (gained, lost) == (16, 1)
+    assert p == pytest.approx(binomtest(16, 17, 0.5).pvalue)
+    assert report.pair(result("a", {1}), result("b", {1}), "tool_calling") == (0, 0, 1.0)
+
+
+@pytest.mark.parametrize("more", [{"seed": 2}, {"errors": 1}, {"gates": {}}], ids=str)
+def test_what_was_not_asked_the_same_is_no_pair(more: dict[str, Any]) -> None:
+    assert report.pair(result("a", {1}), result("b", {2}, **more), "tool_calling") is None
+
+
+def test_the_page_has_a_row_for_each_gate_and_names_each_candidate(tmp_path: Path) -> None:
+    for name, missed in (("bf16", set()), ("ptq", set(range(60))), ("qad-lora", {1}), ("qad-43", {1, 2})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(result(name, missed)))
+        (tmp_path / f"{name}.quant_run.json").write_text("{}")
+    (tmp_path / "awq-lite.json").write_text(json.dumps({"name": "awq-lite", "about": "", "refused": "by preflight"}))
+    page = report.page(report.load(tmp_path), "What came of it.", "make results")
+    assert "| gate | bf16 | ptq | awq-lite | qad-lora |" in page
+    assert "| qad-lora against ptq | - | +59 -0, p = 3.5e-18 |" in page
+    assert "## Ablation: size" in page
+    assert "refused" in page
+
+
+def test_each_candidate_starts_from_one_that_comes_before_it() -> None:
+    known: set[str] = set()
+    for one in plan.CANDIDATES:
+        assert one.name not in known
+        assert not one.start or one.start in known
+        known.add(one.name)
+    for one in plan.CANDIDATES:
+        for argument in one.make:
+            if argument.startswith("{data:"):
+                assert argument[6:-1] in plan.DATA

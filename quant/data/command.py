@@ -1,4 +1,4 @@
-"""`python -m quant data generate|validate|decontaminate|sample`: conversations to train on."""
+"""`python -m quant data generate|validate|coverage|decontaminate|sample`: conversations to train on."""
 
 import argparse
 import sys
@@ -9,9 +9,10 @@ _AGAINST = "profile, .jsonl file or directory of scenarios; may be repeated (def
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of every subcommand."""
-    commands = parser.add_subparsers(required=True, metavar="generate|validate|decontaminate|sample")
+    commands = parser.add_subparsers(required=True, metavar="generate|validate|coverage|decontaminate|sample")
     _generate(commands.add_parser("generate", help="have a teacher write a mix of conversations"))
     _validate(commands.add_parser("validate", help="say what is wrong with a data file, a line for each problem"))
+    _coverage(commands.add_parser("coverage", help="count how often each fact and sum of the domain is taught"))
     _decontaminate(commands.add_parser("decontaminate", help="remove what is too near to a scenario, and say so"))
     _sample(commands.add_parser("sample", help="have a model answer prompts, and keep what a check accepts"))
 
@@ -32,7 +33,7 @@ def _endpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def _generate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--mix", required=True, metavar="NAME|FILE", help="annie-430, annie-smol-10k or a .toml file")
+    parser.add_argument("--mix", required=True, metavar="NAME|FILE", help="one of ours, such as annie-430, or a .toml")
     parser.add_argument("--count", type=int, metavar="N", help="the mix's proportions at this size")
     parser.add_argument("--teacher", choices=("builtin", "endpoint", "command"), default="builtin")
     _endpoint(parser)
@@ -61,6 +62,18 @@ def _validate(parser: argparse.ArgumentParser) -> None:
 
     def call(arguments: argparse.Namespace) -> int:
         from quant.data.validate import run
+
+        return run(arguments)
+
+    parser.set_defaults(data_command=call)
+
+
+def _coverage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--least", type=int, default=1, metavar="N", help="name what is there less often (default: 1)")
+
+    def call(arguments: argparse.Namespace) -> int:
+        from quant.data.coverage import run
 
         return run(arguments)
 

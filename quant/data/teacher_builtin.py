@@ -19,8 +19,8 @@ class Builtin:
                 f"mix {mix.name}: the built-in teacher knows the domain of annie-smol, not of {mix.profile}; "
                 "use --teacher endpoint or command"
             )
-        if strange := [kind.name for kind in mix.kinds if kind.name not in {*compose.KINDS, compose.MULTI_TURN}]:
-            known = ", ".join([*compose.KINDS, compose.MULTI_TURN])
+        if strange := [kind.name for kind in mix.kinds if kind.name not in compose.NAMES]:
+            known = ", ".join(compose.NAMES)
             raise UsageError(
                 f"mix {mix.name}: kinds.{strange[0]} is unknown to the built-in teacher; it knows {known}"
             )
@@ -33,6 +33,9 @@ class Builtin:
         drafts = []
         for index in range(order.count):
             rng = Random(f"{self._seed}/{order.kind.name}/{wanted}/{order.number}/{index}")
-            messages, what = compose.conversation(order.kind.name, rng, tools=order.calls, think=self._thinking)
+            place = order.number * self.batch + index
+            messages, what = compose.conversation(
+                order.kind.name, rng, tools=order.calls, think=self._thinking, number=place
+            )
             drafts.append(Draft(messages, what))
         return Batch(drafts)

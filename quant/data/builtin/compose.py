@@ -12,6 +12,7 @@ from quant.data.builtin import (
     lexicon,
     memory,
     memory_where,
+    quiz,
     reasoning,
     sums,
     talk,
@@ -36,6 +37,8 @@ KINDS: dict[str, Family] = {
     "formats": formats.formats,
 }
 MULTI_TURN = "multi_turn"
+QUIZ = "quiz"
+NAMES = (*KINDS, MULTI_TURN, QUIZ)
 
 _ANY: dict[Family, int] = {
     talk.greeting: 2, facts.fact: 4, reasoning.reasoning: 3, memory.memory: 4, web.web: 4, timers.timer: 3,
@@ -224,16 +227,17 @@ def _interrupted(rng: Random, text: str) -> str:
 
 
 def conversation(
-    kind: str, rng: Random, *, tools: bool | None = None, think: float = 0.3
+    kind: str, rng: Random, *, tools: bool | None = None, think: float = 0.3, number: int | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The messages of one conversation, without the system message, and what it is: kind, family and thinking.
 
     A reply that was interrupted has `weight` 0, as in OpenAI's format for fine-tuning: it is not to be learnt.
 
     Args:
-        kind: one of KINDS, or `multi_turn`.
+        kind: one of NAMES.
         tools: of `multi_turn`: whether the last request must call a tool, or none at all may.
         think: share of conversations with thinking on.
+        number: of a quiz: how many there were before it, which decides what it asks; None asks for any.
 
     Raises:
         KeyError: there is no such kind.
@@ -242,6 +246,8 @@ def conversation(
         exchanges = multi_turn(rng, tools)
         while tools is False and any(one.call for one in exchanges):
             exchanges = multi_turn(rng, tools)
+    elif kind == QUIZ:
+        exchanges = quiz.quiz(rng, rng.randrange(10_000) if number is None else number)
     else:
         exchanges = [KINDS[kind](rng)]
     said = [_spoken(rng, exchange) for exchange in exchanges]
@@ -256,7 +262,7 @@ def conversation(
             messages += _call(exchange, f"call_{calls}", think=thinks)
         thought = exchange.thought if exchange.call is None else exchange.thought_after
         messages.append(_assistant(exchange.reply, thought if thinks else ""))
-        if index == len(said) - 2 and _may_break(exchange, said[-1]) and rng.random() < 0.12:
+        if kind != QUIZ and index == len(said) - 2 and _may_break(exchange, said[-1]) and rng.random() < 0.12:
             messages[-1]["content"] = _interrupted(rng, exchange.reply)
             messages[-1]["weight"] = 0  # to be read, not to be learnt
     what: dict[str, Any] = {"kind": kind, "family": said[-1].family, "thinking": thinking}

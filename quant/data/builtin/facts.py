@@ -4,7 +4,7 @@ from random import Random
 
 from quant.data.builtin import facts_table as know
 from quant.data.builtin import lexicon as lex
-from quant.data.builtin.exchange import Exchange
+from quant.data.builtin.exchange import Exchange, Family
 from quant.data.builtin.grammar import pick, sentence
 from quant.data.text import STOPWORDS, words
 
@@ -39,9 +39,9 @@ _COUNTRY_OF = [
 ]
 
 
-def capital(rng: Random) -> Exchange:
+def capital(rng: Random, country: str | None = None) -> Exchange:
     """Capitals, mostly asked by country."""
-    country = rng.choice(sorted(lex.CAPITALS))
+    country = country or rng.choice(sorted(lex.CAPITALS))
     city = lex.CAPITALS[country]
     said = country
     if rng.random() < 0.2:
@@ -86,9 +86,9 @@ def capital(rng: Random) -> Exchange:
     )
 
 
-def table(rng: Random) -> Exchange:
+def table(rng: Random, entry: tuple[list[str], list[str]] | None = None) -> Exchange:
     """The calendar, animals, the body, the earth and the sky."""
-    questions, answers = rng.choice(know.TABLE)
+    questions, answers = entry or rng.choice(know.TABLE)
     user = pick(rng, questions)
     if "does a week have" not in user:
         user = user.replace(" are there in a week have", " are there in a week")
@@ -123,9 +123,9 @@ def _thought(rng: Random) -> str:
     )
 
 
-def young(rng: Random) -> Exchange:
+def young(rng: Random, animal: str | None = None) -> Exchange:
     """What a young animal is called."""
-    animal = rng.choice(sorted(know.YOUNG))
+    animal = animal or rng.choice(sorted(know.YOUNG))
     child = know.YOUNG[animal]
     if rng.random() < 0.15:
         user = pick(rng, ["what does a {child} grow into", "a {child} is a young what", "what animal is a {child}",
@@ -153,9 +153,9 @@ def young(rng: Random) -> Exchange:
     )
 
 
-def colour(rng: Random) -> Exchange:
+def colour(rng: Random, thing: str | None = None) -> Exchange:
     """What colour a thing has."""
-    thing = rng.choice(sorted(know.COLOURS))
+    thing = thing or rng.choice(sorted(know.COLOURS))
     verb, value = know.COLOURS[thing]
     word = rng.choice(["colour", "colour", "color"])
     user = pick(
@@ -185,11 +185,10 @@ def colour(rng: Random) -> Exchange:
     )
 
 
-def opposite(rng: Random) -> Exchange:
+def opposite(rng: Random, word: str | None = None) -> Exchange:
     """Opposites."""
-    pairs = know.OPPOSITES if rng.random() < 0.75 else know.BOTH_WAYS
-    word = rng.choice(sorted(pairs))
-    other = pairs[word]
+    word = word or rng.choice(sorted(know.OPPOSITES if rng.random() < 0.75 else know.BOTH_WAYS))
+    other = (know.OPPOSITES | know.BOTH_WAYS)[word]
     user = pick(
         rng,
         [
@@ -203,6 +202,8 @@ def opposite(rng: Random) -> Exchange:
             else "what is the opposite of {word}",
             "{word} and its opposite, what (is it|is that)",
             "what do you call the opposite of {word}",
+            "(not {word}|{word} no longer|no more {word}), (what is the word|which word is it) then",
+            "a word that means the very opposite of {word}",
         ],
         word=word,
     )
@@ -214,7 +215,7 @@ def opposite(rng: Random) -> Exchange:
     ).stating(other)
 
 
-FAMILIES = {capital: 8, table: 12, young: 3, colour: 3, opposite: 4}
+FAMILIES: dict[Family, int] = {capital: 8, table: 12, young: 3, colour: 3, opposite: 4}
 
 
 def fact(rng: Random) -> Exchange:

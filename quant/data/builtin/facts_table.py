@@ -4,7 +4,9 @@
 # question patterns -> answers; several wordings of both
 TABLE: list[tuple[list[str], list[str]]] = [
     (["how many days (are there in|are in|does) a week [have]", "how many days make a week", "a week has how many days",
-      "(do you know|tell me) how many days [there] are in a week", "number of days in a week"],
+      "(do you know|tell me) how many days [there] are in a week", "number of days in a week",
+      "how long is a week in days", "how many days until the same day (comes round again|next week)",
+      "from one Monday to the next [one], how many days (pass|go by)"],
      ["A week has seven days.", "There are seven days in a week."]),
     (["how many hours (are there in|are in|does) a day [have]", "how many hours make a day", "a day has how many hours",
       "how many hours are in one day", "how many hours does one day have"],
@@ -16,7 +18,9 @@ TABLE: list[tuple[list[str], list[str]]] = [
       "a minute has how many seconds", "how many seconds are (in|there in) one minute", "how long is a minute in seconds"],
      ["A minute has sixty seconds.", "There are sixty seconds in a minute."]),
     (["how many months (are there in|are in|does) a year [have]", "how many months make a year",
-      "a year has how many months", "(do you know|tell me) how many months [there] are in a year"],
+      "a year has how many months", "(do you know|tell me) how many months [there] are in a year",
+      "how long is a year in months", "how many months until the same month (comes round again|next year)",
+      "from one (January|May|August) to the next [one], how many months (pass|go by)"],
      ["A year has twelve months.", "There are twelve months in a year."]),
     (["how many days (are there in|are in|does) a year [have]", "how many days make a year", "a year has how many days",
       "how long is a year in days", "how many days has a normal year"],
@@ -84,7 +88,8 @@ TABLE: list[tuple[list[str], list[str]]] = [
      ["A bird has two legs.", "Birds have two legs."]),
     (["how many wings (does a bird have|do birds have)"], ["A bird has two wings.", "Birds have two wings."]),
     # food and produce
-    (["what do cows eat", "what does a cow eat", "what (is|are) cows fed [with]"],
+    (["what do cows eat", "what does a cow eat", "what (is|are) cows fed [with]",
+      "what does a cow (chew|graze on) all day", "what do cows find in the field to eat"],
      ["Cows eat grass.", "A cow eats grass and hay."]),
     (["what do horses eat", "what does a horse eat"], ["Horses eat grass and hay.", "A horse eats grass, hay and oats."]),
     (["what do cats eat", "what does a cat eat", "what do cats like to (eat|hunt)"],

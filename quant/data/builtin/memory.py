@@ -9,6 +9,8 @@ from quant.data.builtin.grammar import pick
 from quant.data.builtin.household import Person, recall
 from quant.data.builtin.memory_recipes import recipe
 from quant.data.builtin.memory_where import where
+from quant.data.builtin.memory_who import who_is
+from quant.data.builtin.titles import title
 
 _FAVOURITE = [
     "what (is|was) {of} (favourite|favorite) {x} [again]",
@@ -39,7 +41,7 @@ _VERBS = {
 def favourite(rng: Random) -> Exchange:
     """Who likes what best."""
     x = rng.choice(sorted(lex.FAVOURITES))
-    value = rng.choice(lex.FAVOURITES[x])
+    value = title(rng) if x in {"song", "film", "book"} and rng.random() < 0.6 else rng.choice(lex.FAVOURITES[x])
     person = Person(rng, us=0.1)
     spelled = "favourite"
     if person.who == "I" or rng.random() < 0.6:
@@ -170,50 +172,6 @@ def allergy(rng: Random) -> Exchange:
     query = f"{person.mine}allergy" if person.mine and "'s" in user else f"{person.query} allergy".strip()
     noun = "allergies" if person.who == "I" else f"{person.theirs.replace('Your', 'your')} allergies"
     return recall(rng, "memory.allergy", user, query, noun, result, [result], about=f"{person.mine or 'an '}allergy")
-
-
-def who_is(rng: Random) -> Exchange:
-    """Who has a certain birthday, allergy or favourite: asked the other way round."""
-    person = Person(rng)
-    draw = rng.random()
-    if draw < 0.35:
-        month = rng.choice(lex.MONTHS)
-        user = pick(
-            rng,
-            [
-                "whose birthday is in {m}",
-                "who has [a] birthday in {m}",
-                "(who|which of us) was born in {m}",
-                "is there a birthday in {m}",
-            ],
-            m=month,
-        )
-        query, result = f"birthday {month}", f"{person.theirs} birthday is in {month}."
-        noun = f"birthdays in {month}"
-    elif draw < 0.6:
-        what = rng.choice(lex.ALLERGIES)
-        user = pick(
-            rng,
-            [
-                "who is allergic to {w}",
-                "(is anybody|is anyone|is somebody) allergic to {w}",
-                "who (can't|must not) have {w}",
-                "which of us is allergic to {w}",
-            ],
-            w=what,
-        )
-        query, result, noun = f"{what} allergy", f"{person.they} is allergic to {what}.", f"an allergy to {what}"
-    else:
-        x = rng.choice(sorted(lex.FAVOURITES))
-        value = rng.choice(lex.FAVOURITES[x])
-        user = pick(
-            rng,
-            ["who likes {v} (best|most|so much)", "whose favourite {x} is {v}", "who (loves|likes|asked for) {v}"],
-            v=value,
-            x=x,
-        )
-        query, result, noun = " ".join(value.split()[:5]), f"{person.they} likes {value} best.", value
-    return recall(rng, "memory.who", user, query, noun, result, [result], about=noun)
 
 
 def contact(rng: Random) -> Exchange:
@@ -397,7 +355,7 @@ def house(rng: Random) -> Exchange:
 
 
 FAMILIES = {
-    where: 10, favourite: 5, date_of: 3, size: 2, allergy: 2, contact: 2, called: 4, uses: 3, house: 4, recipe: 4, who_is: 2,
+    where: 10, favourite: 5, date_of: 3, size: 2, allergy: 2, contact: 2, called: 4, uses: 3, house: 4, recipe: 4, who_is: 6,
 }  # fmt: skip
 
 

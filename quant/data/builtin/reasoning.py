@@ -8,15 +8,19 @@ from quant.data.builtin.exchange import Exchange
 from quant.data.builtin.grammar import pick, sentence
 from quant.data.builtin.sums import bare, double_half, story
 
+#: (day or month, whether what comes after it is asked)
+CALENDAR = [(given, forward) for given in (*lex.DAYS, *lex.MONTHS) for forward in (True, False)]
 
-def calendar(rng: Random) -> Exchange:
+
+def calendar(rng: Random, step: tuple[str, bool] | None = None) -> Exchange:
     """The day before and after, the month before and after."""
-    months = rng.random() < 0.45
-    names = lex.MONTHS if months else lex.DAYS
-    unit = "month" if months else "day"
-    index = rng.randrange(len(names))
-    given, after, before = names[index], names[(index + 1) % len(names)], names[index - 1]
-    forward = rng.random() < 0.5
+    if step is None:
+        step = rng.choice(lex.MONTHS if rng.random() < 0.45 else lex.DAYS), rng.random() < 0.5
+    given, forward = step
+    months = given in lex.MONTHS
+    names, unit = (lex.MONTHS, "month") if months else (lex.DAYS, "day")
+    index = names.index(given)
+    after, before = names[(index + 1) % len(names)], names[index - 1]
     if forward:
         patterns = ["(which|what) {unit} (comes|is) [right] after {given}", "what comes after {given}",
                     "(which|what) {unit} follows {given}", "what('s| is) the {unit} after {given}",
@@ -42,32 +46,8 @@ def calendar(rng: Random) -> Exchange:
     wrong = ("today", "tomorrow", "yesterday") if months else ("month",)
     fitting = [pattern for pattern in patterns if not any(word in pattern for word in wrong)]
     user = pick(rng, fitting, unit=unit, given=given)
-    if any(word in user for word in ("today", "tomorrow", "yesterday")):
-        asked = next(
-            (
-                word
-                for word in ("tomorrow", "yesterday", "today")
-                if user.rstrip().endswith(word) or f"what is {word}" in user
-            ),
-            "",
-        )
-        tense = "was" if asked == "yesterday" else "is"
-        reply = f"{asked.capitalize()} {tense} {value}." if asked else f"It's {value}."
-        if asked == "today" or "is it today" in user or "day is it tomorrow" in user or "it yesterday if" in user:
-            reply = f"It {'was' if 'was it' in user else 'is'} {value}."
-    else:
-        reply = rng.choice(
-            [
-                f"The {unit} {relation} {given} is {value}.",
-                f"{relation.capitalize()} {given} comes {value}.",
-                f"It's {value}.",
-                f"{value} comes {relation} {given}.",
-            ]
-        )
-        if relation == "before":
-            reply = reply.replace("Before", "Right before")
-    if reply.startswith("It's") and rng.random() < 0.5:
-        reply = f"The {unit} {relation} {given} is {value}."
+    # It says what was given before the result, which is easier for a small model than the other way round.
+    reply = f"The {unit} {relation} {given} is {value}."
     thought = pick(
         rng,
         [
@@ -102,7 +82,7 @@ _SCALES: list[tuple[tuple[str, ...], list[str]]] = [
     (("slower",), ["a plane", "a car", "a horse", "a hen", "a tortoise", "a snail"]),
     (("louder",), ["a mouse", "a cat", "a drum", "thunder"]),
 ]  # fmt: skip
-_PAIRS = [
+PAIRS = [
     ("bigger", "an elephant", "a mouse"), ("faster", "a horse", "a snail"), ("hotter", "fire", "ice"),
     ("taller", "a tower", "a house"), ("bigger", "a dog", "an ant"), ("bigger", "the sun", "the moon"),
     ("heavier", "a stone", "a feather"), ("older", "a grandfather", "a baby"), ("longer", "a river", "a puddle"),
@@ -125,18 +105,20 @@ def compare_numbers(rng: Random) -> Exchange:
         word=word, a=say(a), b=say(b),
     )  # fmt: skip
     low = max(a, b) if small else min(a, b)
-    reply = rng.choice(
-        [f"{sentence(say(most), '')} is {word} than {say(low)}.", f"{sentence(say(most), '')} is {word}."]
-    )
+    reply = f"{sentence(say(most), '')} is {word} than {say(low)}."
     return Exchange("reasoning.compare", user, reply, f"Two numbers, {say(a)} and {say(b)}.").stating(say(most))
 
 
-def compare(rng: Random) -> Exchange:
-    """Which of two things or numbers is more."""
-    if rng.random() < 0.3:
+def compare(rng: Random, pair: tuple[str, str, str] | None = None) -> Exchange:
+    """Which of two things or numbers is more; `pair` is (comparative, more, less)."""
+    if pair is None and rng.random() < 0.3:
         return compare_numbers(rng)
-    if rng.random() < 0.45:
-        word, more, less = rng.choice(_PAIRS)
+    if pair is not None:
+        word, more, less = pair
+        if word == "bigger" and rng.random() < 0.35:
+            word = "larger"
+    elif rng.random() < 0.45:
+        word, more, less = rng.choice(PAIRS)
     else:
         words, scale = rng.choice(_SCALES)
         below = rng.randrange(len(scale) - 1)
@@ -148,7 +130,8 @@ def compare(rng: Random) -> Exchange:
         ["(which|what) is {word}, {a} or {b}", "(which|what)'s {word}, {a} or {b}", "is {a} {word} than {b}",
          "is {a} or {b} {word}", "{a} or {b}, which is {word}", "which (one|of them|of the two) is {word}, {a} or {b}",
          "what is {word}, {a} or {b}", "tell me which is {word}, {a} or {b}", "between {a} and {b}, which is {word}",
-         "which is the {word} one, {a} or {b}", "(say|guess), which is {word}, {a} or {b}", "I wonder which is {word}, {a} or {b}", "would you say {a} or {b} is {word}"],
+         "which is the {word} one, {a} or {b}", "(say|guess), which is {word}, {a} or {b}", "I wonder which is {word}, {a} or {b}", "would you say {a} or {b} is {word}",
+         "is {a} or is {b} the {word} [one] of the two", "put {a} beside {b}, which (is|looks) {word}", "we argue about {a} and {b}, which (is|one is) {word}"],
         word=word, a=a, b=b,
     )  # fmt: skip
     if word == "heavier" and rng.random() < 0.3:
@@ -162,7 +145,7 @@ def compare(rng: Random) -> Exchange:
     if user.startswith((f"is {a} {word} than", "does ")):
         reply = f"Yes, {a} is {word} than {b}." if a == more else f"No, {b} is {word} than {a}."
     else:
-        reply = rng.choice([f"{more} is {word} than {less}.", f"{more} is {word}.", f"{more} is {word} than {less}."])
+        reply = f"{more} is {word} than {less}."
     thought = pick(
         rng,
         ["I compare {a} and {b}.", "Two things: {a} and {b}.", "Which is {word}: {a} or {b}?"],

@@ -50,6 +50,7 @@ _SLIPS = {
 }  # fmt: skip
 # The words that decide what is looked up are never slipped on: the query copies them.
 _KEEP = re.compile(r"\d|[A-Z]")
+_NUMBER_WORDS = frozenset(lex.in_words(number) for number in range(100))
 _AMERICAN = {
     "favourite": "favorite", "colour": "color", "colours": "colors", "Mum": "Mom", "torch": "flashlight", "biscuits": "cookies", "film": "movie", "films": "movies", "neighbour": "neighbor",
     "holiday": "vacation", "autumn": "fall", "petrol": "gas",
@@ -83,7 +84,8 @@ def _slip(rng: Random, text: str) -> str:
 def _stutter(rng: Random, text: str) -> str:
     words = text.split(" ")
     place = rng.randrange(min(len(words), 4))
-    filler = rng.choice(["um", "uh", "er", words[place].lower() if not _KEEP.search(words[place]) else "um"])
+    keep = _KEEP.search(words[place]) or words[place].split("-")[0] in _NUMBER_WORDS  # "six six" would be sixty-six
+    filler = rng.choice(["um", "uh", "er", "um" if keep else words[place].lower()])
     return " ".join([*words[:place], filler, *words[place:]])
 
 
@@ -163,12 +165,14 @@ def _lower_first(text: str) -> str:
     return text if first in _PROPER else text[:1].lower() + text[1:]
 
 
+def americanised(text: str) -> str:
+    """A text with American words for British ones."""
+    return _BRITISH.sub(lambda match: _AMERICAN[match.group()], text)
+
+
 def american(exchange: Exchange) -> Exchange:
     """The same exchange in American words, in the request, the call and the answer alike."""
-
-    def swap(text: str) -> str:
-        return _BRITISH.sub(lambda match: _AMERICAN[match.group()], text)
-
+    swap = americanised
     call = exchange.call
     if call is not None and isinstance(call[1], str):
         call = (call[0], swap(call[1]))

@@ -1,0 +1,76 @@
+"""A quiz: a few questions in a row out of everything that can be listed, so that each item is taught as often as any.
+
+Drawn at random, the rarest of the 462 sums and differences comes a tenth as often as the most frequent one, and not at
+all in a thousand. A quiz deals the whole list like a deck of cards, over and over: after n passes every item came n
+times, in the wordings of the single questions, bare and as a story in turn.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from random import Random
+
+from quant.data.builtin import facts, facts_table, lexicon, reasoning, sums
+from quant.data.builtin.exchange import Exchange
+
+#: questions in a quiz, in turn; a request has at most five exchanges before it
+SIZES = (3, 4, 5, 6)
+
+_Item = Callable[[Random, int], Exchange]
+
+
+def _sum(problem: sums.Sum, rng: Random, turn: int) -> Exchange:
+    return (sums.bare if turn % 2 == 0 or 0 in problem else sums.story)(rng, problem)
+
+
+def _double(n: int, rng: Random, turn: int) -> Exchange:
+    return sums.double(rng, n, story=turn % 2 == 1)
+
+
+def _half(n: int, rng: Random, turn: int) -> Exchange:
+    return sums.half(rng, n, story=turn % 2 == 1)
+
+
+def _dozen(half: bool, rng: Random, turn: int) -> Exchange:
+    return sums.dozen(rng, half=half)
+
+
+def _other(family: Callable[..., Exchange], value: object, rng: Random, turn: int) -> Exchange:
+    return family(rng, value)
+
+
+@cache
+def items() -> tuple[_Item, ...]:
+    """Everything that the domain lists: each makes an exchange from a generator and the number of the pass."""
+    found: list[_Item] = [partial(_sum, problem) for problem in sums.TABLE]
+    found += [partial(_double, n) for n in range(1, 11)]
+    found += [partial(_half, n) for n in range(2, 21, 2)]
+    found += [partial(_dozen, half) for half in (True, False)]
+    others: list[tuple[Callable[..., Exchange], Sequence[object]]] = [
+        (reasoning.calendar, reasoning.CALENDAR),
+        (reasoning.compare, reasoning.PAIRS),
+        (facts.capital, sorted(lexicon.CAPITALS)),
+        (facts.table, facts_table.TABLE),
+        (facts.young, sorted(facts_table.YOUNG)),
+        (facts.colour, sorted(facts_table.COLOURS)),
+        (facts.opposite, sorted(facts_table.OPPOSITES | facts_table.BOTH_WAYS)),
+    ]
+    found += [partial(_other, family, value) for family, values in others for value in values]
+    return tuple(found)
+
+
+@cache
+def _deck(turn: int) -> tuple[int, ...]:
+    order = list(range(len(items())))
+    Random(f"deck/{turn}").shuffle(order)
+    return tuple(order)
+
+
+def quiz(rng: Random, number: int) -> list[Exchange]:
+    """The questions of the `number`-th quiz: the next cards of the deck."""
+    round_, place = divmod(number, len(SIZES))
+    first = round_ * sum(SIZES) + sum(SIZES[:place])
+    dealt = []
+    for card in range(first, first + SIZES[place]):
+        turn, index = divmod(card, len(items()))
+        dealt.append(items()[_deck(turn)[index]](rng, turn))
+    return dealt

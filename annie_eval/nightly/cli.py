@@ -60,7 +60,8 @@ def nightly(arguments: argparse.Namespace) -> int:
         return 1
     except (OSError, sqlite3.Error) as error:
         said = night.words_of(error)
-        print(f"nightly ERROR: {arguments.history}: {said}; free some space, earlier nights are as they were")
+        mend = "mend that" if isinstance(error, PermissionError | FileNotFoundError) else "free some space"
+        print(f"nightly ERROR: {arguments.history}: {said}; {mend}, earlier nights are as they were")
         return 1
     print(paragraph(result))
     return 1 if result.alarms else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
+from annie_eval.regression.result import SEVERITY
 from annie_eval.store import FILE as STORE
 
 VERDICT, NOTE = "verdict.json", "night.json"
@@ -78,6 +80,8 @@ def read(root: Path) -> History:
             nights.append(_night(path))
         except _Unusable as error:
             skipped.append((path.name, str(error)))
+        except OSError as error:
+            skipped.append((path.name, f"cannot be read ({error.strerror})"))
     return History(tuple(sorted(nights, key=_order)), tuple(skipped))
 
 
@@ -103,40 +107,65 @@ def _order(night: Night) -> tuple[int, int, str, str]:
 
 
 def _night(path: Path) -> Night:
+    """Raises _Unusable, or OSError for a directory or a file that may not be looked at."""
     note = _note(path)
-    if not (path / VERDICT).is_file():
-        if note is not None and note.get("cause"):
-            return Night(path.name, path, _started(note), "ERROR", cause=str(note["cause"]))
+    judged = (path / VERDICT).is_file()
+    if not judged and not (note and note.get("cause")):
         raise _Unusable(_half_written(path))
-    raw = _json(path / VERDICT)
+    file, what = (VERDICT, "a verdict") if judged else (NOTE, "the note of a night")
     try:
-        gates = {str(gate["name"]): _count(gate) for gate in raw["gates"]}
-        timings = {
-            str(row["name"]): float(row["median"])
-            for row in raw["timings"]
-            if row.get("median") is not None and row["name"] in TIMINGS
-        }
-        regression = raw.get("regression") or {}
-        for name, value in ((note or {}).get("timings") or {}).items():
-            timings.setdefault(str(name), float(value))
-        fingerprint = raw["fingerprint"]
-        if not isinstance(fingerprint, dict):
-            raise ValueError("fingerprint is no object")
-        return Night(
-            name=path.name,
-            path=path,
-            started=_started(raw),
-            verdict=str((note or {}).get("verdict") or raw["verdict"]),
-            gates=gates,
-            timings=timings,
-            fingerprint=fingerprint,
-            baseline=(regression.get("baseline") or {}).get("id"),
-            regression=regression.get("verdict"),
-            headline=str(regression.get("headline") or ""),
-            cause="; ".join(str(error["cause"]) for error in raw["errors"][:1]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise _Unusable(f"corrupt: {VERDICT} is not a verdict ({type(error).__name__}: {error})") from error
+        return _judged(path, _json(path / VERDICT), note or {}) if judged else _unjudged(path, note or {})
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise _Unusable(f"corrupt: {file} is not {what} ({type(error).__name__}: {str(error)[:120]})") from error
+
+
+def _unjudged(path: Path, raw: Mapping[str, Any]) -> Night:
+    """A night on which the gate came to no verdict."""
+    return Night(path.name, path, _started(raw), "ERROR", cause=str(raw["cause"]))
+
+
+def _judged(path: Path, raw: Mapping[str, Any], note: Mapping[str, Any]) -> Night:
+    gates = {str(gate["name"]): _count(gate) for gate in raw["gates"]}
+    timings = {
+        str(row["name"]): _milliseconds_or_rate(row["median"])
+        for row in raw["timings"]
+        if row.get("median") is not None and row["name"] in TIMINGS
+    }
+    for name, value in (note.get("timings") or {}).items():
+        timings.setdefault(str(name), _milliseconds_or_rate(value))
+    regression = raw.get("regression") or {}
+    said, baseline = regression.get("verdict"), (regression.get("baseline") or {}).get("id")
+    verdict = note.get("verdict") or raw["verdict"]
+    if verdict not in SEVERITY or said not in (*SEVERITY, None) or not isinstance(baseline, str | None):
+        raise ValueError(f"verdict {verdict!r}, regression {said!r} against {baseline!r}")
+    return Night(
+        name=path.name,
+        path=path,
+        started=_started(raw),
+        verdict=str(verdict),
+        gates=gates,
+        timings=timings,
+        fingerprint=_fingerprint(raw["fingerprint"]),
+        baseline=baseline,
+        regression=said,
+        headline=str(regression.get("headline") or ""),
+        cause="; ".join(str(error["cause"]) for error in raw["errors"][:1]),
+    )
+
+
+def _milliseconds_or_rate(value: Any) -> float:
+    number = float(value)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"a median of {number}")
+    return number
+
+
+def _fingerprint(raw: Any) -> Mapping[str, Any]:
+    arguments = raw.get("arguments", [])
+    if not (isinstance(arguments, list) and all(isinstance(each, str) for each in arguments)):
+        raise ValueError("fingerprint.arguments is no list of words")
+    found: Mapping[str, Any] = raw
+    return found
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -160,10 +189,12 @@ def _note(path: Path) -> dict[str, Any] | None:
 
 def _count(gate: Mapping[str, Any]) -> Count:
     passed, n = gate["passed"], gate["n"]
-    if not (isinstance(passed, int) and isinstance(n, int) and 0 <= passed <= n):
+    if not (type(passed) is type(n) is int and 0 <= passed <= n):
         raise ValueError(f"gate {gate['name']}: passed {passed!r} of {n!r}")
     low_high = gate.get("interval")
     interval = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+    if interval is not None and not 0.0 <= interval[0] <= interval[1] <= 1.0:
+        raise ValueError(f"gate {gate['name']}: interval {low_high!r}")
     return Count(passed, n, interval, str(gate["verdict"]))
 
 

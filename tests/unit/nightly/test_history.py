@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import random
@@ -86,6 +87,16 @@ def without(path: Path) -> Path:
     return path
 
 
+def edited(**values: Any) -> Callable[[Path], object]:
+    """A verdict whose values are of another kind than they should be."""
+    return lambda path: (path / "verdict.json").write_text(json.dumps(verdict({"g": (9, 10)}, **values)))
+
+
+def noted(**values: Any) -> Callable[[Path], object]:
+    """A night without a verdict, whose note says why, but not when."""
+    return lambda path: (without(path) / "night.json").write_text(json.dumps(values))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "half-written": lambda path: (path / "verdict.json").unlink(),
     "cut off": lambda path: (path / "verdict.json").write_text((path / "verdict.json").read_text()[:200]),
@@ -97,6 +108,15 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "deep": lambda path: (path / "verdict.json").write_text("[" * 100_000),
     "a directory": lambda path: (without(path) / "verdict.json").mkdir(),
     "no database": lambda path: (without(path) / "run.sqlite").write_bytes(b"x" * 5000),
+    "a huge median": edited(timings=[{"name": "decode", "median": 10**400}]),
+    "no number": edited(timings=[{"name": "decode", "median": math.nan}]),
+    "another baseline's kind": edited(regression={"verdict": {}, "baseline": {"id": []}}),
+    "another verdict": edited(verdict="PA\x1b[31m\nSS"),
+    "flags of another kind": edited(fingerprint={"arguments": 5}),
+    "an impossible interval": edited(gates=[{"name": "g", "passed": 9, "n": 10, "interval": [2, 1], "verdict": ""}]),
+    "true passed": edited(gates=[{"name": "g", "passed": True, "n": 10, "interval": None, "verdict": ""}]),
+    "a note without a time": noted(cause="x"),
+    "a note with another time": noted(cause="x", started="yesterday"),
 }  # fmt: skip
 
 
@@ -113,6 +133,25 @@ def test_a_damaged_night_is_said_and_skipped_and_hides_no_other(
     assert out.count("9/10") == 2
     assert "skipped: 000002-n: " in out
     assert "Traceback" not in out
+
+
+def test_a_night_that_may_not_be_looked_at_is_said_and_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another user's directory is; root, who may run this test, could look at that."""
+    for i in range(1, 4):
+        night_dir(tmp_path, f"{i:06d}-n", {"g": (9, 10)})
+    is_file = Path.is_file
+
+    def forbidden(path: Path) -> bool:
+        if path.parent.name == "000002-n":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    found = records.read(tmp_path)
+    assert [night.name for night in found.nights] == ["000001-n", "000003-n"]
+    assert found.skipped == (("000002-n", "cannot be read (Permission denied)"),)
 
 
 def test_an_empty_directory_and_none_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Thinking = Literal["on", "off", "unset"]
 Channel = Literal["content", "reasoning", "tool_calls"]
+# OpenAI's, and `repetition` of vLLM.
+FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "function_call", "content_filter", "repetition"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ def parse(body: bytes, *, streamed: bool) -> Answer:
 
     Raises:
         ExchangeError: the body is empty, HTML, not UTF-8, not strict JSON (NaN and duplicate keys are refused), of
-            another shape than a chat completion, an error object, without choices, or a stream that broke off, with
-            neither a finish_reason nor `[DONE]`. The message is one line.
+            another shape than a chat completion, an error object, without choices or deltas, or a stream that broke
+            off, with neither a finish_reason nor `[DONE]`. The message is one line.
     """
     return _parse_stream(body) if streamed else _parse_whole(body)
 
@@ -89,6 +89,7 @@ class _Fold:
     token_ids: list[int] | None = None
     prompt_text: str | None = None
     choices: int = 0
+    messages: int = 0
 
     def add(self, value: Mapping[str, Any], part: str, where: str, *, joined_by_index: bool) -> None:
         """Add one chunk or the one completion; `part` is `delta` or `message`."""
@@ -108,6 +109,7 @@ class _Fold:
         message = _mapping(choice.get(part), f"{where}: {part}")
         if message is None and part == "message":
             raise ExchangeError(f"{where}: the choice has no message")
+        self.messages += message is not None
         finish = _string(choice.get("finish_reason"), f"{where}: finish_reason")
         if finish in _BROKEN_OFF:
             raise ExchangeError(f"the server broke the answer off: finish_reason {finish!r}")
@@ -187,6 +189,8 @@ def _parse_stream(body: bytes) -> Answer:
         raise ExchangeError(f"the stream broke off after {count} events: no finish_reason and no {DONE}")
     if not fold.choices:
         raise ExchangeError(f"the stream has no choices in any of its {count} events")
+    if not fold.messages:
+        raise ExchangeError(f"no choice of the stream has a delta, in any of its {count} events")
     return fold.answer()
 
 

@@ -67,8 +67,10 @@ _CUE = re.compile(
     r"|sorry,? (?=it['’]?s|it is|i meant?|that['’]?s|the |make |no\b|[\d(])|scratch that|strike that|correction\b"
     r"|make that|let me correct|i meant?\b|i was wrong|i misspoke|i take that back|my mistake|on second thought"
     r"|or rather|that['’]s (?:wrong|not right|incorrect)|pardon\b|perdon\b|perdón\b|anzi\b|ou plutôt|besser gesagt"
+    r"|just kidding\b|only joking\b|oops\b|hold on(?=[,.!…—–-]| no\b)"
     r"|actually,? (?:no\b|it['’]?s|it is|that['’]?s|the (?:answer|capital|correct \w+|right \w+) is)"
-    r"(?! (?:also|still|a|an|the|one|not|only|quite|very|really|true|right|correct)\b))"
+    r"(?! (?:also|still|a|an|the|one|not|only|quite|very|really|true|right|correct)\b)"
+    r"|(?<=[.!…]\s)actually, (?!not\b)(?=[\w$£€'’-]+(?: [\w'’-]+)?[.!]?\s*\Z))"
     r"|いや|やっぱり|訂正|不对|不是，",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -76,6 +78,30 @@ _REJECTION = re.compile(
     r"(?:(?:is|was|would be|are) (?:not|never)|(?:is|was|are)n't) (?:quite |actually |really )?"
     r"(?:correct|right|true|it\b|accurate|the (?:answer|right|correct|one|capital))|(?:is|was|would be) (?:wrong"
     r"|incorrect|false)"
+)
+_FORMER = re.compile(
+    r"\b(?:used to (?:be|mean)|formerly|previously|no longer)(?: the| an?| called)? \Z", re.IGNORECASE
+)
+_WAS_BEFORE = re.compile(r"\b(?:was|were|had been|used to be) (?:the |an? )?\Z", re.IGNORECASE)
+_WAS_BEHIND = re.compile(r" (?:was|were|used to be|had been)\b", re.IGNORECASE)
+_UNTIL = re.compile(r",? (?:until|till|up to)\b", re.IGNORECASE)
+_NOW_ANOTHER = re.compile(
+    r"[^.!?\n]*?(?:[,;—–]|\bbut) (?:but |and )?(?:now|today|these days|nowadays)(?:adays)?,? "
+    r"(?:it['’]?s|it is|they['’]re|the \w+ is|that['’]s)\b",
+    re.IGNORECASE,
+)
+_CONCEDED = re.compile(
+    r"\b(?:although|though|even if|even though|while) (?:\w+ ){0,3}(?:think|thinks|say|says|believe|believes|claim"
+    r"|claims|guess|guesses|assume|assumes)(?: that)?(?: it['’]?s| it is| it was)? \Z",
+    re.IGNORECASE,
+)
+_BELIEVED = re.compile(
+    r"(?:^|[.!?;]\s*|,\s*)(?!I\b|we\b|you\b)(?:\w+ ){0,3}(?:think|thinks|thought|say|says|said|believe|believes|claim"
+    r"|claims)(?: that)?(?: it['’]?s| it is| it was)? \Z",
+    re.IGNORECASE,
+)
+_INSTEAD = re.compile(
+    r"[,;.—–]+ (?:it['’]?s|it is|the \w+ is) (?!not\b|also\b|right\b|true\b|correct\b)", re.IGNORECASE
 )
 _CJK = re.compile(f"[{CJK}]")
 _CJK_NOT_AFTER = re.compile(
@@ -128,7 +154,11 @@ class Speech:
             return not (denied or _CJK_ASKS.match(after))
         first, last = self._indices(span)
         return not (
-            self._denied_before(first) or self._denied_after(last) or self._asked(first) or self._belief(first, last)
+            self._denied_before(first)
+            or self._denied_after(last)
+            or self._asked(first)
+            or self._belief(first, last)
+            or self._past(span)
         )
 
     def denies(self, span: Span) -> bool:
@@ -218,9 +248,23 @@ class Speech:
         last_clause = not any(token.word in (",", ";", "—", "–") for token in tokens[first:end])
         return last_clause or tokens[start].word in _ASKING
 
+    def _past(self, span: Span) -> bool:
+        """Whether it is said to hold no longer: "It used to be Paris", "Paris was the capital, now it's Lyon"."""
+        before, after = self.text[max(0, span[0] - 40) : span[0]], self.text[span[1] : span[1] + 80]
+        if _FORMER.search(before):
+            return True
+        return bool(_WAS_BEFORE.search(before) and _UNTIL.match(after)) or bool(
+            (_WAS_BEFORE.search(before) or _WAS_BEHIND.match(after)) and _NOW_ANOTHER.match(after)
+        )
+
     def _belief(self, first: int, last: int) -> bool:
         """Whether it is what others believe: "Many people say Sydney, but it's Canberra"."""
         tokens = self._tokens
+        before = self.text[max(0, tokens[first].start - 60) : tokens[first].start] if tokens else ""
+        if _CONCEDED.search(before):
+            return True
+        if _BELIEVED.search(before) and _INSTEAD.match(self.text, tokens[last].end):
+            return True
         for at in range(first - 1, max(-1, first - 8), -1):
             if tokens[at].word in _CLAUSE_END:
                 return False

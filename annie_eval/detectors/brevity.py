@@ -1,8 +1,8 @@
 """Brevity: a spoken answer of a few finished sentences, neither cut off nor too long.
 
 Judged are the exchanges that made no tool call, by `Sample.limits` (`Expect.max_sentences` overrides one of them).
-Sentences and words are counted by `annie_eval.detectors.sentences`. An answer that was cut on purpose
-(`Expect.truncated`) need neither be finished nor have begun.
+Sentences and words are counted by `annie_eval.detectors.sentences`, without tags and tagged thoughts: those are the
+thinking detector's. An answer that was cut on purpose (`Expect.truncated`) need neither be finished nor have begun.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from annie_eval.detectors.sentences import count_words, is_finished, split_sentences
+from annie_eval.detectors.tags import without_thoughts
 from annie_eval.detectors.text import is_blank
 from annie_eval.sample import Exchange, Finding, Sample, excerpt
 
@@ -37,18 +38,19 @@ def _judge(exchange: Exchange, index: int, limits: Limits) -> Iterator[Finding]:
     def finding(reason: str, start: int, end: int) -> Finding:
         return Finding("brevity", reason, excerpt(content, start, end), "content", index, (start, end))
 
-    sentences = split_sentences(content)
+    answer = without_thoughts(content)
+    sentences = split_sentences(answer)
     if len(sentences) < least and not expect.truncated:
         yield finding(f"{len(sentences)} sentences, at least {least} wanted", 0, len(content))
     if len(sentences) > most:
         start, end = sentences[most]
         yield finding(f"{len(sentences)} sentences, at most {most} wanted", start, end)
-    said = count_words(content)
+    said = count_words(answer)
     if said > limits.max_words:
         yield finding(f"{said} words, at most {limits.max_words} wanted", 0, len(content))
     if expect.truncated:
         return
     if exchange.answer.finish_reason == "length":
         yield finding("cut off by max_tokens", len(content), len(content))
-    elif not is_blank(content) and not is_finished(content):
+    elif not is_blank(content) and not is_finished(answer):
         yield finding("last sentence is not finished", len(content), len(content))

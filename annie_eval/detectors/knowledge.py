@@ -20,10 +20,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from annie_eval.detectors.alternatives import offered
 from annie_eval.detectors.assertion import Speech
 from annie_eval.detectors.context import user_text
 from annie_eval.detectors.sentences import split_sentences
 from annie_eval.detectors.spoken_numbers import Number, numbers
+from annie_eval.detectors.tags import without_thoughts
 from annie_eval.detectors.text import is_blank, words
 from annie_eval.detectors.units import singular
 from annie_eval.sample import Finding, Sample, excerpt
@@ -65,6 +67,35 @@ _RESTATEMENT = re.compile(
     r"\W*(?:it|that|this|there|they|you|he|she|we|the answer)(?:['’]\w{1,2})?\b(?:\W+\w+){0,2}\W*[$€£]?\Z",
     re.IGNORECASE,
 )
+_LATER = re.compile(r"\W*in [\w ]{1,30}?,? (?=(?:it|that|they|you|he|she|we)\b)", re.IGNORECASE)
+# An answer that opens with the number alone, "206." or "Fifty pounds exactly, ...", has said it.
+_BARE_BEFORE = re.compile(
+    r"\W*(?:(?:about|around|exactly|roughly|only|just|still|probably|well|yes|no|sure|okay|oh|hmm|easy)\b\W*){0,2}[$€£]?",
+    re.IGNORECASE,
+)
+_BARE_BEHIND = re.compile(r"(?:\s+[^\W\d]+){0,2}\s*(?:[.!,;:—–](?!\d)|- |\Z)")
+_BARE_FIGURE = re.compile(r"\W{0,2}\d[\d.,]*\.\s")
+_SOMETHING_ELSE = re.compile(r"\W*(?:they|he|she|there)\b", re.IGNORECASE)
+_INSTEAD = re.compile(
+    r"(?:[,…–—]\s*(?:maybe|perhaps|possibly|or)|[.!…]\s*(?:actually|well|oops|sorry),?)\s+(?:about )?[$€£]?\Z",
+    re.IGNORECASE,
+)
+# What is saved, taken off or compared is another quantity, and what is "too many" is no answer.
+_SAVED = re.compile(
+    r"\b(?:sav(?:e|es|ed|ing)|spared?|spares|discount|knocks?|knocked|takes? off|uses up|used up)\b", re.IGNORECASE
+)
+_OFF_BEHIND = re.compile(r"(?:\s+[^\W\d]+)?\s+(?:off|less than|fewer than|more than|short)\b", re.IGNORECASE)
+_TOO_MANY = re.compile(
+    r"(?:\s+[^\W\d]+)?\s+(?:(?:is|are|would be|was|were|will be) )?(?:too (?:few|many|much|little)|not enough"
+    r"|(?:is|are)n['’]t enough)\b",
+    re.IGNORECASE,
+)
+_OTHER_SUBJECT = re.compile(
+    r",\s*(?:and |but |while |whereas )?(?:an?|most|some|other|the other) (?!answer|total|result)\w+(?: \w+)?"
+    r" (?:ha[sd]|have|is|are|costs?|gets?|count|counts|teach|teaches)\s+(?:about |only )?[$€£]?\Z",
+    re.IGNORECASE,
+)
+_HOW_MANY = re.compile(r"\bhow many ([^\W\d]+)(?: ([^\W\d]+))?", re.IGNORECASE)
 
 # An answer with more numbers than this is a table, not speech.
 _MOST = 50
@@ -82,7 +113,10 @@ def find(sample: Sample) -> tuple[Finding, ...]:
         if is_blank(content):
             findings.append(Finding("knowledge", "no answer", "", None, index))
             continue
-        for reason, start, end in _misses(content, expected, user_text(exchange), english):
+        answer = without_thoughts(content)
+        for reason, start, end in _misses(
+            answer if not is_blank(answer) else content, expected, user_text(exchange), english
+        ):
             findings.append(Finding("knowledge", reason, excerpt(content, start, end), "content", index, (start, end)))
     return tuple(findings)
 
@@ -90,10 +124,11 @@ def find(sample: Sample) -> tuple[Finding, ...]:
 def _misses(content: str, expected: AnswerExpectation, question: str, english: bool) -> Iterator[tuple[str, int, int]]:
     speech = Speech(content)
     whole = (0, len(content))
-    if expected.any_of and all(_stated(speech, phrase, english) is None for phrase in expected.any_of):
+    right = (*expected.any_of, *expected.all_of)
+    if expected.any_of and all(_stated(speech, phrase, english, right) is None for phrase in expected.any_of):
         yield f"does not state {_quoted(expected.any_of)}", *whole
     for phrase in expected.all_of:
-        if _stated(speech, phrase, english) is None:
+        if _stated(speech, phrase, english, right) is None:
             yield f"does not state {_quoted([phrase])}", *whole
     for phrase in expected.none_of:
         if span := _stated(speech, phrase, english):
@@ -109,8 +144,12 @@ def _quoted(phrases: Sequence[str]) -> str:
     return f"any of {shown}{' …' if len(phrases) > 4 else ''}" if len(phrases) > 1 else shown
 
 
-def _stated(speech: Speech, phrase: str, english: bool) -> tuple[int, int] | None:
-    """Where a phrase is last asserted and not taken back; None if it is not."""
+def _stated(speech: Speech, phrase: str, english: bool, right: Sequence[str] | None = None) -> tuple[int, int] | None:
+    """Where a phrase is last asserted and not taken back; None if it is not.
+
+    Args:
+        right: the accepted phrases; beside any other it is no answer (`annie_eval.detectors.alternatives`).
+    """
     spans = speech.find(phrase)
     alone = numbers(phrase, english=english)
     if (
@@ -124,6 +163,8 @@ def _stated(speech: Speech, phrase: str, english: bool) -> tuple[int, int] | Non
         return spans[-1] if spans else None
     last: tuple[int, int] | None = None
     for span in sorted(spans):
+        if right is not None and offered(speech.text, span, right):
+            continue
         if speech.asserts(span):
             last = span
         elif speech.denies(span):
@@ -136,17 +177,21 @@ class _Judge:
 
     def __init__(self, speech: Speech, value: float, tolerance: float, question: str, english: bool) -> None:
         self.speech, self.text = speech, speech.text
-        self.value, self.tolerance = value, tolerance
+        self.value, self.tolerance, self.question = value, tolerance, question
         self.wanted = f"{value:g}"
         given = numbers(question, english=english)
         self.asked_units = {singular(word) for word in words(question)}
         every = numbers(self.text, english=english)
         self.every = [one for one in every if not one.weak or self.hits(one)][: _MOST + 1]
-        self.sentences = split_sentences(self.text)
+        self.sentences = _sentences(self.text)
+        self.asked_noun = {singular(word) for found in _HOW_MANY.findall(question) for word in found if word}
         asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
+        asserted = [one for one in asserted if not _TOO_MANY.match(self.text, one.end)]
         free = [one for one in asserted if self.hits(one) or not any(one.near(other.readings[0]) for other in given)]
         self.asserted = asserted
         self.pool = [one for one in free if not self.operand(one) and not self.aside(one, free)] or free
+        if any(one.unit in self.asked_noun for one in self.pool):
+            self.pool = [one for one in self.pool if one.unit is None or one.unit in self.asked_noun]
 
     def hits(self, one: Number) -> bool:
         return one.near(self.value, self.tolerance)
@@ -175,9 +220,20 @@ class _Judge:
         """Whether a number stands in a reason or in brackets, behind another number of its sentence."""
         start, _ = self.sentence(one)
         before = self.text[start : one.start]
+        off = _OFF_BEHIND.match(self.text, one.end) is not None
+        if len(among) > 1 and (off or (not self.hits(one) and self.other_quantity(one, before[-120:]))):
+            return True
         bracketed = before.rfind("(") > before.rfind(")")
         reason = bracketed or _REASON.search(before)
         return bool(reason) and any(start <= other.start < one.start for other in among)
+
+    def other_quantity(self, one: Number, before: str) -> bool:
+        """Whether a number says what is saved or what is true of another thing, and nobody asked for that."""
+        clause = re.split(r"[,;:—–]", before)[-1]
+        found = _SAVED.search(clause)
+        if found and not set(words(found.group())) & set(words(self.question)):
+            return True
+        return _OTHER_SUBJECT.search(before) is not None and not _CONCLUSION.search(before)
 
     def sentence(self, one: Number) -> tuple[int, int]:
         after = bisect_right(self.sentences, one.start, key=lambda span: span[0])
@@ -209,6 +265,9 @@ class _Judge:
         concluding = [one for one in rivals if _CONCLUSION.search(self.text, self.sentence(one)[0], one.start)]
         if concluding:
             return concluding[-1]
+        if self.bare(rivals[0]):
+            over = [one for one in rivals[1:] if self.overrides(one, rivals[0], bare=True)]
+            return over[-1] if over else rivals[0]
         first = self.sentence(rivals[0])
         if _STEP.match(self.text, first[0]):
             return rivals[-1]
@@ -225,12 +284,35 @@ class _Judge:
             return one.unit in self.asked_units
         return one.unit is None and _CONCLUSION.search(self.text, self.sentence(one)[0], one.start) is not None
 
-    def overrides(self, one: Number, headline: Number) -> bool:
-        """Whether a later number takes the place of the first statement."""
+    def bare(self, one: Number) -> bool:
+        """Whether the answer opens with this number and nothing else: "27." or "Fifty pounds, ..."."""
+        return bool(_BARE_BEFORE.fullmatch(self.text, 0, one.start) and _BARE_BEHIND.match(self.text, one.end))
+
+    def overrides(self, one: Number, headline: Number, *, bare: bool = False) -> bool:
+        """Whether a later number takes the place of the first statement.
+
+        Behind a bare number "he" and "they" speak of somebody, not of the answer: "24. He's 6 now."
+        """
         if self.speech.correction_between(headline.end, one.start):
             return True
         start, _ = self.sentence(one)
+        if _INSTEAD.search(self.text[max(0, one.start - 30) : one.start]):
+            return True
+        if bare and _SOMETHING_ELSE.match(self.text, start):
+            return False
+        later = _LATER.match(self.text, start, one.start)
+        start = later.end() if later else start
         return bool(_STEP.match(self.text, start) or _RESTATEMENT.fullmatch(self.text, start, one.start))
+
+
+def _sentences(text: str) -> list[tuple[int, int]]:
+    """The sentences of an answer; a bare figure at its beginning is one: "206. Babies have about 300."."""
+    sentences = split_sentences(text)
+    figure = _BARE_FIGURE.match(text)
+    if figure and sentences and sentences[0][1] > figure.end():
+        start, end = sentences[0]
+        return [(start, figure.end()), (figure.end(), end), *sentences[1:]]
+    return sentences
 
 
 def _other(one: Number, two: Number) -> bool:

@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from annie_eval.detectors.tags import scan
+from annie_eval.detectors.tags import scan, without_thoughts
 from annie_eval.detectors.text import is_blank
 from annie_eval.sample import Finding, Sample, excerpt
 
@@ -55,6 +55,20 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("rule", r"^[ \t]*([-*_])(?:[ \t]{0,3}\1){2,}[ \t]*$|^[ \t]*={3,}[ \t]*$"),
         ("list", r"^[ \t]*[-*+][ \t]+(?![\d\s])(?=\S)|^[ \t]*\*[ \t]+\d|^[ \t]*(?:[-*+][ \t]+)?\[[ xX]\][ \t]"),
         ("list", r"[•‣⁃◦]|^[ \t]*[▪▫●○■□►▶➤➔∙·※✓✔✗✘☐☑①-⑳][ \t]*\S"),
+        ("list", r"^[ \t]*[→⇒➜➡➔][ \t]*\S"),
+        ("list", r"^[ \t]*\(?[iI][.)][ \t]+\S.*\n(?:[ \t]*\n)?[ \t]*\(?[iI]{2}[.)][ \t]"),
+        (
+            "list",
+            r"^[ \t]*(?P<label>[Ss]tep|[Tt]ip|[Oo]ption|[Dd]ay|[Ii]tem|[Ss]chritt|[Éé]tape|[Pp]aso) 1[ \t]*[:.)–-].*\n"
+            r"(?:[ \t]*\n)?[ \t]*(?P=label) 2[ \t]*[:.)–-]",
+        ),
+        ("list", r"(?:^[ \t]*[^\W\d_]\w*(?: \w+){0,2}:[ \t]+\S.*(?:\n(?:[ \t]*\n)?|\Z)){3}"),
+        # A lone number that opens a line; "1. May" is a date, "1. FC" a club, and "12. That's all" an answer.
+        (
+            "list",
+            r"^[ \t]*1[.)][ \t]+(?!(?:Jan|Feb|Mar|Mär|Apr|Ma[iy]|Jun|Jul|Aug|Sep|O[ck]t|Nov|De[cz]|FC|Stock|Etage"
+            r"|Platz|Klasse|Liga|Weltkrieg|Preis|Advent|Geburtstag)\w*\b)(?=[*_]{0,3}[^\W\d_a-z])",
+        ),
         ("list", r"^[ \t]*[-+–—][ \t]+\S.*\n(?:[ \t]*\n)?[ \t]*[-+–—][ \t]+\S"),
         ("list", r"^[ \t]*-[^\W\d].*\n(?:[ \t]*\n)?[ \t]*-[^\W\d]"),
         ("list", r":[ \t]+([-*])[ \t]+(?!\d)\S[^\n]{0,200}[ \t]\1[ \t]+(?!\d)\S"),
@@ -65,7 +79,8 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "link",
             r"\b(?:https?|ftp)://|\bwww\.\w|\bmailto:|\]\(|!\[|\[[^\]\n]{1,80}\]\[[^\]\n]{0,40}\]"
-            r"|^\[[^\]\n]{1,40}\]:[ \t]",
+            r"|^\[[^\]\n]{1,40}\]:[ \t]"
+            r"|(?<![\w.@-])(?:[\w-]{1,40}\.){1,4}(?:com|org|net|edu|gov|uk|de|fr|es|it|io|eu)/\w",
         ),
         ("footnote", r"\[\^\w{1,20}\]"),
         ("quote", r"^[ \t]*>+[ \t]*(?!=?[ \t]*\d)[^\s>]"),
@@ -135,7 +150,7 @@ def _marks(content: str, *, about_markdown: bool) -> Iterator[tuple[str, int, in
     for tag in tags:
         if tag.kind == "html":
             yield "HTML", tag.start, tag.end
-    text = content
+    text = without_thoughts(content)
     for tag in tags:
         text = text[: tag.start] + " " * (tag.end - tag.start) + text[tag.end :]
     text = _spoken_signs(text, about_markdown)

@@ -112,6 +112,33 @@ def scan(text: str, *, escapes: bool = False) -> tuple[Tag, ...]:
     return _disjoint([Tag(t.kind, t.name, t.closing, *original_span(t.start, t.end, origin)) for t in tags])
 
 
+def without_thoughts(text: str) -> str:
+    """The text with tags of thinking, tools and templates as spaces, and what stands between thinking tags, too.
+
+    A thought that leaked is reported by the thinking detector; the others judge the answer beside it. As a parser
+    would, this takes all before a lone closing tag for the thought; behind a lone opening one stands the answer.
+    Indices stay the same.
+    """
+    tags = [tag for tag in scan(text) if tag.kind != "html"]
+    spans = [(tag.start, tag.end) for tag in tags]
+    opened: int | None = 0
+    for tag in tags:
+        if tag.kind != "thinking":
+            continue
+        if not tag.closing:
+            opened = tag.start if opened in (0, None) else opened
+        elif opened is not None:
+            spans.append((opened, tag.end))
+            opened = None
+    shown: list[str] = []
+    done = 0
+    for start, end in sorted(spans):
+        if end > done:
+            shown += [text[done:start], " " * (end - max(start, done))]
+            done = end
+    return "".join([*shown, text[done:]])
+
+
 def _angle(match: re.Match[str]) -> list[Tag]:
     body = match.group(1).strip()
     closing = body.lstrip("|").lstrip().startswith("/")

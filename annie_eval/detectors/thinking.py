@@ -25,7 +25,7 @@ from annie_eval.detectors.context import user_text
 from annie_eval.detectors.prose import find_prose
 from annie_eval.detectors.tags import Tag, scan
 from annie_eval.detectors.text import INVISIBLE, is_blank
-from annie_eval.sample import Channel, Exchange, Finding, Sample, excerpt
+from annie_eval.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, excerpt
 
 _REPEATED = 40
 _REPLACEMENT = "\ufffd"
@@ -74,7 +74,9 @@ def _judge(sample: Sample, index: int, exchange: Exchange) -> Iterator[Finding]:
     thinks = not is_blank(reasoning)
     if thinks and sample.variant.thinking == "off":
         yield _at("reasoning although thinking is off", reasoning, 0, len(reasoning), "reasoning", index)
-    cut_thought = answer.finish_reason == "length" and sample.variant.thinking != "off"
+    # Where no finish_reason came, which is a finding of the wire detector, the scenario tells that it was cut.
+    unsaid = exchange.expect.truncated and answer.finish_reason not in FINISH_REASONS
+    cut_thought = (answer.finish_reason == "length" or unsaid) and sample.variant.thinking != "off"
     if thinks and is_blank(content) and not answer.tool_calls and not cut_thought:
         yield _at("answer trapped in reasoning, content is empty", reasoning, 0, len(reasoning), "reasoning", index)
 
@@ -93,21 +95,24 @@ def _at(reason: str, text: str, start: int, end: int, channel: Channel, index: i
 
 def _marks(text: str, channel: Channel, index: int, about_tags: bool, *, escapes: bool = False) -> Iterator[Finding]:
     """Tags, special tokens and undecoded bytes in one text."""
-    tags = [tag for tag in scan(text, escapes=escapes) if tag.kind in ("thinking", "special")]
+    every = scan(text, escapes=escapes)
+    tags = [tag for tag in every if tag.kind in ("thinking", "special")]
     leaks = [tag for tag in tags if not about_tags or _works_as_tag(text, tag, tags)]
     for kind, what in (("thinking", "thinking tag"), ("special", "special token")):
         if tag := next((tag for tag in leaks if tag.kind == kind), None):
             yield _at(f"{what} {text[tag.start : tag.end].strip()!r}", text, tag.start, tag.end, channel, index)
-    yield from _undecoded(text, channel, index)
+    yield from _undecoded(text, channel, index, every)
     if channel == "content" and not about_tags and (role := _ROLE_LINE.search(text)):
         yield _at("role of the chat template in content", text, *role.span(), channel, index)
 
 
-def _undecoded(text: str, channel: Channel, index: int) -> Iterator[Finding]:
+def _undecoded(text: str, channel: Channel, index: int, tags: tuple[Tag, ...] = ()) -> Iterator[Finding]:
     if (place := text.find(_REPLACEMENT)) >= 0:
         yield _at("undecodable bytes (U+FFFD)", text, place, place + 1, channel, index)
-    if raw := _RAW_BPE.search(text):
-        yield _at("raw tokenizer pieces", text, *raw.span(), channel, index)
+    # Names of tags have such marks, too: `<｜tool▁calls▁begin｜>` is for the detector of tags of its kind.
+    pieces = (raw.span() for raw in _RAW_BPE.finditer(text))
+    if raw := next((raw for raw in pieces if not any(tag.start <= raw[0] < tag.end for tag in tags)), None):
+        yield _at("raw tokenizer pieces", text, *raw, channel, index)
 
 
 def _works_as_tag(text: str, tag: Tag, tags: list[Tag]) -> bool:
@@ -153,6 +158,8 @@ def _in_arguments(arguments: str, index: int, about_tags: bool) -> Iterator[Find
         yield from _marks(arguments, "tool_calls", index, about_tags, escapes=True)
     for value in _strings(arguments):
         found = list(_marks(value, "tool_calls", index, about_tags)) if about_tags else []
+        if _REPLACEMENT in value and not found and _REPLACEMENT not in arguments:  # written as an escape
+            found += _undecoded(value, "tool_calls", index)
         if match := _ARGUMENT_REASONING.match(value):
             found.append(_at("untagged reasoning in an argument", value, *match.span(), "tool_calls", index))
         for finding in found:

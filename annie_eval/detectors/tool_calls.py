@@ -24,7 +24,7 @@ from annie_eval.detectors.context import cut_off, user_text
 from annie_eval.detectors.matching import match
 from annie_eval.detectors.tags import scan
 from annie_eval.detectors.text import is_blank
-from annie_eval.sample import Channel, Exchange, Finding, Sample, ToolCall, excerpt
+from annie_eval.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, ToolCall, excerpt
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -110,15 +110,22 @@ def dropped_call(sample: Sample, index: int, exchange: Exchange) -> Iterator[Fin
 
 
 def _finish(exchange: Exchange) -> str | None:
-    """Why the finish_reason does not fit: OpenAI documents `stop` where the request named the tool."""
+    """Why the finish_reason does not fit: OpenAI documents `stop` where the request named the tool.
+
+    One that is absent or unknown breaks the protocol, whatever was called, and is for the wire detector.
+    """
     answer = exchange.answer
     finish = answer.finish_reason
     if not answer.tool_calls:
         return "finish_reason is tool_calls, but no call came" if finish in ("tool_calls", "function_call") else None
     choice = exchange.request.get("tool_choice")
-    if finish == "tool_calls" or (finish == "stop" and (choice == "required" or isinstance(choice, Mapping))):
+    if (
+        finish not in FINISH_REASONS
+        or finish == "tool_calls"
+        or (finish == "stop" and (choice == "required" or isinstance(choice, Mapping)))
+    ):
         return None
-    return f"finish_reason is {finish or 'absent'}, but calls came: it must be tool_calls"
+    return f"finish_reason is {finish}, but calls came: it must be tool_calls"
 
 
 def _ids(calls: tuple[ToolCall, ...], index: int) -> Iterator[Finding]:

@@ -24,18 +24,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annie_eval.detectors.parity import compare as compare
-from annie_eval.sample import Channel, Exchange, Finding, Sample, excerpt
+from annie_eval.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, excerpt
 from annie_eval.sse import DONE, Stream, json_object, quote, read_stream
 from annie_eval.wire import is_count
 
-_FINISH_REASONS = {"stop", "length", "tool_calls", "function_call", "content_filter", "repetition"}
 _CALLED = {"tool_calls", "function_call"}
+_PAIRS = 4  # different deltas, each of them twice, that are no coincidence any more
 
 # Tokens that a chat template puts around turns. Reasoning and tool tags are not among them: whether those leaked is
 # for the detectors of those channels.
 _CONTROL_TOKEN = re.compile(
     r"<\|(?:im_start|im_end|im_sep|endoftext|endofprompt|eot_id|eom_id|start_header_id|end_header_id|begin_of_text"
-    r"|end_of_text|python_tag|fim_\w+|assistant|user|system|end|start|return|tool_response)\|>"
+    r"|end_of_text|fim_\w+|assistant|user|system|end|start|return)\|>"
     r"|</?(?:start|end)_of_turn>|<(?:bos|eos|pad)>|<｜(?:begin▁of▁sentence|end▁of▁sentence|User|Assistant)｜>",
     re.IGNORECASE,
 )
@@ -61,6 +61,7 @@ def _exchange(exchange: Exchange, index: int) -> Iterator[Finding]:
         yield from _reported(_framing(exchange.body, stream, values), index)
         yield from _reported(_envelopes(values, "chat.completion.chunk"), index)
         yield from _reported(_deltas(values), index)
+        yield from _reported(_twice(values), index)
         yield from _reported(_fragments(values), index)
     else:
         values = [json_object(exchange.body.decode("utf-8-sig"), "the answer")]
@@ -143,6 +144,7 @@ def _deltas(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
         for choice in _choices(value)[:1]:
             delta = choice.get("delta") or {}
             role = delta.get("role")
+            yield from _content_type_of(delta)
             if first and role is None:
                 yield "the first delta has no role", choice
             if role is not None and role != "assistant":
@@ -156,6 +158,21 @@ def _deltas(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
                 if finished:
                     yield "more than one finish_reason", {"finish_reason": choice["finish_reason"]}
                 finished = True
+
+
+def _content_type_of(message: Mapping[str, Any]) -> Iterator[_Breach]:
+    """Clients add strings: a list of parts, which requests may have, is none in an answer."""
+    if isinstance(message.get("content"), list):
+        yield "content is a list of parts, not a string", message["content"]
+
+
+def _twice(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
+    """A stream that says everything twice: each delta is followed by the same once more."""
+    said = [choice.get("delta") or {} for value in values for choice in _choices(value)[:1]]
+    texts = [delta["content"] for delta in said if isinstance(delta.get("content"), str) and delta["content"]]
+    pairs = list(zip(texts[::2], texts[1::2], strict=False))
+    if len(set(pairs)) >= _PAIRS and len(texts) % 2 == 0 and all(one == two for one, two in pairs):
+        yield "every delta comes twice", texts[:4]
 
 
 def _fragments(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
@@ -206,6 +223,7 @@ def _message(value: Mapping[str, Any]) -> Iterator[_Breach]:
     message = _choices(value)[0].get("message") or {}
     if message.get("role") != "assistant":
         yield 'role is not "assistant"', {"role": message.get("role")}
+    yield from _content_type_of(message)
     calls = message.get("tool_calls") or []
     for call in calls:
         yield from _call_type(call)
@@ -229,7 +247,7 @@ def _finish(exchange: Exchange) -> Iterator[_Breach]:
     answer = exchange.answer
     if answer.finish_reason is None:
         yield "there is no finish_reason", None
-    elif answer.finish_reason not in _FINISH_REASONS:
+    elif answer.finish_reason not in FINISH_REASONS:
         yield "unknown finish_reason", {"finish_reason": answer.finish_reason}
     elif answer.finish_reason in _CALLED and not answer.tool_calls:
         yield f"finish_reason {answer.finish_reason}, but there is no call", None

@@ -26,6 +26,24 @@ def test_a_short_finished_answer_passes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "<think>\n\n</think>\n\nOne. Two. Three.",
+        "<think>\nOkay. They ask. I say.\n</think>\n\nOne. Two. Three.",
+        "Okay. They ask. I say.\n</think>\n\nOne. Two. Three.",
+        "<think>\nOne. Two. Three.",
+        "[THINK]Hm. So. Well.[/THINK]One. Two. Three.",
+        "One. Two. Three.<|im_end|>",
+        "One. Two. Three.</s>",
+        "One. Two. Three.<think>",
+    ],
+)
+def test_tags_and_tagged_thoughts_are_left_to_their_detector(text: str) -> None:
+    assert reasons(text) == []
+    assert reasons(f"{text}\nFour. Five.") != []
+
+
+@pytest.mark.parametrize(
     ("text", "wanted"),
     [
         ("One. Two. Three. Four.", ["4 sentences, at most 3 wanted"]),

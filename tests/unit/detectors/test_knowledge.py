@@ -63,6 +63,8 @@ STATED = [
     "Paris has no equal.",
     "If you had asked me earlier I would have said Paris.",
     "Paris. No.",
+    "Paris, actually, not Lyon.",
+    "Paris, actually, mate.",
     "It's Paris. No, really?",
     "It's Paris. Or was it, no, wait?",
 ]
@@ -102,6 +104,7 @@ MENTIONED = [
     "Paris... no, Lyon.",
     "Paris. No, wait, it's Lyon.",
     "It's Paris. Actually, it's Lyon.",
+    "It's Paris. Actually, Lyon.",
     "It's Paris. I mean Lyon.",
     "It's Paris, sorry, it's Lyon.",
     "It's Paris. Scratch that, Lyon.",

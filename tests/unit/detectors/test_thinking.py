@@ -424,3 +424,19 @@ def test_a_hundred_kilobytes_are_judged_fast(piece: str) -> None:
     start = time.perf_counter()
     find(sample(reply(text, reasoning=text, calls=[call("x", text)]), thinking="on"))
     assert time.perf_counter() - start < 5
+
+
+def test_the_name_of_a_tool_tag_is_no_raw_token() -> None:
+    assert content("<｜tool▁calls▁begin｜>function<｜tool▁sep｜>look") == ()
+    assert content("It▁is▁raw.") != ()
+
+
+def test_an_escaped_replacement_character_in_an_argument_is_found() -> None:
+    answer = reply(calls=[call("search_memory", '{"query": "glass\\ufffd"}')])
+    assert [finding.reason for finding in find(sample(answer))] == ["undecodable bytes (U+FFFD)"]
+
+
+def test_a_cut_thought_without_a_finish_reason_is_left_to_the_wire() -> None:
+    answer = reply(None, reasoning="They have six guests and", truncated=True)
+    object.__setattr__(answer.answer, "finish_reason", None)
+    assert find(sample(answer, thinking="on")) == ()

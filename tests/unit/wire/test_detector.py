@@ -311,3 +311,21 @@ def test_only_the_ending_of_transformers_serve_excuses_a_missing_done(
     for server, (chunks, done) in STREAMS.items():
         if done:
             assert reasons(sample(bodies.sse(chunks, done=False))) == ["the stream ends without [DONE]"], server
+
+
+def test_content_is_a_string(bodies: Any, sample: Callable[..., Sample]) -> None:
+    parts = [{"type": "text", "text": "Hello."}]
+    assert reasons(sample(bodies.stream({"content": parts}))) == ["content is a list of parts, not a string"]
+    whole = sample(bodies.whole({"content": parts}), streamed=False)
+    assert reasons(whole) == ["content is a list of parts, not a string"]
+
+
+def test_deltas_that_all_come_twice_are_found_and_an_echo_is_not(bodies: Any, sample: Callable[..., Sample]) -> None:
+    words = ["Good ", "morning ", "to ", "you."]
+    twice = [{"content": word} for word in words for _ in range(2)]
+    assert reasons(sample(bodies.stream(*twice))) == ["every delta comes twice"]
+    assert reasons(sample(bodies.stream(*[{"content": "ha "} for _ in range(8)]))) == []
+
+
+def test_tool_tags_are_left_to_the_detector_of_calls(bodies: Any, sample: Callable[..., Sample]) -> None:
+    assert reasons(sample(bodies.stream({"content": "<|python_tag|>look.call()"}))) == []

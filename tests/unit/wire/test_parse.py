@@ -243,3 +243,12 @@ def test_a_stream_without_finish_reason_and_done_is_an_error(bodies: Any) -> Non
 
 def test_null_error_is_no_error(bodies: Any) -> None:
     assert wire.parse(bodies.sse([c | {"error": None} for c in bodies.chunks({"content": "a"})]), streamed=True)
+
+
+def test_a_stream_whose_choices_have_no_delta_is_none(bodies: Any) -> None:
+    chunks = bodies.chunks({"content": "Hello."})
+    for chunk in chunks:
+        for choice in chunk["choices"]:
+            choice["message"] = choice.pop("delta")
+    with pytest.raises(ExchangeError, match="no choice of the stream has a delta"):
+        wire.parse(bodies.sse(chunks), streamed=True)

@@ -1,0 +1,79 @@
+"""Whether a phrase is only one of several answers that are offered: "Paris or Lyon", "maybe Paris, maybe Lyon".
+
+Who names the right answer beside a wrong one has not answered. Two names of one thing are no choice ("the femur, or
+thigh bone"): behind a comma "or" explains, unless "maybe" follows, and an alternative that the scenario accepts as
+well is none. A heuristic over one sentence, as `annie_eval.detectors.assertion` is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from annie_eval.detectors.text import WORD, fold
+
+_OR = r"(?:or|oder|ou|o)"
+_ARTICLE = r"(?:(?:the|a|an|der|die|das|le|la|el)\s+)?"
+_NAME = rf"{_ARTICLE}(?-i:[A-ZÀ-Þ])[{WORD}'’-]*(?:\s+(?-i:[A-ZÀ-Þ])[{WORD}'’-]*){{0,2}}"
+_NOUN = rf"{_ARTICLE}[{WORD}'’-]+"
+_STOP = r"(?=\s*(?:[.,;:!?…—–]|\Z))"
+_GUESS = r"(?:maybe|perhaps|possibly|was it|is it|could it be|might it be)\s+"
+_END = re.compile(r"[.!?…\n](?=\s|\Z)")
+_HEDGE = re.compile(r"\b(?:maybe|perhaps|possibly|could be|might be|may be|either)\b", re.IGNORECASE)
+_BOTH = re.compile(r"\bboth\b", re.IGNORECASE)
+_EITHER = re.compile(r"\beither\b", re.IGNORECASE)
+_BEFORE = 200  # characters; a longer sentence is no speech
+
+
+def offered(text: str, span: tuple[int, int], accepted: Sequence[str]) -> bool:
+    """Whether what stands at a span is offered beside another answer that is not accepted.
+
+    Args:
+        accepted: phrases that are right, too.
+    """
+    start = max((end.end() for end in _END.finditer(text, max(0, span[0] - _BEFORE), span[0])), default=0)
+    start = max(start, span[0] - _BEFORE)
+    following = _END.search(text, span[1], span[1] + _BEFORE)
+    before, rest = text[start : span[0]], text[span[1] : span[1] + _BEFORE]
+    after = text[span[1] : following.start()] if following else rest
+    opens = not before.strip("\"'“”‘’ ")
+    others = [_NOUN] if not text[span[0]].isupper() else [_NAME, _NOUN] if opens else [_NAME]
+    return _hedged(before, after) or any(_beside(before, after, rest, other, accepted) for other in others)
+
+
+def _hedged(before: str, after: str) -> bool:
+    """Whether the sentence guesses: "maybe ..., maybe ...", "either ... or ..."."""
+    hedges = len(_HEDGE.findall(before)) + len(_HEDGE.findall(after))
+    either = _EITHER.search(before) and re.search(rf"\b{_OR}\b", before + after, re.IGNORECASE)
+    return hedges > 1 or either is not None
+
+
+def _beside(before: str, after: str, rest: str, other: str, accepted: Sequence[str]) -> bool:
+    """Whether another answer stands at the phrase: `before` and `after` of its sentence, `rest` of the text."""
+
+    def foreign(match: re.Match[str] | None) -> bool:
+        return match is not None and not any(fold(phrase) in fold(match["other"]) for phrase in accepted)
+
+    def follows(pattern: str, where: str) -> bool:
+        return foreign(re.match(pattern, where, re.IGNORECASE))
+
+    def precedes(pattern: str) -> bool:
+        return foreign(re.search(rf"{pattern}\Z", before, re.IGNORECASE))
+
+    if (
+        follows(rf"\s+{_OR}\s+(?:{_GUESS})?(?P<other>{other}){_STOP}", after)
+        or follows(rf"\W*(?:\b(?:and|but)\s+)?\b{_OR}\s+(?:else\s+)?{_GUESS}(?P<other>[{WORD}]+)", rest)
+        or follows(rf"(?:,\s*{other}){{1,4}},?\s+{_OR}\s+(?P<other>[{WORD}]+(?:\s+[{WORD}]+)?){_STOP}", after)
+        or follows(rf"/(?P<other>[{WORD}]+)", rest)
+        or precedes(rf"(?P<other>[{WORD}]+)/")
+    ):
+        return True
+    ends_clause = re.match(r"\s*(?:[.,;:!?…—–]|\Z)", after) is not None
+    if ends_clause and precedes(rf"(?P<other>{other}),?\s+{_OR}\s+(?:{_GUESS})?{_ARTICLE}"):
+        return True
+    if ends_clause and re.fullmatch(rf"\W*{_OR}\s+{_ARTICLE}", before, re.IGNORECASE):
+        return True  # a sentence of its own: "Lyon. Or Paris, one of the two."
+    if _BOTH.search(before[-30:]) and follows(rf"\s+and\s+(?P<other>{_NOUN}(?:\s+[{WORD}]+)?)", after):
+        return True
+    bare = re.fullmatch(r"\W*(?:it['’]?s|it is|that['’]?s|they['’]re)?\s*", before, re.IGNORECASE)
+    return bare is not None and other == _NAME and follows(rf"\s+and\s+(?P<other>{other})\W*\Z", rest)

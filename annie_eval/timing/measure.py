@@ -23,15 +23,18 @@ from annie_eval.timing.requests import Capabilities, Prepared, Requests, Unusabl
 from annie_eval.timing.row import Row
 from annie_eval.timing.rows import SOURCES, evaluate
 from annie_eval.timing.settle import error_row
-from annie_eval.timing.shot import Shot, Source, shot
+from annie_eval.timing.shot import Shot, Source, pair_rate, shot
 from annie_eval.timing.stream import Observed, observe
 
 Emit = Callable[[str, Mapping[str, Any]], None]
 
-ANSWER_TOKENS = 64  # long enough for a rate within 0.5 %; a multiple of usual chunk sizes
+ANSWER_TOKENS = 64  # at least: long enough for a rate within 0.5 %; a multiple of usual chunk sizes
 CONTEXT_TOKENS = 32
+ANSWER_S = 0.5  # at least, with the wait: a millisecond of HTTP must be little beside it
+MOST_TOKENS = 512
+LEAST_CONTEXT = 64
 STREAM_TOKENS = 32
-FIRST_TOKENS = 4  # where only TTFT is wanted
+FIRST_TOKENS = 4  # where only TTFT is wanted, and a short answer shows it
 CALL_TOKENS = 256
 _MULTI = ("ttft_cold", "ttft_warm", "decode_flat")
 
@@ -75,6 +78,8 @@ class _Bench:
         self._key = key
         self._connection = Connection(plan.base_url, key, plan.timeout)
         self._requests = Requests(plan, capabilities)
+        self._answer_tokens = long_enough(ANSWER_TOKENS, capabilities)
+        self._context_tokens = long_enough(CONTEXT_TOKENS, capabilities)
         self._contexts = self._holdable()
         self._order = random.Random(0)
         self.shots: list[Shot] = []
@@ -94,16 +99,12 @@ class _Bench:
         return self.rows
 
     def _holdable(self) -> tuple[int, ...]:
-        """The prompt lengths that fit, rounded to whole blocks and one token.
-
-        A hybrid model recomputes up to a block of a cached prompt: with the same rest over the last block at every
-        length, the warm TTFTs are comparable.
-        """
+        """The prompt lengths of this run, see `holdable`."""
         length, block = self.capabilities.max_model_len, self.capabilities.block_size
-        wanted = self.plan.contexts
-        if block is not None and "ttft_warm" in self.plan.rows:
-            wanted = tuple(sorted({max(1, round(c / block)) * block + 1 for c in wanted}))
-        return tuple(c for c in wanted if length is None or c + CONTEXT_TOKENS + 2 <= length)
+        if "ttft_warm" not in self.plan.rows:
+            block = None
+        room = None if length is None else length - self._context_tokens - 2
+        return holdable(self.plan.contexts, room, block)
 
     def _unmeasurable(self, name: str) -> bool:
         """Close a row at once that this server or profile cannot have."""
@@ -111,10 +112,9 @@ class _Bench:
         if name == "tool_call" and self.plan.tool is None:
             cause = "the profile has no scenario whose first answer is a tool call"
         elif name in _MULTI and len(self._contexts) < 3:
-            fit = ", ".join(map(str, self._contexts)) or "none"
             cause = (
-                f"of the prompt lengths {', '.join(map(str, self.plan.contexts))} tokens only {fit} fit into the "
-                f"server's {self.capabilities.max_model_len}: at least 3 are needed"
+                f"no three prompt lengths of {LEAST_CONTEXT} tokens or more fit into the server's "
+                f"{self.capabilities.max_model_len}"
             )
         if cause is not None:
             self._close(error_row(name, self.plan, cause, verdict="INCONCLUSIVE"))
@@ -137,31 +137,33 @@ class _Bench:
         return steps
 
     def _take(self, step: _Step, pending: Sequence[str]) -> None:
+        brief = self.capabilities.brief
         if step.source == "tool":
             assert self.plan.tool is not None
             prepared = self._requests.chat(self.plan.tool, CALL_TOKENS, ends=True)
             self._keep(self._shoot("tool", 0, prepared))
         elif step.source == "short":
             long = any(row in pending for row in ("decode", "stalls"))
-            self._keep(self._answer(ANSWER_TOKENS if long else FIRST_TOKENS))
+            self._keep(self._answer(self._answer_tokens if long or not brief else FIRST_TOKENS))
         else:
-            tokens = CONTEXT_TOKENS if "decode_flat" in pending or "stalls" in pending else FIRST_TOKENS
+            long = "decode_flat" in pending or "stalls" in pending
+            tokens = self._context_tokens if long or not brief else FIRST_TOKENS
             prepared = self._requests.cold(step.context, tokens)
             self._keep(self._shoot("cold", step.context, prepared))
             if step.warm:
-                self._keep(self._shoot("warm", step.context, self._requests.warm(prepared, FIRST_TOKENS)))
+                again = self._requests.warm(prepared, FIRST_TOKENS if brief else self._context_tokens)
+                self._keep(self._shoot("warm", step.context, again))
 
     def _answer(self, tokens: int) -> Shot:
         """A short question; twice, with half the answer the second time, where chunks hold uncounted tokens.
 
-        Time and tokens between the end of the short and the end of the long answer are known whatever the first
-        chunk held.
+        What the first chunk held follows from the two, see `pair_rate`.
         """
         long = self._shoot("short", 0, self._requests.chat(self.plan.short, tokens))
-        if long.error is not None or long.counting != "unknown" or tokens <= LEAST_TOKENS:
+        if long.error is not None or long.counting not in ("unknown", "guessed") or tokens <= LEAST_TOKENS:
             return long
         half = self._shoot("short", 0, self._requests.chat(self.plan.short, tokens // 2))
-        rate = _pair_rate(long, half)
+        rate = pair_rate(long, half)
         return long if rate is None else replace(long, rate=rate, counting="pair")
 
     def _shoot(self, source: Source, context: int, prepared: Prepared) -> Shot:
@@ -169,7 +171,7 @@ class _Bench:
         before, busy = self.ledger.wait_quiet(self.plan.quiet_wait)
         payload = prepared.payload()
         try:
-            seen = observe(self._connection.exchange("POST", prepared.path, payload))
+            seen = observe(self._connection.exchange("POST", prepared.path, payload), prepared.body.get("max_tokens"))
         except (LostConnection, ExchangeError) as error:
             return Shot(source, context, error=str(error), busy=busy)
         account = difference(before, self.ledger.settled(before)) if self.ledger.available else None
@@ -231,15 +233,33 @@ class _Bench:
         )
 
 
-def _pair_rate(long: Shot, half: Shot) -> float | None:
-    """Tokens per second between the ends of two answers; None where their lengths do not differ as asked."""
-    spans = []
-    for one in (long, half):
-        if one.ttft_ms is None or one.last_ms is None or one.completion_tokens is None:
-            return None
-        spans.append((one.completion_tokens, one.last_ms - one.ttft_ms))
-    (n, span), (m, part) = spans
-    return (n - m) / (span - part) * 1e3 if n - m >= LEAST_TOKENS // 2 and span > part else None
+def long_enough(least: int, capabilities: Capabilities) -> int:
+    """How many tokens to ask for: at least `least`, and more where the server is so fast that they take no time."""
+    pace = capabilities.pace or 0.0
+    return max(least, min(MOST_TOKENS, round(pace * ANSWER_S / 16) * 16))
+
+
+def holdable(wanted: Sequence[int], room: int | None, block: int | None) -> tuple[int, ...]:
+    """The prompt lengths that fit into `room` tokens; with `block`, whole blocks of the prefix cache and one token.
+
+    A hybrid model recomputes up to a block of a cached prompt: with the same rest over the last block at every length,
+    the warm TTFTs are comparable. Where the longest lengths do not fit, the longest prompt that does takes their
+    place: the further apart the lengths, the better a slope stands out from the noise. Where under two others are
+    left, a half and a quarter of it.
+    """
+
+    def whole(c: float) -> int:
+        return int(c) if block is None else max(1, int(c - 1) // block) * block + 1
+
+    if block is not None:
+        wanted = sorted({max(1, round(c / block)) * block + 1 for c in wanted})
+    if room is None or max(wanted) <= room:
+        return tuple(wanted)
+    top = whole(room)
+    fit = [c for c in wanted if 1.25 * c <= top]
+    if len(fit) < 2:
+        fit = [whole(room / 4), whole(room / 2)]
+    return tuple(c for c in sorted({*fit, top}) if LEAST_CONTEXT <= c <= room)
 
 
 def _closed_loop(workers: Sequence[Connection], todo: Sequence[Prepared]) -> list[Observed | str]:
@@ -256,7 +276,8 @@ def _closed_loop(workers: Sequence[Connection], todo: Sequence[Prepared]) -> lis
             if i is None:
                 return
             try:
-                found[i] = observe(connection.exchange("POST", todo[i].path, payloads[i]))
+                response = connection.exchange("POST", todo[i].path, payloads[i])
+                found[i] = observe(response, todo[i].body.get("max_tokens"))
             except (LostConnection, ExchangeError) as error:
                 found[i] = str(error)
 

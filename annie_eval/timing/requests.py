@@ -40,7 +40,10 @@ class Capabilities:
         word_prompts: `/completions` counts each of our words as one token, and this many more; None where it does not.
             Preferred to ids, whose JSON costs a server up to 1.4 us a token before its clock starts.
         fixed_length: an answer under `ignore_eos` was exactly as long as asked for.
-        chunk_counts: continuous usage says what each chunk brought, or each chunk is one token.
+        brief: the first moment of an answer brings at most two tokens, and the rest follows: an answer of a few tokens
+            has the same TTFT as a long one. Where a server sends eight at a time, or a proxy sends all at the end, it
+            would look faster than any real answer.
+        pace: tokens per second of a brief answer, the wait for its first one included: no more than the decode rate.
         words_per_token: of our filler text, where prompts have to be text.
         block_size: tokens in a prefix-cache block.
         metrics: has vLLM's `/metrics`.
@@ -52,7 +55,8 @@ class Capabilities:
     token_prompts: bool = False
     word_prompts: int | None = None
     fixed_length: bool = False
-    chunk_counts: bool = False
+    brief: bool = False
+    pace: float | None = None
     words_per_token: float = 0.75
     block_size: int | None = None
     metrics: bool = False
@@ -194,8 +198,9 @@ def probe(connection: Connection, plan: Plan, *, block_size: int | None, metrics
         said = " ".join(response.body[:200].decode("utf-8", "replace").split())
         raise Unusable(f"POST {connection.path}/chat/completions: HTTP status {response.status}: {said}")
     fixed = "ignore_eos" in extras and seen.finish_reason == "length" and seen.completion_tokens == PROBE_TOKENS
-    counts = seen.counting in ("usage", "chunks")
-    found = replace(found, extras=extras, fixed_length=fixed, chunk_counts=counts)
+    brief = seen.counting in ("usage", "chunks") and len(seen.arrivals) > 1 and seen.arrivals[0][1] <= 2
+    pace = PROBE_TOKENS / seen.last_token * 1e9 if fixed and brief and seen.last_token else None
+    found = replace(found, extras=extras, fixed_length=fixed, brief=brief, pace=pace)
     return _probe_lengths(connection, plan, found)
 
 

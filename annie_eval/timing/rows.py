@@ -51,6 +51,8 @@ def _ttft_short(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capa
         return Finding(against(estimate, plan, "ttft_short_ms", at_most=True), estimate, (), share)
 
     said = [f"cold prompts of {_number(tokens)} tokens, {_proof(shots)}"]
+    if shots and not any(s.gaps_ms for s in shots):
+        said.append("every answer comes in one piece: this is the time of the whole answer")
     late = [s.content_ms - s.ttft_ms for s in shots if s.content_ms is not None and s.ttft_ms is not None]
     if late and stats.median(late) > 1.0:
         said.append(f"the first spoken text comes {stats.median(late):.0f} ms after the first token (reasoning first)")
@@ -219,7 +221,7 @@ def _goodput(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabil
 
     def good(s: Shot) -> bool:
         fast = ttft is None or (s.ttft_ms is not None and s.ttft_ms <= ttft)
-        return fast and (decode is None or s.rate is None or s.rate >= decode)
+        return fast and (decode is None or s.rate is None or s.counting == "guessed" or s.rate >= decode)
 
     pairs = [(s, float(good(s))) for s in shots]
 
@@ -227,7 +229,7 @@ def _goodput(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabil
         estimate = rule.share_of(round(sum(value for _, value in pairs)), len(pairs))
         return Finding(against(estimate, plan, "goodput_share", at_most=False), estimate)
 
-    rates = [s.rate for s in shots if s.rate is not None]
+    rates = [s.rate for s in shots if s.rate is not None and s.counting != "guessed"]
     said = [
         f"{plan.streams} streams at once, share of requests with TTFT <= {ttft} ms and >= {decode} tok/s",
         f"median TTFT {stats.median([s.ttft_ms for s in shots if s.ttft_ms is not None]):.0f} ms",
@@ -256,9 +258,12 @@ def _rated(shots: Sequence[Shot]) -> tuple[list[tuple[Shot, float]], str]:
     rated = [
         (s, s.rate)
         for s in shots
-        if s.rate is not None and s.completion_tokens is not None and s.completion_tokens >= LEAST_TOKENS
+        if s.rate is not None
+        and s.counting != "guessed"
+        and s.completion_tokens is not None
+        and s.completion_tokens >= LEAST_TOKENS
     ]
-    counted = [s for s in shots if s.completion_tokens is not None]
+    counted = [s for s in shots if s.completion_tokens is not None and s.counting != "guessed"]
     few = len(counted) - len(rated)
     return rated, f"{few} of {len(shots)} answers under {LEAST_TOKENS} tokens or in one piece" if few else ""
 
@@ -269,8 +274,10 @@ def _counted(pairs: Pairs) -> str:
         return "tokens counted by continuous usage"
     if how <= {"usage", "chunks"}:
         return "one token a chunk, borne out by usage"
+    if how <= {"usage", "chunks", "asked"}:
+        return "one token a chunk, and as many as were asked for: the server reports no usage"
     if "pair" in how:
-        return "several tokens a chunk, uncounted: rate from the difference of two answer lengths"
+        return "several tokens a chunk, uncounted: those of the first from answers of two lengths"
     return "several tokens a chunk, uncounted: those of the first chunk estimated by its share of the text"
 
 

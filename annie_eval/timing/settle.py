@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from annie_eval import stats
 from annie_eval.profile_types import Verdict
 from annie_eval.timing.plan import Plan
 from annie_eval.timing.requests import Capabilities
@@ -12,6 +13,7 @@ from annie_eval.timing.row import ROWS, Row
 from annie_eval.timing.shot import Shot
 from annie_eval.timing.verdict import Estimate
 
+MOST_OUTSIDE_US = 2.0  # per prompt token; more than that is no detokeniser
 _LOAD = 0.1  # share of shots beside other traffic above which a miss is not the server's
 
 
@@ -94,14 +96,21 @@ def _confirmed(
 ) -> tuple[Verdict, list[str]]:
     """What is left of a verdict once samples that the server does not confirm count with the server's number."""
     known = [s for s, _ in pairs if s.account is not None]
-    doubted = [s for s in known if s.doubts]
+    outside = outside_ms(known)
+    left = {id(s): s.doubts_beyond(outside) for s in known}
+    doubted = [s for s in known if left[id(s)]]
     loaded = [s for s, _ in pairs if s.busy]
     said = []
     if known:
         said.append(f"the server confirms {len(known) - len(doubted)} of {len(pairs)}")
+    if (most := max((s.prompt_tokens or 0 for s in known), default=0)) * outside > 0.5:
+        said.append(
+            f"{outside * 1e3:.2f} us a prompt token pass outside the server's own stamps, as in its detokeniser: "
+            f"{most * outside:.1f} ms at {most} tokens"
+        )
     if doubted:
-        said.append(f"first doubt: {doubted[0].doubts[0]}")
-        other = judge([(s, (server(s) if s.doubts else None) or value) for s, value in pairs]).verdict
+        said.append(f"first doubt: {left[id(doubted[0])][0]}")
+        other = judge([(s, (server(s) if left.get(id(s)) else None) or value) for s, value in pairs]).verdict
         if verdict in ("PASS", "FAIL") and (other != verdict or (verdict == "FAIL" and len(doubted) * 2 > len(pairs))):
             said.append(f"{verdict} by the client alone, {other} by the server's account")
             verdict = "INCONCLUSIVE"
@@ -110,6 +119,23 @@ def _confirmed(
         if verdict == "FAIL" and len(loaded) > _LOAD * len(pairs):
             verdict = "INCONCLUSIVE"
     return verdict, said
+
+
+def outside_ms(shots: Sequence[Shot]) -> float:
+    """Milliseconds a prompt token by which the client's TTFT outgrows the server's: Theil-Sen over prompt lengths.
+
+    The client handles an answer the same whatever the prompt was, so that what grows with the prompt is the server's,
+    between the stamps of its account and the wire. 0 where nothing is shown to grow; at most `MOST_OUTSIDE_US`.
+    """
+    apart = [
+        (float(s.prompt_tokens), s.ttft_ms - s.server_ttft_ms)
+        for s in shots
+        if s.prompt_tokens is not None and s.ttft_ms is not None and s.server_ttft_ms is not None
+    ]
+    if len({n for n, _ in apart}) < 3:
+        return 0.0
+    line = stats.theil_sen([n for n, _ in apart], [extra for _, extra in apart], 0.99)
+    return min(line.slope, MOST_OUTSIDE_US / 1e3) if line.low > 0 else 0.0
 
 
 def against(estimate: Estimate, plan: Plan, limit: str, *, at_most: bool) -> Verdict:

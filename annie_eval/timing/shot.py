@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from annie_eval.timing.account import Account, disagreements, per_request
+from annie_eval.timing.account import LEAST_TOKENS, Account, disagreements, per_request
 from annie_eval.timing.requests import Prepared
 from annie_eval.timing.roofline import Bounds
 from annie_eval.timing.stream import Counting, Observed
@@ -66,6 +66,28 @@ class Shot:
         return self.account.cached_tokens
 
     @property
+    def decode(self) -> tuple[int, float] | None:
+        """Tokens after the first moment, and the milliseconds that they took; None where no usage counted them."""
+        if self.counting != "usage" or self.rate is None or self.ttft_ms is None or self.last_ms is None:
+            return None
+        span = self.last_ms - self.ttft_ms
+        return round(self.rate * span / 1e3), span
+
+    def doubts_beyond(self, outside_ms: float) -> tuple[str, ...]:
+        """The doubts that are left once the server is granted so many milliseconds a prompt token between its own
+        stamp of the first token and the first byte of it, which then also came so much closer to the last."""
+        account, n = self.account, self.prompt_tokens
+        if not self.doubts or account is None or account.requests != 1 or n is None:
+            return self.doubts
+        ttft, decode = account.ttft_ms, account.decode_ms
+        granted = replace(
+            account,
+            ttft_ms=None if ttft is None else ttft + outside_ms * n,
+            decode_ms=None if decode is None else max(0.0, decode - outside_ms * n),
+        )
+        return disagreements(self, granted)
+
+    @property
     def server_ttft_ms(self) -> float | None:
         return self.account.ttft_ms if self.account is not None and self.account.requests == 1 else None
 
@@ -108,11 +130,12 @@ def shot(
         counting=seen.counting,
         gaps_ms=tuple(gap / 1e6 for gap in seen.gaps),
         account=account,
-        doubts=() if account is None else disagreements(seen, account),
         busy=busy + max(0, others),
     )
+    if account is not None:
+        found = replace(found, doubts=disagreements(found, account))
     error = impossible(found, prepared, bounds)
-    return found if error is None else Shot.from_dict({**found.as_dict(), "error": error})
+    return found if error is None else replace(found, error=error)
 
 
 def impossible(found: Shot, prepared: Prepared, bounds: Bounds | None) -> str | None:
@@ -142,6 +165,34 @@ def impossible(found: Shot, prepared: Prepared, bounds: Bounds | None) -> str | 
                 "a cache hit, a truncated prompt or another machine than named"
             )
     return None
+
+
+def pair_rate(long: Shot, half: Shot) -> float | None:
+    """Tokens per second of an answer whose chunks nobody counted, with the help of one half as long.
+
+    The two ends lie (n - m) tokens apart whatever the first chunk held, and at that pace the time from the first chunk
+    to the shorter end says how many tokens the first chunk held. Where that cannot be, or is far from its share of the
+    text beside a gap longer than all others, one of the halves stalled, and the share stands: a stall must count, not
+    cancel out.
+
+    Returns:
+        (n - n_first) / (t_last - t_first), or None where the lengths do not differ as asked, or where the shorter
+        answer came in as many pieces as the longer one: such a server does not obey `max_tokens`.
+    """
+    spans = []
+    for one in (long, half):
+        if one.ttft_ms is None or one.last_ms is None or one.completion_tokens is None:
+            return None
+        spans.append((one.completion_tokens, one.last_ms - one.ttft_ms))
+    (n, span), (m, part) = spans
+    if n - m < LEAST_TOKENS // 2 or span <= part or len(half.gaps_ms) > 0.75 * len(long.gaps_ms):
+        return None
+    first = m - part * (n - m) / (span - part)
+    share = n - (long.rate or 0.0) * span / 1e3
+    second, longest = sorted((0.0, 0.0, *long.gaps_ms))[-2:]
+    if first < 0.5 or (abs(first - share) > max(1.5, share / 4) and longest > 1.25 * second):
+        first = share
+    return (n - first) / span * 1e3
 
 
 def _ms(nanoseconds: int | None) -> float | None:

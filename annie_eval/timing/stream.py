@@ -18,7 +18,7 @@ from annie_eval.errors import ExchangeError
 from annie_eval.sse import read_stream
 from annie_eval.timing.connection import Response
 
-Counting = Literal["usage", "chunks", "unknown"]
+Counting = Literal["usage", "chunks", "asked", "unknown", "guessed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,13 @@ class Observed:
         end: the end of the response.
         call: the moment that completed the first tool call (name, and arguments that parse as an object).
         prompt_tokens, completion_tokens, cached_tokens: from the last `usage`; None where the server did not say.
+            Without usage an answer that ended by its `length` has as many tokens as were asked for.
         arrivals: (moment, tokens by then) for each moment that brought tokens.
         counting: where the counts in `arrivals` come from. `usage`: continuous usage, exact. `chunks`: one token a
-            chunk, borne out by the final usage. `unknown`: chunks held several tokens each and nobody said how
-            many; the counts are then the share of the text that had arrived, rounded.
+            chunk, borne out by the final usage. `asked`: the same, borne out by the length that was asked for and a
+            finish_reason of `length`. `unknown`: chunks held several tokens each and nobody said how many; the
+            counts are then the share of the text that had arrived, rounded. `guessed`: the same, where even the
+            length is only what was asked for; no rate may rest on that alone.
         server: vLLM's per-request metrics (`--enable-per-request-metrics`), as they came.
     """
 
@@ -84,8 +87,11 @@ class _Chunk:
     counted: int | None
 
 
-def observe(response: Response) -> Observed:
+def observe(response: Response, asked: int | None = None) -> Observed:
     """Read one streamed answer of `/chat/completions` or `/completions`.
+
+    Args:
+        asked: the request's `max_tokens`, which counts an answer that ended by its length where no usage does.
 
     Raises:
         ExchangeError: status other than 200, no event stream, an error object, a stream that broke off.
@@ -133,8 +139,9 @@ def observe(response: Response) -> Observed:
             chunks.append(_Chunk(stamp, text, counted))
     if not done and finish is None:
         raise ExchangeError("the stream broke off: no finish_reason and no [DONE]")
-    total = _count(usage, "completion_tokens")
-    arrivals, counting = _arrivals(chunks, total)
+    reported = _count(usage, "completion_tokens")
+    total = asked if reported is None and finish == "length" else reported
+    arrivals, counting = _arrivals(chunks, total, by_usage=reported is not None)
     first_call = next((calls[i] for i in sorted(calls)), None)
     details = usage.get("prompt_tokens_details")
     return Observed(
@@ -154,7 +161,9 @@ def observe(response: Response) -> Observed:
     )
 
 
-def _arrivals(chunks: list[_Chunk], total: int | None) -> tuple[tuple[tuple[int, int], ...], Counting]:
+def _arrivals(
+    chunks: list[_Chunk], total: int | None, *, by_usage: bool
+) -> tuple[tuple[tuple[int, int], ...], Counting]:
     """Tokens by moment, and where the numbers come from; see `Observed`."""
     texts = [chunk for chunk in chunks if chunk.text]
     if not texts:
@@ -162,16 +171,16 @@ def _arrivals(chunks: list[_Chunk], total: int | None) -> tuple[tuple[tuple[int,
         return _by_moment([(stamp, count) for stamp, count in counts if count]), "usage"
     if texts[0].counted is not None:
         return _by_moment([(c.stamp, c.counted) for c in chunks if c.counted is not None]), "usage"
-    # One chunk a token, give or take chunks without text of their own: an incomplete UTF-8 sequence, a stop token.
-    if total is None or len(texts) * 4 >= total * 3:
-        n = len(texts) if total is None else total
-        seen = [min(i + 1, n) for i in range(len(texts))]
-        seen[-1] = n
-        found = _by_moment([(c.stamp, k) for c, k in zip(texts, seen, strict=True)])
-        return found, "unknown" if total is None else "chunks"
+    if total is None:
+        return _by_moment([(c.stamp, i + 1) for i, c in enumerate(texts)]), "unknown"
+    # One chunk a token, but for one without text of its own, such as a stop token: more would leave open whether the
+    # first chunk held several.
+    if total - 1 <= len(texts) <= total:
+        seen = [*range(1, len(texts)), total]
+        return _by_moment([(c.stamp, k) for c, k in zip(texts, seen, strict=True)]), "chunks" if by_usage else "asked"
     size = sum(c.text for c in texts)
     shares = [max(1, round(total * s / size)) for s in accumulate(c.text for c in texts)]
-    return _by_moment([(c.stamp, k) for c, k in zip(texts, shares, strict=True)]), "unknown"
+    return _by_moment([(c.stamp, k) for c, k in zip(texts, shares, strict=True)]), "unknown" if by_usage else "guessed"
 
 
 def _by_moment(counts: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

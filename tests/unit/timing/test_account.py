@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from annie_eval.timing.account import Account, block_size, difference, disagreements, parse, per_request
-from annie_eval.timing.stream import Observed
+from annie_eval.timing.shot import Shot
 
-MS = 1_000_000
 METRICS = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
@@ -27,10 +26,17 @@ process_cpu_seconds_total 12.0
 """
 
 
-def seen(ttft: float = 90.0, tokens: int = 64, itl: float = 30.0, prompt: int | None = 70) -> Observed:
-    arrivals = tuple((round((ttft + i * itl) * MS), i + 1) for i in range(tokens))
-    first, last = arrivals[0][0], arrivals[-1][0]
-    return Observed(None, first, first, last, last, None, prompt, tokens, 0, "length", arrivals, "usage")
+def seen(ttft: float = 90.0, tokens: int = 64, itl: float = 30.0, prompt: int | None = 70) -> Shot:
+    return Shot(
+        "short",
+        0,
+        prompt_tokens=prompt,
+        completion_tokens=tokens,
+        ttft_ms=ttft,
+        last_ms=ttft + (tokens - 1) * itl,
+        rate=1e3 / itl,
+        counting="usage",
+    )
 
 
 AGREED = Account(1, ttft_ms=89.0, decode_ms=63 * 30.0, prompt_tokens=70, generation_tokens=64, cached_tokens=0)
@@ -39,6 +45,11 @@ AGREED = Account(1, ttft_ms=89.0, decode_ms=63 * 30.0, prompt_tokens=70, generat
 def test_counters_are_summed_over_engines_and_reasons_of_the_own_model() -> None:
     found = parse(METRICS, "smollm2")
     assert (found["finished"], found["ttft_sum"], found["waiting"], found["prompt_tokens"]) == (7, 0.75, 2, 141000)
+
+
+def test_what_is_no_number_is_no_counter() -> None:
+    lines = METRICS + 'vllm:generation_tokens_total{model_name="smollm2"} NaN\nvllm:prefix_cache_hits_total many\n'
+    assert parse(lines, "smollm2") == parse(METRICS, "smollm2")
 
 
 def test_the_block_size_is_the_real_one() -> None:

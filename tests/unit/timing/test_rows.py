@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from annie_eval.timing.plot import Series, chart, rows_chart
 from annie_eval.timing.requests import Capabilities, Prepared
 from annie_eval.timing.roofline import Bounds, Model
 from annie_eval.timing.rows import evaluate
-from annie_eval.timing.shot import Shot, impossible
+from annie_eval.timing.shot import Shot, impossible, pair_rate
 
 Make = Callable[..., Plan]
 EVERYTHING = Capabilities("m", token_prompts=True, fixed_length=True, metrics=True)
@@ -203,3 +204,26 @@ def test_the_command_measures_and_leaves_its_results(
     assert "ttft_short  PASS" in printed
     assert (tmp_path / "timing.jsonl").stat().st_size > 0
     assert (tmp_path / "timings.json").exists()
+
+
+def burst(tokens: int, first: int, *, stall_ms: float = 0.0, stall_at: int = 0, share: float | None = None) -> Shot:
+    """An answer at 30 ms a token in chunks of `first`; its first chunk holds `share` of the text, in tokens."""
+    ends = [*range(first, tokens, first), tokens]
+    at = [(end - first) * 30.0 + (stall_ms if end > stall_at else 0.0) for end in ends]
+    gaps = tuple(b - a for a, b in itertools.pairwise(at))
+    rate = (tokens - (first if share is None else share)) / at[-1] * 1e3
+    return replace(GOOD, completion_tokens=tokens, last_ms=90.0 + at[-1], rate=rate, counting="unknown", gaps_ms=gaps)
+
+
+def test_two_answers_tell_what_the_first_chunk_held() -> None:
+    assert pair_rate(burst(64, 8, share=6), burst(32, 8)) == pytest.approx(1e3 / 30)
+
+
+@pytest.mark.parametrize("at", [12, 40], ids=["in both", "in the longer"])
+def test_a_stall_counts_in_whichever_half_it_is(at: int) -> None:
+    found = pair_rate(burst(64, 8, stall_ms=400, stall_at=at), burst(32, 8, stall_ms=400, stall_at=at))
+    assert found == pytest.approx(56 / 2.08)
+
+
+def test_a_server_that_ignores_the_length_has_no_pair() -> None:
+    assert pair_rate(burst(64, 8), replace(burst(64, 8), completion_tokens=32)) is None

@@ -115,6 +115,23 @@ def test_without_usage_nothing_is_counted() -> None:
     assert (seen.counting, seen.completion_tokens) == ("unknown", None)
 
 
+def test_without_usage_an_answer_that_ends_by_its_length_is_as_long_as_asked_for() -> None:
+    singles = [(100 + 10 * i, [delta(content="a")]) for i in range(20)]
+    seen = observe(stream(*singles, (300, [delta("length")])), 20)
+    assert (seen.counting, seen.completion_tokens) == ("asked", 20)
+    eights = [(100 + 80 * i, [delta(content="tok " * 8)]) for i in range(4)]
+    assert observe(stream(*eights, (400, [delta("length")])), 32).counting == "guessed"
+    assert observe(stream(*eights, (400, [delta("stop")])), 32).completion_tokens is None
+
+
+def test_a_first_chunk_of_several_tokens_is_not_taken_for_one() -> None:
+    """Eight tokens at once, then one by one: 57 chunks for 64 tokens are not one chunk a token."""
+    reads = [(100, [delta(content="tok " * 8)]), *((100 + 10 * i, [delta(content="tok ")]) for i in range(1, 57))]
+    seen = observe(stream(*reads, (700, [delta("length"), usage(64)])))
+    assert seen.counting == "unknown"
+    assert seen.rate == pytest.approx(100.0)
+
+
 def test_a_tool_call_is_complete_with_its_last_fragment() -> None:
     def call(arguments: str, **more: Any) -> dict[str, Any]:
         return delta(tool_calls=[{"index": 0, "function": {"arguments": arguments, **more}}])

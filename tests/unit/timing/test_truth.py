@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from annie_eval.timing import Plan, Row, run
+from annie_eval.timing.measure import holdable, long_enough
+from annie_eval.timing.requests import Capabilities
 
 Start = Callable[..., str]
 Make = Callable[..., Plan]
@@ -31,6 +34,8 @@ def rows(plan: Plan) -> dict[str, Row]:
         {"burst": 8, "usage": "final", "tokens": 60},
         {"reasoning": 16},
         {"usage": "final"},
+        {"usage": "none"},
+        {"burst": 8, "usage": "none"},
         {"strict": True, "usage": "final"},
     ],
     ids=lambda how: "-".join(map(str, how)) or "plain",
@@ -164,10 +169,36 @@ def test_an_unproven_flat_curve_is_not_believed(truth: Start, make_plan: Make) -
 
 
 def test_without_usage_tokens_cannot_be_counted(truth: Start, make_plan: Make) -> None:
-    found = rows(make_plan(truth(**FAST, usage="none"), "ttft_short", "decode"))
+    found = rows(make_plan(truth(**FAST, usage="none", finish="stop"), "ttft_short", "decode"))
     assert found["ttft_short"].verdict == "PASS"
     assert found["decode"].verdict == "INCONCLUSIVE"
     assert "no usage" in found["decode"].detail
+
+
+def test_an_answer_as_long_as_asked_for_is_believed_only_if_half_of_it_is_half_as_long(
+    truth: Start, make_plan: Make
+) -> None:
+    """This one says `length`, sends 40 tokens whatever is asked for, and reports no usage."""
+    found = rows(make_plan(truth(**FAST, usage="none", burst=8, tokens=40), "decode"))["decode"]
+    assert (found.verdict, found.median) == ("INCONCLUSIVE", None)
+
+
+def test_an_answer_in_one_piece_is_as_late_as_its_end(truth: Start, make_plan: Make) -> None:
+    """An answer of four tokens would look fast there."""
+    row = rows(make_plan(truth(**FAST, at_once=True, metrics=False), "ttft_short"))["ttft_short"]
+    assert row.verdict == "FAIL"
+    assert row.median == pytest.approx(20 + 63 * 2, abs=5)
+    assert "every answer comes in one piece" in row.detail
+
+
+def test_what_grows_with_the_prompt_outside_the_server_s_stamps_is_named(truth: Start, make_plan: Make) -> None:
+    url = truth(ttft_ms=10, itl_ms=4, prefill_us=4, outside_us=1.5)
+    row = rows(make_plan(url, "ttft_cold", contexts=(512, 2048, 6144)))["ttft_cold"]
+    assert row.verdict == "PASS", row.detail
+    said = re.search(r"confirms (\d+) of (\d+)\. (\d\.\d\d) us a prompt token pass outside", row.detail)
+    assert said is not None, row.detail
+    assert float(said[3]) == pytest.approx(1.5, abs=0.15)
+    assert int(said[1]) > 0.8 * int(said[2]), "without it, none of 6144 tokens is"
 
 
 def test_a_broken_exchange_is_an_error_at_once(truth: Start, make_plan: Make) -> None:
@@ -177,9 +208,34 @@ def test_a_broken_exchange_is_an_error_at_once(truth: Start, make_plan: Make) ->
 
 
 def test_a_server_too_short_for_the_contexts_says_so(truth: Start, make_plan: Make) -> None:
-    row = rows(make_plan(truth(**FAST, max_model_len=1024), "ttft_cold"))["ttft_cold"]
+    row = rows(make_plan(truth(**FAST, max_model_len=256), "ttft_cold"))["ttft_cold"]
     assert row.verdict == "INCONCLUSIVE"
-    assert "only 512 fit into the server's 1024" in row.detail
+    assert "no three prompt lengths of 64 tokens or more fit into the server's 256" in row.detail
+
+
+@pytest.mark.parametrize(
+    ("room", "block", "held"),
+    [
+        (None, None, (512, 1024, 2048, 4096)),
+        (4096, None, (512, 1024, 2048, 4096)),
+        (None, 16, (513, 1025, 2049, 4097)),
+        (4090, 16, (513, 1025, 2049, 4081)),
+        (2100, None, (512, 1024, 2100)),
+        (900, None, (225, 450, 900)),
+        (200, None, (100, 200)),
+    ],
+)
+def test_the_longest_prompt_that_fits_stands_for_those_that_do_not(
+    room: int | None, block: int | None, held: tuple[int, ...]
+) -> None:
+    assert holdable((512, 1024, 2048, 4096), room, block) == held
+
+
+def test_a_fast_server_is_asked_for_longer_answers() -> None:
+    assert long_enough(64, Capabilities("m")) == 64
+    assert long_enough(64, Capabilities("m", pace=33.0)) == 64
+    assert long_enough(32, Capabilities("m", pace=300.0)) == 144
+    assert long_enough(64, Capabilities("m", pace=1e6)) == 512
 
 
 def test_without_limits_everything_is_measured_and_nothing_passes(truth: Start, make_plan: Make) -> None:

@@ -38,7 +38,9 @@ class Truth:
         reasoning: tokens that come as reasoning before the first content.
         stall_ms, stall_at: one pause before that token.
         jitter_ms: standard deviation of each token's moment around its due time.
+        at_once: the whole answer leaves with its last token, as through a proxy that buffers.
         tokens: answer length whatever is asked for; None obeys max_tokens.
+        finish: the finish_reason of answers without a tool call.
         usage: `continuous`, `final` or `none`.
         cache: has a prefix cache, in blocks of 16 tokens, keyed by salt.
         report_cached: says `cached_tokens`.
@@ -49,6 +51,7 @@ class Truth:
         bare: refuses `stream_options` too, and lists no models.
         metrics: has vLLM's /metrics.
         hidden_ms: delay of the client's stream that the server's account does not have.
+        outside_us: delay of the first token, for each prompt token, that the account does not have either.
         others: requests of others that finish beside each of ours, by the account.
         busy_ms: how long after start `num_requests_running` says 1.
         fail_at: this request (counted from 1) breaks off in the middle.
@@ -65,7 +68,9 @@ class Truth:
     stall_ms: float = 0.0
     stall_at: int = 10
     jitter_ms: float = 0.0
+    at_once: bool = False
     tokens: int | None = None
+    finish: str = "length"
     usage: str = "continuous"
     cache: bool = False
     report_cached: bool = True
@@ -76,6 +81,7 @@ class Truth:
     bare: bool = False
     metrics: bool = True
     hidden_ms: float = 0.0
+    outside_us: float = 0.0
     others: int = 0
     busy_ms: float = 0.0
     fail_at: int = 0
@@ -264,7 +270,10 @@ class _Handler(BaseHTTPRequestHandler):
             due = first + (end - ends[0]) * truth.itl_ms / 1e3
             due += truth.stall_ms / 1e3 if end > truth.stall_at else 0.0
             due += draw.gauss(0, truth.jitter_ms) / 1e3 if truth.jitter_ms and before else 0.0
-            _wait(due + truth.hidden_ms / 1e3)
+            if truth.at_once:
+                due = first + (count - 1) * truth.itl_ms / 1e3
+            outside = first + truth.outside_us / 1e6 * usage["prompt_tokens"]
+            _wait(max(due, outside) + truth.hidden_ms / 1e3)
             if chat and not truth.early_role and not before:
                 send(chunk(role, 0))
             text = "tok " * (end - before)
@@ -275,7 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 send(chunk({"content": text}, end))
             before = end
-        send(chunk({}, count, "tool_calls" if tool else "length"))
+        send(chunk({}, count, "tool_calls" if tool else truth.finish))
         if truth.usage != "none":
             kind = "chat.completion.chunk" if chat else "text_completion"
             send(

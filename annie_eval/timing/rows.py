@@ -51,7 +51,7 @@ def _ttft_short(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capa
         return Finding(against(estimate, plan, "ttft_short_ms", at_most=True), estimate, (), share)
 
     said = [f"cold prompts of {_number(tokens)} tokens, {_proof(shots)}"]
-    if shots and not any(s.gaps_ms for s in shots):
+    if sum(s.in_one_piece for s in shots) * 2 > len(shots):
         said.append("every answer comes in one piece: this is the time of the whole answer")
     late = [s.content_ms - s.ttft_ms for s in shots if s.content_ms is not None and s.ttft_ms is not None]
     if late and stats.median(late) > 1.0:
@@ -164,7 +164,8 @@ def _decode_flat(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Cap
 
 
 def _stalls(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
-    long = [s for s in shots if len(s.gaps_ms) >= 2 and (s.completion_tokens or LEAST_TOKENS) >= LEAST_TOKENS]
+    whole = [s for s in shots if (s.completion_tokens or LEAST_TOKENS) >= LEAST_TOKENS and not s.in_one_piece]
+    long = [s for s in whole if len(s.gaps_ms) >= 2]
     if not long:
         return error_row(name, plan, "no answer came in three moments or more", len(shots), "INCONCLUSIVE")
     pairs = [(s, sorted(s.gaps_ms)[-(-95 * len(s.gaps_ms) // 100) - 1]) for s in long]
@@ -260,6 +261,7 @@ def _rated(shots: Sequence[Shot]) -> tuple[list[tuple[Shot, float]], str]:
         for s in shots
         if s.rate is not None
         and s.counting != "guessed"
+        and not s.in_one_piece
         and s.completion_tokens is not None
         and s.completion_tokens >= LEAST_TOKENS
     ]

@@ -66,6 +66,20 @@ class Shot:
         return self.account.cached_tokens
 
     @property
+    def in_one_piece(self) -> bool:
+        """Whether an answer to a short question came all at once: a first token that takes ten times as long as all
+        that follow was held back by a server or a proxy, which then shows no decode rate."""
+        n = self.completion_tokens
+        if (
+            self.source != "short"
+            or self.ttft_ms is None
+            or self.last_ms is None
+            or (n is not None and n < LEAST_TOKENS)
+        ):
+            return False
+        return self.last_ms - self.ttft_ms < 0.1 * self.ttft_ms
+
+    @property
     def decode(self) -> tuple[int, float] | None:
         """Tokens after the first moment, and the milliseconds that they took; None where no usage counted them."""
         if self.counting != "usage" or self.rate is None or self.ttft_ms is None or self.last_ms is None:

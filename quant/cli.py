@@ -51,8 +51,12 @@ def _overview() -> str:
 def _cause(error: Exception) -> str | None:
     """One line for what the machine, not the program, has too little of; None for everything else."""
     text = str(error)
-    if (isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}) or "No space left" in text:
-        return "the disk is full; free some space or name an --out on another disk (nothing half-written is left)"
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    if (isinstance(error, OSError) and error.errno in full) or "No space left" in text or "File too large" in text:
+        return (
+            "the disk is full, or files may not be that large here; free some space or name an --out on another disk "
+            "(nothing half-written is left)"
+        )
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
         return (
             "out of memory; lower calibration.batch_size or max_length in the recipe (in training --micro-tokens, or "
@@ -81,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(module.run(options))
     except UsageError as error:
-        print(f"python -m quant {name}: {error}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # every process of a launcher finds the same
+            print(f"python -m quant {name}: {error}", file=sys.stderr)
         return 2
     except NotServedAsMade as error:
         print(f"python -m quant {name}: {error}", file=sys.stderr)

@@ -66,5 +66,5 @@ def load(directory: Path, skeleton: Path, device: str) -> Any:
         parameter.copy_(weight)
         if name.endswith(".weight") and "input_scale" in parts and layer in modules:
             kind, levels = ("NVFP4", 6 * 448) if tensor.dtype == torch.uint8 else ("FP8", 448)
-            modules[layer].register_forward_pre_hook(_hook(kind, parts["input_scale"].float() * levels))
+            modules[layer].register_forward_pre_hook(_hook(kind, parts["input_scale"].to(device).float() * levels))
     return model

@@ -68,14 +68,24 @@ def merge(model: Any, held: adapter.Adapter, where: Path) -> None:
     """Add the adapter to the model's weights, in float64, rounded once. Raises UsageError where it does not fit."""
     import torch
 
+    from quant.served import digest
+
     modules = dict(model.named_modules())
+    other = []
     with torch.no_grad():
         for name, (a, b) in held.factors.items():
             weight = getattr(modules.get(name), "weight", None)
             if weight is None or tuple(weight.shape) != (b.shape[0], a.shape[1]):
                 found = "no such layer" if weight is None else f"a layer of {tuple(weight.shape)}"
                 raise UsageError(f"{where}: is for {name} of {(b.shape[0], a.shape[1])}; the model has {found}")
+            if name in held.base and digest(weight) != held.base[name]:
+                other.append(name)
             weight.copy_((weight.double() + held.scaling * (b.double() @ a.double())).to(weight.dtype))
+    if other:
+        raise UsageError(
+            f"{where}: was trained on another base: {len(other)} of {len(held.factors)} layers of --model have other "
+            f"weights, first {other[0]}; give the checkpoint that was trained"
+        )
 
 
 def restore_quantizers(model: Any, held: adapter.Adapter, where: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -13,7 +14,7 @@ class Progress:
     def __init__(self, name: str, total: int, unit: str) -> None:
         self.name, self.total, self.unit, self.done = name, total, unit, 0
         self._start = self._drawn = time.perf_counter()
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"  # one bar for all processes
 
     def __enter__(self) -> Progress:
         return self

@@ -4,6 +4,7 @@
     adapter/quantizers.safetensors                             `NAME.weight_amax`, `NAME.input_amax`
     adapter/recipe.json                                        the recipe in force
     adapter/digests.json                                       SHA-256 of each quantised weight, by layer
+    adapter/base.json                                          SHA-256 of each weight that was adapted, by layer
 
 With the base model that is all it takes to build the checkpoint again: `python -m quant merge`.
 """
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from quant.errors import UsageError
 from quant.recipe import Recipe
+from quant.served import digest
 from quant.training.layers import TrainedLinear
 
 FOLDER = "adapter"
@@ -36,8 +38,18 @@ def settle(layers: dict[str, TrainedLinear]) -> None:
                     factor.copy_(factor.bfloat16())
 
 
+def base_digests(layers: dict[str, TrainedLinear]) -> dict[str, str]:
+    """SHA-256 of the weights under the adapters, by layer: what `merge` knows the base model by."""
+    return {name: digest(layer.weight.detach()) for name, layer in layers.items() if layer.lora_a is not None}
+
+
 def write(
-    directory: Path, config: Any, layers: dict[str, TrainedLinear], recipe: Recipe, digests: dict[str, str]
+    directory: Path,
+    config: Any,
+    layers: dict[str, TrainedLinear],
+    recipe: Recipe,
+    digests: dict[str, str],
+    base: dict[str, str],
 ) -> None:
     """Write the folder's files into `directory`, which is made."""
     from safetensors.torch import save_file
@@ -59,6 +71,8 @@ def write(
         save_file(amax, directory / "quantizers.safetensors")
     (directory / "recipe.json").write_text(json.dumps(recipe.model_dump(), indent=1) + "\n")
     (directory / "digests.json").write_text(json.dumps(digests, indent=0) + "\n")
+    if base:
+        (directory / "base.json").write_text(json.dumps(base, indent=0) + "\n")
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,7 @@ class Adapter:
         scaling: what B A is multiplied by.
         amax: by `NAME.weight_amax` and `NAME.input_amax`, one element each.
         digests: SHA-256 of the quantised weights that were trained, by layer.
+        base: SHA-256 of the weights that were adapted, by layer; empty in folders of before it was kept.
     """
 
     factors: dict[str, tuple[Tensor, Tensor]]
@@ -77,6 +92,7 @@ class Adapter:
     amax: dict[str, Tensor]
     recipe: Recipe
     digests: dict[str, str]
+    base: dict[str, str]
 
 
 def read(directory: Path) -> Adapter:
@@ -95,12 +111,16 @@ def read(directory: Path) -> Adapter:
         recipe = Recipe.model_validate(json.loads((directory / "recipe.json").read_text()))
         config = json.loads((directory / "adapter_config.json").read_text())
         digests = json.loads((directory / "digests.json").read_text())
+        kept = directory / "base.json"
+        base = json.loads(kept.read_text()) if kept.exists() else {}
         names = sorted({name.removeprefix(_PREFIX).rpartition(".lora_")[0] for name in weights})
         factors = {
             name: (weights[f"{_PREFIX}{name}.lora_A.weight"], weights[f"{_PREFIX}{name}.lora_B.weight"])
             for name in names
         }
-        return Adapter(factors, float(config["lora_alpha"]) / float(config["r"]), amax, recipe, dict(digests))
+        return Adapter(
+            factors, float(config["lora_alpha"]) / float(config["r"]), amax, recipe, dict(digests), dict(base)
+        )
     except FileNotFoundError as error:
         name = error.filename or str(error).partition(":")[0]
         raise UsageError(

@@ -79,6 +79,24 @@ def collate(examples: Sequence[Example], rows: Sequence[int], pad: int) -> Batch
     return Batch(ids, targets - 1, ids.flatten()[targets], tuple(rows), sum(len(e.ids) for e in chosen))
 
 
+def nothing(pad: int) -> Batch:
+    """A batch of padding that teaches nothing, for a process that has to go along with the others' forward passes."""
+    import torch
+
+    none = torch.empty(0, dtype=torch.long)
+    return Batch(torch.full((1, MULTIPLE), pad), none, none, (), 0)
+
+
+def shares(rows: Sequence[int], lengths: Sequence[int], tokens: int, size: int) -> list[list[list[int]]]:
+    """Micro-batches of one batch for each of `size` processes: rows dealt out, all with as many passes.
+
+    A process with fewer rows gets empty micro-batches at the end.
+    """
+    parts = [micro_batches(part, lengths, tokens) if (part := rows[rank::size]) else [] for rank in range(size)]
+    most = max(map(len, parts))
+    return [part + [[]] * (most - len(part)) for part in parts]
+
+
 def micro_batches(rows: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Cut one batch so that each part has at most `tokens` padded tokens, or one row."""
     longest = padded(max(lengths[row] for row in rows))

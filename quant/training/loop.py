@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from quant.errors import UsageError
 from quant.progress import Progress
 from quant.recipe import Training
-from quant.training.batches import collate, micro_batches, plan
+from quant.training.batches import Batch, collate, nothing, plan, shares
 from quant.training.conversations import Example
-from quant.training.losses import head_loss
+from quant.training.distributed import World, part_of, shard, whole
+from quant.training.losses import TeacherTargets, head_loss
 from quant.training.state import TrainingState
 from quant.training.teacher import TeacherCache, hidden_states
 
@@ -65,7 +66,7 @@ class Masters:
     def load(self, values: dict[str, Tensor]) -> None:
         """Set the masters, and the model by them."""
         for name, master in self.masters.items():
-            master.copy_(values[name])
+            master.copy_(part_of(values[name], master))
         self.give_weights()
 
 
@@ -111,11 +112,32 @@ def decoder_layers(model: Any) -> list[nn.Module]:
     return list(inner.layers)
 
 
+class Objective(nn.Module):
+    """From token ids to the loss: one module, so that FSDP2 gathers the head for the loss as it does for a layer."""
+
+    def __init__(self, model: Any, training: Training) -> None:
+        super().__init__()
+        self.model, self.training_recipe = model, training
+
+    def forward(self, batch: Batch, device: torch.device, teacher: TeacherTargets | None, count: float) -> Any:
+        """Loss over `count` positions, and the sums of cross-entropy and KL."""
+        hidden = hidden_states(self.model, batch.input_ids.to(device, non_blocking=True))
+        return head_loss(
+            hidden[batch.positions.to(device)],
+            self.model.get_output_embeddings().weight,
+            batch.targets.to(device),
+            teacher,
+            ce=self.training_recipe.ce,
+            kl=self.training_recipe.kl,
+            count=count,
+        )
+
+
 class Trainer:
     """One model in training.
 
     Args:
-        model: the base model, with `TrainedLinear` layers installed.
+        model: the base model, with `TrainedLinear` layers installed; where there are more processes it is sharded.
         parameters: what is trained, by name.
         examples: training data; `teacher` has the same order.
         pad: token id.
@@ -130,9 +152,15 @@ class Trainer:
         how: How,
         pad: int,
         teacher: TeacherCache | None = None,
+        world: World | None = None,
     ) -> None:
         self.model, self.examples, self.training, self.how, self.pad = model, examples, training, how, pad
-        self.teacher = teacher
+        self.teacher, self.world = teacher, world or World()
+        self.objective = Objective(model, training)
+        if self.world.size > 1:
+            shard(self.objective, decoder_layers(model))
+            sharded = dict(model.named_parameters())
+            parameters = {name: sharded[name] for name in parameters}
         self.device = next(iter(parameters.values())).device
         self.lengths = [len(example.ids) for example in examples]
         self.steps = schedule(examples, training)
@@ -142,6 +170,7 @@ class Trainer:
             betas=(0.9, 0.99), fused=self.device.type == "cuda",
         )  # fmt: skip
         self.history: list[dict[str, float]] = []
+        self._between_steps = True
 
     def run(self, state: TrainingState | None = None) -> None:
         """Train to the end, from the saved state if there is one."""
@@ -157,8 +186,9 @@ class Trainer:
             for step in range(len(self.history), len(self.steps)):
                 found = self.step(step)
                 self.history.append(found)
+                self._between_steps = True
                 progress.add(sum(self.lengths[row] for row in self.steps[step]), loss=found["loss"])
-                if state is not None and time.monotonic() - saved_at >= self.how.save_seconds:
+                if state is not None and self.world.told(time.monotonic() - saved_at >= self.how.save_seconds):
                     self.save(state)
                     saved_at = time.monotonic()
 
@@ -167,17 +197,18 @@ class Trainer:
         rows = self.steps[number]
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(number, len(self.steps), self.training)
-        micros = micro_batches(rows, self.lengths, self.how.micro_tokens)
+        micros = shares(rows, self.lengths, self.how.micro_tokens, self.world.size)[self.world.rank]
         count = sum(sum(self.examples[row].learnt) for row in rows)
         sums = torch.zeros(3, device=self.device)
         for micro in micros:
             sums += self._backward(micro, count)
         self.masters.take_gradients()
+        self._between_steps = False
         norm = nn.utils.clip_grad_norm_(list(self.masters.masters.values()), self.training.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.masters.give_weights()
-        loss, ce, kl, size = torch.stack([*sums, norm]).tolist()
+        loss, ce, kl, size = torch.stack([*self.world.total(sums), whole(norm)]).tolist()
         if not math.isfinite(loss) or not math.isfinite(size):
             raise UsageError(
                 f"step {number + 1}: loss {loss}, gradient norm {size}: it diverged; lower training.learning_rate"
@@ -185,33 +216,43 @@ class Trainer:
         return {"loss": loss, "ce": ce / count, "kl": kl / count, "norm": size, "tokens": float(count)}
 
     def _backward(self, rows: Sequence[int], count: float) -> Tensor:
-        batch = collate(self.examples, rows, self.pad)
-        hidden = hidden_states(self.model, batch.input_ids.to(self.device, non_blocking=True))
-        training = self.training
-        teacher = self.teacher.of(rows, self.device) if self.teacher is not None and training.kl else None
-        loss, ce, kl = head_loss(
-            hidden[batch.positions.to(self.device)],
-            self.model.get_output_embeddings().weight,
-            batch.targets.to(self.device),
-            teacher,
-            ce=training.ce,
-            kl=training.kl,
-            count=count,
-        )
+        batch = collate(self.examples, rows, self.pad) if rows else nothing(self.pad)
+        teacher = self.teacher.of(rows, self.device) if self.teacher is not None and self.training.kl else None
+        loss, ce, kl = self.objective(batch, self.device, teacher, count)
         loss.backward()
         return torch.stack([loss.detach(), ce, kl])
 
+    def rescue(self, state: TrainingState) -> None:
+        """After an interrupt or an error: save what was done, unless a step is half applied; the older state stays."""
+        if self._between_steps and self.world.size == 1:  # another process may be anywhere in its step
+            self.save(state)
+
     def save(self, state: TrainingState) -> None:
-        """Write everything that the next step needs."""
-        state.save(
-            {
-                "history": self.history,
-                "masters": {name: master.detach().cpu() for name, master in self.masters.masters.items()},
-                "optimizer": self.optimizer.state_dict(),
-            }
-        )
+        """Write everything that the next step needs: whole tensors, whatever the number of processes."""
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {
+            index: {key: self._whole(value) for key, value in held.items()}
+            for index, held in optimizer["state"].items()
+        }
+        content = {"history": self.history, "masters": self.values(), "optimizer": optimizer}
+        if self.world.first:
+            state.save(content)
+
+    def values(self) -> dict[str, Tensor]:
+        """What was trained, in FP32 on the CPU, by name; in other processes than the first nothing of use."""
+        return {name: self._whole(master.detach()) for name, master in self.masters.masters.items()}
+
+    def _whole(self, tensor: Tensor) -> Tensor:
+        found = whole(tensor)
+        return found.cpu() if self.world.first else found.new_empty(0)
 
     def _load(self, saved: dict[str, Any]) -> None:
         self.masters.load(saved["masters"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        optimizer = saved["optimizer"]
+        masters = list(self.masters.masters.values())
+        optimizer["state"] = {
+            index: {key: part_of(value, masters[index]) for key, value in held.items()}
+            for index, held in optimizer["state"].items()
+        }
+        self.optimizer.load_state_dict(optimizer)
         self.history = saved["history"]

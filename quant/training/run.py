@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import shutil
@@ -18,6 +19,7 @@ from quant.errors import UsageError
 from quant.ledger import Ledger, describe_file
 from quant.recipe import Recipe, Training
 from quant.training.conversations import Example, read_conversations, render_all
+from quant.training.distributed import World, join
 from quant.training.state import TrainingState
 
 QUALITY_POSITIONS = 1024
@@ -54,6 +56,7 @@ class Job:
     tokenizer: Any
     state: TrainingState
     device: str
+    world: World
 
     @property
     def pad(self) -> int:
@@ -83,6 +86,8 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
         tokenizer = loading.load_tokenizer(arguments.model)
         examples = render_all(tokenizer, samples, arguments.data, chosen.training.max_length)
     _check_context(arguments, examples)
+    if teacher is not None:
+        _check_teacher(arguments.model, tokenizer, teacher)
     train, held_out = split(examples, chosen.training)
     data = describe_file(arguments.data)
     ledger.record = {
@@ -98,10 +103,11 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
         "model": _identity(arguments.model),
         "teacher": _identity(teacher) if teacher else None,
     }
-    state = TrainingState(arguments.out, identity, resume=arguments.resume)
+    world = join()
+    state = TrainingState(arguments.out, identity, resume=arguments.resume, world=world)
     device = loading.default_device()
-    ledger.record["device"] = device
-    return Job(arguments, chosen, chosen.training, ledger, train, held_out, tokenizer, state, device)
+    ledger.record |= {"device": device, "processes": world.size}
+    return Job(arguments, chosen, chosen.training, ledger, train, held_out, tokenizer, state, device, world)
 
 
 def _check_context(arguments: argparse.Namespace, examples: Sequence[Example]) -> None:
@@ -112,6 +118,22 @@ def _check_context(arguments: argparse.Namespace, examples: Sequence[Example]) -
         raise UsageError(
             f"{arguments.data}:{longest.line}: {len(longest.ids)} tokens, but the model's context is {limit}; "
             "shorten it"
+        )
+
+
+def _check_teacher(model: Path, tokenizer: Any, teacher: Path) -> None:
+    """A teacher says how likely each token is: its tokens have to be the model's."""
+    sizes = []
+    for directory in (model, teacher):
+        config = loading.read_config(directory)
+        sizes.append((config.get("text_config") or config).get("vocab_size"))
+    if sizes[0] != sizes[1]:
+        raise UsageError(
+            f"--teacher {teacher}: vocab_size is {sizes[1]}, that of {model} {sizes[0]}; take a teacher of one family"
+        )
+    if loading.load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
+        raise UsageError(
+            f"--teacher {teacher}: its tokenizer has other tokens than that of {model}; take a teacher of one family"
         )
 
 
@@ -193,27 +215,28 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
     from quant.training.loop import How, Trainer
     from quant.training.teacher import TeacherCache, ask
 
-    ledger, training, arguments = job.ledger, job.training, job.arguments
+    ledger, training, arguments, world = job.ledger, job.training, job.arguments, job.world
     with ledger.phase("load"):
         model = load_frozen(job)
     with ledger.phase("teacher"):
         asked = model if teacher is None else loading.load_model(teacher, job.device)
-        reference = answer_logits(asked, job.held_out)
+        reference = answer_logits(asked, job.held_out) if world.first else []
         cache = None
         if training.kl:
             if job.state.teacher.exists():
                 cache = TeacherCache.load(job.state.teacher)
             else:
-                cache = ask(asked, job.examples, job.pad, training.teacher_top_k, arguments.micro_tokens)
-                cache.save(job.state.teacher)
+                cache = ask(asked, job.examples, job.pad, training.teacher_top_k, arguments.micro_tokens, world)
+                if world.first:
+                    cache.save(job.state.teacher)
         del asked
     wrapped = adapt(model, job) if training.method == "lora" else None
     if job.recipe.quantizes:
         with ledger.phase("quantize"), torch.no_grad():
             quantize(wrapped if wrapped is not None else model, job.recipe, calib, job.pad)
-            before = quality.compare(reference, answer_logits(model, job.held_out))
+            quantized = answer_logits(model, job.held_out) if world.first else []
     else:
-        before = quality.compare(reference, reference)
+        quantized = reference
     how = How(
         micro_tokens=arguments.micro_tokens,
         compile=(job.device == "cuda" and job.recipe.kv_cache == "none")
@@ -222,18 +245,33 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
         save_seconds=arguments.save_seconds,
     )
     with installed(model) as layers:
+        base = adapter.base_digests(layers) if wrapped is not None and world.first else {}
         parameters = _trainable(model, layers, training)
         if training.gradient_checkpointing:
             model.train()
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        trainer = Trainer(model, parameters, job.examples, training, how, job.pad, cache)
+        student = model
+        if world.size > 1:
+            world.share([*model.buffers(), *(parameters.values() if training.method == "lora" else ())])
+            model.to("cpu")  # so that a GPU never holds more than its part
+            student = copy.deepcopy(model) if world.first else model
+        trainer = Trainer(student, parameters, job.examples, training, how, job.pad, cache, world)
         with ledger.phase("train"):
             try:
                 trainer.run(job.state)
-            except KeyboardInterrupt:
-                trainer.save(job.state)
+            except (KeyboardInterrupt, MemoryError, RuntimeError):  # torch.OutOfMemoryError is a RuntimeError
+                trainer.rescue(job.state)
                 raise
             trainer.save(job.state)  # so that an interrupted export need not train again
+        if world.size > 1:
+            values = trainer.values()
+            world.leave()
+            if not world.first:
+                return 0
+            with torch.no_grad():
+                for name, parameter in parameters.items():
+                    parameter.copy_(values[name])
+            model.to(job.device)
         adapter.settle(layers)
         model.eval()
         if training.gradient_checkpointing:
@@ -251,13 +289,14 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
         model = merge_adapters(wrapped, layers)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
+    before = quality.compare(reference, quantized)
     after = quality.compare(reference, answer_logits(model, job.held_out))
     merged = quality.compare(reached, answer_logits(model, job.held_out))
     _record(job, trainer, before, after, merged, how)
 
     def extra(directory: Path) -> None:
         if wrapped is not None or job.recipe.quantizes:
-            adapter.write(directory / adapter.FOLDER, config, layers, job.recipe, digests)
+            adapter.write(directory / adapter.FOLDER, config, layers, job.recipe, digests, base)
         with (directory / "training.jsonl").open("w") as stream:
             stream.writelines(json.dumps(row) + "\n" for row in history)
         plot(history, directory / "training.png", f"{arguments.out.name}: {job.recipe.name}")

@@ -18,6 +18,7 @@ from torch import Tensor
 from quant.progress import Progress
 from quant.training.batches import collate, plan
 from quant.training.conversations import Example
+from quant.training.distributed import World
 from quant.training.losses import PIECE, TeacherTargets
 
 
@@ -37,7 +38,7 @@ class TeacherCache:
 
     def of(self, rows: Sequence[int], device: Any) -> TeacherTargets:
         """Targets of some examples, in their order."""
-        index = torch.cat([torch.arange(int(self.offsets[row]), int(self.offsets[row + 1])) for row in rows])
+        index = _positions(self.offsets, rows)
         return TeacherTargets(self.tokens[index].to(device), self.log_p[index].to(device))
 
     def save(self, path: Path) -> None:
@@ -58,8 +59,10 @@ class TeacherCache:
 
 
 @torch.inference_mode()
-def ask(model: Any, examples: Sequence[Example], pad: int, k: int, tokens: int) -> TeacherCache:
-    """Run a BF16 teacher over all examples.
+def ask(
+    model: Any, examples: Sequence[Example], pad: int, k: int, tokens: int, world: World | None = None
+) -> TeacherCache:
+    """Run a BF16 teacher over all examples; processes share the batches, and all get all answers.
 
     Args:
         model: a causal LM in evaluation mode.
@@ -70,11 +73,13 @@ def ask(model: Any, examples: Sequence[Example], pad: int, k: int, tokens: int) 
     offsets = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
     weight = model.get_output_embeddings().weight
     k = min(k, weight.shape[0])
-    kept = torch.empty((int(offsets[-1]), k), dtype=torch.int32)
-    log_p = torch.empty((int(offsets[-1]), k), dtype=torch.float16)
+    world = world or World()
+    kept = torch.zeros((int(offsets[-1]), k), dtype=torch.int32)
+    log_p = torch.zeros((int(offsets[-1]), k), dtype=torch.float16)
     lengths = [len(example.ids) for example in examples]
-    with Progress("teacher", sum(lengths), "tok") as progress:
-        for rows in plan(lengths, tokens, 0):
+    batches = plan(lengths, tokens, 0)[world.rank :: world.size]
+    with Progress("teacher", sum(lengths[row] for rows in batches for row in rows), "tok") as progress:
+        for rows in batches:
             batch = collate(examples, rows, pad)
             hidden = hidden_states(model, batch.input_ids.to(weight.device))
             hidden = hidden[batch.positions.to(weight.device)]
@@ -83,11 +88,16 @@ def ask(model: Any, examples: Sequence[Example], pad: int, k: int, tokens: int) 
                 (part @ weight.T).float().log_softmax(-1).topk(k)
                 for part in hidden.split(step)
             ]  # fmt: skip
-            index = torch.cat([torch.arange(int(offsets[row]), int(offsets[row + 1])) for row in rows])
+            index = _positions(offsets, rows)
             kept[index] = torch.cat([piece.indices for piece in pieces]).int().cpu()
             log_p[index] = torch.cat([piece.values for piece in pieces]).half().cpu()
             progress.add(batch.tokens)
-    return TeacherCache(kept, log_p, offsets)
+    return TeacherCache(world.total(kept), world.total(log_p), offsets)
+
+
+def _positions(offsets: Tensor, rows: Sequence[int]) -> Tensor:
+    parts = [torch.arange(int(offsets[row]), int(offsets[row + 1])) for row in rows]
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.long)
 
 
 def hidden_states(model: Any, input_ids: Tensor) -> Tensor:

@@ -1,0 +1,72 @@
+"""Two processes with FSDP2 train as one does: the same losses, the same checkpoint after a kill, and the bit check."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # fsdp2_worker.py is imported by name
+
+import fsdp2_worker
+
+from quant.preflight import preflight
+from quant.training.batches import shares
+
+
+def test_rows_are_dealt_out_and_every_process_goes_forward_as_often() -> None:
+    lengths = [100] * 7
+    parts = shares(range(7), lengths, 256, 3)
+    assert sorted(row for part in parts for micro in part for row in micro) == list(range(7))
+    assert {len(part) for part in parts} == {2}
+    assert shares([4], lengths, 256, 2) == [[[4]], [[]]]
+    assert shares([4, 5], lengths, 256, 1) == [[[4, 5]]]
+
+
+@pytest.fixture(scope="module")
+def together(tiny_llama: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes on this machine's CPU left."""
+    out = tmp_path_factory.mktemp("fsdp2")
+    # As `accelerate launch --use_fsdp` starts it: transformers would load no weights but in process 0.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_FSDP": "true",
+                   "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, fsdp2_worker.__file__, tiny_llama, data, out], env=environment, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr.count("holds an interrupted run") == 1, "said by one process"
+    return out
+
+
+@pytest.mark.parametrize("recipe", fsdp2_worker.CURVES)
+def test_the_loss_curve_and_the_weights_are_those_of_one_process(
+    recipe: str, together: Path, tiny_llama: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = torch.load(together / f"{recipe}.pt")
+    one = fsdp2_worker.one_process(recipe, tiny_llama, data, tmp_path / "one", monkeypatch)
+    assert len(one["history"]) > 5
+    assert min(one["rows"]) == 1, "a batch of one row leaves a process without any"
+    assert [row["loss"] for row in two["history"]] == [row["loss"] for row in one["history"]]
+    assert [row["norm"] for row in two["history"]] == pytest.approx([row["norm"] for row in one["history"]], rel=1e-5)
+    for name, value in one["values"].items():
+        assert torch.equal(two["values"][name], value), name
+    assert two["share"] == pytest.approx(0.5, abs=0.01)
+    assert one["share"] == 0
+
+
+def test_resumed_by_two_processes_it_ends_in_the_same_bytes(together: Path, tiny_llama: Path) -> None:
+    whole, killed = together / "whole", together / "killed"
+    assert (whole / "model.safetensors").read_bytes() == (killed / "model.safetensors").read_bytes()
+    assert (whole / "training.jsonl").read_text() == (killed / "training.jsonl").read_text()
+    made = json.loads((killed / "quant_run.json").read_text())
+    assert made["bit_check"] == {"equal": True, "layers": 14}
+    assert made["processes"] == 2
+    assert not preflight(killed, reference=tiny_llama)
+    assert not list(together.glob(".*")), "no state, no half-written directory"

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from quant import fp8, nvfp4
+from quant.fused import fused_groups
 
 Kind = Literal["none", "nvfp4", "fp8"]
 
@@ -186,6 +187,20 @@ def installed(model: nn.Module) -> Iterator[dict[str, TrainedLinear]]:
     finally:
         for place in places:
             setattr(place.parent, place.child, place.original)
+
+
+def share_inputs(model: nn.Module) -> None:
+    """Let the layers of a fused group read one and the same amax of their common input.
+
+    It is equal anyway; as one tensor it lets a compiler see that q/k/v, or gate/up, quantise the same input by the
+    same scale, and do it once.
+    """
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, TrainedLinear)}
+    for members in fused_groups(layers).values():
+        first = layers[members[0]]
+        for other in (layers[name] for name in members[1:]):
+            if other.input_kind == first.input_kind and torch.equal(other.input_amax, first.input_amax):
+                other.input_amax = first.input_amax
 
 
 @torch.no_grad()

@@ -32,6 +32,7 @@ LIMITS = (
     "goodput_ttft_ms",
     "goodput_decode_tok_s",
 )
+MOST_STREAMS = 512  # each is a connection and a thread
 _CONTEXTS = (512, 1024, 2048, 4096)
 _OTHER = ("match", "memory_gb_s", "tflops", "cache_mb", "per_core", "contexts", "streams")
 
@@ -138,8 +139,8 @@ def _check(where: str, values: Mapping[str, Any]) -> None:
             if not whole or len(set(value)) < 3:
                 raise UsageError(f"{where}.contexts is {value!r}; give at least three different lengths in tokens")
         elif key == "streams":
-            if not (isinstance(value, int) and not isinstance(value, bool) and value > 1):
-                raise UsageError(f"{where}.streams is {value!r}; give a whole number above 1")
+            if not (isinstance(value, int) and not isinstance(value, bool) and 1 < value <= MOST_STREAMS):
+                raise UsageError(f"{where}.streams is {value!r}; give a whole number from 2 to {MOST_STREAMS}")
         elif key == "match":
             if not (isinstance(value, list) and all(isinstance(part, str) and part for part in value)):
                 raise UsageError(f'{where}.match is {value!r}; give a list of parts of GPU names, such as ["H100"]')

@@ -44,7 +44,7 @@ def _ttft_short(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capa
     tokens = _median([s.prompt_tokens for s in shots])
 
     def judge(pairs: Pairs) -> Finding:
-        estimate = rule.median_of([value for _, value in pairs])
+        estimate = rule.median_in_order([value for _, value in pairs])
         share = None
         if plan.bounds is not None and tokens is not None:
             share = plan.bounds.ttft_floor_ms(round(tokens)) / estimate.value
@@ -69,7 +69,7 @@ def _decode(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabili
         return error_row(name, plan, cause, len(shots), "INCONCLUSIVE")
 
     def judge(pairs: Pairs) -> Finding:
-        estimate = rule.median_of([value for _, value in pairs])
+        estimate = rule.median_in_order([value for _, value in pairs])
         verdict = against(estimate, plan, "decode_tok_s", at_most=False)
         ceiling = _ceiling(plan, [s for s, _ in pairs])
         if ceiling is not None and estimate.value > ceiling:
@@ -174,7 +174,7 @@ def _stalls(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabili
     stalled = sum(max(s.gaps_ms) > stall for s in long)
 
     def judge(pairs: Pairs) -> Finding:
-        estimate = rule.median_of([value for _, value in pairs])
+        estimate = rule.median_in_order([value for _, value in pairs])
         share = rule.share_of(stalled, len(pairs))
         verdict = rule.worst(
             (
@@ -202,7 +202,7 @@ def _tool_call(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
     pairs = [(s, plan.timeout * 1e3 if s.call_ms is None else s.call_ms) for s in shots]
 
     def judge(pairs: Pairs) -> Finding:
-        estimate = rule.median_of([value for _, value in pairs])
+        estimate = rule.median_in_order([value for _, value in pairs])
         return Finding(against(estimate, plan, "tool_call_ms", at_most=True), estimate)
 
     def server(s: Shot) -> float | None:

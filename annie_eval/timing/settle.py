@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from annie_eval import stats
 from annie_eval.profile_types import Verdict
+from annie_eval.timing import verdict as rule
 from annie_eval.timing.plan import Plan
 from annie_eval.timing.requests import Capabilities
 from annie_eval.timing.row import ROWS, Row
@@ -70,6 +71,8 @@ def settle(
     if missing and verdict != "ERROR":
         verdict = "INCONCLUSIVE"
     detail = [*found.said, *said, *doubt]
+    if _UNITS[name] in ("ms", "tok/s") and (wider := rule.widening([value for _, value in pairs])) > 1.0:
+        detail.append(f"samples that follow each other are alike, so that the interval is {wider:.1f} times as wide")
     if missing:
         detail.append(f"no limit {', '.join(missing)}")
     unchecked = [*capabilities.missing(), *plan.notes]

@@ -6,11 +6,14 @@ than 5 % of the time, so the looks are few and the interval is wide enough for a
 number of samples the bootstrap interval of the median ends on two of the samples, so that "all of the interval is
 below the limit" means "at least r of n samples are": a coin-tossing question with an exact answer
 (`wrong_verdict_rate`) for any distribution of the noise, stragglers included. It is 0.9 % for a server whose
-median sits on the limit itself, and less for every other.
+median sits on the limit itself, and less for every other. That holds for samples that do not depend on each other;
+where neighbours in time are alike, the interval is widened as if there were fewer of them (`median_in_order`).
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +66,43 @@ def median_of(values: Sequence[float]) -> Estimate:
     """The median with its exact bootstrap interval."""
     low, high = stats.median_interval(values, CONFIDENCE)
     return Estimate(stats.median(values), low, high, len(values))
+
+
+def widening(values: Sequence[float]) -> float:
+    """By how much an interval must grow because neighbours in time are alike; 1 where they are not shown to be.
+
+    sqrt((1 + r) / (1 - r)) for a first-order autoregressive series (Bartlett 1946), with r the lag-1 autocorrelation
+    of the ranks, its bias of about (1 + 3 r) / n added (Kendall 1954), and only where r is beyond 1.64 / sqrt(n), one
+    sided 5 %: independent samples are left alone but for one series in twenty.
+    """
+    n, s = len(values), sorted(values)
+    # Mean ranks about their mean, so that equal values are no trend.
+    rank = [(bisect.bisect_left(s, value) + bisect.bisect_right(s, value) - n) / 2 for value in values]
+    spread = sum(r * r for r in rank)
+    alike = sum(a * b for a, b in itertools.pairwise(rank)) / spread if spread else 0.0
+    if n < LOOKS[0] or alike < 1.64 / math.sqrt(n):
+        return 1.0
+    alike = min(0.95, alike + (1 + 3 * alike) / n)
+    return math.sqrt((1 + alike) / (1 - alike))
+
+
+def median_in_order(values: Sequence[float]) -> Estimate:
+    """The median of samples in the order of their time; the interval reaches as many more ranks as `widening` says.
+
+    Where there are no more ranks, it goes on beyond the extremes in proportion.
+    """
+    plain, factor = median_of(values), widening(values)
+    if factor == 1.0:
+        return plain
+    n, s = len(values), sorted(values)
+    middle = (n - 1) / 2
+    reach = (middle - bisect.bisect_left(s, plain.low)) * factor
+    if reach <= middle:
+        return Estimate(plain.value, s[math.floor(middle - reach)], s[math.ceil(middle + reach)], n)
+    beyond = reach / middle
+    return Estimate(
+        plain.value, plain.value - (plain.value - s[0]) * beyond, plain.value + (s[-1] - plain.value) * beyond, n
+    )
 
 
 def share_of(good: int, n: int) -> Estimate:
@@ -122,7 +162,7 @@ def sequential(draw: Callable[[], float], limit: float, *, at_most: bool = True)
     values: list[float] = []
     for look in LOOKS:
         values += [draw() for _ in range(look - len(values))]
-        estimate = median_of(values)
+        estimate = median_in_order(values)
         verdict = estimate.against(limit, at_most=at_most)
         if verdict != "INCONCLUSIVE":
             break

@@ -29,7 +29,8 @@ BOUNDS = Bounds(Model(5.93e9, 6.92e9, 32768.0, 32768.0, "fp4", 248_320), 273e9, 
 
 def spread(shot: Shot, n: int = 15, **fields: float) -> list[Shot]:
     """n shots with a little noise on the named fields."""
-    return [replace(shot, **{name: value * (1 + i / 1000) for name, value in fields.items()}) for i in range(n)]  # type: ignore[arg-type]
+    order = [i * 7 % n for i in range(n)]  # neighbours must not be alike
+    return [replace(shot, **{name: value * (1 + i / 1000) for name, value in fields.items()}) for i in order]  # type: ignore[arg-type]
 
 
 def row(name: str, shots: Sequence[Shot], plan: Plan) -> Row:
@@ -82,14 +83,14 @@ def test_a_chat_template_s_first_tokens_may_be_shared() -> None:
 def test_an_answer_without_a_call_counts_as_never(make_plan: Make) -> None:
     plan = make_plan("http://x/v1", "tool_call")
     called = replace(GOOD, source="tool", call_ms=900.0)
-    some = spread(called, 13, call_ms=900.0) + [replace(called, call_ms=None)] * 2
+    some = spread(called, 15, call_ms=900.0)
+    some[3] = some[9] = replace(called, call_ms=None)
     found = row("tool_call", some, plan)
     assert found.verdict == "PASS"
     assert "a complete call in 13 of 15 answers; the others count as 20 s" in found.detail
-    assert (
-        row("tool_call", spread(called, 2, call_ms=900.0) + [replace(called, call_ms=None)] * 13, plan).verdict
-        == "FAIL"
-    )
+    most = [replace(called, call_ms=None)] * 15
+    most[3] = most[9] = called
+    assert row("tool_call", most, plan).verdict == "FAIL"
     none = row("tool_call", [replace(called, call_ms=None)] * 15, plan)
     assert (none.verdict, none.median) == ("INCONCLUSIVE", None)
 

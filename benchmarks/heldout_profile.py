@@ -3,16 +3,18 @@
     .venv/bin/python benchmarks/heldout_profile.py --training data/annie-smol-4300.jsonl --seed 77 --out heldout
     .venv/bin/pytest --model-dir DIR --profile heldout/annie-smol-heldout.toml
 
-The prompts come from the built-in teacher under a seed of their own, and only those are kept that `data decontaminate`
-would not take for one of the training file's, nor for a scenario of ours. So they ask for the same things in other
-words, as far as one grammar has them: what a model scores here tells what it has learnt beyond the lines that it saw,
-and is no measure of how it answers people. Gates, limits and serving are those of annie-smol, with --samples each.
+The prompts come from the built-in teacher under a seed of their own, which must not be that of a training line. Only
+those are kept that `data decontaminate` would not take for one of the training files', nor for a scenario of ours. So
+they ask for the same things in other words, as far as one grammar has them: what a model scores here tells what it has
+learnt beyond the lines that it saw, and is no measure of how it answers people. Gates, limits and serving are those of
+annie-smol, with --samples each.
 """
 
 import argparse
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -65,10 +67,19 @@ def scenario(
     return line
 
 
-def scenarios(training: Path, seed: int, samples: int) -> list[dict[str, Any]]:
-    """`samples` scenarios for each gate, none near to a training prompt, a scenario of ours, or one before it."""
+def scenarios(training: Sequence[Path], seed: int, samples: int) -> list[dict[str, Any]]:
+    """`samples` scenarios for each gate, none near to a training prompt or a scenario of ours, nor said before.
+
+    Raises SystemExit where a training line was made with the same seed, or too few prompts are far enough.
+    """
     known = [one.text for one in prompts(scenario_files([]))]
-    known += [text for one in read_lines(training) if one.line for text in users(one.line["messages"])]
+    for path in training:
+        for one in read_lines(path):
+            if one.line is None:
+                raise SystemExit(f"{path}:{one.number}: {one.problem}; python -m quant data validate names all")
+            if (one.line.get("meta") or {}).get("seed") == seed:
+                raise SystemExit(f"{path}:{one.number}: was made with seed {seed} too; hold out another --seed")
+            known += users(one.line["messages"])
     overlap = Overlap([Prompt("training", text, True) for text in dict.fromkeys(known)])
     lines: list[dict[str, Any]] = []
     said: set[str] = set()
@@ -107,7 +118,9 @@ def profile(samples: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--training", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--training", type=Path, action="append", required=True, metavar="FILE", help="may be repeated"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=200, help="for each gate")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")

@@ -190,7 +190,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Replace a file whole or not at all."""
     partial = path.parent / f".{path.name}.partial-{os.getpid()}"
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as stream:
+        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())

@@ -70,9 +70,9 @@ class Journal:
             yield entry
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Write one line and have it on disk before anything else happens."""
+        """Write one line and have it on disk before anything else happens; half a surrogate pair is escaped."""
         self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        self._file.write(json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 

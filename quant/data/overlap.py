@@ -73,10 +73,11 @@ class Overlap:
                 continue
             for start in range(len(found) - GRAM + 1):
                 self._grams.setdefault(found[start : start + GRAM], prompt)
-            entry = _Entry(prompt, found, bag, mass, Counter(numbers(found)))
-            for word in bag:
-                self._by_word[word].append(len(self._entries))
-            self._entries.append(entry)
+            self._entries.append(_Entry(prompt, found, bag, mass, Counter(numbers(found))))
+        frequency = Counter(word for entry in self._entries for word in entry.bag)
+        for index, entry in enumerate(self._entries):
+            for word in _prefix(entry, frequency):
+                self._by_word[word].append(index)
 
     def find(self, text: str) -> Hit | None:
         """The scenario that a text, or one of its sentences, is too near to; None where there is none."""
@@ -110,16 +111,13 @@ class Overlap:
         bag = Counter(found)
         mass = _mass(bag)
         given = Counter(numbers(found))
-        shared: dict[int, float] = defaultdict(float)
-        for word, count in bag.items():
-            for index in self._by_word.get(word, ()):
-                shared[index] += weight(word) * min(count, self._entries[index].bag[word])
         best: Hit | None = None
-        for index, common in shared.items():
+        for index in dict.fromkeys(index for word in bag for index in self._by_word.get(word, ())):
             entry = self._entries[index]
             prompt = entry.prompt
-            if entry.numbers - given:
+            if entry.numbers and entry.numbers - given:
                 continue
+            common = sum(weight(word) * min(count, bag[word]) for word, count in entry.bag.items() if word in bag)
             near = common / (mass + entry.weight - common)
             if near >= NEAR and (best is None or near > best.similarity):
                 best = Hit(prompt.scenario, prompt.text, "near", near)
@@ -128,6 +126,21 @@ class Overlap:
                 if inside >= CONTAINED:
                     best = Hit(prompt.scenario, prompt.text, "contained", inside)
         return best
+
+
+def _prefix(entry: _Entry, frequency: Counter[str]) -> list[str]:
+    """The rarest words of a prompt, of which every text that is near to it holds one.
+
+    What is near shares at least NEAR of the prompt's weight; the words that are left out weigh less than that together
+    (prefix filtering; Chaudhuri, Ganti and Kaushik, ICDE 2006).
+    """
+    left, chosen = entry.weight, []
+    for word in sorted(entry.bag, key=lambda word: (frequency[word], word)):
+        if left < NEAR * entry.weight - 1e-9:
+            break
+        chosen.append(word)
+        left -= weight(word) * entry.bag[word]
+    return chosen
 
 
 def _window(found: tuple[str, ...], entry: _Entry) -> float:

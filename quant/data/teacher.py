@@ -67,6 +67,6 @@ class Teacher(Protocol):
 
 
 def excerpt(text: str) -> str:
-    """The start of a text on one line."""
-    line = " ".join(text.split())
+    """The start of a text on one line, in characters that can be written to any file."""
+    line = " ".join(text.encode(errors="replace").decode().split())
     return line if len(line) <= 120 else f"{line[:119]}…"

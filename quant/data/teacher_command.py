@@ -12,7 +12,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
+from typing import Literal
 
 from quant.data.profile_files import Profile
 from quant.data.teacher import Batch, Drop, Order, excerpt
@@ -21,6 +23,7 @@ from quant.errors import UsageError
 
 _LONGER = 2.5  # conversations of several turns take about as much longer to write
 _MOST_BYTES = 8_000_000
+_LOOK = 0.05  # seconds between two looks at a command that runs
 
 
 class Command:
@@ -74,15 +77,15 @@ class Command:
                 except OSError as error:
                     raise UsageError(f"--command: {words[0]} cannot be run: {error.strerror}") from error
             try:
-                status = process.wait(limit)
-            except subprocess.TimeoutExpired:
-                status = None
+                status = _wait(process, (out.fileno(), err.fileno()), limit)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-            if status is None:
+            if status == "late":
                 return "", Drop("no answer in time", f"killed after {limit:g} s")
+            if status == "large":
+                return "", Drop("too much output", f"killed after {_MOST_BYTES:,} bytes")
             out.seek(0)
             said = out.read(_MOST_BYTES).decode("utf-8", errors="replace")
             if status != 0:
@@ -90,3 +93,16 @@ class Command:
                 complaint = err.read(2000).decode("utf-8", errors="replace") or said
                 return "", Drop("the command failed", excerpt(f"status {status}: {complaint}"))
         return said, None
+
+
+def _wait(process: subprocess.Popen[bytes], outputs: tuple[int, ...], limit: float) -> int | Literal["late", "large"]:
+    """The exit status, or why it has none: it took more than `limit` seconds, or wrote more than anybody reads."""
+    end = time.monotonic() + limit
+    while True:
+        try:
+            return process.wait(min(_LOOK, max(0.0, end - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if any(os.fstat(output).st_size > _MOST_BYTES for output in outputs):
+                return "large"
+            if time.monotonic() >= end:
+                return "late"

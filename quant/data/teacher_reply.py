@@ -223,6 +223,8 @@ def tidy(raw: Any) -> list[Message]:
     calls = 0
     for index, one in enumerate(raw):
         role, content = one.get("role"), one.get("content")
+        if not isinstance(role, str):
+            raise ValueError(f"messages.{index} has role {role!r}")
         if role in {"system", "developer"}:
             continue
         if role == "tool" and isinstance(content, dict | list):
@@ -234,7 +236,10 @@ def tidy(raw: Any) -> list[Message]:
             thought = one.get("reasoning_content") or one.get("reasoning")
             if isinstance(thought, str) and thought.strip():
                 message["reasoning_content"] = thought.strip()
-            made = [_call(call, index) for call in one.get("tool_calls") or []]
+            raw_calls = one.get("tool_calls") or []
+            if not isinstance(raw_calls, list):
+                raise ValueError(f"messages.{index} has tool_calls of type {type(raw_calls).__name__}")
+            made = [_call(call, index) for call in raw_calls]
             for call in made:
                 calls += 1
                 call["id"] = f"call_{calls}"

@@ -1,6 +1,6 @@
 """What the generator makes: one exchange of a conversation, with or without a tool call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -34,9 +34,11 @@ class Exchange:
     again: tuple[tuple[str, str], ...] = ()
     expect: dict[str, Any] | None = None
 
-    def stating(self, *phrases: str, number: int | None = None) -> "Exchange":
-        """The same, with what a good answer states: one of some phrases, or a number."""
+    def stating(self, *phrases: str, number: int | None = None, never: Sequence[str] = ()) -> "Exchange":
+        """The same, with what a good answer states: one of some phrases, or a number, and what it never does."""
         answer: dict[str, Any] = {"number": number} if number is not None else {"any_of": list(phrases)}
+        if never:
+            answer["none_of"] = list(never)
         return replace(self, expect={"answer": answer})
 
     def said(self, user: str) -> "Exchange":

@@ -39,7 +39,7 @@ _COUNTRY_OF = [
 ]
 
 
-def capital(rng: Random, country: str | None = None) -> Exchange:
+def capital(rng: Random, country: str | None = None, *, backwards: bool | None = None) -> Exchange:
     """Capitals, mostly asked by country."""
     country = country or rng.choice(sorted(lex.CAPITALS))
     city = lex.CAPITALS[country]
@@ -49,7 +49,9 @@ def capital(rng: Random, country: str | None = None) -> Exchange:
             country, country
         )
     countrys = f"{said}'" if said.endswith("s") else f"{said}'s"
-    backwards = rng.random() < 0.06 and city not in {"London", "Washington"}
+    if backwards is None:
+        backwards = rng.random() < 0.12
+    backwards = backwards and city not in {"London", "Washington"}
     user = pick(rng, _COUNTRY_OF if backwards else _CAPITAL, country=said, countrys=countrys, city=city)
     user = user.replace("s's capital", "s' capital")
     reply = (
@@ -123,11 +125,13 @@ def _thought(rng: Random) -> str:
     )
 
 
-def young(rng: Random, animal: str | None = None) -> Exchange:
+def young(rng: Random, animal: str | None = None, *, backwards: bool | None = None) -> Exchange:
     """What a young animal is called."""
     animal = animal or rng.choice(sorted(know.YOUNG))
     child = know.YOUNG[animal]
-    if rng.random() < 0.15:
+    if backwards is None:
+        backwards = rng.random() < 0.25
+    if backwards:
         user = pick(rng, ["what does a {child} grow into", "a {child} is a young what", "what animal is a {child}",
                           "whose (baby|young) is a {child}"], child=child)  # fmt: skip
         reply = f"A {child} is a young {animal}."

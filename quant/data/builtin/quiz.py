@@ -34,6 +34,14 @@ def _dozen(half: bool, rng: Random, turn: int) -> Exchange:
     return sums.dozen(rng, half=half)
 
 
+def _numbers(place: int, rng: Random, turn: int) -> Exchange:
+    return reasoning.compare_numbers(rng, small=(place + turn) % 3 == 0)
+
+
+def _things(rng: Random, turn: int) -> Exchange:
+    return reasoning.compare(rng, things=True)
+
+
 def _other(family: Callable[..., Exchange], value: object, rng: Random, turn: int) -> Exchange:
     return family(rng, value)
 
@@ -45,10 +53,14 @@ def items() -> tuple[_Item, ...]:
     found += [partial(_double, n) for n in range(1, 11)]
     found += [partial(_half, n) for n in range(2, 21, 2)]
     found += [partial(_dozen, half) for half in (True, False)]
+    found += [partial(_numbers, place) for place in range(60)]  # of 5,050 pairs: others in each pass
+    found += [_things] * 40  # likewise
     others: list[tuple[Callable[..., Exchange], Sequence[object]]] = [
         (reasoning.calendar, reasoning.CALENDAR),
         (reasoning.compare, reasoning.PAIRS),
         (facts.capital, sorted(lexicon.CAPITALS)),
+        (partial(facts.capital, backwards=True), sorted(lexicon.CAPITALS)),
+        (partial(facts.young, backwards=True), sorted(facts_table.YOUNG)),
         (facts.table, facts_table.TABLE),
         (facts.young, sorted(facts_table.YOUNG)),
         (facts.colour, sorted(facts_table.COLOURS)),

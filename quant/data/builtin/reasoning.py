@@ -91,10 +91,11 @@ PAIRS = [
 ]  # fmt: skip
 
 
-def compare_numbers(rng: Random) -> Exchange:
-    """Which of two numbers is more."""
+def compare_numbers(rng: Random, *, small: bool | None = None) -> Exchange:
+    """Which of two numbers is more; with `small`, which is less."""
     a, b = rng.sample(range(101), 2)
-    small = rng.random() < 0.15
+    if small is None:
+        small = rng.random() < 0.2
     word = rng.choice(["smaller", "less"] if small else ["bigger", "larger", "more", "greater"])
     most = min(a, b) if small else max(a, b)
     say = str if rng.random() < 0.5 else lex.in_words
@@ -106,12 +107,20 @@ def compare_numbers(rng: Random) -> Exchange:
     )  # fmt: skip
     low = max(a, b) if small else min(a, b)
     reply = f"{sentence(say(most), '')} is {word} than {say(low)}."
-    return Exchange("reasoning.compare", user, reply, f"Two numbers, {say(a)} and {say(b)}.").stating(say(most))
+    # "Thirty-eight is more" holds "eight is more" too.
+    never = () if say(most).endswith(f"-{say(low)}") else _the_other(say(low), word)
+    made = Exchange("reasoning.compare", user, reply, f"Two numbers, {say(a)} and {say(b)}.")
+    return made.stating(say(most), never=never)
 
 
-def compare(rng: Random, pair: tuple[str, str, str] | None = None) -> Exchange:
-    """Which of two things or numbers is more; `pair` is (comparative, more, less)."""
-    if pair is None and rng.random() < 0.3:
+def _the_other(less: str, word: str) -> tuple[str, str]:
+    """What an answer that has it the wrong way round says."""
+    return f"{less} is {word}", f"{less} is the {word}"
+
+
+def compare(rng: Random, pair: tuple[str, str, str] | None = None, *, things: bool = False) -> Exchange:
+    """Which of two things or, without `things`, numbers is more; `pair` is (comparative, more, less)."""
+    if pair is None and not things and rng.random() < 0.3:
         return compare_numbers(rng)
     if pair is not None:
         word, more, less = pair
@@ -155,7 +164,11 @@ def compare(rng: Random, pair: tuple[str, str, str] | None = None) -> Exchange:
     )
     return Exchange(
         "reasoning.compare", user, sentence(reply), sentence(thought), question=not user.startswith("tell")
-    ).stating(more.removeprefix("a ").removeprefix("an ").removeprefix("the "))
+    ).stating(_bare(more), never=_the_other(_bare(less), word))
+
+
+def _bare(thing: str) -> str:
+    return thing.removeprefix("a ").removeprefix("an ").removeprefix("the ")
 
 
 FAMILIES = {bare: 6, story: 6, double_half: 3, calendar: 4, compare: 4}

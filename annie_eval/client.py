@@ -7,8 +7,10 @@ the wire: openai and httpx decode, join and re-chunk it first.
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import random
+import re
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -19,6 +21,7 @@ import h11
 
 MAX_BODY = 16 * 1024 * 1024  # bytes; an answer of speech has a few thousand
 _READ = 65536
+_SECRET = 6  # characters
 
 
 class TransportError(Exception):
@@ -201,19 +204,27 @@ class _Stale(Exception):
 
 
 def masker(secret: str | None) -> Callable[[bytes], bytes]:
-    """A function that overwrites a secret with asterisks, also where JSON or a URL has escaped it.
+    """A function that overwrites a secret with asterisks, also where JSON, HTML or a URL has escaped it.
 
-    The length stays the same, so that spans and read sizes still fit.
+    The length stays the same, so that spans and read sizes still fit. Keys of less than `_SECRET` characters are
+    placeholders ("x", "EMPTY", "token"), which stand in answers by chance: they are only masked behind "Bearer".
     """
     if not secret:
         return lambda data: data
-    forms = {secret, json.dumps(secret)[1:-1], urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
+    forms = {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(json.dumps(secret)[1:-1])[1:-1],
+        html.escape(secret),
+        urllib.parse.quote(secret, safe=""),
+        urllib.parse.quote_plus(secret),
+    }
     needles = sorted((form.encode() for form in forms), key=len, reverse=True)
+    before = b"" if len(secret) >= _SECRET else b"(?<=Bearer )"
+    pattern = re.compile(before + b"(?:" + b"|".join(map(re.escape, needles)) + b")")
 
     def mask(data: bytes) -> bytes:
-        for needle in needles:
-            data = data.replace(needle, b"*" * len(needle))
-        return data
+        return pattern.sub(lambda found: b"*" * len(found.group()), data)
 
     return mask
 

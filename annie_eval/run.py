@@ -307,7 +307,7 @@ def _run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:
             raise UsageError("--resume needs --run-dir DIR: name the run to continue")
         stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
         path = options.runs_root / f"{stamp}-{profile.name}-{secrets.token_hex(2)}"
-        path.mkdir(parents=True)
+        _make(path, "the directory for runs")
         return path.resolve(), False
     if path.exists() and not path.is_dir():
         raise UsageError(f"--run-dir {path}: not a directory; name a new or an empty one")
@@ -318,8 +318,19 @@ def _run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:
     if path.exists() and any(path.iterdir()):
         raise UsageError(f"--run-dir {path}: not empty and no run; name a new or an empty directory")
     # A run that was killed before its file was made has nothing to continue: --resume then starts it.
-    path.mkdir(parents=True, exist_ok=True)
+    _make(path, f"--run-dir {path}")
     return path.resolve(), False
+
+
+def _make(path: Path, what: str) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / "lock"
+        probe.touch()
+    except OSError as error:
+        raise UsageError(
+            f"{what}: cannot be written ({error.strerror} at {error.filename}); name a directory that you may write"
+        ) from None
 
 
 def _lock(path: Path) -> IO[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import urllib.parse
@@ -64,6 +65,11 @@ def check(spec: TargetSpec, profile: Profile) -> None:
         raise UsageError("no target: give --model-dir DIR or --base-url URL")
     if spec.api_key_env is not None and not spec.api_key():
         raise UsageError(f"--api-key-env {spec.api_key_env}: this environment variable is unset or empty; export it")
+    if not re.fullmatch(r"[!-~]*", spec.api_key() or ""):  # the key itself is never shown
+        raise UsageError(
+            f"--api-key-env {spec.api_key_env}: holds white space or a letter outside of ASCII, which no HTTP header"
+            " takes; export the bare key"
+        )
     if spec.base_url is not None:
         _check_url(spec)
     else:

@@ -268,6 +268,7 @@ def test_bad_targets_are_one_line_and_status_4(profile: Path, tmp_path: Path, ur
             (["--base-url", url, "--api-key-env", "NOT_SET_HERE"], "NOT_SET_HERE"),
             (["--base-url", url, "--resume"], "--run-dir"),
             (["--base-url", url, "--concurrency", "0"], "--concurrency"),
+            (["--base-url", url, "--run-dir", "/proc/self/runs"], "cannot be written"),
         ):
             assert_usage(gate("--profile", profile, *arguments), says)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -110,3 +111,16 @@ def test_an_echoed_api_key_is_masked_everywhere() -> None:
 def test_without_a_key_nothing_is_masked() -> None:
     assert masker(None)(b"abc") == b"abc"
     assert masker("")(b"abc") == b"abc"
+
+
+def test_a_key_escaped_twice_or_as_html_is_masked() -> None:
+    mask = masker('sk-"quoted"&more')
+    for said in (b"sk-&quot;quoted&quot;&amp;more", rb"sk-\\\"quoted\\\"&more", rb"sk-\"quoted\"&more"):
+        assert mask(b"key " + said + b".") == b"key " + b"*" * len(said) + b"."
+
+
+@pytest.mark.parametrize("key", ["x", "1", "token", "EMPTY"])
+def test_a_placeholder_for_a_key_leaves_answers_as_they_are(key: str) -> None:
+    answer = json.dumps({"usage": {"prompt_tokens": 1}, "content": f"It is {key}, next."}).encode()
+    assert masker(key)(answer) == answer
+    assert masker(key)(f"no access for Bearer {key}".encode()) == b"no access for Bearer " + b"*" * len(key)

@@ -161,7 +161,7 @@ def test_the_only_model_is_taken_and_of_several_one_is_to_be_named(
 def test_a_server_that_lists_nothing_needs_a_name(serve: Serve, profile: Profile, tmp_path: Path) -> None:
     url = serve({})
     assert open_url(url, profile, tmp_path, served_model="x").served_model == "x"
-    with pytest.raises(UsageError, match="lists no model; name one with --served-model"):
+    with pytest.raises(UsageError, match="lists no model; mend the path, or name one with --served-model"):
         open_url(url, profile, tmp_path)
 
 

@@ -206,3 +206,13 @@ def test_a_profile_s_arguments_are_checked_as_well(good: TargetSpec, profile: Pr
 def test_the_checkpoint_is_checked(good: TargetSpec, profile: Profile, checkpoint: Path) -> None:
     (checkpoint / "config.json").write_text(json.dumps([]))
     assert "not an object" in refused(good, profile)
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "with space", "schlüssel"])
+def test_a_key_that_no_header_takes_is_refused_and_not_shown(
+    key: str, profile: Profile, listener: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", key)
+    said = refused(TargetSpec(base_url=f"http://127.0.0.1:{listener}", api_key_env="MY_KEY"), profile)
+    assert "MY_KEY: holds white space" in said
+    assert key not in said

@@ -99,9 +99,8 @@ def _finished(run_dir: Path) -> Evidence:
     evidence = read(run_dir)
     state = evidence.facts.get("state", "unknown")
     if state != "finished" or not (run_dir / _VERDICT).is_file():
-        raise UsageError(
-            f"{run_dir}: the run is not finished (state {state}); continue it with --resume, then bless it"
-        )
+        why = f"state {state}" if state != "finished" else f"it has no {_VERDICT}"
+        raise UsageError(f"{run_dir}: the run is not finished ({why}); continue it with --resume, then bless it")
     if not evidence.judgements:
         raise UsageError(f"{run_dir}: no sample was judged in this run; bless one of the whole profile")
     broken = [

@@ -74,6 +74,13 @@ def test_half_a_run_is_not_blessed(made: dict[str, Any], said: str, make_run: An
     assert not (tmp_path / "bl").exists()
 
 
+def test_a_run_whose_verdict_is_gone_is_said_to_lack_it(make_run: Any, tmp_path: Path) -> None:
+    run = make_run("a", ALL)
+    (run / "verdict.json").unlink()
+    with pytest.raises(UsageError, match=r"not finished \(it has no verdict\.json\)"):
+        bless(run, "deployed", tmp_path / "bl")
+
+
 def test_an_aa_run_of_another_server_is_refused(make_run: Any, tmp_path: Path) -> None:
     run, other = make_run("a", ALL), make_run("b", ALL, fingerprint={"server_version": "0.33.0"})
     with pytest.raises(UsageError, match="not a run of the same server"):

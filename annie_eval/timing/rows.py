@@ -29,6 +29,11 @@ SOURCES: dict[str, tuple[Source, ...]] = {
 """What each row reads; `stalls` takes the cold answers too, where other rows have them measured."""
 
 
+CONCAVE = -0.25
+"""A quadratic term surely below this share says that a prompt's later tokens cost less than its first. Attention makes
+them cost more, and nothing in a prefill makes them cheaper; a server may count them and not read them."""
+
+
 def evaluate(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
     """The row of one gate from all shots so far; every shot counts, and one that broke makes the row an ERROR."""
     own = [s for s in shots if s.source in SOURCES[name]]
@@ -102,6 +107,9 @@ def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
             # else it is a cache.
             shape = "TTFT does not grow with the prompt"
             verdicts = (*verdicts, "PASS" if proven else "INCONCLUSIVE")
+        if excess.high < CONCAVE and slope.low > 0:
+            shape = "TTFT stops growing with the prompt: the longest are truncated, or come out of a cache"
+            verdicts = ("ERROR",)
         said = (
             f"{shape}: {slope.value:.1f} ms per 1000 tokens, quadratic term {_percent(excess.value)} "
             f"({_percent(excess.low)} to {_percent(excess.high)}) at {max(groups):.0f} tokens",

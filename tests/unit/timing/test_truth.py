@@ -86,6 +86,10 @@ def test_a_repeated_run_is_cold_again(truth: Start, make_plan: Make, strict: boo
         ({"truncate": 700}, "a prompt of 1024 tokens counted as 700: the server truncates prompts"),
         ({"truncate": 700, "lie": True}, "usage says 1024 prompt tokens, /metrics 700"),
         ({"truncate": 700, "completions": False}, "the server truncates prompts"),
+        (
+            {"truncate": 700, "lie": True, "metrics": False, "prefill_us": 50},
+            "TTFT stops growing with the prompt: the longest are truncated",
+        ),
     ],
 )
 def test_a_truncated_prompt_is_an_error(truth: Start, make_plan: Make, how: dict[str, Any], said: str) -> None:

@@ -19,4 +19,6 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = recipe.load(arguments.recipe, arguments.settings)
     if chosen.quantizes:
         raise UsageError(f"recipe {chosen.name}: quantises; run it with `python -m quant qat`")
+    if training_run.is_done(arguments):
+        return 0
     return training_run.execute(training_run.prepare("sft", arguments), None, [], None)

@@ -79,4 +79,4 @@ class _CudaCapture:
 
     def __call__(self, body: Body, input_ids: Tensor) -> Callable[[Tensor], Tensor]:
         found: Any = torch.cuda.make_graphed_callables(body, (input_ids.clone(),), pool=self._pool)
-        return found  # type: ignore[no-any-return]
+        return found

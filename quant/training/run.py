@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import os
 import random
 import shutil
 import warnings
@@ -16,11 +17,11 @@ from typing import Any
 from quant import images, loading, recipe
 from quant.atomic import atomic_directory, check_free
 from quant.errors import UsageError
-from quant.ledger import Ledger, describe_file
+from quant.ledger import LEDGER, Ledger, describe_file
 from quant.recipe import Recipe, Training
 from quant.training.conversations import Example, read_conversations, render_all
 from quant.training.distributed import World, join
-from quant.training.state import TrainingState
+from quant.training.state import TrainingState, directory_for
 
 QUALITY_POSITIONS = 1024
 """Learnt positions of held-out conversations that KL is measured on, at most."""
@@ -114,6 +115,18 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
     device = loading.default_device()
     ledger.record |= {"device": device, "processes": world.size}
     return Job(arguments, chosen, chosen.training, ledger, train, held_out, tokenizer, state, device, world)
+
+
+def is_done(arguments: argparse.Namespace) -> bool:
+    """Whether the run to resume was killed after its result was whole, with only its state left to remove."""
+    left = directory_for(arguments.out)
+    first = os.environ.get("RANK", "0") == "0"
+    if not (arguments.resume and (arguments.out / LEDGER).exists() and (left.exists() or not first)):
+        return False
+    if first:
+        shutil.rmtree(left, ignore_errors=True)
+        print(f"{arguments.out}: is whole already, nothing is left to resume")
+    return True
 
 
 def _check_context(arguments: argparse.Namespace, examples: Sequence[Example]) -> None:
@@ -219,6 +232,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
     from quant.training import adapter
     from quant.training.layers import installed, merge_adapters
     from quant.training.loop import How, Trainer
+    from quant.training.loss_plot import plot
     from quant.training.teacher import TeacherCache, ask
 
     ledger, training, arguments, world = job.ledger, job.training, job.arguments, job.world
@@ -371,25 +385,3 @@ def finish_bf16(
         if extra is not None:
             extra(partial)
         ledger.write(partial)
-
-
-def plot(history: Sequence[dict[str, float]], path: Path, title: str) -> None:
-    """The loss of every step."""
-    from quant.plots import pyplot
-
-    drawer = pyplot()
-    if drawer is None:
-        return
-    figure, axes = drawer.subplots(figsize=(7, 3.5))
-    steps = range(1, len(history) + 1)
-    for key, colour in (("ce", "#c8502d"), ("kl", "#1b6ca8")):
-        if any(row[key] for row in history):
-            axes.plot(steps, [row[key] for row in history], color=colour, label=key, linewidth=1)
-    axes.set_xlabel("step")
-    axes.set_ylabel("nats a token")
-    axes.set_ylim(bottom=0)
-    axes.legend()
-    axes.set_title(title, fontsize=9)
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    drawer.close(figure)

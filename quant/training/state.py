@@ -17,6 +17,11 @@ STATE = "state.pt"
 TEACHER = "teacher.safetensors"
 
 
+def directory_for(out: Path) -> Path:
+    """Where the state of a run that makes `out` lies."""
+    return out.absolute().parent / f".{out.name}.training"
+
+
 class TrainingState:
     """The directory `.NAME.training` beside `out`; it goes when the checkpoint is done.
 
@@ -29,7 +34,7 @@ class TrainingState:
     """
 
     def __init__(self, out: Path, identity: dict[str, Any], *, resume: bool, world: World | None = None) -> None:
-        self.directory = out.absolute().parent / f".{out.name}.training"
+        self.directory = directory_for(out)
         world = world or World()
         refusal = None
         if world.first:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -165,27 +164,38 @@ def test_a_run_that_diverges_says_so(
 def test_a_full_disk_leaves_the_old_state_and_no_checkpoint(
     tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A limit on the size of files stands for the disk: the third state does not fit."""
+    import resource
+
     import torch
 
-    save = torch.save
+    from quant.training.state import TrainingState
+
+    save, limits = TrainingState.save, resource.getrlimit(resource.RLIMIT_FSIZE)
     saved = []
 
-    def full(content: Any, path: Any, *more: Any, **options: Any) -> None:
-        if len(saved) == 2:
-            Path(path).write_bytes(b"half")
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+    def full(self: TrainingState, content: dict[str, Any]) -> None:
         saved.append(len(content["history"]))
-        save(content, path, *more, **options)
+        if len(saved) > 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+        try:
+            save(self, content)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(TrainingState, "save", full)
     out = tmp_path / "out"
     command = ("qat", "--model", tiny_llama, "--recipe", "qat-lora", "--data", data, "--out", out, *TINY)
     assert quant(*command, "--save-seconds", "0") == 2
-    assert "the disk is full" in capsys.readouterr().err
+    err = capsys.readouterr().err.strip().splitlines()
+    assert "the disk is full" in err[-1]
+    assert "Traceback" not in "".join(err)
     assert not out.exists()
-    state = torch.load(tmp_path / ".out.training/state.pt", weights_only=True)
+    directory = tmp_path / ".out.training"
+    assert sorted(path.name for path in directory.iterdir()) == ["identity.json", "state.pt"]
+    state = torch.load(directory / "state.pt", weights_only=True)
     assert len(state["history"]) == 2
-    monkeypatch.setattr(torch, "save", save)
+    monkeypatch.setattr(TrainingState, "save", save)
     assert quant(*command, "--resume") == 0
 
 

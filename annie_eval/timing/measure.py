@@ -82,6 +82,7 @@ class _Bench:
         self._context_tokens = long_enough(CONTEXT_TOKENS, capabilities)
         self._contexts = self._holdable()
         self._order = random.Random(0)
+        self._patience = plan.quiet_wait
         self.shots: list[Shot] = []
         self.rows: list[Row] = []
 
@@ -168,7 +169,7 @@ class _Bench:
 
     def _shoot(self, source: Source, context: int, prepared: Prepared) -> Shot:
         """Send one request on a quiet server and put the shot together."""
-        before, busy = self.ledger.wait_quiet(self.plan.quiet_wait)
+        before, busy = self._quiet()
         payload = prepared.payload()
         try:
             seen = observe(self._connection.exchange("POST", prepared.path, payload), prepared.body.get("max_tokens"))
@@ -176,6 +177,12 @@ class _Bench:
             return Shot(source, context, error=str(error), busy=busy)
         account = difference(before, self.ledger.settled(before)) if self.ledger.available else None
         return shot(source, context, prepared, seen, account=account, busy=busy, bounds=self.plan.bounds)
+
+    def _quiet(self) -> tuple[dict[str, float], int]:
+        """Wait for a quiet server; once that was in vain, hardly at all until it has been quiet again."""
+        found = self.ledger.wait_quiet(self._patience)
+        self._patience = self.plan.quiet_wait / 60 if found[1] else self.plan.quiet_wait
+        return found
 
     def _streams(self) -> None:
         """Requests in a closed loop, `plan.streams` at a time, until the goodput row is decided."""
@@ -188,7 +195,7 @@ class _Bench:
                 return
         done = 0
         while (look := rule.next_look(done, rule.STREAM_LOOKS)) is not None:
-            before, busy = self.ledger.wait_quiet(self.plan.quiet_wait)
+            before, busy = self._quiet()
             todo = [self._requests.chat(self.plan.short, STREAM_TOKENS) for _ in range(look - done)]
             found = _closed_loop(workers, todo)
             account = difference(before, self.ledger.settled(before, len(todo))) if self.ledger.available else None

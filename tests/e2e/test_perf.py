@@ -91,7 +91,7 @@ def test_a_slow_server_is_refused_by_the_gate_that_it_misses(truth: Serve, tmp_p
 def test_without_metrics_and_without_extras_it_is_measured_and_says_what_could_not_be_checked(
     truth: Serve, tmp_path: Path
 ) -> None:
-    server = truth(**FAST, bare=True, usage="none", metrics=False)
+    server = truth(**FAST, bare=True, usage="none", finish="stop", metrics=False)
     done, verdict = perf(tmp_path / "r", server, "-k", "short or tokens_come_fast", "--served-model", "some-model")
     rows = {row["name"]: row for row in verdict["timings"]}
     assert rows["ttft_short"]["median"] == pytest.approx(20.0, abs=5.0)

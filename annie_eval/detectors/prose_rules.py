@@ -6,34 +6,15 @@ answer should be made. Hence the exceptions for "you" in many patterns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One sign of reasoning.
-
-    Attributes:
-        reason: what it shows.
-        hints: lower-case substrings, one of which the text must hold before the pattern is tried at all.
-        pattern: regular expression, case ignored; a sentence is given to it without ornaments and "Okay, so".
-        where: `opening` only at the start of the answer; `start` of any sentence; `inside` any sentence.
-        topical: it also holds where the user asked about thinking or tags.
-    """
-
-    reason: str
-    hints: tuple[str, ...]
-    pattern: str
-    where: Literal["opening", "start", "inside"] = "start"
-    topical: bool = True
-
+from annie_eval.detectors.prose_languages import LANGUAGES
+from annie_eval.detectors.prose_rule import Rule
 
 # Words that come before the matter, in the languages of the rules; a sentence may have several.
 LEAD_INS = (
     r"(?:o?kay|ok|alright|all right|hmm+|mm+|so|well|right|now|wait|first(?:ly)?|first of all|got it|let's see"
     r"|let me see"
-    r"|let me think(?: about (?:this|it|that))?|alles klar|gut|also|nun|zuerst|bien|bon|d'accord|alors|donc|vale|bueno"
+    r"|let me think(?: about (?:this|it|that))?(?! step by step)"
+    r"|alles klar|gut|also|nun|zuerst|bien|bon|d'accord|alors|donc|vale|bueno"
     r"|de acuerdo|entonces|va bene|allora|certo|dunque|dobře|итак|хорошо|ладно)(?!\w)[\s,.…!:—-]{1,5}"
 )
 
@@ -54,7 +35,8 @@ _ANSWERING = (
     r"|(?:give|provide) (?:a |an |the )?(?:very )?(?:short|brief|concise|spoken|direct|final|friendly|clear|answer"
     r"|response|reply)"
     r"|(?:call|use|invoke) (?:the |a |an |any )?[`\"']?\w{1,40}[`\"']? (?:tool|function)|call the tool"
-    r"|keep (?:it|this|the (?:answer|response|reply)) (?:short|brief|concise|spoken|conversational)"
+    r"|keep (?:it|this|the (?:answer|response|reply)) (?:short|brief|concise|spoken|conversational"
+    r"|to .{1,20}sentences?)"
     r"|greet (?:them|him|her|the user|back)|avoid (?:markdown|using|lists|bullet))\b"
 )
 _NO_YOU = r"(?!.{0,100}\b(?:you|your)\b)"
@@ -66,6 +48,22 @@ RULES: tuple[Rule, ...] = (
         rf"(?:the|this) user,? (?:{_ASKS})|(?:the|this) user['’]s (?:just |now |also )?\w{{2,12}}ing\b",
     ),
     Rule("speaks of the user", ("user",), rf"(?:the|this|our) user,? (?:{_ASKS}|{_VERB})", "opening", topical=False),
+    Rule(
+        "speaks of the user",
+        ("user",),
+        r"(?:the|this|our) user (?:gives|gave|has (?:an?|asked|given|provided|mentioned|specified|said)|has not"
+        r"|hasn['’]t"
+        r"|did not|didn['’]t|does not|doesn['’]t|mentions|mentioned|says|said|wrote|writes|provided|expects|likely"
+        r"|probably|clearly)\b",
+        topical=False,
+    ),
+    Rule(
+        "speaks of the user",
+        ("reply", "answer", "response"),
+        r"they (?:want|need|expect) (?:an? )?(?:\w+ ){0,2}(?:reply|answer|response)\b",
+        "opening",
+        topical=False,
+    ),
     Rule("speaks of the user", ("user",), r"user (?:asks|asked|wants|says|said|is asking|greets|requests)\b"),
     Rule(
         "speaks of the user",
@@ -138,8 +136,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "analyses the request",
         ("request", "input", "query", "intent", "prompt", "core", "constraint"),
-        r"(?:analy[sz]e|deconstruct|interpret|parse|understand|identify|determine|check) (?:the )?(?:user(?:['’]s)? )?"
-        r"(?:request|input|query|intent|prompt|core (?:question|task)|constraints)[*_]{0,3}\s?[:.]",
+        r"(?:analy[sz](?:e|ing)|deconstruct(?:ing)?|interpret(?:ing)?|pars(?:e|ing)|understand(?:ing)?"
+        r"|identify(?:ing)?|determin(?:e|ing)|check(?:ing)?) (?:the )?(?:user(?:['’]s)? )?"
+        r"(?:request|input|query|intent|prompt|core (?:question|task)|constraints)[*_]{0,3}\s?[:.…]",
     ),
     Rule(
         "drafts the answer",
@@ -166,7 +165,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "plans the answer",
         ("answer", "response", "reply", "output"),
-        r"(?:the|my) (?:answer|response|reply|output) (?:should|must|needs to|has to) (?:be|not|also|only|mention"
+        r"(?:the|my) (?:answer|response|reply|output) (?:should|must|needs to|has to)"
+        r" (?:be(?! (?:on|in|at|under)\b)|not|also|only|mention"
         r"|include"
         r"|contain|sound|avoid|stay|consist)\b",
     ),
@@ -175,19 +175,21 @@ RULES: tuple[Rule, ...] = (
         ("respond", "answer", "produce"),
         rf"(?:I'll|I’ll|I will|I'm going to|I am going to) (?:respond (?:with|by|briefly|concisely|directly|politely"
         rf"|in a)"
-        rf"|answer (?:briefly|concisely|directly|accordingly|in a)|produce){_NO_YOU}"
-        rf"|(?:need to|should) (?:respond|answer|produce|output)\b{_NO_YOU}",
+        rf"|answer (?:briefly|concisely|directly|accordingly|in (?:a|one|two|three)\b)|produce){_NO_YOU}"
+        rf"|(?:(?:need to|should) (?:respond|answer|reply|produce|output)|must (?:respond|reply))\b{_NO_YOU}"
+        rf"|let['’]s (?:answer|respond|reply)\b(?! (?:the|that) (?:door|phone|bell)){_NO_YOU}",
     ),
     Rule(
         "states its task",
         ("task is to", "we are asked", "we're asked"),
-        r"(?:(?:my|the) task is to|we(?: are|'re|’re) asked (?:to|for))\b",
+        r"(?:my task is to|the task is to (?:respond|answer|reply|provide|produce|generate|give|help"
+        r"|determine)|we(?: are|'re|’re) asked (?:to|for))\b",
         "opening",
     ),
     Rule(
         "thinks step by step",
         ("step by step",),
-        r"(?:let's|let us|let me) (?:think|reason|work|go)\b.{0,40}step by step",
+        r"(?:let's|let us|let me) (?:think|reason|work)\b.{0,40}step by step",
         "opening",
     ),
     Rule(
@@ -233,134 +235,30 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "comments on the request",
         ("question", "prompt", "query", "request"),
-        r"the (?:question|prompt|query|request) (?:is asking|asks|wants|seems to|is about|concerns|is simple)\b",
+        r"the (?:question|prompt|query|request) (?:here )?(?:is asking|asks|wants|seems to"
+        r"|is about|concerns|is simple)\b",
         "opening",
         topical=False,
     ),
-    Rule("repeats a channel name", ("analysis",), r"analysis(?=(?-i:[A-Z]))", "opening"),
+    Rule("repeats a channel name", ("analysis",), r"analysis(?=(?-i:[A-Z]))|(?-i:analysis)\s+(?-i:[A-Z])", "opening"),
+    Rule(
+        "drafts the answer",
+        ("response", "reply", "answer"),
+        r"(?:let me|let['’]s|I['’]ll|I will|I should|I need to|we should|we need to)"
+        r" (?:craft|formulate|compose|generate) "
+        rf"(?:an?|the|my) (?:\w+ ){{0,2}}(?:response|reply|answer)\b(?! to\b){_NO_YOU}"
+        r"|(?:response|output|possible (?:answer|reply|response))[*_]{0,3}:",
+        "opening",
+    ),
+    Rule(
+        "plans the answer",
+        ("we need", "we have", "let me"),
+        r"we (?:need|have) to (?:compute|determine)\b"
+        r"|let me (?:consider|determine) (?:what|how|whether) (?:they|he|she|the)\b",
+        "opening",
+    ),
     Rule("repeats a channel name", ("assistantfinal", "assistantanalysis"), r"assistant(?:final|analysis)", "inside"),
-    Rule(
-        "speaks of the user, in German",
-        ("nutzer", "anwender", "der user"),
-        r"(?:der|die|dieser) (?:nutzer|benutzer|anwender|nutzerin|benutzerin|user) (?:fragt|möchte (?:wissen|eine?"
-        r"|den|das"
-        r"|die|von|auf)|will (?:wissen|von)|bittet|hat (?:mich|nach|gefragt|gebeten|auf)|grüßt|begrüßt|wünscht"
-        r"|erkundigt"
-        r"|sagt|stellt|spricht|schreibt)\b",
-    ),
-    Rule(
-        "plans the answer, in German",
-        ("antwort", "reagier"),
-        r"ich (?:sollte|muss|soll|werde) (?:(?!Ihnen|dir|dich|euch)[^,]){0,50}\b(?:antworten|reagieren"
-        r"|antwort geben)\b",
-    ),
-    Rule(
-        "speaks of the user, in French",
-        ("utilisat",),
-        r"l['’]utilisat(?:eur|rice) (?:me |nous |a |est en train de |semble )?(?:demand|veut (?:savoir|que|une?\b"
-        r"|conna)"
-        r"|souhait|salu|pose|cherche|interrog|voudrait|dit\b|écrit)",
-    ),
-    Rule(
-        "plans the answer, in French",
-        ("répond",),
-        r"(?:je (?:dois|devrais|vais devoir)|il faut(?: que je)?|nous devons) (?:(?!vous|te\b)\w+ ){0,3}répond(?:re"
-        r"|e)\b",
-    ),
-    Rule(
-        "speaks of the user, in Spanish",
-        ("usuari",),
-        r"(?:el|la) usuari[oa] (?:me |nos |está |ha |parece )?(?:pregunt|pid|quiere (?:saber|que|una?\b)|dese"
-        r"|solicit|salud"
-        r"|dice|consult|busc)",
-    ),
-    Rule(
-        "plans the answer, in Spanish",
-        ("responder", "contestar"),
-        r"(?:debo|debería|tengo que|necesito|hay que) (?:\w+ ){0,2}(?:responder|contestar)\b",
-    ),
-    Rule(
-        "speaks of the user, in Italian",
-        ("utente",),
-        r"l['’]utente (?:mi |ci |sta |ha |sembra )?(?:chied|chiest|vuole (?:sapere|che|una?\b)|desider|salut|dice"
-        r"|domand"
-        r"|cerc|vorrebbe)",
-    ),
-    Rule(
-        "plans the answer, in Italian",
-        ("rispondere", "replicare"),
-        r"(?:devo|dovrei|bisogna|dobbiamo) (?:\w+ ){0,2}(?:rispondere|replicare)\b",
-    ),
-    Rule(
-        "speaks of the user, in Portuguese",
-        ("usuári", "utilizador"),
-        r"[oa] (?:usuári[oa]|utilizadora?) (?:me |está |parece )?(?:pergunt|ped|quer (?:saber|que|uma?\b)|desej"
-        r"|solicit"
-        r"|cumpriment|diss|gostaria)",
-    ),
-    Rule(
-        "speaks of the user, in Dutch",
-        ("gebruiker",),
-        r"de gebruiker (?:vraagt|wil (?:weten|een|dat)|heeft gevraagd|groet|wenst|zegt)\b",
-    ),
-    Rule("speaks of the user, in Polish", ("użytkownik",), r"użytkownik (?:pyta|chce|prosi|zapytał|wita)"),
-    Rule("speaks of the user, in Turkish", ("kullanıcı",), r"kullanıcı (?:\S+ ){0,6}(?:soruyor|istiyor|sordu|istedi)"),
-    Rule(
-        "speaks of the user, in Russian",
-        ("пользователь", "ответить", "отвечать"),
-        r"пользователь (?:меня )?(?:спрашивает|хочет|просит|задал|спросил|поздоровался|интересуется|здоровается"
-        r"|попросил)"
-        r"|(?:мне (?:нужно|следует|надо)|я долж(?:ен|на)) (?!вам|тебе)(?:\w+ ){0,2}(?:ответить|отвечать)\b",
-    ),
-    Rule(
-        "speaks of the user, in Japanese",
-        ("ユーザ",),
-        r"ユーザー?(?:さん|様)?(?:は|が|から|の).{0,60}(?:尋ね|聞い|聞きた|質問|求め|望ん|知りた|挨拶|言って|依頼|頼ん|たがって)",
-        "inside",
-        topical=False,
-    ),
-    Rule(
-        "plans the answer, in Japanese",
-        ("べき", "必要があ"),
-        r"(?:答え|回答す|返答す|返事す|応答す)る(?:べき|必要があ)",
-        "inside",
-    ),
-    Rule(
-        "speaks of the user, in Chinese",
-        ("用户", "用戶", "使用者"),
-        r"(?:用户|用戶|使用者)(?:似乎|可能|正在|现在|只是|想|要求|询问|詢問|问|問|希望|提出|让我|请求|說|说|在问|打招呼|发来"
-        r"|的问题|的問題)",
-        "inside",
-        topical=False,
-    ),
-    Rule(
-        "plans the answer, in Chinese",
-        ("回答", "回复", "回應", "回应"),
-        r"我(?:需要|应该|應該|得)(?:用\w{1,4}|直接|简短|简洁)?(?:回答|回复|回應|回应)(?!您|你)",
-        "inside",
-    ),
-    Rule(
-        "speaks of the user, in Korean",
-        ("사용자",),
-        r"사용자(?:가|는|의|께서).{0,60}(?:묻|물었|물어|질문|원하|원한|요청|인사|말했|알고 싶)",
-        "inside",
-        topical=False,
-    ),
-    Rule(
-        "speaks of the user, in Hindi",
-        ("उपयोगकर्ता", "प्रयोक्ता", "यूज"),
-        r"(?:उपयोगकर्ता|प्रयोक्ता|यूज़र|यूजर).{0,60}(?:पूछ|चाहत|जानना|प्रश्न|सवाल|अभिवादन|कहा|अनुरोध)",
-        "inside",
-        topical=False,
-    ),
-    Rule("plans the answer, in Hindi", ("मुझे",), r"मुझे .{0,40}(?:उत्तर|जवाब) देना (?:चाहिए|होगा)", "inside"),
-    Rule(
-        "speaks of the user, in Arabic",
-        ("المستخدم", "يجب أن"),
-        r"(?:المستخدم|المستخدمة) (?:يسأل|تسأل|يريد|تريد|يطلب|سأل|طلب|يرغب|يقول)|يجب أن (?:أجيب|أرد)",
-        "inside",
-        topical=False,
-    ),
+    *LANGUAGES,
 )
 
 # Signs that people use too; three different kinds, or four, in one answer are too many.

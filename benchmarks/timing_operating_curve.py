@@ -27,6 +27,7 @@ LIMIT = 120.0  # ms; only ratios matter
 RATIOS = (0.85, 0.90, 0.95, 0.97, 0.98, 0.99, 1.00, 1.01, 1.02, 1.03, 1.05, 1.10, 1.15)
 GROUP_RATIOS = (0.85, 0.95, 1.00, 1.05, 1.15)
 QUADRATIC_RATIOS = (0.0, 0.5, 1.0, 1.5, 2.0)  # a share of a share: a linear prompt is at 0, a 9B model at 0.5
+SHARE_RATIOS = {False: (0.91, 0.95, 1.00, 1.05, 1.15, 1.30), True: (0.0, 0.5, 0.95, 1.00, 1.05, 2.0, 4.0)}
 CONTEXTS = (512, 1024, 2048, 4096, 8192, 16384)
 
 Judge = Callable[[rule.Groups], Verdict]
@@ -157,6 +158,23 @@ def grouped(
     return Outcome.of(results)
 
 
+def shares(limit: float, looks: Sequence[int], ratio: float, servers: int, *, at_most: bool) -> Outcome:
+    """A limit on a share of requests, as for goodput (at least) and stalled answers (at most)."""
+    true = limit * ratio if at_most else limit / ratio
+    results: list[tuple[Verdict, int]] = []
+    for server in range(servers):
+        rng = random.Random(f"{limit}-{ratio}-{server}")
+        good = n = 0
+        verdict: Verdict = "INCONCLUSIVE"
+        for look in looks:
+            good, n = good + sum(rng.random() < true for _ in range(look - n)), look
+            verdict = rule.share_of(good, n).against(limit, at_most=at_most)
+            if verdict != "INCONCLUSIVE":
+                break
+        results.append((verdict, n))
+    return Outcome.of(results)
+
+
 def group_rules() -> Mapping[
     str, tuple[Callable[[rule.Groups], Verdict], Callable[[float], Callable[[float], float]]]
 ]:
@@ -177,6 +195,10 @@ def group_rules() -> Mapping[
         "warm ratio <= 1.25": (
             lambda g: rule.ratio_of(g).against(1.25, at_most=True),
             lambda ratio: lambda n: 80 * (1 + (1.25 * ratio - 1) * (n - start) / (end - start)),
+        ),
+        "warm slope <= 2 us per token": (
+            lambda g: rule.slope_of(g).against(0.002, at_most=True),
+            lambda ratio: lambda n: 80 + 0.002 * ratio * n,
         ),
         "decode ratio >= 0.9": (
             lambda g: rule.ratio_of(g).against(0.9, at_most=False),
@@ -224,6 +246,12 @@ def main() -> None:
         for verdict in ("PASS", "FAIL") if name in DRAWN else ():
             points = [(ratio * 100, outcomes[ratio].shares[verdict] * 100) for ratio in RATIOS]
             curves.append(Series(f"{verdict}, {name}", points))
+    for name, limit, looks, at_most in (
+        ("Goodput >= 90 %", 0.9, rule.STREAM_LOOKS, False),
+        ("Stalled answers <= 10 %", 0.1, rule.LOOKS, True),
+    ):
+        found = {r: shares(limit, looks, r, options.servers, at_most=at_most) for r in SHARE_RATIOS[at_most]}
+        lines += table(f"{name}, looked at after {', '.join(map(str, looks))}", found, "samples")
     noise = NOISES["4 % noise, 5 % stragglers"]
     lines += [f"Rules over contexts, looked at after {', '.join(map(str, rule.GROUP_LOOKS))} samples of each:", ""]
     for name, (judge, curve) in group_rules().items():

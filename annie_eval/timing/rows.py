@@ -304,8 +304,19 @@ def _ceiling(plan: Plan, shots: Sequence[Shot]) -> float | None:
     if plan.bounds is None:
         return None
     context = _median([s.prompt_tokens for s in shots]) or 0
-    steps = stats.median([s.account.tokens_per_step if s.account is not None else 1.0 for s in shots])
+    steps = stats.median([_tokens_per_step(s) for s in shots])
     return plan.bounds.decode_ceiling(round(context), steps)
+
+
+def _tokens_per_step(s: Shot) -> float:
+    """Tokens that one pass over the weights yielded: by the server's counters of drafts, or else at most.
+
+    Where nobody counts drafts, the tokens of a moment may all be of one step: that they came by speculative decoding
+    cannot be ruled out, and a bound must not.
+    """
+    if s.account is not None and s.account.prompt_tokens is not None:
+        return s.account.tokens_per_step
+    return max(1.0, ((s.completion_tokens or 1) - 1) / len(s.gaps_ms)) if s.gaps_ms else 1.0
 
 
 def _groups(pairs: Pairs) -> dict[float, list[float]]:

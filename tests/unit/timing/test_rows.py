@@ -55,8 +55,16 @@ def test_a_rate_beyond_the_roofline_is_an_error(make_plan: Make) -> None:
 
 def test_speculative_decoding_lifts_the_ceiling(make_plan: Make) -> None:
     plan = make_plan("http://x/v1", "decode", bounds=BOUNDS)
-    fast = replace(GOOD, account=Account(1, tokens_per_step=2.0))
+    fast = replace(GOOD, account=Account(1, prompt_tokens=70, tokens_per_step=2.0))
     assert row("decode", spread(fast, rate=60.0), plan).verdict == "PASS"
+
+
+def test_tokens_that_came_together_may_be_of_one_step_where_nobody_counts_drafts(make_plan: Make) -> None:
+    plan = make_plan("http://x/v1", "decode", bounds=BOUNDS)
+    pairs = replace(GOOD, gaps_ms=(60.0,) * 32)
+    assert row("decode", spread(pairs, rate=60.0), plan).verdict == "PASS"
+    told = replace(pairs, account=Account(1, prompt_tokens=70))
+    assert row("decode", spread(told, rate=60.0), plan).verdict == "ERROR", "these counters show no drafts"
 
 
 @pytest.mark.parametrize(

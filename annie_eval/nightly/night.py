@@ -215,12 +215,16 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
 
 
 def _cut_off(history: Path) -> list[str]:
-    """What to say of the last night, if it never came to its end: the machine may have been switched off."""
+    """What to say of the last nights, if they never came to their end: the machine may have been switched off."""
     found = records.read(history)
-    ends = {night.name for night in found.nights}
-    numbered = [(number, name, why) for name, why in found.skipped if (number := records.number_of(name)) is not None]
-    latest = max((records.number_of(name) or 0 for name in ends), default=0)
-    return [f"{name} is left out: {why}" for number, name, why in numbered if number > latest]
+    latest = max((records.number_of(night.name) or 0 for night in found.nights if night.ended), default=0)
+    said = [(name, f"is left out: {why}") for name, why in found.skipped]
+    said += [
+        (night.name, "was cut off after its gate, before the comparison: its counts are kept")
+        for night in found.nights
+        if not night.ended
+    ]
+    return [f"{name} {what}" for name, what in sorted(said) if (records.number_of(name) or 0) > latest]
 
 
 def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> tuple[int, str]:

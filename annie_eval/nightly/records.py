@@ -39,6 +39,8 @@ class Night:
         started: as the wall clock had it, ISO 8601; the order of nights does not follow it.
         timings: median by row.
         cause: why nothing was judged; "" otherwise.
+        ended: whether the night wrote its own end; a run that was put there by hand has none, nor has a night that
+            was cut off after its gate.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Night:
     regression: str | None = None
     headline: str = ""
     cause: str = ""
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def _night(path: Path) -> Night:
 
 def _unjudged(path: Path, raw: Mapping[str, Any]) -> Night:
     """A night on which the gate came to no verdict."""
-    return Night(path.name, path, _started(raw), "ERROR", cause=str(raw["cause"]))
+    return Night(path.name, path, _started(raw), "ERROR", cause=str(raw["cause"]), ended=True)
 
 
 def _judged(path: Path, raw: Mapping[str, Any], note: Mapping[str, Any]) -> Night:
@@ -150,6 +153,7 @@ def _judged(path: Path, raw: Mapping[str, Any], note: Mapping[str, Any]) -> Nigh
         regression=said,
         headline=str(regression.get("headline") or ""),
         cause="; ".join(str(error["cause"]) for error in raw["errors"][:1]),
+        ended=bool(note),
     )
 
 

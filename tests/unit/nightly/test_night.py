@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import sqlite3
 import subprocess
@@ -48,6 +49,30 @@ def test_a_night_that_would_not_fit_does_not_start(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2_000_000))
     with pytest.raises(OSError, match=r"the disk is full: 2\.0 MB are free and a night may need 17 MB"):
         night._check_room(tmp_path, blessed)
+
+
+def test_nights_that_never_ended_are_said_once(tmp_path: Path) -> None:
+    """Switched off while it asked, and after its gate; what a finished night has said before is not said again."""
+    whole = {"verdict": "PASS", "started": "2026-11-01T03:00:00+00:00", "gates": [], "timings": [], "errors": []}
+
+    def made(name: str, *, verdict: bool, note: bool) -> None:
+        (tmp_path / name).mkdir()
+        if verdict:
+            (tmp_path / name / "verdict.json").write_text(json.dumps({**whole, "fingerprint": {}}))
+        if note:
+            (tmp_path / name / "night.json").write_text(json.dumps({"verdict": "PASS", "timings": {}, "cause": ""}))
+
+    made("000001-x", verdict=False, note=False)
+    made("000002-x", verdict=True, note=True)
+    made("000003-x", verdict=True, note=False)
+    made("000004-x", verdict=False, note=False)
+    made("copied-by-hand", verdict=True, note=False)
+    assert night._cut_off(tmp_path) == [
+        "000003-x was cut off after its gate, before the comparison: its counts are kept",
+        "000004-x is left out: half-written: no verdict.json and no run.sqlite",
+    ]
+    made("000005-x", verdict=True, note=True)
+    assert night._cut_off(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ A line is `{"messages": […], "tools": […]}`, rendered through the model's ow
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,13 @@ from quant.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def positive(text: str) -> int:
+    """A whole number above zero, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above zero")
+    return int(text)
 
 
 def read_samples(path: Path, limit: int | None) -> list[dict[str, Any]]:
@@ -78,7 +86,7 @@ def tokenize(
     sequences: list[list[int]] = []
     for sample in samples:
         if "text" in sample:
-            ids = tokenizer(sample["text"], add_special_tokens=False)["input_ids"]
+            ids = _ids(tokenizer, sample["text"], path, sample["line"])
             sequences += [ids[start : start + max_length] for start in range(0, len(ids), max_length)]
         else:
             if tokenizer.chat_template is None:
@@ -90,11 +98,20 @@ def tokenize(
             except Exception as error:  # templates raise whatever they like
                 message = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise UsageError(f"{path}:{sample['line']}: the chat template refuses it: {message}") from error
-            sequences.append(tokenizer(text, add_special_tokens=False)["input_ids"][:max_length])
+            sequences.append(_ids(tokenizer, text, path, sample["line"])[:max_length])
     sequences = [ids for ids in sequences if len(ids) > 1][:limit]
     if not sequences:
         raise UsageError(f"{path}: no sample is longer than one token")
     return sequences
+
+
+def _ids(tokenizer: Any, text: str, path: Path, line: int) -> list[int]:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{path}:{line}: holds half a surrogate pair, which is no character; mend it") from None
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
 
 
 def batches(sequences: list[list[int]], batch_size: int, pad: int) -> Iterator[dict[str, Tensor]]:

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from quant.safetensors_file import BadFile, TensorInfo, read_header, read_raw, to_float
 
 INDEX = "model.safetensors.index.json"
+#: Most bytes of a JSON file that are parsed: parsed JSON takes ten times its size. The largest tokenizers have 35 MB.
+LARGEST_JSON, LARGEST_TOKENIZER = 16 << 20, 96 << 20
+_WRAPPERS = ("model.language_model.", "language_model.model.")
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Finding:
     mend: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.problem}; {self.mend}"
+        said = f"{self.where}: {self.problem}; {self.mend}"
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)  # names are input
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Tensor:
 
 def plain(name: str) -> str:
     """A tensor's or layer's name as in a text-only model: the prefixes of vision-language classes are dropped."""
-    for prefix in ("model.language_model.", "language_model.model."):
+    for prefix in _WRAPPERS:
         if name.startswith(prefix):
             return "model." + name.removeprefix(prefix)
     return name.removeprefix("language_model.") if name.startswith("language_model.lm_head") else name
@@ -69,7 +73,7 @@ class Quantization:
     excluded: tuple[str, ...]
     layers: dict[str, str]
     kv_cache: str | None
-    group_size: int | None
+    group_size: Any
 
 
 @dataclass
@@ -103,13 +107,21 @@ class View:
         return None if name is None else self.tensors[name]
 
     def where(self, plain_name: str) -> str:
-        """`file: tensor` for a finding; the likely file where the tensor is missing."""
+        """`file: tensor` for a finding; of a tensor that is missing, the file of the index or of its neighbours."""
         name = self.by_plain_name.get(plain_name)
         if name is not None:
             return f"{self.tensors[name].file}: {name}"
-        files = {self.tensors[n].file for p, n in self.by_plain_name.items() if p.rpartition(".")[0] in plain_name}
-        file = min(files) if files else (self.weight_files[0] if self.weight_files else INDEX)
-        return f"{file}: {plain_name}"
+        for listed, file in (self.index or {}).items():
+            if plain(listed) == plain_name:
+                return f"{file}: {listed}"
+        near, parent = None, plain_name
+        while near is None and "." in parent:
+            parent = parent.rpartition(".")[0]
+            near = next((n for p, n in self.by_plain_name.items() if p.startswith(f"{parent}.")), None)
+        if near is None:
+            return f"{self.weight_files[0] if self.weight_files else INDEX}: {plain_name}"
+        wrapper = next((w for w in _WRAPPERS if near.startswith(w)), "model.")
+        return f"{self.tensors[near].file}: {plain_name.replace('model.', wrapper, 1)}"
 
     @cached_property
     def quantization(self) -> Quantization | None:
@@ -154,16 +166,37 @@ def normalise(section: dict[str, Any], exclusions: str) -> Quantization:
         excluded=tuple(plain(str(name)) for name in excluded) if isinstance(excluded, list) else (),
         layers=found,
         kv_cache=str(kv).upper() if kv else None,
-        group_size=size if isinstance(size, int) else None,
+        group_size=size,
     )
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file, or BadFile."""
+    """A JSON file. Raises BadFile for what is none, too large, holds NaN, or names a key twice."""
+    most = LARGEST_TOKENIZER if path.name in {"tokenizer.json", INDEX} else LARGEST_JSON
     try:
-        return json.loads(path.read_text())
+        if (size := path.stat().st_size) > most:
+            raise BadFile(f"has {size:,} bytes, and no such file has more than {most:,}")
+        hook = None if path.name == "tokenizer.json" else _unique
+        return json.loads(path.read_text(), parse_constant=_constant, object_pairs_hook=hook)
+    except BadFile:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise BadFile(f"is not readable as JSON ({error})") from None
+
+
+def _constant(literal: str) -> float:
+    if literal == "NaN":
+        raise BadFile("holds NaN, which is no number")
+    return float(literal)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BadFile(f"names {twice} twice, and readers differ in which they take")
+    return found
 
 
 def view(directory: Path) -> tuple[View, list[Finding]]:

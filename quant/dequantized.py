@@ -41,9 +41,14 @@ def load(directory: Path, skeleton: Path, device: str) -> Any:
     model = loading.load_model(skeleton, device)
     parameters = {plain(name): parameter for name, parameter in model.named_parameters()}
     modules = {plain(name): module for name, module in model.named_modules()}
+    tied = {plain(name) for name, parameter in model.named_parameters(remove_duplicate=False)} - parameters.keys()
+    for name in sorted(parameters.keys() - ours.by_plain_name.keys() - {"lm_head.weight"}):
+        raise UsageError(f"{directory}: holds no {name}, so it is not made from {skeleton}")
     for name, file_name in ours.by_plain_name.items():
         parameter = parameters.get(name)
         if parameter is None:
+            if name.endswith(".weight") and name not in tied and not name.startswith("mtp."):
+                raise UsageError(f"{directory}: holds {name}, which {skeleton} does not, so it is not made from that")
             continue
         tensor = _read(ours.tensors[file_name].path, file_name)
         layer = name.rpartition(".")[0]

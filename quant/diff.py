@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", type=Path, metavar="REF", help="BF16 checkpoint")
     parser.add_argument("checkpoint", type=Path, metavar="DIR", help="the checkpoint made from it")
     parser.add_argument("--data", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
-    parser.add_argument("--samples", type=int, default=32, help="samples compared (default: 32)")
-    parser.add_argument("--max-length", type=int, default=512, help="tokens a sample (default: 512)")
+    parser.add_argument("--samples", type=calibration.positive, default=32, help="samples compared (default: 32)")
+    parser.add_argument("--max-length", type=calibration.positive, default=512, help="tokens a sample (default: 512)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quant import images, loading
-from quant.atomic import atomic_directory, check_free
-from quant.errors import UsageError
+from quant.atomic import atomic_directory, check_free, check_outside
+from quant.errors import NotServedAsMade, UsageError
 from quant.images import Image
 from quant.ledger import LEDGER, Ledger, read_ledger
 from quant.safetensors_file import BadFile, TensorInfo, read_header, rewrite
@@ -66,7 +66,12 @@ def _exclude_mtp(section: dict[str, Any], key: str) -> None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text())
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path.name}: not readable as JSON ({error}); run preflight on the checkpoint") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path.name}: is no JSON object; run preflight on the checkpoint")
     return content
 
 
@@ -84,6 +89,8 @@ def _edit_quantization(directory: Path, edit: Callable[[dict[str, Any], str], No
     path = directory / "hf_quant_config.json"
     if path.exists():
         legacy = _read_json(path)
+        if not isinstance(legacy.get("quantization"), dict):
+            raise UsageError(f"{path.name}: holds no quantization; run preflight on the checkpoint")
         edit(legacy["quantization"], "exclude_modules")
         _write_json(path, legacy)
 
@@ -220,18 +227,25 @@ def _mend_companions(directory: Path) -> None:
             _write_json(path, {**settings, "tokenizer_class": "TokenizersBackend"})
 
 
-def retarget(directory: Path, image: Image) -> None:
-    """Change a checkpoint in place into what `image` loads. Weights keep their bits.
-
-    Raises UsageError where the image knows no such algorithm.
-    """
-    config = _read_json(directory / "config.json")
-    section = config.get("quantization_config") or {}
+def check_loads(directory: Path, image: Image) -> None:
+    """Raise UsageError where `image` does not know an algorithm of the checkpoint."""
+    section = loading.read_config(directory).get("quantization_config") or {}
     algorithm = section.get("quant_algo")
     if algorithm is not None and algorithm not in image.algorithms:
+        known = ", ".join(image.algorithms)
+        raise UsageError(f"{directory}: {image.name} does not load {algorithm}; it loads {known}")
+    inside = {str(layer.get("quant_algo")) for layer in (section.get("quantized_layers") or {}).values()}
+    if unknown := sorted(inside - set(image.mixed)):
+        known = ", ".join(image.mixed)
         raise UsageError(
-            f"{directory}: {image.name} does not load {algorithm}; it loads {', '.join(image.algorithms)}"
+            f"{directory}: {image.name} does not load {unknown[0]} inside MIXED_PRECISION; it loads {known} there"
         )
+
+
+def retarget(directory: Path, image: Image) -> None:
+    """Change a checkpoint in place into what `image` loads, see `check_loads`. Weights keep their bits."""
+    config = _read_json(directory / "config.json")
+    section = config.get("quantization_config")
     if is_text_only_qwen3_5(config):
         wrapped = config["model_type"] == "qwen3_5"
         if image.qwen3_5_text:
@@ -255,10 +269,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Copy a checkpoint into the shape that another image loads."""
+    """Copy a checkpoint into the shape that another image loads; status 1 where preflight refuses that."""
+    from quant.preflight import preflight
+
     source: Path = arguments.checkpoint
     image = images.find(arguments.image)
-    loading.read_config(source)
+    check_loads(source, image)
+    check_outside(arguments.out, source)
     check_free(arguments.out)
     made = read_ledger(source) or {}
     written_anew = {"schema", "kind", "written", "versions", "seconds", "peak_bytes", "files", "tensors"}
@@ -274,6 +291,8 @@ def run(arguments: argparse.Namespace) -> int:
                 retarget(partial, image)
             except BadFile as error:
                 raise UsageError(f"{source}: a weight file {error}; copy it anew") from error
+            if findings := preflight(partial, image=image, being_built=True):
+                raise NotServedAsMade(f"{source}: preflight refuses what it becomes: {findings[0]}; nothing was kept")
         ledger.write(partial)
     print(f"{arguments.out}: for {image.name}; {arguments.out}/serve.md has the commands")
     return 0

@@ -122,7 +122,7 @@ def read_ledger(directory: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read ({error}); make the checkpoint anew or remove the file") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} is not a JSON object; make the checkpoint anew or remove the file")

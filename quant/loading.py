@@ -8,6 +8,7 @@ from typing import Any
 
 from quant.atomic import INCOMPLETE
 from quant.errors import UsageError
+from quant.safetensors_file import BadFile, read_header
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def read_config(directory: Path) -> dict[str, Any]:
         config = json.loads(path.read_text())
     except FileNotFoundError:
         raise UsageError(f"{path}: missing, so {directory} is no checkpoint") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(config, dict):
         raise UsageError(f"{path}: is no JSON object")
@@ -33,6 +34,11 @@ def check_source(directory: Path) -> dict[str, Any]:
     config = read_config(directory)
     if "quantization_config" in config:
         raise UsageError(f"{directory}: is quantised already; give the BF16 checkpoint that it was made from")
+    for path in directory.glob("*.safetensors"):
+        try:
+            read_header(path)
+        except BadFile as error:
+            raise UsageError(f"{path}: {error}; copy it anew") from None
     if not any(directory.glob("*.safetensors")):
         raise UsageError(f"{directory}: holds no *.safetensors; convert the weights first (pickle files are not read)")
     return config
@@ -43,7 +49,7 @@ def load_tokenizer(directory: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(directory)
+        return AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise UsageError(f"{directory}: its tokenizer cannot be read ({str(error).splitlines()[0]})") from error
 
@@ -57,11 +63,23 @@ def load_model(directory: Path, device: str) -> Any:
     architecture = (config.get("architectures") or [""])[0]
     kind = AutoModelForImageTextToText if "vision_config" in config else AutoModelForCausalLM
     try:
-        model = kind.from_pretrained(directory, dtype=torch.bfloat16, use_safetensors=True, trust_remote_code=False)
+        model, info = kind.from_pretrained(
+            directory,
+            dtype=torch.bfloat16,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except RuntimeError as error:
+        if "mismatched" not in str(error):
+            raise
+        raise UsageError(f"{directory}: its weights do not have the shapes that config.json says") from error
     except (ValueError, KeyError) as error:
         raise UsageError(
             f"{directory}: transformers cannot load {architecture} ({str(error).splitlines()[0]})"
         ) from error
+    if missing := sorted(info["missing_keys"]):
+        raise UsageError(f"{directory}: config.json asks for {missing[0]}, which its weight files do not hold")
     return model.to(device).eval()
 
 

@@ -29,7 +29,12 @@ from quant.errors import UsageError
 from quant.images import Image
 from quant.ledger import LEDGER, read_ledger
 from quant.preflight_config import architecture_findings, quantization_findings, served_algorithms
-from quant.preflight_files import directory_findings, tokenizer_findings, weight_file_findings
+from quant.preflight_files import (
+    directory_findings,
+    tokenizer_findings,
+    unreadable_findings,
+    weight_file_findings,
+)
 from quant.preflight_ledger import ledger_findings
 from quant.preflight_reference import reference_findings
 from quant.preflight_tensors import is_linear, layer_names, tensor_findings
@@ -52,6 +57,8 @@ def _preflight(
     findings = list(directory_findings(directory, being_built=being_built))
     if not directory.is_dir() or not any(directory.iterdir()):
         return findings, None
+    if unopened := unreadable_findings(directory):
+        return _sorted([*unopened, *findings]), None
     ours, unreadable = view(directory)
     findings += unreadable
     findings += weight_file_findings(ours)

@@ -15,6 +15,13 @@ from quant.images import Image, images
 ANEW = "export the checkpoint anew"
 
 
+#: model_type -> the one architecture that goes with it, of the families whose tensors are known.
+ARCHITECTURE = {
+    "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM", "qwen3_5": "Qwen3_5ForConditionalGeneration", "qwen3_5_text": "Qwen3_5ForCausalLM",
+}  # fmt: skip
+
+
 @cache
 def architectures() -> frozenset[str]:
     """Architectures that vLLM registers, from `architectures.txt`."""
@@ -94,7 +101,7 @@ def _section_findings(
     elif quantization.layers:
         yield Finding(1, f"{where}.quantized_layers", f"is there, but quant_algo is {algorithm}", ANEW)
     if any("NVFP4" in used for used in uses) and quantization.group_size not in (16, None):
-        yield Finding(1, f"{where}.group_size", f"is {quantization.group_size}, but NVFP4's blocks are 16", ANEW)
+        yield Finding(1, f"{where}.group_size", f"is {quantization.group_size!r:.20}, but NVFP4's blocks are 16", ANEW)
     if quantization.kv_cache not in (None, "FP8"):
         problem = f"{quantization.kv_cache} KV cache is not served by {said}"
         yield Finding(1, f"{where}: KV cache", problem, "use fp8 or none")
@@ -200,14 +207,13 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Finding]:
         problem = f"{image.name} does not register Qwen3_5ForCausalLM"
         yield Finding(7, "config.json: architectures", problem, f"run: python -m quant export DIR --for {image.name}")
     text_only = kind == "qwen3_5_text"
-    if text_only and architecture != "Qwen3_5ForCausalLM":
-        problem = f"{architecture} does not go with model_type qwen3_5_text: vLLM dies looking for vision_config"
-        yield Finding(7, "config.json: architectures", problem, "write Qwen3_5ForCausalLM, or use the VL wrapper")
-    if kind == "qwen3_5" and architecture == "Qwen3_5ForCausalLM":
-        problem = "Qwen3_5ForCausalLM does not go with model_type qwen3_5"
-        yield Finding(7, "config.json: architectures", problem, "write Qwen3_5ForConditionalGeneration")
-    elif kind == "llama" and architecture != "LlamaForCausalLM":
-        yield Finding(7, "config.json: architectures", f"{architecture} does not go with model_type llama", ANEW)
+    wanted = ARCHITECTURE.get(kind)
+    if wanted is not None and architecture != wanted:
+        problem = f"{architecture} does not go with model_type {kind}"
+        yield Finding(7, "config.json: architectures", problem, f"write {wanted}, if the weights are that model's")
+    elif wanted is None and (types := [t for t, a in ARCHITECTURE.items() if a == architecture]):
+        problem = f"{kind!r:.60} does not go with {architecture}"
+        yield Finding(7, "config.json: model_type", problem, f"write {types[0]}")
     if kind == "qwen3_5" and "text_config" not in config:
         yield Finding(7, "config.json: text_config", "is missing under model_type qwen3_5", ANEW)
     vision = [name for name in view.tensors if "visual." in name]
@@ -216,6 +222,13 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Finding]:
         yield Finding(7, where, "a text-only class has no vision tower: vLLM dies on it", "remove model.visual.*")
     if isinstance(config.get("vision_config"), dict) and not vision:
         yield Finding(7, "config.json: vision_config", "is there, but the weights hold no model.visual.*", ANEW)
+    if kind == "qwen3_5" and vision and not isinstance(config.get("vision_config"), dict):
+        where = f"{view.tensors[vision[0]].file}: {vision[0]}"
+        yield Finding(7, "config.json: vision_config", f"is missing, but the weights hold {where}", ANEW)
+    wrapped = [name for name in view.tensors if plain(name) != name]
+    if wrapped and wanted is not None and not kind.startswith("qwen3_5"):
+        where = f"{view.tensors[wrapped[0]].file}: {wrapped[0]}"
+        yield Finding(7, where, f"{architecture} has no language_model part", "rename it to model.*")
     if kind == "qwen3_5":
         bare = [
             n for n in view.tensors if n.startswith("model.") and plain(n) == n and not n.startswith("model.visual")
@@ -242,7 +255,18 @@ def _head_findings(view: View, image: Image | None) -> Iterator[Finding]:
     if tied and head is not None and embedding is not None and not _equal(head, embedding):
         problem = "differs from the embedding, but config.json ties the two, so it would be ignored"
         yield Finding(8, view.where("lm_head.weight"), problem, "set tie_word_embeddings to false in config.json")
-    if tied and view.quantization is not None and image is not None and not image.tied_modelopt:
+    quantization = view.quantization
+    whole = quantization is not None and quantization.algorithm != "MIXED_PRECISION"
+    if (
+        quantization is not None
+        and whole
+        and tied
+        and head is None
+        and not is_excluded("lm_head", quantization.excluded)
+    ):
+        problem = "does not list lm_head, so vLLM quantises it and cannot tie it to the embedding"
+        yield Finding(8, "config.json: quantization_config.ignore", problem, "add lm_head to both exclusion lists")
+    if tied and quantization is not None and image is not None and not image.tied_modelopt:
         problem = f"{image.name} cannot load a ModelOpt checkpoint with tied embeddings"
         mend = f"run: python -m quant export DIR --for {image.name} --out NEW"
         yield Finding(8, "config.json: tie_word_embeddings", problem, mend)

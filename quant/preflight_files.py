@@ -13,6 +13,10 @@ from quant.safetensors_file import BadFile
 
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".dill"}
 _LEFTOVERS = {".partial", ".tmp", ".temp", ".incomplete", ".renamed", ".untied", ".download", ".part", ".lock"}
+_CODE = {".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".exe", ".sh"}
+_READ = {".json", ".jinja", ".safetensors"}
+#: `.model.safetensors.Xa91Bc`: where rsync writes until a file is whole.
+_RSYNC = re.compile(r"^\..*\.[A-Za-z0-9]{6}$")
 _SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.safetensors$")
 ANEW = "copy or export the checkpoint anew"
 
@@ -37,14 +41,32 @@ def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Findin
                 yield Finding(1, name, "is a pickle file, which runs code when loaded", "remove it")
             elif path.suffix.lower() in _LEFTOVERS and not being_built:
                 yield Finding(1, name, "is what an interrupted write left behind", ANEW)
-            elif path.suffix == ".py":
+            elif _RSYNC.match(path.name) and path.name[1:-7] and (".safetensors" in path.name or ".json" in path.name):
+                yield Finding(1, name, "is what an interrupted copy left behind", ANEW)
+            elif path.suffix.lower() in _CODE:
                 yield Finding(1, name, "is code, and no checkpoint of this project needs any", "remove it")
             elif path.stat().st_size == 0:
                 yield Finding(1, name, "is empty", ANEW)
 
 
+def unreadable_findings(directory: Path) -> list[Finding]:
+    """What must not even be opened: pipes and devices, also behind links, and directories named like files."""
+    found = []
+    for path in sorted(directory.rglob("*")):
+        name = str(path.relative_to(directory))
+        if path.exists() and not path.is_file() and not path.is_dir():
+            found.append(Finding(1, name, "is no regular file", ANEW))
+        elif path.is_dir() and path.suffix in _READ and path.parent == directory:
+            found.append(Finding(1, name, "is a directory, but must be a file", ANEW))
+    return found
+
+
 def _link_findings(directory: Path, path: Path, name: str) -> Iterator[Finding]:
-    target = path.resolve()
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError):
+        yield Finding(1, name, "is a link to itself", ANEW)
+        return
     root = directory.resolve()
     hub = root.parent.parent / "blobs"  # snapshots of a hub cache link to ../../blobs
     if not target.exists():
@@ -87,11 +109,17 @@ def weight_file_findings(view: View) -> Iterator[Finding]:
             yield Finding(2, f"{at.file}: {tensor}", f"is not in {INDEX}, so it may not be loaded", ANEW)
 
 
+_JSON = (
+    "tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json",
+    "preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json",
+)  # fmt: skip
+
+
 def tokenizer_findings(view: View) -> Iterator[Finding]:
     """Tokenizer, chat template and generation config, by themselves and against the config (point 9)."""
     directory = view.directory
     contents: dict[str, Any] = {}
-    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"):
+    for name in _JSON:
         path = directory / name
         if path.exists():
             try:
@@ -106,15 +134,17 @@ def tokenizer_findings(view: View) -> Iterator[Finding]:
     if not (directory / "tokenizer_config.json").exists():
         yield Finding(9, "tokenizer_config.json", "is missing", "take the tokenizer files from the BF16 checkpoint")
     vocabulary = _vocabulary(contents.get("tokenizer.json", {}))
+    if "tokenizer.json" in contents and not vocabulary:
+        yield Finding(9, "tokenizer.json", "holds no vocabulary", "take the tokenizer files from the BF16 checkpoint")
     size = view.text_config.get("vocab_size")
     if vocabulary and isinstance(size, int) and max(vocabulary.values()) >= size:
         token = max(vocabulary, key=lambda t: vocabulary[t])
         problem = f"knows token {vocabulary[token]} ({token!r}), but config.json says vocab_size {size}"
         yield Finding(9, "tokenizer.json", problem, "take tokenizer and config from the same checkpoint")
     settings = contents.get("tokenizer_config.json", {})
-    if settings.get("auto_map") or view.config.get("auto_map"):
-        where = "tokenizer_config.json" if settings.get("auto_map") else "config.json"
-        yield Finding(7, f"{where}: auto_map", "asks for remote code, which is not run", "remove auto_map")
+    for name, content in {"config.json": view.config, **contents}.items():
+        if content.get("auto_map"):
+            yield Finding(7, f"{name}: auto_map", "asks for remote code, which is not run", "remove auto_map")
     if view.config.get("model_type") == "qwen3_5_text" and settings.get("tokenizer_class") == "Qwen2Tokenizer":
         problem = "Qwen2Tokenizer splits combining marks otherwise than Qwen3.5 was trained"
         yield Finding(9, "tokenizer_config.json: tokenizer_class", problem, "write TokenizersBackend")
@@ -149,8 +179,48 @@ def _stop_findings(
             yield Finding(9, "generation_config.json: eos_token_id", problem, "take the BF16 checkpoint's")
     template = view.directory / "chat_template.jinja"
     text = template.read_text(errors="replace") if template.exists() else settings.get("chat_template") or ""
+    yield from _template_findings(template, text if isinstance(text, str) else "")
     end = vocabulary.get("<|im_end|>")
     declared = stops or _ids(view.text_config.get("eos_token_id")) or _ids(view.config.get("eos_token_id"))
+    for where, part in (("config.json: eos_token_id", view.config), ("config.json: text_config", view.text_config)):
+        for stop in _ids(part.get("eos_token_id")):
+            if isinstance(size, int) and (not isinstance(stop, int) or not 0 <= stop < size):
+                yield Finding(
+                    9, where, f"{stop!r:.40} is no token of a vocabulary of {size}", "take the BF16 checkpoint's"
+                )
+        if view.text_config is view.config:
+            break
+    if "<|im_end|>" in text and vocabulary and end is None:
+        problem = "knows no <|im_end|>, which ends a turn in the chat template"
+        yield Finding(9, "tokenizer.json", problem, "take tokenizer and template from the BF16 checkpoint")
     if "<|im_end|>" in text and end is not None and end not in declared:
         problem = f"does not name {end} (<|im_end|>), which ends a turn in the chat template: answers would not stop"
         yield Finding(9, "generation_config.json: eos_token_id", problem, f"add {end}")
+
+
+def _template_findings(path: Path, text: str) -> Iterator[Finding]:
+    """The chat template is text, and Jinja that can be compiled: otherwise every request to the server fails."""
+    from jinja2 import TemplateSyntaxError, nodes
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.parser import Parser
+    from jinja2.sandbox import SandboxedEnvironment
+
+    class Generation(Extension):
+        """transformers' own tag around what the model says."""
+
+        tags = {"generation"}  # noqa: RUF012 (Jinja's attribute)
+
+        def parse(self, parser: Parser) -> list[nodes.Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    mend = "take the template of the BF16 checkpoint"
+    if path.exists() and "\ufffd" in text and b"\xef\xbf\xbd" not in path.read_bytes():
+        yield Finding(9, path.name, "is not UTF-8", mend)
+        return
+    try:
+        SandboxedEnvironment(extensions=[loopcontrols, Generation]).parse(text)
+    except TemplateSyntaxError as error:
+        yield Finding(9, path.name, f"is no Jinja template: {error.message}, line {error.lineno}", mend)
+    except RecursionError:
+        yield Finding(9, path.name, "is nested too deep to be a Jinja template", mend)

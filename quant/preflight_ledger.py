@@ -10,6 +10,12 @@ from quant.checkpoint_view import Finding, View, plain
 from quant.digests import is_scale, json_digest, tensor_digest
 from quant.ledger import LEDGER
 
+#: JSON files that change what a server does with the checkpoint.
+COMPANIONS = {
+    "added_tokens.json", "chat_template.json", "generation_config.json", "hf_quant_config.json",
+    "preprocessor_config.json", "processor_config.json", "special_tokens_map.json", "tokenizer_config.json",
+    "video_preprocessor_config.json",
+}  # fmt: skip
 ANEW = "copy or export the checkpoint anew"
 
 
@@ -29,6 +35,11 @@ def ledger_findings(ours: View, ledger: dict[str, Any]) -> Iterator[Finding]:
         for name in ours.tensors.keys() - tensors.keys():
             yield Finding(2, f"{ours.tensors[name].file}: {name}", f"was never written ({LEDGER})", ANEW)
     files = ledger.get("files")
+    if isinstance(files, dict):
+        here = {path.name for path in ours.directory.glob("*.json")} & COMPANIONS
+        here |= {str(path.relative_to(ours.directory)) for path in ours.directory.rglob("*.jinja")}
+        for name in sorted(here - files.keys()):
+            yield Finding(9, name, f"was never written ({LEDGER})", "remove it")
     for name, entry in (files if isinstance(files, dict) else {}).items():
         if name.endswith((".safetensors", ".md", ".png", ".csv")) or not isinstance(entry, dict):
             continue

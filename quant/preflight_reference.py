@@ -42,6 +42,10 @@ def file_findings(view_: View, reference: Path) -> Iterator[Finding]:
             yield Finding(9, name, "is there, but the reference has none", "remove it, or give the right --reference")
         elif ours.is_file() and ours.read_bytes() != theirs.read_bytes():
             yield Finding(9, name, "differs from the reference's", mend)
+    for path in sorted(view_.directory.rglob("*.jinja")):
+        name = str(path.relative_to(view_.directory))
+        if name not in SAME_BYTES and not (reference / name).is_file():
+            yield Finding(9, name, "is there, but the reference has none", "remove it, or give the right --reference")
     for name, may_change in (
         ("tokenizer_config.json", {"tokenizer_class", "transformers_version"}),
         ("generation_config.json", {"transformers_version", "eos_token_id", "do_sample"}),
@@ -61,7 +65,7 @@ def file_findings(view_: View, reference: Path) -> Iterator[Finding]:
 def _json(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -116,7 +120,7 @@ def weight_findings(ours: View, theirs: View, ledger: dict[str, Any] | None) -> 
             problem = f"has shape {list(tensor.info.shape)}, but the reference needs {list(wanted)}"
             yield Finding(2, ours.where(name), problem, ANEW)
             continue
-        yield from _row_findings(ours, name, tensor, reference, moved)
+        yield from _row_findings(ours, theirs, name, moved)
     for name in ours.by_plain_name:
         last = name.rpartition(".")[2]
         if theirs.get(name) is None and not last.endswith("_scale") and last != "weight_scale_2":
@@ -162,7 +166,10 @@ def _expanded(view_: View, name: str, tensor: Tensor, rows: list[int]) -> NDArra
     return values
 
 
-def _row_findings(ours: View, name: str, tensor: Tensor, reference: Tensor, moved: Moved) -> Iterator[Finding]:
+def _row_findings(ours: View, theirs: View, name: str, moved: Moved) -> Iterator[Finding]:
+    tensor, reference = ours.get(name), theirs.get(name)
+    assert tensor is not None
+    assert reference is not None
     if not tensor.info.shape or reference.info.dtype not in {"BF16", "F16", "F32"} or tensor.info.elements == 0:
         return
     if tensor.info.dtype not in {"U8", "F8_E4M3", "BF16", "F16", "F32"} or not name.endswith(".weight"):
@@ -176,14 +183,22 @@ def _row_findings(ours: View, name: str, tensor: Tensor, reference: Tensor, move
     if values is None or not np.all(np.isfinite(values)):
         return  # the scales' own checks say why
     expected = to_float(b"".join(_rows(reference, rows)), reference.info.dtype)
+    if name in ours.changed_norms:
+        return  # judged together with the weights that read it
+    smoothed = _norm_changed(ours, name)
+    if smoothed is not None:
+        # Smoothing moved a factor of every column from the weight into the norm before it: their product stays.
+        before, after = (_norm_factors(v, smoothed) for v in (theirs, ours))
+        if before is None or after is None or expected.size % before.size or before.size != after.size:
+            return
+        expected = (expected.reshape(-1, before.size) * before).reshape(-1)
+        values = (values.reshape(-1, after.size) * after).reshape(-1)
     norm = float(np.sqrt((expected**2).sum()))
     if norm == 0:
         return
     error = float(np.sqrt(((values - expected) ** 2).sum())) / norm
     ratio = float((values * expected).sum()) / norm**2
     quantised = tensor.info.dtype in {"U8", "F8_E4M3"}
-    if name in ours.changed_norms or (quantised and _norm_changed(ours, name)):
-        return  # smoothing was folded into the norm, so both it and its readers are other numbers than before
     # Rounding to NVFP4 leaves an error of 0.1, to FP8 of 0.03, and hardly a bias. Training usually moves weights by a
     # few hundredths of their size. Where the ledger says that they were trained they may move as they like, short of
     # being other weights altogether: its digests tell whether they are still those.
@@ -193,6 +208,8 @@ def _row_findings(ours: View, name: str, tensor: Tensor, reference: Tensor, move
         limit, drift = 0.6, 0.6
     else:
         limit, drift = 0.18, 0.1
+    if smoothed is not None:
+        limit, drift = max(limit, 0.4), max(drift, 0.15)  # the factor that a column got weighs its rounding, too
     if error > limit or abs(ratio - 1) > drift:
         what = f"its values are {ratio:.2f} times the reference's, relative error {error:.2f}, in the rows compared"
         place = name if not quantised or abs(ratio - 1) <= drift else f"{name.rpartition('.')[0]}.weight_scale_2"
@@ -200,12 +217,28 @@ def _row_findings(ours: View, name: str, tensor: Tensor, reference: Tensor, move
         yield Finding(4, at, what, "the scale or the weight is another layer's, or --reference another model; " + ANEW)
 
 
-def _norm_changed(ours: View, name: str) -> bool:
-    recipe_norm = {"self_attn": "input_layernorm", "mlp": "post_attention_layernorm"}
+#: The last component of a linear layer -> the norm that it reads.
+_NORM_OF = dict.fromkeys(
+    ("q_proj", "k_proj", "v_proj", "in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b"), "input_layernorm"
+) | dict.fromkeys(("gate_proj", "up_proj"), "post_attention_layernorm")
+
+
+def _norm_changed(ours: View, name: str) -> str | None:
+    """The changed norm that the weight `name` reads, if it reads one."""
     parts = name.split(".")
-    if len(parts) < 4 or parts[-3] not in recipe_norm:
-        return False
-    return ".".join([*parts[:-3], recipe_norm[parts[-3]], "weight"]) in ours.changed_norms
+    if len(parts) < 4 or parts[-2] not in _NORM_OF:
+        return None
+    norm = ".".join([*parts[:-3], _NORM_OF[parts[-2]], "weight"])
+    return norm if norm in ours.changed_norms else None
+
+
+def _norm_factors(view_: View, name: str) -> NDArray[np.float32] | None:
+    """What a norm multiplies each column by: its weight, for Qwen3.5 one more than that."""
+    tensor = view_.get(name)
+    if tensor is None or tensor.info.dtype not in {"BF16", "F16", "F32"}:
+        return None
+    factors = tensor.floats()
+    return factors + 1 if str(view_.config.get("model_type")).startswith("qwen3_5") else factors
 
 
 def note_changed_norms(ours: View, theirs: View) -> None:

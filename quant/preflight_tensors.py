@@ -10,12 +10,19 @@ from quant.checkpoint_view import Finding, Tensor, View
 from quant.fused import fused_groups
 from quant.images import Image
 from quant.preflight_config import served_algorithms
-from quant.preflight_schema import shapes
+from quant.preflight_schema import BadConfig, shapes, vision_shapes
+from quant.safetensors_file import e4m3_values
 
 ANEW = "export the checkpoint anew"
 SCALES = ("weight_scale", "weight_scale_2", "input_scale")
 KV_SCALES = ("k_scale", "v_scale")
 _FLOATS = {"BF16", "F16", "F32"}
+#: dtype -> unsigned type of its bits, mask of its exponent, mask of all but its sign
+_EXPONENT = {
+    "BF16": ("<u2", 0x7F80, 0x7FFF),
+    "F16": ("<u2", 0x7C00, 0x7FFF),
+    "F32": ("<u4", 0x7F800000, 0x7FFFFFFF),
+}
 #: Bytes of a large tensor that are looked at: that many at its start, middle and end.
 WINDOW = 1 << 15
 #: A global scale stands for this largest magnitude times its value; weights and activations lie well inside.
@@ -159,6 +166,9 @@ def _block_scale_values(scale: Tensor, at: str) -> Iterator[Finding]:
         yield Finding(4, at, f"{bad.size} of {codes.size} block scales are {what}", ANEW)
     elif int(codes.min()) == 0:
         yield Finding(4, at, f"{int((codes == 0).sum())} of {codes.size} block scales are zero", ANEW)
+    elif codes.size >= 64 and int(codes.min()) == int(codes.max()):
+        value = float(e4m3_values()[codes[0]])
+        yield Finding(4, at, f"all {codes.size} block scales are {value:g}, whatever the weights are", ANEW)
     elif codes.size >= 64 and int((codes == 1).sum()) > codes.size // 2:
         share = float((codes == 1).mean())
         problem = f"{share:.0%} of the block scales are at the floor of 2**-9: most of the weight is lost"
@@ -255,8 +265,11 @@ def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Find
     kind = str(view.config.get("model_type"))
     try:
         expected = shapes(view.text_config, kind)
-    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
-        yield Finding(7, "config.json", f"lacks or breaks what {kind} needs ({error!r})", "take the BF16 checkpoint's")
+        vision = view.config.get("vision_config")
+        if expected is not None and kind == "qwen3_5" and isinstance(vision, dict):
+            expected |= vision_shapes(vision)
+    except BadConfig as error:
+        yield Finding(7, f"config.json: {error.key}", f"{error}", "take the BF16 checkpoint's")
         return
     if expected is None:
         return
@@ -275,29 +288,31 @@ def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Find
             yield Finding(2, view.where(name), problem, "take config and weights from the same export")
     head = view.get("lm_head.weight")
     if head is not None:
-        vocabulary, hidden = int(view.text_config["vocab_size"]), int(view.text_config["hidden_size"])
-        wanted = (vocabulary, hidden // 2 if head.info.dtype == "U8" else hidden)
+        rows, hidden = expected["model.embed_tokens.weight"]
+        wanted = (rows, hidden // 2 if head.info.dtype == "U8" else hidden)
         if head.info.shape != wanted:
             problem = f"has shape {list(head.info.shape)}, but config.json asks for {list(wanted)}"
             yield Finding(2, view.where("lm_head.weight"), problem, "take config and weights from the same export")
     for name in sorted(held - set(expected) - extra):
         parent, _, last = name.rpartition(".")
         scale_of_known = last in {*SCALES, *KV_SCALES} and (f"{parent}.weight" in expected or parent == "lm_head")
-        elsewhere = name.startswith(("mtp.", "model.visual.", "visual."))
+        elsewhere = name.startswith(("mtp.", "visual."))
         leftover = "_quantizer" in name or last.endswith("pre_quant_scale")
         if not scale_of_known and not elsewhere and not leftover:
             yield Finding(2, view.where(name), f"is no tensor of {kind} with this config.json", ANEW)
 
 
 def _plain_values(view: View, linear: set[str]) -> Iterator[Finding]:
-    """Weights left in BF16 hold numbers: no NaN, no infinity, linear ones and embeddings not all zero."""
+    """Weights left as they were hold numbers: no NaN, no infinity, and those that multiply are not all zero."""
+    centred = str(view.config.get("model_type")).startswith("qwen3_5")  # its norms multiply by 1 + weight
     for name, tensor in view.tensors.items():
         last = name.rpartition(".")[2]
-        if tensor.info.dtype not in {"BF16", "F16"} or last in SCALES:
+        if tensor.info.dtype not in _EXPONENT or last in SCALES or last in KV_SCALES:
             continue
-        halves = _windows(tensor).view(np.uint16)
-        mask = 0x7F80 if tensor.info.dtype == "BF16" else 0x7C00
-        if np.any((halves & mask) == mask):
+        unsigned, mask, magnitude = _EXPONENT[tensor.info.dtype]
+        numbers = _windows(tensor).view(unsigned)
+        multiplies = len(tensor.info.shape) == 2 or (name.endswith("norm.weight") and not centred)
+        if np.any((numbers & mask) == mask):
             yield Finding(4, f"{tensor.file}: {name}", "holds NaN or infinity", ANEW)
-        elif len(tensor.info.shape) == 2 and last == "weight" and halves.size >= 32 and not np.any(halves & 0x7FFF):
+        elif multiplies and last == "weight" and numbers.size >= 32 and not np.any(numbers & magnitude):
             yield Finding(4, f"{tensor.file}: {name}", "is all zeros", ANEW)

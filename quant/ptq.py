@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quant import calibration, images, loading, recipe
-from quant.atomic import atomic_directory, check_free
+from quant.atomic import atomic_directory, check_free, check_outside
 from quant.errors import NotServedAsMade, UsageError
 from quant.ledger import Ledger, describe_file
 from quant.recipe import Recipe
@@ -25,6 +25,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
     parser.add_argument("--for", dest="image", metavar="IMAGE", help="serving image (default: the recipe's)")
     parser.add_argument("--kv-cache", choices=["none", "fp8"], help="KV cache format (default: the recipe's)")
+
+
+def check_layers(model: Any, chosen: Recipe) -> None:
+    """Raise UsageError where the recipe's layers do not suit the model: nothing matches, or half of a fused layer."""
+    from torch import nn
+
+    from quant.fused import fused_groups
+
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and "lora_" not in name]
+    formats = {name.removesuffix(".base_layer"): chosen.format_of(name.removesuffix(".base_layer")) for name in linear}
+    where = f"recipe {chosen.name}: layers:"
+    if set(formats.values()) <= {"bf16"} and any(rule[1] != "bf16" for rule in chosen.layers):
+        raise UsageError(f"{where} no pattern matches a linear layer of this model; mend them (such as *.mlp.*)")
+    for members in fused_groups(formats).values():
+        if len({formats[member] for member in members}) > 1:
+            said = ", ".join(f"{member.rpartition('.')[2]} {formats[member]}" for member in members)
+            raise UsageError(f"{where} servers fuse these into one, so they need one format: {said}")
+    if formats.get("lm_head", "bf16") != "bf16" and getattr(model.config, "tie_word_embeddings", False):
+        raise UsageError(f'{where} lm_head is tied to the embedding in this model; add ["*lm_head*", "bf16"]')
+
+
+def without_head(model: Any) -> Any:
+    """The part of a model that calibration runs: all but an lm_head without quantisers, a fifth of a small model."""
+    head = model.get_output_embeddings()
+    kinds = ("input_quantizer", "weight_quantizer", "output_quantizer")
+    quantised = any(getattr(getattr(head, kind, None), "is_enabled", False) for kind in kinds)
+    body = getattr(model, model.base_model_prefix, None) if model.base_model_prefix else None
+    return model if head is None or body is None or quantised else body
 
 
 def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -> Any:
@@ -45,11 +73,13 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
 
     @torch.inference_mode()
     def forward(calibrated: Any) -> None:
+        body = without_head(calibrated)
         with Progress("calibrate", tokens, "tok") as progress:
             for batch in calibration.batches(sequences, chosen.calibration.batch_size, pad):
-                calibrated(**{key: value.to(device) for key, value in batch.items()}, use_cache=False)
+                body(**{key: value.to(device) for key, value in batch.items()}, use_cache=False)
                 progress.add(int(batch["attention_mask"].sum()))
 
+    check_layers(model, chosen)
     config = modelopt_config(chosen)
     for inside in ("*lora*", "*base_layer*"):
         config["quant_cfg"].append({"quantizer_name": inside, "enable": False})
@@ -88,6 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     image = images.find(arguments.image or chosen.image)
     check_image(chosen, image)
     loading.check_source(arguments.model)
+    check_outside(arguments.out, arguments.model)
     check_free(arguments.out)
     samples = calibration.read_samples(arguments.calib, chosen.calibration.samples)
     ledger = Ledger("ptq")

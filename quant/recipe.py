@@ -13,6 +13,7 @@ Formats: `nvfp4` (4-bit weights and activations), `nvfp4-w4a16` (4-bit weights),
 activations), `bf16` (left alone).
 """
 
+import difflib
 import fnmatch
 import tomllib
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from quant import images
 from quant.errors import UsageError
 
 Format = Literal["nvfp4", "nvfp4-w4a16", "fp8", "bf16"]
@@ -108,7 +110,11 @@ def path_of(name: str) -> Path:
     shipped = available()
     path = Path(name) if name.endswith(".toml") else shipped.get(name)
     if path is None:
-        raise UsageError(f"no recipe {name!r}; there are {', '.join(shipped)}, or give the path of a .toml file")
+        near = difflib.get_close_matches(name, shipped, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(
+            f"no recipe {name!r}; {meant}there are {', '.join(shipped)}, or give the path of a .toml file"
+        )
     return path
 
 
@@ -150,6 +156,9 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
             raise UsageError(f"recipe {path}: layers.{index}: write it as [pattern, format]")
         if rule[1] not in formats:
             raise UsageError(f"recipe {path}: layers.{index}: no format {rule[1]!r}; take one of {', '.join(formats)}")
+    if recipe.image not in images.images():
+        known = ", ".join(images.images())
+        raise UsageError(f"recipe {path}: image: no image {recipe.image!r}; take one of {known}")
     if not recipe.quantizes and recipe.training is None:
         raise UsageError(f"recipe {path}: layers: every format is bf16, so there is nothing to quantise")
     if recipe.training is not None and recipe.training.ce == recipe.training.kl == 0:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from quant import calibration, loading, recipe
-from quant.atomic import atomic_directory, check_free
+from quant.atomic import atomic_directory, check_free, check_outside
 from quant.errors import UsageError
 from quant.ledger import Ledger, describe_file
 
@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calib", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
     parser.add_argument("--out", type=Path, required=True, help="directory for table, plot and recipe")
     parser.add_argument("--bits", type=float, default=6.0, help="budget: mean bits a quantised weight (4.5 to 8)")
-    parser.add_argument("--samples", type=int, default=16, help="samples used (default: 16)")
-    parser.add_argument("--max-length", type=int, default=256, help="tokens a sample (default: 256)")
+    parser.add_argument("--samples", type=calibration.positive, default=16, help="samples used (default: 16)")
+    parser.add_argument("--max-length", type=calibration.positive, default=256, help="tokens a sample (default: 256)")
 
 
 def groups(model: Any) -> dict[str, int]:
@@ -129,6 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not _BITS["nvfp4"] <= arguments.bits <= _BITS["fp8"]:
         raise UsageError(f"--bits {arguments.bits}: give a budget from 4.5 (all NVFP4) to 8 (all FP8)")
     loading.check_source(arguments.model)
+    check_outside(arguments.out, arguments.model)
     check_free(arguments.out)
     samples = calibration.read_samples(arguments.calib, arguments.samples)
     tokenizer = loading.load_tokenizer(arguments.model)

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from quant.errors import UsageError
 
+_MOST_BYTES = 8_000_000  # ten conversations take some 20,000
+
 
 class EndpointFailure(Exception):
     """The endpoint did not answer this request; asking again may help."""
@@ -73,14 +75,20 @@ class Endpoint:
             for name in ("messages", "temperature", "max_tokens", "tools", "seed", "top_p")
             if name in body
         }
+
+        async def answer() -> bytes:
+            raw = bytearray()
+            name = await self.model(client)
+            stream = client.chat.completions.with_streaming_response.create(model=name, **known, extra_body=body)
+            async with stream as response:
+                async for part in response.iter_bytes():
+                    raw += part
+                    if len(raw) > _MOST_BYTES:
+                        raise EndpointFailure(f"an answer of more than {_MOST_BYTES:,} bytes")
+            return bytes(raw)
+
         try:
-            raw = await asyncio.wait_for(
-                client.chat.completions.with_raw_response.create(
-                    model=await self.model(client), **known, extra_body=body
-                ),
-                limit,
-            )
-            choice = json.loads(raw.text)["choices"][0]
+            choice = json.loads(await asyncio.wait_for(answer(), limit))["choices"][0]
             if not isinstance(choice.get("message"), dict):
                 raise EndpointFailure("an answer without a message")
         except TimeoutError:
@@ -95,6 +103,11 @@ class Endpoint:
             raise EndpointFailure(_why(error)) from None
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise EndpointFailure(f"an answer that is no chat completion ({type(error).__name__})") from None
+        except Exception as error:  # of the transport, which is httpx or httpx2 by the version of openai
+            if type(error).__module__.partition(".")[0] not in {"httpx", "httpx2"}:
+                raise
+            late = "Timeout" in type(error).__name__
+            raise EndpointFailure("no answer in time" if late else _why(error)) from None
         return dict(choice)
 
     def complete_once(self, body: dict[str, Any], limit: float) -> dict[str, Any]:

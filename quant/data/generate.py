@@ -17,6 +17,7 @@ from typing import Any
 from quant.data.conversation import Line, calls, dumps, users
 from quant.data.duplicates import Duplicates
 from quant.data.journal import Journal
+from quant.data.language import language
 from quant.data.mix import Mix, Need
 from quant.data.overlap import Overlap, contamination
 from quant.data.profile_files import Profile
@@ -164,6 +165,11 @@ class Generation:
         least, most = need.kind.turns
         if not least <= len(said) <= most:
             return Drop("wrong number of turns", f"{len(said)} | {first}")
+        own = language(self.profile.system_prompt)
+        for role in ("user", "assistant") if own else ():
+            spoken = language(" ".join(one["content"] or "" for one in line["messages"] if one["role"] == role))
+            if spoken not in {own, ""}:
+                return Drop("another language", f"{spoken} | {first}")
         if near := contamination(line, self._overlap):
             field, hit = near
             return Drop("too near to a scenario", excerpt(f"{hit.scenario} ({hit.reason}) {field} | {hit.prompt}"))

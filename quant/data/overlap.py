@@ -18,14 +18,16 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from quant.data.conversation import Line
 from quant.data.profile_files import Prompt
-from quant.data.text import comparable, key, numbers, weight
+from quant.data.text import FILLERS, STOPWORDS, comparable, key, numbers, weight, words
 
 NEAR = 0.64
 CONTAINED = 0.85
 GRAM = 8
+_LONG = 5  # letters of a word in which a slip is mended
 _WHOLE = 3  # words that a sentence must have to be compared by itself
 _SENTENCE = re.compile(r"(?<=[.?!…])\s+|\n+|\s+[-–—]\s+")
 
@@ -61,11 +63,18 @@ class Overlap:
         self._bags: dict[tuple[str, ...], Prompt] = {}
         self._grams: dict[tuple[str, ...], Prompt] = {}
         self._entries: list[_Entry] = []
+        self._words = set(STOPWORDS | FILLERS)
+        self._spelled: dict[str, set[str]] = defaultdict(set)
         self._by_word: dict[str, list[int]] = defaultdict(list)
         for prompt in prompts:
             found = comparable(prompt.text)
             bag = Counter(found)
             mass = _mass(bag)
+            for word in words(prompt.text):
+                self._words.add(word)
+                if len(word) >= _LONG:
+                    for short in _deletions(word):
+                        self._spelled[short].add(word)
             if prompt.asked or len(found) >= 5:  # "Thanks!" in a history is no prompt
                 self._verbatim.setdefault(key(prompt.text), prompt)
                 self._bags.setdefault(tuple(sorted(found)), prompt)
@@ -80,7 +89,32 @@ class Overlap:
                 self._by_word[word].append(index)
 
     def find(self, text: str) -> Hit | None:
-        """The scenario that a text, or one of its sentences, is too near to; None where there is none."""
+        """The scenario that a text, or one of its sentences, is too near to; None where there is none.
+
+        What is no word of any prompt, but one letter away from one, is read as that as well: slips of the keyboard.
+        """
+        hit = self._find(text)
+        if hit is None and (mended := self._mended(text)) is not None:
+            hit = self._find(mended)
+        return hit
+
+    def _mended(self, text: str) -> str | None:
+        """The text with slips mended towards words of the prompts; None where there are none."""
+        found = words(text)
+        mended = list(found)
+        for place, word in enumerate(found):
+            short = re.sub(r"(.)\1{2,}", r"\1\1", word)  # "sooo"
+            if short != word and (single := re.sub(r"(.)\1{2,}", r"\1", word)) in self._words:
+                mended[place] = single
+                continue
+            if len(word) < _LONG - 1 or word in self._words or not word.isalpha():
+                continue
+            near = {one for form in (short, *_deletions(short)) for one in self._spelled.get(form, ())}
+            if near:
+                mended[place] = min(near, key=lambda one: (abs(len(one) - len(short)), one))
+        return " ".join(mended) if mended != found else None
+
+    def _find(self, text: str) -> Hit | None:
         found = comparable(text)
         hit = self._same(text, found) or self._nearest(found)
         if hit is not None:
@@ -128,6 +162,11 @@ class Overlap:
         return best
 
 
+def _deletions(word: str) -> set[str]:
+    """A word, and the word without any one of its letters: two that share one are a letter or a swap apart."""
+    return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
+
+
 def _prefix(entry: _Entry, frequency: Counter[str]) -> list[str]:
     """The rarest words of a prompt, of which every text that is near to it holds one.
 
@@ -154,6 +193,12 @@ def _window(found: tuple[str, ...], entry: _Entry) -> float:
     return best
 
 
+def _parts(content: Any) -> list[str]:
+    """The texts of content that is a list of parts, as OpenAI's format allows."""
+    parts = content if isinstance(content, list) else []
+    return [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+
+
 def contamination(line: Line, overlap: Overlap) -> tuple[str, Hit] | None:
     """The first field of a conversation that is too near to a scenario, and that scenario; None if there is none."""
     texts: list[tuple[str, str]] = []
@@ -162,8 +207,9 @@ def contamination(line: Line, overlap: Overlap) -> tuple[str, Hit] | None:
     for index, message in enumerate(line.get("messages") or []):
         if isinstance(message, dict) and message.get("role") != "system":
             for field in ("content", "reasoning_content"):
-                if isinstance(message.get(field), str):
-                    texts.append((f"messages.{index}.{field}", message[field]))
+                said = message.get(field)
+                for text in [said] if isinstance(said, str) else _parts(said):
+                    texts.append((f"messages.{index}.{field}", text))
     for field, text in texts:
         asked = field == "text" or line["messages"][int(field.split(".")[1])].get("role") == "user"
         hit = overlap.find(text) if asked else overlap.find_copy(text)

@@ -6,6 +6,7 @@ project that lies around it take part, and in a process group of its own, which 
 """
 
 import contextlib
+import ctypes
 import os
 import shlex
 import shutil
@@ -23,6 +24,7 @@ from quant.errors import UsageError
 
 _LONGER = 2.5  # conversations of several turns take about as much longer to write
 _MOST_BYTES = 8_000_000
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LOOK = 0.05  # seconds between two looks at a command that runs
 
 
@@ -72,7 +74,13 @@ class Command:
             with file.open("rb") if feed else open(os.devnull, "rb") as given:
                 try:
                     process = subprocess.Popen(
-                        words, cwd=work, stdin=given, stdout=out, stderr=err, start_new_session=True
+                        words,
+                        cwd=work,
+                        stdin=given,
+                        stdout=out,
+                        stderr=err,
+                        start_new_session=True,
+                        preexec_fn=_die_with_parent,
                     )
                 except OSError as error:
                     raise UsageError(f"--command: {words[0]} cannot be run: {error.strerror}") from error
@@ -93,6 +101,12 @@ class Command:
                 complaint = err.read(2000).decode("utf-8", errors="replace") or said
                 return "", Drop("the command failed", excerpt(f"status {status}: {complaint}"))
         return said, None
+
+
+def _die_with_parent() -> None:
+    """Where the system can: a run that is killed leaves no command behind that goes on writing."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _wait(process: subprocess.Popen[bytes], outputs: tuple[int, ...], limit: float) -> int | Literal["late", "large"]:

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 _MARKS = {"’": "'", "‘": "'", "`": "'", "´": "'", "–": "-", "—": "-", "‐": "-", "‑": "-"}
+# Cyrillic and Greek letters that look like Latin ones.
+_DOUBLES = "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u03b1\u03bf\u03c1\u03bd"
+_MARKS |= dict(zip(_DOUBLES, "aeopcyxijsaopv", strict=True))
+_UNSEEN = {"Mn", "Me", "Cf"}  # accents; zero-width spaces and joiners, soft hyphens
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _CONTRACTIONS = (
     (re.compile(r"\b(?:can't|cannot)\b"), "can not"),
@@ -43,9 +47,10 @@ STOPWORDS = frozenset(
 
 
 def plain(text: str) -> str:
-    """Lower case, ASCII apostrophes and hyphens, no accents."""
+    """Lower case, ASCII apostrophes and hyphens, no accents, nothing invisible, Latin letters for their doubles."""
     text = unicodedata.normalize("NFKD", text.casefold())
-    text = "".join(character for character in text if not unicodedata.combining(character))
+    if not text.isascii():
+        text = "".join(one for one in text if unicodedata.category(one) not in _UNSEEN)
     return "".join(_MARKS.get(character, character) for character in text)
 
 

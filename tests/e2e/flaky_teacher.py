@@ -26,8 +26,17 @@ THINGS = (
 PLACES = "attic barn cabin dungeon engine-room foyer gallery hayloft igloo jetty kiosk lobby mill nook orchard".split()
 FAULTS = (
     "empty", "description", "plan", "hook text only", "truncated", "hang", "duplicates", "markdown", "status", "array",
-    "hooks between", "tags", "bad call", "good", "good", "blank lines", "binary", "good",
+    "hooks between", "tags", "bad call", "good", "endless", "odd types", "german", "good", "too many", "blank lines",
+    "binary", "good",
 )  # fmt: skip
+
+
+ODD = """{"messages": [{"role": "user", "content": "half \\ud800"}, {"role": "assistant", "content": "\\udfff."}]}
+{"messages": [{"role": ["user"], "content": "x"}]}
+{"messages": [{"role": "assistant", "content": "x", "tool_calls": 7}]}
+{"messages": [null]}
+1e999
+"""
 
 
 def conversation(prompt: str, rng: Random) -> dict[str, Any]:
@@ -98,6 +107,14 @@ def reply(prompt: str, number: int, sleep: float = 60.0) -> str | None:
         return "".join(json.dumps(line) + "\n" for line in lines)
     if fault == "bad call":
         return good.replace('\\"query\\"', '\\"wrong\\"').replace("search", "seek") if "Tool" in prompt else "{}\n" * 3
+    if fault == "odd types":
+        return ODD + good[: good.index("\n") + 1]
+    if fault == "german":
+        for line in lines:
+            line["messages"][-1]["content"] = f"Das liegt auf dem Regal in der Stube, Nummer {rng.randrange(9999)}."
+        return "".join(json.dumps(line) + "\n" for line in lines)
+    if fault == "too many":
+        return good + "".join(json.dumps(conversation(prompt, rng)) + "\n" for _ in range(200))
     if fault == "blank lines":
         return "\n\n" + good.replace("\n", "\n\n") + "\n"
     if fault == "binary":
@@ -148,6 +165,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.prompts.append(prompt)
         number, self.server.number = self.server.number, self.server.number + 1
         try:
+            if FAULTS[number % len(FAULTS)] == "endless":
+                self._endless()
+                return
             text = reply(prompt, number, self.server.sleep)
             if text is None:
                 self._send(500, {"error": {"message": "out of memory"}})
@@ -158,6 +178,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, {"id": "1", "choices": [{"index": 0, "finish_reason": "stop", "message": message}]})
         except (BrokenPipeError, ConnectionResetError):
             pass
+
+    def _endless(self) -> None:
+        """White space before the JSON, for ever."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        while True:
+            self.wfile.write(b" " * 1_000_000)
 
     def _send(self, status: int, body: dict[str, Any]) -> None:
         self._raw(json.dumps(body).encode(), status)
@@ -178,11 +206,13 @@ def main() -> int:
     if FAULTS[number % len(FAULTS)] == "hang":
         # A grandchild that holds the output open outlives its parent, unless the whole group is killed.
         subprocess.Popen(["sleep", "61"])
+    while FAULTS[number % len(FAULTS)] == "endless":
+        sys.stdout.write("and so on " * 10_000)
     text = reply(prompt, number)
     if text is None:
         print("Error: rate limit reached", file=sys.stderr)
         return 3
-    sys.stdout.write(text)
+    sys.stdout.buffer.write(text.encode() + b"\xff\xfe" * text.startswith("\x00"))
     return 0
 
 

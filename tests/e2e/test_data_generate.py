@@ -95,7 +95,8 @@ def test_a_flaky_command_ends_with_exactly_the_mix(tmp_path: Path, mix: Path, fi
     report = assert_whole(out, mix)
     causes = {
         "empty answer", "a description instead of data", "a plan instead of data", "hook text", "truncated JSON",
-        "no answer in time", "duplicate", "markdown", "the command failed", "tags",
+        "no answer in time", "duplicate", "markdown", "the command failed", "tags", "too much output",
+        "another language", "not a conversation",
     }  # fmt: skip
     assert causes <= set(report["dropped"])
     assert all(cause in made.stdout for cause in causes)
@@ -118,8 +119,12 @@ def test_a_flaky_endpoint_ends_with_exactly_the_mix(tmp_path: Path, mix: Path, e
         "duplicate",
         "markdown",
         "the endpoint failed",
+        "another language",
+        "not a conversation",
     } <= set(report["dropped"])
     assert max(map(len, endpoint.prompts)) < 3000
+    told = [drop["excerpt"] for drop in report["drops"] if drop["cause"] == "the endpoint failed"]
+    assert any("an answer of more than" in text for text in told), told
 
 
 def _killed_in_the_middle(words: list[str], journal: Path, entries: int) -> None:
@@ -182,6 +187,25 @@ def test_a_teacher_that_brings_nothing_is_asked_a_bounded_number_of_times(tmp_pa
     assert not out.exists()
     report = json.loads((tmp_path / "set.jsonl.report.json").read_text())
     assert (report["finished"], report["batches"], report["dropped"]) == (False, 4, {"empty answer": 4})
+
+
+def test_a_killed_run_leaves_no_command_behind(tmp_path: Path, mix: Path) -> None:
+    """An orphan would go on writing, and nobody would read it."""
+    (tmp_path / "write.sh").write_text(f"echo $$ > {tmp_path}/pid; exec sleep 60\n")
+    words = ["generate", "--mix", str(mix), "--teacher", "command", "--command", f"sh {tmp_path}/write.sh"]
+    run = [sys.executable, "-m", "quant", "data", *words, "--out", str(tmp_path / "set.jsonl")]
+    process = subprocess.Popen(run, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    orphan = Path("/proc") / (tmp_path / "pid").read_text().strip()
+    assert orphan.exists()
+    process.kill()
+    process.wait()
+    while orphan.exists():
+        assert time.monotonic() < deadline, "the command outlives the run"
+        time.sleep(0.02)
 
 
 def test_two_runs_never_write_the_same_file(tmp_path: Path, mix: Path) -> None:

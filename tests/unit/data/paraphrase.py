@@ -81,9 +81,33 @@ def embed(text: str, rng: Random) -> str:
     )
 
 
+def slip(text: str, rng: Random) -> str:
+    """One letter of one longer word left out, doubled or swapped."""
+    words = text.split()
+    places = [place for place, word in enumerate(words) if len(word) > 4 and word.isalpha()]
+    if places:
+        place = rng.choice(places)
+        word = words[place]
+        at = rng.randrange(1, len(word) - 2)
+        doubled, swapped = word[:at] + word[at] + word[at:], word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+        words[place] = rng.choice([word[:at] + word[at + 1 :], doubled, swapped])
+    return " ".join(words)
+
+
+def unseen(text: str, rng: Random) -> str:
+    """With zero-width characters, odd spaces, or letters of another script that look the same."""
+    return rng.choice(
+        [
+            text.replace(" ", "\u00a0").replace("e", "e\u200b"),
+            text.replace("a", "\u0430").replace("o", "\u043e"),
+            text.replace("o", "ooo", 1),
+        ]
+    )
+
+
 ALL: dict[str, Callable[[str, Random], str]] = {
     "case": case, "marks": marks, "filler": filler, "polite": polite, "reorder": reorder, "synonym": synonym,
-    "drop": drop, "embed": embed,
+    "drop": drop, "embed": embed, "slip": slip, "unseen": unseen,
 }  # fmt: skip
 UNKNOWN = {
     "bread": "loaf", "today": "at present", "old": "elderly", "capital": "chief city", "opposite": "contrary", "link": "pointer",

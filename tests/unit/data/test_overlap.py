@@ -42,7 +42,7 @@ def test_every_prompt_of_every_scenario_is_found_verbatim() -> None:
 FLOORS = {
     "case": 1.0, "marks": 0.99, "filler": 0.98, "polite": 0.98, "reorder": 0.99, "synonym": 0.98, "drop": 0.97,
     "embed": 0.97, "synonym+filler": 0.97, "reorder+case": 0.98, "synonym+reorder": 0.97, "polite+synonym": 0.97,
-    "drop+filler": 0.97,
+    "drop+filler": 0.97, "slip": 0.97, "unseen": 0.98,
 }  # fmt: skip
 
 
@@ -103,6 +103,24 @@ def test_another_request_of_the_domain_is_no_scenario(text: str) -> None:
     assert Overlap([scenario, sums]).find(text) is None
 
 
+def test_a_slip_is_read_as_the_word_of_a_prompt_and_another_word_of_the_prompts_is_left() -> None:
+    overlap = Overlap(
+        [Prompt("x-01", "How do I clean a shirt?", True), Prompt("x-02", "Is the rope too short?", True)]
+    )
+    assert overlap._mended("clean the shrit") == "clean the shirt"
+    assert overlap._mended("clean the blouse") is None
+    assert overlap._mended("clean the short shirt") is None
+
+
+def test_the_index_misses_nothing_that_a_full_comparison_finds() -> None:
+    """Prompts are looked up by their rarest words; what is near to one must hold one of those."""
+    found, overlap = everything()
+    one_by_one = [Overlap([one]) for one in found[:60]]
+    texts = [one.text for one in found[:60]] + [paraphrase.synonym(one.text, Random(1)) for one in found[:60]]
+    for text in texts:
+        assert (overlap._find(text) is not None) >= any(one._find(text) is not None for one in one_by_one), text
+
+
 def test_the_command_removes_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def line(text: str) -> str:
         return json.dumps({"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "Yes."}]})
@@ -137,6 +155,7 @@ def test_a_scenario_is_found_in_any_role_and_in_plain_text() -> None:
         {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": f"You asked: {text}"}]},
         {"messages": [{"role": "tool", "tool_call_id": "a", "content": text}]},
         {"text": f"Annie. {text} Yes."},
+        {"messages": [{"role": "user", "content": [{"type": "image_url"}, {"type": "text", "text": text}]}]},
     ):
         assert contamination(line, overlap) is not None
 

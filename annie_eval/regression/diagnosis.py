@@ -132,8 +132,9 @@ def _thinking(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
     else:
         silent = [(o, n) for o, n in thinking if not thought(n)]
         if _enough(silent, thinking) and len(silent) * 2 > len(thinking):
+            all_of_it = "" if len(silent) < len(thinking) else ": the reasoning parser was lost, or it thinks no more"
             yield Trace(
-                f"the reasoning channel is empty in {len(silent)} of {len(thinking)} samples that had one",
+                f"the reasoning channel is empty in {len(silent)} of {len(thinking)} samples that had one{all_of_it}",
                 fails=_beyond_chance(pairs, lambda heard: not thought(heard)),
             )
     trapped = [

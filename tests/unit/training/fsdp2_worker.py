@@ -8,15 +8,16 @@ Process 0 writes what it found to OUT/RECIPE.pt, and checkpoints to OUT/whole an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-import pytest
 import torch
 import torch.distributed as dist
 from torch.distributed.tensor import DTensor
@@ -64,7 +65,7 @@ def curve(recipe: str, model_directory: Path, data: Path, out: Path) -> dict[str
     return {"history": trainer.history, "values": values, "share": share, "rows": [len(s) for s in trainer.steps]}
 
 
-def one_process(recipe: str, model: Path, data: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def one_process(recipe: str, model: Path, data: Path, out: Path) -> dict[str, Any]:
     """The same in this process, which takes of each batch first the one half, then the other."""
     shares = loop.shares
 
@@ -72,8 +73,8 @@ def one_process(recipe: str, model: Path, data: Path, out: Path, monkeypatch: py
         assert size == 1
         return [[micro for part in shares(rows, lengths, tokens, 2) for micro in part if micro]]
 
-    monkeypatch.setattr(loop, "shares", in_turn)
-    return curve(recipe, model, data, out)
+    with patch.object(loop, "shares", in_turn):
+        return curve(recipe, model, data, out)
 
 
 def quant(words: list[str], out: Path) -> int:
@@ -101,10 +102,8 @@ def resumed(model: Path, data: Path, out: Path) -> None:
             raise InterruptedError
         return step(self, number)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "step", broken)
-        with pytest.raises(InterruptedError):
-            quant(words, out)
+    with patch.object(Trainer, "step", broken), contextlib.suppress(InterruptedError):
+        quant(words, out)
     assert quant(words, out) == 2  # in every process, though only the first looks
     assert quant([*words, "--resume"], out) == 0
 

@@ -17,7 +17,7 @@ from quant.training.batches import MULTIPLE, collate, micro_batches, padded, pla
 from quant.training.conversations import Renderer, read_conversations, render_all
 
 sys.path.insert(0, str(Path(__file__).parent))
-from conftest import ADD, call, conversations, write
+from made_up import ADD, call, conversations, write
 
 # Qwen3.5's rules for the parts that matter here: a closed, empty block in the prompt without thinking, an open one
 # with it, reasoning of earlier turns dropped, and tool calls as XML with a parameter each.

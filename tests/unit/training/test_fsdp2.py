@@ -8,12 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fsdp2_worker
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))  # fsdp2_worker.py is imported by name
-
-import fsdp2_worker
 
 from quant.preflight import preflight
 from quant.training.batches import shares
@@ -29,7 +26,15 @@ def test_rows_are_dealt_out_and_every_process_goes_forward_as_often() -> None:
 
 
 @pytest.fixture(scope="module")
-def together(tiny_llama: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def few(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve conversations."""
+    path = tmp_path_factory.mktemp("few") / "data.jsonl"
+    path.write_text("".join(data.read_text().splitlines(keepends=True)[:12]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def together(tiny_llama: Path, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes on this machine's CPU left."""
     out = tmp_path_factory.mktemp("fsdp2")
     # As `accelerate launch --use_fsdp` starts it: transformers would load no weights but in process 0.
@@ -37,7 +42,7 @@ def together(tiny_llama: Path, data: Path, tmp_path_factory: pytest.TempPathFact
                    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}  # fmt: skip
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*command, fsdp2_worker.__file__, tiny_llama, data, out], env=environment, capture_output=True, text=True,
+        [*command, fsdp2_worker.__file__, tiny_llama, few, out], env=environment, capture_output=True, text=True,
         timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -47,11 +52,11 @@ def together(tiny_llama: Path, data: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.mark.parametrize("recipe", fsdp2_worker.CURVES)
 def test_the_loss_curve_and_the_weights_are_those_of_one_process(
-    recipe: str, together: Path, tiny_llama: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: str, together: Path, tiny_llama: Path, few: Path, tmp_path: Path
 ) -> None:
     two = torch.load(together / f"{recipe}.pt")
-    one = fsdp2_worker.one_process(recipe, tiny_llama, data, tmp_path / "one", monkeypatch)
-    assert len(one["history"]) > 5
+    one = fsdp2_worker.one_process(recipe, tiny_llama, few, tmp_path / "one")
+    assert len(one["history"]) > 3
     assert min(one["rows"]) == 1, "a batch of one row leaves a process without any"
     assert [row["loss"] for row in two["history"]] == [row["loss"] for row in one["history"]]
     assert [row["norm"] for row in two["history"]] == pytest.approx([row["norm"] for row in one["history"]], rel=1e-5)

@@ -33,7 +33,7 @@ def share(n: int, first: float, last: float, histories: int) -> float:
     seen = 0
     for _ in range(histories):
         badness = [-float(sum(draw.random() < rate for _ in range(n))) for rate in rates]
-        seen += trend.alarm(badness, trend.FALSE_ALARM / SERIES) is not None
+        seen += trend.alarm(badness, trend.SPENT / SERIES) is not None
     return seen / histories
 
 

@@ -75,7 +75,7 @@ def _segment(nights: Sequence[Night], *, over: bool) -> list[Drift]:
     series = _series(nights)
     found = []
     for name, points in series.items():
-        alarm = trend.alarm([badness for _, badness in points], trend.FALSE_ALARM / len(series))
+        alarm = trend.alarm([badness for _, badness in points], trend.SPENT / len(series))
         if alarm is not None:
             told = [night for night, _ in points]
             found.append(

@@ -18,7 +18,9 @@ from functools import cache
 NIGHTS = 90
 """Nights for which the false-alarm rate is stated; of a longer series the latest are looked at."""
 FALSE_ALARM = 0.05
-"""Chance of any alarm in NIGHTS nights without a change, over all series of a history together."""
+"""Chance of any alarm in NIGHTS nights without a change, over all series of a history together: no more than this."""
+SPENT = 0.04
+"""What the limits are set for. The rest is room for nights that are not quite independent of their neighbours."""
 _FAR = 6.0  # standard deviations below which a path cannot come back in time to matter
 
 

@@ -291,7 +291,7 @@ def test_thinking_that_has_gone_fails_even_where_the_gates_hold(make_run: Any) -
     now = make_run("b", ALL, bodies=of(body("Fine.")))
     found = compared(before, now)
     assert found.verdict == "FAIL"
-    assert "the reasoning channel is empty in 10 of 10 samples that had one: the reasoning parser was" in found.headline
+    assert "the reasoning channel is empty in 10 of 10 samples that had one: the reasoning parser" in found.headline
 
 
 @pytest.mark.parametrize("odd", [body(""), body("Fi", finish="length")], ids=["empty", "cut off"])

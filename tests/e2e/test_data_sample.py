@@ -239,3 +239,29 @@ def test_a_server_that_dies_ends_the_run_which_can_go_on(
     assert (tmp_path / ".policy.jsonl.journal").exists()
     assert _run([*words, "--resume"]).returncode == 0
     assert len(out.read_text().splitlines()) == len(given)
+
+
+@pytest.mark.parametrize("breaks", ["kill -SEGV $$", "head -c 100; exit 0"])
+def test_a_check_that_breaks_in_the_middle_is_one_line_and_the_run_goes_on(
+    tmp_path: Path, prompts: tuple[Path, list[dict[str, Any]]], model: Model, breaks: str
+) -> None:
+    """What was judged before it broke stays judged; what was not is asked again."""
+    path, given = prompts
+    script = tmp_path / "check.sh"
+    script.write_text(
+        f"echo x >> {tmp_path}/calls\nif [ $(wc -l < {tmp_path}/calls) = 2 ]; then {breaks}; exit; fi\n{CHECK}\n"
+    )
+    out = tmp_path / "policy.jsonl"
+    words = _words(path, model, out)
+    words[words.index("--check") + 1] = f"sh {script}"
+    ended = _run(words)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert "--check: sh" in ended.stderr
+    assert not out.exists()
+    assert (tmp_path / ".policy.jsonl.journal").read_text().count("\n") == 2, "the plan, and what was judged"
+    before = len(model.bodies)
+    ended = _run([*words, "--resume"])
+    assert ended.returncode == 0, ended.stderr
+    assert len(out.read_text().splitlines()) == len(given)
+    assert len(model.bodies) - before < before, "what was kept is not asked for again"

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -337,9 +336,9 @@ def test_a_running_build_keeps_its_directory(tmp_path: Path) -> None:
     assert not dead.exists()
 
 
-def test_help_is_quick_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
-    start = time.perf_counter()
+def test_help_is_complete_and_loads_no_torch(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
-    assert time.perf_counter() - start < 0.5
     assert "preflight" in capsys.readouterr().out
     assert main(["nonsense"]) == 2
+    code = "import sys; from quant.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0

@@ -1,0 +1,177 @@
+"""What users get wrong with quant's commands is said in one line, before anything slow starts, and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import mutants
+import pytest
+import tiny
+
+from quant import recipe
+from quant.cli import main
+
+SHIPPED = recipe.available()["nvfp4-default"].read_text()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.llama(tmp_path_factory.mktemp("commands") / "llama")
+
+
+@pytest.fixture(scope="module")
+def calib(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.calibration_file(tmp_path_factory.mktemp("calib") / "calib.jsonl")
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory, calib: Path) -> Path:
+    """An export of Qwen3.5 with W4A16_NVFP4 inside MIXED_PRECISION."""
+    root = tmp_path_factory.mktemp("mixed")
+    arguments = ["--model", str(tiny.qwen3_5_text(root / "bf16")), "--recipe", "qwen3_5-mixed", "--calib", str(calib)]
+    assert main(["ptq", *arguments, "--out", str(root / "out")]) == 0
+    return root / "out"
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("python -m quant")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def ptq(model: Path, calib: Path, out: Path, name: str = "nvfp4-default") -> int:
+    return main(["ptq", "--model", str(model), "--recipe", name, "--calib", str(calib), "--out", str(out)])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"vllm-0.32"', '"vllm-9"', "my.toml: image: no image 'vllm-9'"),
+        ('["*", "nvfp4"]', '["*.mpl.*", "nvfp4"]', "no pattern matches a linear layer"),
+        ('["*", "nvfp4"]', '["*.q_proj", "nvfp4"]', "need one format: q_proj nvfp4, k_proj bf16, v_proj bf16"),
+        ('  ["*lm_head*", "bf16"],\n', "", "lm_head is tied to the embedding"),
+    ],
+)
+def test_a_recipe_that_suits_neither_server_nor_model(
+    model: Path, calib: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, says: str
+) -> None:
+    assert old in SHIPPED
+    (tmp_path / "my.toml").write_text(SHIPPED.replace(old, new))
+    assert ptq(model, calib, tmp_path / "out", str(tmp_path / "my.toml")) == 2
+    assert says in said(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_misspelt_recipe_is_guessed(model: Path, calib: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ptq(model, calib, Path("nowhere"), "nvfp4-defalt") == 2
+    assert "did you mean nvfp4-default?" in said(capsys)
+
+
+def test_the_output_stays_out_of_the_model(model: Path, calib: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ptq(model, calib, model / "nvfp4") == 2
+    assert "lies inside" in said(capsys)
+    assert not (model / "nvfp4").exists()
+
+
+def test_half_a_surrogate_pair_is_named_by_its_line(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data.jsonl").write_text('{"text": "fine, this one"}\n{"text": "\\ud800 not this"}\n')
+    assert ptq(model, tmp_path / "data.jsonl", tmp_path / "out") == 2
+    assert "data.jsonl:2: holds half a surrogate pair" in said(capsys)
+
+
+def _config(**values: object) -> Callable[[Path], None]:
+    return lambda directory: mutants.change_json(directory, "config.json", lambda c: c.update(values))
+
+
+def _cut(directory: Path) -> None:
+    path = directory / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (_cut, "model.safetensors: is cut short"),
+        (lambda d: (d / "config.json").write_text("[" * 100_000), "config.json: not readable as JSON"),
+        (_config(hidden_size=64), "do not have the shapes that config.json says"),
+        (_config(num_hidden_layers=3), "config.json asks for model.layers.2."),
+    ],
+)
+def test_a_model_that_is_not_whole(
+    model: Path,
+    calib: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    break_it: Callable[[Path], None],
+    says: str,
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(model, source)
+    break_it(source)
+    assert ptq(source, calib, tmp_path / "out") == 2
+    assert says in said(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_diff_of_two_models_is_no_number(
+    model: Path, mixed: Path, calib: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["diff", str(model), str(mixed), "--data", str(calib)]) == 2
+    assert "so it is not made from" in said(capsys)
+
+
+@pytest.mark.parametrize("option", ["--samples", "--max-length"])
+def test_no_samples_are_no_measurement(
+    model: Path, calib: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["sensitivity", "--model", str(model), "--calib", str(calib), "--out", "nowhere", option, "-2"])
+    assert left.value.code == 2
+    assert "no whole number above zero" in said(capsys)
+
+
+def test_export_refuses_an_image_that_would_take_layers_for_bf16(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Inside MIXED_PRECISION, vLLM leaves layers of an algorithm that it does not know unquantised, silently."""
+    assert main(["export", str(mixed), "--for", "vllm-0.19", "--out", str(tmp_path / "out")]) == 2
+    assert f"{mixed}: vllm-0.19 does not load W4A16_NVFP4 inside MIXED_PRECISION" in said(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["{", "{}"])
+def test_export_of_a_broken_config_is_one_line(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(mixed, source)
+    (source / "hf_quant_config.json").write_text(content)
+    assert main(["export", str(source), "--for", "vllm-0.24", "--out", str(tmp_path / "out")]) == 2
+    assert "hf_quant_config.json:" in said(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_of_a_broken_checkpoint_is_refused(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would carry no ledger of its source, so nobody would see later what was lost."""
+    source = tmp_path / "source"
+    shutil.copytree(mixed, source)
+    gone = "model.layers.1.mlp.up_proj.weight_scale_2"
+    mutants.change(source, lambda tensors: tensors.pop(gone))
+    assert main(["export", str(source), "--for", "vllm-0.24", "--out", str(tmp_path / "out")]) == 1
+    assert gone.replace("model.", "model.language_model.") in said(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_keeps_the_ledger_of_how_it_was_made(mixed: Path, tmp_path: Path) -> None:
+    assert main(["export", str(mixed), "--for", "vllm-0.24", "--out", str(tmp_path / "out")]) == 0
+    ledger = json.loads((tmp_path / "out" / "quant_run.json").read_text())
+    assert ledger["recipe"]["name"] == "qwen3_5-mixed"
+    assert ledger["image"] == "vllm-0.24"

@@ -206,25 +206,18 @@ def test_a_profile_is_frozen() -> None:
         load("annie").name = "other"  # type: ignore[misc]
 
 
-SECONDS = """
-import sys, time
-start = time.process_time()
+HEAVY = """
+import sys
 from annie_eval.profile import load
-ready = time.process_time()
 load(sys.argv[1])
-print(time.process_time() - ready)
-assert not {"torch", "vllm", "openai", "markdown_it", "transformers"} & sys.modules.keys()
+print(sorted({"torch", "vllm", "openai", "markdown_it", "transformers", "hypothesis", "scipy"} & sys.modules.keys()))
 """
 
 
-@pytest.mark.parametrize(("name", "limit"), [("annie", 0.1), ("annie-smol", 0.1), ("annie-strict", 0.25)])
-def test_loading_is_quick(name: str, limit: float) -> None:
-    """CPU seconds, the import of jsonschema among them: every pytest process pays them."""
-    spent = min(
-        float(subprocess.run([sys.executable, "-c", SECONDS, name], capture_output=True, check=True).stdout)
-        for _ in range(5)
-    )
-    assert spent < limit
+def test_loading_a_profile_imports_nothing_heavy() -> None:
+    """Every pytest process pays it; benchmarks/start_up.py says how much."""
+    done = subprocess.run([sys.executable, "-c", HEAVY, "annie"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_reference_shows_the_example_as_it_is() -> None:

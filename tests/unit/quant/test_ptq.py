@@ -248,6 +248,7 @@ def test_a_quantised_checkpoint_is_not_quantised_again(
         (OSError(28, "No space left on device"), "the disk is full"),
         (MemoryError(), "out of memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "out of memory"),
+        (RuntimeError("unable to mmap 9 bytes from file <x>: Cannot allocate memory (12)"), "out of memory"),
     ],
 )
 def test_the_machines_limits_are_one_line_and_leave_nothing(

@@ -1,0 +1,105 @@
+"""What a start costs: imports, profiles, collection, and each detector on an ordinary answer.
+
+    .venv/bin/python benchmarks/start_up.py [--runs 5]
+
+CPU seconds of whole processes, medians of interleaved runs, each as a ratio to the row above which it is compared with
+in the same run: Python alone, or pytest with a file of sixty empty tests. Detectors are compared with parsing the
+answer from its bytes (`wire.parse`), which every sample pays anyway.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+URL = "http://127.0.0.1:9/v1"  # discard: collection sends nothing
+
+
+def cpu(command: list[str]) -> float:
+    """User and system seconds of a process and its children."""
+    before = os.times()
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def processes(runs: int) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        empty = Path(temporary) / "test_empty.py"
+        empty.write_text("".join(f"def test_{i}():\n    pass\n\n" for i in range(60)))
+        python, pytest = [sys.executable, "-c"], [sys.executable, "-m", "pytest", "--collect-only", "-q"]
+        load = "from annie_eval.profile import load; load('{}')"
+        alone = "pytest, 60 empty tests"
+        rows: list[tuple[str, list[str], str]] = [
+            ("python", [*python, "pass"], "python"),
+            ("import annie_eval", [*python, "import annie_eval"], "python"),
+            *(
+                (f"load {name}", [*python, load.format(name)], "python")
+                for name in ("annie", "annie-smol", "annie-strict")
+            ),
+            ("import detectors", [*python, "import annie_eval.detectors"], "python"),
+            (alone, [*pytest, "-p", "no:cacheprovider", "-c", os.devnull, str(empty)], ""),
+            (
+                "pytest, annie, collected",
+                [*pytest, "-p", "no:cacheprovider", "--base-url", URL],
+                "pytest, 60 empty tests",
+            ),
+        ]
+        spent: dict[str, list[float]] = {name: [] for name, _, _ in rows}
+        for _ in range(runs):
+            for name, command, _ in rows:
+                spent[name].append(cpu(command))
+        medians = {name: statistics.median(values) for name, values in spent.items()}
+        print(f"{'process':<26} {'CPU s':>6}  ratio")
+        for name, _, reference in rows:
+            ratio = f"{medians[name] / medians[reference]:.2f} of {reference}" if reference else ""
+            print(f"{name:<26} {medians[name]:>6.2f}  {ratio}")
+
+
+def detectors(runs: int) -> None:
+    sys.path.insert(0, str(ROOT / "tests" / "unit"))
+    from fixed_server import STREAM
+    from make_sample import reply
+    from make_sample import sample as made
+
+    from annie_eval import wire
+    from annie_eval.detectors import NAMES, detect
+
+    sample = made(replace(reply(), body=STREAM, answer=wire.parse(STREAM, streamed=True)))
+
+    def best(work: object) -> float:
+        assert callable(work)
+        for _ in range(3):
+            work()
+        times = []
+        for _ in range(20 * runs):
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    parse = best(lambda: wire.parse(STREAM, streamed=True))
+    print(f"\n{'detector':<26} {'us':>6}  ratio to wire.parse ({parse * 1e6:.0f} us)")
+    for name in NAMES:
+        spent = best(lambda name=name: detect(name, sample))
+        print(f"{name:<26} {spent * 1e6:>6.0f}  {spent / parse:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    runs = parser.parse_args().runs
+    processes(runs)
+    detectors(runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -57,7 +57,7 @@ def _cause(error: Exception) -> str | None:
             "the disk is full, or files may not be that large here; free some space or name an --out on another disk "
             "(nothing half-written is left)"
         )
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
         return (
             "out of memory; lower calibration.batch_size or max_length in the recipe (in training --micro-tokens, or "
             "set training.gradient_checkpointing), or take a larger machine"

@@ -233,7 +233,8 @@ def _fused_findings(view: View, linear: list[str]) -> Iterator[Finding]:
                 held = list(values.values())
                 odd = min(values, key=lambda member: held.count(values[member]))
                 other = next(member for member, value in values.items() if value != values[odd])
-                problem = f"differs from {other}.{scale}, but both are fused into one; vLLM takes the largest for all"
+                second = view.where(f"{other}.{scale}").partition(": ")[2]
+                problem = f"differs from {second}, but both are fused into one; vLLM takes the largest for all"
                 yield Finding(3, view.where(f"{odd}.{scale}"), problem, "tie the amax of the group, then export anew")
 
 

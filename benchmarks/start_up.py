@@ -73,7 +73,7 @@ def detectors(runs: int) -> None:
     from annie_eval import wire
     from annie_eval.detectors import NAMES, detect
 
-    sample = made(replace(reply(), body=STREAM, answer=wire.parse(STREAM, streamed=True)))
+    sample = made(replace(reply(), request={"stream": True}, body=STREAM, answer=wire.parse(STREAM, streamed=True)))
 
     def best(work: object) -> float:
         assert callable(work)

@@ -126,13 +126,12 @@ def test_compiled_layers_quantise_the_input_of_a_fused_group_once(
         expected = model(ids).logits
         assert counted.count(3) == 2 * 7  # activations: q, k, v, o, gate, up, down of two layers
         counted.clear()
-        for layer in decoder_layers(model):
-            layer.compile(backend="aot_eager_decomp_partition")
+        first = decoder_layers(model)[0]
+        first.compile(backend="aot_eager_decomp_partition")
         found = model(ids).logits
-        assert counted.count(3) == 2 * 4
+        assert counted.count(3) == 4 + 7  # qkv, o, gate_up, down; the second layer is not compiled
         found.sum().backward()
-        for layer in decoder_layers(model):
-            layer._compiled_call_impl = None
+        first._compiled_call_impl = None
     assert torch.equal(found, expected)
 
 

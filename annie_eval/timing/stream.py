@@ -180,7 +180,9 @@ def _arrivals(
         return _by_moment([(c.stamp, k) for c, k in zip(texts, seen, strict=True)]), "chunks" if by_usage else "asked"
     size = sum(c.text for c in texts)
     shares = [max(1, round(total * s / size)) for s in accumulate(c.text for c in texts)]
-    return _by_moment([(c.stamp, k) for c, k in zip(texts, shares, strict=True)]), "unknown" if by_usage else "guessed"
+    # Each of these moments brought text, also where the rounded count did not grow: above all the last.
+    moments = dict(zip((c.stamp for c in texts), shares, strict=True))
+    return tuple(moments.items()), "unknown" if by_usage else "guessed"
 
 
 def _by_moment(counts: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -110,6 +110,12 @@ def test_uncounted_bursts_are_unknown() -> None:
     assert seen.rate == pytest.approx(100.0), "the share of the text stands in"
 
 
+def test_the_last_moment_is_that_of_the_last_text_however_short() -> None:
+    reads = [(100, [delta(content="long words " * 4)]), (180, [delta(content="long words " * 4)])]
+    seen = observe(stream(*reads, (260, [delta(content=".")]), (300, [delta("length"), usage(8)])))
+    assert (seen.counting, seen.last_token) == ("unknown", 260 * MS)
+
+
 def test_without_usage_nothing_is_counted() -> None:
     seen = observe(stream((1, [delta(content="a")]), (2, [delta("stop", content="b")])))
     assert (seen.counting, seen.completion_tokens) == ("unknown", None)

@@ -1,13 +1,14 @@
 """`python -m quant merge`: build a checkpoint again from its base model and the adapter folder that training left.
 
-The merge is done in float64 and rounded once, so that machines agree; the quantisers take the amax that was trained
-with, so nothing is calibrated. Digests of the trained weights come with the adapter: where a layer is not bit for bit
-the trained one, that is said.
+The merge is done in float64 and rounded once, so that machines agree; the quantisers take the amax that is kept, so
+nothing is calibrated. Digests of the weights as they were made first come with the folder: where a layer is not bit
+for bit that one, it is said. A folder that `ptq` left has no adapter, and its base is quantised as it is.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from quant.training import adapter
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m quant merge`."""
-    parser.add_argument("--model", type=Path, required=True, help="the BF16 checkpoint that was trained")
+    parser.add_argument("--model", type=Path, required=True, help="the BF16 checkpoint that it was made from")
     parser.add_argument("--adapter", type=Path, required=True, metavar="DIR", help="adapter folder of the result")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
     parser.add_argument("--for", dest="image", metavar="IMAGE", help="serving image (default: the recipe's)")
@@ -49,42 +50,55 @@ def run(arguments: argparse.Namespace) -> int:
     if image is None:
         from quant.training.run import finish_bf16
 
+        same = _compared(changed_layers(_weights(model, held.digests), held), held, ledger)
         finish_bf16(model, arguments.model, arguments.out, ledger)
-        print(f"{arguments.out}: BF16, {len(held.factors)} layers merged")
+        print(f"{arguments.out}: BF16, {len(held.factors)} layers merged{same}")
         return 0
     with ledger.phase("quantize"):
         restore_quantizers(model, held, arguments.adapter)
-    changed = changed_layers(model, held)
-    ledger.record["trained"] = {"layers": len(held.digests), "changed": changed}
+    from quant import served
+
+    same = _compared(changed_layers(served.computed_digests(model), held), held, ledger)
     count = finish(model, arguments.model, arguments.out, image, ledger)
-    same = (
-        "all equal to the trained ones bit for bit" if not changed else f"{len(changed)} not those that were trained"
-    )
-    print(f"{arguments.out}: {held.recipe.name} for {image.name}, {count} quantised layers, {same}")
+    print(f"{arguments.out}: {held.recipe.name} for {image.name}, {count} quantised layers{same}")
     return 0
+
+
+def _compared(changed: list[str], held: adapter.Adapter, ledger: Ledger) -> str:
+    """Record and say whether the weights are those that were made first."""
+    ledger.record["made_first"] = {"layers": len(held.digests), "changed": changed}
+    if not held.digests:
+        return ""
+    if not changed:
+        return ", all equal to those made first, bit for bit"
+    return f", {len(changed)} of {len(held.digests)} not those made first, {changed[0]} for one"
+
+
+def _weights(model: Any, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of the weights of these layers, by name."""
+    from quant.served import digest
+
+    modules = dict(model.named_modules())
+    return {name: digest(modules[name].weight.detach()) for name in names if name in modules}
 
 
 def merge(model: Any, held: adapter.Adapter, where: Path) -> None:
     """Add the adapter to the model's weights, in float64, rounded once. Raises UsageError where it does not fit."""
     import torch
 
-    from quant.served import digest
-
     modules = dict(model.named_modules())
-    other = []
+    other = [name for name, weight in _weights(model, held.base).items() if weight != held.base[name]]
     with torch.no_grad():
         for name, (a, b) in held.factors.items():
             weight = getattr(modules.get(name), "weight", None)
             if weight is None or tuple(weight.shape) != (b.shape[0], a.shape[1]):
                 found = "no such layer" if weight is None else f"a layer of {tuple(weight.shape)}"
                 raise UsageError(f"{where}: is for {name} of {(b.shape[0], a.shape[1])}; the model has {found}")
-            if name in held.base and digest(weight) != held.base[name]:
-                other.append(name)
             weight.copy_((weight.double() + held.scaling * (b.double() @ a.double())).to(weight.dtype))
     if other:
         raise UsageError(
-            f"{where}: was trained on another base: {len(other)} of {len(held.factors)} layers of --model have other "
-            f"weights, first {other[0]}; give the checkpoint that was trained"
+            f"{where}: was made from another base: {len(other)} of {len(held.base)} layers of --model have other "
+            f"weights, first {other[0]}; give the checkpoint that it was made from"
         )
 
 
@@ -112,9 +126,6 @@ def restore_quantizers(model: Any, held: adapter.Adapter, where: Path) -> None:
         )
 
 
-def changed_layers(model: Any, held: adapter.Adapter) -> list[str]:
-    """Quantised layers whose weight is not the trained one, bit for bit."""
-    from quant import served
-
-    computed = served.computed_digests(model)
-    return sorted(name for name in held.digests if computed.get(name) != held.digests[name])
+def changed_layers(weights: Mapping[str, str], held: adapter.Adapter) -> list[str]:
+    """Layers whose weight is not the one that was made first, bit for bit."""
+    return sorted(name for name in held.digests if weights.get(name) != held.digests[name])

@@ -24,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calib", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
     parser.add_argument("--for", dest="image", metavar="IMAGE", help="serving image (default: the recipe's)")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="leave amax and digests there, for `merge` to make the checkpoint again",
+    )
     parser.add_argument("--kv-cache", choices=["none", "fp8"], help="KV cache format (default: the recipe's)")
 
 
@@ -120,6 +126,13 @@ def run(arguments: argparse.Namespace) -> int:
     loading.check_source(arguments.model)
     check_outside(arguments.out, arguments.model)
     check_free(arguments.out)
+    if arguments.keep is not None:
+        check_free(arguments.keep)
+        if chosen.algorithm != "max" or chosen.kv_cache != "none":
+            # AWQ moves weights, and a KV cache has scales of its own.
+            raise UsageError(
+                f"--keep {arguments.keep}: {chosen.name} cannot be made again from amax alone; leave it out"
+            )
     samples = calibration.read_samples(arguments.calib, chosen.calibration.samples)
     ledger = Ledger("ptq")
     ledger.record = {
@@ -134,7 +147,7 @@ def run(arguments: argparse.Namespace) -> int:
         device = loading.default_device()
         model = loading.load_model(arguments.model, device)
     ledger.record |= {"source": {"path": str(arguments.model)}, "device": device}
-    make(model, chosen, sequences, tokenizer, arguments.model, arguments.out, image, ledger)
+    make(model, chosen, sequences, tokenizer, arguments.model, arguments.out, image, ledger, arguments.keep)
     return 0
 
 
@@ -147,10 +160,15 @@ def make(
     out: Path,
     image: images.Image,
     ledger: Ledger,
+    keep: Path | None = None,
 ) -> None:
-    """Quantise, export to `out` and check. Raises NotServedAsMade, and leaves nothing, where a check fails."""
+    """Quantise, export to `out` and check; leave in `keep` what `merge` needs to make it again.
+
+    Raises NotServedAsMade, and leaves nothing, where a check fails.
+    """
     from quant import quality
     from quant.diff import layer_errors, layer_outputs
+    from quant.training import adapter
 
     with ledger.phase("reference"):
         reference = quality.logits(model, sequences)
@@ -162,7 +180,13 @@ def make(
         after = quality.compare(reference, quality.logits(model, sequences))
         errors = layer_errors(outputs, layer_outputs(model, sequences[:2]))
         ledger.record["quality"] = {"after": after.as_dict(), "block_errors": errors}
-    layers = finish(model, source, out, image, ledger)
+    kept = None if keep is None else adapter.Calibrated.of(model)
+
+    def extra(_: Path, computed: dict[str, str]) -> None:
+        if keep is not None and kept is not None:
+            kept.write(keep, chosen, computed)
+
+    layers = finish(model, source, out, image, ledger, extra=extra)
     print(
         f"{out}: {chosen.name} for {image.name}, {layers} layers equal the model's bit for bit; KL {after.kl:.4f} "
         f"nats/token, top-1 agreement {after.top1:.1%} over {after.positions} calibration tokens; "
@@ -178,13 +202,13 @@ def finish(
     ledger: Ledger,
     *,
     trained: dict[str, str] | None = None,
-    extra: Callable[[Path], None] | None = None,
+    extra: Callable[[Path, dict[str, str]], None] | None = None,
 ) -> int:
     """Export a quantised model for `image`, check it bit for bit and with preflight, write the ledger, make it `out`.
 
     Args:
         trained: digests of the weights that training multiplied by; the model's must be these.
-        extra: writes more files into the checkpoint.
+        extra: writes more files into the checkpoint, given the digests of the weights that the model multiplies by.
 
     Returns the number of layers compared. Raises NotServedAsMade, and leaves nothing, where a check fails.
     """
@@ -216,6 +240,6 @@ def finish(
         if errors := ledger.record.get("quality", {}).get("block_errors"):
             plot(errors, partial / "block_errors.png", f"{out.name}: error of each block after quantisation")
         if extra is not None:
-            extra(partial)
+            extra(partial, computed)
         ledger.write(partial)
     return layers

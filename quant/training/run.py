@@ -310,6 +310,9 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
         model = merge_adapters(wrapped, layers)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
+    if image is None:
+        modules = dict(model.named_modules())
+        digests = {name: served.digest(modules[name].weight) for name in base}
     before = quality.compare(reference, quantized)
     after = quality.compare(reference, answer_logits(model, job.held_out))
     merged = quality.compare(reached, answer_logits(model, job.held_out))
@@ -326,7 +329,9 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
         finish_bf16(model, arguments.model, arguments.out, ledger, extra)
         checked = "BF16"
     else:
-        count = finish(model, arguments.model, arguments.out, image, ledger, trained=digests, extra=extra)
+        count = finish(
+            model, arguments.model, arguments.out, image, ledger, trained=digests, extra=lambda where, _: extra(where)
+        )
         checked = f"for {image.name}, {count} layers equal the trained model's bit for bit"
     job.state.remove()
     rate = ledger.record["training"]["tokens_per_second"]

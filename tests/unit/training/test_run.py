@@ -75,11 +75,13 @@ def test_merge_builds_the_same_checkpoint_again_from_base_and_adapter(
 ) -> None:
     again = tmp_path / "again"
     assert quant("merge", "--model", tiny_llama, "--adapter", trained / "adapter", "--out", again) == 0
-    assert "all equal to the trained ones bit for bit" in capsys.readouterr().out
+    assert "all equal to those made first, bit for bit" in capsys.readouterr().out
     assert (trained / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
 
 
-def test_fine_tuning_in_bf16_leaves_an_adapter_that_peft_loads(tiny_llama: Path, data: Path, tmp_path: Path) -> None:
+def test_fine_tuning_in_bf16_leaves_an_adapter_that_peft_loads(
+    tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import torch
     from peft import PeftModel
 
@@ -92,7 +94,28 @@ def test_fine_tuning_in_bf16_leaves_an_adapter_that_peft_loads(tiny_llama: Path,
         merged = loading.load_model(out, "cpu")(ids).logits
         wrapped = PeftModel.from_pretrained(loading.load_model(tiny_llama, "cpu"), out / "adapter")(ids).logits
     assert (merged - wrapped).abs().max() < 0.05 * wrapped.abs().max()
+    capsys.readouterr()
     assert quant("merge", "--model", tiny_llama, "--adapter", out / "adapter", "--out", again) == 0
+    assert "14 layers merged, all equal to those made first, bit for bit" in capsys.readouterr().out
+    assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+    digests = out / "adapter" / "digests.json"
+    digests.write_text(json.dumps(json.loads(digests.read_text()) | {"model.layers.0.mlp.up_proj": "0" * 64}))
+    other = tmp_path / "other"
+    assert quant("merge", "--model", tiny_llama, "--adapter", out / "adapter", "--out", other) == 0
+    assert "1 of 14 not those made first, model.layers.0.mlp.up_proj for one" in capsys.readouterr().out
+
+
+def test_what_ptq_calibrated_is_made_again_without_calibrating(
+    tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, again, kept = tmp_path / "ptq", tmp_path / "again", tmp_path / "kept"
+    command = ("ptq", "--model", tiny_llama, "--calib", data, "--keep", kept)
+    assert quant(*command, "--recipe", "nvfp4-awq-lite", "--out", tmp_path / "awq") == 2
+    assert "cannot be made again from amax alone" in capsys.readouterr().err
+    assert quant(*command, "--recipe", "nvfp4-default", "--out", out) == 0
+    capsys.readouterr()
+    assert quant("merge", "--model", tiny_llama, "--adapter", kept, "--out", again) == 0
+    assert "14 quantised layers, all equal to those made first, bit for bit" in capsys.readouterr().out
     assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
 
 

@@ -112,7 +112,7 @@ def test_merge_refuses_a_base_that_was_not_trained(
     base = other_base(tiny_llama, tmp_path / "base", change)
     assert quant("merge", "--model", base, "--adapter", whole / "adapter", "--out", tmp_path / "out") == 2
     said = told(capsys)
-    assert "was trained on another base: 1 of 14 layers" in said
+    assert "was made from another base: 1 of 14 layers" in said
     assert "model.layers.0.mlp.up_proj" in said
     assert not (tmp_path / "out").exists()
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+LEAST_SHARED = 32  # tokens that sequences must begin with alike for a cache to be worth its copies
+
+
 def positive(text: str) -> int:
     """A whole number above zero, for argparse."""
     if not text.isdecimal() or int(text) < 1:
@@ -128,3 +131,59 @@ def batches(sequences: list[list[int]], batch_size: int, pad: int) -> Iterator[d
             ids[row, : len(sequence)] = torch.tensor(sequence)
             mask[row, : len(sequence)] = 1
         yield {"input_ids": ids, "attention_mask": mask}
+
+
+def shared_start(sequences: list[list[int]]) -> int:
+    """Tokens that all sequences begin with alike, short of the last one of the shortest; 0 for a single sequence.
+
+    Conversations with one assistant share system prompt and tools: most of what they are long.
+    """
+    if len(sequences) < 2:
+        return 0
+    first, last = min(sequences), max(sequences)  # in order, the two that differ first
+    shared = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return min(shared, min(map(len, sequences)) - 1)
+
+
+def attends_alone(model: Any) -> bool:
+    """Whether a token's activations depend on earlier tokens by attention alone, which a KV cache holds whole."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    recurrent = any(name.endswith((".linear_attn", ".mamba")) for name, _ in model.named_modules())
+    return kinds == {"full_attention"} and not recurrent and not getattr(config, "sliding_window", None)
+
+
+def run_through(body: Any, sequences: list[list[int]], batch_size: int, pad: int, device: str, *, share: bool) -> None:
+    """Run the sequences through a causal model, with a progress bar.
+
+    Args:
+        share: what all of them begin with is run once and kept in a KV cache, where the model attends alone. Its
+            activations are the same in each sequence, so that a greatest value over tokens is the same at a fraction
+            of the work; a mean is not.
+    """
+    import copy
+
+    import torch
+
+    from quant.progress import Progress
+
+    start = shared_start(sequences) if share and attends_alone(body) else 0
+    if start < LEAST_SHARED:
+        start = 0
+    rest = [sequence[start:] for sequence in sequences]
+    with Progress("calibrate", start + sum(map(len, rest)), "tok") as progress:
+        cache = None
+        if start:
+            ids = torch.tensor([sequences[0][:start]], device=device)
+            cache = body(input_ids=ids, use_cache=True).past_key_values
+            progress.add(start)
+        for batch in batches(rest, batch_size, pad):
+            ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)
+            if cache is None:
+                body(input_ids=ids, attention_mask=mask, use_cache=False)
+            else:
+                own = copy.deepcopy(cache)
+                own.batch_repeat_interleave(len(ids))
+                seen = torch.cat([mask.new_ones((len(ids), start)), mask], 1)
+                body(input_ids=ids, attention_mask=seen, past_key_values=own, use_cache=True)
+            progress.add(int(mask.sum()))

@@ -72,18 +72,14 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
     from quant.awq import quantize_awq_lite
     from quant.fused import tie_fused_amax
     from quant.modelopt_config import modelopt_config
-    from quant.progress import Progress
 
     device = str(model.device)
-    tokens = sum(map(len, sequences))
+    plain = chosen.algorithm == "max"  # AWQ weighs means over all tokens
 
     @torch.inference_mode()
     def forward(calibrated: Any) -> None:
         body = without_head(calibrated)
-        with Progress("calibrate", tokens, "tok") as progress:
-            for batch in calibration.batches(sequences, chosen.calibration.batch_size, pad):
-                body(**{key: value.to(device) for key, value in batch.items()}, use_cache=False)
-                progress.add(int(batch["attention_mask"].sum()))
+        calibration.run_through(body, sequences, chosen.calibration.batch_size, pad, device, share=plain)
 
     check_layers(model, chosen)
     config = modelopt_config(chosen)

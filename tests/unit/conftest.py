@@ -1,9 +1,14 @@
-"""What all unit tests share."""
+"""What all unit tests share. pytest reads this file for the gate as well, so that nothing heavy is imported here."""
 
 from __future__ import annotations
 
-from hypothesis import settings
+_PROFILE = "shared-machine"
 
-# An example that takes long is no failure: these machines are shared, and a deadline would be a timed test.
-settings.register_profile("shared-machine", deadline=None)
-settings.load_profile("shared-machine")
+
+def pytest_pycollect_makemodule() -> None:
+    """Before a module of tests is imported: an example that takes long is no failure on a machine that is shared."""
+    from hypothesis import settings
+
+    if settings.get_current_profile_name() != _PROFILE:
+        settings.register_profile(_PROFILE, deadline=None)
+        settings.load_profile(_PROFILE)

@@ -210,7 +210,7 @@ class Sampler:
                 done = [self._catalogue.exchange(key, raw) for raw in store.exchanges(key)]
                 while (request := self._next_request(key, done)) is not None:
                     response = await self._send(store, client, key, len(done), request.body)
-                    if self._catalogue.is_last(key, request):
+                    if self._catalogue.is_last(key, request) and not self._to_derender(key):
                         # The server is idle for this slot now: let the next request out before this answer is judged.
                         await slot.aclose()
                         await asyncio.sleep(0)  # it wakes
@@ -231,7 +231,7 @@ class Sampler:
                         raise
                     store.save_exchange(key, len(done) - 1, raw)
                 sample = self._catalogue.sample(key, done)
-                if self._derenders and any("wire" in gate.detectors for gate in self._gates_of[key]):
+                if self._to_derender(key):
                     try:
                         self._derendered[key] = await derender(client, sample)
                     except NotOffered as refusal:
@@ -246,6 +246,10 @@ class Sampler:
 
     def _next_request(self, key: str, done: Sequence[Exchange]) -> Request | None:
         return self._catalogue.next_request(key, done, model=self._endpoint.model, token_ids=self._endpoint.token_ids)
+
+    def _to_derender(self, key: str) -> bool:
+        """Whether the server is asked to parse the answer again, which are requests in flight, too."""
+        return self._derenders and any("wire" in gate.detectors for gate in self._gates_of[key])
 
     async def _send(self, store: Store, client: Client, key: str, n: int, body: Mapping[str, Any]) -> Response:
         for attempt in range(self._profile.traffic.transport_retries + 1):

@@ -1,0 +1,52 @@
+"""The sampler against a server that is there, seen from the server's side."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annie_eval import sampler
+from annie_eval.profile import load
+from annie_eval.reading import Reader
+from annie_eval.store import Store
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "e2e"))
+from fault_server import FaultServer
+
+GATE = "wire_integrity"
+
+
+def test_asking_to_parse_answers_again_counts_as_in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = most = 0
+
+    async def slow(_client: object, _sample: object) -> tuple[Any, ...]:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.02)
+        now -= 1
+        return ()
+
+    monkeypatch.setattr(sampler, "derender", slow)
+    profile = load("annie")
+    keys = [key for scenario in profile.gate_scenarios(profile.gates[GATE]) for key in scenario.sample_keys()][:24]
+    store = Store(tmp_path, create=True)
+    store.set_meta(state="starting")
+    store.select({GATE: keys}, [], keys)
+    with FaultServer(profile) as url:
+        endpoint = sampler.Endpoint(url, "annie-test", derender=True)
+        running = sampler.Sampler(profile, tmp_path, endpoint, concurrency=2, alive=lambda: None)
+        running.start()
+        reader = Reader(profile, tmp_path)
+        try:
+            result = reader.gate_result(GATE)
+        finally:
+            running.stop()
+            reader.store.close()
+            store.close()
+    assert result.n == 24
+    assert 0 < most <= 2

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from annie_eval.serving import Target, TargetSpec
 
 OWN = "own"  # the profile's own system prompt
+_ROWS = "matrix.json"
 _SUFFIXES = (".txt", ".md")
 _LONGEST = 64 * 1024  # characters of a system prompt
 
@@ -39,7 +41,8 @@ class Row:
         gates: (verdict, passed, n) by gate.
         sound, n: samples without a finding of any gate, of those that could be judged.
         worse, better: samples that miss here and were sound under the profile's own prompt, and the other way.
-        p: exact one-sided McNemar p-value for "better than the profile's own prompt", Holm-adjusted over the prompts.
+        p: exact one-sided p-value for "better than the profile's own prompt", with samples of one scenario kept
+            together (`annie_eval.regression.paired.sign_flip`), Holm-adjusted over the prompts.
         verdict: of the run as a whole.
         run_dir: where it lies.
     """
@@ -92,7 +95,7 @@ def read_prompts(directory: Path) -> dict[str, str]:
         raise UsageError(f"{where}: no such directory; name one that holds a .txt file for each prompt")
     found: dict[str, str] = {}
     for path in sorted(directory.iterdir()):
-        if path.suffix not in _SUFFIXES or not path.is_file():
+        if path.suffix not in _SUFFIXES or path.name.startswith(".") or not path.is_file():
             continue
         try:
             text = path.read_text("utf-8").strip()
@@ -104,8 +107,9 @@ def read_prompts(directory: Path) -> dict[str, str]:
             raise UsageError(f"{path}: empty; write the system prompt into it, or remove the file")
         if len(text) > _LONGEST:
             raise UsageError(f"{path}: {len(text)} characters; a system prompt has at most {_LONGEST}")
-        if path.stem == OWN:
-            raise UsageError(f"{path}: the profile's own prompt goes by this name; rename the file")
+        if path.stem in (OWN, _ROWS):
+            what = "the profile's own prompt goes" if path.stem == OWN else "the table of all prompts goes"
+            raise UsageError(f"{path}: {what} by this name; rename the file")
         if path.stem in found:
             raise UsageError(f"{path}: a second prompt called {path.stem}; rename one of them")
         found[path.stem] = text
@@ -138,11 +142,14 @@ def run(options: argparse.Namespace) -> int:
     verdicts = _measure(spec, profile, {OWN: profile.system_prompt, **prompts}, directory, options.concurrency)
     rows = compare(verdicts)
     document = {"profile": profile.name, "rows": [dataclasses.asdict(row) for row in rows]}
-    (directory / "matrix.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     if options.json:
         print(json.dumps(document, indent=1))
     print("\n".join(table(rows)))
     print(f"\nruns: {directory}")
+    try:
+        (directory / _ROWS).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    except OSError as error:
+        raise UsageError(f"{directory / _ROWS}: cannot be written ({error.strerror}); the runs are whole") from None
     return 0 if any(row.verdict == "PASS" for row in rows) else 1
 
 
@@ -156,7 +163,12 @@ def _directory(options: argparse.Namespace, profile: Profile) -> Path:
         raise UsageError(f"--run-dir {directory}: not a directory; name a new or an empty one")
     elif directory.exists() and any(directory.iterdir()) and not options.resume:
         raise UsageError(f"--run-dir {directory}: not empty; add --resume to go on with it, or name another")
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--run-dir {directory}: cannot be made ({error.strerror}); name a directory that you may write"
+        ) from None
     return directory
 
 
@@ -214,13 +226,20 @@ def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, co
 def compare(verdicts: Mapping[str, RunVerdict]) -> list[Row]:
     """A row for each prompt, the profile's own first; p-values hold over all other prompts together (Holm)."""
     from annie_eval import stats
+    from annie_eval.regression.evidence import scenario_of
+    from annie_eval.regression.paired import sign_flip
 
     own = _outcomes(verdicts[OWN].run_dir)
-    rows = []
+    rows, p_values = [], {}
     for name, verdict in verdicts.items():
         outcomes = _outcomes(verdict.run_dir)
         shared = own.keys() & outcomes.keys()
         sound, n = sum(outcomes.values()), len(outcomes)
+        gained: Counter[str] = Counter()
+        for key in shared:
+            gained[scenario_of(key)] += outcomes[key] - own[key]
+        if name != OWN:
+            p_values[name] = sign_flip(list(gained.values()))
         rows.append(
             Row(
                 prompt=name,
@@ -234,9 +253,7 @@ def compare(verdicts: Mapping[str, RunVerdict]) -> list[Row]:
                 run_dir=verdict.run_dir,
             )
         )
-    others = [row for row in rows if row.prompt != OWN]
-    adjusted = stats.holm([stats.mcnemar(row.better, row.worse) for row in others])
-    p_of = {row.prompt: p for row, p in zip(others, adjusted, strict=True)}
+    p_of = dict(zip(p_values, stats.holm(list(p_values.values())), strict=True))
     return [dataclasses.replace(row, p=p_of.get(row.prompt)) for row in rows]
 
 

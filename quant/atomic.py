@@ -61,10 +61,12 @@ def check_free(target: Path, *, replace: bool = False) -> None:
         raise UsageError(f"no permission to write in {parent}, so {target} cannot be made")
 
 
-def check_outside(target: Path, source: Path) -> None:
+def check_outside(target: Path, source: Path, option: str = "--out") -> None:
     """Raise UsageError where `target` would lie in the checkpoint `source`, which would then be another one."""
     if target.resolve().is_relative_to(source.resolve()):
-        raise UsageError(f"--out {target} lies inside {source}, which must stay as it is; name a directory elsewhere")
+        raise UsageError(
+            f"{option} {target} lies inside {source}, which must hold nothing else; name a directory elsewhere"
+        )
 
 
 @contextlib.contextmanager

@@ -150,7 +150,17 @@ def attends_alone(model: Any) -> bool:
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     recurrent = any(name.endswith((".linear_attn", ".mamba")) for name, _ in model.named_modules())
-    return kinds == {"full_attention"} and not recurrent and not getattr(config, "sliding_window", None)
+    rope = str(getattr(config, "rope_parameters", None) or "")  # these turn keys by the length of the whole sequence
+    scaled = any(kind in rope for kind in ("dynamic", "longrope"))
+    windowed = bool(getattr(config, "sliding_window", None))
+    return kinds == {"full_attention"} and not (recurrent or scaled or windowed)
+
+
+def _holds_all(cache: Any) -> bool:
+    """Whether a cache keeps the keys and values of every token, and no other state."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    return isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
 def run_through(body: Any, sequences: list[list[int]], batch_size: int, pad: int, device: str, *, share: bool) -> None:
@@ -170,13 +180,15 @@ def run_through(body: Any, sequences: list[list[int]], batch_size: int, pad: int
     start = shared_start(sequences) if share and attends_alone(body) else 0
     if start < LEAST_SHARED:
         start = 0
+    cache = None
+    if start:
+        ids = torch.tensor([sequences[0][:start]], device=device)
+        cache = getattr(body(input_ids=ids, use_cache=True), "past_key_values", None)
+        if not _holds_all(cache):
+            start, cache = 0, None
     rest = [sequence[start:] for sequence in sequences]
     with Progress("calibrate", start + sum(map(len, rest)), "tok") as progress:
-        cache = None
-        if start:
-            ids = torch.tensor([sequences[0][:start]], device=device)
-            cache = body(input_ids=ids, use_cache=True).past_key_values
-            progress.add(start)
+        progress.add(start)
         for batch in batches(rest, batch_size, pad):
             ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)
             if cache is None:

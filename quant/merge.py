@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from quant import images, loading
-from quant.atomic import check_free
+from quant.atomic import check_free, check_outside
 from quant.errors import UsageError
 from quant.ledger import Ledger, describe_file
 from quant.training import adapter
@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from quant.ptq import check_image, finish
 
     loading.check_source(arguments.model)
+    check_outside(arguments.out, arguments.model)
     check_free(arguments.out)
     held = adapter.read(arguments.adapter)
     image = images.find(arguments.image or held.recipe.image) if held.recipe.quantizes else None

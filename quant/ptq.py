@@ -123,6 +123,9 @@ def run(arguments: argparse.Namespace) -> int:
     check_outside(arguments.out, arguments.model)
     check_free(arguments.out)
     if arguments.keep is not None:
+        check_outside(arguments.keep, arguments.model, "--keep")
+        check_outside(arguments.keep, arguments.out, "--keep")
+        check_outside(arguments.out, arguments.keep)
         check_free(arguments.keep)
         if chosen.algorithm != "max" or chosen.kv_cache != "none":
             # AWQ moves weights, and a KV cache has scales of its own.
@@ -180,7 +183,8 @@ def make(
 
     def extra(_: Path, computed: dict[str, str]) -> None:
         if keep is not None and kept is not None:
-            kept.write(keep, chosen, computed)
+            with atomic_directory(keep) as partial:
+                kept.write(partial, chosen, computed)
 
     layers = finish(model, source, out, image, ledger, extra=extra)
     print(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from quant import images, loading, recipe
-from quant.atomic import atomic_directory, check_free
+from quant.atomic import atomic_directory, check_free, check_outside
 from quant.errors import UsageError
 from quant.ledger import LEDGER, Ledger, describe_file
 from quant.recipe import Recipe, Training
@@ -84,6 +84,7 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
             raise UsageError(
                 f"recipe {chosen.name}: training.kl is 0, so --teacher would not be asked; take a qad recipe"
             )
+    check_outside(arguments.out, arguments.model)
     check_free(arguments.out)
     samples = read_conversations(arguments.data)
     ledger = Ledger(kind)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from quant import calibration, loading
 
@@ -72,3 +73,27 @@ def test_a_model_with_a_state_of_its_own_runs_every_sample_whole(tmp_path: Path)
     sequences = [[*START, 5], [*START, 6, 7]]
     assert greatest(model, sequences, share=True)[0].keys() == greatest(model, sequences, share=False)[0].keys()
     assert not calibration.attends_alone(model)
+
+
+SMALL = {
+    "vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1,
+}  # fmt: skip
+ATTENTION = {"intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 2}
+
+
+def test_keys_that_turn_by_the_length_of_the_whole_are_not_shared() -> None:
+    """Past 64 tokens LongRoPE takes its other factors, also for the first of them."""
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
+    lengths = {"max_position_embeddings": 256, "original_max_position_embeddings": 64}
+    config = AutoConfig.for_model("phi3", **SMALL, **ATTENTION, **lengths, rope_parameters=rope)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    sequences = [START + [(7 * i + j) % 290 for j in range(1, 60 + i)] for i in range(4)]
+    assert greatest(model.model, sequences, share=True) == greatest(model.model, sequences, share=False)
+
+
+def test_a_model_without_a_cache_of_keys_and_values_runs_every_sample_whole() -> None:
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("rwkv", **SMALL)).eval()
+    sequences = [[*START, 5], [*START, 6, 7]]
+    assert greatest(model, sequences, share=True)[0] == greatest(model, sequences, share=False)[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pytest
 import tiny
 
 from quant import recipe
+from quant.checkpoint_view import read_json
 from quant.cli import main
+from quant.safetensors_file import BadFile
 
 SHIPPED = recipe.available()["nvfp4-default"].read_text()
 
@@ -74,6 +78,57 @@ def test_the_output_stays_out_of_the_model(model: Path, calib: Path, capsys: pyt
     assert ptq(model, calib, model / "nvfp4") == 2
     assert "lies inside" in said(capsys)
     assert not (model / "nvfp4").exists()
+
+
+def test_other_commands_output_stays_out_of_the_model(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = model / "made"
+    assert main(["merge", "--model", str(model), "--adapter", str(tmp_path), "--out", str(out)]) == 2
+    assert "lies inside" in said(capsys)
+    data = tiny.calibration_file(tmp_path / "data.jsonl")
+    arguments = ["--model", str(model), "--recipe", "qat-lora", "--data", str(data)]
+    assert main(["qat", *arguments, "--out", str(out)]) == 2
+    assert "lies inside" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("out", "keep"),
+    [
+        ("{tmp}/out", "{tmp}/out"),
+        ("{tmp}/out", "{tmp}/out/kept"),
+        ("{tmp}/kept/out", "{tmp}/kept"),
+        ("{tmp}/out", "{model}/kept"),
+    ],
+)
+def test_what_is_kept_lies_beside_the_checkpoints(
+    model: Path, calib: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, keep: str
+) -> None:
+    where = [each.format(tmp=tmp_path, model=model) for each in (out, keep)]
+    arguments = ["--model", str(model), "--recipe", "nvfp4-default", "--calib", str(calib)]
+    assert main(["ptq", *arguments, "--out", where[0], "--keep", where[1]]) == 2
+    assert "lies inside" in said(capsys)
+    assert not list(tmp_path.iterdir())
+    assert not (model / "kept").exists()
+
+
+def test_a_full_disk_leaves_no_half_of_what_is_kept(
+    model: Path, calib: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from quant.training import adapter
+
+    def full(directory: Path, *_: object) -> None:
+        (directory / "recipe.json").write_text("{")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(adapter, "_write", full)
+    arguments = ["--model", str(model), "--recipe", "nvfp4-default", "--calib", str(calib)]
+    (tmp_path / "kept").mkdir()
+    command = ["ptq", *arguments, "--out", str(tmp_path / "out"), "--keep", str(tmp_path / "kept")]
+    assert main(command) == 2
+    assert "the disk is full" in said(capsys)
+    assert not list((tmp_path / "kept").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_half_a_surrogate_pair_is_named_by_its_line(
@@ -175,3 +230,12 @@ def test_export_keeps_the_ledger_of_how_it_was_made(mixed: Path, tmp_path: Path)
     ledger = json.loads((tmp_path / "out" / "quant_run.json").read_text())
     assert ledger["recipe"]["name"] == "qwen3_5-mixed"
     assert ledger["image"] == "vllm-0.24"
+
+
+def test_a_file_of_many_keys_is_soon_found_to_name_one_twice(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text("{" + ",".join(f'"k{i}": 1' for i in range(30_000)) + ', "k29999": 2}')
+    start = time.perf_counter()
+    with pytest.raises(BadFile, match="names k29999 twice"):
+        read_json(path)
+    assert time.perf_counter() - start < 5  # seconds; comparing each with each takes 25

@@ -15,6 +15,7 @@ A line out for each line in, in order: `{"id": "q1", "findings": [{"detector", "
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +27,6 @@ from annie_eval.errors import UsageError
 from annie_eval.sample import Answer, Exchange, Sample, ToolCall, Variant
 
 if TYPE_CHECKING:
-    import argparse
-
     from annie_eval.profile import Profile
 
 # `wire` looks at bytes, and there are none.
@@ -36,9 +35,12 @@ _FIELDS = {"id", "messages", "thinking", "expect", "then", "finish_reasons"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Arguments of the command, and what a line holds."""
+    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="JSON Lines (default: standard input)")
-    parser.add_argument("--profile", default="annie", metavar="NAME|PATH", help="whose tools and limits")
+    parser.add_argument(
+        "--profile", default="annie", metavar="NAME|PATH", help="whose tools and limits (default: annie)"
+    )
     parser.add_argument(
         "--detectors", default=",".join(_DEFAULT), metavar="A,B", help=f"which ones (default: {','.join(_DEFAULT)})"
     )

@@ -62,14 +62,18 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM")
     doctor.add_argument("--base-url", metavar="URL", help="a server that is already there")
     doctor.add_argument("--profile", default="annie", metavar="NAME|PATH", help="whose serving flags (default: annie)")
-    doctor.add_argument("--served-model", metavar="NAME")
+    doctor.add_argument("--served-model", metavar="NAME", help="model name (default: the one the server lists)")
     doctor.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key")
-    doctor.add_argument("--serve", choices=("native", "docker"), default="native")
+    doctor.add_argument(
+        "--serve", choices=("native", "docker"), default="native", help="how --model-dir is served (default: native)"
+    )
     doctor.add_argument("--image", metavar="NAME", help="container image for --serve docker")
     doctor.add_argument("--vllm-python", type=Path, metavar="PATH", help="interpreter of the server's environment")
     doctor.add_argument("--vllm-arg", action="append", default=[], metavar="ARG", help="one more argument for vLLM")
-    doctor.add_argument("--port", type=int, metavar="N")
-    doctor.add_argument("--startup-timeout", type=float, default=900.0, metavar="S")
+    doctor.add_argument("--port", type=int, metavar="N", help="port for the server (default: a free one)")
+    doctor.add_argument(
+        "--startup-timeout", type=float, default=900.0, metavar="S", help="for the server to start (default: 900)"
+    )
     doctor.set_defaults(command=_doctor)
 
     perf = commands.add_parser("perf", help="run the timing gates alone, with a progress bar")
@@ -164,7 +168,9 @@ def _runs(arguments: argparse.Namespace) -> int:
             skipped.append(f"skipped: {printable(str(cause))}")
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
-        verdict = facts.get("verdict") or f"unfinished ({facts.get('state', '?')})"
+        state = facts.get("state", "?")
+        # The user's own tests, probes and snapshots have no gate: pytest's status is all that they say.
+        verdict = facts.get("verdict") or ("no gate" if state == "finished" else f"unfinished ({state})")
         row = [when, identity.get("profile"), verdict, path.name, identity.get("target")]
         found.append((started, [printable(str(cell)) for cell in row]))
     rows = [row for _, row in sorted(found, key=lambda each: each[0], reverse=True)]

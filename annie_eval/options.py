@@ -36,7 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--port", type=int, metavar="N", help="port for the server (default: a free one)")
     group.addoption(
-        "--startup-timeout", type=float, default=900.0, metavar="S", help="seconds for the server to start"
+        "--startup-timeout",
+        type=float,
+        default=900.0,
+        metavar="S",
+        help="seconds for the server to start (default: 900)",
     )
     group.addoption("--concurrency", type=int, metavar="N", help="requests in flight (default: the profile's)")
     group.addoption("--run-dir", type=Path, metavar="DIR", help="where this run is kept (default: a new one in runs/)")

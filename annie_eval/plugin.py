@@ -308,12 +308,12 @@ class _Owner(_Session):
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
         if self.run is not None and exitstatus != pytest.ExitCode.USAGE_ERROR:
-            self._conclude(self.run, session)
+            self._conclude(self.run, session, exitstatus)
         yield
         if self.verdict is not None and self.verdict.regression.get("verdict") == "REFUSED":
             session.exitstatus = pytest.ExitCode.USAGE_ERROR  # last, since syrupy joins statuses bit by bit
 
-    def _conclude(self, run: Run, session: pytest.Session) -> None:
+    def _conclude(self, run: Run, session: pytest.Session, exitstatus: int) -> None:
         selection = run.store.meta("selection") or {}
         # A session of the user's own tests alone has no gate, and so no verdict but pytest's.
         if selection.get("gates") or selection.get("perf") or self._note is not None:
@@ -325,6 +325,8 @@ class _Owner(_Session):
             junit.add_suite_properties(self.config, self.verdict)
             if self.verdict.verdict != "PASS" and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        elif exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+            run.end()
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.verdict is None:

@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -76,8 +77,8 @@ class Run:
                 ("profile", "name the same profile"),
                 ("digest", "the profile or its scenarios have changed since: start a new run"),
             ):
-                if before.get(field) != identity[field]:
-                    was, now = before.get(field), identity[field]
+                was, now = before.get(field), identity[field]
+                if was != now and not (field == "target" and _same_urls(str(was), now)):
                     raise UsageError(f"--run-dir {self.dir}: {field} was {was}, but is {now}; {mend}")
             self.store.reopen()
         else:
@@ -196,6 +197,11 @@ class Run:
         store.save_timing("row", lost)
         rows_chart([timing.Row.from_dict(row) for row in store.timing("row")], self.dir)
 
+    def end(self) -> None:
+        """Note that a run without gates is over: nothing is decided, and nothing left to resume."""
+        with suppress(UsageError):  # a full disk: `annie-eval runs` will call it unfinished
+            self.store.set_meta(state="finished")
+
     def finish(self, note: str | None = None) -> RunVerdict:
         """Stop sampling and decide. `note` is a cause that makes the whole run an ERROR."""
         if self._sampler is not None:
@@ -236,6 +242,15 @@ class Run:
         self.store.free_reserve()
         self.store.close()
         self._lock.close()
+
+
+def _same_urls(was: str, now: str) -> bool:
+    """Whether two lists of base URLs differ only in what a base URL may be written with or without: `/v1`, a slash."""
+    from annie_eval.serving.spec import normal_url
+
+    if not was.startswith("http") or not now.startswith("http"):
+        return False
+    return [normal_url(url) for url in was.split()] == [normal_url(url) for url in now.split()]
 
 
 def _unkept(verdict: RunVerdict, cause: str) -> RunVerdict:

@@ -71,10 +71,11 @@ def history(arguments: argparse.Namespace) -> int:
     """Exit status 0; raises UsageError for a directory that is none. Prints the table, draws the picture."""
     from annie_eval.nightly import drift, plot, records, table
 
+    picture = arguments.plot or arguments.dir / "history.svg"
+    plot.check_ending(picture)
     found = records.read(arguments.dir)
     resets, drifts = drift.resets(found.nights), drift.drifts(found.nights)
     print("\n".join(table.lines(found, resets, drifts)))
-    picture = arguments.plot or arguments.dir / "history.svg"
     try:
         plot.write(picture, found, resets, drifts)
         print(f"plot: {picture}")

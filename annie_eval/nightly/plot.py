@@ -118,6 +118,7 @@ def write(path: Path, history: History, resets: Sequence[Reset], drifts: Sequenc
         UsageError: another ending, or no matplotlib.
         OSError: the file cannot be written.
     """
+    check_ending(path)
     nights = history.nights
     kind = path.suffix.lower()
     if kind == ".svg":
@@ -131,9 +132,13 @@ def write(path: Path, history: History, resets: Sequence[Reset], drifts: Sequenc
             f'<pre style="overflow-x:auto">{table}</pre>\n</body>\n</html>\n',
             encoding="utf-8",
         )
-    elif kind == ".png":
-        _png(path, nights, resets, drifts)
     else:
+        _png(path, nights, resets, drifts)
+
+
+def check_ending(path: Path) -> None:
+    """Raises UsageError for a picture of a kind that is not drawn."""
+    if path.suffix.lower() not in (".svg", ".html", ".png"):
         raise UsageError(f"--plot {path}: must end with .svg, .html or .png")
 
 

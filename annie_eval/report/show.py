@@ -32,6 +32,11 @@ def load_verdict(run_dir: Path) -> RunVerdict:
         state, done, wanted = store.meta("state", "unknown"), len(store.finished()), len(store.wanted())
     finally:
         store.close()
+    if state == "finished":
+        raise UsageError(
+            f"{run_dir}: has no verdict, because no gate was run (own tests, probes, snapshots);"
+            " name a sample to see its exchange"
+        )
     raise UsageError(
         f"{run_dir}: no verdict yet: {done} of {wanted} samples answered, state {state}; "
         "continue it with pytest --run-dir DIR --resume, or name a sample to see its exchange"

@@ -126,3 +126,10 @@ def test_bad_input_is_one_line(
     assert status == 2
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_help_says_what_a_line_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["check", "--help"])
+    said = capsys.readouterr().out
+    assert all(field in said for field in ("messages", "thinking", "expect", "then", "finish_reasons", "findings"))

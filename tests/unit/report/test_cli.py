@@ -84,6 +84,7 @@ def test_runs_lists_the_newest_first_and_reports_and_skips_what_is_damaged(
 ) -> None:
     runs = run_dir.parent
     for name, started, facts in (
+        ("gateless", 1794000000.0, {"state": "finished"}),
         ("older", 1795000000.0, {"state": "finished", "verdict": "PASS"}),
         ("killed", 1795900000.0, {"state": "sampling"}),
     ):
@@ -104,13 +105,15 @@ def test_runs_lists_the_newest_first_and_reports_and_skips_what_is_damaged(
     printed = capsys.readouterr()
     head, *rows = printed.out.splitlines()
     assert head.split() == ["started", "profile", "verdict", "run", "target"]
-    assert [name for row in rows for name in ("killed", "a-run", "older") if f"  {name}  " in row] == [
+    assert [name for row in rows for name in ("killed", "a-run", "older", "gateless") if f"  {name}  " in row] == [
         "killed",
         "a-run",
         "older",
+        "gateless",
     ]
-    assert len(rows) == 3
+    assert len(rows) == 4
     assert "unfinished (sampling)" in rows[0]
+    assert "  no gate  " in rows[3]
     skipped = printed.err.splitlines()
     assert all(line.startswith("skipped: ") for line in skipped)
     for name in ("nameless", "garbage", "cut", "void", "holed"):

@@ -80,6 +80,16 @@ def test_unfinished_run_says_how_far_it_came(run_dir: Path) -> None:
         show.run_lines(run_dir, color=False, width=80)
 
 
+def test_a_run_without_a_gate_is_not_said_to_be_unfinished(run_dir: Path) -> None:
+    (run_dir / "verdict.json").unlink()
+    store = Store(run_dir)
+    store.set_meta(state="finished")
+    store.close()
+    with pytest.raises(UsageError, match="no gate was run") as caught:
+        show.run_lines(run_dir, color=False, width=80)
+    assert "--resume" not in str(caught.value)
+
+
 def test_no_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run here"):
         show.run_lines(tmp_path, color=False, width=80)

@@ -211,10 +211,13 @@ def masker(secret: str | None) -> Callable[[bytes], bytes]:
     """
     if not secret:
         return lambda data: data
+    escaped = json.dumps(secret)[1:-1]
     forms = {
         secret,
-        json.dumps(secret)[1:-1],
-        json.dumps(json.dumps(secret)[1:-1])[1:-1],
+        escaped,
+        json.dumps(escaped)[1:-1],
+        escaped.replace("/", "\\/"),  # as PHP writes JSON
+        escaped.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e"),  # as Go does
         html.escape(secret),
         urllib.parse.quote(secret, safe=""),
         urllib.parse.quote_plus(secret),

@@ -199,7 +199,8 @@ def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, co
     from annie_eval.serving import TargetSpec
     from annie_eval.store import FILE
 
-    here = TargetSpec(base_url=target.base_url, served_model=target.served_model, api_key_env=spec.api_key_env)
+    # The server that is there, known by its checkpoint: started anew by --resume it has another port.
+    here = TargetSpec(spec.model_dir, target.base_url, target.served_model, spec.api_key_env)
     run = Run(profile, here, RunOptions(directory.parent, directory, (directory / FILE).exists(), concurrency))
     try:
         run.open(lambda said: None)

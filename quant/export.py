@@ -230,11 +230,14 @@ def _mend_companions(directory: Path) -> None:
 def check_loads(directory: Path, image: Image) -> None:
     """Raise UsageError where `image` does not know an algorithm of the checkpoint."""
     section = loading.read_config(directory).get("quantization_config") or {}
+    layers = (section.get("quantized_layers") or {}) if isinstance(section, dict) else None
+    if not isinstance(layers, dict) or not all(isinstance(layer, dict) for layer in layers.values()):
+        raise UsageError(f"{directory}/config.json: quantization_config is none; run preflight on the checkpoint")
     algorithm = section.get("quant_algo")
     if algorithm is not None and algorithm not in image.algorithms:
         known = ", ".join(image.algorithms)
         raise UsageError(f"{directory}: {image.name} does not load {algorithm}; it loads {known}")
-    inside = {str(layer.get("quant_algo")) for layer in (section.get("quantized_layers") or {}).values()}
+    inside = {str(layer.get("quant_algo")) for layer in layers.values()}
     if unknown := sorted(inside - set(image.mixed)):
         known = ", ".join(image.mixed)
         raise UsageError(

@@ -23,7 +23,9 @@ _SERVER_ENVIRONMENT = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
-    """A checkpoint to serve (`model_dir`) or a server that is already there (`base_url`); exactly one of the two.
+    """A checkpoint to serve (`model_dir`) or a server that is already there (`base_url`); users name exactly one.
+
+    Where both are set, the server at `base_url` is there already and serves `model_dir`.
 
     Attributes:
         replicas: URLs of further servers that share the work of the one at `base_url`.

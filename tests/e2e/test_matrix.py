@@ -7,10 +7,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from annie_eval import cli, serving
 from annie_eval.profile import load
+from annie_eval.serving import Target, TargetSpec
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fault_server import FaultServer
@@ -124,3 +127,22 @@ def test_bad_input_is_one_line_and_status_two(
     assert done.returncode == 2, done.stdout + done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert said in done.stderr
+
+
+def test_a_checkpoint_is_resumed_on_a_server_that_was_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has another port then, and the answers of the first one are kept."""
+    prompts = folder(tmp_path / "p", firm="plain speech")
+    connect = serving.open_target
+    monkeypatch.setattr(serving, "check", lambda spec, profile: None)
+    arguments = ["matrix", "--model-dir", str(tmp_path), "--system-prompts", str(prompts), "--run-dir"]
+    for more in ([], ["--resume"]):
+        with (planted := server(None)) as url:
+
+            def start(spec: TargetSpec, *others: Any, there: str = url) -> Target:
+                return connect(spec if spec.base_url else replace(spec, model_dir=None, base_url=there), *others)
+
+            monkeypatch.setattr(serving, "open_target", start)
+            assert cli.main([*arguments, str(tmp_path / "m"), *more]) == 0, capsys.readouterr().err
+    assert planted.received == 0

@@ -212,6 +212,17 @@ def test_export_of_a_broken_config_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("section", ["x", [1], {"quantized_layers": ["a"]}, {"quantized_layers": {"a": "NVFP4"}}])
+def test_export_of_what_is_no_quantization_config_is_one_line(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], section: object
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(model, source)
+    _config(quantization_config=section)(source)
+    assert main(["export", str(source), "--for", "vllm-0.32", "--out", str(tmp_path / "out")]) == 2
+    assert "config.json: quantization_config is none" in said(capsys)
+
+
 def test_export_of_a_broken_checkpoint_is_refused(
     mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

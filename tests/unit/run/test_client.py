@@ -119,6 +119,11 @@ def test_a_key_escaped_twice_or_as_html_is_masked() -> None:
         assert mask(b"key " + said + b".") == b"key " + b"*" * len(said) + b"."
 
 
+@pytest.mark.parametrize("said", [rb"a2V5\/b<>&", rb"a2V5/b\u003c\u003e\u0026"])
+def test_a_key_is_masked_as_other_languages_write_json(said: bytes) -> None:
+    assert masker("a2V5/b<>&")(b"key " + said + b".") == b"key " + b"*" * len(said) + b"."
+
+
 @pytest.mark.parametrize("key", ["x", "1", "token", "EMPTY"])
 def test_a_placeholder_for_a_key_leaves_answers_as_they_are(key: str) -> None:
     answer = json.dumps({"usage": {"prompt_tokens": 1}, "content": f"It is {key}, next."}).encode()

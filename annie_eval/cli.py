@@ -170,7 +170,10 @@ def _runs(arguments: argparse.Namespace) -> int:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
         state = facts.get("state", "?")
         # The user's own tests, probes and snapshots have no gate: pytest's status is all that they say.
-        verdict = facts.get("verdict") or ("no gate" if state == "finished" else f"unfinished ({state})")
+        # A state may have a cause after a colon, which is `show`'s to tell.
+        verdict = facts.get("verdict") or (
+            "no gate" if state == "finished" else f"unfinished ({str(state).partition(':')[0]})"
+        )
         row = [when, identity.get("profile"), verdict, path.name, identity.get("target")]
         found.append((started, [printable(str(cell)) for cell in row]))
     rows = [row for _, row in sorted(found, key=lambda each: each[0], reverse=True)]

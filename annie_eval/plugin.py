@@ -57,6 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if config.args_source in (config.ArgsSource.TESTPATHS, config.ArgsSource.INVOCATION_DIR):
         config.args = [str(_TESTS / "perf"), str(_TESTS / "behavior")]
+        if not _TESTS.is_relative_to(config.rootpath):  # else pytest would load our conftest.py, too late for plugins
+            config.pluginmanager._confcutdir = _TESTS
         # The table at the end has each miss in one line, and each cause of an error once.
         if not any(asked.asks_for(config.option.markexpr, mark) for mark in asked.ON_DEMAND):
             config.option.tbstyle = "no" if config.option.tbstyle == "auto" else config.option.tbstyle

@@ -293,6 +293,22 @@ def test_profile_of_the_readme_is_judged_as_it_stands(tmp_path: Path) -> None:
     assert verdict(tmp_path / "r")["verdict"] == "PASS"
 
 
+def test_gate_runs_in_a_directory_of_the_users_own(url: str, profile: Path, tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["annie_eval.plugin"]\n')
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--base-url", url),
+            *("--profile", str(profile), "--run-dir", str(tmp_path / "r")),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert verdict(tmp_path / "r")["verdict"] == "PASS"
+
+
 def test_fixtures_serve_the_users_own_tests(url: str, profile: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()

@@ -87,6 +87,7 @@ def test_runs_lists_the_newest_first_and_reports_and_skips_what_is_damaged(
         ("gateless", 1794000000.0, {"state": "finished"}),
         ("older", 1795000000.0, {"state": "finished", "verdict": "PASS"}),
         ("killed", 1795900000.0, {"state": "sampling"}),
+        ("refused", 1795950000.0, {"state": "failed: --served-model x: not served at http://h/v1"}),
     ):
         (runs / name).mkdir()
         store = Store(runs / name, create=True)
@@ -105,15 +106,19 @@ def test_runs_lists_the_newest_first_and_reports_and_skips_what_is_damaged(
     printed = capsys.readouterr()
     head, *rows = printed.out.splitlines()
     assert head.split() == ["started", "profile", "verdict", "run", "target"]
-    assert [name for row in rows for name in ("killed", "a-run", "older", "gateless") if f"  {name}  " in row] == [
+    assert [
+        name for row in rows for name in ("refused", "killed", "a-run", "older", "gateless") if f"  {name}  " in row
+    ] == [
+        "refused",
         "killed",
         "a-run",
         "older",
         "gateless",
     ]
-    assert len(rows) == 4
-    assert "unfinished (sampling)" in rows[0]
-    assert "  no gate  " in rows[3]
+    assert len(rows) == 5
+    assert "  unfinished (failed)  " in rows[0]
+    assert "unfinished (sampling)" in rows[1]
+    assert "  no gate  " in rows[4]
     skipped = printed.err.splitlines()
     assert all(line.startswith("skipped: ") for line in skipped)
     for name in ("nameless", "garbage", "cut", "void", "holed"):

@@ -6,8 +6,9 @@
 Candidates come from `plan.py`. Each is made by one `python -m quant` command, preflighted, served, and judged by
 `pytest --profile` on a held-out profile with --samples for each gate. RESULTS/NAME.json has counts, intervals and the
 samples that missed, so that candidates can be compared pair by pair, with what `quant_run.json` recorded. What has a
-result is not done again, so the same command goes on after an interruption. `report.py` writes docs/results.md from
-the results. With --gpus, jobs are spread over that many devices, and --servers judge at once on each.
+result is not done again, but for what broke, so the same command goes on after an interruption. `report.py` writes
+docs/results.md from the results. With --gpus, jobs are spread over that many devices, and --servers judge at once on
+each.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Study:
         self.places = Places(options.gpus, options.servers)
         self._made: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
 
     # What candidates are made from.
 
@@ -134,7 +136,7 @@ class Study:
     def candidate(self, one: plan.Candidate) -> str:
         """Make, preflight and judge one; returns how it went, in one line."""
         result_file = self.results / f"{one.name}.json"
-        if result_file.exists():
+        if result_file.exists() and "broke" not in json.loads(result_file.read_text(encoding="utf-8")):
             self._made[one.name].set()
             return f"{one.name}: there already"
         if one.start in self._made:
@@ -156,6 +158,8 @@ class Study:
         finally:
             self._made[one.name].set()
             self.places.give(place)
+        if self._stopped.is_set():  # Ctrl-C reached the command, too: what it left half done is no result
+            return f"{one.name}: interrupted"
         result |= {"machine": _machine(), "date": time.strftime("%Y-%m-%d")}
         whole = result_file.with_suffix(".part")
         whole.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -234,7 +238,12 @@ class Study:
         return [*target, *(f"--vllm-arg={argument}" for argument in arguments)]
 
     def _run(self, name: str, command: Sequence[str], place: int | None, check: bool = True) -> int:
-        """Run a command, its output in a log of its own. Raises RuntimeError where `check` and it fails."""
+        """Run a command, its output in a log of its own.
+
+        Raises RuntimeError after Ctrl-C, and where `check` and it fails.
+        """
+        if self._stopped.is_set():
+            raise RuntimeError(f"{name} was not started")
         environment = {**os.environ, "VLLM_USE_FLASHINFER_SAMPLER": "0", "PYTHONUNBUFFERED": "1"}
         if place is not None and self.options.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = str(place)
@@ -273,9 +282,14 @@ class Study:
                 return 2
         broke = 0
         with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-            for line in pool.map(self.candidate, chosen):
-                print(line, flush=True)
-                broke += ": broke" in line
+            try:
+                for line in pool.map(self.candidate, chosen):
+                    print(line, flush=True)
+                    broke += ": broke" in line
+            except KeyboardInterrupt:
+                self._stopped.set()
+                print("run.py: interrupted; the same command goes on", file=sys.stderr)
+                return 130
         return 1 if broke else 0
 
 

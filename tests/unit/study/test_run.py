@@ -1,0 +1,62 @@
+"""An interrupted study goes on where it was, and what broke is tried again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks" / "study"))
+import plan
+import run
+
+ONE = plan.Candidate("one", "a candidate", start="")
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> run.Study:
+    monkeypatch.setattr(plan, "CANDIDATES", [ONE])
+    numbers = {"gpus": 0, "servers": 1, "samples": 1, "seed": 1}
+    return run.Study(
+        Namespace(base=tmp_path, work=tmp_path / "work", results=tmp_path / "results", only=["*"], **numbers)
+    )
+
+
+def test_what_was_interrupted_is_no_result(study: run.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the commands, too, with what they have by then."""
+
+    def half(one: plan.Candidate, place: int, result: dict[str, Any]) -> bool:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        assert study._stopped.wait(10)
+        result["refused"] = "KeyboardInterrupt"
+        return False
+
+    monkeypatch.setattr(study, "_make", half)
+    assert study.run() == 130
+    assert not list(study.results.iterdir())
+    with pytest.raises(RuntimeError, match="was not started"):
+        study._run("next", ["true"], None)
+
+
+def test_what_broke_is_tried_again_and_what_was_refused_is_not(
+    study: run.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = study.results / "one.json"
+    file.write_text(json.dumps({"name": "one", "about": "", "group": "", "broke": "RuntimeError: no GPU"}))
+    made = []
+
+    def refuse(one: plan.Candidate, place: int, result: dict[str, Any]) -> bool:
+        made.append(one.name)
+        result["refused"] = "no"
+        return False
+
+    monkeypatch.setattr(study, "_make", refuse)
+    assert study.run() == study.run() == 0
+    assert made == ["one"]
+    assert "broke" not in json.loads(file.read_text())

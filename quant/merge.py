@@ -76,11 +76,11 @@ def _compared(changed: list[str], held: adapter.Adapter, ledger: Ledger) -> str:
 
 
 def _weights(model: Any, names: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of the weights of these layers, by name."""
+    """SHA-256 of the weights of these layers, by name; of those that the model has."""
     from quant.served import digest
 
-    modules = dict(model.named_modules())
-    return {name: digest(modules[name].weight.detach()) for name in names if name in modules}
+    weights = {name: getattr(module, "weight", None) for name, module in model.named_modules()}
+    return {name: digest(weights[name].detach()) for name in names if weights.get(name) is not None}
 
 
 def merge(model: Any, held: adapter.Adapter, where: Path) -> None:
@@ -88,7 +88,8 @@ def merge(model: Any, held: adapter.Adapter, where: Path) -> None:
     import torch
 
     modules = dict(model.named_modules())
-    other = [name for name, weight in _weights(model, held.base).items() if weight != held.base[name]]
+    weights = _weights(model, held.base)
+    other = [name for name in held.base if weights.get(name) != held.base[name]]
     with torch.no_grad():
         for name, (a, b) in held.factors.items():
             weight = getattr(modules.get(name), "weight", None)

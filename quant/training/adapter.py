@@ -162,7 +162,7 @@ def read(directory: Path) -> Adapter:
         raise UsageError(
             f"{directory}: {name} is missing; give the adapter folder of a result of qat, sft or ptq"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise UsageError(
             f"{directory}: is no adapter that qat, sft or ptq wrote ({str(error).splitlines()[0]})"
         ) from None

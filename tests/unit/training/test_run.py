@@ -117,6 +117,14 @@ def test_what_ptq_calibrated_is_made_again_without_calibrating(
     assert quant("merge", "--model", tiny_llama, "--adapter", kept, "--out", again) == 0
     assert "14 quantised layers, all equal to those made first, bit for bit" in capsys.readouterr().out
     assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+    another = ("merge", "--model", tiny_llama, "--adapter", kept, "--out", tmp_path / "another")
+    for base in ({"model.layers.0": "0"}, {"model.layers.9.mlp.up_proj": "0"}):  # no weight, no such layer
+        (kept / "base.json").write_text(json.dumps(base))
+        assert quant(*another) == 2
+        assert "was made from another base: 1 of 1 layers" in capsys.readouterr().err
+    (kept / "recipe.json").write_text("[" * 100_000)
+    assert quant(*another) == 2
+    assert "is no adapter that qat, sft or ptq wrote" in capsys.readouterr().err
 
 
 def test_a_damaged_adapter_is_refused(

@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--concurrency", type=int, metavar="N", help="requests in flight (default: the profile's)")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="for the runs (default: a new one in runs/)")
     parser.add_argument("--resume", action="store_true", help="go on with the matrix in --run-dir; answers are kept")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON, too")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON in place of the table")
 
 
 def read_prompts(directory: Path) -> dict[str, str]:
@@ -142,10 +142,7 @@ def run(options: argparse.Namespace) -> int:
     verdicts = _measure(spec, profile, {OWN: profile.system_prompt, **prompts}, directory, options.concurrency)
     rows = compare(verdicts)
     document = {"profile": profile.name, "rows": [dataclasses.asdict(row) for row in rows]}
-    if options.json:
-        print(json.dumps(document, indent=1))
-    print("\n".join(table(rows)))
-    print(f"\nruns: {directory}")
+    print(json.dumps(document, indent=1) if options.json else "\n".join([*table(rows), "", f"runs: {directory}"]))
     try:
         (directory / _ROWS).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     except OSError as error:

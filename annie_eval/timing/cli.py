@@ -73,7 +73,7 @@ def perf(options: argparse.Namespace) -> int:
         vllm_python=options.vllm_python,
         vllm_args=tuple(options.vllm_arg),
     )
-    directory = options.run_dir or Path("runs") / time.strftime(f"%Y%m%d-%H%M%S-{profile.name}-perf")
+    directory = options.run_dir or Path("runs") / time.strftime(f"%Y-%m-%dT%H-%M-%S-{profile.name}-perf")
     gates = tuple(options.gate or ROWS)
     # Once before the server is there: a bad limit or machine must not cost its start-up.
     plan_for(profile, gates, base_url=options.base_url or "http://127.0.0.1/v1", hardware=options.hardware)

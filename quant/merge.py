@@ -79,8 +79,9 @@ def _weights(model: Any, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of the weights of these layers, by name; of those that the model has."""
     from quant.served import digest
 
-    weights = {name: getattr(module, "weight", None) for name, module in model.named_modules()}
-    return {name: digest(weights[name].detach()) for name in names if weights.get(name) is not None}
+    modules = dict(model.named_modules())
+    weights = {name: getattr(modules.get(name), "weight", None) for name in names}
+    return {name: digest(weight.detach()) for name, weight in weights.items() if weight is not None}
 
 
 def merge(model: Any, held: adapter.Adapter, where: Path) -> None:

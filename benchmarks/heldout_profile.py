@@ -7,17 +7,24 @@ The prompts come from the built-in teacher under a seed of their own, which must
 those are kept that `data decontaminate` would not take for one of the training files', nor for a scenario of ours. So
 they ask for the same things in other words, as far as one grammar has them: what a model scores here tells what it has
 learnt beyond the lines that it saw, and is no measure of how it answers people. Gates, limits and serving are those of
-annie-smol, with --samples each.
+annie-smol, with --samples each. With --people, prompts that people wrote (study/people.py) stand beside them, under
+ids that begin with `people-`, as many of them as are near to no training prompt, and a gate has both.
 """
 
 import argparse
 import json
 import math
 import re
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent / "study"))
+
+import people
 
 from quant.data.builtin import compose
 from quant.data.conversation import read_lines, users
@@ -67,20 +74,39 @@ def scenario(
     return line
 
 
-def scenarios(training: Sequence[Path], seed: int, samples: int) -> list[dict[str, Any]]:
-    """`samples` scenarios for each gate, none near to a training prompt or a scenario of ours, nor said before.
+def known(training: Sequence[Path], seed: int) -> Overlap:
+    """Training prompts and scenarios of ours.
 
-    Raises SystemExit where a training line was made with the same seed, or too few prompts are far enough.
+    Raises SystemExit where a training line was made with `seed`.
     """
-    known = [one.text for one in prompts(scenario_files([]))]
+    texts = [one.text for one in prompts(scenario_files([]))]
     for path in training:
         for one in read_lines(path):
             if one.line is None:
                 raise SystemExit(f"{path}:{one.number}: {one.problem}; python -m quant data validate names all")
             if (one.line.get("meta") or {}).get("seed") == seed:
                 raise SystemExit(f"{path}:{one.number}: was made with seed {seed} too; hold out another --seed")
-            known += users(one.line["messages"])
-    overlap = Overlap([Prompt("training", text, True) for text in dict.fromkeys(known)])
+            texts += users(one.line["messages"])
+    return Overlap([Prompt("training", text, True) for text in dict.fromkeys(texts)])
+
+
+def by_people(overlap: Overlap, directory: Path, samples: int) -> list[dict[str, Any]]:
+    """At most `samples` scenarios for each gate of what people wrote, none near to what is known."""
+    counts: Counter[str] = Counter()
+    lines = []
+    for line in people.scenarios(directory):
+        category = line["category"]
+        if counts[category] < samples and not overlap.find(line["prompt"]):
+            counts[category] += 1
+            lines.append(line)
+    return lines
+
+
+def scenarios(overlap: Overlap, seed: int, samples: int) -> list[dict[str, Any]]:
+    """`samples` scenarios for each gate, none near to a training prompt or a scenario of ours, nor said before.
+
+    Raises SystemExit where too few prompts are far enough.
+    """
     lines: list[dict[str, Any]] = []
     said: set[str] = set()
     for category, kinds in GATES.items():
@@ -104,16 +130,17 @@ def scenarios(training: Sequence[Path], seed: int, samples: int) -> list[dict[st
     return lines
 
 
-def profile(samples: int) -> str:
+def profile(counts: Counter[str]) -> str:
     """annie-smol's file with other scenarios and counts, of which the same shares are required."""
     text = (profiles_directory() / "annie-smol.toml").read_text(encoding="utf-8")
     text = re.sub(r'scenarios = ".*"', 'scenarios = "annie-smol-heldout.jsonl"', text)
 
     def scaled(match: re.Match[str]) -> str:
-        required = f"\nrequired = {math.ceil(samples * int(match[2]) / int(match[1]))}" if match[2] else ""
-        return f"samples = {samples}{required}"
+        samples = counts[match[1]]
+        required = f"\nrequired = {math.ceil(samples * int(match[4]) / int(match[3]))}" if match[4] else ""
+        return f"[gates.{match[1]}]{match[2]}samples = {samples}{required}"
 
-    return re.sub(r"samples = (\d+)(?:\nrequired = (\d+))?", scaled, text)
+    return re.sub(r"\[gates\.(\w+)\]([^\[]*?\[[^\]]*\]\n)samples = (\d+)(?:\nrequired = (\d+))?", scaled, text)
 
 
 def main() -> None:
@@ -123,13 +150,19 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=200, help="for each gate")
+    parser.add_argument("--people", type=Path, metavar="DIR", help="also prompts that people wrote")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     arguments = parser.parse_args()
-    lines = scenarios(arguments.training, arguments.seed, arguments.samples)
+    overlap = known(arguments.training, arguments.seed)
+    lines = scenarios(overlap, arguments.seed, arguments.samples)
+    if arguments.people is not None:
+        lines += by_people(overlap, arguments.people, arguments.samples)
     arguments.out.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (arguments.out / "annie-smol-heldout.jsonl").write_text(text, encoding="utf-8")
-    (arguments.out / "annie-smol-heldout.toml").write_text(profile(arguments.samples), encoding="utf-8")
+    (arguments.out / "annie-smol-heldout.toml").write_text(
+        profile(Counter(line["category"] for line in lines)), encoding="utf-8"
+    )
     print(f"{len(lines)} scenarios, {arguments.out / 'annie-smol-heldout.toml'}")
 
 

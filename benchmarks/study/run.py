@@ -103,13 +103,16 @@ class Study:
         return path
 
     def held_out(self) -> Path:
-        """The profile that judges."""
+        """The profile that judges: prompts of the grammar under a seed of its own, and prompts that people wrote."""
         directory: Path = self.work / f"held-out-{self.options.seed}-{self.options.samples}"
         path = directory / "annie-smol-heldout.toml"
-        training = self.data("sft")
+        people = "people" if self.options.seed == plan.HELD_OUT_SEED else "people-dev"
+        trained = [self.data(name) for name in ("sft", "430", "4300")]
         with self._lock:
             if not path.exists():
-                script = [sys.executable, str(ROOT / "benchmarks/heldout_profile.py"), "--training", str(training)]
+                script = [sys.executable, str(ROOT / "benchmarks/heldout_profile.py")]
+                script += [part for file in trained for part in ("--training", str(file))]
+                script += ["--people", str(Path(__file__).parent / people)]
                 numbers = ["--seed", str(self.options.seed), "--samples", str(self.options.samples)]
                 self._run("held-out", [*script, *numbers, "--out", str(directory)], None)
         return path
@@ -199,12 +202,12 @@ class Study:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *self._target(one, profile)]
         self._run(f"judge-{one.name}", [*command, "--run-dir", str(run_dir)], place, check=False)
         verdict = json.loads((run_dir / "verdict.json").read_text(encoding="utf-8"))
-        missed = {
-            gate: sorted(key for key, passed in of.items() if not passed) for gate, of in outcomes(run_dir).items()
-        }
+        judged = outcomes(run_dir)
+        missed = {gate: sorted(key for key, passed in of.items() if not passed) for gate, of in judged.items()}
+        people = {gate: sum(key.startswith("people-") for key in of) for gate, of in judged.items()}
         gates = {
             gate["name"]: {key: gate[key] for key in ("verdict", "passed", "n", "required", "interval")}
-            | {"missed": missed.get(gate["name"], [])}
+            | {"people": people.get(gate["name"], 0), "missed": missed.get(gate["name"], [])}
             for gate in verdict["gates"]
         }
         found: dict[str, Any] = {
@@ -230,8 +233,9 @@ class Study:
         if self.options.vllm_python is not None:
             target += ["--vllm-python", str(self.options.vllm_python)]
         if self.options.gpus:
-            share = 0.8 / self.options.servers
-            arguments = [f"--gpu-memory-utilization={share:.2f}", "--enforce-eager", *self.options.vllm_arg]
+            # A fixed cache: vLLM measures what is free for one, and stops where another process frees memory meanwhile.
+            memory = ["--gpu-memory-utilization=0.08", f"--kv-cache-memory-bytes={4 << 30}"]
+            arguments = [*memory, "--enforce-eager", *self.options.vllm_arg]
             target += ["--concurrency", "64"]
         else:
             arguments = list(self.options.vllm_arg)

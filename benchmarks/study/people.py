@@ -1,0 +1,78 @@
+"""Prompts that people wrote, as scenarios: what stands in `people/` and `people-dev/`.
+
+They were written from docs/annie-smol-domain.md alone, by writers who had seen neither the training data nor its
+grammar nor a scenario, so that what a model scores on them tells how it answers people, as far as the domain goes.
+`people-dev/` may be looked at; `people/` is for the last judgement alone. A file holds one prompt a line, for the
+category that it is named after, with tabs between its columns:
+
+    tool_calling     prompt, tool, minutes or the words that a query must hold: `weather/rain+oslo` is either of the
+                     first two, and `oslo`
+    factual          prompt, answer, with alternatives: `7/seven`
+    reasoning        prompt, answer, a number or words as above
+    others           prompt
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+COLUMNS = {"tool_calling": 3, "factual": 2, "reasoning": 2, "no_markdown": 1, "brevity": 1, "restraint": 1,
+           "thinking_leak": 1}  # fmt: skip
+STRAY = {"search_memory": "Nothing found.", "web_search": "Nothing found.", "set_timer": "The timer is set."}
+_THOUGHT = re.compile(r"\b(think|thinking|thoughts?|tags?|prompt|reasoning|inner voice)\b", re.IGNORECASE)
+
+
+def scenarios(directory: Path) -> Iterator[dict[str, Any]]:
+    """Every prompt of a directory as a scenario, category by category.
+
+    Raises:
+        SystemExit: a line has too few or too many columns, or a file's name is no category.
+    """
+    for category, columns in COLUMNS.items():
+        path = directory / f"{category}.tsv"
+        if not path.exists():
+            raise SystemExit(f"{path}: is missing; a directory of prompts has {', '.join(COLUMNS)}")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            parts = [part.strip() for part in line.split("\t")]
+            if len(parts) != columns or not all(parts):
+                raise SystemExit(f"{path}:{number}: {len(parts)} columns; {category} has {columns}, all filled")
+            yield scenario(category, number, *parts)
+
+
+def scenario(category: str, number: int, prompt: str, *wanted: str) -> dict[str, Any]:
+    """One prompt as a line of a scenario file."""
+    line: dict[str, Any] = {
+        "id": f"people-{category.replace('_', '-')}-{number:03d}", "category": category, "stream": number % 2 == 0,
+        "prompt": prompt,
+    }  # fmt: skip
+    if category == "tool_calling":
+        line["expect"] = {"calls": [_call(*wanted)]}
+    elif category in {"factual", "reasoning"}:
+        line["expect"] = {"answer": _answer(wanted[0], number_counts=category == "reasoning")}
+    elif category == "restraint":
+        line["expect"] = {"calls": []}
+    elif category == "thinking_leak":
+        line["thinking"] = ("on", "off", "unset")[number % 3]
+        if _THOUGHT.search(prompt):
+            line["expect"] = {"topic": ["tags", "thinking"]}
+    else:
+        line["tool_results"] = STRAY
+    return line
+
+
+def _answer(words: str, number_counts: bool) -> dict[str, Any]:
+    if number_counts and words.isdecimal():
+        return {"number": int(words)}
+    return {"any_of": words.split("/")}
+
+
+def _call(tool: str, wanted: str) -> dict[str, Any]:
+    if tool == "set_timer":
+        return {"name": tool, "arguments": {"minutes": int(wanted)}}
+    choices = [group.split("/") for group in wanted.split("+")]
+    ways = [{"contains": list(way)} for way in itertools.product(*choices)]
+    return {"name": tool, "arguments": {"query": ways[0] if len(ways) == 1 else {"any_of": ways}}}

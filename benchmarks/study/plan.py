@@ -12,6 +12,7 @@ from dataclasses import dataclass
 # every Python has, or the arguments of `python -m quant data`.
 DATA: dict[str, tuple[str, ...]] = {
     "sft": ("generate", "--mix", "annie-smol-sft", "--count", "16000", "--seed", "7"),
+    "sft-40k": ("generate", "--mix", "annie-smol-sft", "--count", "40000", "--seed", "9"),
     "430": ("file", "data/annie-430.jsonl"),
     "4300": ("file", "data/annie-smol-4300.jsonl"),
     "43": ("head", "data/annie-smol-4300.jsonl", "43"),
@@ -43,9 +44,9 @@ class Candidate:
     matrix: bool = False
 
 
-def _sft(name: str, about: str, recipe: str, *settings: str) -> Candidate:
+def _sft(name: str, about: str, recipe: str, *settings: str, data: str = "sft") -> Candidate:
     sets = tuple(part for setting in settings for part in ("--set", setting))
-    make = ("sft", "--model", "{base}", "--recipe", recipe, "--data", "{data:sft}", *sets)
+    make = ("sft", "--model", "{base}", "--recipe", recipe, "--data", f"{{data:{data}}}", *sets)
     return Candidate(name, about, make, start="untuned", group="" if name == "bf16" else "sft")
 
 
@@ -65,9 +66,12 @@ SFT = [
         "bf16", "SFT, LoRA rank 16, 1e-3, two epochs", "sft-lora", "training.learning_rate=1e-3", "training.epochs=2"
     ),
     _sft("sft-3-epochs", "three epochs", "sft-lora", "training.learning_rate=1e-3", "training.epochs=3"),
-    _sft("sft-5e-4", "5e-4, three epochs", "sft-lora", "training.learning_rate=5e-4", "training.epochs=3"),
+    _sft(
+        "sft-40k", "40,000 conversations once; the grammar's prompts are near to some of them",
+        "sft-lora", "training.learning_rate=1e-3", "training.epochs=1", data="sft-40k",
+    ),
     _sft("sft-full", "full, 1e-4, two epochs", "sft-full", "training.learning_rate=1e-4", "training.epochs=2"),
-]
+]  # fmt: skip
 
 MAIN = [
     _ptq("ptq-generic", "PTQ W4A4, calibrated on technical prose", "nvfp4-default", "generic"),
@@ -99,6 +103,26 @@ ABLATIONS = [
     _trained("qad-domain-430", "430 of the whole domain x 3", "qad-lora", "domain-430", group="size"),
     _trained("qad-4300", "4,300 x 3", "qad-lora", "4300", group="size"),
     _trained("qat-4300", "4,300 x 3, cross-entropy", "qat-lora", "4300", group="size"),
+    _trained(
+        "qad-16000",
+        "the whole fine-tuning set x 2, rank 8",
+        "qad-lora",
+        "sft",
+        "training.epochs=2",
+        "training.rank=8",
+        "training.alpha=16",
+        group="size",
+    ),
+    _trained(
+        "qat-16000",
+        "the whole fine-tuning set x 2, rank 8, cross-entropy",
+        "qat-lora",
+        "sft",
+        "training.epochs=2",
+        "training.rank=8",
+        "training.alpha=16",
+        group="size",
+    ),
     _trained("qad-rank-4", "rank 4", "qad-lora", "430", "training.rank=4", "training.alpha=8", group="rank"),
     _trained("qad-rank-64", "rank 64", "qad-lora", "430", "training.rank=64", "training.alpha=128", group="rank"),
 ]

@@ -171,8 +171,11 @@ class Study:
 
     def _make(self, one: plan.Candidate, place: int, result: dict[str, Any]) -> bool:
         directory = self.checkpoint(one.name)
-        command = [sys.executable, "-m", "quant", *self.filled(one.make)]
-        result["command"] = " ".join(["python", "-m", "quant", *one.make])
+        image = ("--for", self.options.image) if one.make and one.make[0] != "sft" else ()
+        command = [sys.executable, "-m", "quant", *self.filled(one.make), *image]
+        if one.name == "ptq":  # the one that is embedded
+            command += ["--keep", str(self.work / "kept" / one.name)]
+        result["command"] = " ".join(["python", "-m", "quant", *one.make, *image])
         if one.make and not directory.exists():
             directory.parent.mkdir(exist_ok=True)
             status = self._run(f"make-{one.name}", [*command, "--out", str(directory)], place, check=False)
@@ -200,7 +203,7 @@ class Study:
         shutil.rmtree(run_dir, ignore_errors=True)
         start = time.monotonic()
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *self._target(one, profile)]
-        self._run(f"judge-{one.name}", [*command, "--run-dir", str(run_dir)], place, check=False)
+        self._run(f"judge-{one.name}", [*command, f"--run-dir={run_dir}"], place, check=False)
         verdict = json.loads((run_dir / "verdict.json").read_text(encoding="utf-8"))
         judged = outcomes(run_dir)
         missed = {gate: sorted(key for key, passed in of.items() if not passed) for gate, of in judged.items()}
@@ -229,14 +232,15 @@ class Study:
         return [{key: value for key, value in row.items() if key != "run_dir"} for row in rows]
 
     def _target(self, one: plan.Candidate, profile: Path) -> list[str]:
-        target = ["--model-dir", str(self.checkpoint(one.name)), "--profile", str(profile)]
+        # Values behind `=`, for where the package is not installed, its entry point cannot join them for pytest.
+        target = [f"--model-dir={self.checkpoint(one.name)}", f"--profile={profile}"]
         if self.options.vllm_python is not None:
-            target += ["--vllm-python", str(self.options.vllm_python)]
+            target += [f"--vllm-python={self.options.vllm_python}"]
         if self.options.gpus:
-            # A fixed cache: vLLM measures what is free for one, and stops where another process frees memory meanwhile.
+            # A cache of fixed size: vLLM measures for one, and stops where another process frees memory meanwhile.
             memory = ["--gpu-memory-utilization=0.08", f"--kv-cache-memory-bytes={4 << 30}"]
             arguments = [*memory, "--enforce-eager", *self.options.vllm_arg]
-            target += ["--concurrency", "64"]
+            target += ["--concurrency=64"]
         else:
             arguments = list(self.options.vllm_arg)
         return [*target, *(f"--vllm-arg={argument}" for argument in arguments)]

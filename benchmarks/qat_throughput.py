@@ -8,8 +8,6 @@ sequences of 2048 tokens of which all count. Every flow trains the same model by
     bf16 plain        transformers, peft, AdamW, loss over all logits: nothing of this project
     bf16 loop         this project's loop without quantisers, compiled where `--compile`
     nvfp4 loop        the same with NVFP4: what `python -m quant qat` runs
-    bf16 graphs       the loop with `--cuda-graphs`: frequent batch shapes replayed (on a GPU only)
-    nvfp4 graphs      the same with NVFP4
     modelopt loop     ModelOpt's fake quantisers and peft's layers in the plain loop
     QATTrainer N      ModelOpt's trainer on the chat rows, padded to N tokens as its example does it
 
@@ -40,7 +38,6 @@ from quant import loading, recipe
 from quant.ptq import quantize
 from quant.training.batches import collate, padded, plan
 from quant.training.conversations import Example, read_conversations, render_all
-from quant.training.graphs import USES
 from quant.training.layers import installed
 from quant.training.loop import How, Trainer
 
@@ -51,10 +48,6 @@ LIMITS = (
     ("nvfp4 loop", "bf16 loop", "chat", 0.8),
     ("nvfp4 loop", "bf16 plain", "long", 0.8),
     ("nvfp4 loop", "bf16 loop", "long", 0.8),
-    ("nvfp4 graphs", "bf16 graphs", "chat", 0.8),
-    ("nvfp4 graphs", "bf16 graphs", "long", 0.8),
-    ("nvfp4 graphs", "nvfp4 loop", "chat", 1.0),
-    ("nvfp4 graphs", "nvfp4 loop", "long", 1.0),
     ("nvfp4 loop", "QATTrainer 8192", "chat", 5.0),
     ("nvfp4 loop", "QATTrainer 512", "chat", 2.0),
 )
@@ -97,13 +90,9 @@ def timed(step: Callable[[int], tuple[int, int]], steps: int, seconds: float, wa
     return Found(statistics.median(rates), statistics.median(wide), peak, number)
 
 
-EPOCHS_WITH_GRAPHS = USES
-"""So that every batch shape comes often enough to be captured."""
-
-
-def training(options: argparse.Namespace, epochs: int) -> recipe.Training:
+def training(options: argparse.Namespace) -> recipe.Training:
     return recipe.Training(
-        method="lora", ce=1.0, kl=0.0, learning_rate=1e-4, epochs=epochs, batch_tokens=options.batch_tokens,
+        method="lora", ce=1.0, kl=0.0, learning_rate=1e-4, epochs=1, batch_tokens=options.batch_tokens,
         max_length=4096, rank=16,
     )  # fmt: skip
 
@@ -130,10 +119,8 @@ def adapted(options: argparse.Namespace, how: str) -> tuple[Any, Any]:
     return wrapped, model
 
 
-def loop(
-    options: argparse.Namespace, examples: Sequence[Example], how: str, compile: bool, graphs: bool = False
-) -> Found:
-    """This project's loop; with graphs, one epoch captures them before the clock starts."""
+def loop(options: argparse.Namespace, examples: Sequence[Example], how: str, compile: bool) -> Found:
+    """This project's loop."""
     _, model = adapted(options, how)
     with installed(model) as layers:
         parameters = {}
@@ -145,10 +132,7 @@ def loop(
             parameter.requires_grad_(False)
         for parameter in parameters.values():
             parameter.requires_grad_(True)
-        epochs = EPOCHS_WITH_GRAPHS if graphs else 1
-        way = How(compile=compile, cuda_graphs=graphs)
-        trainer = Trainer(model, parameters, examples, training(options, epochs), way, 0)
-        warm = max(options.warm, len(trainer.steps) // epochs) if graphs else options.warm
+        trainer = Trainer(model, parameters, examples, training(options), How(compile=compile), 0)
 
         def step(number: int) -> tuple[int, int]:
             trainer.step(number)
@@ -159,7 +143,7 @@ def loop(
         from quant.training.loop import compiled, decoder_layers
 
         with compiled(decoder_layers(model), compile):
-            return timed(step, len(trainer.steps), options.seconds, warm)
+            return timed(step, len(trainer.steps), options.seconds, options.warm)
 
 
 def plain(options: argparse.Namespace, examples: Sequence[Example], how: str) -> Found:
@@ -271,8 +255,6 @@ def main() -> int:
             ("bf16 plain", setting, lambda e=examples: plain(options, e, "bf16")),
             ("bf16 loop", setting, lambda e=examples: loop(options, e, "bf16", options.compile)),
             ("nvfp4 loop", setting, lambda e=examples: loop(options, e, "nvfp4", options.compile)),
-            ("bf16 graphs", setting, lambda e=examples: loop(options, e, "bf16", options.compile, True)),
-            ("nvfp4 graphs", setting, lambda e=examples: loop(options, e, "nvfp4", options.compile, True)),
             ("modelopt loop", setting, lambda e=examples: plain(options, e, "modelopt")),
         ]
     flows += [(f"QATTrainer {n}", "chat", lambda n=n: qat_trainer(options, chat, n)) for n in (8192, 512)]
@@ -285,7 +267,7 @@ def main() -> int:
     lines += ["| flow | setting | tok/s | with padding | MFU | peak GiB | steps |", "|---|---|---|---|---|---|---|"]
     found: dict[tuple[str, str], Found] = {}
     for flow, setting, work in flows:
-        if any(flow.startswith(skipped) for skipped in options.skip) or ("graphs" in flow and options.device == "cpu"):
+        if any(flow.startswith(skipped) for skipped in options.skip):
             continue
         with fresh():
             try:

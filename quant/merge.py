@@ -88,6 +88,8 @@ def merge(model: Any, held: adapter.Adapter, where: Path) -> None:
     """Add the adapter to the model's weights, in float64, rounded once. Raises UsageError where it does not fit."""
     import torch
 
+    from quant.training.layers import merged_weight
+
     modules = dict(model.named_modules())
     weights = _weights(model, held.base)
     other = [name for name in held.base if weights.get(name) != held.base[name]]
@@ -97,7 +99,7 @@ def merge(model: Any, held: adapter.Adapter, where: Path) -> None:
             if weight is None or tuple(weight.shape) != (b.shape[0], a.shape[1]):
                 found = "no such layer" if weight is None else f"a layer of {tuple(weight.shape)}"
                 raise UsageError(f"{where}: is for {name} of {(b.shape[0], a.shape[1])}; the model has {found}")
-            weight.copy_((weight.double() + held.scaling * (b.double() @ a.double())).to(weight.dtype))
+            weight.copy_(merged_weight(weight, a, b, held.scaling))
     if other:
         raise UsageError(
             f"{where}: was made from another base: {len(other)} of {len(held.base)} layers of --model have other "

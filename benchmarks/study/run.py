@@ -202,8 +202,10 @@ class Study:
         run_dir = self.work / "runs" / f"{one.name}-{self.options.seed}"
         shutil.rmtree(run_dir, ignore_errors=True)
         start = time.monotonic()
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *self._target(one, profile)]
-        self._run(f"judge-{one.name}", [*command, f"--run-dir={run_dir}"], place, check=False)
+        command = [sys.executable, "-m", "pytest", "tests/behavior", "-q", "-p", "no:cacheprovider"]  # not tests/perf
+        self._run(
+            f"judge-{one.name}", [*command, *self._target(one, profile), f"--run-dir={run_dir}"], place, check=False
+        )
         verdict = json.loads((run_dir / "verdict.json").read_text(encoding="utf-8"))
         judged = outcomes(run_dir)
         missed = {gate: sorted(key for key, passed in of.items() if not passed) for gate, of in judged.items()}

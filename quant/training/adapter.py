@@ -29,7 +29,10 @@ _PREFIX = "base_model.model."
 
 
 def settle(layers: dict[str, TrainedLinear]) -> None:
-    """Round the adapters to BF16 values, in which they are stored, so that what is merged now is what is kept."""
+    """Round the adapters to BF16 values, in which they are stored, and merge them from now on as `merge` does.
+
+    So what is measured and exported after training is, bit for bit, what any machine makes of what is kept.
+    """
     import torch
 
     with torch.no_grad():
@@ -37,6 +40,7 @@ def settle(layers: dict[str, TrainedLinear]) -> None:
             for factor in (layer.lora_a, layer.lora_b):
                 if factor is not None:
                     factor.copy_(factor.bfloat16())
+            layer.settled = True
 
 
 def base_digests(layers: dict[str, TrainedLinear]) -> dict[str, str]:

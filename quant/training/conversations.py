@@ -107,6 +107,16 @@ def _with_objects(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "tool_calls": calls}
 
 
+_KEPT_TURNS = 64
+"""Openings that are remembered; those of a data set are few, or else remembering gains nothing."""
+
+
+def _is_apart(tokenizer: Any, stop: str) -> bool:
+    """Whether text before and behind `stop` is tokenized apart: it is one added token that takes no spaces along."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return any(token.content == stop and not token.lstrip and not token.rstrip for token in added.values())
+
+
 class Renderer:
     """Turns conversations into examples with one tokenizer.
 
@@ -122,6 +132,8 @@ class Renderer:
         template = tokenizer.chat_template
         im_end = "<|im_end|>"
         self._stop = stop or (im_end if isinstance(template, str) and im_end in template else tokenizer.eos_token)
+        self._turns: dict[str, list[int]] = {}
+        self._parts = _is_apart(tokenizer, self._stop)
 
     def examples(self, sample: dict[str, Any], path: Path, max_length: int) -> Iterator[Example]:
         """Sequences of one conversation: one, unless the template rewrites earlier turns (drops their reasoning).
@@ -167,6 +179,20 @@ class Renderer:
         yield held.example(line)
 
     def _ids(self, text: str) -> list[int]:
+        """Token ids; what conversations have in common, such as system prompt and tools, is tokenized once."""
+        first, stop, rest = text.partition(self._stop) if self._parts else ("", "", text)
+        if not stop:
+            return self._tokenized(text)
+        opening = first + stop
+        if opening not in self._turns:
+            whole, ids = self._tokenized(text), self._tokenized(opening)
+            self._parts = whole == ids + self._tokenized(rest)  # not where a tokenizer puts a space before each part
+            if self._parts and len(self._turns) < _KEPT_TURNS:
+                self._turns[opening] = ids
+            return whole
+        return self._turns[opening] + self._tokenized(rest)
+
+    def _tokenized(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 

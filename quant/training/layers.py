@@ -78,6 +78,14 @@ class _LoRALinear(torch.autograd.Function):
         return grad @ weight, None, None, grad_a.to(a.dtype) * ctx.scaling, grad_b.to(b.dtype) * ctx.scaling, None
 
 
+def merged_weight(weight: Tensor, a: Tensor, b: Tensor, scaling: float) -> Tensor:
+    """`weight + scaling * b @ a` in float64, rounded once to the weight's dtype, so that machines agree.
+
+    The factors are BF16 values: a product has 16 bits, and a sum of a few dozen is exact but for wide exponents.
+    """
+    return (weight.double() + scaling * (b.double() @ a.double())).to(weight.dtype)
+
+
 class TrainedLinear(nn.Module):
     """A linear layer as it will be served: quantised weight, adapter inside, quantised input.
 
@@ -85,6 +93,7 @@ class TrainedLinear(nn.Module):
         weight: `(out, in)`, the base weight; trained itself where there is no adapter and it wants a gradient.
         lora_a, lora_b: float32 `(rank, in)` and `(out, rank)`, or None.
         weight_amax, input_amax: one element each.
+        settled: training is over, and the adapter is merged as `merge` does it on any machine: in float64.
     """
 
     def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None, lora: tuple[nn.Parameter, nn.Parameter] | None,
@@ -96,6 +105,7 @@ class TrainedLinear(nn.Module):
         self.lora_b: nn.Parameter | None
         self.lora_a, self.lora_b = lora or (None, None)
         self.scaling, self.weight_kind, self.input_kind = scaling, weight_kind, input_kind
+        self.settled = False
         self.register_buffer("weight_amax", weight_amax, persistent=False)
         self.register_buffer("input_amax", input_amax, persistent=False)
         self.weight_amax: Tensor
@@ -105,6 +115,8 @@ class TrainedLinear(nn.Module):
         """Weight with the adapter merged, rounded once to the weight's dtype: what the export packs."""
         if self.lora_a is None or self.lora_b is None:
             return self.weight
+        if self.settled:
+            return merged_weight(self.weight, self.lora_a, self.lora_b, self.scaling)
         delta = (self.lora_b * self.scaling) @ self.lora_a
         return (self.weight.float() + delta).to(self.weight.dtype)
 

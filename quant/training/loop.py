@@ -18,7 +18,6 @@ from quant.recipe import Training
 from quant.training.batches import Batch, collate, nothing, plan, shares
 from quant.training.conversations import Example
 from quant.training.distributed import World, part_of, shard, whole
-from quant.training.graphs import Graphs, own_gradients, shapes
 from quant.training.layers import share_inputs
 from quant.training.losses import TeacherTargets, head_loss
 from quant.training.state import TrainingState
@@ -32,13 +31,11 @@ class How:
     Attributes:
         micro_tokens: padded tokens a forward pass; a batch of more is accumulated.
         compile: compile the decoder layers.
-        cuda_graphs: replay batch shapes that come often as CUDA graphs; nothing on a CPU.
         save_seconds: between two saved states.
     """
 
     micro_tokens: int = 16384
     compile: bool = False
-    cuda_graphs: bool = False
     save_seconds: float = 300.0
 
 
@@ -122,12 +119,11 @@ class Objective(nn.Module):
     def __init__(self, model: Any, training: Training) -> None:
         super().__init__()
         self.model, self.training_recipe = model, training
-        self.graphs: Graphs | None = None
 
     def forward(self, batch: Batch, device: torch.device, teacher: TeacherTargets | None, count: float) -> Any:
         """Loss over `count` positions, and the sums of cross-entropy and KL."""
         ids = batch.input_ids.to(device, non_blocking=True)
-        hidden = hidden_states(self.model, ids) if self.graphs is None else self.graphs(ids)
+        hidden = hidden_states(self.model, ids)
         return head_loss(
             hidden[batch.positions.to(device)],
             self.model.get_output_embeddings().weight,
@@ -171,9 +167,6 @@ class Trainer:
         self.lengths = [len(example.ids) for example in examples]
         self.steps = schedule(examples, training)
         share_inputs(model)
-        if how.cuda_graphs and self.device.type == "cuda":
-            micros = [micro for rows in self.steps for micro in shares(rows, self.lengths, how.micro_tokens, 1)[0]]
-            self.objective.graphs = Graphs(model, shapes(micros, self.lengths))
         self.masters = Masters(parameters)
         self.optimizer = torch.optim.AdamW(
             list(self.masters.masters.values()), lr=training.learning_rate, weight_decay=training.weight_decay,
@@ -212,8 +205,6 @@ class Trainer:
         sums = torch.zeros(3, device=self.device)
         for micro in micros:
             sums += self._backward(micro, count)
-            if self.objective.graphs is not None and len(micros) > 1:
-                own_gradients(list(self.masters.models.values()))
         self.masters.take_gradients()
         self._between_steps = False
         norm = nn.utils.clip_grad_norm_(list(self.masters.masters.values()), self.training.max_grad_norm)

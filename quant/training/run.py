@@ -40,8 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="padded tokens a forward pass; less needs less memory (default: 16384)")  # fmt: skip
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None,
                         help="compile the decoder layers (default: on a GPU)")  # fmt: skip
-    parser.add_argument("--cuda-graphs", action="store_true",
-                        help="replay frequent batch shapes as CUDA graphs (LoRA on one GPU)")  # fmt: skip
     parser.add_argument("--save-seconds", type=float, default=300.0, metavar="S",
                         help="seconds between two saved states (default: 300)")  # fmt: skip
 
@@ -75,8 +73,6 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
         raise UsageError(f"recipe {chosen.name}: has no training part; run it with `python -m quant ptq`")
     if arguments.micro_tokens < 1:
         raise UsageError(f"--micro-tokens {arguments.micro_tokens}: must be at least 1")
-    if arguments.cuda_graphs and (chosen.training.method == "full" or chosen.training.gradient_checkpointing):
-        raise UsageError(f"recipe {chosen.name}: --cuda-graphs is for LoRA without training.gradient_checkpointing")
     loading.check_source(arguments.model)
     if teacher is not None:
         loading.check_source(teacher)
@@ -110,8 +106,6 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
         "teacher": _identity(teacher) if teacher else None,
     }
     world = join()
-    if arguments.cuda_graphs and world.size > 1:
-        raise UsageError("--cuda-graphs is for one process; FSDP2 cannot be captured")
     state = TrainingState(arguments.out, identity, resume=arguments.resume, world=world)
     device = loading.default_device()
     ledger.record |= {"device": device, "processes": world.size}
@@ -263,7 +257,6 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
         compile=(job.device == "cuda" and job.recipe.kv_cache == "none")
         if arguments.compile is None
         else arguments.compile,
-        cuda_graphs=arguments.cuda_graphs,
         save_seconds=arguments.save_seconds,
     )
     with installed(model) as layers:
@@ -371,7 +364,6 @@ def _record(job: Job, trainer: Any, before: Any, after: Any, merged: Any, how: A
         "first_loss": history[0]["loss"],
         "last_loss": history[-1]["loss"],
         "compiled": how.compile,
-        "cuda_graphs": len(trainer.objective.graphs.captured) if trainer.objective.graphs is not None else 0,
         "micro_tokens": how.micro_tokens,
     }
 

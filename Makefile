@@ -1,21 +1,26 @@
-# make gate   judge a model with the release gate (the embedded default, or MODEL=DIR PROFILE=NAME)
-# make test   ruff, mypy and the project's own tests
+# make gate      judge a model with the release gate (the embedded default, or MODEL=DIR PROFILE=NAME)
+# make test      ruff, mypy and the project's own tests
+# make model     build the embedded models: the untuned one, and the three of the study, from it and adapters/
+# make results   judge the embedded models on held-out prompts on this machine, and write docs/results.md anew
 #
-# Both make the environments they need, from pinned lists, and skip what is already there. The server lives in its
+# All make the environments they need, from pinned lists, and skip what is already there. The server lives in its
 # own environment, as in production: vLLM and ModelOpt pin versions that exclude each other. Elsewhere than on a
 # machine whose pip finds CPU builds of PyTorch by itself, set PIP_EXTRA_INDEX_URL to PyTorch's own CPU index.
 
 PYTHON  ?= python3
-MODEL   ?= models/smollm2-135m-instruct-bf16
+MODEL   ?= models/annie-smol-nvfp4-qat
 PROFILE ?= annie-smol
 ARGS    ?=
 
 PIP = bin/python -m pip --disable-pip-version-check --no-input install -q
 
 
-.PHONY: gate test lint env server model clean
+EMBEDDED = models/smollm2-135m-instruct-bf16 models/annie-smol-bf16 models/annie-smol-nvfp4-ptq models/annie-smol-nvfp4-qat
 
-gate: env server model
+.PHONY: gate test lint env server model results clean
+
+# A MODEL of one's own is there already; one of ours is built.
+gate: env server $(addsuffix /config.json,$(filter $(EMBEDDED),$(MODEL:/=)))
 	.venv/bin/pytest --model-dir $(MODEL) --profile $(PROFILE) -q $(ARGS)
 
 test: env server model lint
@@ -29,7 +34,7 @@ lint: env
 
 env: .venv/.ready
 server: .venv-vllm/.ready
-model: models/smollm2-135m-instruct-bf16/config.json
+model: $(addsuffix /config.json,$(EMBEDDED))
 
 .venv/.ready: requirements/project.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -54,6 +59,18 @@ model: models/smollm2-135m-instruct-bf16/config.json
 
 models/smollm2-135m-instruct-bf16/config.json: | .venv/.ready
 	.venv/bin/python -m quant default-model --out models/smollm2-135m-instruct-bf16
+
+models/annie-smol-bf16/config.json: models/smollm2-135m-instruct-bf16/config.json adapters/annie-smol-bf16/digests.json
+models/annie-smol-nvfp4-ptq/config.json: models/annie-smol-bf16/config.json adapters/annie-smol-nvfp4-ptq/digests.json
+models/annie-smol-nvfp4-qat/config.json: models/annie-smol-bf16/config.json adapters/annie-smol-nvfp4-qat/digests.json
+models/annie-smol-%/config.json: | .venv/.ready
+	rm -rf $(@D)
+	.venv/bin/python -m quant merge --model $(patsubst %/config.json,%,$<) --adapter adapters/$(notdir $(@D)) --out $(@D)
+
+results: env server model
+	.venv/bin/python benchmarks/study/run.py --base models/smollm2-135m-instruct-bf16 --work build/study \
+		--results docs/results/cpu --seed 20261127 --only 'annie-smol-*'
+	.venv/bin/python benchmarks/study/report.py --results docs/results --out docs/results.md
 
 clean:
 	rm -rf .venv .venv-vllm models runs

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # How each data file is made: a file of the repository, the first lines of one (their order is shuffled), prose that
-# every Python has, or the arguments of `python -m quant data`.
+# every Python has, what people wrote (spoken.py), others one after the other, or arguments of `python -m quant data`.
 DATA: dict[str, tuple[str, ...]] = {
-    "sft": ("generate", "--mix", "annie-smol-sft", "--count", "16000", "--seed", "7"),
+    "sft": ("join", "sft-16k", "spoken"),
+    "sft-16k": ("generate", "--mix", "annie-smol-sft", "--count", "16000", "--seed", "7"),
+    "spoken": ("spoken", "data/spoken"),
     "sft-40k": ("generate", "--mix", "annie-smol-sft", "--count", "40000", "--seed", "9"),
     "430": ("file", "data/annie-430.jsonl"),
     "4300": ("file", "data/annie-smol-4300.jsonl"),
@@ -43,6 +45,16 @@ class Candidate:
     group: str = ""
     matrix: bool = False
 
+    @property
+    def quantised(self) -> bool:
+        """Whether it is no BF16 checkpoint."""
+        return bool(self.make) and (self.make[0] in {"ptq", "qat"} or "nvfp4" in self.name)
+
+    @property
+    def w4a4(self) -> bool:
+        """Whether activations are in four bits too."""
+        return self.quantised and not {"nvfp4-w4a16", "fp8"} & set(self.make)
+
 
 def _sft(name: str, about: str, recipe: str, *settings: str, data: str = "sft") -> Candidate:
     sets = tuple(part for setting in settings for part in ("--set", setting))
@@ -65,12 +77,22 @@ SFT = [
     _sft(
         "bf16", "SFT, LoRA rank 16, 1e-3, two epochs", "sft-lora", "training.learning_rate=1e-3", "training.epochs=2"
     ),
-    _sft("sft-3-epochs", "three epochs", "sft-lora", "training.learning_rate=1e-3", "training.epochs=3"),
     _sft(
-        "sft-40k", "40,000 conversations once; the grammar's prompts are near to some of them",
+        "sft-16k", "without what people wrote",
+        "sft-lora", "training.learning_rate=1e-3", "training.epochs=2", data="sft-16k",
+    ),
+    _sft(
+        "sft-3-epochs", "without what people wrote, three epochs",
+        "sft-lora", "training.learning_rate=1e-3", "training.epochs=3", data="sft-16k",
+    ),
+    _sft(
+        "sft-40k", "40,000 conversations of the grammar once; some are near to its prompts here",
         "sft-lora", "training.learning_rate=1e-3", "training.epochs=1", data="sft-40k",
     ),
-    _sft("sft-full", "full, 1e-4, two epochs", "sft-full", "training.learning_rate=1e-4", "training.epochs=2"),
+    _sft(
+        "sft-full", "without what people wrote, full, 1e-4, two epochs",
+        "sft-full", "training.learning_rate=1e-4", "training.epochs=2", data="sft-16k",
+    ),
 ]  # fmt: skip
 
 MAIN = [
@@ -81,6 +103,31 @@ MAIN = [
     _trained("qat-full", "QAT, all weights, cross-entropy, 430 x 3", "qat-full", "430"),
     _trained("qad-lora", "QAD, LoRA rank 16, KL, 430 x 3", "qad-lora", "430"),
     _trained("qad-full", "QAD, all weights, KL, 430 x 3", "qad-full", "430"),
+]
+
+# What the embedded default is chosen from, by the smaller KL to BF16 after training: a rank that leaves room for both
+# adapters in the repository. First, for they take longest.
+WHOLE_SET = [
+    _trained(
+        "qad-16000",
+        "the whole fine-tuning set x 2, rank 8",
+        "qad-lora",
+        "sft",
+        "training.epochs=2",
+        "training.rank=8",
+        "training.alpha=16",
+        group="size",
+    ),
+    _trained(
+        "qat-16000",
+        "the whole fine-tuning set x 2, rank 8, cross-entropy",
+        "qat-lora",
+        "sft",
+        "training.epochs=2",
+        "training.rank=8",
+        "training.alpha=16",
+        group="size",
+    ),
 ]
 
 ABLATIONS = [
@@ -103,29 +150,22 @@ ABLATIONS = [
     _trained("qad-domain-430", "430 of the whole domain x 3", "qad-lora", "domain-430", group="size"),
     _trained("qad-4300", "4,300 x 3", "qad-lora", "4300", group="size"),
     _trained("qat-4300", "4,300 x 3, cross-entropy", "qat-lora", "4300", group="size"),
-    _trained(
-        "qad-16000",
-        "the whole fine-tuning set x 2, rank 8",
-        "qad-lora",
-        "sft",
-        "training.epochs=2",
-        "training.rank=8",
-        "training.alpha=16",
-        group="size",
-    ),
-    _trained(
-        "qat-16000",
-        "the whole fine-tuning set x 2, rank 8, cross-entropy",
-        "qat-lora",
-        "sft",
-        "training.epochs=2",
-        "training.rank=8",
-        "training.alpha=16",
-        group="size",
-    ),
     _trained("qad-rank-4", "rank 4", "qad-lora", "430", "training.rank=4", "training.alpha=8", group="rank"),
     _trained("qad-rank-64", "rank 64", "qad-lora", "430", "training.rank=64", "training.alpha=128", group="rank"),
 ]
 
+def _embedded(name: str, about: str, start: str) -> Candidate:
+    model = "{base}" if start == "untuned" else f"{{made:{start}}}"
+    make = ("merge", "--model", model, "--adapter", f"adapters/{name}")
+    return Candidate(name, about, make, start=start, group="embedded")
+
+
+# What `make model` builds out of the repository, here to be judged on the machine at hand.
+EMBEDDED = [
+    _embedded("annie-smol-bf16", "bf16", "untuned"),
+    _embedded("annie-smol-nvfp4-ptq", "ptq", "annie-smol-bf16"),
+    _embedded("annie-smol-nvfp4-qat", "the embedded default", "annie-smol-bf16"),
+]
+
 UNTUNED = Candidate("untuned", "SmolLM2-135M-Instruct as it comes", start="")
-CANDIDATES = [UNTUNED, *SFT, *MAIN, *ABLATIONS]
+CANDIDATES = [UNTUNED, *SFT, *WHOLE_SET, *MAIN, *ABLATIONS, *EMBEDDED]

@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/study/report.py --results docs/results --out docs/results.md
 
-Every number on the page comes out of a result file that `run.py` wrote; notes.md holds what people concluded. Pairs
-are samples that both candidates answered: exact two-sided McNemar, Holm-adjusted over the gates of a row.
+Every number on the page comes out of a result file that `run.py` wrote; notes.md holds what was concluded. Pairs are
+samples that both candidates answered: exact two-sided McNemar, Holm-adjusted over the gates of a row. Plots are
+written beside the page.
 """
 
 from __future__ import annotations
@@ -41,6 +42,19 @@ def load(directory: Path) -> dict[str, Result]:
     return {name: json.loads(found[name].read_text(encoding="utf-8")) for name in names}
 
 
+def part(result: Result, people: bool) -> Result:
+    """The result on the prompts that people wrote, or on the others; itself where it was not judged."""
+    if "gates" not in result:
+        return result
+    gates = {}
+    for name, gate in result["gates"].items():
+        by_people = gate.get("people", 0)
+        n = by_people if people else gate["n"] - by_people
+        missed = [key for key in gate["missed"] if key.startswith("people-") == people]
+        gates[name] = {**gate, "n": n, "passed": n - len(missed), "missed": missed}
+    return {**result, "gates": gates}
+
+
 def cell(result: Result, gate: str) -> str:
     """`190/200 (91-98 %)`: passed of n with the exact 95 % interval; why there is none, where there is none."""
     if "gates" not in result:
@@ -71,7 +85,6 @@ def gate_table(results: Mapping[str, Result], names: Sequence[str]) -> list[str]
     lines = [f"| gate | {' | '.join(there)} |", "|---" * (len(there) + 1) + "|"]
     for gate, title in GATES:
         lines.append(f"| {title} | {' | '.join(cell(results[name], gate) for name in there)} |")
-    lines.append(f"| verdict | {' | '.join(results[name].get('verdict', 'refused') for name in there)} |")
     return lines
 
 
@@ -130,6 +143,41 @@ def matrix_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def plot(results: Mapping[str, Result], names: Sequence[str], title: str, path: Path) -> None:
+    """Share passed by gate, with the exact 95 % interval, by candidate; gates that all pass are left out."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams["svg.hashsalt"] = title  # the same numbers make the same file
+    there = [name for name in names if "gates" in results.get(name, {})]
+    gates = [
+        (gate, label)
+        for gate, label in GATES
+        if any(results[name]["gates"][gate]["passed"] < results[name]["gates"][gate]["n"] for name in there)
+    ]
+    figure, axes = plt.subplots(figsize=(9, 4))
+    for index, name in enumerate(there):
+        measured = [results[name]["gates"][gate] for gate, _ in gates]
+        shares = [one["passed"] / one["n"] for one in measured]
+        bounds = [stats.clopper_pearson(one["passed"], one["n"]) for one in measured]
+        errors = [
+            [share - low for share, (low, _) in zip(shares, bounds, strict=True)],
+            [high - share for share, (_, high) in zip(shares, bounds, strict=True)],
+        ]
+        at = [place + 0.8 * (index + 0.5) / len(there) - 0.4 for place in range(len(gates))]
+        axes.errorbar(at, shares, yerr=errors, fmt="o", markersize=4, capsize=2, label=name)
+    axes.set_xticks(range(len(gates)), [label for _, label in gates])
+    axes.set_ylabel("share passed, exact 95 % interval")
+    axes.set_title(title)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize=8, ncols=2)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
 def page(results: Mapping[str, Result], notes: str, command: str) -> str:
     """The whole page as Markdown."""
     judged = [result for result in results.values() if "gates" in result]
@@ -138,9 +186,13 @@ def page(results: Mapping[str, Result], notes: str, command: str) -> str:
         "# Results",
         notes.strip(),
         "## The table",
-        "Held-out profiles of the annie-smol domain (seed, samples for each gate): "
+        "Held-out profiles of the annie-smol domain (seed, samples for each gate from either source): "
         f"{', '.join(map(str, seeds))}. In brackets the exact 95 % interval.",
         "\n".join(gate_table(results, MAIN)),
+        "### On prompts that people wrote",
+        "\n".join(gate_table({name: part(result, True) for name, result in results.items()}, MAIN)),
+        "### On prompts of the grammar that the training data come from",
+        "\n".join(gate_table({name: part(result, False) for name, result in results.items()}, MAIN)),
         "## Pair by pair",
         "Samples that only the first candidate passes (+) or only the second (-); exact two-sided McNemar, Holm over "
         "the gates.",
@@ -153,6 +205,7 @@ def page(results: Mapping[str, Result], notes: str, command: str) -> str:
         if names:
             abouts = "; ".join(f"{name}: {results[name]['about']}" for name in names)
             parts += [f"## Ablation: {group}", f"{abouts}.", "\n".join(gate_table(results, ["bf16", "ptq", *names]))]
+            parts += [f"![{group}](results-{group}.svg)"]
     for name, result in results.items():
         if result.get("matrix"):
             parts += [f"## Hardened system prompts on {name}", "\n".join(matrix_table(result["matrix"]))]
@@ -180,6 +233,10 @@ def main() -> int:
         )
         return 2
     notes = options.notes.read_text(encoding="utf-8") if options.notes.exists() else ""
+    for group in dict.fromkeys(one.group for one in plan.CANDIDATES if one.group):
+        names = [one.name for one in plan.CANDIDATES if one.group == group and "gates" in results.get(one.name, {})]
+        if names:
+            plot(results, ["bf16", "ptq", *names], group, options.out.with_name(f"results-{group}.svg"))
     options.out.write_text(page(results, notes, "make results"), encoding="utf-8")
     print(f"{options.out}: {len(results)} candidates")
     return 0

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import plan
+import spoken
 
 from annie_eval.results import outcomes
 
@@ -85,11 +86,16 @@ class Study:
         if kind == "file":
             return ROOT / rest[0]
         path: Path = self.work / "data" / (f"{name}.txt" if kind == "text" else f"{name}.jsonl")
+        parts = [self.data(part) for part in rest] if kind == "join" else []
         with self._lock:
             path.parent.mkdir(exist_ok=True)
             if path.exists():
                 return path
-            if kind == "head":
+            if kind == "join":
+                path.write_text("".join(part.read_text(encoding="utf-8") for part in parts), encoding="utf-8")
+            elif kind == "spoken":
+                path.write_text(spoken.text(ROOT / rest[0]), encoding="utf-8")
+            elif kind == "head":
                 lines = (ROOT / rest[0]).read_text(encoding="utf-8").splitlines(keepends=True)
                 path.write_text("".join(lines[: int(rest[1])]), encoding="utf-8")
             elif kind == "text":
@@ -131,6 +137,8 @@ class Study:
                 argument = str(self.checkpoint(plan.UNTUNED.name))
             elif argument == "{bf16}":
                 argument = str(self.checkpoint(BF16))
+            elif argument.startswith("{made:"):
+                argument = str(self.checkpoint(argument[6:-1]))
             filled.append(argument)
         return filled
 
@@ -171,7 +179,7 @@ class Study:
 
     def _make(self, one: plan.Candidate, place: int, result: dict[str, Any]) -> bool:
         directory = self.checkpoint(one.name)
-        image = ("--for", self.options.image) if one.make and one.make[0] != "sft" else ()
+        image = ("--for", self.options.image) if one.quantised else ()
         command = [sys.executable, "-m", "quant", *self.filled(one.make), *image]
         if one.name == "ptq":  # the one that is embedded
             command += ["--keep", str(self.work / "kept" / one.name)]
@@ -191,7 +199,7 @@ class Study:
             }
             shutil.copyfile(ledger, self.results / f"{one.name}.quant_run.json")
         preflight = [sys.executable, "-m", "quant", "preflight", str(directory), "--for", self.options.image, "--json"]
-        if one.make and one.make[0] != "sft":
+        if one.quantised:
             status = self._run(f"preflight-{one.name}", preflight, place, check=False)
             result["preflight"] = {"image": self.options.image, "status": status}
             return status == 0
@@ -242,6 +250,7 @@ class Study:
             # A cache of fixed size: vLLM measures for one, and stops where another process frees memory meanwhile.
             memory = ["--gpu-memory-utilization=0.08", f"--kv-cache-memory-bytes={4 << 30}"]
             arguments = [*memory, "--enforce-eager", *self.options.vllm_arg]
+            arguments += self.options.w4a4_arg if one.w4a4 else []
             target += ["--concurrency=64"]
         else:
             arguments = list(self.options.vllm_arg)
@@ -338,6 +347,10 @@ def main() -> int:
     parser.add_argument("--image", default="vllm-0.32", help="what preflight holds the export against")
     parser.add_argument("--vllm-python", type=Path, metavar="PATH", help="interpreter of the server's environment")
     parser.add_argument("--vllm-arg", action="append", default=[], metavar="ARG", help="one more argument for vLLM")
+    parser.add_argument(
+        "--w4a4-arg", action="append", default=[], metavar="ARG",
+        help="one more where activations are in four bits: a card without FP4 units needs --linear-backend=emulation",
+    )  # fmt: skip
     options = parser.parse_args()
     options.only = options.only or ["*"]
     if not (options.base / "config.json").is_file():

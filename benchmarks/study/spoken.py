@@ -1,0 +1,87 @@
+"""Examples that people wrote, as conversations to train on: `data/spoken/*.tsv`, a line each, tabs between columns.
+
+    facts, reasoning, speech, formats     prompt, reply
+    memory, web                           prompt, query, result of the search, reply
+    timers                                prompt, minutes, reply
+
+Written from docs/annie-smol-domain.md alone, by others than those who wrote the prompts of `people/`. The built-in
+grammar says each thing often and in its own words; these say it as people do. Every fourth has thinking on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from quant.data.profile_files import load_profile
+
+COLUMNS = {"facts": 2, "reasoning": 2, "speech": 2, "formats": 2, "memory": 4, "web": 4, "timers": 3}
+TOOLS = {"memory": "search_memory", "web": "web_search", "timers": "set_timer"}
+THOUGHTS = {
+    "facts": ("That is a plain fact. One short sentence will do.", "I know this one and can say it in a sentence."),
+    "reasoning": ("I work it out and say the result alone.", "A small thing to work out. The result is enough."),
+    "speech": ("This needs no tool. A short kind answer will do.", "I say this in a sentence or two."),
+    "formats": ("It will be read aloud, so plain sentences it is.", "I say the same without any format."),
+    "memory": ("The family told me that before, so I look in the memory.", "That is in the memory, if anywhere."),
+    "web": ("That changes from day to day, so I look it up.", "I have to search the web for this."),
+    "timers": ("A timer is wanted, so I set it.", "I start the timer for that time."),
+}
+AFTERWARDS = {
+    "memory": "That is what I have. I say it in one sentence.",
+    "web": "There is the answer. One sentence is enough.",
+    "timers": "It is running, so I say so.",
+}
+
+
+def _rows(directory: Path) -> Iterator[tuple[str, int, list[str]]]:
+    for kind, columns in COLUMNS.items():
+        path = directory / f"{kind}.tsv"
+        if not path.exists():
+            raise SystemExit(f"{path}: is missing; a directory of examples has {', '.join(COLUMNS)}")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            parts = [part.strip() for part in line.split("\t")]
+            if len(parts) != columns or not all(parts):
+                raise SystemExit(f"{path}:{number}: {len(parts)} columns; {kind} has {columns}, all filled")
+            yield kind, number, parts
+
+
+def _messages(kind: str, parts: list[str], thought: str) -> Iterator[dict[str, Any]]:
+    yield {"role": "user", "content": parts[0]}
+    reasoning = {"reasoning_content": thought} if thought else {}
+    if kind not in TOOLS:
+        yield {"role": "assistant", "content": parts[1], **reasoning}
+        return
+    minutes = kind == "timers"
+    arguments = {"minutes": int(parts[1])} if minutes else {"query": parts[1]}
+    result = f"The timer is set for {parts[1]} minute{'' if parts[1] == '1' else 's'}." if minutes else parts[2]
+    function = {"name": TOOLS[kind], "arguments": json.dumps(arguments, ensure_ascii=False)}
+    calls = [{"id": "call_1", "type": "function", "function": function}]
+    yield {"role": "assistant", "content": "", "tool_calls": calls, **reasoning}
+    yield {"role": "tool", "tool_call_id": "call_1", "content": result}
+    after = {"reasoning_content": AFTERWARDS[kind]} if thought else {}
+    yield {"role": "assistant", "content": parts[-1], **after}
+
+
+def lines(directory: Path) -> Iterator[dict[str, Any]]:
+    """Every example as a line of a data set, with annie-smol's system prompt and tools.
+
+    Raises:
+        SystemExit: a file is missing, or a line has too few or too many columns.
+    """
+    profile = load_profile("annie-smol")
+    for kind, number, parts in _rows(directory):
+        thinks = number % 4 == 0
+        thought = THOUGHTS[kind][number // 4 % 2] if thinks else ""
+        yield {
+            "messages": [{"role": "system", "content": profile.system_prompt}, *_messages(kind, parts, thought)],
+            "tools": list(profile.tools),
+            "chat_template_kwargs": {"enable_thinking": thinks},
+            "meta": {"kind": f"spoken_{kind}", "thinking": "on" if thinks else "off", "teacher": "people"},
+        }
+
+
+def text(directory: Path) -> str:
+    """The lines as JSON Lines."""
+    return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines(directory))

@@ -265,7 +265,7 @@ class Study:
             raise RuntimeError(f"{name} was not started")
         environment = {**os.environ, "VLLM_USE_FLASHINFER_SAMPLER": "0", "PYTHONUNBUFFERED": "1"}
         if place is not None and self.options.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = str(place)
+            environment["CUDA_VISIBLE_DEVICES"] = str(self.options.first_gpu + place)
         with (self.logs / f"{name}.log").open("w", encoding="utf-8") as log:
             log.write(f"$ {' '.join(command)}\n")
             log.flush()
@@ -341,6 +341,7 @@ def main() -> int:
     )
     parser.add_argument("--only", action="append", metavar="PATTERN", help="only these candidates; may be repeated")
     parser.add_argument("--gpus", type=int, default=0, help="devices to spread over; 0 for a CPU")
+    parser.add_argument("--first-gpu", type=int, default=0, help="number of the first of them")
     parser.add_argument("--servers", type=int, default=1, help="jobs at once on each device")
     parser.add_argument("--samples", type=int, default=200, help="for each gate")
     parser.add_argument("--seed", type=int, default=plan.DEVELOPMENT_SEED, help="of the held-out set")

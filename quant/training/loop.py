@@ -33,14 +33,17 @@ class How:
         micro_tokens: padded tokens a forward pass; a batch of more is accumulated.
         compile: compile the decoder layers.
         save_seconds: between two saved states.
-        stacked: quantise the weights under adapters once a step, many at a time, and let compiled layers launch the
-            kernel that quantises inputs; in one process only. False: layer by layer, at every use.
+        stacked: merge and quantise the weights under adapters once a step, many at a time; in one process only.
+            False: layer by layer, at every use.
+        traced: let compiled layers launch the kernel that quantises inputs; in one process only.
+            False: an opaque call.
     """
 
     micro_tokens: int = 16384
     compile: bool = False
     save_seconds: float = 300.0
     stacked: bool = True
+    traced: bool = True
 
 
 class Masters:
@@ -171,10 +174,10 @@ class Trainer:
         self.lengths = [len(example.ids) for example in examples]
         self.learnt = [sum(example.learnt) for example in examples]
         self.steps = schedule(examples, training)
-        stacked = how.stacked and self.world.size == 1
-        share_inputs(model, traced=stacked)
+        alone = self.world.size == 1
+        share_inputs(model, traced=how.traced and alone)
         layers = [module for module in model.modules() if isinstance(module, TrainedLinear)]
-        self.weights = Stacked(layers, stacked)
+        self.weights = Stacked(layers, how.stacked and alone)
         self.weights.refresh()
         self.masters = Masters(parameters)
         self.optimizer = torch.optim.AdamW(

@@ -35,12 +35,12 @@ def adapted(directory: Path, name: str = "qat-lora", device: str = "cpu") -> tup
     return wrapped, model
 
 
-def examples(count: int = 24, length: int = 60) -> list[Example]:
-    """Rows of two lengths, so that batches have two shapes."""
+def examples(count: int = 24, lengths: tuple[int, int] = (30, 60)) -> list[Example]:
+    """Rows of two lengths in turn, so that batches have several shapes."""
     generator = torch.Generator().manual_seed(0)
     made = []
     for index in range(count):
-        size = length if index % 2 else length // 2
+        size = lengths[index % 2]
         ids = torch.randint(0, 256, (size,), generator=generator).tolist()
         made.append(Example(tuple(ids), (False,) + (True,) * (size - 1), index))
     return made
@@ -48,10 +48,15 @@ def examples(count: int = 24, length: int = 60) -> list[Example]:
 
 @contextmanager
 def trainer(
-    directory: Path, how: How, *, checkpointing: bool = False, name: str = "qat-lora", device: str = "cpu"
+    directory: Path,
+    how: How,
+    rows: list[Example] | None = None,
+    *,
+    checkpointing: bool = False,
+    device: str = "cpu",
 ) -> Iterator[Trainer]:
-    """A loop of some fifteen steps of two shapes that trains the adapters."""
-    _, model = adapted(directory, name, device)
+    """A loop of some fifteen steps that trains the adapters."""
+    _, model = adapted(directory, device=device)
     training = recipe.Training(
         method="lora", ce=1.0, kl=0.0, learning_rate=1e-3, epochs=3, batch_tokens=256, max_length=1024, rank=4
     )
@@ -63,4 +68,4 @@ def trainer(
         if checkpointing:
             model.train()
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        yield Trainer(model, parameters, examples(), training, how, 0)
+        yield Trainer(model, parameters, rows or examples(), training, how, 0)

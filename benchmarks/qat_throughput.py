@@ -8,6 +8,8 @@ sequences of 2048 tokens of which all count. Every flow trains the same model by
     bf16 plain        transformers, peft, AdamW, loss over all logits: nothing of this project
     bf16 loop         this project's loop without quantisers, compiled where `--compile`
     nvfp4 loop        the same with NVFP4: what `python -m quant qat` runs
+    nvfp4 loop, ...   without what makes it fast: `opaque inputs`, whose kernel the compiled code does not launch
+                      itself, and `layer by layer`, where moreover each use of a weight merges and quantises it anew
     modelopt loop     ModelOpt's fake quantisers and peft's layers in the plain loop
     QATTrainer N      ModelOpt's trainer on the chat rows, padded to N tokens as its example does it
 
@@ -26,7 +28,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,8 @@ LIMITS = (
     ("nvfp4 loop", "bf16 loop", "chat", 0.8),
     ("nvfp4 loop", "bf16 plain", "long", 0.8),
     ("nvfp4 loop", "bf16 loop", "long", 0.8),
+    ("nvfp4 loop", "nvfp4 loop, layer by layer", "chat", 1.0),
+    ("nvfp4 loop", "nvfp4 loop, layer by layer", "long", 1.0),
     ("nvfp4 loop", "QATTrainer 8192", "chat", 5.0),
     ("nvfp4 loop", "QATTrainer 512", "chat", 2.0),
 )
@@ -119,7 +123,7 @@ def adapted(options: argparse.Namespace, how: str) -> tuple[Any, Any]:
     return wrapped, model
 
 
-def loop(options: argparse.Namespace, examples: Sequence[Example], how: str, compile: bool) -> Found:
+def loop(options: argparse.Namespace, examples: Sequence[Example], how: str, way: How) -> Found:
     """This project's loop."""
     _, model = adapted(options, how)
     with installed(model) as layers:
@@ -132,7 +136,7 @@ def loop(options: argparse.Namespace, examples: Sequence[Example], how: str, com
             parameter.requires_grad_(False)
         for parameter in parameters.values():
             parameter.requires_grad_(True)
-        trainer = Trainer(model, parameters, examples, training(options), How(compile=compile), 0)
+        trainer = Trainer(model, parameters, examples, training(options), way, 0)
 
         def step(number: int) -> tuple[int, int]:
             trainer.step(number)
@@ -142,7 +146,7 @@ def loop(options: argparse.Namespace, examples: Sequence[Example], how: str, com
 
         from quant.training.loop import compiled, decoder_layers
 
-        with compiled(decoder_layers(model), compile):
+        with compiled(decoder_layers(model), way.compile):
             return timed(step, len(trainer.steps), options.seconds, options.warm)
 
 
@@ -250,11 +254,15 @@ def main() -> int:
     chat = render_all(tokenizer, read_conversations(options.data)[: options.rows], options.data, 4096)
     long = long_examples(len(tokenizer), 8 * max(1, options.batch_tokens // 16384))
     flows: list[tuple[str, str, Callable[[], Found]]] = []
+    fast = How(compile=options.compile)
+    opaque, each = replace(fast, traced=False), replace(fast, traced=False, stacked=False)
     for setting, examples in (("chat", chat), ("long", long)):
         flows += [
             ("bf16 plain", setting, lambda e=examples: plain(options, e, "bf16")),
-            ("bf16 loop", setting, lambda e=examples: loop(options, e, "bf16", options.compile)),
-            ("nvfp4 loop", setting, lambda e=examples: loop(options, e, "nvfp4", options.compile)),
+            ("bf16 loop", setting, lambda e=examples: loop(options, e, "bf16", fast)),
+            ("nvfp4 loop", setting, lambda e=examples: loop(options, e, "nvfp4", fast)),
+            ("nvfp4 loop, opaque inputs", setting, lambda e=examples: loop(options, e, "nvfp4", opaque)),
+            ("nvfp4 loop, layer by layer", setting, lambda e=examples: loop(options, e, "nvfp4", each)),
             ("modelopt loop", setting, lambda e=examples: plain(options, e, "modelopt")),
         ]
     flows += [(f"QATTrainer {n}", "chat", lambda n=n: qat_trainer(options, chat, n)) for n in (8192, 512)]

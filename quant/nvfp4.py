@@ -253,6 +253,36 @@ def fake_quantize(x: Tensor, amax: Tensor | None = None, *, clip_gradient: bool 
     return result
 
 
+@torch.no_grad()
+def fake_quantize_stack(x: Tensor, amax: Tensor) -> Tensor:
+    """`fake_quantize` of many tensors of one shape, each under its own ``amax``, without a gradient.
+
+    On a GPU it is one launch; on a CPU one call a tensor, which costs nothing there.
+
+    Args:
+        x: ``(L, ..., K)`` float32, bfloat16 or float16, K a multiple of 16.
+        amax: ``(L,)``.
+
+    Returns:
+        Of the shape and dtype of ``x``; slice i is, bit for bit, ``fake_quantize(x[i], amax[i])``.
+
+    Raises:
+        ValueError: K is no multiple of 16, or ``amax`` has not one element a slice.
+        TypeError: ``x`` has another dtype.
+    """
+    _check(x)
+    if x.dim() < 2 or amax.shape != x.shape[:1]:
+        raise ValueError(f"a stack of {tuple(x.shape)} needs one amax a slice, got shape {tuple(amax.shape)}")
+    if x.numel() == 0:
+        return x
+    amax = amax.to(x.device)
+    if x.device.type == "cuda":
+        from quant import nvfp4_triton
+
+        return nvfp4_triton.fake_quantize_stack(x, amax)
+    return torch.stack([fake_quantize(each, own) for each, own in zip(x, amax, strict=True)])
+
+
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, amax: Tensor, clip_gradient: bool) -> Tensor:

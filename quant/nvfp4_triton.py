@@ -37,7 +37,11 @@ def _clamp(y, low, high):
 
 @triton.jit
 def _kernel(x_pointer, out_pointer, amax_pointer, blocks, BLOCKS: tl.constexpr, RECIPROCAL: tl.constexpr):
-    amax = tl.load(amax_pointer).to(tl.float32)
+    # One row of programs a slice of a stack, each with an amax of its own; a single tensor is a stack of one.
+    part = tl.program_id(1).to(tl.int64)
+    x_pointer += part * blocks * 16
+    out_pointer += part * blocks * 16
+    amax = tl.load(amax_pointer + part).to(tl.float32)
     # On CUDA, torch divides by a constant as it multiplies by its reciprocal; so does ModelOpt's export there.
     scale = tl.where(amax == 0.0, 6.0, amax) * RECIPROCAL
     scale = tl.where(scale < 1.401298464324817e-45, 1.401298464324817e-45, scale)
@@ -72,6 +76,23 @@ def fake_quantize(x: Tensor, amax: Tensor) -> Tensor:
     x = x.contiguous()
     out = torch.empty_like(x)
     blocks = x.numel() // 16
+    grid = ((blocks + _BLOCKS - 1) // _BLOCKS,)  # not triton.cdiv: a compiler may trace this with unknown sizes
     with torch.cuda.device(x.device):
-        _kernel[(triton.cdiv(blocks, _BLOCKS),)](x, out, amax, blocks, BLOCKS=_BLOCKS, RECIPROCAL=1 / 2688)
+        _kernel[grid](x, out, amax, blocks, BLOCKS=_BLOCKS, RECIPROCAL=1 / 2688)
+    return out
+
+
+def fake_quantize_stack(x: Tensor, amax: Tensor) -> Tensor:
+    """`fake_quantize` of every slice of a CUDA tensor under its own amax, in one launch.
+
+    Args:
+        x: ``(L, ..., K)``, K a multiple of 16, L at most 65535.
+        amax: ``(L,)`` on the same device.
+    """
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    blocks = x[0].numel() // 16
+    grid = ((blocks + _BLOCKS - 1) // _BLOCKS, x.shape[0])
+    with torch.cuda.device(x.device):
+        _kernel[grid](x, out, amax.contiguous(), blocks, BLOCKS=_BLOCKS, RECIPROCAL=1 / 2688)
     return out

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from quant.training.conversations import Example
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 MULTIPLE = 32
@@ -61,6 +62,15 @@ class Batch:
     targets: Tensor
     rows: tuple[int, ...]
     tokens: int
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; a GPU's host does not wait for it."""
+        if device.type != "cuda":
+            return self
+        ids, positions, targets = (
+            each.pin_memory().to(device, non_blocking=True) for each in (self.input_ids, self.positions, self.targets)
+        )
+        return Batch(ids, positions, targets, self.rows, self.tokens)
 
 
 def collate(examples: Sequence[Example], rows: Sequence[int], pad: int) -> Batch:

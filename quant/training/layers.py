@@ -48,9 +48,15 @@ def _straight_through(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
 _nvfp4.register_autograd(_straight_through)
 
 
-def fake_quantize(x: Tensor, amax: Tensor, kind: Kind, *, weight: bool) -> Tensor:
-    """Quantise and expand again; gradient straight through. `kind` "none" returns `x` itself."""
+def fake_quantize(x: Tensor, amax: Tensor, kind: Kind, *, weight: bool, traced: bool = False) -> Tensor:
+    """Quantise and expand again; gradient straight through. `kind` "none" returns `x` itself.
+
+    `traced` lets a compiler see NVFP4's Triton kernel and launch it itself, which takes microseconds where an opaque
+    call takes a tenth of a millisecond; on a CPU there is no such kernel.
+    """
     if kind == "nvfp4":
+        if traced and x.device.type == "cuda":
+            return nvfp4.fake_quantize(x, amax)
         found: Tensor = _nvfp4(x, amax)
         return found
     return fp8.fake_quantize(x, amax, weight=weight) if kind == "fp8" else x
@@ -86,6 +92,28 @@ def merged_weight(weight: Tensor, a: Tensor, b: Tensor, scaling: float) -> Tenso
     return (weight.double() + scaling * (b.double() @ a.double())).to(weight.dtype)
 
 
+class SharedInput:
+    """The quantised input of layers that read one tensor: whoever comes first makes it, the last lets go of it.
+
+    A compiler that launches a Triton kernel does not see that two launches do the same, so it is said here.
+    """
+
+    def __init__(self, users: int) -> None:
+        self.users, self.left = users, 0
+        self.x: Tensor | None = None
+        self.quantized: Tensor | None = None
+
+    def of(self, layer: TrainedLinear, x: Tensor) -> Tensor:
+        """`layer.quantized_input(x)`, made once for all users."""
+        if self.quantized is None or self.x is not x:
+            self.x, self.quantized, self.left = x, layer.quantized_input(x), self.users
+        found = self.quantized
+        self.left -= 1
+        if self.left == 0:
+            self.x = self.quantized = None
+        return found
+
+
 class TrainedLinear(nn.Module):
     """A linear layer as it will be served: quantised weight, adapter inside, quantised input.
 
@@ -94,6 +122,9 @@ class TrainedLinear(nn.Module):
         lora_a, lora_b: float32 `(rank, in)` and `(out, rank)`, or None.
         weight_amax, input_amax: one element each.
         settled: training is over, and the adapter is merged as `merge` does it on any machine: in float64.
+        prepared: `quantized_weight()`, where quant.training.stacked keeps it up to date; not once it is settled.
+        shared: where other layers read the same input.
+        traced: see `fake_quantize`; for the input.
     """
 
     def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None, lora: tuple[nn.Parameter, nn.Parameter] | None,
@@ -105,7 +136,9 @@ class TrainedLinear(nn.Module):
         self.lora_b: nn.Parameter | None
         self.lora_a, self.lora_b = lora or (None, None)
         self.scaling, self.weight_kind, self.input_kind = scaling, weight_kind, input_kind
-        self.settled = False
+        self.settled, self.traced = False, False
+        self.prepared: Tensor | None = None
+        self.shared: SharedInput | None = None
         self.register_buffer("weight_amax", weight_amax, persistent=False)
         self.register_buffer("input_amax", input_amax, persistent=False)
         self.weight_amax: Tensor
@@ -124,13 +157,20 @@ class TrainedLinear(nn.Module):
         """The weight that is multiplied by."""
         return fake_quantize(self.effective_weight(), self.weight_amax, self.weight_kind, weight=True)
 
+    def quantized_input(self, x: Tensor) -> Tensor:
+        """What the weight is multiplied with."""
+        return fake_quantize(x, self.input_amax, self.input_kind, weight=False, traced=self.traced)
+
     def forward(self, x: Tensor) -> Tensor:
         """`(..., in)` -> `(..., out)`."""
-        x = fake_quantize(x, self.input_amax, self.input_kind, weight=False)
+        x = self.quantized_input(x) if self.shared is None else self.shared.of(self, x)
         if self.lora_a is None or self.lora_b is None:
             return nn.functional.linear(x, self.quantized_weight(), self.bias)
-        with torch.no_grad():
-            weight = self.quantized_weight()
+        if self.prepared is not None and not self.settled:
+            weight = self.prepared
+        else:
+            with torch.no_grad():
+                weight = self.quantized_weight()
         found: Tensor = _LoRALinear.apply(x, weight, self.bias, self.lora_a, self.lora_b, self.scaling)
         return found
 
@@ -201,18 +241,26 @@ def installed(model: nn.Module) -> Iterator[dict[str, TrainedLinear]]:
             setattr(place.parent, place.child, place.original)
 
 
-def share_inputs(model: nn.Module) -> None:
+def share_inputs(model: nn.Module, *, traced: bool = False) -> None:
     """Let the layers of a fused group read one and the same amax of their common input.
 
     It is equal anyway; as one tensor it lets a compiler see that q/k/v, or gate/up, quantise the same input by the
-    same scale, and do it once.
+    same scale, and do it once. With `traced` inputs it does not see it, and the layers share what was quantised.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, TrainedLinear)}
+    for layer in layers.values():
+        layer.traced, layer.shared = traced, None
     for members in fused_groups(layers).values():
         first = layers[members[0]]
+        users = [first]
         for other in (layers[name] for name in members[1:]):
             if other.input_kind == first.input_kind and torch.equal(other.input_amax, first.input_amax):
                 other.input_amax = first.input_amax
+                users.append(other)
+        if traced and len(users) > 1 and first.input_kind == "nvfp4":
+            shared = SharedInput(len(users))
+            for user in users:
+                user.shared = shared
 
 
 @torch.no_grad()

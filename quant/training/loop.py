@@ -18,8 +18,9 @@ from quant.recipe import Training
 from quant.training.batches import Batch, collate, nothing, plan, shares
 from quant.training.conversations import Example
 from quant.training.distributed import World, part_of, shard, whole
-from quant.training.layers import share_inputs
+from quant.training.layers import TrainedLinear, share_inputs
 from quant.training.losses import TeacherTargets, head_loss
+from quant.training.stacked import Stacked
 from quant.training.state import TrainingState
 from quant.training.teacher import TeacherCache, hidden_states
 
@@ -32,11 +33,17 @@ class How:
         micro_tokens: padded tokens a forward pass; a batch of more is accumulated.
         compile: compile the decoder layers.
         save_seconds: between two saved states.
+        stacked: merge and quantise the weights under adapters once a step, many at a time; in one process only.
+            False: layer by layer, at every use.
+        traced: let compiled layers launch the kernel that quantises inputs; in one process only.
+            False: an opaque call.
     """
 
     micro_tokens: int = 16384
     compile: bool = False
     save_seconds: float = 300.0
+    stacked: bool = True
+    traced: bool = True
 
 
 class Masters:
@@ -122,12 +129,12 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch, device: torch.device, teacher: TeacherTargets | None, count: float) -> Any:
         """Loss over `count` positions, and the sums of cross-entropy and KL."""
-        ids = batch.input_ids.to(device, non_blocking=True)
-        hidden = hidden_states(self.model, ids)
+        batch = batch.to(device)  # all of it first: a copy after the forward pass would let the host wait for that
+        hidden = hidden_states(self.model, batch.input_ids)
         return head_loss(
-            hidden[batch.positions.to(device)],
+            hidden[batch.positions],
             self.model.get_output_embeddings().weight,
-            batch.targets.to(device),
+            batch.targets,
             teacher,
             ce=self.training_recipe.ce,
             kl=self.training_recipe.kl,
@@ -165,8 +172,13 @@ class Trainer:
             parameters = {name: sharded[name] for name in parameters}
         self.device = next(iter(parameters.values())).device
         self.lengths = [len(example.ids) for example in examples]
+        self.learnt = [sum(example.learnt) for example in examples]
         self.steps = schedule(examples, training)
-        share_inputs(model)
+        alone = self.world.size == 1
+        share_inputs(model, traced=how.traced and alone)
+        layers = [module for module in model.modules() if isinstance(module, TrainedLinear)]
+        self.weights = Stacked(layers, how.stacked and alone)
+        self.weights.refresh()
         self.masters = Masters(parameters)
         self.optimizer = torch.optim.AdamW(
             list(self.masters.masters.values()), lr=training.learning_rate, weight_decay=training.weight_decay,
@@ -174,6 +186,7 @@ class Trainer:
         )  # fmt: skip
         self.history: list[dict[str, float]] = []
         self._between_steps = True
+        self._ahead: tuple[int, list[Batch]] = (-1, [])
 
     def run(self, state: TrainingState | None = None) -> None:
         """Train to the end, from the saved state if there is one."""
@@ -182,6 +195,7 @@ class Trainer:
         total = sum(self.lengths[row] for rows in self.steps for row in rows)
         saved_at = time.monotonic()
         with (
+            self._stacked(),
             compiled(decoder_layers(self.model), self.how.compile),
             Progress("train", total, "tok") as progress,
         ):
@@ -200,17 +214,19 @@ class Trainer:
         rows = self.steps[number]
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(number, len(self.steps), self.training)
-        micros = shares(rows, self.lengths, self.how.micro_tokens, self.world.size)[self.world.rank]
-        count = sum(sum(self.examples[row].learnt) for row in rows)
+        count = sum(self.learnt[row] for row in rows)
         sums = torch.zeros(3, device=self.device)
-        for micro in micros:
-            sums += self._backward(micro, count)
+        for batch in self._ahead[1] if self._ahead[0] == number else self._batches(number):
+            sums += self._backward(batch, count)
         self.masters.take_gradients()
         self._between_steps = False
         norm = nn.utils.clip_grad_norm_(list(self.masters.masters.values()), self.training.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.masters.give_weights()
+        self.weights.refresh()
+        if number + 1 < len(self.steps):  # while the GPU is busy, for what follows waits for it
+            self._ahead = (number + 1, self._batches(number + 1))
         loss, ce, kl, size = torch.stack([*self.world.total(sums), whole(norm)]).tolist()
         if not math.isfinite(loss) or not math.isfinite(size):
             raise UsageError(
@@ -218,9 +234,22 @@ class Trainer:
             )
         return {"loss": loss, "ce": ce / count, "kl": kl / count, "norm": size, "tokens": float(count)}
 
-    def _backward(self, rows: Sequence[int], count: float) -> Tensor:
-        batch = collate(self.examples, rows, self.pad) if rows else nothing(self.pad)
-        teacher = self.teacher.of(rows, self.device) if self.teacher is not None and self.training.kl else None
+    @contextmanager
+    def _stacked(self) -> Iterator[None]:
+        """The layers use stacked weights inside, and none that nobody keeps up to date after it."""
+        self.weights.refresh()
+        try:
+            yield
+        finally:
+            self.weights.drop()
+
+    def _batches(self, number: int) -> list[Batch]:
+        """This process's micro-batches of a step."""
+        micros = shares(self.steps[number], self.lengths, self.how.micro_tokens, self.world.size)[self.world.rank]
+        return [collate(self.examples, rows, self.pad) if rows else nothing(self.pad) for rows in micros]
+
+    def _backward(self, batch: Batch, count: float) -> Tensor:
+        teacher = self.teacher.of(batch.rows, self.device) if self.teacher is not None and self.training.kl else None
         loss, ce, kl = self.objective(batch, self.device, teacher, count)
         loss.backward()
         return torch.stack([loss.detach(), ce, kl])
@@ -258,4 +287,5 @@ class Trainer:
             for index, held in optimizer["state"].items()
         }
         self.optimizer.load_state_dict(optimizer)
+        self.weights.refresh()
         self.history = saved["history"]

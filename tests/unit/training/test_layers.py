@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from adapted import adapted
 from torch import nn
 
-from quant import fp8, loading, nvfp4, recipe, served
-from quant.ptq import quantize
+from quant import fp8, nvfp4, served
 from quant.training.layers import Kind, TrainedLinear, installed, merge_adapters
 
 
@@ -46,23 +45,6 @@ def test_output_and_gradients_are_those_of_the_definition(kind: Kind, inputs: Ki
         assert theirs.grad is not None
         scale = theirs.grad.float().abs().max()
         assert (mine.grad.float() - theirs.grad.float()).abs().max() <= 0.02 * scale  # BF16 sums in another order
-
-
-def adapted(directory: Path, name: str = "qat-lora") -> tuple[Any, Any]:
-    from peft import LoraConfig, get_peft_model
-
-    model = loading.load_model(directory, "cpu")
-    names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and n != "lm_head"]
-    torch.manual_seed(0)
-    wrapped = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=names))
-    quantize(wrapped, recipe.load(name), [list(range(40))] * 4, 0)
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    with torch.no_grad():
-        for n, parameter in model.named_parameters():
-            if "lora_B" in n:
-                parameter.normal_(0, 0.02)
-    return wrapped, model
 
 
 def test_the_forward_pass_is_modelopts_and_the_merged_models(tiny_llama: Path) -> None:

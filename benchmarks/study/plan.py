@@ -154,6 +154,7 @@ ABLATIONS = [
     _trained("qad-rank-64", "rank 64", "qad-lora", "430", "training.rank=64", "training.alpha=128", group="rank"),
 ]
 
+
 def _embedded(name: str, about: str, start: str) -> Candidate:
     model = "{base}" if start == "untuned" else f"{{made:{start}}}"
     make = ("merge", "--model", model, "--adapter", f"adapters/{name}")

@@ -31,6 +31,7 @@ GATES = (
     ("restraint", "restraint"),
     ("wire_integrity", "wire integrity"),
 )
+UNJUDGED = {"broke": "broke", "unjudged": "not judged"}
 MAIN = ("untuned", "bf16", *(one.name for one in plan.MAIN))
 
 
@@ -58,7 +59,7 @@ def part(result: Result, people: bool) -> Result:
 def cell(result: Result, gate: str) -> str:
     """`190/200 (91-98 %)`: passed of n with the exact 95 % interval; why there is none, where there is none."""
     if "gates" not in result:
-        return "refused" if "broke" not in result else "broke"
+        return next((said for key, said in UNJUDGED.items() if key in result), "refused")
     measured = result["gates"].get(gate)
     if measured is None or not measured["n"]:
         return "-"
@@ -116,12 +117,13 @@ def making_table(results: Mapping[str, Result]) -> list[str]:
         seconds = sum((ledger.get("seconds") or {}).values())
         speed = (ledger.get("training") or {}).get("tokens_per_second")
         quality = (ledger.get("quality") or {}).get("after") or {}
-        kl = f"{quality['kl']:.3f} ({100 * quality['top1']:.1f} %)" if quality.get("kl") is not None else "-"
+        learnt = "quant sft" in str(result.get("command"))  # its reference is the untuned model
+        kl = "-" if learnt or "kl" not in quality else f"{quality['kl']:.3f} ({100 * quality['top1']:.1f} %)"
         preflight = result.get("preflight")
         loads = (
             "-" if preflight is None else f"{preflight['image']}: {'loads' if preflight['status'] == 0 else 'refused'}"
         )
-        made = f"`{result['command']}`" if result.get("command") else "-"
+        made = f"`{result['command']}`" if ledger and result.get("command") else "-"
         speed_cell = f"{speed:,.0f}" if speed else "-"
         lines.append(
             f"| {name} | {made} | {seconds:.0f} | {speed_cell} | {kl} | {loads} | {result.get('machine', '-')} |"
@@ -178,7 +180,7 @@ def plot(results: Mapping[str, Result], names: Sequence[str], title: str, path: 
     plt.close(figure)
 
 
-def page(results: Mapping[str, Result], notes: str, command: str) -> str:
+def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str, command: str) -> str:
     """The whole page as Markdown."""
     judged = [result for result in results.values() if "gates" in result]
     seeds = sorted({(result["seed"], result["samples"]) for result in judged})
@@ -197,6 +199,7 @@ def page(results: Mapping[str, Result], notes: str, command: str) -> str:
         "Samples that only the first candidate passes (+) or only the second (-); exact two-sided McNemar, Holm over "
         "the gates.",
         "\n".join(paired_table(results, _pairs(results))),
+        *_cpu(on_cpu),
         "## How they were made",
         "\n".join(making_table(results)),
     ]
@@ -213,10 +216,29 @@ def page(results: Mapping[str, Result], notes: str, command: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _cpu(results: Mapping[str, Result]) -> list[str]:
+    """The embedded models on a CPU, which is what `make gate` serves."""
+    names = [one.name for one in plan.EMBEDDED if "gates" in results.get(one.name, {})]
+    if not names:
+        return []
+    tuned, *quantised = names
+    pairs = [(name, tuned) for name in quantised] + [(quantised[-1], quantised[0])] * (len(quantised) > 1)
+    return [
+        "## The embedded models on a CPU",
+        f"The same prompts, served by vLLM on {results[tuned]['machine']} with the project's NVFP4 kernel: what "
+        "`make model` builds and `make gate` judges.",
+        "\n".join(gate_table(results, names)),
+        "On prompts that people wrote:",
+        "\n".join(gate_table({name: part(result, True) for name, result in results.items()}, names)),
+        "\n".join(paired_table(results, pairs)),
+    ]
+
+
 def _pairs(results: Mapping[str, Result]) -> list[tuple[str, str]]:
-    quantised = [one.name for one in plan.MAIN if one.name in results]
+    quantised = [one.name for one in plan.MAIN if "gates" in results.get(one.name, {})]
     trained = [name for name in quantised if name.startswith(("qat", "qad"))]
-    return [(name, "bf16") for name in quantised] + [(name, "ptq") for name in trained]
+    plain = [name for name in ("ptq", "ptq-generic") if name in quantised]
+    return [(name, "bf16") for name in quantised] + [(name, other) for other in plain for name in trained]
 
 
 def main() -> int:
@@ -237,7 +259,8 @@ def main() -> int:
         names = [one.name for one in plan.CANDIDATES if one.group == group and "gates" in results.get(one.name, {})]
         if names:
             plot(results, ["bf16", "ptq", *names], group, options.out.with_name(f"results-{group}.svg"))
-    options.out.write_text(page(results, notes, "make results"), encoding="utf-8")
+    cpu = options.results / "cpu"
+    options.out.write_text(page(results, load(cpu), notes, "make results"), encoding="utf-8")
     print(f"{options.out}: {len(results)} candidates")
     return 0
 

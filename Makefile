@@ -17,13 +17,13 @@ PIP = bin/python -m pip --disable-pip-version-check --no-input install -q
 
 EMBEDDED = models/smollm2-135m-instruct-bf16 models/annie-smol-bf16 models/annie-smol-nvfp4-ptq models/annie-smol-nvfp4-qat
 
-.PHONY: gate test lint env server model results clean
+.PHONY: gate test lint env server base model results clean
 
 # A MODEL of one's own is there already; one of ours is built.
 gate: env server $(addsuffix /config.json,$(filter $(EMBEDDED),$(MODEL:/=)))
 	.venv/bin/pytest --model-dir $(MODEL) --profile $(PROFILE) -q $(ARGS)
 
-test: env server model lint
+test: env server base lint
 	# One thread for each of the two workers: OpenMP threads that outnumber the cores spin.
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2 --dist loadfile $(ARGS)
 
@@ -34,6 +34,7 @@ lint: env
 
 env: .venv/.ready
 server: .venv-vllm/.ready
+base: models/smollm2-135m-instruct-bf16/config.json
 model: $(addsuffix /config.json,$(EMBEDDED))
 
 .venv/.ready: requirements/project.txt pyproject.toml

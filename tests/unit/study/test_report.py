@@ -55,11 +55,32 @@ def test_the_page_has_a_row_for_each_gate_and_names_each_candidate(tmp_path: Pat
         (tmp_path / f"{name}.json").write_text(json.dumps(result(name, missed)))
         (tmp_path / f"{name}.quant_run.json").write_text("{}")
     (tmp_path / "awq-lite.json").write_text(json.dumps({"name": "awq-lite", "about": "", "refused": "by preflight"}))
-    page = report.page(report.load(tmp_path), "What came of it.", "make results")
+    cpu = {one.name: result(one.name, set(), machine="a CPU") for one in plan.EMBEDDED}
+    page = report.page(report.load(tmp_path), cpu, "What came of it.", "make results")
     assert "| gate | bf16 | ptq | awq-lite | qad-lora |" in page
     assert "| qad-lora against ptq | - | +59 -0, p = 3.5e-18 |" in page
     assert "## Ablation: size" in page
     assert "refused" in page
+    assert "| annie-smol-nvfp4-qat against annie-smol-nvfp4-ptq | - | +0 -0, p = 1 |" in page
+    assert "served by vLLM on a CPU" in page
+
+
+def test_what_people_wrote_is_told_apart_and_plotted(tmp_path: Path) -> None:
+    both = result("qat", {1, 2, 3})
+    gate = both["gates"]["tool_calling"]
+    gate |= {"people": 50, "missed": ["people-tool-calling-001.stream.off", *gate["missed"][:2]]}
+    assert report.cell(report.part(both, True), "tool_calling").startswith("49/50 ")
+    assert report.cell(report.part(both, False), "tool_calling").startswith("148/150 ")
+    assert report.part({"refused": "no"}, True) == {"refused": "no"}
+    for name in ("first.svg", "second.svg"):
+        both["gates"] |= {gate: both["gates"]["tool_calling"] for gate, _ in report.GATES}
+        report.plot({"qat": both}, ["qat", "not there"], "size", tmp_path / name)
+    assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "second.svg").read_bytes()
+
+
+def test_what_was_made_but_not_judged_is_not_called_refused() -> None:
+    assert report.cell({"unjudged": "no time"}, "factual") == "not judged"
+    assert report.cell({"broke": "RuntimeError"}, "factual") == "broke"
 
 
 def test_each_candidate_starts_from_one_that_comes_before_it() -> None:

@@ -24,6 +24,7 @@ DATA: dict[str, tuple[str, ...]] = {
 
 # The set that decides is made with this seed after recipes and choices were frozen; the other may be looked at.
 HELD_OUT_SEED, DEVELOPMENT_SEED = 20261127, 77
+MATRIX_SAMPLES = 25
 
 
 @dataclass(frozen=True)
@@ -155,16 +156,16 @@ ABLATIONS = [
 ]
 
 
-def _embedded(name: str, about: str, start: str) -> Candidate:
+def _embedded(name: str, about: str, start: str, matrix: bool = False) -> Candidate:
     model = "{base}" if start == "untuned" else f"{{made:{start}}}"
     make = ("merge", "--model", model, "--adapter", f"adapters/{name}")
-    return Candidate(name, about, make, start=start, group="embedded")
+    return Candidate(name, about, make, start=start, group="embedded", matrix=matrix)
 
 
 # What `make model` builds out of the repository, here to be judged on the machine at hand.
 EMBEDDED = [
     _embedded("annie-smol-bf16", "bf16", "untuned"),
-    _embedded("annie-smol-nvfp4-ptq", "ptq", "annie-smol-bf16"),
+    _embedded("annie-smol-nvfp4-ptq", "ptq", "annie-smol-bf16", matrix=True),
     _embedded("annie-smol-nvfp4-qat", "the embedded default", "annie-smol-bf16"),
 ]
 

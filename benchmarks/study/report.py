@@ -209,7 +209,7 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
             abouts = "; ".join(f"{name}: {results[name]['about']}" for name in names)
             parts += [f"## Ablation: {group}", f"{abouts}.", "\n".join(gate_table(results, ["bf16", "ptq", *names]))]
             parts += [f"![{group}](results-{group}.svg)"]
-    for name, result in results.items():
+    for name, result in {**results, **on_cpu}.items():
         if result.get("matrix"):
             parts += [f"## Hardened system prompts on {name}", "\n".join(matrix_table(result["matrix"]))]
     parts += ["## Made by", f"```sh\n{command}\n```"]

@@ -108,9 +108,9 @@ class Study:
                 )
         return path
 
-    def held_out(self) -> Path:
-        """The profile that judges: prompts of the grammar under a seed of its own, and prompts that people wrote."""
-        directory: Path = self.work / f"held-out-{self.options.seed}-{self.options.samples}"
+    def held_out(self, samples: int) -> Path:
+        """A profile that judges: prompts of the grammar under a seed of its own, and prompts that people wrote."""
+        directory: Path = self.work / f"held-out-{self.options.seed}-{samples}"
         path = directory / "annie-smol-heldout.toml"
         people = "people" if self.options.seed == plan.HELD_OUT_SEED else "people-dev"
         trained = [self.data(name) for name in ("sft", "430", "4300")]
@@ -119,8 +119,8 @@ class Study:
                 script = [sys.executable, str(ROOT / "benchmarks/heldout_profile.py")]
                 script += [part for file in trained for part in ("--training", str(file))]
                 script += ["--people", str(Path(__file__).parent / people)]
-                numbers = ["--seed", str(self.options.seed), "--samples", str(self.options.samples)]
-                self._run("held-out", [*script, *numbers, "--out", str(directory)], None)
+                numbers = ["--seed", str(self.options.seed), "--samples", str(samples)]
+                self._run(f"held-out-{samples}", [*script, *numbers, "--out", str(directory)], None)
         return path
 
     def checkpoint(self, name: str) -> Path:
@@ -147,7 +147,9 @@ class Study:
     def candidate(self, one: plan.Candidate) -> str:
         """Make, preflight and judge one; returns how it went, in one line."""
         result_file = self.results / f"{one.name}.json"
-        if result_file.exists() and "broke" not in json.loads(result_file.read_text(encoding="utf-8")):
+        held = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else {}
+        judged = "gates" in held
+        if (judged or "refused" in held) and not (judged and one.matrix and "matrix" not in held):
             self._made[one.name].set()
             return f"{one.name}: there already"
         if one.start in self._made:
@@ -158,7 +160,10 @@ class Study:
             made = self._make(one, place, result)
             self._made[one.name].set()
             if made:
-                result |= self._judge(one, place)
+                result = held if judged else result | self._judge(one, place)
+            if made and one.matrix:
+                self._write(result_file, result)  # before what takes long
+                result["matrix"] = self._matrix(one, place)
         except Exception as error:
             result = {
                 "name": one.name,
@@ -169,13 +174,16 @@ class Study:
         finally:
             self._made[one.name].set()
             self.places.give(place)
+        self._write(result_file, result)
+        return f"{one.name}: interrupted" if self._stopped.is_set() else _line(result)
+
+    def _write(self, file: Path, result: dict[str, Any]) -> None:
         if self._stopped.is_set():  # Ctrl-C reached the command, too: what it left half done is no result
-            return f"{one.name}: interrupted"
+            return
         result |= {"machine": _machine(), "date": time.strftime("%Y-%m-%d")}
-        whole = result_file.with_suffix(".part")
+        whole = file.with_suffix(".part")
         whole.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        whole.replace(result_file)
-        return _line(result)
+        whole.replace(file)
 
     def _make(self, one: plan.Candidate, place: int, result: dict[str, Any]) -> bool:
         directory = self.checkpoint(one.name)
@@ -206,7 +214,7 @@ class Study:
         return True
 
     def _judge(self, one: plan.Candidate, place: int) -> dict[str, Any]:
-        profile = self.held_out()
+        profile = self.held_out(self.options.samples)
         run_dir = self.work / "runs" / f"{one.name}-{self.options.seed}"
         shutil.rmtree(run_dir, ignore_errors=True)
         start = time.monotonic()
@@ -228,11 +236,11 @@ class Study:
             "fingerprint": verdict["fingerprint"], "judging_seconds": round(time.monotonic() - start, 1),
             "samples": self.options.samples, "seed": self.options.seed,
         }  # fmt: skip
-        if one.matrix:
-            found["matrix"] = self._matrix(one, profile, place)
         return found
 
-    def _matrix(self, one: plan.Candidate, profile: Path, place: int) -> Any:
+    def _matrix(self, one: plan.Candidate, place: int) -> Any:
+        """Its gates under the hardened system prompts, on fewer samples: there are eight times as many."""
+        profile = self.held_out(min(plan.MATRIX_SAMPLES, self.options.samples))
         directory = self.work / "runs" / f"{one.name}-{self.options.seed}-matrix"
         shutil.rmtree(directory, ignore_errors=True)
         prompts = ["--system-prompts", str(Path(__file__).parent / "prompts"), "--run-dir", str(directory)]

@@ -60,3 +60,31 @@ def test_what_broke_is_tried_again_and_what_was_refused_is_not(
     assert study.run() == study.run() == 0
     assert made == ["one"]
     assert "broke" not in json.loads(file.read_text())
+
+
+def test_a_result_is_there_before_its_matrix_which_alone_is_done_again(
+    study: run.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The matrix takes as long as everything before it; a lost hour of it must not take the verdict along."""
+    one = plan.Candidate("one", "a candidate", start="", matrix=True)
+    monkeypatch.setattr(plan, "CANDIDATES", [one])
+    file, judged = study.results / "one.json", []
+
+    def judge(one: plan.Candidate, place: int) -> dict[str, Any]:
+        judged.append(one.name)
+        return {"gates": {}, "verdict": "PASS", "judging_seconds": 1.0}
+
+    def cut_off(one: plan.Candidate, place: int) -> Any:
+        study._stopped.set()
+        raise RuntimeError("was not started")
+
+    monkeypatch.setattr(study, "_make", lambda *_: True)
+    monkeypatch.setattr(study, "_judge", judge)
+    monkeypatch.setattr(study, "_matrix", cut_off)
+    study.run()
+    assert "matrix" not in json.loads(file.read_text())
+    study._stopped.clear()
+    monkeypatch.setattr(study, "_matrix", lambda *_: [{"prompt": "its own"}])
+    assert study.run() == study.run() == 0
+    found = json.loads(file.read_text())
+    assert (found["verdict"], found["matrix"], judged) == ("PASS", [{"prompt": "its own"}], ["one"])

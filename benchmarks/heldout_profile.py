@@ -7,8 +7,8 @@ The prompts come from the built-in teacher under a seed of their own, which must
 those are kept that `data decontaminate` would not take for one of the training files', nor for a scenario of ours. So
 they ask for the same things in other words, as far as one grammar has them: what a model scores here tells what it has
 learnt beyond the lines that it saw, and is no measure of how it answers people. Gates, limits and serving are those of
-annie-smol, with --samples each. With --people, prompts that people wrote (study/people.py) stand beside them, under
-ids that begin with `people-`, as many of them as are near to no training prompt, and a gate has both.
+annie-smol, with --samples each. With --free, freely worded prompts (study/free.py) stand beside them, under ids that
+begin with `free-`, as many of them as are near to no training prompt, and a gate has both.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "study"))
 
-import people
+import free
 
 from quant.data.builtin import compose
 from quant.data.conversation import read_lines, users
@@ -90,11 +90,11 @@ def known(training: Sequence[Path], seed: int) -> Overlap:
     return Overlap([Prompt("training", text, True) for text in dict.fromkeys(texts)])
 
 
-def by_people(overlap: Overlap, directory: Path, samples: int) -> list[dict[str, Any]]:
-    """At most `samples` scenarios for each gate of what people wrote, none near to what is known."""
+def freely_worded(overlap: Overlap, directory: Path, samples: int) -> list[dict[str, Any]]:
+    """At most `samples` scenarios for each gate of freely worded prompts, none near to what is known."""
     counts: Counter[str] = Counter()
     lines = []
-    for line in people.scenarios(directory):
+    for line in free.scenarios(directory):
         category = line["category"]
         if counts[category] < samples and not overlap.find(line["prompt"]):
             counts[category] += 1
@@ -150,13 +150,13 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=200, help="for each gate")
-    parser.add_argument("--people", type=Path, metavar="DIR", help="also prompts that people wrote")
+    parser.add_argument("--free", type=Path, metavar="DIR", help="also freely worded prompts")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     arguments = parser.parse_args()
     overlap = known(arguments.training, arguments.seed)
     lines = scenarios(overlap, arguments.seed, arguments.samples)
-    if arguments.people is not None:
-        lines += by_people(overlap, arguments.people, arguments.samples)
+    if arguments.free is not None:
+        lines += freely_worded(overlap, arguments.free, arguments.samples)
     arguments.out.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (arguments.out / "annie-smol-heldout.jsonl").write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # How each data file is made: a file of the repository, the first lines of one (their order is shuffled), prose that
-# every Python has, what people wrote (spoken.py), others one after the other, or arguments of `python -m quant data`.
+# every Python has, freely worded examples (spoken.py), others one after the other, or arguments of `python -m quant data`.
 DATA: dict[str, tuple[str, ...]] = {
     "sft": ("join", "sft-16k", "spoken"),
     "sft-16k": ("generate", "--mix", "annie-smol-sft", "--count", "16000", "--seed", "7"),
@@ -79,11 +79,11 @@ SFT = [
         "bf16", "SFT, LoRA rank 16, 1e-3, two epochs", "sft-lora", "training.learning_rate=1e-3", "training.epochs=2"
     ),
     _sft(
-        "sft-16k", "without what people wrote",
+        "sft-16k", "without the freely worded",
         "sft-lora", "training.learning_rate=1e-3", "training.epochs=2", data="sft-16k",
     ),
     _sft(
-        "sft-3-epochs", "without what people wrote, three epochs",
+        "sft-3-epochs", "without the freely worded, three epochs",
         "sft-lora", "training.learning_rate=1e-3", "training.epochs=3", data="sft-16k",
     ),
     _sft(
@@ -91,7 +91,7 @@ SFT = [
         "sft-lora", "training.learning_rate=1e-3", "training.epochs=1", data="sft-40k",
     ),
     _sft(
-        "sft-full", "without what people wrote, full, 1e-4, two epochs",
+        "sft-full", "without the freely worded, full, 1e-4, two epochs",
         "sft-full", "training.learning_rate=1e-4", "training.epochs=2", data="sft-16k",
     ),
 ]  # fmt: skip

@@ -43,15 +43,15 @@ def load(directory: Path) -> dict[str, Result]:
     return {name: json.loads(found[name].read_text(encoding="utf-8")) for name in names}
 
 
-def part(result: Result, people: bool) -> Result:
-    """The result on the prompts that people wrote, or on the others; itself where it was not judged."""
+def part(result: Result, free: bool) -> Result:
+    """The result on the freely worded prompts, or on the others; itself where it was not judged."""
     if "gates" not in result:
         return result
     gates = {}
     for name, gate in result["gates"].items():
-        by_people = gate.get("people", 0)
-        n = by_people if people else gate["n"] - by_people
-        missed = [key for key in gate["missed"] if key.startswith("people-") == people]
+        worded_freely = gate.get("free", 0)
+        n = worded_freely if free else gate["n"] - worded_freely
+        missed = [key for key in gate["missed"] if key.startswith("free-") == free]
         gates[name] = {**gate, "n": n, "passed": n - len(missed), "missed": missed}
     return {**result, "gates": gates}
 
@@ -191,7 +191,7 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
         "Held-out profiles of the annie-smol domain (seed, samples for each gate from either source): "
         f"{', '.join(map(str, seeds))}. In brackets the exact 95 % interval.",
         "\n".join(gate_table(results, MAIN)),
-        "### On prompts that people wrote",
+        "### On freely worded prompts",
         "\n".join(gate_table({name: part(result, True) for name, result in results.items()}, MAIN)),
         "### On prompts of the grammar that the training data come from",
         "\n".join(gate_table({name: part(result, False) for name, result in results.items()}, MAIN)),
@@ -228,7 +228,7 @@ def _cpu(results: Mapping[str, Result]) -> list[str]:
         f"The same prompts, served by vLLM on {results[tuned]['machine']} with the project's NVFP4 kernel: what "
         "`make model` builds and `make gate` judges.",
         "\n".join(gate_table(results, names)),
-        "On prompts that people wrote:",
+        "On freely worded prompts:",
         "\n".join(gate_table({name: part(result, True) for name, result in results.items()}, names)),
         "\n".join(paired_table(results, pairs)),
     ]

@@ -109,16 +109,16 @@ class Study:
         return path
 
     def held_out(self, samples: int) -> Path:
-        """A profile that judges: prompts of the grammar under a seed of its own, and prompts that people wrote."""
+        """A profile that judges: prompts of the grammar under a seed of its own, and freely worded ones."""
         directory: Path = self.work / f"held-out-{self.options.seed}-{samples}"
         path = directory / "annie-smol-heldout.toml"
-        people = "people" if self.options.seed == plan.HELD_OUT_SEED else "people-dev"
+        free = "free" if self.options.seed == plan.HELD_OUT_SEED else "free-dev"
         trained = [self.data(name) for name in ("sft", "430", "4300")]
         with self._lock:
             if not path.exists():
                 script = [sys.executable, str(ROOT / "benchmarks/heldout_profile.py")]
                 script += [part for file in trained for part in ("--training", str(file))]
-                script += ["--people", str(Path(__file__).parent / people)]
+                script += ["--free", str(Path(__file__).parent / free)]
                 numbers = ["--seed", str(self.options.seed), "--samples", str(samples)]
                 self._run(f"held-out-{samples}", [*script, *numbers, "--out", str(directory)], None)
         return path
@@ -225,10 +225,10 @@ class Study:
         verdict = json.loads((run_dir / "verdict.json").read_text(encoding="utf-8"))
         judged = outcomes(run_dir)
         missed = {gate: sorted(key for key, passed in of.items() if not passed) for gate, of in judged.items()}
-        people = {gate: sum(key.startswith("people-") for key in of) for gate, of in judged.items()}
+        free = {gate: sum(key.startswith("free-") for key in of) for gate, of in judged.items()}
         gates = {
             gate["name"]: {key: gate[key] for key in ("verdict", "passed", "n", "required", "interval")}
-            | {"people": people.get(gate["name"], 0), "missed": missed.get(gate["name"], [])}
+            | {"free": free.get(gate["name"], 0), "missed": missed.get(gate["name"], [])}
             for gate in verdict["gates"]
         }
         found: dict[str, Any] = {

@@ -1,11 +1,12 @@
-"""Examples that people wrote, as conversations to train on: `data/spoken/*.tsv`, a line each, tabs between columns.
+"""Freely worded examples as conversations to train on: `data/spoken/*.tsv`, a line each, tabs between columns.
 
     facts, reasoning, speech, formats     prompt, reply
     memory, web                           prompt, query, result of the search, reply
     timers                                prompt, minutes, reply
 
-Written from docs/annie-smol-domain.md alone, by others than those who wrote the prompts of `people/`. The built-in
-grammar says each thing often and in its own words; these say it as people do. Every fourth has thinking on.
+A language model wrote them one by one from docs/annie-smol-domain.md alone, in other sessions than those that wrote the
+prompts of `free/`. The built-in grammar says each thing often and in its own words; these say it as people do. Every
+fourth has thinking on.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def lines(directory: Path) -> Iterator[dict[str, Any]]:
             "messages": [{"role": "system", "content": profile.system_prompt}, *_messages(kind, parts, thought)],
             "tools": list(profile.tools),
             "chat_template_kwargs": {"enable_thinking": thinks},
-            "meta": {"kind": f"spoken_{kind}", "thinking": "on" if thinks else "off", "teacher": "people"},
+            "meta": {"kind": f"spoken_{kind}", "thinking": "on" if thinks else "off", "teacher": "language model"},
         }
 
 

@@ -65,10 +65,10 @@ def test_the_page_has_a_row_for_each_gate_and_names_each_candidate(tmp_path: Pat
     assert "served by vLLM on a CPU" in page
 
 
-def test_what_people_wrote_is_told_apart_and_plotted(tmp_path: Path) -> None:
+def test_what_was_worded_freely_is_told_apart_and_plotted(tmp_path: Path) -> None:
     both = result("qat", {1, 2, 3})
     gate = both["gates"]["tool_calling"]
-    gate |= {"people": 50, "missed": ["people-tool-calling-001.stream.off", *gate["missed"][:2]]}
+    gate |= {"free": 50, "missed": ["free-tool-calling-001.stream.off", *gate["missed"][:2]]}
     assert report.cell(report.part(both, True), "tool_calling").startswith("49/50 ")
     assert report.cell(report.part(both, False), "tool_calling").startswith("148/150 ")
     assert report.part({"refused": "no"}, True) == {"refused": "no"}

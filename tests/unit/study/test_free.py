@@ -1,4 +1,4 @@
-"""Prompts and examples that people wrote become scenarios and conversations that are sound, and independent."""
+"""Freely worded prompts and examples become scenarios and conversations that are sound, and independent."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from annie_eval.profile import load
 ROOT = Path(__file__).resolve().parents[3]
 STUDY = ROOT / "benchmarks" / "study"
 sys.path.insert(0, str(STUDY))
-import people  # noqa: E402
+import free  # noqa: E402
 import spoken  # noqa: E402
 
 
-@pytest.mark.parametrize("directory", ["people", "people-dev"])
+@pytest.mark.parametrize("directory", ["free", "free-dev"])
 def test_every_prompt_is_a_scenario_of_annie_smol(directory: str, tmp_path: Path) -> None:
-    lines = list(people.scenarios(STUDY / directory))
+    lines = list(free.scenarios(STUDY / directory))
     (tmp_path / "lines.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     text = (ROOT / "annie_eval/profiles/annie-smol.toml").read_text()
     text = text.replace("../scenarios/annie-smol.jsonl", "lines.jsonl")
-    (tmp_path / "people.toml").write_text(
+    (tmp_path / "free.toml").write_text(
         "\n".join(line for line in text.splitlines() if not line.startswith(("samples =", "required =")))
     )
-    assert len(load(tmp_path / "people.toml").scenarios) == len(lines)
+    assert len(load(tmp_path / "free.toml").scenarios) == len(lines)
 
 
 def test_a_wanted_query_is_every_word_in_any_of_its_forms() -> None:
-    wanted = people.scenario("tool_calling", 1, "Rain in Oslo?", "web_search", "weather/rain+oslo")["expect"]["calls"]
+    wanted = free.scenario("tool_calling", 1, "Rain in Oslo?", "web_search", "weather/rain+oslo")["expect"]["calls"]
     ways = [{"contains": ["weather", "oslo"]}, {"contains": ["rain", "oslo"]}]
     assert wanted == [{"name": "web_search", "arguments": {"query": {"any_of": ways}}}]
-    timer = people.scenario("tool_calling", 1, "Nine minutes!", "set_timer", "9")["expect"]["calls"]
+    timer = free.scenario("tool_calling", 1, "Nine minutes!", "set_timer", "9")["expect"]["calls"]
     assert timer == [{"name": "set_timer", "arguments": {"minutes": 9}}]
 
 
-@pytest.mark.parametrize(("module", "columns"), [(people, people.COLUMNS), (spoken, spoken.COLUMNS)])
+@pytest.mark.parametrize(("module", "columns"), [(free, free.COLUMNS), (spoken, spoken.COLUMNS)])
 def test_a_line_without_a_column_is_named(module: Any, columns: dict[str, int], tmp_path: Path) -> None:
     for name, count in columns.items():
         (tmp_path / f"{name}.tsv").write_text("\t".join(["7"] * count) + "\n")
-    read = people.scenarios if module is people else spoken.lines
+    read = free.scenarios if module is free else spoken.lines
     assert len(list(read(tmp_path))) == len(columns)
     last = list(columns)[-1]
     (tmp_path / f"{last}.tsv").write_text("one\ttwo\tthree\tfour\tfive\n")

@@ -1,8 +1,9 @@
-"""Prompts that people wrote, as scenarios: what stands in `people/` and `people-dev/`.
+"""Freely worded prompts as scenarios: what stands in `free/` and `free-dev/`.
 
-They were written from docs/annie-smol-domain.md alone, by writers who had seen neither the training data nor its
-grammar nor a scenario, so that what a model scores on them tells how it answers people, as far as the domain goes.
-`people-dev/` may be looked at; `people/` is for the last judgement alone. A file holds one prompt a line, for the
+A language model wrote them one by one, as different people at home would say them, from docs/annie-smol-domain.md
+alone: it had seen neither the training data nor their grammar nor a scenario. So what a model scores on them tells more
+of how it answers people than prompts of the grammar do. `free-dev/` may be looked at; `free/` is for the last
+judgement alone. A file holds one prompt a line, for the
 category that it is named after, with tabs between its columns:
 
     tool_calling     prompt, tool, minutes or the words that a query must hold: `weather/rain+oslo` is either of the
@@ -46,7 +47,7 @@ def scenarios(directory: Path) -> Iterator[dict[str, Any]]:
 def scenario(category: str, number: int, prompt: str, *wanted: str) -> dict[str, Any]:
     """One prompt as a line of a scenario file."""
     line: dict[str, Any] = {
-        "id": f"people-{category.replace('_', '-')}-{number:03d}", "category": category, "stream": number % 2 == 0,
+        "id": f"free-{category.replace('_', '-')}-{number:03d}", "category": category, "stream": number % 2 == 0,
         "prompt": prompt,
     }  # fmt: skip
     if category == "tool_calling":

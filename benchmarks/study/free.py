@@ -1,8 +1,8 @@
 """Freely worded prompts as scenarios: what stands in `free/` and `free-dev/`.
 
 A language model wrote them one by one, as different people at home would say them, from docs/annie-smol-domain.md
-alone: it had seen neither the training data nor their grammar nor a scenario. So what a model scores on them tells more
-of how it answers people than prompts of the grammar do. `free-dev/` may be looked at; `free/` is for the last
+alone: it had seen neither the training data nor their grammar nor a scenario. So what a model scores on them tells
+more of how it answers people than prompts of the grammar do. `free-dev/` may be looked at; `free/` is for the last
 judgement alone. A file holds one prompt a line, for the
 category that it is named after, with tabs between its columns:
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # How each data file is made: a file of the repository, the first lines of one (their order is shuffled), prose that
-# every Python has, freely worded examples (spoken.py), others one after the other, or arguments of `python -m quant data`.
+# every Python has, freely worded examples (spoken.py), others one after the other, or arguments of `quant data`.
 DATA: dict[str, tuple[str, ...]] = {
     "sft": ("join", "sft-16k", "spoken"),
     "sft-16k": ("generate", "--mix", "annie-smol-sft", "--count", "16000", "--seed", "7"),

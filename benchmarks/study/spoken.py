@@ -4,9 +4,9 @@
     memory, web                           prompt, query, result of the search, reply
     timers                                prompt, minutes, reply
 
-A language model wrote them one by one from docs/annie-smol-domain.md alone, in other sessions than those that wrote the
-prompts of `free/`. The built-in grammar says each thing often and in its own words; these say it as people do. Every
-fourth has thinking on.
+A language model wrote them one by one from docs/annie-smol-domain.md alone, in other sessions than those that wrote
+the prompts of `free/`. The built-in grammar says each thing often and in its own words; these say it as people do.
+Every fourth has thinking on.
 """
 
 from __future__ import annotations

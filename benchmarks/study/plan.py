@@ -169,5 +169,8 @@ EMBEDDED = [
     _embedded("annie-smol-nvfp4-qat", "the embedded default", "annie-smol-bf16"),
 ]
 
+# The same weights under the name that they were made by.
+SAME = {"ptq": "annie-smol-nvfp4-ptq", "qad-16000": "annie-smol-nvfp4-qat"}
+
 UNTUNED = Candidate("untuned", "SmolLM2-135M-Instruct as it comes", start="")
 CANDIDATES = [UNTUNED, *SFT, *WHOLE_SET, *MAIN, *ABLATIONS, *EMBEDDED]

@@ -56,6 +56,17 @@ def part(result: Result, free: bool) -> Result:
     return {**result, "gates": gates}
 
 
+def filled(results: Mapping[str, Result], on_cpu: Mapping[str, Result]) -> dict[str, Result]:
+    """Results, with a CPU's verdict where a candidate was not judged beside the others but is one of the embedded."""
+    found = dict(results)
+    for name, embedded in plan.SAME.items():
+        if name in found and "gates" not in found[name] and "gates" in on_cpu.get(embedded, {}):
+            judged = {key: value for key, value in on_cpu[embedded].items() if key not in {"name", "about", "group"}}
+            made = {key: found[name][key] for key in ("ledger", "command", "preflight") if key in found[name]}
+            found[name] = {**found[name], **judged, **made, "on_cpu": True}
+    return found
+
+
 def cell(result: Result, gate: str) -> str:
     """`190/200 (91-98 %)`: passed of n with the exact 95 % interval; why there is none, where there is none."""
     if "gates" not in result:
@@ -83,7 +94,8 @@ def pair(one: Result, other: Result, gate: str) -> tuple[int, int, float] | None
 def gate_table(results: Mapping[str, Result], names: Sequence[str]) -> list[str]:
     """A row for each gate, a column for each candidate that has a result."""
     there = [name for name in names if name in results]
-    lines = [f"| gate | {' | '.join(there)} |", "|---" * (len(there) + 1) + "|"]
+    titles = [f"{name} (CPU)" if results[name].get("on_cpu") else name for name in there]
+    lines = [f"| gate | {' | '.join(titles)} |", "|---" * (len(there) + 1) + "|"]
     for gate, title in GATES:
         lines.append(f"| {title} | {' | '.join(cell(results[name], gate) for name in there)} |")
     return lines
@@ -182,6 +194,7 @@ def plot(results: Mapping[str, Result], names: Sequence[str], title: str, path: 
 
 def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str, command: str) -> str:
     """The whole page as Markdown."""
+    results = filled(results, on_cpu)
     judged = [result for result in results.values() if "gates" in result]
     seeds = sorted({(result["seed"], result["samples"]) for result in judged})
     parts = [
@@ -189,7 +202,8 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
         notes.strip(),
         "## The table",
         "Held-out profiles of the annie-smol domain (seed, samples for each gate from either source): "
-        f"{', '.join(map(str, seeds))}. In brackets the exact 95 % interval.",
+        f"{', '.join(map(str, seeds))}. In brackets the exact 95 % interval. (CPU) is "
+        "what `make results` judged, below.",
         "\n".join(gate_table(results, MAIN)),
         "### On freely worded prompts",
         "\n".join(gate_table({name: part(result, True) for name, result in results.items()}, MAIN)),
@@ -256,9 +270,14 @@ def main() -> int:
         return 2
     notes = options.notes.read_text(encoding="utf-8") if options.notes.exists() else ""
     for group in dict.fromkeys(one.group for one in plan.CANDIDATES if one.group):
-        names = [one.name for one in plan.CANDIDATES if one.group == group and "gates" in results.get(one.name, {})]
+        names = [one.name for one in plan.CANDIDATES if one.group == group and one.name in results]
         if names:
-            plot(results, ["bf16", "ptq", *names], group, options.out.with_name(f"results-{group}.svg"))
+            plot(
+                filled(results, load(options.results / "cpu")),
+                ["bf16", "ptq", *names],
+                group,
+                options.out.with_name(f"results-{group}.svg"),
+            )
     cpu = options.results / "cpu"
     options.out.write_text(page(results, load(cpu), notes, "make results"), encoding="utf-8")
     print(f"{options.out}: {len(results)} candidates")

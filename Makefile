@@ -68,9 +68,11 @@ models/annie-smol-%/config.json: | .venv/.ready
 	rm -rf $(@D)
 	.venv/bin/python -m quant merge --model $(patsubst %/config.json,%,$<) --adapter adapters/$(notdir $(@D)) --out $(@D)
 
+# Goes on where it was interrupted; `rm -rf build/study` begins anew.
 results: env server model
 	.venv/bin/python benchmarks/study/run.py --base models/smollm2-135m-instruct-bf16 --work build/study \
-		--results docs/results/cpu --seed 20261127 --only 'annie-smol-*'
+		--results build/study/results --seed 20261127 --only 'annie-smol-*'
+	cp build/study/results/annie-smol-bf16.json build/study/results/annie-smol-nvfp4-???.json docs/results/cpu/
 	.venv/bin/python benchmarks/study/report.py --results docs/results --out docs/results.md
 
 clean:

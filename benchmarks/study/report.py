@@ -32,7 +32,7 @@ GATES = (
     ("wire_integrity", "wire integrity"),
 )
 UNJUDGED = {"broke": "broke", "unjudged": "not judged"}
-MAIN = ("untuned", "bf16", *(one.name for one in plan.MAIN))
+MAIN = ("untuned", "bf16", *(one.name for one in plan.MAIN), "qad-16000")
 
 
 def load(directory: Path) -> dict[str, Result]:
@@ -98,6 +98,7 @@ def gate_table(results: Mapping[str, Result], names: Sequence[str]) -> list[str]
     lines = [f"| gate | {' | '.join(titles)} |", "|---" * (len(there) + 1) + "|"]
     for gate, title in GATES:
         lines.append(f"| {title} | {' | '.join(cell(results[name], gate) for name in there)} |")
+    lines.append(f"| verdict | {' | '.join(results[name].get('verdict', '-') for name in there)} |")
     return lines
 
 
@@ -114,26 +115,27 @@ def paired_table(results: Mapping[str, Result], pairs: Sequence[tuple[str, str]]
         for gate, _ in GATES:
             three = found[gate]
             cells.append("-" if three is None else f"+{three[0]} -{three[1]}, p = {adjusted[gate]:.2g}")
-        lines.append(f"| {name} against {reference} | {' | '.join(cells)} |")
+        crossed = " (CPU)" if results[name].get("on_cpu") != results[reference].get("on_cpu") else ""
+        lines.append(f"| {name} against {reference}{crossed} | {' | '.join(cells)} |")
     return lines
 
 
 def making_table(results: Mapping[str, Result]) -> list[str]:
     """How each candidate was made: seconds, speed, KL, and whether the image loads it."""
     lines = [
-        "| candidate | made by | seconds | tokens/s | KL to BF16 (top-1) | preflight | judged on |",
+        "| candidate | made by | seconds | tokens/s | KL to BF16 in nats (top-1), tokens | preflight | judged on |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
         ledger = result.get("ledger", {})
         seconds = sum((ledger.get("seconds") or {}).values())
         speed = (ledger.get("training") or {}).get("tokens_per_second")
-        quality = (ledger.get("quality") or {}).get("after") or {}
-        learnt = "quant sft" in str(result.get("command"))  # its reference is the untuned model
-        kl = "-" if learnt or "kl" not in quality else f"{quality['kl']:.3f} ({100 * quality['top1']:.1f} %)"
+        kl = _kl(ledger.get("quality") or {}, str(result.get("command")))
         preflight = result.get("preflight")
         loads = (
-            "-" if preflight is None else f"{preflight['image']}: {'loads' if preflight['status'] == 0 else 'refused'}"
+            "-"
+            if preflight is None
+            else f"{preflight['image']}: {'accepted' if preflight['status'] == 0 else 'refused'}"
         )
         made = f"`{result['command']}`" if ledger and result.get("command") else "-"
         speed_cell = f"{speed:,.0f}" if speed else "-"
@@ -141,6 +143,17 @@ def making_table(results: Mapping[str, Result]) -> list[str]:
             f"| {name} | {made} | {seconds:.0f} | {speed_cell} | {kl} | {loads} | {result.get('machine', '-')} |"
         )
     return lines
+
+
+def _kl(quality: Mapping[str, Any], command: str) -> str:
+    """KL to BF16 in nats: of what was trained, before and after; none of SFT, whose reference is the untuned model."""
+    after, before = quality.get("after") or {}, quality.get("before") or {}
+    if "quant sft" in command or "kl" not in after:
+        return "-"
+    if "kl" not in before:
+        return f"{after['kl']:.3f} ({100 * after['top1']:.1f} %), {after['positions']} of calibration"
+    shares = f"({100 * before['top1']:.1f} -> {100 * after['top1']:.1f} %)"
+    return f"{before['kl']:.3f} -> {after['kl']:.3f} {shares}, {after['positions']} held out"
 
 
 def matrix_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -181,7 +194,15 @@ def plot(results: Mapping[str, Result], names: Sequence[str], title: str, path: 
             [high - share for share, (_, high) in zip(shares, bounds, strict=True)],
         ]
         at = [place + 0.8 * (index + 0.5) / len(there) - 0.4 for place in range(len(gates))]
-        axes.errorbar(at, shares, yerr=errors, fmt="o", markersize=4, capsize=2, label=name)
+        axes.errorbar(
+            at,
+            shares,
+            yerr=errors,
+            fmt="o",
+            markersize=4,
+            capsize=2,
+            label=f"{name} (CPU)" if results[name].get("on_cpu") else name,
+        )
     axes.set_xticks(range(len(gates)), [label for _, label in gates])
     axes.set_ylabel("share passed, exact 95 % interval")
     axes.set_title(title)
@@ -211,17 +232,25 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
         "\n".join(gate_table({name: part(result, False) for name, result in results.items()}, MAIN)),
         "## Pair by pair",
         "Samples that only the first candidate passes (+) or only the second (-); exact two-sided McNemar, Holm over "
-        "the gates.",
+        "the gates of a row. (CPU): the two were judged on different machines.",
         "\n".join(paired_table(results, _pairs(results))),
         *_cpu(on_cpu),
         "## How they were made",
+        "`{base}` is the untuned model, `{bf16}` the fine-tune, `{data:NAME}` a file of benchmarks/study/plan.py; of "
+        "a setting that stands twice the last holds. Several shared a card, so that seconds and tokens/s are no "
+        "benchmark (docs/quant.md has one). KL is comparable within one data set alone: trained ones are measured "
+        "on conversations held out of their own data, the others on their calibration data.",
         "\n".join(making_table(results)),
     ]
     for group in dict.fromkeys(one.group for one in plan.CANDIDATES if one.group):
         names = [one.name for one in plan.CANDIDATES if one.group == group and one.name in results]
         if names:
             abouts = "; ".join(f"{name}: {results[name]['about']}" for name in names)
-            parts += [f"## Ablation: {group}", f"{abouts}.", "\n".join(gate_table(results, ["bf16", "ptq", *names]))]
+            parts += [
+                f"## Ablation: {group}",
+                f"{abouts}.",
+                "\n".join(gate_table(results, ["bf16", "ptq-generic", *names])),
+            ]
             parts += [f"![{group}](results-{group}.svg)"]
     for name, result in {**results, **on_cpu}.items():
         if result.get("matrix"):
@@ -249,10 +278,12 @@ def _cpu(results: Mapping[str, Result]) -> list[str]:
 
 
 def _pairs(results: Mapping[str, Result]) -> list[tuple[str, str]]:
-    quantised = [one.name for one in plan.MAIN if "gates" in results.get(one.name, {})]
+    others = ("w4a16", "mlp-only", "fp8", "qad-16000")
+    quantised = [name for name in (*(one.name for one in plan.MAIN), *others) if "gates" in results.get(name, {})]
     trained = [name for name in quantised if name.startswith(("qat", "qad"))]
     plain = [name for name in ("ptq", "ptq-generic") if name in quantised]
-    return [(name, "bf16") for name in quantised] + [(name, other) for other in plain for name in trained]
+    pairs = [(name, "bf16") for name in quantised] + [(name, other) for other in plain for name in trained]
+    return [*pairs, *((name, "ptq-generic") for name in others[:3]), ("bf16", "sft-16k")]
 
 
 def main() -> int:
@@ -274,7 +305,7 @@ def main() -> int:
         if names:
             plot(
                 filled(results, load(options.results / "cpu")),
-                ["bf16", "ptq", *names],
+                ["bf16", "ptq-generic", *names],
                 group,
                 options.out.with_name(f"results-{group}.svg"),
             )

@@ -68,7 +68,7 @@ def test_a_wrong_limit_is_named_before_anything_starts(values: dict[str, Any], s
 
 
 def test_unknown_names_are_usage_errors() -> None:
-    with pytest.raises(UsageError, match="--hardware tpu: unknown; one of dgx-spark, h100, cpu"):
+    with pytest.raises(UsageError, match="--hardware tpu: unknown; one of dgx-spark, h100, h200, cpu"):
         plan_for(profile(), ["decode"], base_url=URL, hardware="tpu")
     with pytest.raises(UsageError, match="timing gate 'speed': unknown; one of ttft_short"):
         plan_for(profile(), ["speed"], base_url=URL)

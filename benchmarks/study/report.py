@@ -61,7 +61,11 @@ def filled(results: Mapping[str, Result], on_cpu: Mapping[str, Result]) -> dict[
     found = dict(results)
     for name, embedded in plan.SAME.items():
         if name in found and "gates" not in found[name] and "gates" in on_cpu.get(embedded, {}):
-            judged = {key: value for key, value in on_cpu[embedded].items() if key not in {"name", "about", "group"}}
+            judged = {
+                key: value
+                for key, value in on_cpu[embedded].items()
+                if key not in {"name", "about", "group", "matrix"}
+            }
             made = {key: found[name][key] for key in ("ledger", "command", "preflight") if key in found[name]}
             found[name] = {**found[name], **judged, **made, "on_cpu": True}
     return found

@@ -32,6 +32,7 @@ GATES = (
     ("wire_integrity", "wire integrity"),
 )
 UNJUDGED = {"broke": "broke", "unjudged": "not judged"}
+GENERIC = "ptq-generic"
 MAIN = ("untuned", "bf16", *(one.name for one in plan.MAIN), "qad-16000")
 
 
@@ -270,6 +271,9 @@ def _cpu(results: Mapping[str, Result]) -> list[str]:
         return []
     tuned, *quantised = names
     pairs = [(name, tuned) for name in quantised] + [(quantised[-1], quantised[0])] * (len(quantised) > 1)
+    if "gates" in results.get(GENERIC, {}):  # does own data calibrate better, and does the machine matter?
+        pairs += [(name, GENERIC) for name in quantised]
+        names.append(GENERIC)
     return [
         "## The embedded models on a CPU",
         f"The same prompts, served by vLLM on {results[tuned]['machine']} with the project's NVFP4 kernel: what "

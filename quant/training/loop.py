@@ -287,5 +287,4 @@ class Trainer:
             for index, held in optimizer["state"].items()
         }
         self.optimizer.load_state_dict(optimizer)
-        self.weights.refresh()
         self.history = saved["history"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -192,9 +193,13 @@ def test_an_answer_as_long_as_asked_for_is_believed_only_if_half_of_it_is_half_a
 
 def test_an_answer_in_one_piece_is_as_late_as_its_end(truth: Start, make_plan: Make) -> None:
     """An answer of four tokens would look fast there, and the rate of one that was held back very fast."""
-    found = rows(make_plan(truth(**FAST, at_once=True, metrics=False), "ttft_short", "decode", "stalls"))
+    plan, shots = make_plan(truth(**FAST, at_once=True, metrics=False), "ttft_short", "decode", "stalls"), []
+    found = {row.name: row for row in run(plan, lambda event: shots.append(event) if "ttft_ms" in event else None)}
     assert found["ttft_short"].verdict == "FAIL"
-    assert (found["ttft_short"].median or 0) > 20 + 63 * 2 - 5  # later where the server's 63 pauses overrun
+    # Answers are longer where the pieces of the probe's lie apart on a crowded machine, so that it has a pace.
+    ends = [20 + 2 * (shot["completion_tokens"] - 1) for shot in shots if shot["source"] == "short"]
+    assert min(ends) >= 20 + 2 * 63
+    assert found["ttft_short"].median == pytest.approx(statistics.median(ends), abs=5)
     assert "every answer comes in one piece" in found["ttft_short"].detail
     assert {found[name].verdict for name in ("decode", "stalls")} == {"INCONCLUSIVE"}
 

@@ -76,4 +76,4 @@ results: env server model
 	.venv/bin/python benchmarks/study/report.py --results docs/results --out docs/results.md
 
 clean:
-	rm -rf .venv .venv-vllm models runs
+	rm -rf .venv .venv-vllm models runs build

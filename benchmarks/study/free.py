@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import tables
+
 COLUMNS = {"tool_calling": 3, "factual": 2, "reasoning": 2, "no_markdown": 1, "brevity": 1, "restraint": 1,
            "thinking_leak": 1}  # fmt: skip
 STRAY = {"search_memory": "Nothing found.", "web_search": "Nothing found.", "set_timer": "The timer is set."}
@@ -28,20 +30,9 @@ _THOUGHT = re.compile(r"\b(think|thinking|thoughts?|tags?|prompt|reasoning|inner
 
 
 def scenarios(directory: Path) -> Iterator[dict[str, Any]]:
-    """Every prompt of a directory as a scenario, category by category.
-
-    Raises:
-        SystemExit: a line has too few or too many columns, or a file's name is no category.
-    """
-    for category, columns in COLUMNS.items():
-        path = directory / f"{category}.tsv"
-        if not path.exists():
-            raise SystemExit(f"{path}: is missing; a directory of prompts has {', '.join(COLUMNS)}")
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            parts = [part.strip() for part in line.split("\t")]
-            if len(parts) != columns or not all(parts):
-                raise SystemExit(f"{path}:{number}: {len(parts)} columns; {category} has {columns}, all filled")
-            yield scenario(category, number, *parts)
+    """Every prompt of a directory as a scenario, category by category. Raises what `tables.rows` raises."""
+    for category, number, parts in tables.rows(directory, COLUMNS):
+        yield scenario(category, number, *parts)
 
 
 def scenario(category: str, number: int, prompt: str, *wanted: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The candidates of the study: each is one `python -m quant` command, and what it is to show.
 
-`{base}` is the embedded untuned model, `{bf16}` the fine-tune that the study starts from, and `{data:NAME}` a file of
-DATA. Names are the names of the result files and of the rows on docs/results.md.
+`{NAME}` is the checkpoint of another candidate and `{data:NAME}` a file of DATA. Names are the names of the result files
+and of the rows on docs/results.md.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Candidate:
 
 def _sft(name: str, about: str, recipe: str, *settings: str, data: str = "sft") -> Candidate:
     sets = tuple(part for setting in settings for part in ("--set", setting))
-    make = ("sft", "--model", "{base}", "--recipe", recipe, "--data", f"{{data:{data}}}", *sets)
+    make = ("sft", "--model", "{untuned}", "--recipe", recipe, "--data", f"{{data:{data}}}", *sets)
     return Candidate(name, about, make, start="untuned", group="" if name == "bf16" else "sft")
 
 
@@ -157,8 +157,7 @@ ABLATIONS = [
 
 
 def _embedded(name: str, about: str, start: str, matrix: bool = False) -> Candidate:
-    model = "{base}" if start == "untuned" else f"{{made:{start}}}"
-    make = ("merge", "--model", model, "--adapter", f"adapters/{name}")
+    make = ("merge", "--model", f"{{{start}}}", "--adapter", f"adapters/{name}")
     return Candidate(name, about, make, start=start, group="embedded", matrix=matrix)
 
 

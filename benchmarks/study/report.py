@@ -241,7 +241,7 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
         "\n".join(paired_table(results, _pairs(results))),
         *_cpu(on_cpu),
         "## How they were made",
-        "`{base}` is the untuned model, `{bf16}` the fine-tune, `{data:NAME}` a file of benchmarks/study/plan.py; of "
+        "`{NAME}` is another candidate, `{data:NAME}` a file of benchmarks/study/plan.py; of "
         "a setting that stands twice the last holds. Several shared a card, so that seconds and tokens/s are no "
         "benchmark (docs/quant.md has one). KL is comparable within one data set alone: trained ones are measured "
         "on conversations held out of their own data, the others on their calibration data.",

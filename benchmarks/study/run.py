@@ -35,7 +35,6 @@ import spoken
 from annie_eval.results import outcomes
 
 ROOT = Path(__file__).resolve().parents[2]
-BF16 = "bf16"
 
 
 @dataclass
@@ -133,12 +132,8 @@ class Study:
         for argument in arguments:
             if argument.startswith("{data:"):
                 argument = str(self.data(argument[6:-1]))
-            elif argument == "{base}":
-                argument = str(self.checkpoint(plan.UNTUNED.name))
-            elif argument == "{bf16}":
-                argument = str(self.checkpoint(BF16))
-            elif argument.startswith("{made:"):
-                argument = str(self.checkpoint(argument[6:-1]))
+            elif argument.startswith("{"):
+                argument = str(self.checkpoint(argument[1:-1]))
             filled.append(argument)
         return filled
 

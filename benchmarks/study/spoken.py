@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import tables
+
 from quant.data.profile_files import load_profile
 
 COLUMNS = {"facts": 2, "reasoning": 2, "speech": 2, "formats": 2, "memory": 4, "web": 4, "timers": 3}
@@ -34,18 +36,6 @@ AFTERWARDS = {
     "web": "There is the answer. One sentence is enough.",
     "timers": "It is running, so I say so.",
 }
-
-
-def _rows(directory: Path) -> Iterator[tuple[str, int, list[str]]]:
-    for kind, columns in COLUMNS.items():
-        path = directory / f"{kind}.tsv"
-        if not path.exists():
-            raise SystemExit(f"{path}: is missing; a directory of examples has {', '.join(COLUMNS)}")
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            parts = [part.strip() for part in line.split("\t")]
-            if len(parts) != columns or not all(parts):
-                raise SystemExit(f"{path}:{number}: {len(parts)} columns; {kind} has {columns}, all filled")
-            yield kind, number, parts
 
 
 def _messages(kind: str, parts: list[str], thought: str) -> Iterator[dict[str, Any]]:
@@ -68,11 +58,10 @@ def _messages(kind: str, parts: list[str], thought: str) -> Iterator[dict[str, A
 def lines(directory: Path) -> Iterator[dict[str, Any]]:
     """Every example as a line of a data set, with annie-smol's system prompt and tools.
 
-    Raises:
-        SystemExit: a file is missing, or a line has too few or too many columns.
+    Raises what `tables.rows` raises.
     """
     profile = load_profile("annie-smol")
-    for kind, number, parts in _rows(directory):
+    for kind, number, parts in tables.rows(directory, COLUMNS):
         thinks = number % 4 == 0
         thought = THOUGHTS[kind][number // 4 % 2] if thinks else ""
         yield {

@@ -1,7 +1,7 @@
 """The candidates of the study: each is one `python -m quant` command, and what it is to show.
 
-`{NAME}` is the checkpoint of another candidate and `{data:NAME}` a file of DATA. Names are the names of the result files
-and of the rows on docs/results.md.
+`{NAME}` is the checkpoint of another candidate and `{data:NAME}` a file of DATA. Names are the names of the result
+files and of the rows on docs/results.md.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ GATES = (
 )
 UNJUDGED = {"broke": "broke", "unjudged": "not judged"}
 GENERIC = "ptq-generic"
-MAIN = ("untuned", "bf16", *(one.name for one in plan.MAIN), "qad-16000")
+MAIN = ("untuned", "bf16", *(one.name for one in plan.MAIN), "qad-whole")
 
 
 def load(directory: Path) -> dict[str, Result]:
@@ -286,7 +286,7 @@ def _cpu(results: Mapping[str, Result]) -> list[str]:
 
 
 def _pairs(results: Mapping[str, Result]) -> list[tuple[str, str]]:
-    others = ("w4a16", "mlp-only", "fp8", "qad-16000")
+    others = ("w4a16", "mlp-only", "fp8", "qad-whole")
     quantised = [name for name in (*(one.name for one in plan.MAIN), *others) if "gates" in results.get(name, {})]
     trained = [name for name in quantised if name.startswith(("qat", "qad"))]
     plain = [name for name in ("ptq", "ptq-generic") if name in quantised]

@@ -92,8 +92,8 @@ class Study:
                 return path
             if kind == "join":
                 path.write_text("".join(part.read_text(encoding="utf-8") for part in parts), encoding="utf-8")
-            elif kind == "spoken":
-                path.write_text(spoken.text(ROOT / rest[0]), encoding="utf-8")
+            elif kind in {"spoken", "frames"}:
+                path.write_text(spoken.text(ROOT / rest[0], kind), encoding="utf-8")
             elif kind == "head":
                 lines = (ROOT / rest[0]).read_text(encoding="utf-8").splitlines(keepends=True)
                 path.write_text("".join(lines[: int(rest[1])]), encoding="utf-8")

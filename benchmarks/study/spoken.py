@@ -3,6 +3,7 @@
     facts, reasoning, speech, formats     prompt, reply
     memory, web                           prompt, query, result of the search, reply
     timers                                prompt, minutes, reply
+    frames                                operation, prompt: see frames.py
 
 A language model wrote them one by one from docs/annie-smol-domain.md alone, in other sessions than those that wrote
 the prompts of `free/`. The built-in grammar says each thing often and in its own words; these say it as people do.
@@ -16,9 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import frames
 import tables
 
-from quant.data.profile_files import load_profile
+from quant.data.overlap import Overlap
+from quant.data.profile_files import Prompt, load_profile, prompts, scenario_files
 
 COLUMNS = {"facts": 2, "reasoning": 2, "speech": 2, "formats": 2, "memory": 4, "web": 4, "timers": 3}
 TOOLS = {"memory": "search_memory", "web": "web_search", "timers": "set_timer"}
@@ -60,18 +63,35 @@ def lines(directory: Path) -> Iterator[dict[str, Any]]:
 
     Raises what `tables.rows` raises.
     """
-    profile = load_profile("annie-smol")
     for kind, number, parts in tables.rows(directory, COLUMNS):
         thinks = number % 4 == 0
         thought = THOUGHTS[kind][number // 4 % 2] if thinks else ""
-        yield {
-            "messages": [{"role": "system", "content": profile.system_prompt}, *_messages(kind, parts, thought)],
-            "tools": list(profile.tools),
-            "chat_template_kwargs": {"enable_thinking": thinks},
-            "meta": {"kind": f"spoken_{kind}", "thinking": "on" if thinks else "off", "teacher": "language model"},
-        }
+        yield _line(kind, list(_messages(kind, parts, thought)), thinks)
 
 
-def text(directory: Path) -> str:
-    """The lines as JSON Lines."""
-    return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines(directory))
+def frame_lines(directory: Path) -> Iterator[dict[str, Any]]:
+    """Every filled frame that is near to no scenario of ours. Raises what `frames.filled` raises."""
+    overlap = Overlap([Prompt(one.scenario, one.text, one.asked) for one in prompts(scenario_files([]))])
+    said = set()
+    for number, (prompt, reply, thought) in enumerate(frames.filled(directory)):
+        if prompt in said or overlap.find(prompt):
+            continue
+        said.add(prompt)
+        thinks = number % 4 == 0
+        yield _line("frames", list(_messages("reasoning", [prompt, reply], thought if thinks else "")), thinks)
+
+
+def _line(kind: str, messages: list[dict[str, Any]], thinks: bool) -> dict[str, Any]:
+    profile = load_profile("annie-smol")
+    return {
+        "messages": [{"role": "system", "content": profile.system_prompt}, *messages],
+        "tools": list(profile.tools),
+        "chat_template_kwargs": {"enable_thinking": thinks},
+        "meta": {"kind": f"spoken_{kind}", "thinking": "on" if thinks else "off", "teacher": "language model"},
+    }
+
+
+def text(directory: Path, kind: str = "spoken") -> str:
+    """The lines as JSON Lines: the examples, or the filled `frames`."""
+    found = frame_lines(directory) if kind == "frames" else lines(directory)
+    return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in found)

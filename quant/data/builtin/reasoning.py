@@ -64,8 +64,8 @@ def calendar(rng: Random, step: tuple[str, bool] | None = None) -> Exchange:
     ).stating(value)
 
 
-# from little to much; things two or more steps apart differ plainly
-_SCALES: list[tuple[tuple[str, ...], list[str]]] = [
+#: (comparatives, things from little to much); things two or more steps apart differ plainly
+SCALES: list[tuple[tuple[str, ...], list[str]]] = [
     (("bigger", "larger"), ["an ant", "a mouse", "a cat", "a dog", "a sheep", "a horse", "an elephant", "a whale"]),
     (("bigger", "larger", "wider"), ["a puddle", "a pond", "a river", "a lake", "the sea"]),
     (("bigger", "larger", "hotter"), ["the moon", "the earth", "the sun"]),
@@ -129,7 +129,7 @@ def compare(rng: Random, pair: tuple[str, str, str] | None = None, *, things: bo
     elif rng.random() < 0.45:
         word, more, less = rng.choice(PAIRS)
     else:
-        words, scale = rng.choice(_SCALES)
+        words, scale = rng.choice(SCALES)
         below = rng.randrange(len(scale) - 1)
         above = rng.randrange(min(below + 2, len(scale) - 1), len(scale))
         word, more, less = rng.choice(words), scale[above], scale[below]

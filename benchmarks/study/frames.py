@@ -1,0 +1,120 @@
+"""Freely worded frames of arithmetic and comparisons, filled with numbers and things: `data/spoken/frames.tsv`.
+
+A line is `operation TAB prompt`; a language model wrote the prompts one by one from docs/annie-smol-domain.md. Each is
+filled several times, and the numbers of an operation are dealt like cards, so that each pair comes as often as any
+other and in many words. The reply says the numbers again before the result, as the grammar's replies do.
+
+    add, sub                {a} plus or minus {b}, a story: numbers and result from 2 to 20
+    add-bare, sub-bare      the same bare: from 0 to 20
+    double, half            of {a}
+    larger, smaller         which of the numbers {a} and {b}, up to 100
+    things                  which of {a} and {b} is {word}
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import tables
+
+from quant.data.builtin import lexicon
+from quant.data.builtin.grammar import sentence
+from quant.data.builtin.reasoning import SCALES
+
+Filling = tuple[dict[str, str], str, str]  # slots, reply, thought
+
+_STORY = [(a, b) for a in range(2, 19) for b in range(2, 21 - a)]
+_BARE = [(a, b) for a in range(21) for b in range(21 - a)]
+_NUMBERS = [(a, b) for a in range(101) for b in range(a)]
+# (word, more, less): neighbours on a scale differ too little
+_THINGS = [
+    (word, scale[above], scale[below])
+    for words, scale in SCALES
+    for word in words
+    for below in range(len(scale) - 1)
+    for above in range(min(below + 2, len(scale) - 1), len(scale))
+]
+TIMES = {"add": 7, "sub": 7, "add-bare": 10, "sub-bare": 10, "double": 9, "half": 10, "larger": 24, "smaller": 24,
+         "things": 30}  # fmt: skip
+_SLOT = re.compile(r"\{(\w+)\}")
+_START = re.compile(r"(?:^|[.?!]\s)\s*[a-z]")
+
+
+def _two(deck: list[tuple[int, int]], sign: str) -> Callable[[Random], Iterator[Filling]]:
+    def fillings(rng: Random) -> Iterator[Filling]:
+        for low, other in _dealt(rng, deck):
+            first, result = (low, low + other) if sign == "plus" else (low + other, low)
+            a, b, r = (lexicon.in_words(number) for number in (first, other, result))
+            slots = {"a": a, "b": b} if rng.random() < 0.75 else {"a": str(first), "b": str(other)}
+            yield slots, f"{a} {sign} {b} is {r}.", f"This is {a} {sign} {b}."
+
+    return fillings
+
+
+def _one(numbers: range, word: str) -> Callable[[Random], Iterator[Filling]]:
+    def fillings(rng: Random) -> Iterator[Filling]:
+        for (number,) in _dealt(rng, [(n,) for n in numbers]):
+            result = lexicon.in_words(2 * number if word == "double" else number // 2)
+            said = lexicon.in_words(number)
+            of = "" if word == "double" else "of "
+            slots = {"a": said if rng.random() < 0.75 else str(number)}
+            yield slots, f"{word} {of}{said} is {result}.", f"This is {word} {of}{said}."
+
+    return fillings
+
+
+def _numbers(words: tuple[str, ...], least: bool) -> Callable[[Random], Iterator[Filling]]:
+    def fillings(rng: Random) -> Iterator[Filling]:
+        for more, less in _dealt(rng, _NUMBERS):
+            say = str if rng.random() < 0.5 else lexicon.in_words
+            most, other = (say(less), say(more)) if least else (say(more), say(less))
+            a, b = rng.sample([most, other], 2)
+            yield {"a": a, "b": b}, f"{most} is {words[0]} than {other}.", f"Two numbers, {a} and {b}."
+
+    return fillings
+
+
+def _things(rng: Random) -> Iterator[Filling]:
+    for word, more, less in _dealt(rng, _THINGS):
+        a, b = rng.sample([more, less], 2)
+        yield {"a": a, "b": b, "word": word}, f"{more} is {word} than {less}.", f"I compare {a} and {b}."
+
+
+def _dealt(rng: Random, deck: list[Any]) -> Iterator[Any]:
+    """The deck shuffled, again and again."""
+    while True:
+        yield from rng.sample(deck, len(deck))
+
+
+FILL: dict[str, Callable[[Random], Iterator[Filling]]] = {
+    "add": _two(_STORY, "plus"), "sub": _two(_STORY, "minus"),
+    "add-bare": _two(_BARE, "plus"), "sub-bare": _two(_BARE, "minus"),
+    "double": _one(range(2, 11), "double"), "half": _one(range(2, 21, 2), "half"),
+    "larger": _numbers(("larger",), least=False), "smaller": _numbers(("smaller",), least=True),
+    "things": _things,
+}  # fmt: skip
+
+
+def filled(directory: Path) -> Iterator[tuple[str, str, str]]:
+    """(prompt, reply, thought) for each frame of `frames.tsv` as often as TIMES says; the same each time.
+
+    Raises:
+        SystemExit: what `tables.rows` says, or a line whose operation is unknown or whose slots are others.
+    """
+    fillings = {name: fill(Random(f"frames/{name}")) for name, fill in FILL.items()}
+    for _, number, (operation, frame) in tables.rows(directory, {"frames": 2}):
+        if operation not in FILL:
+            raise SystemExit(f"{directory / 'frames.tsv'}:{number}: {operation}: no operation; {', '.join(FILL)} are")
+        for slots, reply, thought in itertools.islice(fillings[operation], TIMES[operation]):
+            if sorted(_SLOT.findall(frame)) != sorted(slots):
+                raise SystemExit(f"{directory / 'frames.tsv'}:{number}: needs {', '.join(slots)} in braces, each once")
+            order = list(slots.values())  # a sum is said again in the order of the prompt
+            if operation.startswith("add") and frame.index("{b}") < frame.index("{a}"):
+                order.reverse()
+            prompt = frame.format(**dict(zip(slots, order, strict=True)))
+            yield _START.sub(lambda found: found[0].upper(), prompt), sentence(reply, ""), sentence(thought, "")

@@ -1,0 +1,85 @@
+"""Frames of arithmetic: each is filled with numbers whose result the reply states, and every pair of numbers comes."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "benchmarks" / "study"))
+import frames  # noqa: E402
+import spoken  # noqa: E402
+
+from quant.data.builtin import lexicon  # noqa: E402
+
+NUMBER = {lexicon.in_words(number): number for number in range(101)} | {str(number): number for number in range(101)}
+WORD = re.compile("|".join(sorted(map(re.escape, NUMBER), key=len, reverse=True)))
+SPOKEN = ROOT / "data" / "spoken"
+
+
+def _numbers(text: str) -> list[int]:
+    return [NUMBER[found] for found in re.findall(rf"(?<![\w-])(?:{WORD.pattern})(?![\w-])", text.lower())]
+
+
+def test_what_a_reply_states_is_right_and_of_the_numbers_in_the_prompt() -> None:
+    checked: Counter[str] = Counter()
+    for prompt, reply, _ in frames.filled(SPOKEN):
+        said = _numbers(reply)
+        kind = next(
+            (word for word in ("plus", "minus", "double", "half", "larger", "smaller") if word in reply.lower()), ""
+        )
+        if kind in {"plus", "minus"}:
+            a, b, result = said
+            assert result == (a + b if kind == "plus" else a - b), reply
+        elif kind == "double":
+            assert said == [said[0], 2 * said[0]], reply
+        elif kind == "half":
+            assert said == [said[0], said[0] // 2], reply
+            assert said[0] % 2 == 0
+        elif said:
+            assert (said[0] > said[1]) == (kind == "larger"), reply
+        wanted = said if kind in {"larger", "smaller"} else said[:-1]
+        assert set(wanted) <= set(_numbers(prompt)) <= {*wanted, 1, 2}, prompt  # "on one ticket", "two cards"
+        checked[kind if said else "things"] += 1
+    assert checked.keys() == {"plus", "minus", "double", "half", "larger", "smaller", "things"}
+
+
+def test_every_pair_of_numbers_is_dealt_about_as_often() -> None:
+    stories: Counter[tuple[int, ...]] = Counter()
+    for _, reply, _ in frames.filled(SPOKEN):
+        if " plus " in reply:
+            stories[tuple(_numbers(reply)[:2])] += 1
+    assert len(stories) == 231  # all pairs whose sum is 20 or less
+    assert min(stories.values()) >= 2
+
+
+def test_they_are_the_same_each_time_and_none_is_near_to_a_scenario() -> None:
+    lines = list(spoken.frame_lines(SPOKEN))
+    assert len(lines) == len({line["messages"][1]["content"] for line in lines}) > 3000
+    assert [line["messages"][-1] for line in spoken.frame_lines(SPOKEN)] == [line["messages"][-1] for line in lines]
+
+
+def test_they_pass_validate(tmp_path: Path) -> None:
+    from quant import cli
+
+    (tmp_path / "frames.jsonl").write_text(spoken.text(SPOKEN, "frames"))
+    assert cli.main(["data", "validate", str(tmp_path / "frames.jsonl")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("plus\tWhat is {a} and {b}?", "frames.tsv:1: plus: no operation; add"),
+        ("add\tWhat is {a} and {a}?", "frames.tsv:1: needs a, b in braces, each once"),
+        ("double\tTwice {a}, or {b}?", "frames.tsv:1: needs a in braces, each once"),
+        ("add\t", "frames.tsv:1: 2 columns; frames has 2, all filled"),
+    ],
+)
+def test_a_broken_line_is_named(line: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "frames.tsv").write_text(line + "\n")
+    with pytest.raises(SystemExit, match=re.escape(said)):
+        list(frames.filled(tmp_path))

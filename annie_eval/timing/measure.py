@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ LEAST_CONTEXT = 64
 STREAM_TOKENS = 32
 FIRST_TOKENS = 4  # where only TTFT is wanted, and a short answer shows it
 CALL_TOKENS = 256
+FURTHER_S = 120.0  # at most, for the rounds of `rule.FURTHER_LOOKS`: nobody waits long for a shape
 _MULTI = ("ttft_cold", "ttft_warm", "decode_flat")
 
 
@@ -83,6 +85,7 @@ class _Bench:
         self._contexts = self._holdable()
         self._order = random.Random(0)
         self._patience = plan.quiet_wait
+        self._group_looks = rule.GROUP_LOOKS
         self.shots: list[Shot] = []
         self.rows: list[Row] = []
 
@@ -90,9 +93,11 @@ class _Bench:
         pending = [name for name in self.plan.rows if name != "goodput" and not self._unmeasurable(name)]
         done = 0
         while pending:
+            started = time.monotonic()
             for step in self._round(pending):
                 self._take(step, pending)
             done += 1
+            self._allow(done, time.monotonic() - started)
             pending = [name for name in pending if not self._decide(name, done, self._looks(name))]
             self._progress(done, pending)
         if "goodput" in self.plan.rows:
@@ -122,7 +127,13 @@ class _Bench:
         return cause is not None
 
     def _looks(self, name: str) -> tuple[int, ...]:
-        return rule.GROUP_LOOKS if name in _MULTI else rule.LOOKS
+        return self._group_looks if name in _MULTI else rule.LOOKS
+
+    def _allow(self, done: int, seconds: float) -> None:
+        """Add the further looks that a round of `seconds` leaves time for, once the usual ones are over."""
+        last = rule.GROUP_LOOKS[-1]
+        if done == last:
+            self._group_looks += tuple(look for look in rule.FURTHER_LOOKS if (look - last) * seconds <= FURTHER_S)
 
     def _round(self, pending: Sequence[str]) -> list[_Step]:
         """One request of every cell that an undecided row reads, in random order."""

@@ -26,6 +26,9 @@ LOOKS = (15, 21, 31, 41, 61)
 """Sample counts at which a median is judged; the last is the cap. All odd, see above."""
 GROUP_LOOKS = (11, 15, 21, 31)
 """Samples per context length at which slopes and ratios over several lengths are judged."""
+FURTHER_LOOKS = (61, 121, 241)
+"""More of them for a server so fast that they take no time, see `measure.FURTHER_S`. A small model on a large card
+starts in milliseconds, and its noise is as large."""
 STREAM_LOOKS = (60, 120, 180)
 """Requests at which a share under concurrent streams is judged."""
 CONFIDENCE = 0.998
@@ -135,6 +138,7 @@ def quadratic_share(groups: Groups, resamples: int = 2000) -> Estimate:
     bootstrap that resamples within each x, with a fixed seed. Needs three different x.
     """
     xs = sorted(groups)
+    ordered = [sorted(groups[x]) for x in xs]
     draw = random.Random(0)
 
     def share(medians: Sequence[float]) -> float:
@@ -143,11 +147,23 @@ def quadratic_share(groups: Groups, resamples: int = 2000) -> Estimate:
         return c * end * end / (a + b * end + c * end * end)
 
     shares = sorted(
-        share([stats.median(draw.choices(groups[x], k=len(groups[x]))) for x in xs]) for _ in range(resamples)
+        share([_resampled_median(draw, values) for values in ordered]) for _ in range(resamples)
     )
     tail = (1.0 - CONFIDENCE) / 2
     low, high = shares[math.floor(tail * resamples)], shares[math.ceil((1 - tail) * resamples) - 1]
     return Estimate(share([stats.median(groups[x]) for x in xs]), low, high, min(map(len, groups.values())))
+
+
+def _resampled_median(draw: random.Random, ordered: Sequence[float]) -> float:
+    """The median of as many values, drawn from them with replacement.
+
+    Of an odd number n it is the value whose place is n times the middle one of n uniform numbers, which has a beta
+    distribution (David & Nagaraja, Order Statistics, 2.3): one draw for n.
+    """
+    n = len(ordered)
+    if n % 2 == 0:
+        return stats.median(draw.choices(ordered, k=n))
+    return ordered[min(n - 1, int(n * draw.betavariate((n + 1) / 2, (n + 1) / 2)))]
 
 
 def percentile(values: Sequence[float], q: float) -> float | None:

@@ -17,6 +17,7 @@ DATA: dict[str, tuple[str, ...]] = {
     "frames": ("frames", "data/spoken"),
     "sft-40k": ("generate", "--mix", "annie-smol-sft", "--count", "40000", "--seed", "9"),
     "430": ("file", "data/annie-430.jsonl"),
+    "on-policy": ("file", "data/annie-430-on-policy.jsonl"),
     "4300": ("file", "data/annie-smol-4300.jsonl"),
     "43": ("head", "data/annie-smol-4300.jsonl", "43"),
     "domain-430": ("head", "data/annie-smol-4300.jsonl", "430"),
@@ -99,7 +100,7 @@ SFT = [
 
 MAIN = [
     _ptq("ptq-generic", "PTQ W4A4, calibrated on technical prose", "nvfp4-default", "generic"),
-    _ptq("ptq", "PTQ W4A4, calibrated on Annie's 430 conversations", "nvfp4-default", "430", matrix=True),
+    _ptq("ptq", "PTQ W4A4, calibrated on Annie's 430 conversations", "nvfp4-default", "430"),
     _ptq("awq-lite", "PTQ W4A4 with AWQ-lite where it folds into a norm", "nvfp4-awq-lite", "430"),
     _trained("qat-lora", "QAT, LoRA rank 16, cross-entropy, 430 x 3", "qat-lora", "430"),
     _trained("qat-full", "QAT, all weights, cross-entropy, 430 x 3", "qat-full", "430"),
@@ -150,6 +151,7 @@ ABLATIONS = [
     ),
     _trained("qad-43", "43 conversations x 3", "qad-lora", "43", group="size"),
     _trained("qad-domain-430", "430 of the whole domain x 3", "qad-lora", "domain-430", group="size"),
+    _trained("qad-on-policy", "the 430 as the BF16 model answers them x 3", "qad-lora", "on-policy", group="size"),
     _trained("qad-4300", "4,300 x 3", "qad-lora", "4300", group="size"),
     _trained("qat-4300", "4,300 x 3, cross-entropy", "qat-lora", "4300", group="size"),
     _trained("qad-rank-4", "rank 4", "qad-lora", "430", "training.rank=4", "training.alpha=8", group="rank"),

@@ -71,7 +71,7 @@ models/annie-smol-%/config.json: | .venv/.ready
 # Goes on where it was interrupted; `rm -rf build/study` begins anew.
 results: env server model
 	.venv/bin/python benchmarks/study/run.py --base models/smollm2-135m-instruct-bf16 --work build/study \
-		--results build/study/results --seed 20261127 --only 'annie-smol-*'
+		--results build/study/results --seed 20261128 --only 'annie-smol-*'
 	cp build/study/results/annie-smol-bf16.json build/study/results/annie-smol-nvfp4-???.json docs/results/cpu/
 	.venv/bin/python benchmarks/study/report.py --results docs/results --out docs/results.md
 

@@ -28,6 +28,7 @@ RATIOS = (0.85, 0.90, 0.95, 0.97, 0.98, 0.99, 1.00, 1.01, 1.02, 1.03, 1.05, 1.10
 GROUP_RATIOS = (0.85, 0.95, 1.00, 1.05, 1.15)
 QUADRATIC_RATIOS = (0.0, 0.5, 1.0, 1.5, 2.0)  # a share of a share: a linear prompt is at 0, a 9B model at 0.5
 SHARE_RATIOS = {False: (0.91, 0.95, 1.00, 1.05, 1.15, 1.30), True: (0.0, 0.5, 0.95, 1.00, 1.05, 2.0, 4.0)}
+LOOKS = rule.GROUP_LOOKS + rule.FURTHER_LOOKS
 CONTEXTS = (512, 1024, 2048, 4096, 8192, 16384)
 
 Judge = Callable[[rule.Groups], Verdict]
@@ -147,7 +148,7 @@ def grouped(
         draw = noise(random.Random(f"{seed}-{server}"))
         groups: dict[float, list[float]] = {float(c): [] for c in CONTEXTS}
         verdict: Verdict = "INCONCLUSIVE"
-        for look in rule.GROUP_LOOKS:
+        for look in LOOKS:
             while len(groups[float(CONTEXTS[0])]) < look:
                 for context, values in groups.items():
                     values.append(at(context) * draw())
@@ -253,7 +254,11 @@ def main() -> None:
         found = {r: shares(limit, looks, r, options.servers, at_most=at_most) for r in SHARE_RATIOS[at_most]}
         lines += table(f"{name}, looked at after {', '.join(map(str, looks))}", found, "samples")
     noise = NOISES["4 % noise, 5 % stragglers"]
-    lines += [f"Rules over contexts, looked at after {', '.join(map(str, rule.GROUP_LOOKS))} samples of each:", ""]
+    lines += [
+        f"Rules over contexts, looked at after {', '.join(map(str, LOOKS))} samples of each "
+        f"(those beyond {rule.GROUP_LOOKS[-1]} only where they take no time):",
+        "",
+    ]
     for name, (judge, curve) in group_rules().items():
         slow = name.startswith("quadratic")
         servers, ratios = (options.servers // 2, QUADRATIC_RATIOS) if slow else (options.servers, GROUP_RATIOS)

@@ -51,9 +51,7 @@ def agreement(shots: Sequence[Shot]) -> list[str]:
         own = [s for s in shots if (s.source, s.context) == (source, context)]
         extra = [s.ttft_ms - s.server_ttft_ms for s in own if s.ttft_ms is not None and s.server_ttft_ms is not None]
         rates = [
-            s.rate / s.server_rate - 1
-            for s in own
-            if s.rate is not None and s.server_rate is not None and (s.completion_tokens or 0) >= 16
+            s.rate / s.server_rate - 1 for s in own if s.rate is not None and s.server_rate is not None and _long(s)
         ]
         cached = sorted({s.cached for s in own if s.cached is not None})
         confirmed = sum(s.account is not None and not s.doubts_beyond(outside) for s in own)
@@ -64,6 +62,11 @@ def agreement(shots: Sequence[Shot]) -> list[str]:
         name = f"{source} {context}" if context else source
         lines.append(f"| {name} | {len(own)} | {ttft} | {rest} | {rate} | {cached} | {confirmed} |")
     return [*lines, "", f"Outside the server's own stamps: {outside * 1e3:.2f} us a prompt token."]
+
+
+def _long(one: Shot) -> bool:
+    """Whether an answer is long enough for a rate; where only TTFT is wanted it has four tokens."""
+    return (one.completion_tokens or 0) >= 16
 
 
 def apart(shots: Sequence[Shot]) -> list[str]:
@@ -79,7 +82,7 @@ def apart(shots: Sequence[Shot]) -> list[str]:
             )
             if not -1.0 <= extra <= 3.0 + 0.02 * statistics.median([s.ttft_ms or 0.0 for s in known]):
                 found.append(f"{source} {context}: TTFT {extra:.2f} ms")
-        rates = [s.rate / s.server_rate - 1 for s in own if s.rate and s.server_rate and s.decode]
+        rates = [s.rate / s.server_rate - 1 for s in own if s.rate and s.server_rate and s.decode and _long(s)]
         if rates and source == "short" and abs(statistics.median(rates)) > 0.02:
             found.append(f"{source} {context}: decode rate {statistics.median(rates):+.1%}")
         if source == "cold" and not all(s.cached is not None and s.cached <= 16 for s in own):

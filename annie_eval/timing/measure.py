@@ -37,7 +37,7 @@ LEAST_CONTEXT = 64
 STREAM_TOKENS = 32
 FIRST_TOKENS = 4  # where only TTFT is wanted, and a short answer shows it
 CALL_TOKENS = 256
-FURTHER_S = 120.0  # at most, for the rounds of `rule.FURTHER_LOOKS`: nobody waits long for a shape
+FURTHER_S = 120.0  # at most, for the rounds of `rule.FURTHER_LOOKS`
 _MULTI = ("ttft_cold", "ttft_warm", "decode_flat")
 
 
@@ -97,7 +97,8 @@ class _Bench:
             for step in self._round(pending):
                 self._take(step, pending)
             done += 1
-            self._allow(done, time.monotonic() - started)
+            if done == rule.GROUP_LOOKS[-1]:
+                self._group_looks += further_looks(time.monotonic() - started)
             pending = [name for name in pending if not self._decide(name, done, self._looks(name))]
             self._progress(done, pending)
         if "goodput" in self.plan.rows:
@@ -128,12 +129,6 @@ class _Bench:
 
     def _looks(self, name: str) -> tuple[int, ...]:
         return self._group_looks if name in _MULTI else rule.LOOKS
-
-    def _allow(self, done: int, seconds: float) -> None:
-        """Add the further looks that a round of `seconds` leaves time for, once the usual ones are over."""
-        last = rule.GROUP_LOOKS[-1]
-        if done == last:
-            self._group_looks += tuple(look for look in rule.FURTHER_LOOKS if (look - last) * seconds <= FURTHER_S)
 
     def _round(self, pending: Sequence[str]) -> list[_Step]:
         """One request of every cell that an undecided row reads, in random order."""
@@ -249,6 +244,11 @@ class _Bench:
                 "requests": len(self.shots),
             },
         )
+
+
+def further_looks(seconds: float) -> tuple[int, ...]:
+    """Looks beyond the usual ones that rounds of so many seconds leave time for."""
+    return tuple(n for n in rule.FURTHER_LOOKS if (n - rule.GROUP_LOOKS[-1]) * seconds <= FURTHER_S)
 
 
 def long_enough(least: int, capabilities: Capabilities) -> int:

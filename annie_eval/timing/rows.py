@@ -31,7 +31,8 @@ SOURCES: dict[str, tuple[Source, ...]] = {
 
 CONCAVE = -0.25
 """A quadratic term surely below this share says that a prompt's later tokens cost less than its first. Attention makes
-them cost more, and nothing in a prefill makes them cheaper; a server may count them and not read them."""
+them cost more, and nothing in a prefill makes them cheaper; a server may count them and not read them. Where the term
+may lie on either side of it nothing is decided."""
 
 
 def evaluate(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
@@ -107,9 +108,12 @@ def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
             # else it is a cache.
             shape = "TTFT does not grow with the prompt"
             verdicts = (*verdicts, "PASS" if proven else "INCONCLUSIVE")
-        if excess.high < CONCAVE and slope.low > 0:
+        elif excess.high < CONCAVE:
             shape = "TTFT stops growing with the prompt: the longest are truncated, or come out of a cache"
             verdicts = ("ERROR",)
+        elif excess.low < CONCAVE:
+            shape = "TTFT is not shown to be linear"
+            verdicts = (*verdicts, "INCONCLUSIVE")
         said = (
             f"{shape}: {slope.value:.1f} ms per 1000 tokens, quadratic term {_percent(excess.value)} "
             f"({_percent(excess.low)} to {_percent(excess.high)}) at {max(groups):.0f} tokens",

@@ -27,7 +27,7 @@ LOOKS = (15, 21, 31, 41, 61)
 GROUP_LOOKS = (11, 15, 21, 31)
 """Samples per context length at which slopes and ratios over several lengths are judged."""
 FURTHER_LOOKS = (61, 121, 241)
-"""More of them for a server so fast that they take no time, see `measure.FURTHER_S`. A small model on a large card
+"""More of them for a server so fast that they take no time (`measure.further_looks`): a small model on a large card
 starts in milliseconds, and its noise is as large."""
 STREAM_LOOKS = (60, 120, 180)
 """Requests at which a share under concurrent streams is judged."""
@@ -146,9 +146,7 @@ def quadratic_share(groups: Groups, resamples: int = 2000) -> Estimate:
         end = xs[-1]
         return c * end * end / (a + b * end + c * end * end)
 
-    shares = sorted(
-        share([_resampled_median(draw, values) for values in ordered]) for _ in range(resamples)
-    )
+    shares = sorted(share([_resampled_median(draw, values) for values in ordered]) for _ in range(resamples))
     tail = (1.0 - CONFIDENCE) / 2
     low, high = shares[math.floor(tail * resamples)], shares[math.ceil((1 - tail) * resamples) - 1]
     return Estimate(share([stats.median(groups[x]) for x in xs]), low, high, min(map(len, groups.values())))

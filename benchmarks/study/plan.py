@@ -183,9 +183,5 @@ EMBEDDED = [
     _embedded("annie-smol-nvfp4-qat", "the embedded default", "annie-smol-bf16"),
 ]
 
-# What the embedded were made from. Their NVFP4 weights were packed again on a CPU, whose global scales differ in the
-# last place from a GPU's in a quarter of the layers.
-SAME = {"ptq": "annie-smol-nvfp4-ptq", "qad-whole": "annie-smol-nvfp4-qat"}
-
 UNTUNED = Candidate("untuned", "SmolLM2-135M-Instruct as it comes", start="")
 CANDIDATES = [UNTUNED, *SFT, *WHOLE_SET, *MAIN, *ABLATIONS, *EMBEDDED]

@@ -31,9 +31,11 @@ GATES = (
     ("restraint", "restraint"),
     ("wire_integrity", "wire integrity"),
 )
-UNJUDGED = {"broke": "broke", "unjudged": "not judged"}
 GENERIC = "ptq-generic"
 MAIN = ("untuned", "bf16", *(one.name for one in plan.MAIN), "qad-whole")
+# What the candidates of an ablation differ from by what is in their name.
+BESIDE = {"size": ("qad-lora", "qat-lora"), "rate": ("qad-lora", "qat-lora"), "rank": ("qad-lora",),
+          "seed": ("qad-lora", "qat-lora")}  # fmt: skip
 
 
 def load(directory: Path) -> dict[str, Result]:
@@ -57,25 +59,10 @@ def part(result: Result, free: bool) -> Result:
     return {**result, "gates": gates}
 
 
-def filled(results: Mapping[str, Result], on_cpu: Mapping[str, Result]) -> dict[str, Result]:
-    """Results, with a CPU's verdict where a candidate was not judged beside the others but is one of the embedded."""
-    found = dict(results)
-    for name, embedded in plan.SAME.items():
-        if name in found and "gates" not in found[name] and "gates" in on_cpu.get(embedded, {}):
-            judged = {
-                key: value
-                for key, value in on_cpu[embedded].items()
-                if key not in {"name", "about", "group", "matrix"}
-            }
-            made = {key: found[name][key] for key in ("ledger", "command", "preflight") if key in found[name]}
-            found[name] = {**found[name], **judged, **made, "on_cpu": True}
-    return found
-
-
 def cell(result: Result, gate: str) -> str:
     """`190/200 (91-98 %)`: passed of n with the exact 95 % interval; why there is none, where there is none."""
     if "gates" not in result:
-        return next((said for key, said in UNJUDGED.items() if key in result), "refused")
+        return "broke" if "broke" in result else "refused"
     measured = result["gates"].get(gate)
     if measured is None or not measured["n"]:
         return "-"
@@ -99,8 +86,7 @@ def pair(one: Result, other: Result, gate: str) -> tuple[int, int, float] | None
 def gate_table(results: Mapping[str, Result], names: Sequence[str]) -> list[str]:
     """A row for each gate, a column for each candidate that has a result."""
     there = [name for name in names if name in results]
-    titles = [f"{name} (CPU)" if results[name].get("on_cpu") else name for name in there]
-    lines = [f"| gate | {' | '.join(titles)} |", "|---" * (len(there) + 1) + "|"]
+    lines = [f"| gate | {' | '.join(there)} |", "|---" * (len(there) + 1) + "|"]
     for gate, title in GATES:
         lines.append(f"| {title} | {' | '.join(cell(results[name], gate) for name in there)} |")
     lines.append(f"| verdict | {' | '.join(results[name].get('verdict', '-') for name in there)} |")
@@ -120,8 +106,7 @@ def paired_table(results: Mapping[str, Result], pairs: Sequence[tuple[str, str]]
         for gate, _ in GATES:
             three = found[gate]
             cells.append("-" if three is None else f"+{three[0]} -{three[1]}, p = {adjusted[gate]:.2g}")
-        crossed = " (CPU)" if results[name].get("on_cpu") != results[reference].get("on_cpu") else ""
-        lines.append(f"| {name} against {reference}{crossed} | {' | '.join(cells)} |")
+        lines.append(f"| {name} against {reference} | {' | '.join(cells)} |")
     return lines
 
 
@@ -199,15 +184,7 @@ def plot(results: Mapping[str, Result], names: Sequence[str], title: str, path: 
             [high - share for share, (_, high) in zip(shares, bounds, strict=True)],
         ]
         at = [place + 0.8 * (index + 0.5) / len(there) - 0.4 for place in range(len(gates))]
-        axes.errorbar(
-            at,
-            shares,
-            yerr=errors,
-            fmt="o",
-            markersize=4,
-            capsize=2,
-            label=f"{name} (CPU)" if results[name].get("on_cpu") else name,
-        )
+        axes.errorbar(at, shares, yerr=errors, fmt="o", markersize=4, capsize=2, label=name)
     axes.set_xticks(range(len(gates)), [label for _, label in gates])
     axes.set_ylabel("share passed, exact 95 % interval")
     axes.set_title(title)
@@ -220,7 +197,6 @@ def plot(results: Mapping[str, Result], names: Sequence[str], title: str, path: 
 
 def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str, command: str) -> str:
     """The whole page as Markdown."""
-    results = filled(results, on_cpu)
     judged = [result for result in results.values() if "gates" in result]
     seeds = sorted({(result["seed"], result["samples"]) for result in judged})
     parts = [
@@ -228,8 +204,7 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
         notes.strip(),
         "## The table",
         "Held-out profiles of the annie-smol domain (seed, samples for each gate from either source): "
-        f"{', '.join(map(str, seeds))}. In brackets the exact 95 % interval. (CPU) is "
-        "what `make results` judged, below.",
+        f"{', '.join(map(str, seeds))}. In brackets the exact 95 % interval.",
         "\n".join(gate_table(results, MAIN)),
         "### On freely worded prompts",
         "\n".join(gate_table({name: part(result, True) for name, result in results.items()}, MAIN)),
@@ -237,7 +212,7 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
         "\n".join(gate_table({name: part(result, False) for name, result in results.items()}, MAIN)),
         "## Pair by pair",
         "Samples that only the first candidate passes (+) or only the second (-); exact two-sided McNemar, Holm over "
-        "the gates of a row. (CPU): the two were judged on different machines.",
+        "the gates of a row.",
         "\n".join(paired_table(results, _pairs(results))),
         *_cpu(on_cpu),
         "## How they were made",
@@ -247,21 +222,26 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
         "on conversations held out of their own data, the others on their calibration data.",
         "\n".join(making_table(results)),
     ]
-    for group in dict.fromkeys(one.group for one in plan.CANDIDATES if one.group):
-        names = [one.name for one in plan.CANDIDATES if one.group == group and one.name in results]
-        if names:
-            abouts = "; ".join(f"{name}: {results[name]['about']}" for name in names)
-            parts += [
-                f"## Ablation: {group}",
-                f"{abouts}.",
-                "\n".join(gate_table(results, ["bf16", "ptq-generic", *names])),
-            ]
-            parts += [f"![{group}](results-{group}.svg)"]
+    for group, names in _groups(results).items():
+        abouts = "; ".join(f"{name}: {results[name]['about']}" for name in names if name != "bf16")
+        parts += [f"## Ablation: {group}", f"{abouts}.", "\n".join(gate_table(results, names))]
+        parts += [f"![{group}](results-{group}.svg)"]
     for name, result in {**results, **on_cpu}.items():
         if result.get("matrix"):
             parts += [f"## Hardened system prompts on {name}", "\n".join(matrix_table(result["matrix"]))]
     parts += ["## Made by", f"```sh\n{command}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def _groups(results: Mapping[str, Result]) -> dict[str, list[str]]:
+    """The candidates of each ablation, behind BF16, PTQ and what they vary."""
+    groups = {}
+    for group in dict.fromkeys(one.group for one in plan.CANDIDATES if one.group):
+        own = [one.name for one in plan.CANDIDATES if one.group == group and one.name in results]
+        if own:
+            before = ("bf16", GENERIC, *BESIDE.get(group, ()))
+            groups[group] = [*(name for name in before if name in results), *own]
+    return groups
 
 
 def _cpu(results: Mapping[str, Result]) -> list[str]:
@@ -291,7 +271,9 @@ def _pairs(results: Mapping[str, Result]) -> list[tuple[str, str]]:
     trained = [name for name in quantised if name.startswith(("qat", "qad"))]
     plain = [name for name in ("ptq", "ptq-generic") if name in quantised]
     pairs = [(name, "bf16") for name in quantised] + [(name, other) for other in plain for name in trained]
-    return [*pairs, *((name, "ptq-generic") for name in others[:3]), ("bf16", "sft-16k")]
+    pairs += [(name, GENERIC) for name in ("ptq", "awq-lite", *others[:3])]
+    return [*pairs, ("qad-whole", "qat-whole"), ("qad-whole", "qad-4300"), ("qad-on-policy", "qad-lora"),
+            ("bf16", "sft-3-epochs")]  # fmt: skip
 
 
 def main() -> int:
@@ -308,17 +290,9 @@ def main() -> int:
         )
         return 2
     notes = options.notes.read_text(encoding="utf-8") if options.notes.exists() else ""
-    for group in dict.fromkeys(one.group for one in plan.CANDIDATES if one.group):
-        names = [one.name for one in plan.CANDIDATES if one.group == group and one.name in results]
-        if names:
-            plot(
-                filled(results, load(options.results / "cpu")),
-                ["bf16", "ptq-generic", *names],
-                group,
-                options.out.with_name(f"results-{group}.svg"),
-            )
-    cpu = options.results / "cpu"
-    options.out.write_text(page(results, load(cpu), notes, "make results"), encoding="utf-8")
+    for group, names in _groups(results).items():
+        plot(results, names, group, options.out.with_name(f"results-{group}.svg"))
+    options.out.write_text(page(results, load(options.results / "cpu"), notes, "make results"), encoding="utf-8")
     print(f"{options.out}: {len(results)} candidates")
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import random
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from annie_eval.timing.shot import Shot, impossible, pair_rate
 Make = Callable[..., Plan]
 EVERYTHING = Capabilities("m", token_prompts=True, fixed_length=True, metrics=True)
 GOOD = Shot("short", 0, None, 70, 64, 0, "length", None, 90.0, 90.0, 1980.0, None, 33.0, "usage", (30.0,) * 63)
+LIMITS = {"ttft_slope_ms_per_1k": 240.0, "ttft_quadratic_share": 0.25}
 BOUNDS = Bounds(Model(5.93e9, 6.92e9, 32768.0, 32768.0, "fp4", 248_320), 273e9, 500e12)
 
 
@@ -136,6 +138,38 @@ def test_decode_that_sinks_with_context_fails(make_plan: Make) -> None:
     found = row("decode_flat", shots, make_plan("http://x/v1", "decode_flat"))
     assert found.verdict == "FAIL"
     assert [point[0] for point in found.points] == [512, 1024, 2048]
+
+
+def cold(curve: Callable[[int], float], noise: float, n: int) -> list[Shot]:
+    """n cold shots at each of five lengths, in turn, with lognormal noise."""
+    rng = random.Random(1)
+    lengths = (512, 1024, 2048, 4096, 8192)
+    return [
+        replace(
+            GOOD, source="cold", context=x, prompt_tokens=x, cached_tokens=0, ttft_ms=curve(x) * rng.lognormvariate(0, noise)
+        )
+        for _ in range(n)
+        for x in lengths
+    ]
+
+
+@pytest.mark.parametrize(
+    ("most", "noise", "n", "verdict", "said"),
+    [
+        (9000, 0.02, 11, "PASS", "TTFT is linear in the prompt"),
+        (4096, 0.02, 11, "ERROR", "TTFT stops growing with the prompt"),
+        (6000, 0.25, 11, "INCONCLUSIVE", "TTFT is not shown to be linear"),
+        (9000, 0.25, 11, "INCONCLUSIVE", "TTFT is not shown to be linear"),
+        (9000, 0.25, 241, "PASS", "TTFT is linear in the prompt"),
+    ],
+    ids=["linear", "truncated", "bent-noisy", "linear-noisy", "linear-noisy-many"],
+)
+def test_linear_is_what_neither_bends_up_nor_down(
+    make_plan: Make, most: int, noise: float, n: int, verdict: str, said: str
+) -> None:
+    shots = cold(lambda x: 17 + 0.06 * min(x, most), noise, n)
+    found = row("ttft_cold", shots, make_plan("http://x/v1", "ttft_cold", limits=LIMITS))
+    assert (found.verdict, said in found.detail) == (verdict, True), found.detail
 
 
 def test_shots_survive_the_file() -> None:

@@ -6,14 +6,16 @@ import json
 import re
 import statistics
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from annie_eval.timing import Plan, Row, run
-from annie_eval.timing.measure import holdable, long_enough
+from annie_eval.timing import Plan, Row, measure, run
+from annie_eval.timing.measure import further_looks, holdable, long_enough
 from annie_eval.timing.requests import Capabilities
 
 Start = Callable[..., str]
@@ -242,6 +244,30 @@ def test_the_longest_prompt_that_fits_stands_for_those_that_do_not(
     room: int | None, block: int | None, held: tuple[int, ...]
 ) -> None:
     assert holdable((512, 1024, 2048, 4096), room, block) == held
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 31), (1e9, 35)])
+def test_a_shape_is_looked_at_further_where_that_takes_no_time(
+    truth: Start, make_plan: Make, monkeypatch: pytest.MonkeyPatch, seconds: float, rounds: int
+) -> None:
+    monkeypatch.setattr(measure.rule, "FURTHER_LOOKS", (33, 35))
+    monkeypatch.setattr(measure, "FURTHER_S", seconds)
+    judge = measure.evaluate
+    monkeypatch.setattr(measure, "evaluate", lambda *given: replace(judge(*given), verdict="INCONCLUSIVE"))
+    asked: Counter[int] = Counter()
+
+    def emit(event: str, values: Mapping[str, Any]) -> None:
+        if event == "shot":
+            asked[values["context"]] += 1
+
+    measure.measure(make_plan(truth(ttft_ms=1, itl_ms=1), "ttft_cold", "ttft_short"), emit)
+    assert asked == {0: 61, 512: rounds, 1024: rounds, 2048: rounds}
+
+
+def test_two_minutes_are_left_for_further_looks() -> None:
+    assert further_looks(0.1) == (61, 121, 241)
+    assert further_looks(1.0) == (61, 121)
+    assert further_looks(5.0) == ()
 
 
 def test_a_fast_server_is_asked_for_longer_answers() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 
 import pytest
 
@@ -115,6 +116,16 @@ def test_a_linear_prompt_has_no_quadratic_term() -> None:
     share = rule.quadratic_share(curve(60, 0.12, 0))
     assert share.low <= 0 <= share.high
     assert share.against(0.15, at_most=True) == "PASS"
+
+
+def test_a_resampled_median_comes_from_each_place_as_often_as_it_would() -> None:
+    """At or below place k of n where most of n draws are: a binomial tail, without a draw of them all."""
+    values = [float(place) for place in range(11)]
+    rng = random.Random(5)
+    drawn = Counter(rule._resampled_median(rng, values) for _ in range(20_000))
+    for place in (2, 4, 5, 7):
+        exact = sum(math.comb(11, k) * ((place + 1) / 11) ** k * ((10 - place) / 11) ** (11 - k) for k in range(6, 12))
+        assert sum(drawn[value] for value in values[: place + 1]) / 20_000 == pytest.approx(exact, abs=0.012)
 
 
 def test_a_quadratic_excess_is_found() -> None:

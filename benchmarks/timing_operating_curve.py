@@ -28,7 +28,6 @@ RATIOS = (0.85, 0.90, 0.95, 0.97, 0.98, 0.99, 1.00, 1.01, 1.02, 1.03, 1.05, 1.10
 GROUP_RATIOS = (0.85, 0.95, 1.00, 1.05, 1.15)
 QUADRATIC_RATIOS = (0.0, 0.5, 1.0, 1.5, 2.0)  # a share of a share: a linear prompt is at 0, a 9B model at 0.5
 SHARE_RATIOS = {False: (0.91, 0.95, 1.00, 1.05, 1.15, 1.30), True: (0.0, 0.5, 0.95, 1.00, 1.05, 2.0, 4.0)}
-LOOKS = rule.GROUP_LOOKS + rule.FURTHER_LOOKS
 CONTEXTS = (512, 1024, 2048, 4096, 8192, 16384)
 
 Judge = Callable[[rule.Groups], Verdict]
@@ -148,7 +147,7 @@ def grouped(
         draw = noise(random.Random(f"{seed}-{server}"))
         groups: dict[float, list[float]] = {float(c): [] for c in CONTEXTS}
         verdict: Verdict = "INCONCLUSIVE"
-        for look in LOOKS:
+        for look in rule.GROUP_LOOKS:
             while len(groups[float(CONTEXTS[0])]) < look:
                 for context, values in groups.items():
                     values.append(at(context) * draw())
@@ -206,10 +205,52 @@ def group_rules() -> Mapping[
             lambda ratio: lambda n: 33 * (1 + (0.9 / ratio - 1) * (n - start) / (end - start)),
         ),
         "quadratic share <= 15 %": (
-            lambda g: rule.quadratic_share(g, resamples=500).against(0.15, at_most=True),
+            lambda g: rule.shape_of(g, 0.15)[0],
             lambda ratio: quadratic(0.15 * ratio),
         ),
     }
+
+
+SHAPES: Mapping[str, Curve] = {
+    "linear": lambda n: 17 + 0.0042 * n,
+    "step behind the shortest": lambda n: 15 if n < 1000 else 24 + 0.0033 * n,
+    "reads 4096 tokens at most": lambda n: 17 + 0.0042 * min(n, 4096),
+    "reads 1024 tokens at most": lambda n: 17 + 0.0042 * min(n, 1024),
+    "30 % of the longest quadratic": lambda n: 17 + 0.0042 * n + 0.3 / 0.7 * (17 + 0.0042 * 7985) * (n / 7985) ** 2,
+}
+
+
+def small_and_fast(servers: int) -> list[str]:
+    """The shape's verdict to the last look, for TTFT in ms about as that of SmolLM2-135M on an H100."""
+    lengths, looks = (513, 1025, 2049, 4097, 7985), rule.GROUP_LOOKS + rule.FURTHER_LOOKS
+    lines = [
+        f"### A small model on a fast card, quadratic share from -25 to 25 %, {servers} servers",
+        "",
+        f"About 17 ms + 4.2 ms per 1000 tokens at {', '.join(map(str, lengths))} tokens, lognormal noise, looked at "
+        f"after {', '.join(map(str, looks))} samples of each:",
+        "",
+        "| TTFT | noise | PASS | FAIL | ERROR | INCONCLUSIVE | samples a context (median) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, curve in SHAPES.items():
+        for sigma in (0.1, 0.2, 0.27):
+            found: Counter[Verdict] = Counter()
+            taken = []
+            for server in range(servers):
+                rng = random.Random(f"{name}-{sigma}-{server}")
+                groups: dict[float, list[float]] = {float(n): [] for n in lengths}
+                for look in looks:
+                    for n, values in groups.items():
+                        values += [curve(n) * rng.lognormvariate(0, sigma) for _ in range(look - len(values))]
+                    verdict = rule.shape_of(groups, 0.25)[0]
+                    if verdict != "INCONCLUSIVE":
+                        break
+                found[verdict] += 1
+                taken.append(look)
+            verdicts: tuple[Verdict, ...] = ("PASS", "FAIL", "ERROR", "INCONCLUSIVE")
+            cells = " | ".join(f"{found[verdict] / servers:.0%}" for verdict in verdicts)
+            lines.append(f"| {name} | {sigma:.0%} | {cells} | {statistics.median(taken):g} |")
+    return [*lines, ""]
 
 
 def table(head: str, rows: Mapping[float, Outcome], unit: str) -> list[str]:
@@ -255,8 +296,7 @@ def main() -> None:
         lines += table(f"{name}, looked at after {', '.join(map(str, looks))}", found, "samples")
     noise = NOISES["4 % noise, 5 % stragglers"]
     lines += [
-        f"Rules over contexts, looked at after {', '.join(map(str, LOOKS))} samples of each "
-        f"(those beyond {rule.GROUP_LOOKS[-1]} only where they take no time):",
+        f"Rules over contexts, looked at after {', '.join(map(str, rule.GROUP_LOOKS))} samples of each:",
         "",
     ]
     for name, (judge, curve) in group_rules().items():
@@ -264,6 +304,7 @@ def main() -> None:
         servers, ratios = (options.servers // 2, QUADRATIC_RATIOS) if slow else (options.servers, GROUP_RATIOS)
         found = {r: grouped(judge, curve(r), noise, servers, f"{name}-{r}") for r in ratios}
         lines += table(f"{name}, {servers} servers", found, "samples a context")
+    lines += small_and_fast(max(20, options.servers // 4))
     text = "\n".join(lines).rstrip() + "\n"
     print(text)
     if options.output is not None:

@@ -6,6 +6,7 @@ standard library: no test runner's garbage or GIL holds up a stamp.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
@@ -37,8 +38,9 @@ LEAST_CONTEXT = 64
 STREAM_TOKENS = 32
 FIRST_TOKENS = 4  # where only TTFT is wanted, and a short answer shows it
 CALL_TOKENS = 256
-FURTHER_S = 120.0  # at most, for the rounds of `rule.FURTHER_LOOKS`
-_MULTI = ("ttft_cold", "ttft_warm", "decode_flat")
+FURTHER_S = 120.0  # after which no round is begun for one of `rule.FURTHER_LOOKS`
+_SHAPES = ("ttft_cold", "ttft_warm")
+_MULTI = (*_SHAPES, "decode_flat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class _Bench:
         self._contexts = self._holdable()
         self._order = random.Random(0)
         self._patience = plan.quiet_wait
-        self._group_looks = rule.GROUP_LOOKS
+        self._further_until = math.inf
         self.shots: list[Shot] = []
         self.rows: list[Row] = []
 
@@ -93,12 +95,11 @@ class _Bench:
         pending = [name for name in self.plan.rows if name != "goodput" and not self._unmeasurable(name)]
         done = 0
         while pending:
-            started = time.monotonic()
             for step in self._round(pending):
                 self._take(step, pending)
             done += 1
             if done == rule.GROUP_LOOKS[-1]:
-                self._group_looks += further_looks(time.monotonic() - started)
+                self._further_until = time.monotonic() + FURTHER_S
             pending = [name for name in pending if not self._decide(name, done, self._looks(name))]
             self._progress(done, pending)
         if "goodput" in self.plan.rows:
@@ -108,8 +109,6 @@ class _Bench:
     def _holdable(self) -> tuple[int, ...]:
         """The prompt lengths of this run, see `holdable`."""
         length, block = self.capabilities.max_model_len, self.capabilities.block_size
-        if "ttft_warm" not in self.plan.rows:
-            block = None
         room = None if length is None else length - self._context_tokens - 2
         return holdable(self.plan.contexts, room, block)
 
@@ -128,7 +127,9 @@ class _Bench:
         return cause is not None
 
     def _looks(self, name: str) -> tuple[int, ...]:
-        return self._group_looks if name in _MULTI else rule.LOOKS
+        if name in _SHAPES:
+            return rule.GROUP_LOOKS + rule.FURTHER_LOOKS
+        return rule.GROUP_LOOKS if name in _MULTI else rule.LOOKS
 
     def _round(self, pending: Sequence[str]) -> list[_Step]:
         """One request of every cell that an undecided row reads, in random order."""
@@ -219,10 +220,12 @@ class _Bench:
     def _decide(self, name: str, done: int, looks: Sequence[int]) -> bool:
         """Judge a row where it is due; True once it is closed."""
         broken = any(s.error is not None for s in self.shots if s.source in SOURCES[name])
-        if done not in looks and not broken:
+        over = name in _SHAPES and time.monotonic() >= self._further_until  # looked at once more, the last time
+        if done not in looks and not broken and not over:
             return False
         row = evaluate(name, self.shots, self.plan, self.capabilities)
-        if row.verdict == "INCONCLUSIVE" and done < looks[-1] and row.median is not None and row.limit is not None:
+        last = over or done >= looks[-1]
+        if row.verdict == "INCONCLUSIVE" and not last and row.median is not None and row.limit is not None:
             return False
         self._close(row)
         return True
@@ -246,11 +249,6 @@ class _Bench:
         )
 
 
-def further_looks(seconds: float) -> tuple[int, ...]:
-    """Looks beyond the usual ones that rounds of so many seconds leave time for."""
-    return tuple(n for n in rule.FURTHER_LOOKS if (n - rule.GROUP_LOOKS[-1]) * seconds <= FURTHER_S)
-
-
 def long_enough(least: int, capabilities: Capabilities) -> int:
     """How many tokens to ask for: at least `least`, and more where the server is so fast that they take no time."""
     pace = capabilities.pace or 0.0
@@ -261,9 +259,9 @@ def holdable(wanted: Sequence[int], room: int | None, block: int | None) -> tupl
     """The prompt lengths that fit into `room` tokens; with `block`, whole blocks of the prefix cache and one token.
 
     A hybrid model recomputes up to a block of a cached prompt: with the same rest over the last block at every length,
-    the warm TTFTs are comparable. Where the longest lengths do not fit, the longest prompt that does takes their
-    place: the further apart the lengths, the better a slope stands out from the noise. Where under two others are
-    left, a half and a quarter of it.
+    the warm TTFTs are comparable. It also keeps the shortest off the largest CUDA graph, behind which there is a step.
+    Where the longest lengths do not fit, the longest prompt that does takes their place: the further apart the lengths,
+    the better a slope stands out from the noise. Where under two others are left, a half and a quarter of it.
     """
 
     def whole(c: float) -> int:

@@ -29,12 +29,6 @@ SOURCES: dict[str, tuple[Source, ...]] = {
 """What each row reads; `stalls` takes the cold answers too, where other rows have them measured."""
 
 
-CONCAVE = -0.25
-"""A quadratic term surely below this share says that a prompt's later tokens cost less than its first. Attention makes
-them cost more, and nothing in a prefill makes them cheaper; a server may count them and not read them. Where the term
-may lie on either side of it nothing is decided."""
-
-
 def evaluate(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
     """The row of one gate from all shots so far; every shot counts, and one that broke makes the row an ERROR."""
     own = [s for s in shots if s.source in SOURCES[name]]
@@ -97,23 +91,16 @@ def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
         groups = _groups(pairs)
         per_token = rule.slope_of(groups)
         slope = Estimate(per_token.value * 1e3, per_token.low * 1e3, per_token.high * 1e3, len(pairs))
-        excess = rule.quadratic_share(groups)
-        verdicts: tuple[Verdict, ...] = (
-            against(slope, plan, "ttft_slope_ms_per_1k", at_most=True),
-            against(excess, plan, "ttft_quadratic_share", at_most=True),
-        )
-        shape = "TTFT is linear in the prompt" if verdicts[1] == "PASS" else "TTFT is not shown to be linear"
-        if slope.low <= 0:
+        linear, excess = rule.shape_of(groups, plan.limits.get("ttft_quadratic_share"))
+        verdicts: tuple[Verdict, ...] = (against(slope, plan, "ttft_slope_ms_per_1k", at_most=True), linear)
+        shape = "TTFT is linear in the prompt" if linear == "PASS" else "TTFT is not shown to be linear"
+        if linear == "ERROR":
+            shape = "TTFT stops growing with the prompt: the longest are truncated, or come out of a cache"
+        elif slope.low <= 0:
             # No prefill is free. Proven cold, counted whole and above the floor, a flat curve may be a fast machine;
             # else it is a cache.
             shape = "TTFT does not grow with the prompt"
             verdicts = (*verdicts, "PASS" if proven else "INCONCLUSIVE")
-        elif excess.high < CONCAVE:
-            shape = "TTFT stops growing with the prompt: the longest are truncated, or come out of a cache"
-            verdicts = ("ERROR",)
-        elif excess.low < CONCAVE:
-            shape = "TTFT is not shown to be linear"
-            verdicts = (*verdicts, "INCONCLUSIVE")
         said = (
             f"{shape}: {slope.value:.1f} ms per 1000 tokens, quadratic term {_percent(excess.value)} "
             f"({_percent(excess.low)} to {_percent(excess.high)}) at {max(groups):.0f} tokens",

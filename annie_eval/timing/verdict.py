@@ -27,8 +27,12 @@ LOOKS = (15, 21, 31, 41, 61)
 GROUP_LOOKS = (11, 15, 21, 31)
 """Samples per context length at which slopes and ratios over several lengths are judged."""
 FURTHER_LOOKS = (61, 121, 241)
-"""More of them for a server so fast that they take no time (`measure.further_looks`): a small model on a large card
+"""More of them for the shape of TTFT, where they take no time (`measure.FURTHER_S`): a small model on a large card
 starts in milliseconds, and its noise is as large."""
+CONCAVE = -0.25
+"""A quadratic term surely below this share, and below it without the shortest length too, says that the longest
+prompts are not read to their end: attention makes later tokens cost more. Without the shortest, for a small model may
+start faster up to the largest prompt that its CUDA graphs hold."""
 STREAM_LOOKS = (60, 120, 180)
 """Requests at which a share under concurrent streams is judged."""
 CONFIDENCE = 0.998
@@ -150,6 +154,22 @@ def quadratic_share(groups: Groups, resamples: int = 2000) -> Estimate:
     tail = (1.0 - CONFIDENCE) / 2
     low, high = shares[math.floor(tail * resamples)], shares[math.ceil((1 - tail) * resamples) - 1]
     return Estimate(share([stats.median(groups[x]) for x in xs]), low, high, min(map(len, groups.values())))
+
+
+def shape_of(groups: Groups, limit: float | None) -> tuple[Verdict, Estimate]:
+    """Whether TTFT is linear in the prompt, and the share of the quadratic term at the largest x.
+
+    ERROR where the curve surely flattens (`CONCAVE`), FAIL where it surely bends up by more than `limit`, PASS where
+    it surely does neither; no PASS without a limit. Needs three different x.
+    """
+    excess = quadratic_share(groups)
+    rest = {x: groups[x] for x in sorted(groups)[1:]}
+    tail = quadratic_share(rest) if len(rest) >= 3 else excess
+    if max(excess.high, tail.high) < CONCAVE:
+        return "ERROR", excess
+    straight = excess.low >= CONCAVE or (tail.low >= CONCAVE and slope_of(rest).low > 0)
+    bends_up: Verdict = "INCONCLUSIVE" if limit is None else excess.against(limit, at_most=True)
+    return worst((bends_up, "PASS" if straight else "INCONCLUSIVE")), excess
 
 
 def _resampled_median(draw: random.Random, ordered: Sequence[float]) -> float:

@@ -1,13 +1,14 @@
 """Freely worded frames of arithmetic and comparisons, filled with numbers and things: `data/spoken/frames.tsv`.
 
-A line is `operation TAB prompt`; a language model wrote the prompts one by one from docs/annie-smol-domain.md. Each is
-filled several times, and the numbers of an operation are dealt like cards, so that each pair comes as often as any
-other and in many words. The reply says the numbers again before the result, as the grammar's replies do.
+A line is `operation TAB prompt`; a language model wrote the prompts one by one from docs/annie-smol-domain.md (larger,
+smaller and things among them with the grammar in mind). Each is filled several times, and the numbers of an operation
+are dealt like cards: none comes again before all have come. The reply says them again before the result, as the
+grammar's replies do.
 
     add, sub                {a} plus or minus {b}, a story: numbers and result from 2 to 20
     add-bare, sub-bare      the same bare: from 0 to 20
-    double, half            of {a}
-    larger, smaller         which of the numbers {a} and {b}, up to 100
+    double, half            of {a}: 2 to 10, and even numbers from 2 to 20
+    larger, smaller         which of the numbers {a} and {b}, up to 100; a tenth of all pairs
     things                  which of {a} and {b} is {word}
 """
 
@@ -31,7 +32,7 @@ Filling = tuple[dict[str, str], str, str]  # slots, reply, thought
 _STORY = [(a, b) for a in range(2, 19) for b in range(2, 21 - a)]
 _BARE = [(a, b) for a in range(21) for b in range(21 - a)]
 _NUMBERS = [(a, b) for a in range(101) for b in range(a)]
-# (word, more, less): neighbours on a scale differ too little
+# (word, more, less): neighbours on a scale differ too little, but for the last two
 _THINGS = [
     (word, scale[above], scale[below])
     for words, scale in SCALES
@@ -42,6 +43,7 @@ _THINGS = [
 TIMES = {"add": 7, "sub": 7, "add-bare": 10, "sub-bare": 10, "double": 9, "half": 10, "larger": 24, "smaller": 24,
          "things": 30}  # fmt: skip
 _SLOT = re.compile(r"\{(\w+)\}")
+_STRAY = re.compile(r"\{(?!\w+\})|(?<!\w)\}")
 _START = re.compile(r"(?:^|[.?!]\s)\s*[a-z]")
 
 
@@ -68,13 +70,13 @@ def _one(numbers: range, word: str) -> Callable[[Random], Iterator[Filling]]:
     return fillings
 
 
-def _numbers(words: tuple[str, ...], least: bool) -> Callable[[Random], Iterator[Filling]]:
+def _numbers(word: str, least: bool) -> Callable[[Random], Iterator[Filling]]:
     def fillings(rng: Random) -> Iterator[Filling]:
         for more, less in _dealt(rng, _NUMBERS):
             say = str if rng.random() < 0.5 else lexicon.in_words
             most, other = (say(less), say(more)) if least else (say(more), say(less))
             a, b = rng.sample([most, other], 2)
-            yield {"a": a, "b": b}, f"{most} is {words[0]} than {other}.", f"Two numbers, {a} and {b}."
+            yield {"a": a, "b": b}, f"{most} is {word} than {other}.", f"Two numbers, {a} and {b}."
 
     return fillings
 
@@ -95,7 +97,7 @@ FILL: dict[str, Callable[[Random], Iterator[Filling]]] = {
     "add": _two(_STORY, "plus"), "sub": _two(_STORY, "minus"),
     "add-bare": _two(_BARE, "plus"), "sub-bare": _two(_BARE, "minus"),
     "double": _one(range(2, 11), "double"), "half": _one(range(2, 21, 2), "half"),
-    "larger": _numbers(("larger",), least=False), "smaller": _numbers(("smaller",), least=True),
+    "larger": _numbers("larger", least=False), "smaller": _numbers("smaller", least=True),
     "things": _things,
 }  # fmt: skip
 
@@ -111,7 +113,7 @@ def filled(directory: Path) -> Iterator[tuple[str, str, str]]:
         if operation not in FILL:
             raise SystemExit(f"{directory / 'frames.tsv'}:{number}: {operation}: no operation; {', '.join(FILL)} are")
         for slots, reply, thought in itertools.islice(fillings[operation], TIMES[operation]):
-            if sorted(_SLOT.findall(frame)) != sorted(slots):
+            if sorted(_SLOT.findall(frame)) != sorted(slots) or _STRAY.search(frame):
                 raise SystemExit(f"{directory / 'frames.tsv'}:{number}: needs {', '.join(slots)} in braces, each once")
             order = list(slots.values())  # a sum is said again in the order of the prompt
             if operation.startswith("add") and frame.index("{b}") < frame.index("{a}"):

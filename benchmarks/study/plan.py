@@ -65,9 +65,9 @@ def _sft(name: str, about: str, recipe: str, *settings: str, data: str = "sft") 
     return Candidate(name, about, make, start="untuned", group="" if name == "bf16" else "sft")
 
 
-def _ptq(name: str, about: str, recipe: str, data: str, group: str = "", matrix: bool = False) -> Candidate:
+def _ptq(name: str, about: str, recipe: str, data: str, group: str = "") -> Candidate:
     make = ("ptq", "--model", "{bf16}", "--recipe", recipe, "--calib", f"{{data:{data}}}")
-    return Candidate(name, about, make, group=group, matrix=matrix)
+    return Candidate(name, about, make, group=group)
 
 
 def _trained(name: str, about: str, recipe: str, data: str, *settings: str, group: str = "") -> Candidate:

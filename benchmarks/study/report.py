@@ -199,6 +199,8 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
     """The whole page as Markdown."""
     judged = [result for result in results.values() if "gates" in result]
     seeds = sorted({(result["seed"], result["samples"]) for result in judged})
+    # Of another held-out set, or another fine-tune, is what a CPU judged before; `make results` judges anew.
+    on_cpu = {name: one for name, one in on_cpu.items() if (one.get("seed"), one.get("samples")) in seeds}
     parts = [
         "# Results",
         notes.strip(),
@@ -234,12 +236,12 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
 
 
 def _groups(results: Mapping[str, Result]) -> dict[str, list[str]]:
-    """The candidates of each ablation, behind BF16, PTQ and what they vary."""
+    """The candidates of each ablation, behind BF16, PTQ on the same conversations and what they vary."""
     groups = {}
     for group in dict.fromkeys(one.group for one in plan.CANDIDATES if one.group):
         own = [one.name for one in plan.CANDIDATES if one.group == group and one.name in results]
         if own:
-            before = ("bf16", GENERIC, *BESIDE.get(group, ()))
+            before = ("bf16", "ptq", *BESIDE.get(group, ()))
             groups[group] = [*(name for name in before if name in results), *own]
     return groups
 
@@ -271,7 +273,7 @@ def _pairs(results: Mapping[str, Result]) -> list[tuple[str, str]]:
     trained = [name for name in quantised if name.startswith(("qat", "qad"))]
     plain = [name for name in ("ptq", "ptq-generic") if name in quantised]
     pairs = [(name, "bf16") for name in quantised] + [(name, other) for other in plain for name in trained]
-    pairs += [(name, GENERIC) for name in ("ptq", "awq-lite", *others[:3])]
+    pairs += [("ptq", GENERIC), *((name, "ptq") for name in ("awq-lite", *others[:3]))]
     return [*pairs, ("qad-whole", "qat-whole"), ("qad-whole", "qad-4300"), ("qad-on-policy", "qad-lora"),
             ("bf16", "sft-3-epochs")]  # fmt: skip
 
@@ -290,6 +292,9 @@ def main() -> int:
         )
         return 2
     notes = options.notes.read_text(encoding="utf-8") if options.notes.exists() else ""
+    if "@@" in notes:
+        print(f"report.py: --notes {options.notes}: something is still to be written where @@ stands", file=sys.stderr)
+        return 2
     for group, names in _groups(results).items():
         plot(results, names, group, options.out.with_name(f"results-{group}.svg"))
     options.out.write_text(page(results, load(options.results / "cpu"), notes, "make results"), encoding="utf-8")

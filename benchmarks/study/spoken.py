@@ -21,7 +21,7 @@ import frames
 import tables
 
 from quant.data.overlap import Overlap
-from quant.data.profile_files import Prompt, load_profile, prompts, scenario_files
+from quant.data.profile_files import Profile, Prompt, load_profile, prompts, scenario_files
 
 COLUMNS = {"facts": 2, "reasoning": 2, "speech": 2, "formats": 2, "memory": 4, "web": 4, "timers": 3}
 TOOLS = {"memory": "search_memory", "web": "web_search", "timers": "set_timer"}
@@ -63,14 +63,16 @@ def lines(directory: Path) -> Iterator[dict[str, Any]]:
 
     Raises what `tables.rows` raises.
     """
+    profile = load_profile("annie-smol")
     for kind, number, parts in tables.rows(directory, COLUMNS):
         thinks = number % 4 == 0
         thought = THOUGHTS[kind][number // 4 % 2] if thinks else ""
-        yield _line(kind, list(_messages(kind, parts, thought)), thinks)
+        yield _line(profile, kind, list(_messages(kind, parts, thought)), thinks)
 
 
 def frame_lines(directory: Path) -> Iterator[dict[str, Any]]:
     """Every filled frame that is near to no scenario of ours. Raises what `frames.filled` raises."""
+    profile = load_profile("annie-smol")
     overlap = Overlap([Prompt(one.scenario, one.text, one.asked) for one in prompts(scenario_files([]))])
     said = set()
     for number, (prompt, reply, thought) in enumerate(frames.filled(directory)):
@@ -78,11 +80,12 @@ def frame_lines(directory: Path) -> Iterator[dict[str, Any]]:
             continue
         said.add(prompt)
         thinks = number % 4 == 0
-        yield _line("frames", list(_messages("reasoning", [prompt, reply], thought if thinks else "")), thinks)
+        yield _line(
+            profile, "frames", list(_messages("reasoning", [prompt, reply], thought if thinks else "")), thinks
+        )
 
 
-def _line(kind: str, messages: list[dict[str, Any]], thinks: bool) -> dict[str, Any]:
-    profile = load_profile("annie-smol")
+def _line(profile: Profile, kind: str, messages: list[dict[str, Any]], thinks: bool) -> dict[str, Any]:
     return {
         "messages": [{"role": "system", "content": profile.system_prompt}, *messages],
         "tools": list(profile.tools),

@@ -45,6 +45,14 @@ def test_each_set_is_valid_and_free_of_scenarios(name: str, capsys: pytest.Captu
     assert cli.main(["data", "decontaminate", path]) == 0, capsys.readouterr().out
 
 
+def test_what_was_sampled_on_policy_has_the_prompts_of_annie_430(capsys: pytest.CaptureFixture[str]) -> None:
+    sampled, written = _lines("annie-430-on-policy"), _lines("annie-430")
+    assert [users(line["messages"]) for line in sampled] == [users(line["messages"]) for line in written]
+    assert sum(a["messages"][-1] != b["messages"][-1] for a, b in zip(sampled, written, strict=True)) > 200
+    path = str(DATA / "annie-430-on-policy.jsonl")
+    assert cli.main(["data", "decontaminate", path]) == 0, capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_the_card_counts_right(name: str) -> None:
     lines = _lines(name)

@@ -15,6 +15,9 @@ import frames  # noqa: E402
 import spoken  # noqa: E402
 
 from quant.data.builtin import lexicon  # noqa: E402
+from quant.data.builtin.reasoning import SCALES  # noqa: E402
+from quant.data.overlap import Overlap  # noqa: E402
+from quant.data.profile_files import Prompt, prompts, scenario_files  # noqa: E402
 
 NUMBER = {lexicon.in_words(number): number for number in range(101)} | {str(number): number for number in range(101)}
 WORD = re.compile("|".join(sorted(map(re.escape, NUMBER), key=len, reverse=True)))
@@ -48,19 +51,36 @@ def test_what_a_reply_states_is_right_and_of_the_numbers_in_the_prompt() -> None
     assert checked.keys() == {"plus", "minus", "double", "half", "larger", "smaller", "things"}
 
 
-def test_every_pair_of_numbers_is_dealt_about_as_often() -> None:
-    stories: Counter[tuple[int, ...]] = Counter()
+def test_of_things_the_first_is_further_on_its_scale() -> None:
+    seen = 0
     for _, reply, _ in frames.filled(SPOKEN):
-        if " plus " in reply:
-            stories[tuple(_numbers(reply)[:2])] += 1
-    assert len(stories) == 231  # all pairs whose sum is 20 or less
-    assert min(stories.values()) >= 2
+        more, _, rest = reply.lower().rstrip(".").partition(" is ")
+        word, _, less = rest.partition(" than ")
+        for words, scale in SCALES:
+            if word in words and more in scale and less in scale:
+                seen += 1
+                assert scale.index(more) > scale.index(less), reply
+    assert seen > 500
+
+
+def test_the_pairs_of_a_deck_come_alike_often() -> None:
+    stories: Counter[tuple[str, int, int]] = Counter()
+    for _, reply, _ in frames.filled(SPOKEN):
+        sign = next((sign for sign in (" plus ", " minus ") if sign in reply), "")
+        if sign and not {0, 1} & set(_numbers(reply)):
+            a, b, _ = _numbers(reply)
+            stories[sign, a, b] += 1
+    assert len(stories) == 2 * 153  # from two on, with sums up to twenty
+    assert max(stories.values()) <= 1.5 * min(stories.values())
 
 
 def test_they_are_the_same_each_time_and_none_is_near_to_a_scenario() -> None:
     lines = list(spoken.frame_lines(SPOKEN))
-    assert len(lines) == len({line["messages"][1]["content"] for line in lines}) > 3000
-    assert [line["messages"][-1] for line in spoken.frame_lines(SPOKEN)] == [line["messages"][-1] for line in lines]
+    said = [line["messages"][1]["content"] for line in lines]
+    assert len(set(said)) == len(said) == 6737  # the data card's number
+    assert lines == list(spoken.frame_lines(SPOKEN))
+    overlap = Overlap([Prompt(one.scenario, one.text, one.asked) for one in prompts(scenario_files([]))])
+    assert [prompt for prompt in said[::17] if overlap.find(prompt)] == []
 
 
 def test_they_pass_validate(tmp_path: Path) -> None:
@@ -76,6 +96,8 @@ def test_they_pass_validate(tmp_path: Path) -> None:
         ("plus\tWhat is {a} and {b}?", "frames.tsv:1: plus: no operation; add"),
         ("add\tWhat is {a} and {a}?", "frames.tsv:1: needs a, b in braces, each once"),
         ("double\tTwice {a}, or {b}?", "frames.tsv:1: needs a in braces, each once"),
+        ("add\tWhat is {a} and {b}, {}?", "frames.tsv:1: needs a, b in braces, each once"),
+        ("add\tWhat is {a} and {b} }?", "frames.tsv:1: needs a, b in braces, each once"),
         ("add\t", "frames.tsv:1: 2 columns; frames has 2, all filled"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,23 @@ def test_the_page_has_a_row_for_each_gate_and_names_each_candidate(tmp_path: Pat
     page = report.page(report.load(tmp_path), cpu, "What came of it.", "make results")
     assert "| gate | bf16 | ptq | awq-lite | qad-lora |" in page
     assert "| qad-lora against ptq | - | +59 -0, p = 3.5e-18 |" in page
-    assert "## Ablation: size\n\nqad-lora: qad-lora; qad-43: qad-43." in page
-    assert "| gate | bf16 | qad-lora | qad-43 |" in page
+    assert "## Ablation: size\n\nptq: ptq; qad-lora: qad-lora; qad-43: qad-43." in page
+    assert "| gate | bf16 | ptq | qad-lora | qad-43 |" in page
     assert "refused" in page
     assert "| annie-smol-nvfp4-qat against annie-smol-nvfp4-ptq | - | +0 -0, p = 1 |" in page
     assert "served by vLLM on a CPU" in page
+    earlier = {name: one | {"seed": 2} for name, one in cpu.items()}
+    assert "on a CPU" not in report.page(report.load(tmp_path), earlier, "", "make results")
+
+
+def test_notes_with_a_gap_are_not_published(tmp_path: Path) -> None:
+    (tmp_path / "bf16.json").write_text(json.dumps(result("bf16", set())))
+    (tmp_path / "notes.md").write_text("Tools: @@ of 400.")
+    command = ["--results", str(tmp_path), "--notes", str(tmp_path / "notes.md"), "--out", str(tmp_path / "page.md")]
+    script = Path(report.__file__)
+    done = subprocess.run([sys.executable, script, *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, "still to be written where @@ stands" in done.stderr) == (2, True)
+    assert not (tmp_path / "page.md").exists()
 
 
 def test_what_was_worded_freely_is_told_apart_and_plotted(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from annie_eval.timing import Plan, Row, measure, run
-from annie_eval.timing.measure import further_looks, holdable, long_enough
+from annie_eval.timing.measure import holdable, long_enough
 from annie_eval.timing.requests import Capabilities
 
 Start = Callable[..., str]
@@ -260,14 +260,16 @@ def test_a_shape_is_looked_at_further_where_that_takes_no_time(
         if event == "shot":
             asked[values["context"]] += 1
 
-    measure.measure(make_plan(truth(ttft_ms=1, itl_ms=1), "ttft_cold", "ttft_short"), emit)
-    assert asked == {0: 61, 512: rounds, 1024: rounds, 2048: rounds}
+    measure.measure(make_plan(truth(ttft_ms=1, itl_ms=1), "ttft_cold", "ttft_short", "decode_flat"), emit)
+    assert asked == {0: 61, 513: rounds, 1025: rounds, 2049: rounds}
 
 
-def test_two_minutes_are_left_for_further_looks() -> None:
-    assert further_looks(0.1) == (61, 121, 241)
-    assert further_looks(1.0) == (61, 121)
-    assert further_looks(5.0) == ()
+def test_further_rounds_end_with_their_time(truth: Start, make_plan: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "FURTHER_S", 0.5)
+    judge = measure.evaluate
+    monkeypatch.setattr(measure, "evaluate", lambda *given: replace(judge(*given), verdict="INCONCLUSIVE"))
+    (row,) = measure.measure(make_plan(truth(ttft_ms=5, itl_ms=1), "ttft_cold"), lambda *_: None)
+    assert 3 * 31 < row.n < 3 * 241  # 630 rounds of 15 ms and more are not done in half a second
 
 
 def test_a_fast_server_is_asked_for_longer_answers() -> None:

@@ -260,8 +260,8 @@ def holdable(wanted: Sequence[int], room: int | None, block: int | None) -> tupl
 
     A hybrid model recomputes up to a block of a cached prompt: with the same rest over the last block at every length,
     the warm TTFTs are comparable. It also keeps the shortest off the largest CUDA graph, behind which there is a step.
-    Where the longest lengths do not fit, the longest prompt that does takes their place: the further apart the lengths,
-    the better a slope stands out from the noise. Where under two others are left, a half and a quarter of it.
+    Where the longest lengths do not fit, the longest prompt that does takes their place: the further apart the
+    lengths, the better a slope stands out from the noise. Where under two others are left, a half and a quarter of it.
     """
 
     def whole(c: float) -> int:

@@ -7,5 +7,5 @@ from annie_eval.timing import Row
 
 @pytest.mark.perf("ttft_cold")
 def test_cold_ttft_grows_linearly_with_the_prompt_and_within_budget(timing: Row) -> None:
-    """Milliseconds per 1000 prompt tokens within the budget; at the longest prompt no quadratic excess, and no lack."""
+    """Milliseconds per 1000 prompt tokens within the budget; at the longest no quadratic excess, and no lack."""
     assert timing.verdict == "PASS", timing.summary

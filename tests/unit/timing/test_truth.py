@@ -87,8 +87,8 @@ def test_a_repeated_run_is_cold_again(truth: Start, make_plan: Make, strict: boo
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"truncate": 700}, "a prompt of 1024 tokens counted as 700: the server truncates prompts"),
-        ({"truncate": 700, "lie": True}, "usage says 1024 prompt tokens, /metrics 700"),
+        ({"truncate": 700}, "a prompt of 1025 tokens counted as 700: the server truncates prompts"),
+        ({"truncate": 700, "lie": True}, "usage says 1025 prompt tokens, /metrics 700"),
         ({"truncate": 700, "completions": False}, "the server truncates prompts"),
         (
             {"truncate": 700, "lie": True, "metrics": False, "prefill_us": 50},
@@ -99,7 +99,7 @@ def test_a_repeated_run_is_cold_again(truth: Start, make_plan: Make, strict: boo
 def test_a_truncated_prompt_is_an_error(truth: Start, make_plan: Make, how: dict[str, Any], said: str) -> None:
     row = rows(make_plan(truth(**FAST, **how), "ttft_cold"))["ttft_cold"]
     assert row.verdict == "ERROR"
-    assert said.replace("1024", "") in row.detail.replace("1024", "").replace("2048", "")
+    assert said.replace("1025", "") in row.detail.replace("1025", "").replace("2049", "")
 
 
 def test_what_the_server_does_not_confirm_is_the_client_s(truth: Start, make_plan: Make) -> None:

@@ -213,7 +213,6 @@ def group_rules() -> Mapping[
 
 SHAPES: Mapping[str, Curve] = {
     "linear": lambda n: 17 + 0.0042 * n,
-    "step behind the shortest": lambda n: 15 if n < 1000 else 24 + 0.0033 * n,
     "reads 4096 tokens at most": lambda n: 17 + 0.0042 * min(n, 4096),
     "reads 1024 tokens at most": lambda n: 17 + 0.0042 * min(n, 1024),
     "30 % of the longest quadratic": lambda n: 17 + 0.0042 * n + 0.3 / 0.7 * (17 + 0.0042 * 7985) * (n / 7985) ** 2,

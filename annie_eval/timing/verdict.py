@@ -30,9 +30,8 @@ FURTHER_LOOKS = (61, 121, 241)
 """More of them for the shape of TTFT, where they take no time (`measure.FURTHER_S`): a small model on a large card
 starts in milliseconds, and its noise is as large."""
 CONCAVE = -0.25
-"""A quadratic term surely below this share, and below it without the shortest length too, says that the longest
-prompts are not read to their end: attention makes later tokens cost more. Without the shortest, for a small model may
-start faster up to the largest prompt that its CUDA graphs hold."""
+"""A quadratic term surely below this share says that a prompt's later tokens cost less than its first. Attention makes
+them cost more; a server may count them and not read them. Nothing is decided where the term may lie on either side."""
 STREAM_LOOKS = (60, 120, 180)
 """Requests at which a share under concurrent streams is judged."""
 CONFIDENCE = 0.998
@@ -163,13 +162,10 @@ def shape_of(groups: Groups, limit: float | None) -> tuple[Verdict, Estimate]:
     it surely does neither; no PASS without a limit. Needs three different x.
     """
     excess = quadratic_share(groups)
-    rest = {x: groups[x] for x in sorted(groups)[1:]}
-    tail = quadratic_share(rest) if len(rest) >= 3 else excess
-    if max(excess.high, tail.high) < CONCAVE:
+    if excess.high < CONCAVE:
         return "ERROR", excess
-    straight = excess.low >= CONCAVE or (tail.low >= CONCAVE and slope_of(rest).low > 0)
     bends_up: Verdict = "INCONCLUSIVE" if limit is None else excess.against(limit, at_most=True)
-    return worst((bends_up, "PASS" if straight else "INCONCLUSIVE")), excess
+    return worst((bends_up, "PASS" if excess.low >= CONCAVE else "INCONCLUSIVE")), excess
 
 
 def _resampled_median(draw: random.Random, ordered: Sequence[float]) -> float:

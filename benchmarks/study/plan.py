@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # How each data file is made: a file of the repository, the first lines of one (their order is shuffled), prose that
-# every Python has, freely worded examples (spoken.py) or frames (frames.py), others one after the other, or arguments of
-# `quant data`.
+# every Python has, freely worded examples (spoken.py) or frames (frames.py), others one after the other, or arguments
+# of `quant data`.
 DATA: dict[str, tuple[str, ...]] = {
     "sft": ("join", "sft-16k", "spoken", "frames"),
     "sft-16k": ("generate", "--mix", "annie-smol-sft", "--count", "16000", "--seed", "7"),

@@ -5,8 +5,9 @@
     timers                                prompt, minutes, reply
     frames                                operation, prompt: see frames.py
 
-A language model wrote them one by one from docs/annie-smol-domain.md alone, without sight of the prompts of `free/`. The built-in grammar says each thing often and in its own words; these say it as people do.
-Every fourth has thinking on.
+A language model wrote them one by one from docs/annie-smol-domain.md alone, without sight of the prompts of `free/`.
+The built-in grammar says each thing often and in its own words; these say it as people do. Every fourth has thinking
+on.
 """
 
 from __future__ import annotations

@@ -38,7 +38,9 @@ class Capabilities:
             `ignore_eos`, `continuous_usage_stats`, `chat_template_kwargs`.
         token_prompts: `/completions` takes token ids and counts them exactly.
         word_prompts: `/completions` counts each of our words as one token, and this many more; None where it does not.
-            Preferred to random ids, whose text a server's detokeniser reads half as fast.
+        word_ids: the token ids of our words, where `/completions` takes them as exactly as many tokens; else empty.
+            Preferred to the words, which a tokeniser would read within TTFT, and to random ids, whose text a server's
+            detokeniser reads half as fast.
         fixed_length: an answer under `ignore_eos` was exactly as long as asked for.
         brief: the first moment of an answer brings at most two tokens, and the rest follows: an answer of a few tokens
             has the same TTFT as a long one. Where a server sends eight at a time, or a proxy sends all at the end, it
@@ -54,12 +56,18 @@ class Capabilities:
     extras: frozenset[str] = frozenset()
     token_prompts: bool = False
     word_prompts: int | None = None
+    word_ids: tuple[int, ...] = ()
     fixed_length: bool = False
     brief: bool = False
     pace: float | None = None
     words_per_token: float = 0.75
     block_size: int | None = None
     metrics: bool = False
+
+    @property
+    def text_prompts(self) -> bool:
+        """Prompts of stated length go out as text: the server's tokeniser reads them within TTFT."""
+        return not self.word_ids and (self.word_prompts is not None or not self.token_prompts)
 
     def missing(self) -> list[str]:
         """What cannot be checked on this server, for the rows."""
@@ -112,7 +120,9 @@ class Requests:
         """A prompt of `context` tokens that the server has never seen."""
         if self.capabilities.token_prompts or self.capabilities.word_prompts is not None:
             prompt: str | list[int]
-            if self.capabilities.word_prompts is not None:
+            if self.capabilities.word_ids:
+                prompt = self.rng.choices(self.capabilities.word_ids, k=context)
+            elif self.capabilities.word_prompts is not None:
                 count = max(1, context - self.capabilities.word_prompts)
                 prompt = "".join(f" {self.rng.choice(_WORDS)}" for _ in range(count))
             else:
@@ -205,7 +215,7 @@ def probe(connection: Connection, plan: Plan, *, block_size: int | None, metrics
 
 
 def _probe_lengths(connection: Connection, plan: Plan, found: Capabilities) -> Capabilities:
-    """Try words that are a token each, then token ids; where neither is exact, learn how many words make a token."""
+    """Try words that are a token each, as ids or as text, then random ids; else learn how many words make a token."""
 
     def counted(capabilities: Capabilities, length: int) -> int | None:
         prepared = Requests(plan, capabilities).cold(length, PROBE_TOKENS)
@@ -217,7 +227,9 @@ def _probe_lengths(connection: Connection, plan: Plan, found: Capabilities) -> C
 
     # 160 words hold each of the eleven; a prompt of ids may get a token in front.
     if (words := counted(replace(found, word_prompts=0), 160)) in (160, 161):
-        return replace(found, token_prompts=True, word_prompts=words - 160)
+        as_text = replace(found, token_prompts=True, word_prompts=words - 160)
+        as_ids = replace(as_text, word_ids=_word_ids(connection, found.model))
+        return as_ids if as_ids.word_ids and counted(as_ids, 160) in (160, 161) else as_text
     with_ids = replace(found, token_prompts=True)
     if counted(with_ids, 64) in (64, 65):
         return with_ids
@@ -225,6 +237,20 @@ def _probe_lengths(connection: Connection, plan: Plan, found: Capabilities) -> C
     if few is None or many is None or many <= few:
         return found
     return replace(found, words_per_token=100 / (many - few))
+
+
+def _word_ids(connection: Connection, model: str) -> tuple[int, ...]:
+    """The token of each of our words, by the server's `/tokenize` (vLLM, beside `/v1`); empty where it has none."""
+    body = {"model": model, "prompt": "".join(f" {word}" for word in _WORDS), "add_special_tokens": False}
+    try:
+        response = connection.exchange(
+            "POST", f"{connection.path.removesuffix('/v1')}/tokenize", json.dumps(body).encode()
+        )
+        ids = json.loads(response.body)["tokens"] if response.status == 200 else []
+        whole = len(ids) == len(_WORDS) and all(type(i) is int for i in ids)
+    except (LostConnection, ValueError, KeyError, TypeError):
+        return ()
+    return tuple(ids) if whole else ()
 
 
 def _model(connection: Connection, plan: Plan) -> tuple[str, int | None]:

@@ -108,7 +108,7 @@ def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
         share = plan.bounds.slope_floor_ms() / slope.value if plan.bounds is not None and slope.value > 0 else None
         return Finding(rule.worst(verdicts), slope, said, share)
 
-    said = [_proof(shots)]
+    said = [_proof(shots), *_read_first(capabilities)]
     return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), said)
 
 
@@ -137,7 +137,13 @@ def _ttft_warm(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
     else:
         left = [s.prompt_tokens - s.cached for s in warm if s.prompt_tokens is not None and s.cached is not None]
         said = f"at most {max(left)} tokens of a prompt computed anew"
-    return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), [said])
+    known_so = [said, *_read_first(capabilities)]
+    return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), known_so)
+
+
+def _read_first(capabilities: Capabilities) -> list[str]:
+    """What of TTFT grows with a prompt and is no prefill, where it could not be avoided."""
+    return ["prompts are text, which the server's tokeniser reads first"] if capabilities.text_prompts else []
 
 
 def _decode_flat(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:

@@ -47,6 +47,8 @@ class Truth:
         truncate: keeps only that many prompt tokens, and counts them so.
         lie: counts truncated prompts as if they were whole.
         completions: has /completions, which takes token ids.
+        tokenize: has /tokenize.
+        tokenize_us: delay of the first token for each word of a /completions prompt that is text.
         strict: refuses fields that OpenAI's API does not have.
         bare: refuses `stream_options` too, and lists no models.
         metrics: has vLLM's /metrics.
@@ -77,6 +79,8 @@ class Truth:
     truncate: int | None = None
     lie: bool = False
     completions: bool = True
+    tokenize: bool = False
+    tokenize_us: float = 0.0
     strict: bool = False
     bare: bool = False
     metrics: bool = True
@@ -184,6 +188,10 @@ class _Handler(BaseHTTPRequestHandler):
         truth, begun = self.state.truth, self.begun
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         chat = self.path == "/v1/chat/completions"
+        if self.path == "/tokenize" and truth.tokenize:
+            ids = [sum(word.encode()) for word in body["prompt"].split()]
+            self._reply(200, json.dumps({"count": len(ids), "tokens": ids}).encode())
+            return
         if not chat and not (truth.completions and self.path == "/v1/completions"):
             self._reply(404, b'{"error": {"message": "not found"}}')
             return
@@ -202,6 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
         kept = tokens[: truth.truncate] if truth.truncate else tokens
         cached = self.state.cached(body.get("cache_salt", ""), kept)
         first = begun + (truth.ttft_ms + truth.prefill_us / 1e3 * (len(kept) - cached)) / 1e3
+        if not chat and not isinstance(prompt, list):
+            first += truth.tokenize_us / 1e6 * len(tokens)
         count = truth.tokens or body.get("max_tokens") or body.get("max_completion_tokens") or 16
         tool = chat and bool(body.get("tools"))
         if tool:

@@ -2,7 +2,7 @@
 
 One command starts vLLM, times it and stops it; DIR is a checkpoint, PYTHON the interpreter of vLLM's environment:
     PYTHON benchmarks/timing_vllm.py --checkpoint DIR --vllm-python PYTHON [--vllm-arg=ARG ...] [--hardware h100]
-        [--gate NAME] [--context N] [--output FILE.md]
+        [--gate NAME] [--context N] [--samples FILE.jsonl] [--output FILE.md]
 or, with vLLM up (--enable-prompt-tokens-details), any Python from 3.11 on:
     python3 benchmarks/timing_vllm.py --base-url http://127.0.0.1:8000 --checkpoint DIR ...
 
@@ -99,6 +99,7 @@ def main() -> int:
     parser.add_argument("--hardware", help="name in the hardware table")
     parser.add_argument("--gate", action="append", choices=ROWS_HERE, help="only this gate; may be repeated")
     parser.add_argument("--context", action="append", type=int, help="prompt length in tokens; at least three")
+    parser.add_argument("--samples", type=Path, help="write every sample here, a JSON object a line")
     parser.add_argument("--output", type=Path, help="write the tables here as Markdown, and plots beside it")
     options = parser.parse_args()
     if options.base_url is None and options.checkpoint is None:
@@ -134,6 +135,7 @@ def measure(options: argparse.Namespace, profile: Profile, url: str) -> int:
         base_url=url,
         model_dir=options.checkpoint,
         hardware=options.hardware,
+        output=options.samples,
     )
     if options.context:
         plan = replace(plan, contexts=tuple(sorted(options.context)))

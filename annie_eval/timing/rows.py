@@ -89,11 +89,14 @@ def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
 
     def judge(pairs: Pairs) -> Finding:
         groups = _groups(pairs)
-        per_token = rule.slope_of(groups)
+        found = rule.shape_of(groups, plan.limits.get("ttft_quadratic_share"))
+        linear, excess = found.verdict, found.excess
+        per_token = rule.slope_of({x: values for x, values in groups.items() if x >= found.since})
         slope = Estimate(per_token.value * 1e3, per_token.low * 1e3, per_token.high * 1e3, len(pairs))
-        linear, excess = rule.shape_of(groups, plan.limits.get("ttft_quadratic_share"))
         verdicts: tuple[Verdict, ...] = (against(slope, plan, "ttft_slope_ms_per_1k", at_most=True), linear)
         shape = "TTFT is linear in the prompt" if linear == "PASS" else "TTFT is not shown to be linear"
+        if linear == "PASS" and found.since > min(groups):
+            shape += f" from {found.since:.0f} tokens on, and shorter ones take as long as they must"
         if linear == "ERROR":
             shape = "TTFT stops growing with the prompt: the longest are truncated, or come out of a cache"
         elif slope.low <= 0:

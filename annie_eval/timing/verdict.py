@@ -17,7 +17,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from annie_eval import stats
 from annie_eval.profile_types import Verdict
@@ -26,12 +26,14 @@ LOOKS = (15, 21, 31, 41, 61)
 """Sample counts at which a median is judged; the last is the cap. All odd, see above."""
 GROUP_LOOKS = (11, 15, 21, 31)
 """Samples per context length at which slopes and ratios over several lengths are judged."""
-FURTHER_LOOKS = (61, 121, 241)
+FURTHER_LOOKS = (61, 121, 241, 481)
 """More of them for the shape of TTFT, where they take no time (`measure.FURTHER_S`): a small model on a large card
 starts in milliseconds, and its noise is as large."""
 CONCAVE = -0.25
 """A quadratic term surely below this share says that a prompt's later tokens cost less than its first. Attention makes
 them cost more; a server may count them and not read them. Nothing is decided where the term may lie on either side."""
+GROWS = 0.25
+"""A first slope surely above this share of the last one is no floor: there, next to nothing grows with the prompt."""
 STREAM_LOOKS = (60, 120, 180)
 """Requests at which a share under concurrent streams is judged."""
 CONFIDENCE = 0.998
@@ -138,46 +140,104 @@ def quadratic_share(groups: Groups, resamples: int = 2000) -> Estimate:
     """The share of the value at the largest x that is owed to the quadratic term of a + b x + c x^2.
 
     Least squares on the medians, weighted by 1 / median^2 since noise grows with the value; interval by a percentile
-    bootstrap that resamples within each x, with a fixed seed. Needs three different x.
+    bootstrap with a fixed seed, which draws whole rounds. Needs three different x.
     """
-    xs = sorted(groups)
-    ordered = [sorted(groups[x]) for x in xs]
-    draw = random.Random(0)
-
-    def share(medians: Sequence[float]) -> float:
-        a, b, c = _parabola(xs, medians)
-        end = xs[-1]
-        return c * end * end / (a + b * end + c * end * end)
-
-    shares = sorted(share([_resampled_median(draw, values) for values in ordered]) for _ in range(resamples))
-    tail = (1.0 - CONFIDENCE) / 2
-    low, high = shares[math.floor(tail * resamples)], shares[math.ceil((1 - tail) * resamples) - 1]
-    return Estimate(share([stats.median(groups[x]) for x in xs]), low, high, min(map(len, groups.values())))
+    return _bends(groups, [sorted(groups)], resamples)[0][0]
 
 
-def shape_of(groups: Groups, limit: float | None) -> tuple[Verdict, Estimate]:
-    """Whether TTFT is linear in the prompt, and the share of the quadratic term at the largest x.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Whether a curve is linear.
+
+    Attributes:
+        excess: the share of the quadratic term at the largest x.
+        since: the smallest x of the curve that it is the share of.
+    """
+
+    verdict: Verdict
+    excess: Estimate
+    since: float
+
+
+def shape_of(groups: Groups, limit: float | None) -> Shape:
+    """Whether TTFT is linear in the prompt. Needs three different x.
 
     ERROR where the curve surely flattens (`CONCAVE`), FAIL where it surely bends up by more than `limit`, PASS where
-    it surely does neither; no PASS without a limit. Needs three different x.
+    it surely does neither; no PASS without a limit. A prompt too short for its machine takes as long as the work takes
+    to launch, whatever its length. Such a floor bends a curve up and is no quadratic cost, which the longest prompts
+    would show as well. So a curve that bends up counts as linear from where it surely does not, if it grows there; and
+    it fails only if it bends up without its shortest x too, and over the three longest, unless it surely grows from
+    the start: then no floor reaches beyond the shortest.
     """
-    excess = quadratic_share(groups)
-    if excess.high < CONCAVE:
-        return "ERROR", excess
-    bends_up: Verdict = "INCONCLUSIVE" if limit is None else excess.against(limit, at_most=True)
-    return worst((bends_up, "PASS" if excess.low >= CONCAVE else "INCONCLUSIVE")), excess
+    xs = sorted(groups)
+    curves = [xs[i:] for i in sorted({0, min(1, len(xs) - 3), len(xs) - 3})]
+    found, start = _bends(groups, curves)
+    whole = Shape("INCONCLUSIVE", found[0], xs[0])
+    if whole.excess.high < CONCAVE:
+        return replace(whole, verdict="ERROR")
+    if limit is None or whole.excess.low < CONCAVE or found[-1].high < CONCAVE:
+        return whole
+    for curve, excess in zip(curves, found, strict=True):
+        straight = excess.low >= CONCAVE and excess.high <= limit
+        if straight and (curve is curves[0] or slope_of({x: groups[x] for x in curve}).low > 0):
+            return Shape("PASS", excess, curve[0])
+    asked = found[:2] if start.low > GROWS else found
+    return replace(whole, verdict="FAIL") if all(excess.low > limit for excess in asked) else whole
 
 
-def _resampled_median(draw: random.Random, ordered: Sequence[float]) -> float:
-    """The median of as many values, drawn from them with replacement.
+def _bends(
+    groups: Groups, curves: Sequence[Sequence[float]], resamples: int = 2000
+) -> tuple[list[Estimate], Estimate]:
+    """`quadratic_share` of several curves, given by their x, and the first slope over the last one of them all."""
+    xs = sorted(groups)
 
-    Of an odd number n it is the value whose place is n times the middle one of n uniform numbers, which has a beta
-    distribution (David & Nagaraja, Order Statistics, 2.3): one draw for n.
+    def share(curve: Sequence[float], medians: Mapping[float, float]) -> float:
+        a, b, c = _parabola(curve, [medians[x] for x in curve])
+        end = curve[-1]
+        return c * end * end / (a + b * end + c * end * end)
+
+    def start(medians: Mapping[float, float]) -> float:
+        first, last = ((medians[b] - medians[a]) / (b - a) for a, b in (xs[:2], xs[-2:]))
+        return first / last if last > 0 else 0.0
+
+    true = {x: stats.median(groups[x]) for x in xs}
+    drawn = [dict(zip(xs, medians, strict=True)) for medians in _resampled_medians([groups[x] for x in xs], resamples)]
+
+    def estimate(of: Callable[[Mapping[float, float]], float]) -> Estimate:
+        tail, values = (1.0 - CONFIDENCE) / 2, sorted(map(of, drawn))
+        low, high = values[math.floor(tail * resamples)], values[math.ceil((1 - tail) * resamples) - 1]
+        return Estimate(of(true), low, high, min(map(len, groups.values())))
+
+    return [estimate(lambda medians, curve=curve: share(curve, medians)) for curve in curves], estimate(start)  # type: ignore[misc]
+
+
+def _resampled_medians(columns: Sequence[Sequence[float]], resamples: int) -> list[list[float]]:
+    """The median of each column, once for each bootstrap resample.
+
+    Columns of one length are rounds, one value of each at about the same time: whole rounds are drawn, so that what
+    slows all of a round down counts once. Others are drawn each on its own.
     """
-    n = len(ordered)
-    if n % 2 == 0:
-        return stats.median(draw.choices(ordered, k=n))
-    return ordered[min(n - 1, int(n * draw.betavariate((n + 1) / 2, (n + 1) / 2)))]
+    draw = random.Random(0)
+    rounds = [columns] if len({len(column) for column in columns}) == 1 else [[column] for column in columns]
+    blocks = []
+    for block in rounds:
+        n = len(block[0])
+        # For each column the places of its values in order, and the values.
+        orders = [sorted(range(n), key=column.__getitem__) for column in block]
+        blocks.append((n, [(order, [column[i] for i in order]) for order, column in zip(orders, block, strict=True)]))
+    found = []
+    for _ in range(resamples):
+        medians: list[float] = []
+        for n, ordered in blocks:
+            times = [0] * n
+            for i in draw.choices(range(n), k=n):
+                times[i] += 1
+            for order, values in ordered:
+                upto = list(itertools.accumulate([times[i] for i in order]))
+                upper = values[bisect.bisect_right(upto, n // 2)]
+                medians.append(upper if n % 2 else (values[bisect.bisect_right(upto, n // 2 - 1)] + upper) / 2)
+        found.append(medians)
+    return found
 
 
 def percentile(values: Sequence[float], q: float) -> float | None:

@@ -182,10 +182,10 @@ def test_a_bend_that_the_upper_limit_allows_is_not_yet_linear() -> None:
     groups = {float(x): [17 + 0.06 * min(x, 7000)] * 10 for x in (1024, 2048, 4096, 8192)}
     rng = random.Random(2)
     noisy = {x: [value * rng.lognormvariate(0, 0.1) for value in values] for x, values in groups.items()}
-    found, excess = verdict_rule.shape_of(noisy, 0.25)
-    assert excess.high < 0.25
-    assert excess.low < verdict_rule.CONCAVE < excess.high
-    assert found == "INCONCLUSIVE"
+    found = verdict_rule.shape_of(noisy, 0.25)
+    assert found.excess.high < 0.25
+    assert found.excess.low < verdict_rule.CONCAVE < found.excess.high
+    assert found.verdict == "INCONCLUSIVE"
 
 
 def test_shots_survive_the_file() -> None:

@@ -1,0 +1,59 @@
+"""A checkpoint of a stated architecture with random weights: time does not ask what a model has learnt.
+
+    python benchmarks/random_checkpoint.py --tokenizer models/smollm2-135m-instruct-bf16 --out DIR \
+        [--model-type qwen3_5_text] [--set KEY=VALUE ...] [--for vllm-0.24]
+
+`--set` overrides transformers' defaults for the architecture; those of qwen3_5_text are Qwen3.5-9B's, but for the
+vocabulary, which is the tokenizer's here. BF16, made on the GPU where there is one. Prints parameters and bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+COMPANIONS = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tokenizer", type=Path, required=True, help="checkpoint that has its tokenizer and template")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model-type", default="qwen3_5_text")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="VALUE is JSON")
+    parser.add_argument("--for", dest="image", metavar="IMAGE", help="in the shape that this serving image loads")
+    options = parser.parse_args()
+
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from quant.export import retarget
+    from quant.images import images
+
+    base = json.loads((options.tokenizer / "config.json").read_text())
+    settings = {key: base.get(key) for key in ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")}
+    for item in options.set:
+        key, _, value = item.partition("=")
+        settings[key] = json.loads(value)
+    config = AutoConfig.for_model(options.model_type, **settings)
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(options.out)
+    for name in COMPANIONS:
+        if (options.tokenizer / name).exists():
+            shutil.copy(options.tokenizer / name, options.out)
+    if options.image:
+        retarget(options.out, images()[options.image])
+    size = sum(path.stat().st_size for path in options.out.glob("*.safetensors"))
+    print(f"{options.out}: {sum(p.numel() for p in model.parameters()) / 1e9:.2f} G parameters, {size / 1e9:.2f} GB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -165,9 +165,9 @@ def shape_of(groups: Groups, limit: float | None) -> Shape:
     ERROR where the curve surely flattens (`CONCAVE`), FAIL where it surely bends up by more than `limit`, PASS where
     it surely does neither; no PASS without a limit. A prompt too short for its machine takes as long as the work takes
     to launch, whatever its length. Such a floor bends a curve up and is no quadratic cost, which the longest prompts
-    would show as well. So a curve that bends up counts as linear from where it surely does not, if it grows there; and
-    it fails only if it bends up without its shortest x too, and over the three longest, unless it surely grows from
-    the start: then no floor reaches beyond the shortest.
+    would show as well. So a curve that bends up counts as linear from where it surely does not; and it fails only if
+    it bends up without its shortest x too, and over the three longest, unless it surely grows from the start: then no
+    floor reaches beyond the shortest.
     """
     xs = sorted(groups)
     curves = [xs[i:] for i in sorted({0, min(1, len(xs) - 3), len(xs) - 3})]
@@ -178,8 +178,7 @@ def shape_of(groups: Groups, limit: float | None) -> Shape:
     if limit is None or whole.excess.low < CONCAVE or found[-1].high < CONCAVE:
         return whole
     for curve, excess in zip(curves, found, strict=True):
-        straight = excess.low >= CONCAVE and excess.high <= limit
-        if straight and (curve is curves[0] or slope_of({x: groups[x] for x in curve}).low > 0):
+        if excess.low >= CONCAVE and excess.high <= limit:
             return Shape("PASS", excess, curve[0])
     asked = found[:2] if start.low > GROWS else found
     return replace(whole, verdict="FAIL") if all(excess.low > limit for excess in asked) else whole

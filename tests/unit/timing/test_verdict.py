@@ -150,10 +150,15 @@ def test_what_slows_a_whole_round_down_bends_no_curve() -> None:
     assert wide.high - wide.low > 0.3
 
 
-def ttft(curve: Callable[[float], float], noise: float = 0.03, n: int = 61) -> dict[float, list[float]]:
+def ttft(
+    curve: Callable[[float], float], noise: Callable[[float], float] | float = 0.03, n: int = 61
+) -> dict[float, list[float]]:
     rng = random.Random(7)
     lengths = (545.0, 1089.0, 2177.0, 4081.0, 8161.0, 16321.0)
-    return {x: [curve(x) * rng.lognormvariate(0, noise) for _ in range(n)] for x in lengths}
+    return {
+        x: [curve(x) * rng.lognormvariate(0, noise if isinstance(noise, float) else noise(x)) for _ in range(n)]
+        for x in lengths
+    }
 
 
 @pytest.mark.parametrize(
@@ -171,9 +176,28 @@ def ttft(curve: Callable[[float], float], noise: float = 0.03, n: int = 61) -> d
     ids=["linear", "first", "floor", "floor-bent", "floor-quadratic", "quadratic", "floor-cut", "cut-late"],
 )
 def test_a_floor_is_no_quadratic_cost(curve: Callable[[float], float], verdict: str, since: float) -> None:
-    """A 9B on an H100: 75 to 80 ms up to 2177 tokens, then 27 ms per 1000 (docs/perf-vllm-h100.md)."""
+    """A 9B on an H100: 75 to 90 ms up to 2177 tokens, then 27 ms per 1000 (docs/perf-vllm-h100.md)."""
     found = rule.shape_of(ttft(curve), 0.25)
     assert (found.verdict, found.since) == (verdict, since), found
+
+
+@pytest.mark.parametrize(
+    ("curve", "noise", "n", "limit", "verdict"),
+    [
+        (lambda x: max(78, 0.027 * x), 0.03, 15, 0.25, "INCONCLUSIVE"),
+        (lambda x: max(85, 0.1 * x), 0.05, 11, 0.1, "INCONCLUSIVE"),
+        (lambda x: 60 + 0.025 * x + 9.4e-7 * x * x, 0.03, 15, 0.25, "FAIL"),
+        (lambda x: max(78, 0.027 * x if x < 9000 else 375), 0.1, 31, 0.25, "INCONCLUSIVE"),
+        (lambda x: 112 if x < 4000 else 110, lambda x: 0.3 if x < 4000 else 0.002, 61, 0.25, "INCONCLUSIVE"),
+    ],
+    ids=["floor-unsure", "first-unsure", "grows-from-the-start", "late-bend-unsure", "early-bend-unsure"],
+)
+def test_what_a_few_noisy_samples_leave_open(
+    curve: Callable[[float], float], noise: Callable[[float], float] | float, n: int, limit: float, verdict: str
+) -> None:
+    """Whether a floor or a quadratic cost bends a curve up is open until the three longest tell, or the start does."""
+    found = rule.shape_of(ttft(curve, noise, n), limit)
+    assert found.verdict == verdict, found
 
 
 def test_a_quadratic_excess_is_found() -> None:

@@ -35,11 +35,17 @@ def main() -> int:
     from quant.export import retarget
     from quant.images import images
 
+    if options.image not in (None, *images()):
+        parser.error(f"--for {options.image}: unknown; one of {', '.join(images())}")
     base = json.loads((options.tokenizer / "config.json").read_text())
+    base = {**base, **base.get("text_config", {})}
     settings = {key: base.get(key) for key in ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")}
     for item in options.set:
         key, _, value = item.partition("=")
-        settings[key] = json.loads(value)
+        try:
+            settings[key] = json.loads(value)
+        except ValueError:
+            parser.error(f"--set {item}: needs KEY=VALUE, with a VALUE that is JSON")
     config = AutoConfig.for_model(options.model_type, **settings)
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):

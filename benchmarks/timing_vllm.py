@@ -99,7 +99,7 @@ def main() -> int:
     parser.add_argument("--hardware", help="name in the hardware table")
     parser.add_argument("--gate", action="append", choices=ROWS_HERE, help="only this gate; may be repeated")
     parser.add_argument("--context", action="append", type=int, help="prompt length in tokens; at least three")
-    parser.add_argument("--samples", type=Path, help="write every sample here, a JSON object a line")
+    parser.add_argument("--samples", type=Path, help="append every sample and row here, a JSON object a line")
     parser.add_argument("--output", type=Path, help="write the tables here as Markdown, and plots beside it")
     options = parser.parse_args()
     if options.base_url is None and options.checkpoint is None:

@@ -225,13 +225,15 @@ def _probe_lengths(connection: Connection, plan: Plan, found: Capabilities) -> C
             return None
         return None if seen is None else seen.prompt_tokens
 
-    # 160 words hold each of the eleven; a prompt of ids may get a token in front.
-    if (words := counted(replace(found, word_prompts=0), 160)) in (160, 161):
-        as_text = replace(found, token_prompts=True, word_prompts=words - 160)
+    # So many words hold each of the eleven, and are no multiple that a server might round to. A prompt of ids may get
+    # a token in front.
+    n, few_ids = 163, 67
+    if (words := counted(replace(found, word_prompts=0), n)) in (n, n + 1):
+        as_text = replace(found, token_prompts=True, word_prompts=words - n)
         as_ids = replace(as_text, word_ids=_word_ids(connection, found.model))
-        return as_ids if as_ids.word_ids and counted(as_ids, 160) in (160, 161) else as_text
+        return as_ids if as_ids.word_ids and counted(as_ids, n) in (n, n + 1) else as_text
     with_ids = replace(found, token_prompts=True)
-    if counted(with_ids, 64) in (64, 65):
+    if counted(with_ids, few_ids) in (few_ids, few_ids + 1):
         return with_ids
     few, many = (counted(replace(found, words_per_token=1.0), length) for length in (40, 140))
     if few is None or many is None or many <= few:
@@ -247,8 +249,8 @@ def _word_ids(connection: Connection, model: str) -> tuple[int, ...]:
             "POST", f"{connection.path.removesuffix('/v1')}/tokenize", json.dumps(body).encode()
         )
         ids = json.loads(response.body)["tokens"] if response.status == 200 else []
-        whole = len(ids) == len(_WORDS) and all(type(i) is int for i in ids)
-    except (LostConnection, ValueError, KeyError, TypeError):
+        whole = all(type(i) is int for i in ids) and len(ids) == len(set(ids)) == len(_WORDS)
+    except (LostConnection, ValueError, KeyError, TypeError, RecursionError):
         return ()
     return tuple(ids) if whole else ()
 
@@ -261,7 +263,7 @@ def _model(connection: Connection, plan: Plan) -> tuple[str, int | None]:
         models = {str(entry["id"]): entry for entry in listed}
     except LostConnection as error:
         raise Unusable(str(error)) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         models = {}
     # A server that lists nothing may not care for the name; one that does will say so.
     name = plan.served_model or next(iter(models), "default")

@@ -96,7 +96,7 @@ def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
         verdicts: tuple[Verdict, ...] = (against(slope, plan, "ttft_slope_ms_per_1k", at_most=True), linear)
         shape = "TTFT is linear in the prompt" if linear == "PASS" else "TTFT is not shown to be linear"
         if linear == "PASS" and found.since > min(groups):
-            shape += f" from {found.since:.0f} tokens on, and shorter ones take as long as they must"
+            shape += f" from {found.since:.0f} tokens on, and shorter ones lie on a floor"
         if linear == "ERROR":
             shape = "TTFT stops growing with the prompt: the longest are truncated, or come out of a cache"
         elif slope.low <= 0:
@@ -106,10 +106,14 @@ def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
             verdicts = (*verdicts, "PASS" if proven else "INCONCLUSIVE")
         said = (
             f"{shape}: {slope.value:.1f} ms per 1000 tokens, quadratic term {_percent(excess.value)} "
-            f"({_percent(excess.low)} to {_percent(excess.high)}) at {max(groups):.0f} tokens",
+            f"({_percent(excess.low)} to {_percent(excess.high)}) at {max(groups):.0f} tokens"
         )
+        if linear != "PASS" and len(groups) > 3:
+            late = found.late
+            said += f", over the three longest alone {_percent(late.value)} "
+            said += f"({_percent(late.low)} to {_percent(late.high)})"
         share = plan.bounds.slope_floor_ms() / slope.value if plan.bounds is not None and slope.value > 0 else None
-        return Finding(rule.worst(verdicts), slope, said, share)
+        return Finding(rule.worst(verdicts), slope, (said,), share)
 
     said = [_proof(shots), *_read_first(capabilities)]
     return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), said)

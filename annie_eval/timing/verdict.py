@@ -13,6 +13,7 @@ where neighbours in time are alike, the interval is widened as if there were few
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import math
 import random
@@ -142,7 +143,7 @@ def quadratic_share(groups: Groups, resamples: int = 2000) -> Estimate:
     Least squares on the medians, weighted by 1 / median^2 since noise grows with the value; interval by a percentile
     bootstrap with a fixed seed, which draws whole rounds. Needs three different x.
     """
-    return _bends(groups, [sorted(groups)], resamples)[0][0]
+    return _bends(groups, [sorted(groups)], resamples).shares[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +153,13 @@ class Shape:
     Attributes:
         excess: the share of the quadratic term at the largest x.
         since: the smallest x of the curve that it is the share of.
+        late: the same share over the three largest x alone.
     """
 
     verdict: Verdict
     excess: Estimate
     since: float
+    late: Estimate
 
 
 def shape_of(groups: Groups, limit: float | None) -> Shape:
@@ -164,50 +167,87 @@ def shape_of(groups: Groups, limit: float | None) -> Shape:
 
     ERROR where the curve surely flattens (`CONCAVE`), FAIL where it surely bends up by more than `limit`, PASS where
     it surely does neither; no PASS without a limit. A prompt too short for its machine takes as long as the work takes
-    to launch, whatever its length. Such a floor bends a curve up and is no quadratic cost, which the longest prompts
-    would show as well. So a curve that bends up counts as linear from where it surely does not; and it fails only if
-    it bends up without its shortest x too, and over the three longest, unless it surely grows from the start: then no
-    floor reaches beyond the shortest.
+    to launch, whatever its length. Such a floor bends a curve up and is no quadratic cost. So a curve that bends up
+    is linear from where it surely does not, if what is left out lies on a floor: not below the line of the rest. And
+    it fails only where no floor can be the cause, see `_no_floor`.
     """
     xs = sorted(groups)
     curves = [xs[i:] for i in sorted({0, min(1, len(xs) - 3), len(xs) - 3})]
-    found, start = _bends(groups, curves)
-    whole = Shape("INCONCLUSIVE", found[0], xs[0])
+    bends = _bends(groups, curves)
+    found, late = bends.shares, bends.shares[-1]
+    whole = Shape("INCONCLUSIVE", found[0], xs[0], late)
     if whole.excess.high < CONCAVE:
         return replace(whole, verdict="ERROR")
-    if limit is None or whole.excess.low < CONCAVE or found[-1].high < CONCAVE:
+    if limit is None or whole.excess.low < CONCAVE or late.value < CONCAVE:
         return whole
+    medians = {x: stats.median(groups[x]) for x in xs}
     for curve, excess in zip(curves, found, strict=True):
-        if excess.low >= CONCAVE and excess.high <= limit:
-            return Shape("PASS", excess, curve[0])
-    asked = found[:2] if start.low > GROWS else found
-    return replace(whole, verdict="FAIL") if all(excess.low > limit for excess in asked) else whole
+        if excess.low >= CONCAVE and excess.high <= limit and (curve[0] == xs[0] or _on_a_floor(medians)):
+            return Shape("PASS", excess, curve[0], late)
+    bent = all(excess.low > limit for excess in found[:2])
+    return replace(whole, verdict="FAIL") if bent and _no_floor(bends, xs, limit) else whole
 
 
-def _bends(
-    groups: Groups, curves: Sequence[Sequence[float]], resamples: int = 2000
-) -> tuple[list[Estimate], Estimate]:
-    """`quadratic_share` of several curves, given by their x, and the first slope over the last one of them all."""
+def _on_a_floor(medians: Mapping[float, float]) -> bool:
+    """Whether no shorter x lies below, by more than 10 %, the line through the first two of the last three."""
+    a, b = sorted(medians)[-3:-1]
+    slope = (medians[b] - medians[a]) / (b - a)
+    return all(y >= 0.9 * (medians[a] - slope * (a - x)) for x, y in medians.items() if x < a)
+
+
+def _no_floor(bends: _Bends, xs: Sequence[float], limit: float) -> bool:
+    """Whether a curve that surely bends up cannot owe it to a floor.
+
+    It surely grows from its shortest x on, so that no floor goes further, and bends up late as well. Or it surely
+    bends up over the three longest, and either surely grows before these, or grows faster from the last but one to
+    the last than in proportion, which nothing does that comes off a floor: by as much as `limit` makes of it.
+    """
+    if bends.start.low > GROWS and bends.shares[-1].value > limit:
+        return True
+    r = xs[-2] / xs[-1]
+    steep = bends.last.low > 1 / (r * (1 - limit) + r * r * limit)
+    return bends.shares[-1].low > limit and (bends.early.low > GROWS or steep)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bends:
+    """`quadratic_share` of several curves, and what tells a floor: the slopes from the first x to the second and to
+    the last but two, over the slope at the end, and the last value over the one before."""
+
+    shares: Sequence[Estimate]
+    start: Estimate
+    early: Estimate
+    last: Estimate
+
+
+def _bends(groups: Groups, curves: Sequence[Sequence[float]], resamples: int = 2000) -> _Bends:
+    """All of it from the same resamples; curves are given by their x."""
     xs = sorted(groups)
+    n = min(map(len, groups.values()))
 
     def share(curve: Sequence[float], medians: Mapping[float, float]) -> float:
         a, b, c = _parabola(curve, [medians[x] for x in curve])
         end = curve[-1]
         return c * end * end / (a + b * end + c * end * end)
 
-    def start(medians: Mapping[float, float]) -> float:
-        first, last = ((medians[b] - medians[a]) / (b - a) for a, b in (xs[:2], xs[-2:]))
+    def growth(upto: float, medians: Mapping[float, float]) -> float:
+        if upto == xs[0]:
+            return 0.0
+        first, last = ((medians[b] - medians[a]) / (b - a) for a, b in ((xs[0], upto), xs[-2:]))
         return first / last if last > 0 else 0.0
 
+    asked: list[Callable[[Mapping[float, float]], float]] = [functools.partial(share, curve) for curve in curves]
+    asked += [functools.partial(growth, xs[1]), functools.partial(growth, xs[-3])]
+    asked.append(lambda medians: medians[xs[-1]] / medians[xs[-2]])
     true = {x: stats.median(groups[x]) for x in xs}
     drawn = [dict(zip(xs, medians, strict=True)) for medians in _resampled_medians([groups[x] for x in xs], resamples)]
-
-    def estimate(of: Callable[[Mapping[float, float]], float]) -> Estimate:
-        tail, values = (1.0 - CONFIDENCE) / 2, sorted(map(of, drawn))
+    tail = (1.0 - CONFIDENCE) / 2
+    found = []
+    for of in asked:
+        values = sorted(map(of, drawn))
         low, high = values[math.floor(tail * resamples)], values[math.ceil((1 - tail) * resamples) - 1]
-        return Estimate(of(true), low, high, min(map(len, groups.values())))
-
-    return [estimate(lambda medians, curve=curve: share(curve, medians)) for curve in curves], estimate(start)  # type: ignore[misc]
+        found.append(Estimate(of(true), low, high, n))
+    return _Bends(found[:-3], *found[-3:])
 
 
 def _resampled_medians(columns: Sequence[Sequence[float]], resamples: int) -> list[list[float]]:

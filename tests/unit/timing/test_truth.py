@@ -68,17 +68,28 @@ def test_a_prefix_cache_makes_warm_prompts_fast_and_cold_ones_not(truth: Start, 
     assert found["ttft_warm"].median == pytest.approx(1.0, abs=0.25)
 
 
-@pytest.mark.parametrize("tokenize", [True, False])
+@pytest.mark.parametrize("tokenize", ["whole", ""], ids=["ids", "text"])
 def test_a_tokeniser_is_no_part_of_a_prompt_s_shape_where_ids_are_known(
-    truth: Start, make_plan: Make, tokenize: bool
+    truth: Start, make_plan: Make, tokenize: str
 ) -> None:
     url = truth(ttft_ms=10, itl_ms=1, cache=True, prefill_us=20, tokenize=tokenize, tokenize_us=20)
     found = rows(make_plan(url, "ttft_cold", "ttft_warm"))
     cold, warm = found["ttft_cold"], found["ttft_warm"]
     assert cold.median == pytest.approx(20 if tokenize else 40, rel=0.05), "ms per 1000 tokens"
-    assert ("tokeniser reads first" in cold.detail) is ("tokeniser reads first" in warm.detail) is not tokenize
+    assert ("tokeniser reads first" in cold.detail) is ("tokeniser reads first" in warm.detail) is (not tokenize)
     assert warm.median is not None
     assert warm.median < 1.25 if tokenize else warm.median > 2
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"tokenize": "same"}, {"tokenize": "deep"}, {"tokenize": "whole", "round_ids": 8}],
+    ids=["same", "deep", "rounded"],
+)
+def test_ids_that_are_no_use_leave_prompts_text(truth: Start, make_plan: Make, how: dict[str, Any]) -> None:
+    url = truth(ttft_ms=10, itl_ms=1, cache=True, prefill_us=20, strict=True, metrics=False, **how)
+    row = rows(make_plan(url, "ttft_cold"))["ttft_cold"]
+    assert (row.verdict, "tokeniser reads first" in row.detail) == ("PASS", True), row.detail
 
 
 def test_without_a_prefix_cache_the_warm_gate_fails(truth: Start, make_plan: Make) -> None:

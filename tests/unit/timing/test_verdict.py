@@ -172,11 +172,30 @@ def ttft(
         (lambda x: 60 + 0.025 * x + 1.2e-6 * x * x, "FAIL", 545),
         (lambda x: max(78, 0.027 * min(x, 4096)), "ERROR", 545),
         (lambda x: max(110, 0.027 * min(x, 8192)), "INCONCLUSIVE", 545),
+        (lambda x: max(45, 5 + 0.027 * min(x, 13000)), "INCONCLUSIVE", 545),
+        (lambda x: max(189, 0.027 * x), "INCONCLUSIVE", 545),
+        (lambda x: 60 + 2e-6 * x * x, "FAIL", 545),
+        (lambda x: max(78, 0.027 * x) + (300 if x > 3000 else 0), "INCONCLUSIVE", 545),
+        (lambda x: max(78, 0.027 * x) + (1000 if x > 3000 else 0), "INCONCLUSIVE", 545),
+        (lambda x: 0.027 * (0.6 * max(x, 300) + 0.4 * max(x, 4000)), "PASS", 4081),
     ],
-    ids=["linear", "first", "floor", "floor-bent", "floor-quadratic", "quadratic", "floor-cut", "cut-late"],
+    ids=[
+        *(
+            "linear",
+            "first",
+            "floor",
+            "floor-bent",
+            "floor-quadratic",
+            "quadratic",
+            "floor-cut",
+            "cut-late",
+            "cut-last",
+        ),
+        *("floor-to-7000", "quadratic-alone", "jump", "large-jump", "half-a-floor"),
+    ],
 )
 def test_a_floor_is_no_quadratic_cost(curve: Callable[[float], float], verdict: str, since: float) -> None:
-    """A 9B on an H100: 75 to 90 ms up to 2177 tokens, then 27 ms per 1000 (docs/perf-vllm-h100.md)."""
+    """A 9B on an H100: 86 to 91 ms up to 2177 tokens, then 27 ms per 1000 (docs/perf-vllm-h100.md)."""
     found = rule.shape_of(ttft(curve), 0.25)
     assert (found.verdict, found.since) == (verdict, since), found
 
@@ -186,11 +205,19 @@ def test_a_floor_is_no_quadratic_cost(curve: Callable[[float], float], verdict: 
     [
         (lambda x: max(78, 0.027 * x), 0.03, 15, 0.25, "INCONCLUSIVE"),
         (lambda x: max(85, 0.1 * x), 0.05, 11, 0.1, "INCONCLUSIVE"),
+        (lambda x: 0.027 * (0.6 * max(x, 300) + 0.4 * max(x, 4000)), 0.05, 11, 0.15, "INCONCLUSIVE"),
         (lambda x: 60 + 0.025 * x + 9.4e-7 * x * x, 0.03, 15, 0.25, "FAIL"),
         (lambda x: max(78, 0.027 * x if x < 9000 else 375), 0.1, 31, 0.25, "INCONCLUSIVE"),
         (lambda x: 112 if x < 4000 else 110, lambda x: 0.3 if x < 4000 else 0.002, 61, 0.25, "INCONCLUSIVE"),
     ],
-    ids=["floor-unsure", "first-unsure", "grows-from-the-start", "late-bend-unsure", "early-bend-unsure"],
+    ids=[
+        "floor-unsure",
+        "first-unsure",
+        "half-a-floor-unsure",
+        "grows-from-the-start",
+        "late-bend-unsure",
+        "early-bend-unsure",
+    ],
 )
 def test_what_a_few_noisy_samples_leave_open(
     curve: Callable[[float], float], noise: Callable[[float], float] | float, n: int, limit: float, verdict: str

@@ -47,7 +47,8 @@ class Truth:
         truncate: keeps only that many prompt tokens, and counts them so.
         lie: counts truncated prompts as if they were whole.
         completions: has /completions, which takes token ids.
-        tokenize: has /tokenize.
+        tokenize: has /tokenize; `same` gives every word one id, `deep` nests until no parser follows.
+        round_ids: counts prompts of ids in multiples of this.
         tokenize_us: delay of the first token for each word of a /completions prompt that is text.
         strict: refuses fields that OpenAI's API does not have.
         bare: refuses `stream_options` too, and lists no models.
@@ -79,7 +80,8 @@ class Truth:
     truncate: int | None = None
     lie: bool = False
     completions: bool = True
-    tokenize: bool = False
+    tokenize: str = ""
+    round_ids: int = 1
     tokenize_us: float = 0.0
     strict: bool = False
     bare: bool = False
@@ -189,8 +191,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         chat = self.path == "/v1/chat/completions"
         if self.path == "/tokenize" and truth.tokenize:
-            ids = [sum(word.encode()) for word in body["prompt"].split()]
-            self._reply(200, json.dumps({"count": len(ids), "tokens": ids}).encode())
+            ids = [1 if truth.tokenize == "same" else sum(word.encode()) for word in body["prompt"].split()]
+            answer = b"[" * 200_000 if truth.tokenize == "deep" else json.dumps({"tokens": ids}).encode()
+            self._reply(200, answer)
             return
         if not chat and not (truth.completions and self.path == "/v1/completions"):
             self._reply(404, b'{"error": {"message": "not found"}}')
@@ -217,6 +220,8 @@ class _Handler(BaseHTTPRequestHandler):
         if tool:
             count = truth.tool_tokens
         prompt_tokens = len(tokens) if truth.lie else len(kept)
+        if not chat and isinstance(prompt, list):
+            prompt_tokens = -(-prompt_tokens // truth.round_ids) * truth.round_ids
         usage = {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens + count}
         if truth.report_cached:
             usage["prompt_tokens_details"] = {"cached_tokens": cached}

@@ -178,6 +178,7 @@ def ttft(
         (lambda x: max(78, 0.027 * x) + (300 if x > 3000 else 0), "INCONCLUSIVE", 545),
         (lambda x: max(78, 0.027 * x) + (1000 if x > 3000 else 0), "INCONCLUSIVE", 545),
         (lambda x: 0.027 * (0.6 * max(x, 300) + 0.4 * max(x, 4000)), "PASS", 4081),
+        (lambda x: 27 + 0.0016 * x + 2e-7 * x * x, "FAIL", 545),
     ],
     ids=[
         *(
@@ -191,7 +192,7 @@ def ttft(
             "cut-late",
             "cut-last",
         ),
-        *("floor-to-7000", "quadratic-alone", "jump", "large-jump", "half-a-floor"),
+        *("floor-to-7000", "quadratic-alone", "jump", "large-jump", "half-a-floor", "late-quadratic"),
     ],
 )
 def test_a_floor_is_no_quadratic_cost(curve: Callable[[float], float], verdict: str, since: float) -> None:
@@ -204,7 +205,7 @@ def test_a_floor_is_no_quadratic_cost(curve: Callable[[float], float], verdict: 
     ("curve", "noise", "n", "limit", "verdict"),
     [
         (lambda x: max(78, 0.027 * x), 0.03, 15, 0.25, "INCONCLUSIVE"),
-        (lambda x: max(85, 0.1 * x), 0.05, 11, 0.1, "INCONCLUSIVE"),
+        (lambda x: max(85, 0.1 * x), 0.05, 11, 0.005, "INCONCLUSIVE"),
         (lambda x: 0.027 * (0.6 * max(x, 300) + 0.4 * max(x, 4000)), 0.05, 11, 0.15, "INCONCLUSIVE"),
         (lambda x: 60 + 0.025 * x + 9.4e-7 * x * x, 0.03, 15, 0.25, "FAIL"),
         (lambda x: max(78, 0.027 * x if x < 9000 else 375), 0.1, 31, 0.25, "INCONCLUSIVE"),

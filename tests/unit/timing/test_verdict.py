@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -199,6 +201,21 @@ def test_a_floor_is_no_quadratic_cost(curve: Callable[[float], float], verdict: 
     """A 9B on an H100: 86 to 91 ms up to 2177 tokens, then 27 ms per 1000 (docs/perf-vllm-h100.md)."""
     found = rule.shape_of(ttft(curve), 0.25)
     assert (found.verdict, found.since) == (verdict, since), found
+
+
+@pytest.mark.parametrize(("model", "n", "since"), [("smollm2-135m", 121, 513), ("qwen3.5-9b-shape", 11, 4081)])
+def test_what_was_measured_on_an_h100_is_linear(model: str, n: int, since: float) -> None:
+    """Cold TTFT in ms by prompt length, round for round, of the runs in docs/perf-vllm-h100.md."""
+    measured = json.loads(Path(__file__).with_name("ttft_h100.json").read_text())[model]
+    groups = {float(x): values for x, values in measured.items()}
+    looks = [look for look in rule.GROUP_LOOKS + rule.FURTHER_LOOKS if look <= n]
+    found = [rule.shape_of({x: values[:look] for x, values in groups.items()}, 0.25) for look in looks]
+    assert [shape.verdict for shape in found] == ["INCONCLUSIVE"] * (len(looks) - 1) + ["PASS"]
+    assert found[-1].since == since
+    doubled = {x: [value * (1 + x / max(groups)) for value in values] for x, values in groups.items()}
+    assert rule.shape_of(doubled, 0.25).verdict != "PASS"
+    cut = {x: values if x < max(groups) else groups[sorted(groups)[-2]] for x, values in groups.items()}
+    assert rule.shape_of(cut, 0.25).verdict != "PASS"
 
 
 @pytest.mark.parametrize(

@@ -137,21 +137,12 @@ def ratio_of(groups: Groups) -> Estimate:
     return Estimate(ratio.ratio, ratio.low, ratio.high, min(len(last), len(first)))
 
 
-def quadratic_share(groups: Groups, resamples: int = 2000) -> Estimate:
-    """The share of the value at the largest x that is owed to the quadratic term of a + b x + c x^2.
-
-    Least squares on the medians, weighted by 1 / median^2 since noise grows with the value; interval by a percentile
-    bootstrap with a fixed seed, which draws whole rounds. Needs three different x.
-    """
-    return _bends(groups, [sorted(groups)], resamples).shares[0]
-
-
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Whether a curve is linear.
 
     Attributes:
-        excess: the share of the quadratic term at the largest x.
+        excess: the share of the value at the largest x that is owed to the quadratic term of a + b x + c x^2.
         since: the smallest x of the curve that it is the share of.
         late: the same share over the three largest x alone.
     """
@@ -211,7 +202,7 @@ def _no_floor(bends: _Bends, xs: Sequence[float], limit: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Bends:
-    """`quadratic_share` of several curves, and what tells a floor: the slopes from the first x to the second and to
+    """`Shape.excess` of several curves, and what tells a floor: the slopes from the first x to the second and to
     the last but two, over the slope at the end, and the last value over the one before."""
 
     shares: Sequence[Estimate]
@@ -221,7 +212,11 @@ class _Bends:
 
 
 def _bends(groups: Groups, curves: Sequence[Sequence[float]], resamples: int = 2000) -> _Bends:
-    """All of it from the same resamples; curves are given by their x."""
+    """All of it from the same resamples; curves are given by their x.
+
+    Least squares on the medians, weighted by 1 / median^2 since noise grows with the value; interval by a percentile
+    bootstrap with a fixed seed, which draws whole rounds.
+    """
     xs = sorted(groups)
     n = min(map(len, groups.values()))
 

@@ -375,4 +375,6 @@ def test_for_an_image_it_is_not_known_whether_it_tracks_weights(
 
 def test_the_port_is_only_bound_while_it_is_looked_for() -> None:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", spec.free_port()))
+        port = spec.free_port()
+        probe.bind(("127.0.0.1", port))
+        assert probe.getsockname()[1] == port

@@ -116,7 +116,7 @@ def curve(a: float, b: float, c: float, noise: float = 0.02) -> dict[float, list
 
 
 def test_a_linear_prompt_has_no_quadratic_term() -> None:
-    share = rule.quadratic_share(curve(60, 0.12, 0))
+    share = rule.shape_of(curve(60, 0.12, 0), 0.15).excess
     assert share.low <= 0 <= share.high
     assert share.against(0.15, at_most=True) == "PASS"
 
@@ -142,13 +142,13 @@ def test_what_slows_a_whole_round_down_bends_no_curve() -> None:
     rng = random.Random(4)
     slow = [rng.lognormvariate(0, 0.4) for _ in range(31)]
     groups = {x: [(20 + x / 100) * factor for factor in slow] for x in (512.0, 1024.0, 2048.0, 4096.0)}
-    excess = rule.quadratic_share(groups)
+    excess = rule.shape_of(groups, 0.15).excess
     assert (excess.low, excess.high) == pytest.approx((0, 0), abs=1e-9)
     apart = {
         x: [value for _, value in sorted(zip(rng.sample(range(31), 31), values, strict=True))]
         for x, values in groups.items()
     }
-    wide = rule.quadratic_share(apart)
+    wide = rule.shape_of(apart, 0.15).excess
     assert wide.high - wide.low > 0.3
 
 
@@ -246,7 +246,7 @@ def test_what_a_few_noisy_samples_leave_open(
 
 
 def test_a_quadratic_excess_is_found() -> None:
-    share = rule.quadratic_share(curve(60, 0.06, 60e-7))
+    share = rule.shape_of(curve(60, 0.06, 60e-7), 0.15).excess
     assert share.value == pytest.approx(60e-7 * 16384**2 / (60 + 0.06 * 16384 + 60e-7 * 16384**2), abs=0.05)
     assert share.against(0.15, at_most=True) == "FAIL"
 

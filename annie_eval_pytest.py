@@ -64,7 +64,7 @@ def _load_syrupy(config: pytest.Config, args: list[str]) -> None:
     option = next((arg.split("=")[0] for arg in args if arg.startswith("--snapshot-")), None)
     if option is None and "snapshot" not in expression:
         return
-    from annie_eval.asked import SNAPSHOT, asks_for
+    from annie_eval.plugin.on_demand import SNAPSHOT, asks_for
 
     if asks_for(expression, SNAPSHOT):
         config.pluginmanager.unblock("syrupy")

@@ -46,7 +46,7 @@ def _generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with a run that was killed or gave up")
 
     def call(arguments: argparse.Namespace) -> int:
-        from quant.data.generate_command import run
+        from annie_data.generate_command import run
 
         return run(arguments)
 
@@ -61,7 +61,7 @@ def _validate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-words", type=int, default=80, metavar="N", help="of a spoken reply (default: 80)")
 
     def call(arguments: argparse.Namespace) -> int:
-        from quant.data.validate import run
+        from annie_data.validate import run
 
         return run(arguments)
 
@@ -73,7 +73,7 @@ def _coverage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--least", type=int, default=1, metavar="N", help="name what is there less often (default: 1)")
 
     def call(arguments: argparse.Namespace) -> int:
-        from quant.data.coverage import run
+        from research.annie_smol.generator.coverage import run
 
         return run(arguments)
 
@@ -86,7 +86,7 @@ def _decontaminate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="what is left; without it, hits are only reported")
 
     def call(arguments: argparse.Namespace) -> int:
-        from quant.data.decontaminate import run
+        from annie_data.decontaminate import run
 
         return run(arguments)
 
@@ -108,7 +108,7 @@ def _sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with a run that was killed")
 
     def call(arguments: argparse.Namespace) -> int:
-        from quant.data.sample import run
+        from annie_data.sample import run
 
         return run(arguments)
 

@@ -6,11 +6,11 @@ Every message is compared, whoever says it, with everything that a scenario has 
 import argparse
 from pathlib import Path
 
-from quant.data.conversation import Line, read_lines
-from quant.data.generate import write_lines
-from quant.data.overlap import Overlap, contamination
-from quant.data.profile_files import prompts, scenario_files
-from quant.data.teacher import excerpt
+from annie_data.conversation import Line, read_lines
+from annie_data.generate import write_lines
+from annie_data.overlap import Overlap, contamination
+from annie_data.scenario_prompts import prompts, scenario_files
+from annie_data.teachers.protocol import excerpt
 from quant.errors import UsageError
 
 

@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from quant.data.conversation import Line, calls
-from quant.data.text import numbers, words
+from annie_data.conversation import Line, calls
+from annie_data.words import numbers, words
 
 NEAR = 0.9
 _BANDS, _ROWS = 20, 3

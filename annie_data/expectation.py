@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from quant.data.conversation import Message
-from quant.data.text import STOPWORDS, words
+from annie_data.conversation import Message
+from annie_data.words import STOPWORDS, words
 
 
 def expectation(replies: Sequence[Message]) -> dict[str, Any]:

@@ -14,15 +14,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from quant.data.conversation import Line, calls, dumps, users
-from quant.data.duplicates import Duplicates
-from quant.data.journal import Journal
-from quant.data.language import language
-from quant.data.mix import Mix, Need
-from quant.data.overlap import Overlap, contamination
-from quant.data.profile_files import Profile
-from quant.data.rules import problems
-from quant.data.teacher import Draft, Drop, Order, Teacher, excerpt
+from annie_data.conversation import Line, calls, dumps, users
+from annie_data.duplicates import Duplicates
+from annie_data.journal import Journal
+from annie_data.language import language
+from annie_data.mix import Mix, Need
+from annie_data.overlap import Overlap, contamination
+from annie_data.rules import problems
+from annie_data.scenario_prompts import Profile
+from annie_data.teachers.protocol import Draft, Drop, Order, Teacher, excerpt
 
 _AVOIDED = 24
 

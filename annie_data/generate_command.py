@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from quant.data import generate as making
-from quant.data.journal import Journal
-from quant.data.mix import Mix, load_mix
-from quant.data.overlap import Overlap
-from quant.data.profile_files import Profile, load_profile, prompts, scenario_files
-from quant.data.teacher import Teacher
+from annie_data import generate as making
+from annie_data.journal import Journal
+from annie_data.mix import Mix, load_mix
+from annie_data.overlap import Overlap
+from annie_data.scenario_prompts import Profile, load_profile, prompts, scenario_files
+from annie_data.teachers.protocol import Teacher
 from quant.errors import UsageError
 from quant.progress import Progress
 
@@ -102,17 +102,17 @@ def _teacher(arguments: argparse.Namespace, mix: Mix, profile: Profile) -> Teach
                     f"{option} is for --teacher {owner}, not for {arguments.teacher}; leave one of them out"
                 )
     if arguments.teacher == "builtin":
-        from quant.data.teacher_builtin import Builtin
+        from research.annie_smol.generator.teacher import Builtin
 
         return Builtin(mix, arguments.seed)
     if arguments.teacher == "command":
-        from quant.data.teacher_command import Command
+        from annie_data.teachers.command import Command
 
         if arguments.command is None:
             raise UsageError("--teacher command wants --command, the program that writes the conversations")
         return Command(arguments.command, profile, arguments.timeout)
-    from quant.data.endpoint import Endpoint
-    from quant.data.teacher_endpoint import EndpointTeacher
+    from annie_data.endpoint import Endpoint
+    from annie_data.teachers.endpoint import EndpointTeacher
 
     if arguments.base_url is None:
         raise UsageError("--teacher endpoint wants --base-url, such as http://localhost:8000/v1")

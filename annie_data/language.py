@@ -4,7 +4,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from quant.data.text import words
+from annie_data.words import words
 
 # Frequent words that no other of these languages has; words that English has too are left out.
 _WORDS = {

@@ -79,7 +79,7 @@ class Mix:
 def _builtin() -> dict[str, str]:
     return {
         entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
-        for entry in (resources.files("quant.data") / "mixes").iterdir()
+        for entry in (resources.files("annie_data") / "mixes").iterdir()
         if entry.name.endswith(".toml")
     }
 

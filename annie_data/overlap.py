@@ -1,7 +1,7 @@
 """Whether a text is one of the scenarios' prompts, copied or lightly paraphrased.
 
 The text as a whole and each of its sentences are compared. Both sides are reduced to the words that count
-(`quant.data.text.comparable`) and compared in five ways; the first that holds is the reason of a hit:
+(`annie_data.words.comparable`) and compared in five ways; the first that holds is the reason of a hit:
 
     verbatim    equal once case, marks and white space are gone
     same words  equal once fillers, contractions, spelling and synonyms are gone as well, in any order
@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quant.data.conversation import Line
-from quant.data.profile_files import Prompt
-from quant.data.text import FILLERS, STOPWORDS, comparable, key, numbers, weight, words
+from annie_data.conversation import Line
+from annie_data.scenario_prompts import Prompt
+from annie_data.words import FILLERS, STOPWORDS, comparable, key, numbers, weight, words
 
 NEAR = 0.64
 CONTAINED = 0.85

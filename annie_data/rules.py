@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from quant.data import speech
-from quant.data.conversation import Line, Message
+from annie_data import speech
+from annie_data.conversation import Line, Message
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator

@@ -15,16 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from quant.data.checker import Checker
-from quant.data.conversation import Line, Message, read_lines
-from quant.data.duplicates import Duplicates
-from quant.data.endpoint import Endpoint, EndpointFailure
-from quant.data.expectation import expectation
-from quant.data.generate import dump_report, write_atomically, write_lines
-from quant.data.journal import Journal
-from quant.data.rules import problems
+from annie_data.checker import Checker
+from annie_data.conversation import Line, Message, read_lines
+from annie_data.duplicates import Duplicates
+from annie_data.endpoint import Endpoint, EndpointFailure
+from annie_data.expectation import expectation
+from annie_data.generate import dump_report, write_atomically, write_lines
+from annie_data.journal import Journal
+from annie_data.rules import problems
+from quant.checkpoint.provenance import file_digest
 from quant.errors import UsageError
-from quant.ledger import file_digest
 from quant.progress import Progress
 
 _Answer = tuple[list[Message], list[str]] | str

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from quant.data.conversation import Line, calls, read_lines, users
-from quant.data.duplicates import Duplicates
-from quant.data.mix import Mix, load_mix
-from quant.data.rules import problems
-from quant.data.text import key
+from annie_data.conversation import Line, calls, read_lines, users
+from annie_data.duplicates import Duplicates
+from annie_data.mix import Mix, load_mix
+from annie_data.rules import problems
+from annie_data.words import key
 from quant.errors import UsageError
 
 _ENOUGH = 100  # lines, from which on shares mean something

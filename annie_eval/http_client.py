@@ -34,7 +34,7 @@ class TransportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete response; see `annie_eval.sample.Exchange` for the fields."""
+    """A complete response; see `annie_eval.wire.sample.Exchange` for the fields."""
 
     status: int
     headers: tuple[tuple[str, str], ...]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 
-from annie_eval.regression import trend
+from annie_eval.stats import trend
 
 SERIES = 9
 CASES = (

@@ -119,7 +119,7 @@ def quantise(model: Path, out: Path) -> None:
     from modelopt.torch.export import export_hf_checkpoint
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from quant.nvfp4_backend import with_backend
+    from quant.quantize.modelopt_backend import with_backend
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)

@@ -23,8 +23,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from quant import nvfp4_native
-from quant.nvfp4_backend import with_backend
+from quant.formats import nvfp4_native
+from quant.quantize.modelopt_backend import with_backend
 
 LIMIT = 1.40
 

@@ -32,7 +32,7 @@ def main() -> int:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from quant.export import retarget
+    from quant.export.export import retarget
     from quant.images import images
 
     if options.image not in (None, *images()):

@@ -1,4 +1,4 @@
-"""How likely a loss is found: `python -m annie_eval.regression.power` prints the tables of docs/statistics.md.
+"""How likely a loss is found: `python -m benchmarks.regression_power` prints the tables of docs/statistics.md.
 
 Exact: every outcome of a gate, weighted by its probability. The model before and the model now answer independently,
 each scenario once; where most answers stay as they were (greedy decoding, the same weights) the power is higher.
@@ -11,11 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from annie_eval import stats
 from annie_eval.regression.compare import ALPHA
-from annie_eval.regression.paired import default_margin, noninferiority
-from annie_eval.report.curves import chance
-from annie_eval.report.text import aligned
+from annie_eval.report.operating_curves import chance
+from annie_eval.report.phrases import aligned
+from annie_eval.stats import binomial as stats
+from annie_eval.stats.paired import default_margin, noninferiority
 
 GATES = 8
 SIZES = (5, 10, 15, 25, 60, 120, 240)

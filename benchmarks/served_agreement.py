@@ -38,7 +38,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from quant import dequantized, loading
+from quant.checkpoint import dequantize as dequantized
+from quant.checkpoint import loading
 from quant.training.conversations import read_conversations, render_all
 
 Answers = list[list[int]]

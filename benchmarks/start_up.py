@@ -36,7 +36,7 @@ def processes(runs: int) -> None:
         empty = Path(temporary) / "test_empty.py"
         empty.write_text("".join(f"def test_{i}():\n    pass\n\n" for i in range(60)))
         python, pytest = [sys.executable, "-c"], [sys.executable, "-m", "pytest", "--collect-only", "-q"]
-        load = "from annie_eval.profile import load; load('{}')"
+        load = "from annie_eval.profile.load import load; load('{}')"
         alone = "pytest, 60 empty tests"
         rows: list[tuple[str, list[str], str]] = [
             ("python", [*python, "pass"], "python"),
@@ -70,8 +70,8 @@ def detectors(runs: int) -> None:
     from make_sample import reply
     from make_sample import sample as made
 
-    from annie_eval import wire
     from annie_eval.detectors import NAMES, detect
+    from annie_eval.wire import parse as wire
 
     sample = made(replace(reply(), request={"stream": True}, body=STREAM, answer=wire.parse(STREAM, streamed=True)))
 

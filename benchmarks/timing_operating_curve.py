@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from annie_eval.profile_types import Verdict
+from annie_eval.profile.types import Verdict
+from annie_eval.report.charts import Series, chart
 from annie_eval.timing import verdict as rule
-from annie_eval.timing.plot import Series, chart
 
 LIMIT = 120.0  # ms; only ratios matter
 RATIOS = (0.85, 0.90, 0.95, 0.97, 0.98, 0.99, 1.00, 1.01, 1.02, 1.03, 1.05, 1.10, 1.15)

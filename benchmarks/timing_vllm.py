@@ -26,13 +26,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from annie_eval.cli.perf import Bar, render
 from annie_eval.errors import TargetError, UsageError
-from annie_eval.profile_types import Profile
+from annie_eval.profile.types import Profile
+from annie_eval.report.charts import rows_chart
 from annie_eval.timing import ROWS, plan_for, run
-from annie_eval.timing.cli import Bar, render
-from annie_eval.timing.plot import rows_chart
-from annie_eval.timing.settle import outside_ms
-from annie_eval.timing.shot import Shot
+from annie_eval.timing.confirm import outside_ms
+from annie_eval.timing.measurement import Shot
 
 PROMPT = "You are Annie, a voice assistant at home. Answer in one to three short plain sentences."
 ROWS_HERE = tuple(name for name in ROWS if name != "tool_call")  # whether a model calls tools is no matter of time

@@ -18,18 +18,24 @@ from typing import NoReturn
 from quant.errors import NotServedAsMade, UsageError
 
 COMMANDS = {
-    "default-model": ("quant.default_model", "build the embedded default model (SmolLM2-135M-Instruct, BF16)"),
-    "data": ("quant.data.command", "write, check, decontaminate and sample conversations to train on"),
-    "recipes": ("quant.recipes_command", "list the recipes, or show one"),
-    "sft": ("quant.sft", "fine-tune a checkpoint in BF16 on conversations"),
-    "ptq": ("quant.ptq", "quantise a checkpoint after training, export and check it"),
-    "qat": ("quant.qat", "train a checkpoint while it is quantised (QAT and QAD), export and check it"),
-    "merge": ("quant.merge", "build a trained checkpoint again from its base model and its adapter"),
-    "export": ("quant.export", "bring an exported checkpoint into the shape that a serving image loads"),
-    "preflight": ("quant.preflight", "say whether a vLLM image will load a checkpoint and serve what it should"),
-    "diff": ("quant.diff", "compare a checkpoint with its reference: KL, top-1 agreement, error of each block"),
-    "compare": ("quant.compare_command", "print the table of several checkpoints, from their ledgers"),
-    "sensitivity": ("quant.sensitivity", "measure each layer group by itself and propose a mixed recipe"),
+    "default-model": (
+        "quant.commands.default_model",
+        "build the embedded default model (SmolLM2-135M-Instruct, BF16)",
+    ),
+    "data": ("annie_data.cli", "write, check, decontaminate and sample conversations to train on"),
+    "recipes": ("quant.commands.recipes", "list the recipes, or show one"),
+    "sft": ("quant.commands.sft", "fine-tune a checkpoint in BF16 on conversations"),
+    "ptq": ("quant.commands.ptq", "quantise a checkpoint after training, export and check it"),
+    "qat": ("quant.commands.qat", "train a checkpoint while it is quantised (QAT and QAD), export and check it"),
+    "merge": ("quant.commands.merge", "build a trained checkpoint again from its base model and its adapter"),
+    "export": ("quant.export.export", "bring an exported checkpoint into the shape that a serving image loads"),
+    "preflight": ("quant.preflight.check", "say whether a vLLM image will load a checkpoint and serve what it should"),
+    "diff": (
+        "quant.commands.diff",
+        "compare a checkpoint with its reference: KL, top-1 agreement, error of each block",
+    ),
+    "compare": ("quant.commands.compare", "print the table of several checkpoints, from their ledgers"),
+    "sensitivity": ("quant.commands.sensitivity", "measure each layer group by itself and propose a mixed recipe"),
 }
 
 

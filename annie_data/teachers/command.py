@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from quant.data.profile_files import Profile
-from quant.data.teacher import Batch, Drop, Order, excerpt
-from quant.data.teacher_reply import prompt, read
+from annie_data.scenario_prompts import Profile
+from annie_data.teachers.prompt import prompt, read
+from annie_data.teachers.protocol import Batch, Drop, Order, excerpt
 from quant.errors import UsageError
 
 _LONGER = 2.5  # conversations of several turns take about as much longer to write

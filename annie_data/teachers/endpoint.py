@@ -2,10 +2,10 @@
 
 import time
 
-from quant.data.endpoint import Endpoint, EndpointFailure
-from quant.data.profile_files import Profile
-from quant.data.teacher import Batch, Drop, Order, excerpt
-from quant.data.teacher_reply import prompt, read
+from annie_data.endpoint import Endpoint, EndpointFailure
+from annie_data.scenario_prompts import Profile
+from annie_data.teachers.prompt import prompt, read
+from annie_data.teachers.protocol import Batch, Drop, Order, excerpt
 
 _LONGER = 2.5
 _TOKENS = 1000  # a conversation of several turns with a call takes about 500

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from quant.data import speech
-from quant.data.conversation import Message
-from quant.data.profile_files import Profile
-from quant.data.teacher import Batch, Draft, Drop, Order, excerpt
+from annie_data import speech
+from annie_data.conversation import Message
+from annie_data.scenario_prompts import Profile
+from annie_data.teachers.protocol import Batch, Draft, Drop, Order, excerpt
 
 PROMPT_LIMIT = 3000
 _AVOID_LIMIT = 600

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from quant.data.conversation import Message
-from quant.data.mix import Kind
+from annie_data.conversation import Message
+from annie_data.mix import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from annie_eval.errors import UsageError
-from annie_eval.runs import RUNS, run_dir
+from annie_eval.run.runs import RUNS, run_dir
 
 
 def add_bless(parser: argparse.ArgumentParser) -> None:
@@ -47,12 +47,13 @@ def compare(arguments: argparse.Namespace) -> int:
     from shutil import get_terminal_size
 
     from annie_eval.regression import baseline
+    from annie_eval.regression.compare_runs import against, with_regression
     from annie_eval.regression.result import EXIT
-    from annie_eval.regression.session import against, with_regression
-    from annie_eval.report import html, show
-    from annie_eval.report import json as json_report
+    from annie_eval.report import page as html
     from annie_eval.report import regression as report
-    from annie_eval.report.text import printable
+    from annie_eval.report import show
+    from annie_eval.report.phrases import printable
+    from annie_eval.run import verdict_json as json_report
 
     run = run_dir(arguments.run)
     verdict = show.load_verdict(run)

@@ -24,10 +24,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from annie_eval.detectors import NAMES, detect
 from annie_eval.errors import UsageError
-from annie_eval.sample import Answer, Exchange, Sample, ToolCall, Variant
+from annie_eval.wire.sample import Answer, Exchange, Sample, ToolCall, Variant
 
 if TYPE_CHECKING:
-    from annie_eval.profile import Profile
+    from annie_eval.profile.load import Profile
 
 # `wire` looks at bytes, and there are none.
 _DEFAULT = tuple(name for name in NAMES if name != "wire")
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Status 0: nothing was found. 1: something was. Raises UsageError for bad input, naming its line."""
-    from annie_eval.profile import load
+    from annie_eval.profile.load import load
 
     detectors = [name.strip() for name in arguments.detectors.split(",") if name.strip()]
     for name in detectors:
@@ -107,7 +107,7 @@ def read_sample(line: Mapping[str, Any], profile: Profile, where: str) -> tuple[
 
     Raises UsageError that names the field.
     """
-    from annie_eval.profile import read_scenario
+    from annie_eval.profile.load import read_scenario
 
     messages = line.get("messages")
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):

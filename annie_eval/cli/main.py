@@ -16,8 +16,8 @@ from typing import NoReturn
 
 from annie_eval import __version__
 from annie_eval.errors import TargetError, UsageError
-from annie_eval.runs import RUNS
-from annie_eval.runs import run_dir as find_run
+from annie_eval.run.runs import RUNS
+from annie_eval.run.runs import run_dir as find_run
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(arguments)
     except (UsageError, TargetError) as error:
-        from annie_eval.report.text import printable
+        from annie_eval.report.phrases import printable
 
         print(f"annie-eval: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -53,10 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="annie-eval", description="The release gate's tools; the gate itself is pytest.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    from annie_eval import check_command, matrix
-    from annie_eval.nightly import cli as nightly
-    from annie_eval.regression import cli as regression
-    from annie_eval.timing import cli as timing
+    from annie_eval.cli import baselines as regression
+    from annie_eval.cli import check as check_command
+    from annie_eval.cli import matrix
+    from annie_eval.cli import nightly as nightly
+    from annie_eval.cli import perf as timing
 
     doctor = commands.add_parser("doctor", help="check a target alone: its files, its server, a start, one answer")
     doctor.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM")
@@ -124,7 +125,7 @@ def _print(lines: Sequence[str]) -> None:
 def _doctor(arguments: argparse.Namespace) -> int:
     import shlex
 
-    from annie_eval.profile import load
+    from annie_eval.profile.load import load
     from annie_eval.serving.doctor import doctor
     from annie_eval.serving.spec import TargetSpec
 
@@ -146,8 +147,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _runs(arguments: argparse.Namespace) -> int:
     import sqlite3
 
-    from annie_eval.report.text import aligned, printable
-    from annie_eval.store import FILE, Store
+    from annie_eval.report.phrases import aligned, printable
+    from annie_eval.run.store import FILE, Store
 
     if not arguments.dir.is_dir():
         raise UsageError(f"{arguments.dir}: no such directory; name the one that holds the runs")
@@ -198,8 +199,9 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from annie_eval.report import html, show
-    from annie_eval.report import json as json_report
+    from annie_eval.report import page as html
+    from annie_eval.report import show
+    from annie_eval.run import verdict_json as json_report
 
     if arguments.html is None and not arguments.json:
         raise UsageError("report: say --html FILE, --json or both")
@@ -216,8 +218,9 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _gates(arguments: argparse.Namespace) -> int:
-    from annie_eval.profile import load
-    from annie_eval.report import curves, rounds
+    from annie_eval.profile.load import load
+    from annie_eval.report import operating_curves as curves
+    from annie_eval.report import rounds
 
     profile = load(arguments.profile)
     if arguments.until_decided is None:

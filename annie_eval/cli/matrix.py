@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annie_eval.errors import UsageError
-from annie_eval.runs import RUNS
+from annie_eval.run.runs import RUNS
 
 if TYPE_CHECKING:
-    from annie_eval.gates import RunVerdict
-    from annie_eval.profile import Profile
+    from annie_eval.gates.decide import RunVerdict
+    from annie_eval.profile.load import Profile
     from annie_eval.serving import Target, TargetSpec
 
 OWN = "own"  # the profile's own system prompt
@@ -42,7 +42,7 @@ class Row:
         sound, n: samples without a finding of any gate, of those that could be judged.
         worse, better: samples that miss here and were sound under the profile's own prompt, and the other way.
         p: exact one-sided p-value for "better than the profile's own prompt", with samples of one scenario kept
-            together (`annie_eval.regression.paired.sign_flip`), Holm-adjusted over the prompts.
+            together (`annie_eval.stats.paired.sign_flip`), Holm-adjusted over the prompts.
         verdict: of the run as a whole.
         run_dir: where it lies.
     """
@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the matrix and print it. Status 0 when some prompt passes every gate, 1 when none does."""
     import shlex
 
-    from annie_eval.profile import load
+    from annie_eval.profile.load import load
     from annie_eval.serving import TargetSpec, check
 
     prompts = read_prompts(options.system_prompts)
@@ -173,7 +173,7 @@ def _measure(
     spec: TargetSpec, profile: Profile, prompts: Mapping[str, str], directory: Path, concurrency: int | None
 ) -> dict[str, RunVerdict]:
     """The verdict of each prompt's run, on one server."""
-    from annie_eval.profile import with_system_prompt
+    from annie_eval.profile.load import with_system_prompt
     from annie_eval.serving import open_target
 
     verdicts = {}
@@ -191,10 +191,10 @@ def _measure(
 
 def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, concurrency: int | None) -> RunVerdict:
     """One run of every gate, with the server that is there."""
-    from annie_eval.reading import Reader, SampleBroken
-    from annie_eval.run import Run, RunOptions
+    from annie_eval.run.lifecycle import Run, RunOptions
+    from annie_eval.run.reader import Reader, SampleBroken
+    from annie_eval.run.store import FILE
     from annie_eval.serving import TargetSpec
-    from annie_eval.store import FILE
 
     # The server that is there, known by its checkpoint: started anew by --resume it has another port.
     here = TargetSpec(spec.model_dir, target.base_url, target.served_model, spec.api_key_env)
@@ -223,9 +223,9 @@ def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, co
 
 def compare(verdicts: Mapping[str, RunVerdict]) -> list[Row]:
     """A row for each prompt, the profile's own first; p-values hold over all other prompts together (Holm)."""
-    from annie_eval import stats
-    from annie_eval.regression.evidence import scenario_of
-    from annie_eval.regression.paired import sign_flip
+    from annie_eval.regression.run_data import scenario_of
+    from annie_eval.stats import binomial as stats
+    from annie_eval.stats.paired import sign_flip
 
     own = _outcomes(verdicts[OWN].run_dir)
     rows, p_values = [], {}
@@ -257,7 +257,7 @@ def compare(verdicts: Mapping[str, RunVerdict]) -> list[Row]:
 
 def _outcomes(run_dir: str) -> dict[str, bool]:
     """Whether each sample that could be judged is without a finding of any gate."""
-    from annie_eval.results import outcomes
+    from annie_eval.run.results import outcomes
 
     sound: dict[str, bool] = {}
     for of_gate in outcomes(Path(run_dir)).values():
@@ -268,7 +268,7 @@ def _outcomes(run_dir: str) -> dict[str, bool]:
 
 def table(rows: Sequence[Row]) -> list[str]:
     """The matrix as lines of text: a gate that does not hold is marked by its verdict."""
-    from annie_eval.report.text import aligned, percent, printable
+    from annie_eval.report.phrases import aligned, percent, printable
 
     gates = list(dict.fromkeys(gate for row in rows for gate in row.gates))
     lines = [["system prompt", *gates, "all", "95 %", "better", "worse", "p", "verdict"]]

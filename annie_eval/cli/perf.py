@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from annie_eval.errors import TargetError, UsageError
-from annie_eval.timing.launch import run
+from annie_eval.report.charts import rows_chart
 from annie_eval.timing.plan import plan_for
-from annie_eval.timing.plot import rows_chart
-from annie_eval.timing.row import ROWS, Row
+from annie_eval.timing.process import run
+from annie_eval.timing.result import ROWS, Row
 from annie_eval.timing.verdict import worst
 
 STATUS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 1, "ERROR": 3}
@@ -61,7 +61,7 @@ def perf(options: argparse.Namespace) -> int:
         TargetError: the server cannot be reached or started.
     """
     # The profile and the server's side cost start-up that `--help` need not pay.
-    from annie_eval.profile import load
+    from annie_eval.profile.load import load
     from annie_eval.serving import TargetSpec, open_target
 
     profile = load(options.profile)

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from annie_eval.sample import Finding, Sample
+    from annie_eval.wire.sample import Finding, Sample
 
 NAMES: tuple[str, ...] = (
     "thinking",

@@ -1,7 +1,7 @@
 """Brevity: a spoken answer of a few finished sentences, neither cut off nor too long.
 
 Judged are the exchanges that made no tool call, by `Sample.limits` (`Expect.max_sentences` overrides one of them).
-Sentences and words are counted by `annie_eval.detectors.sentences`, without tags and tagged thoughts: those are the
+Sentences and words are counted by `english.sentences`, without tags and tagged thoughts: those are the
 thinking detector's. An answer that was cut on purpose (`Expect.truncated`) need neither be finished nor have begun.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from annie_eval.detectors.sentences import count_words, is_finished, split_sentences
+from annie_eval.detectors.english.sentences import count_words, is_finished, split_sentences
 from annie_eval.detectors.tags import without_thoughts
-from annie_eval.detectors.text import is_blank
-from annie_eval.sample import Exchange, Finding, Sample, excerpt
+from annie_eval.text import is_blank
+from annie_eval.wire.sample import Exchange, Finding, Sample, excerpt
 
 if TYPE_CHECKING:
-    from annie_eval.profile import Limits
+    from annie_eval.profile.load import Limits
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:

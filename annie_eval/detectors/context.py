@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from annie_eval.sample import Exchange
+from annie_eval.wire.sample import Exchange
 
 
 def user_text(exchange: Exchange) -> str:

@@ -16,8 +16,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from annie_eval.detectors.text import WORD
-from annie_eval.sample import Channel, Finding, Sample, excerpt
+from annie_eval.text import WORD
+from annie_eval.wire.sample import Channel, Finding, Sample, excerpt
 
 _LINES = 5
 _WINDOW = 200

@@ -1,10 +1,10 @@
 """Knowledge: the spoken answer states what it must, and nothing that it must not.
 
 Phrases are found as whole words, apart from case, accents and punctuation, and must be asserted
-(`annie_eval.detectors.assertion`): a negated, asked, doubted or corrected mention is none. A phrase that is itself a
+(`english.assertion`): a negated, asked, doubted or corrected mention is none. A phrase that is itself a
 denial ("couldn't find it") only has to be there. A phrase that is a number is also met by that number in words.
 
-A number is read in digits or words (`annie_eval.detectors.spoken_numbers`) and must be what the answer comes to, as a
+A number is read in digits or words (`english.spoken_numbers`) and must be what the answer comes to, as a
 listener would take it:
 
 - numbers that the question gave, operands ("plus 20"), reasons ("because ...") and asides in brackets do not count;
@@ -20,18 +20,18 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from annie_eval.detectors.alternatives import offered
-from annie_eval.detectors.assertion import Speech
 from annie_eval.detectors.context import user_text
-from annie_eval.detectors.sentences import split_sentences
-from annie_eval.detectors.spoken_numbers import Number, numbers
+from annie_eval.detectors.english.alternatives import offered
+from annie_eval.detectors.english.assertion import Speech
+from annie_eval.detectors.english.sentences import split_sentences
+from annie_eval.detectors.english.spoken_numbers import Number, numbers
+from annie_eval.detectors.english.units import singular
 from annie_eval.detectors.tags import without_thoughts
-from annie_eval.detectors.text import is_blank, words
-from annie_eval.detectors.units import singular
-from annie_eval.sample import Finding, Sample, excerpt
+from annie_eval.text import is_blank, words
+from annie_eval.wire.sample import Finding, Sample, excerpt
 
 if TYPE_CHECKING:
-    from annie_eval.profile import AnswerExpectation
+    from annie_eval.profile.load import AnswerExpectation
 
 _DENIAL = re.compile(
     r"n['’]t\b|\b(?:no|not|nothing|none|never|cannot|unable|without|nicht|kein\w*|pas|sorry)\b", re.IGNORECASE
@@ -148,7 +148,7 @@ def _stated(speech: Speech, phrase: str, english: bool, right: Sequence[str] | N
     """Where a phrase is last asserted and not taken back; None if it is not.
 
     Args:
-        right: the accepted phrases; beside any other it is no answer (`annie_eval.detectors.alternatives`).
+        right: the accepted phrases; beside any other it is no answer (`annie_eval.detectors.english.alternatives`).
     """
     spans = speech.find(phrase)
     alone = numbers(phrase, english=english)

@@ -19,8 +19,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from annie_eval.detectors.tags import scan, without_thoughts
-from annie_eval.detectors.text import is_blank
-from annie_eval.sample import Finding, Sample, excerpt
+from annie_eval.text import is_blank
+from annie_eval.wire.sample import Finding, Sample, excerpt
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

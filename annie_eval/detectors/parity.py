@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annie_eval.errors import ExchangeError
-from annie_eval.sample import Answer, Channel, Exchange, Finding, Sample, ToolCall, excerpt
-from annie_eval.sse import strict_json
-from annie_eval.wire import parse, prompt_token_ids
+from annie_eval.wire.parse import parse, prompt_token_ids
+from annie_eval.wire.sample import Answer, Channel, Exchange, Finding, Sample, ToolCall, excerpt
+from annie_eval.wire.sse import strict_json
 
 _BOTH = "the same token ids, but other {} when streamed than when not"
 

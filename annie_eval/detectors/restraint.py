@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from annie_eval.detectors.text import is_blank
 from annie_eval.detectors.tool_calls import dropped_call
-from annie_eval.sample import Finding, Sample, excerpt
+from annie_eval.text import is_blank
+from annie_eval.wire.sample import Finding, Sample, excerpt
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:

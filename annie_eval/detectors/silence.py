@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from annie_eval.detectors.text import is_blank
-from annie_eval.sample import Finding, Sample
+from annie_eval.text import is_blank
+from annie_eval.wire.sample import Finding, Sample
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from annie_eval.detectors.text import original_span, unveil, word_set
+from annie_eval.text import original_span, unveil, word_set
 
 Kind = Literal["thinking", "tool", "special", "html"]
 

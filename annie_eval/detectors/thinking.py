@@ -4,7 +4,7 @@ Rules:
 
 - A thinking tag of any family, or what is left of one, in content or in a tool call.
 - A special token or U+FFFD in any channel.
-- Reasoning without tags in content, or at the start of a string in a tool call (`annie_eval.detectors.prose`).
+- Reasoning without tags in content, or at the start of a string in a tool call (`untagged_reasoning.find`).
 - 40 or more characters of reasoning repeated in content. A draft is no leak: reasoning may hold the answer that is
   then given, so the repeated text must be the beginning of the reasoning, or reason about the user itself.
 - Reasoning at all though thinking was switched off.
@@ -22,10 +22,10 @@ import re
 from collections.abc import Iterator
 
 from annie_eval.detectors.context import user_text
-from annie_eval.detectors.prose import find_prose
 from annie_eval.detectors.tags import Tag, scan
-from annie_eval.detectors.text import INVISIBLE, is_blank
-from annie_eval.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, excerpt
+from annie_eval.detectors.untagged_reasoning.find import find_prose
+from annie_eval.text import INVISIBLE, is_blank
+from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, excerpt
 
 _REPEATED = 40
 _REPLACEMENT = "\ufffd"

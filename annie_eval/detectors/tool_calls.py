@@ -1,7 +1,7 @@
 """Tool calls: declared, well-formed, valid, the wanted ones with the wanted values, and none dropped or cut off.
 
 Every exchange whose `expect.calls` is not None is judged: names, ids, strict JSON, JSON Schema (Draft 2020-12;
-`format` is an annotation there and is not enforced), the scenario's checks on values (`annie_eval.detectors.checks`),
+`format` is an annotation there and is not enforced), the scenario's checks on values (`profile.argument_checks`),
 the count, `finish_reason`, and calls written as text. Parallel calls are paired with the wanted ones by a maximum
 matching, so that their order never matters. A call that max_tokens cut off never counts, whole or not.
 
@@ -19,17 +19,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from annie_eval.detectors.call_text import find_call_text
-from annie_eval.detectors.checks import MISSING, check_value, validate_check
 from annie_eval.detectors.context import cut_off, user_text
 from annie_eval.detectors.matching import match
 from annie_eval.detectors.tags import scan
-from annie_eval.detectors.text import is_blank
-from annie_eval.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, ToolCall, excerpt
+from annie_eval.profile.argument_checks import MISSING, check_value, validate_check
+from annie_eval.text import is_blank
+from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, ToolCall, excerpt
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-    from annie_eval.profile import CallExpectation
+    from annie_eval.profile.load import CallExpectation
 
 __all__ = ["check_value", "dropped_call", "find", "validate_check"]
 

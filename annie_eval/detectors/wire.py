@@ -24,9 +24,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annie_eval.detectors.parity import compare as compare
-from annie_eval.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, excerpt
-from annie_eval.sse import DONE, Stream, json_object, quote, read_stream
-from annie_eval.wire import is_count
+from annie_eval.wire.parse import is_count
+from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, excerpt
+from annie_eval.wire.sse import DONE, Stream, json_object, quote, read_stream
 
 _CALLED = {"tool_calls", "function_call"}
 _PAIRS = 4  # different deltas, each of them twice, that are no coincidence any more

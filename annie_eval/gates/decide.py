@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annie_eval import stats
-from annie_eval.profile_types import Gate, Verdict
-from annie_eval.sample import Judgement
+from annie_eval.profile.types import Gate, Verdict
+from annie_eval.stats import binomial as stats
+from annie_eval.wire.sample import Judgement
 
 SEVERITY: tuple[Verdict, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")
 
@@ -35,7 +35,7 @@ class GateResult:
         detail: why the verdict is not PASS, in a few words; "" for PASS.
         misses: judgements with findings, by sample.
         broken: judgements with an error, by sample.
-        repeats: where samples were asked more than once, as `annie_eval.repeats` gives it: rounds, most, adaptive,
+        repeats: where samples were asked more than once, as `gates.repeats` gives it: rounds, most, adaptive,
             stopped (why), threshold, scenarios, pass_hat_k (by k); {} otherwise.
     """
 

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from annie_eval import stats_clusters, stats_sequential
 from annie_eval.errors import UsageError
-from annie_eval.gates import GateResult, decide
-from annie_eval.profile_types import Gate, Profile, Verdict
-from annie_eval.sample import Judgement
+from annie_eval.gates.decide import GateResult, decide
+from annie_eval.profile.types import Gate, Profile, Verdict
+from annie_eval.stats import clusters as stats_clusters
+from annie_eval.stats import sequential as stats_sequential
+from annie_eval.wire.sample import Judgement
 
 MOST = 20  # rounds, where --until-decided stands alone
 _KEY = re.compile(r"(?P<scenario>[^.]+)\.(?P<way>\w+\.\w+)(?:\.(?P<repeat>\d+))?")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from annie_eval.nightly.records import Night
-from annie_eval.regression import facts, trend
+from annie_eval.serving import fingerprint_diff as facts
+from annie_eval.stats import trend
 
 TIMED = ("ttft_short", "decode")
 
@@ -63,7 +64,7 @@ def resets(nights: Sequence[Night]) -> list[Reset]:
 
 
 def drifts(nights: Sequence[Night]) -> list[Drift]:
-    """Every series that was seen to get worse, those that still do last. See `annie_eval.regression.trend`."""
+    """Every series that was seen to get worse, those that still do last. See `annie_eval.stats.trend`."""
     bounds = [0, *(reset.at for reset in resets(nights)), len(nights)]
     found = []
     for start, end in pairwise(bounds):

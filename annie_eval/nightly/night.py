@@ -23,16 +23,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from annie_eval.errors import UsageError
-from annie_eval.gates import RunVerdict
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.nightly import drift, records
-from annie_eval.profile import Profile, load
+from annie_eval.profile.load import Profile, load
 from annie_eval.regression import baseline as baselines
-from annie_eval.regression import speed, steady
-from annie_eval.regression.evidence import SHOTS, shots
-from annie_eval.regression.session import against, with_regression
-from annie_eval.report import json as json_report
+from annie_eval.regression import determinism as steady
+from annie_eval.regression import timings as speed
+from annie_eval.regression.compare_runs import against, with_regression
+from annie_eval.regression.run_data import SHOTS, shots
+from annie_eval.run import verdict_json as json_report
+from annie_eval.run.store import FILE, Store
 from annie_eval.serving.spec import split_url
-from annie_eval.store import FILE, Store
 
 ROOT = Path(__file__).resolve().parents[2]
 _ROOM = 16 * 1024 * 1024  # bytes that a night may need beside three times its baseline's size
@@ -311,7 +312,7 @@ def _quiet(
         store.set_meta(steadiness=steady.probe(profile, store, base_url, served, key))
     finally:
         store.close()
-    from annie_eval import stats
+    from annie_eval.stats import binomial as stats
 
     taken = {row: stats.median(values) for row, values in measured.items() if len(values) >= speed.LEAST_N}
     return {row: taken[row] for row in _TIMED if row in taken}, notes

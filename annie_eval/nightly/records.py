@@ -14,7 +14,7 @@ from typing import Any
 
 from annie_eval.errors import UsageError
 from annie_eval.regression.result import SEVERITY
-from annie_eval.store import FILE as STORE
+from annie_eval.run.store import FILE as STORE
 
 VERDICT, NOTE = "verdict.json", "night.json"
 _NUMBERED = re.compile(r"(\d{6,})-")
@@ -213,7 +213,7 @@ def _half_written(path: Path) -> str:
         return f"half-written: no {VERDICT} and no {STORE}"
     import sqlite3
 
-    from annie_eval.store import Store
+    from annie_eval.run.store import Store
 
     try:
         store = Store(path)

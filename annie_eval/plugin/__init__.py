@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from annie_eval import asked
 from annie_eval.errors import TargetError, UsageError
-from annie_eval.options import pytest_addoption, target_spec
-from annie_eval.profile import Profile, load
-from annie_eval.reading import Asker, EndpointInfo, Judged, Reader, SampleBroken
-from annie_eval.repeats import Repeats, keys_of_round
+from annie_eval.gates.repeats import Repeats, keys_of_round
+from annie_eval.plugin import on_demand as asked
+from annie_eval.plugin.options import pytest_addoption, target_spec
+from annie_eval.profile.load import Profile, load
+from annie_eval.run.reader import Asker, EndpointInfo, Judged, Reader, SampleBroken
 
 if TYPE_CHECKING:
-    from annie_eval.gates import RunVerdict
-    from annie_eval.regression.session import Comparison
-    from annie_eval.run import Run
+    from annie_eval.gates.decide import RunVerdict
+    from annie_eval.regression.compare_runs import Comparison
+    from annie_eval.run.lifecycle import Run
 
 __all__ = ["pytest_addoption"]
 
@@ -37,7 +37,7 @@ GATE, PERF = "gate", "perf"
 # Samples that a test wants without being judged by a gate.
 WANTED = pytest.StashKey[list[str]]()
 _LEAST_PROBED = 20  # prompts: fewer find little, and leave nothing for shrinking
-_TESTS = Path(__file__).resolve().parent.parent / "tests"
+_TESTS = Path(__file__).resolve().parents[2] / "tests"
 
 
 def has_target(config: pytest.Config) -> bool:
@@ -198,7 +198,7 @@ class _Session:
         return report
 
     def _report(self, item: pytest.Item, report: pytest.TestReport, gate: str, key: str) -> None:
-        from annie_eval.gates import tolerates
+        from annie_eval.gates.decide import tolerates
 
         judgement = self.reader.judgement(gate, key)
         if report.outcome != "failed" or not judgement.findings:
@@ -233,7 +233,7 @@ class _Owner(_Session):
         ask = spec.base_url is not None and spec.model_dir is None and not config.option.collectonly
         greeting = Greeting(spec) if ask else None
         super().__init__(config)
-        from annie_eval.run import Run, RunOptions
+        from annie_eval.run.lifecycle import Run, RunOptions
 
         if config.getoption("concurrency") is not None and config.getoption("concurrency") < 1:
             raise UsageError(f"--concurrency {config.getoption('concurrency')}: must be at least 1")
@@ -265,7 +265,7 @@ class _Owner(_Session):
     def _compared_with(self, baseline: str | None) -> Comparison | None:
         if baseline is None:
             return None
-        from annie_eval.regression.session import Comparison
+        from annie_eval.regression.compare_runs import Comparison
 
         return Comparison(baseline, self.config.rootpath / "runs", self.profile)
 

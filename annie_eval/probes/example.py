@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from annie_eval.probes.noise import Edit, kinds
-from annie_eval.sample import Thinking
-from annie_eval.store import dump
+from annie_eval.run.store import dump
+from annie_eval.wire.sample import Thinking
 
 FORMAT = 1
 
@@ -35,7 +35,7 @@ class Example:
     tools: tuple[Mapping[str, Any], ...] = ()
 
     def ask(self, detectors: tuple[str, ...], repeat: int = 1) -> dict[str, Any]:
-        """The ad-hoc sample that `annie_eval.judge.Catalogue.add` reads; equal where the same bytes are sent."""
+        """The ad-hoc sample that `annie_eval.run.judge.Catalogue.add` reads; equal where the same bytes are sent."""
         return {
             "prompt": self.prompt,
             "history": [dict(message) for message in self.history],

@@ -14,8 +14,8 @@ from annie_eval.probes import report
 if TYPE_CHECKING:
     from annie_eval.probes.prober import Prober
     from annie_eval.probes.search import Outcome, Reply
-    from annie_eval.reading import Reader
-    from annie_eval.run import Run
+    from annie_eval.run.lifecycle import Run
+    from annie_eval.run.reader import Reader
 
 
 class Probes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annie_eval import stats
-from annie_eval.report.text import by_cause, percent, printable, shortened
+from annie_eval.report.phrases import by_cause, percent, printable, shortened
+from annie_eval.stats import binomial as stats
 
 
 def quoted(prompt: str, width: int = 200) -> str:

@@ -29,7 +29,7 @@ from datetime import date, datetime
 from functools import cache
 from typing import Any, Final
 
-from annie_eval.detectors.text import is_blank, normalise
+from annie_eval.text import is_blank, normalise
 
 
 class Missing:

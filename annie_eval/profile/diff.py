@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from annie_eval.profile_types import Profile
+from annie_eval.profile.types import Profile
 
 # What they change is neither what is asked nor whether an answer passes: such runs still compare.
 _HARMLESS_IN_GATES = frozenset({"required", "lower_bound", "confidence", "baseline", "margin"})

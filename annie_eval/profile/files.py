@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.profile_schema import joined, quoted
+from annie_eval.profile.schema import joined, quoted
 
 
 class _Broken(ValueError):

@@ -14,11 +14,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from annie_eval import profile_check as check
 from annie_eval.errors import UsageError
-from annie_eval.profile_read import read_json, read_json_lines, read_toml
-from annie_eval.profile_schema import check_structure, did_you_mean, quoted
-from annie_eval.profile_types import (
+from annie_eval.profile import validate as check
+from annie_eval.profile.files import read_json, read_json_lines, read_toml
+from annie_eval.profile.schema import check_structure, did_you_mean, quoted
+from annie_eval.profile.types import (
     AnswerExpectation,
     CallExpectation,
     Expect,
@@ -32,7 +32,7 @@ from annie_eval.profile_types import (
     Turn,
     Verdict,
 )
-from annie_eval.sample import Variant
+from annie_eval.wire.sample import Variant
 
 __all__ = [
     "AnswerExpectation",
@@ -52,7 +52,7 @@ __all__ = [
     "read_scenario",
 ]
 
-_BUILTIN = Path(__file__).parent / "profiles"
+_BUILTIN = Path(__file__).parents[1] / "profiles"
 # What they change is neither asked nor judged (a margin is between two runs), or follows from where the files lie.
 _NOT_IN_DIGEST = frozenset({"path", "source", "digest", "example", "then_example", "margin"})
 

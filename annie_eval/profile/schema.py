@@ -14,7 +14,7 @@ from annie_eval.errors import UsageError
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
 
-SCHEMAS = Path(__file__).parent / "profiles"
+SCHEMAS = Path(__file__).parents[1] / "profiles"
 
 _SPOKEN = {
     "object": "a table",
@@ -53,7 +53,7 @@ def check_structure(value: Any, name: str, where: str) -> None:
 
 @cache
 def _validator(name: str) -> Draft202012Validator:
-    # 50 ms that `import annie_eval.profile` need not pay.
+    # 50 ms that `import annie_eval.profile.load` need not pay.
     import jsonschema
 
     return jsonschema.Draft202012Validator(json.loads((SCHEMAS / name).read_bytes()))

@@ -1,6 +1,6 @@
 """What a profile and its scenarios are made of: frozen data, no reading and no checking.
 
-`annie_eval.profile` re-exports every name and makes them from files.
+`annie_eval.profile.load` re-exports every name and makes them from files.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from annie_eval.sample import Variant, sample_key
+from annie_eval.wire.sample import Variant, sample_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annie_eval import detectors
-from annie_eval.detectors.checks import validate_check
 from annie_eval.errors import UsageError
-from annie_eval.profile_schema import did_you_mean, joined, quoted
-from annie_eval.profile_types import CallExpectation, Expect, Gate, Profile, Scenario
+from annie_eval.profile.argument_checks import validate_check
+from annie_eval.profile.schema import did_you_mean, joined, quoted
+from annie_eval.profile.types import CallExpectation, Expect, Gate, Profile, Scenario
 
 # Detectors that find nothing unless the scenario says what is wanted.
 _NEEDS = {"knowledge": "expect.answer", "tool_calls": "expect.calls", "restraint": "expect.calls = []"}

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.profile_schema import did_you_mean
-from annie_eval.regression import speed
-from annie_eval.regression.evidence import SHOTS, Evidence, read, shots
-from annie_eval.store import FILE
+from annie_eval.profile.schema import did_you_mean
+from annie_eval.regression import timings as speed
+from annie_eval.regression.run_data import SHOTS, Evidence, read, shots
+from annie_eval.run.store import FILE
 
 DIR = "baselines"
 FORMAT = 1
@@ -121,7 +121,7 @@ def _finished(run_dir: Path) -> Evidence:
 def _check_aa(first: Evidence, second: Evidence, run_dir: Path, aa: Path) -> None:
     if run_dir.resolve() == aa.resolve():
         raise UsageError(f"--aa {aa}: is the blessed run itself; name a second run of the same server")
-    from annie_eval.regression import facts
+    from annie_eval.serving import fingerprint_diff as facts
 
     other = facts.between(first.fingerprint, second.fingerprint)
     found = [

@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from annie_eval import stats
-from annie_eval.regression import diagnosis, facts, speed, steady
-from annie_eval.regression.evidence import Evidence, first_of, scenario_of
-from annie_eval.regression.paired import default_margin, noninferiority, sign_flip
+from annie_eval.regression import determinism as steady
+from annie_eval.regression import diagnosis
+from annie_eval.regression import timings as speed
 from annie_eval.regression.result import SEVERITY, Change, GatePair, Regression, RegressionVerdict, TimingPair
-from annie_eval.sample import Judgement
+from annie_eval.regression.run_data import Evidence, first_of, scenario_of
+from annie_eval.serving import fingerprint_diff as facts
+from annie_eval.stats import binomial as stats
+from annie_eval.stats.paired import default_margin, noninferiority, sign_flip
+from annie_eval.wire.sample import Judgement
 
 ALPHA = 0.05
 """Chance of a wrong FAIL over all gates together, and of a wrong PASS of one gate."""

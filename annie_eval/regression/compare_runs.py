@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annie_eval.errors import UsageError
-from annie_eval.gates import RunVerdict, worst
-from annie_eval.profile_types import Profile, Verdict
+from annie_eval.gates.decide import RunVerdict, worst
+from annie_eval.profile import diff as snapshot
+from annie_eval.profile.types import Profile, Verdict
 from annie_eval.regression import baseline as baselines
-from annie_eval.regression import facts, rejudge, snapshot, steady
+from annie_eval.regression import determinism as steady
+from annie_eval.regression import rejudge
 from annie_eval.regression.compare import compare
-from annie_eval.regression.evidence import read
 from annie_eval.regression.result import Regression
-from annie_eval.report import json as json_report
+from annie_eval.regression.run_data import read
+from annie_eval.run import verdict_json as json_report
+from annie_eval.serving import fingerprint_diff as facts
 
 if TYPE_CHECKING:
-    from annie_eval.run import Run
+    from annie_eval.run.lifecycle import Run
 
 
 def against(baseline: baselines.Baseline, run_dir: Path) -> Regression:

@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annie_eval import wire
-from annie_eval.client import Client, TransportError
-from annie_eval.conversation import next_request
 from annie_eval.errors import ExchangeError
-from annie_eval.profile_types import Profile, Scenario
-from annie_eval.regression.evidence import scenario_of
-from annie_eval.sample import Variant
-from annie_eval.store import Store
+from annie_eval.http_client import Client, TransportError
+from annie_eval.profile.types import Profile, Scenario
+from annie_eval.regression.run_data import scenario_of
+from annie_eval.run.store import Store
+from annie_eval.wire import parse as wire
+from annie_eval.wire.conversation import next_request
+from annie_eval.wire.sample import Variant
 
 QUESTIONS, TIMES = 3, 4
 _LENGTH = 120  # characters of an answer that is long enough to come out otherwise, and soon over

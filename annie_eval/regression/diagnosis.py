@@ -14,9 +14,9 @@ from itertools import zip_longest
 
 from annie_eval.detectors.call_text import find_call_text
 from annie_eval.detectors.tags import scan
-from annie_eval.regression.evidence import Heard, Reply, scenario_of, twin_of
-from annie_eval.regression.paired import fisher
-from annie_eval.stats import mcnemar
+from annie_eval.regression.run_data import Heard, Reply, scenario_of, twin_of
+from annie_eval.stats.binomial import mcnemar
+from annie_eval.stats.paired import fisher
 
 PROMPTS = "the chat template or the tokenizer changed"
 _FEW = 2  # samples that show a change; one alone may be chance, unless it is all that there are

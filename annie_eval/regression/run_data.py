@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from annie_eval import wire
 from annie_eval.errors import ExchangeError, UsageError
-from annie_eval.sample import Judgement
-from annie_eval.store import Store, StoredExchange, StoredSample
+from annie_eval.run.store import Store, StoredExchange, StoredSample
+from annie_eval.wire import parse as wire
+from annie_eval.wire.sample import Judgement
 
 SHOTS = "timing.jsonl"
 _VARIANT = re.compile(r"\.(?P<stream>stream|whole)\.(?P<thinking>on|off|unset)(?P<repeat>\.\d+)?$")

@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from annie_eval import stats
 from annie_eval.regression.result import RegressionVerdict, TimingPair
+from annie_eval.stats import binomial as stats
 
 CONFIDENCE = 0.998  # of every interval, as for the timing gates: few false alarms over many rows and nights
 LEAST_AA, LEAST_SPLIT = 1.05, 1.15  # no noise floor is believed to be lower than this

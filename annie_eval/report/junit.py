@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annie_eval.report.text import headline, interval_of, needs_of, printable
+from annie_eval.report.phrases import headline, interval_of, needs_of, printable
 
 if TYPE_CHECKING:
     import pytest
 
-    from annie_eval.gates import RunVerdict
-    from annie_eval.sample import Judgement
+    from annie_eval.gates.decide import RunVerdict
+    from annie_eval.wire.sample import Judgement
 
 Properties = list[tuple[str, str]]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from annie_eval import stats
-from annie_eval.gates import operating_curve
-from annie_eval.profile_types import Profile
-from annie_eval.report.text import aligned, percent, printable
+from annie_eval.gates.decide import operating_curve
+from annie_eval.profile.types import Profile
+from annie_eval.report.phrases import aligned, percent, printable
+from annie_eval.stats import binomial as stats
 
 RATES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 

@@ -8,9 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from annie_eval.gates import GateResult, RunVerdict
+from annie_eval.gates.decide import GateResult, RunVerdict
 from annie_eval.report.exchange_html import safe, sample_html
-from annie_eval.report.text import (
+from annie_eval.report.phrases import (
     all_errors,
     by_cause,
     by_severity,
@@ -22,9 +22,9 @@ from annie_eval.report.text import (
     rules_out_of,
     with_unit,
 )
-from annie_eval.sample import Judgement
-from annie_eval.store import Store, StoredSample
-from annie_eval.timing.row import Row
+from annie_eval.run.store import Store, StoredSample
+from annie_eval.timing.result import Row
+from annie_eval.wire.sample import Judgement
 
 _CSS = Path(__file__).with_name("report.css")
 _BAR = 200  # width of a bar, in pixels
@@ -185,7 +185,7 @@ def _timings(timings: Sequence[Mapping[str, Any]]) -> str:
 
 def _charts(timings: Sequence[Mapping[str, Any]]) -> str:
     """TTFT and decode rate against context; drawn anew from the points, so that no file is needed."""
-    from annie_eval.timing.plot import charts
+    from annie_eval.report.charts import charts
 
     drawn = charts([Row.from_dict(row) for row in timings if row.get("points")])
     return "".join(f"\n<figure>{svg}</figure>" for svg in drawn.values())

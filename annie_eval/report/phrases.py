@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from annie_eval.gates import SEVERITY, GateResult, RunVerdict
-from annie_eval.sample import Judgement
+from annie_eval.gates.decide import SEVERITY, GateResult, RunVerdict
+from annie_eval.wire.sample import Judgement
 
 
 def printable(text: str) -> str:

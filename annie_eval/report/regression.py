@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annie_eval.gates import RunVerdict
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.regression.result import Change, Regression, from_dict
-from annie_eval.report.text import aligned, number, printable, shortened
+from annie_eval.report.phrases import aligned, number, printable, shortened
 
 _LEAST = 40  # characters of an answer that are shown on the narrowest terminal
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from annie_eval.gates import RunVerdict
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.regression.result import Change, Regression, from_dict
 from annie_eval.report import regression as text
 from annie_eval.report.exchange_html import safe
-from annie_eval.report.text import number
+from annie_eval.report.phrases import number
 
 
 def first_line(verdict: RunVerdict) -> str:

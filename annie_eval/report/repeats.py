@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annie_eval.gates import GateResult
-from annie_eval.report.text import percent, printable
+from annie_eval.gates.decide import GateResult
+from annie_eval.report.phrases import percent, printable
 
 
 def lines(gates: Sequence[GateResult], sampling: Mapping[str, Any]) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from annie_eval import stats_sequential
-from annie_eval.profile_types import Profile
-from annie_eval.repeats import threshold
-from annie_eval.report.curves import chance
-from annie_eval.report.text import aligned, percent, printable
+from annie_eval.gates.repeats import threshold
+from annie_eval.profile.types import Profile
+from annie_eval.report.operating_curves import chance
+from annie_eval.report.phrases import aligned, percent, printable
+from annie_eval.stats import sequential as stats_sequential
 
 RATES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from annie_eval.errors import UsageError
-from annie_eval.gates import RunVerdict
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.report import exchange as parts
-from annie_eval.report import json as json_report
 from annie_eval.report import terminal
-from annie_eval.report.text import printable
-from annie_eval.sample import Judgement
-from annie_eval.store import Attempt, Store, StoredExchange
+from annie_eval.report.phrases import printable
+from annie_eval.run import verdict_json as json_report
+from annie_eval.run.store import Attempt, Store, StoredExchange
+from annie_eval.wire.sample import Judgement
 
 
 def load_verdict(run_dir: Path) -> RunVerdict:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annie_eval.gates import GateResult, RunVerdict
-from annie_eval.profile_types import Verdict
-from annie_eval.report.text import (
+from annie_eval.gates.decide import GateResult, RunVerdict
+from annie_eval.profile.types import Verdict
+from annie_eval.report.phrases import (
     all_errors,
     by_cause,
     by_severity,

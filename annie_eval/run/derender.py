@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 
-from annie_eval.client import Client, TransportError
 from annie_eval.errors import ExchangeError
-from annie_eval.sample import Finding, Sample
+from annie_eval.http_client import Client, TransportError
+from annie_eval.wire.sample import Finding, Sample
 
 CHUNK = 4  # tokens a chunk: small enough to split tags and arguments, at a quarter of the requests of single tokens
 _PATH = "/chat/completions/derender"

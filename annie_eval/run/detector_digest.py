@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
-_CODE = ("detectors/**/*", "judge.py", "wire.py", "sse.py")
+_CODE = ("detectors/**/*", "wire/**/*.py", "text.py", "run/judge.py")
 
 
 def digest(root: Path = _ROOT, patterns: tuple[str, ...] = _CODE) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from annie_eval import wire
-from annie_eval.conversation import Request, is_last, next_request
 from annie_eval.detectors import detect
-from annie_eval.profile import CallExpectation, Expect, Gate, Profile, Scenario, Turn
-from annie_eval.sample import Exchange, Finding, Judgement, Sample, Variant, sample_key
-from annie_eval.store import StoredExchange, StoredSample
+from annie_eval.profile.load import CallExpectation, Expect, Gate, Profile, Scenario, Turn
+from annie_eval.run.store import StoredExchange, StoredSample
+from annie_eval.wire import parse as wire
+from annie_eval.wire.conversation import Request, is_last, next_request
+from annie_eval.wire.sample import Exchange, Finding, Judgement, Sample, Variant, sample_key
 
 
 class Catalogue:
@@ -27,7 +27,7 @@ class Catalogue:
         self._tools: dict[str, dict[str, Any]] = {}
 
     def add(self, key: str, ask: Mapping[str, Any]) -> None:
-        """Learn an ad-hoc sample from its JSON in the store, as `annie_eval.reading.Asker` writes it.
+        """Learn an ad-hoc sample from its JSON in the store, as `annie_eval.run.reader.Asker` writes it.
 
         Where it has a `scenario`, it is that scenario of the profile with another first prompt and history; where
         it has `tool_objects`, those are offered in place of the profile's tools, and each may be called once.
@@ -104,12 +104,12 @@ class Catalogue:
         return self.sample(stored.key, [self.exchange(stored.key, raw) for raw in stored.exchanges])
 
     def next_request(self, key: str, done: Sequence[Exchange], *, model: str, token_ids: bool) -> Request | None:
-        """The next request of a sample's script, or None. See `annie_eval.conversation.next_request`."""
+        """The next request of a sample's script, or None. See `annie_eval.wire.conversation.next_request`."""
         scenario, variant = self[key]
         return next_request(self._profile_of(key), scenario, variant, done, model=model, token_ids=token_ids)
 
     def is_last(self, key: str, request: Request) -> bool:
-        """Whether nothing follows this request. See `annie_eval.conversation.is_last`."""
+        """Whether nothing follows this request. See `annie_eval.wire.conversation.is_last`."""
         return is_last(self[key][0], request)
 
 

@@ -15,12 +15,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from annie_eval import __version__
 from annie_eval.errors import TargetError, UsageError
-from annie_eval.gates import RunVerdict, overall
-from annie_eval.profile import Profile
-from annie_eval.repeats import Repeats
-from annie_eval.results import gate_result
-from annie_eval.sampler import Endpoint, Sampler
-from annie_eval.store import FILE, Store
+from annie_eval.gates.decide import RunVerdict, overall
+from annie_eval.gates.repeats import Repeats
+from annie_eval.profile.load import Profile
+from annie_eval.run.results import gate_result
+from annie_eval.run.sampler import Endpoint, Sampler
+from annie_eval.run.store import FILE, Store
 
 if TYPE_CHECKING:
     from annie_eval.serving import Greeting, Target, TargetSpec
@@ -157,7 +157,7 @@ class Run:
         if not wanted:
             return
         from annie_eval import timing
-        from annie_eval.timing.plot import rows_chart
+        from annie_eval.report.charts import rows_chart
 
         assert self.target is not None
         shots: list[Mapping[str, Any]] = []
@@ -211,12 +211,12 @@ class Run:
             note = f"the run broke off: {state.removeprefix('failed: ')}"
         verdict = verdict_of(self.profile, self.store, run_dir=self.dir, note=note)
         verdict = replace(verdict, started=self.started, seconds=time.monotonic() - self._began)
-        from annie_eval.regression.judged_by import digest
-        from annie_eval.regression.snapshot import snapshot
+        from annie_eval.profile.diff import snapshot
+        from annie_eval.run.detector_digest import digest
 
         # Whoever compares runs later can then say what was asked otherwise.
         facts = {"profile_snapshot": snapshot(self.profile), "judged_by": digest()}
-        from annie_eval.report import json as json_report
+        from annie_eval.run import verdict_json as json_report
 
         # A verdict that cannot be kept is still printed, as an ERROR.
         try:
@@ -308,7 +308,7 @@ def _replicas(profile: Profile, store: Store, target: Mapping[str, Any], run_dir
     """Whether the servers that shared the work answered equally well; {} where there was one."""
     if not target.get("replicas"):
         return {}
-    from annie_eval import replicas
+    from annie_eval.serving import replicas
 
     urls = [target["base_url"], *target["replicas"]]
     return replicas.compare(urls, store.judgements(), replicas.shares(profile, run_dir.name, len(urls)))

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from annie_eval.profile import Profile
-from annie_eval.repeats import Repeats, key_of_round, own_repeats
-from annie_eval.sample import Finding, Judgement, Sample, Thinking
-from annie_eval.store import Store, dump
+from annie_eval.gates.repeats import Repeats, key_of_round, own_repeats
+from annie_eval.profile.load import Profile
+from annie_eval.run.store import Store, dump
+from annie_eval.wire.sample import Finding, Judgement, Sample, Thinking
 
 if TYPE_CHECKING:
     import openai
 
-    from annie_eval.gates import GateResult
+    from annie_eval.gates.decide import GateResult
 
 _T = TypeVar("_T")
 _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05  # seconds between looks into the store
@@ -135,7 +135,7 @@ class Reader:
         return self._load(key)
 
     def _load(self, key: str) -> Sample:
-        from annie_eval.judge import Catalogue
+        from annie_eval.run.judge import Catalogue
 
         catalogue = Catalogue(self.profile)
         for _, wanted, ask in self.store.wanted():
@@ -147,14 +147,14 @@ class Reader:
 
     def gate_result(self, gate: str) -> GateResult:
         """The gate's result, once all its selected samples are judged."""
-        from annie_eval.results import gate_result
+        from annie_eval.run.results import gate_result
 
         self._wait(lambda: True if self.store.open_judgements(gate) == 0 else None)
         return gate_result(self.profile, self.store, gate)
 
     def explain(self, judgement: Judgement, result: GateResult) -> str:
         """Why a test failed, for its report."""
-        from annie_eval.report.text import printable
+        from annie_eval.report.phrases import printable
 
         lines = [
             f"gate {result.name}: {result.verdict}, {result.passed}/{result.n} passed, needs {result.required}"

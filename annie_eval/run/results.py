@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from annie_eval.gates import GateResult, decide
-from annie_eval.profile import Profile
-from annie_eval.repeats import Repeats, decide_repeated
-from annie_eval.store import Store
+from annie_eval.gates.decide import GateResult, decide
+from annie_eval.gates.repeats import Repeats, decide_repeated
+from annie_eval.profile.load import Profile
+from annie_eval.run.store import Store
 
 
 def gate_result(profile: Profile, store: Store, name: str) -> GateResult:

@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annie_eval.client import Client, Response, TransportError, backoff
-from annie_eval.conversation import Request
-from annie_eval.derender import NotOffered, derender
 from annie_eval.errors import ExchangeError, UsageError
-from annie_eval.judge import Catalogue, judge
-from annie_eval.profile import Gate, Profile
-from annie_eval.repeats import Repeats
-from annie_eval.rounds import Rounds
-from annie_eval.sample import Exchange, Finding, Judgement, Sample
-from annie_eval.store import Attempt, Store, StoredExchange
+from annie_eval.gates.repeats import Repeats
+from annie_eval.http_client import Client, Response, TransportError, backoff
+from annie_eval.profile.load import Gate, Profile
+from annie_eval.run.adaptive import Rounds
+from annie_eval.run.derender import NotOffered, derender
+from annie_eval.run.judge import Catalogue, judge
+from annie_eval.run.store import Attempt, Store, StoredExchange
+from annie_eval.wire.conversation import Request
+from annie_eval.wire.sample import Exchange, Finding, Judgement, Sample
 
 _POLL = 0.01  # seconds between looks for newly wanted samples
 _LIVENESS = 0.5  # seconds between looks at the server process
@@ -199,7 +199,7 @@ class Sampler:
         """Which of the servers answers a sample."""
         if not self._endpoint.replicas:
             return lambda key: 0
-        from annie_eval.replicas import shares
+        from annie_eval.serving.replicas import shares
 
         return shares(self._profile, self._run_dir.name, 1 + len(self._endpoint.replicas)).__getitem__
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.sample import Finding, Judgement
+from annie_eval.wire.sample import Finding, Judgement
 
 FILE = "run.sqlite"
 FORMAT = 1
@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS timing (position INTEGER PRIMARY KEY, kind TEXT NOT N
 
 @dataclass(frozen=True, slots=True)
 class StoredExchange:
-    """One exchange as it lies in the store: bytes and stamps, not yet parsed. See `annie_eval.sample.Exchange`."""
+    """One exchange as it lies in the store: bytes and stamps, not yet parsed. See `wire.sample.Exchange`."""
 
     turn: int
     round: int

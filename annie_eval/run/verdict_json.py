@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.gates import GateResult, RunVerdict
-from annie_eval.report.text import all_errors
-from annie_eval.sample import Finding, Judgement
+from annie_eval.gates.decide import GateResult, RunVerdict
+from annie_eval.report.phrases import all_errors
+from annie_eval.wire.sample import Finding, Judgement
 
 FORMAT = 1
 FILE = "verdict.json"

@@ -12,7 +12,7 @@ from annie_eval.errors import TargetError, UsageError
 from annie_eval.serving.spec import TargetSpec, check, interpreter, split_url
 
 if TYPE_CHECKING:
-    from annie_eval.profile_types import Profile
+    from annie_eval.profile.types import Profile
 
 
 def doctor(spec: TargetSpec, profile: Profile, out: TextIO) -> int:

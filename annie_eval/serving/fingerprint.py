@@ -14,7 +14,7 @@ from annie_eval.serving.checkpoint import INDEX, Checkpoint, read_object
 from annie_eval.serving.native import flag_name
 
 if TYPE_CHECKING:
-    from annie_eval.profile_types import Profile
+    from annie_eval.profile.types import Profile
 
 _BLOCK = 64 * 1024  # bytes
 _BLOCKS = 32  # read of every weight file

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annie_eval.regression import snapshot
+from annie_eval.profile import diff as snapshot
 
 _MEANINGLESS = {
     "chat_template": "the chat template",

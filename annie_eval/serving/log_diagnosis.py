@@ -1,13 +1,13 @@
 """A server's log -> why it died and how to mend that, one line each. Pure functions over text.
 
-The rules themselves are in `annie_eval.serving.causes`.
+The rules themselves are in `annie_eval.serving.log_causes`.
 """
 
 from __future__ import annotations
 
 import re
 
-from annie_eval.serving.causes import ENDS, ENGINE_LOST, RULES
+from annie_eval.serving.log_causes import ENDS, ENGINE_LOST, RULES
 
 _WIDTH = 200  # characters of a quoted line
 

@@ -14,7 +14,7 @@ from annie_eval.errors import UsageError
 from annie_eval.serving.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from annie_eval.profile_types import Profile
+    from annie_eval.profile.types import Profile
 
 # Asks an interpreter about its vLLM without importing it (that alone takes ten seconds and needs the GPU).
 _ASK = """

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from annie_eval.client import Client, Response, TransportError
 from annie_eval.errors import TargetError, UsageError
+from annie_eval.http_client import Client, Response, TransportError
 
 Kind = Literal["vllm", "llama-server", "sglang", "transformers", "unknown"]
 TIMEOUT = 20.0  # seconds for each request

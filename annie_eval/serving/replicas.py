@@ -11,16 +11,17 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from annie_eval import stats, wire
-from annie_eval.client import Client, TransportError
-from annie_eval.conversation import next_request
 from annie_eval.errors import ExchangeError, UsageError
-from annie_eval.regression import facts
-from annie_eval.regression.paired import fisher
-from annie_eval.sample import Judgement, Variant
+from annie_eval.http_client import Client, TransportError
+from annie_eval.serving import fingerprint_diff as facts
+from annie_eval.stats import binomial as stats
+from annie_eval.stats.paired import fisher
+from annie_eval.wire import parse as wire
+from annie_eval.wire.conversation import next_request
+from annie_eval.wire.sample import Judgement, Variant
 
 if TYPE_CHECKING:
-    from annie_eval.profile_types import Profile
+    from annie_eval.profile.types import Profile
 
 ALPHA = 0.01
 """Chance that equal servers are said to differ, over all gates of a run; it is asked every night."""

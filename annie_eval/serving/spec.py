@@ -15,7 +15,7 @@ from annie_eval.errors import UsageError
 from annie_eval.serving import checkpoint
 
 if TYPE_CHECKING:
-    from annie_eval.profile_types import Profile
+    from annie_eval.profile.types import Profile
 
 CONNECT_TIMEOUT = 5.0  # seconds
 _SERVER_ENVIRONMENT = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python"

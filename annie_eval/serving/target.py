@@ -12,19 +12,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annie_eval.client import Client, Response, TransportError
 from annie_eval.errors import TargetError
+from annie_eval.http_client import Client, Response, TransportError
 from annie_eval.serving import checkpoint, fingerprint, remote
-from annie_eval.serving.diagnose import diagnose, excerpt
 from annie_eval.serving.docker import docker_command
+from annie_eval.serving.log_diagnosis import diagnose, excerpt
+from annie_eval.serving.log_progress import Progress
 from annie_eval.serving.native import ask, native_command, native_environment, vllm_arguments
-from annie_eval.serving.progress import Progress
 from annie_eval.serving.remote import Kind
 from annie_eval.serving.server import Server, reap_leftovers, state_dir
 from annie_eval.serving.spec import TargetSpec, free_port, interpreter, normal_url
 
 if TYPE_CHECKING:
-    from annie_eval.profile_types import Profile
+    from annie_eval.profile.types import Profile
 
 LOG = "server.log"
 _ANSWER_TOKENS = 8
@@ -139,7 +139,7 @@ def _connect(spec: TargetSpec, profile: Profile, greeting: Greeting) -> Target:
     base_url = normal_url(spec.base_url)
     target = _at(base_url, greeting.result(), spec, profile)
     if spec.replicas:
-        from annie_eval import replicas
+        from annie_eval.serving import replicas
 
         urls = [normal_url(url) for url in spec.replicas]
         known = {

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from annie_eval.asked import SNAPSHOT
 from annie_eval.plugin import WANTED
-from annie_eval.reading import Reader, SampleBroken
-from annie_eval.report.text import printable
+from annie_eval.plugin.on_demand import SNAPSHOT
+from annie_eval.report.phrases import printable
+from annie_eval.run.reader import Reader, SampleBroken
 from annie_eval.snapshots.extension import PLACE, SignatureExtension
 from annie_eval.snapshots.identity import identity
 from annie_eval.snapshots.signature import dumps
@@ -23,7 +23,7 @@ from annie_eval.snapshots.signature import signature as signature_of
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
-    from annie_eval.profile import Profile
+    from annie_eval.profile.load import Profile
 
 
 _REPORT = pytest.StashKey[list[str]]()

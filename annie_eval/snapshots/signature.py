@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annie_eval.detectors import detect
-from annie_eval.detectors.sentences import count_sentences
-from annie_eval.detectors.text import is_blank
-from annie_eval.sample import Sample, ToolCall
+from annie_eval.detectors.english.sentences import count_sentences
 from annie_eval.snapshots.language import language
+from annie_eval.text import is_blank
+from annie_eval.wire.sample import Sample, ToolCall
 
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 

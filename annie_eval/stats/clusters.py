@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from annie_eval import stats
+from annie_eval.stats import binomial as stats
 
 
 def effective_size(passed: Sequence[int], sizes: Sequence[int], confidence: float = 0.95) -> float:

@@ -1,6 +1,6 @@
 """Exact tests on pairs and on two-by-two tables: worse than before, not worse by more than a margin, different places.
 
-Standard library only and nothing random, like `annie_eval.stats`. A pair is a scenario that two runs have answered:
+Standard library only and nothing random, like `stats.binomial`. A pair is a scenario that two runs have answered:
 worse (passed before, misses now), better (the other way) or alike.
 """
 
@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
-from annie_eval.stats import binomial_tail, mcnemar
+from annie_eval.stats.binomial import binomial_tail, mcnemar
 
 LEAST_MARGIN = 0.10
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from annie_eval import stats
+from annie_eval.stats import binomial as stats
 
 Side = Literal["above", "below"]
 

@@ -7,11 +7,11 @@ returns a `Row` for each gate. What is measured, and how, is in docs/perf.md.
 
 from typing import TYPE_CHECKING, Any
 
-from annie_eval.timing.row import ROWS, Row
+from annie_eval.timing.result import ROWS, Row
 
 if TYPE_CHECKING:
-    from annie_eval.timing.launch import run
     from annie_eval.timing.plan import Plan, plan_for
+    from annie_eval.timing.process import run
 
 __all__ = ["ROWS", "Plan", "Row", "plan_for", "run"]
 
@@ -19,7 +19,7 @@ __all__ = ["ROWS", "Plan", "Row", "plan_for", "run"]
 def __getattr__(name: str) -> Any:
     """`run`, `Plan` and `plan_for` on first use (PEP 562): the gate tests need `Row` alone, and start-up counts."""
     if name == "run":
-        from annie_eval.timing.launch import run
+        from annie_eval.timing.process import run
 
         return run
     if name in ("Plan", "plan_for"):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from annie_eval import stats
-from annie_eval.profile_types import Verdict
+from annie_eval.profile.types import Verdict
+from annie_eval.stats import binomial as stats
 from annie_eval.timing import verdict as rule
+from annie_eval.timing.measurement import Shot
 from annie_eval.timing.plan import Plan
-from annie_eval.timing.requests import Capabilities
-from annie_eval.timing.row import ROWS, Row
-from annie_eval.timing.shot import Shot
+from annie_eval.timing.prompts import Capabilities
+from annie_eval.timing.result import ROWS, Row
 from annie_eval.timing.verdict import Estimate
 
 MOST_OUTSIDE_US = 2.0  # per prompt token; more than that is no detokeniser

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from annie_eval import stats
-from annie_eval.profile_types import Verdict
+from annie_eval.profile.types import Verdict
+from annie_eval.stats import binomial as stats
 from annie_eval.timing import verdict as rule
-from annie_eval.timing.account import LEAST_TOKENS
+from annie_eval.timing.confirm import Finding, Pairs, against, error_row, settle
+from annie_eval.timing.measurement import Shot, Source
 from annie_eval.timing.plan import Plan
-from annie_eval.timing.requests import Capabilities
-from annie_eval.timing.row import Row
-from annie_eval.timing.settle import Finding, Pairs, against, error_row, settle
-from annie_eval.timing.shot import Shot, Source
+from annie_eval.timing.prompts import Capabilities
+from annie_eval.timing.result import Row
+from annie_eval.timing.server_metrics import LEAST_TOKENS
 from annie_eval.timing.verdict import Estimate
 
 SOURCES: dict[str, tuple[Source, ...]] = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.profile_types import Profile
+from annie_eval.profile.types import Profile
 
 TABLE = Path(__file__).parent.parent / "profiles" / "hardware.toml"
 

@@ -18,14 +18,14 @@ from typing import Any, Literal
 
 from annie_eval.errors import ExchangeError
 from annie_eval.timing import verdict as rule
-from annie_eval.timing.account import LEAST_TOKENS, TTFT_SLACK_MS, Account, Ledger, difference
+from annie_eval.timing.confirm import error_row
 from annie_eval.timing.connection import Connection, LostConnection
+from annie_eval.timing.gates import SOURCES, evaluate
+from annie_eval.timing.measurement import Shot, Source, pair_rate, shot
 from annie_eval.timing.plan import Plan
-from annie_eval.timing.requests import Capabilities, Prepared, Requests, Unusable, probe
-from annie_eval.timing.row import Row
-from annie_eval.timing.rows import SOURCES, evaluate
-from annie_eval.timing.settle import error_row
-from annie_eval.timing.shot import Shot, Source, pair_rate, shot
+from annie_eval.timing.prompts import Capabilities, Prepared, Requests, Unusable, probe
+from annie_eval.timing.result import Row
+from annie_eval.timing.server_metrics import LEAST_TOKENS, TTFT_SLACK_MS, Account, Ledger, difference
 from annie_eval.timing.stream import Observed, observe
 
 Emit = Callable[[str, Mapping[str, Any]], None]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from annie_eval.timing.account import LEAST_TOKENS, Account, disagreements, per_request
-from annie_eval.timing.requests import Prepared
+from annie_eval.timing.prompts import Prepared
 from annie_eval.timing.roofline import Bounds
+from annie_eval.timing.server_metrics import LEAST_TOKENS, Account, disagreements, per_request
 from annie_eval.timing.stream import Counting, Observed
 
 Source = Literal["short", "cold", "warm", "tool", "streams"]

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.profile_types import Profile
-from annie_eval.sample import Variant
+from annie_eval.profile.types import Profile
 from annie_eval.timing import hardware as machines
+from annie_eval.timing.result import ROWS
 from annie_eval.timing.roofline import Bounds, Model, bounds, read_model
-from annie_eval.timing.row import ROWS
+from annie_eval.wire.sample import Variant
 
 SHORT_QUESTION = "Hello! Is it going to be a nice day?"
 
@@ -159,7 +159,7 @@ def _short(profile: Profile) -> dict[str, Any]:
 
 def _tool(profile: Profile) -> dict[str, Any] | None:
     """The request of the first scenario whose first answer must be a tool call; None if there is none."""
-    from annie_eval.conversation import next_request
+    from annie_eval.wire.conversation import next_request
 
     for scenario in profile.scenarios:
         calls = scenario.turns[0].expect.calls

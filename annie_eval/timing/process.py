@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from annie_eval.timing.confirm import error_row
 from annie_eval.timing.plan import Plan
-from annie_eval.timing.row import Row
-from annie_eval.timing.settle import error_row
+from annie_eval.timing.result import Row
 
 Progress = Callable[[Mapping[str, Any]], None]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from annie_eval.profile_types import Verdict
+from annie_eval.profile.types import Verdict
 
 ROWS: Mapping[str, tuple[str, ...]] = {
     "ttft_short": ("ttft_short_ms",),

@@ -15,8 +15,8 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from annie_eval.errors import ExchangeError
-from annie_eval.sse import read_stream
 from annie_eval.timing.connection import Response
+from annie_eval.wire.sse import read_stream
 
 Counting = Literal["usage", "chunks", "asked", "unknown", "guessed"]
 

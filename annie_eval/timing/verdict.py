@@ -20,8 +20,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from annie_eval import stats
-from annie_eval.profile_types import Verdict
+from annie_eval.profile.types import Verdict
+from annie_eval.stats import binomial as stats
 
 LOOKS = (15, 21, 31, 41, 61)
 """Sample counts at which a median is judged; the last is the cap. All odd, see above."""

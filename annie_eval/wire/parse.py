@@ -3,7 +3,7 @@
 Nothing is stripped, repaired or guessed. What no client could read raises `ExchangeError`; what a client can read
 but the protocol forbids is parsed in the plainest way, and `annie_eval.detectors.wire` reports it.
 
-Source of the shapes: the OpenAI API reference, "Chat Completions". `annie_eval.sse` reads the framing.
+Source of the shapes: the OpenAI API reference, "Chat Completions". `annie_eval.wire.sse` reads the framing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from annie_eval.errors import ExchangeError
-from annie_eval.sample import Answer, ToolCall, Usage
-from annie_eval.sse import DONE, Event, json_object, kind, looks_html, quote, read_stream, refuse_error
+from annie_eval.wire.sample import Answer, ToolCall, Usage
+from annie_eval.wire.sse import DONE, Event, json_object, kind, looks_html, quote, read_stream, refuse_error
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BROKEN_OFF = {"abort", "error"}  # vLLM's and SGLang's words for a generation that the server gave up

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from annie_eval.profile import Expect, Limits, Scenario
+    from annie_eval.profile.load import Expect, Limits, Scenario
 
 Thinking = Literal["on", "off", "unset"]
 Channel = Literal["content", "reasoning", "tool_calls"]
@@ -80,7 +80,7 @@ class Exchange:
         headers: response headers, lower-case names, in order of arrival.
         body: the response body, de-chunked, byte for byte (the API key, should a server echo it, is masked).
         reads: for each socket read that brought body bytes: (nanoseconds since the request was written, bytes).
-        answer: the channels parsed from `body` by `annie_eval.wire`.
+        answer: the channels parsed from `body` by `annie_eval.wire.parse`.
         turn, round: which turn of the script this answers; round 0 answers the user, round n >= 1 answers the
             tool results of round n - 1.
         expect: what a good answer to this request is.

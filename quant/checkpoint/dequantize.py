@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quant import fp8, loading, nvfp4
-from quant.checkpoint_view import plain, view
+from quant.checkpoint import loading
+from quant.checkpoint.view import plain, view
 from quant.errors import UsageError
+from quant.formats import fp8, nvfp4
 
 
 def _read(path: Path, name: str) -> Tensor:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from quant.checkpoint_view import Tensor, view
+from quant.checkpoint.view import Tensor, view
 
 _WHOLE = 1 << 20
 _WINDOW = 1 << 16

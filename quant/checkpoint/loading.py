@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from quant.atomic import INCOMPLETE
+from quant.checkpoint.atomic import INCOMPLETE
+from quant.checkpoint.safetensors_file import BadFile, read_header
 from quant.errors import UsageError
-from quant.safetensors_file import BadFile, read_header
 
 
 def read_config(directory: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from quant.digests import describe_tensors, json_digest
+from quant.checkpoint.digests import describe_tensors, json_digest
 from quant.errors import UsageError
 
 LEDGER = "quant_run.json"

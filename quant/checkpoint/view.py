@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.safetensors_file import BadFile, TensorInfo, read_header, read_raw, to_float
+from quant.checkpoint.safetensors_file import BadFile, TensorInfo, read_header, read_raw, to_float
 
 INDEX = "model.safetensors.index.json"
 #: Most bytes of a JSON file that are parsed: parsed JSON takes ten times its size. The largest tokenizers have 35 MB.

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from quant.checkpoint_view import view
+from quant.checkpoint.provenance import read_ledger
+from quant.checkpoint.view import view
 from quant.errors import UsageError
-from quant.ledger import read_ledger
-from quant.preflight import summary
+from quant.preflight.check import summary
 
 HEAD = ("strategy", "algorithm", "time", "format", "MB", "loads in", "KL", "top-1", "bit check")
 

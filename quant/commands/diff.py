@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from quant import calibration, loading
-from quant.atomic import INCOMPLETE
+from quant.checkpoint import loading
+from quant.checkpoint.atomic import INCOMPLETE
+from quant.quantize import calibration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,7 @@ def layer_errors(reference: dict[str, Any], candidate: dict[str, Any]) -> dict[s
 
 def plot(errors: dict[str, float], path: Path, title: str) -> None:
     """Write the errors as a bar chart, one bar a block."""
-    from quant.plots import pyplot
+    from quant.quantize.plots import pyplot
 
     drawer = pyplot()
     if drawer is None:
@@ -79,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     samples = calibration.read_samples(arguments.data, arguments.samples)
     tokenizer = loading.load_tokenizer(arguments.reference)
     sequences = calibration.tokenize(tokenizer, samples, arguments.data, arguments.max_length, arguments.samples)
-    from quant import dequantized, quality
+    from quant.checkpoint import dequantize as dequantized
+    from quant.quantize import quality
 
     device = loading.default_device()
     model = loading.load_model(arguments.reference, device)

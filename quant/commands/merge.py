@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from quant import images, loading
-from quant.atomic import check_free, check_outside
+from quant import images
+from quant.checkpoint import loading
+from quant.checkpoint.atomic import check_free, check_outside
+from quant.checkpoint.provenance import Ledger, describe_file
 from quant.errors import UsageError
-from quant.ledger import Ledger, describe_file
 from quant.training import adapter
 
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Merge, quantise, export and check; status 1 where preflight refuses the result."""
-    from quant.ptq import check_image, finish
+    from quant.commands.ptq import check_image, finish
 
     loading.check_source(arguments.model)
     check_outside(arguments.out, arguments.model)
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     with ledger.phase("quantize"):
         restore_quantizers(model, held, arguments.adapter)
-    from quant import served
+    from quant.export import verify as served
 
     same = _compared(changed_layers(served.computed_digests(model), held), held, ledger)
     count = finish(model, arguments.model, arguments.out, image, ledger)
@@ -77,7 +78,7 @@ def _compared(changed: list[str], held: adapter.Adapter, ledger: Ledger) -> str:
 
 def _weights(model: Any, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of the weights of these layers, by name; of those that the model has."""
-    from quant.served import digest
+    from quant.export.verify import digest
 
     modules = dict(model.named_modules())
     weights = {name: getattr(modules.get(name), "weight", None) for name in names}
@@ -111,7 +112,7 @@ def restore_quantizers(model: Any, held: adapter.Adapter, where: Path) -> None:
     """Quantise by the recipe without calibrating: every amax is the one that was trained with."""
     import modelopt.torch.quantization as mtq
 
-    from quant.modelopt_config import modelopt_config
+    from quant.quantize.modelopt_config import modelopt_config
 
     mtq.quantize(model, {**modelopt_config(held.recipe), "algorithm": None}, None)
     wanted = set(held.amax)

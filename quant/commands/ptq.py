@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from quant import calibration, images, loading, recipe
-from quant.atomic import atomic_directory, check_free, check_outside
+from quant import images, recipe
+from quant.checkpoint import loading
+from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
+from quant.checkpoint.provenance import Ledger, describe_file
 from quant.errors import NotServedAsMade, UsageError
-from quant.ledger import Ledger, describe_file
+from quant.quantize import calibration
 from quant.recipe import Recipe
 
 
@@ -37,7 +39,7 @@ def check_layers(model: Any, chosen: Recipe) -> None:
     """Raise UsageError where the recipe's layers do not suit the model: nothing matches, or half of a fused layer."""
     from torch import nn
 
-    from quant.fused import fused_groups
+    from quant.formats.fused import fused_groups
 
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and "lora_" not in name]
     formats = {name.removesuffix(".base_layer"): chosen.format_of(name.removesuffix(".base_layer")) for name in linear}
@@ -69,9 +71,9 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
     import modelopt.torch.quantization as mtq
     import torch
 
-    from quant.awq import quantize_awq_lite
-    from quant.fused import tie_fused_amax
-    from quant.modelopt_config import modelopt_config
+    from quant.formats.fused import tie_fused_amax
+    from quant.quantize.awq import quantize_awq_lite
+    from quant.quantize.modelopt_config import modelopt_config
 
     device = str(model.device)
     plain = chosen.algorithm == "max"  # AWQ weighs means over all tokens
@@ -165,8 +167,8 @@ def make(
 
     Raises NotServedAsMade, and leaves nothing, where a check fails.
     """
-    from quant import quality
-    from quant.diff import layer_errors, layer_outputs
+    from quant.commands.diff import layer_errors, layer_outputs
+    from quant.quantize import quality
     from quant.training import adapter
 
     with ledger.phase("reference"):
@@ -212,10 +214,10 @@ def finish(
 
     Returns the number of layers compared. Raises NotServedAsMade, and leaves nothing, where a check fails.
     """
-    from quant import served
-    from quant.diff import plot
-    from quant.export import export_model, retarget
-    from quant.preflight import preflight
+    from quant.commands.diff import plot
+    from quant.export import verify as served
+    from quant.export.export import export_model, retarget
+    from quant.preflight.check import preflight
 
     with ledger.phase("digest"):
         computed = served.computed_digests(model)

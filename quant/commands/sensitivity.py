@@ -15,10 +15,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from quant import calibration, loading, recipe
-from quant.atomic import atomic_directory, check_free, check_outside
+from quant import recipe
+from quant.checkpoint import loading
+from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
+from quant.checkpoint.provenance import Ledger, describe_file
 from quant.errors import UsageError
-from quant.ledger import Ledger, describe_file
+from quant.quantize import calibration
 
 _BITS = {"nvfp4": 4.5, "fp8": 8.0}
 _KINDS = ("self_attn", "linear_attn", "mlp")
@@ -52,9 +54,9 @@ def measure(model: Any, sequences: list[list[int]], pad: int) -> dict[str, dict[
     import modelopt.torch.quantization as mtq
     import torch
 
-    from quant import quality
-    from quant.modelopt_config import modelopt_config
     from quant.progress import Progress
+    from quant.quantize import quality
+    from quant.quantize.modelopt_config import modelopt_config
     from quant.recipe import Recipe
 
     names = list(groups(model))
@@ -164,7 +166,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plot(found: dict[str, dict[str, float]], path: Path) -> None:
-    from quant.plots import pyplot
+    from quant.quantize.plots import pyplot
 
     drawer = pyplot()
     if drawer is None:

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quant import images, loading
-from quant.atomic import atomic_directory, check_free, check_outside
+from quant import images
+from quant.checkpoint import loading
+from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
+from quant.checkpoint.provenance import LEDGER, Ledger, read_ledger
+from quant.checkpoint.safetensors_file import BadFile, TensorInfo, read_header, rewrite
 from quant.errors import NotServedAsMade, UsageError
+from quant.export.serve_md import serve_md
 from quant.images import Image
-from quant.ledger import LEDGER, Ledger, read_ledger
-from quant.safetensors_file import BadFile, TensorInfo, read_header, rewrite
-from quant.serve_md import serve_md
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -273,7 +274,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Copy a checkpoint into the shape that another image loads; status 1 where preflight refuses that."""
-    from quant.preflight import preflight
+    from quant.preflight.check import preflight
 
     source: Path = arguments.checkpoint
     image = images.find(arguments.image)

@@ -13,8 +13,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from quant import nvfp4
 from quant.errors import NotServedAsMade
+from quant.formats import nvfp4
 
 
 def digest(tensor: Tensor) -> str:

@@ -65,7 +65,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from quant import nvfp4_native
+from quant.formats import nvfp4_native
 
 BLOCK_SIZE = 16
 """Elements that share one block scale."""
@@ -277,7 +277,7 @@ def fake_quantize_stack(x: Tensor, amax: Tensor) -> Tensor:
         return x
     amax = amax.to(x.device)
     if x.device.type == "cuda":
-        from quant import nvfp4_triton
+        from quant.formats import nvfp4_triton
 
         return nvfp4_triton.fake_quantize_stack(x, amax)
     return torch.stack([fake_quantize(each, own) for each, own in zip(x, amax, strict=True)])
@@ -290,7 +290,7 @@ class _StraightThrough(torch.autograd.Function):
         if clip_gradient:
             ctx.save_for_backward(x.detach().abs() <= amax.to(x.dtype))
         if x.device.type == "cuda":
-            from quant import nvfp4_triton
+            from quant.formats import nvfp4_triton
 
             return nvfp4_triton.fake_quantize(x.detach(), amax)
         scale = global_scale(amax)

@@ -37,7 +37,7 @@ def fake_quantize(arithmetic: Arithmetic, x: Tensor, scale: float) -> Tensor | N
     """One-pass fake quantisation of a CPU tensor, without a gradient.
 
     Args:
-        arithmetic: "export" is :func:`quant.nvfp4.fake_quantize_reference`; "emulation" is vLLM's
+        arithmetic: "export" is :func:`quant.formats.nvfp4.fake_quantize_reference`; "emulation" is vLLM's
             ``ref_nvfp4_quant_dequant``, which multiplies by reciprocals and lets tiny blocks become zero; "fp8" is
             vLLM's FP8 with one static scale for the tensor.
         x: ``(..., K)``, K a multiple of 16 for NVFP4; float32 or bfloat16 on the CPU.

@@ -1,4 +1,4 @@
-"""NVFP4 fake quantisation on a CUDA GPU in one launch: the arithmetic of quant/nvfp4.py, bit for bit.
+"""NVFP4 fake quantisation on a CUDA GPU in one launch: the arithmetic of quant/formats/nvfp4.py, bit for bit.
 
 ModelOpt's kernel divides approximately, as Triton does by default, and treats tiny blocks in a way of its own; this
 one rounds every quotient as IEEE 754 and torch do, so that what was trained on a GPU is what the export packs. The
@@ -70,7 +70,7 @@ def fake_quantize(x: Tensor, amax: Tensor) -> Tensor:
         amax: one element on the same device, any floating dtype; zero stands for 6.
 
     Returns:
-        Of the shape and dtype of ``x``, contiguous; equal to :func:`quant.nvfp4.fake_quantize_reference` under
+        Of the shape and dtype of ``x``, contiguous; equal to :func:`quant.formats.nvfp4.fake_quantize_reference` under
         ``global_scale(amax)``.
     """
     x = x.contiguous()

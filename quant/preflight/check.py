@@ -24,20 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from quant import images
-from quant.checkpoint_view import Finding, View, view
+from quant.checkpoint.provenance import LEDGER, read_ledger
+from quant.checkpoint.view import Finding, View, view
 from quant.errors import UsageError
 from quant.images import Image
-from quant.ledger import LEDGER, read_ledger
-from quant.preflight_config import architecture_findings, quantization_findings, served_algorithms
-from quant.preflight_files import (
-    directory_findings,
-    tokenizer_findings,
-    unreadable_findings,
-    weight_file_findings,
-)
-from quant.preflight_ledger import ledger_findings
-from quant.preflight_reference import reference_findings
-from quant.preflight_tensors import is_linear, layer_names, tensor_findings
+from quant.preflight.config import architecture_findings, quantization_findings, served_algorithms
+from quant.preflight.files import directory_findings, tokenizer_findings, unreadable_findings, weight_file_findings
+from quant.preflight.provenance import ledger_findings
+from quant.preflight.reference import reference_findings
+from quant.preflight.tensors import is_linear, layer_names, tensor_findings
 
 
 def preflight(

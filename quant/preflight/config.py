@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from quant.checkpoint_view import Finding, Quantization, View, normalise, plain
-from quant.fused import FUSED, fused_groups
+from quant.checkpoint.view import Finding, Quantization, View, normalise, plain
+from quant.formats.fused import FUSED, fused_groups
 from quant.images import Image, images
 
 ANEW = "export the checkpoint anew"

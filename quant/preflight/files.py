@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from quant.atomic import INCOMPLETE
-from quant.checkpoint_view import INDEX, Finding, View, read_json
-from quant.safetensors_file import BadFile
+from quant.checkpoint.atomic import INCOMPLETE
+from quant.checkpoint.safetensors_file import BadFile
+from quant.checkpoint.view import INDEX, Finding, View, read_json
 
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".dill"}
 _LEFTOVERS = {".partial", ".tmp", ".temp", ".incomplete", ".renamed", ".untied", ".download", ".part", ".lock"}

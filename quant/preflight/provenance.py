@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from quant.checkpoint_view import Finding, View, plain
-from quant.digests import is_scale, json_digest, tensor_digest
-from quant.ledger import LEDGER
+from quant.checkpoint.digests import is_scale, json_digest, tensor_digest
+from quant.checkpoint.provenance import LEDGER
+from quant.checkpoint.view import Finding, View, plain
 
 #: JSON files that change what a server does with the checkpoint.
 COMPANIONS = {

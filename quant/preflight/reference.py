@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.checkpoint_view import Finding, Tensor, View, view
-from quant.safetensors_file import e4m3_values, to_float
+from quant.checkpoint.safetensors_file import e4m3_values, to_float
+from quant.checkpoint.view import Finding, Tensor, View, view
 
 ANEW = "export the checkpoint anew"
 #: Files whose bytes must be those of the reference.

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from quant.checkpoint_view import Finding, Tensor, View
-from quant.fused import fused_groups
+from quant.checkpoint.safetensors_file import e4m3_values
+from quant.checkpoint.view import Finding, Tensor, View
+from quant.formats.fused import fused_groups
 from quant.images import Image
-from quant.preflight_config import served_algorithms
-from quant.preflight_schema import BadConfig, shapes, vision_shapes
-from quant.safetensors_file import e4m3_values
+from quant.preflight.architectures import BadConfig, shapes, vision_shapes
+from quant.preflight.config import served_algorithms
 
 ANEW = "export the checkpoint anew"
 SCALES = ("weight_scale", "weight_scale_2", "input_scale")

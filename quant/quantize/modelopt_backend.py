@@ -1,7 +1,7 @@
 """NVFP4 as a ModelOpt quantisation backend, so that calibration, QAT and QAD run without CUDA.
 
 ModelOpt's own NVFP4 forward pass needs a CUDA kernel. A quantiser whose configuration names this backend calls
-:func:`quant.nvfp4.fake_quantize` instead; calibration, AWQ, peft support, saving and export stay ModelOpt's. Its
+`formats.nvfp4.fake_quantize` instead; calibration, AWQ, peft support, saving and export stay ModelOpt's. Its
 export is plain torch, and what it writes equals this forward pass bit for bit.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from modelopt.torch.quantization.nn.modules import tensor_quantizer
 from torch import Tensor
 
-from quant import nvfp4
+from quant.formats import nvfp4
 
 BACKEND = "annie_nvfp4"
 """Value of ``backend`` in a quantiser's ``cfg``."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from quant import fp8
-from quant.nvfp4_backend import register_backend
+from quant.formats import fp8
+from quant.quantize.modelopt_backend import register_backend
 from quant.recipe import Recipe
 
 _NVFP4 = {"num_bits": (2, 1), "block_sizes": {-1: 16, "type": "dynamic", "scale_bits": (4, 3)}}

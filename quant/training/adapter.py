@@ -20,8 +20,8 @@ from typing import Any
 from torch import Tensor
 
 from quant.errors import UsageError
+from quant.export.verify import digest
 from quant.recipe import Recipe
-from quant.served import digest
 from quant.training.layers import TrainedLinear
 
 FOLDER = "adapter"

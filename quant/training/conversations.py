@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quant.calibration import read_samples
 from quant.errors import UsageError
+from quant.quantize.calibration import read_samples
 
 ROLES = ("system", "user", "assistant", "tool")
 

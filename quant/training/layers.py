@@ -23,15 +23,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from quant import fp8, nvfp4
-from quant.fused import fused_groups
+from quant.formats import fp8, nvfp4
+from quant.formats.fused import fused_groups
 
 Kind = Literal["none", "nvfp4", "fp8"]
 
 
 @torch.library.custom_op("annie_quant::nvfp4", mutates_args=())
 def _nvfp4(x: Tensor, amax: Tensor) -> Tensor:
-    """One opaque call for compilers: `quant.nvfp4.fake_quantize`, whose gradient is the identity."""
+    """One opaque call for compilers: `quant.formats.nvfp4.fake_quantize`, whose gradient is the identity."""
     found = nvfp4.fake_quantize(x.detach(), amax)
     return found.clone() if found is x else found
 

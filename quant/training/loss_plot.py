@@ -8,7 +8,7 @@ from pathlib import Path
 
 def plot(history: Sequence[dict[str, float]], path: Path, title: str) -> None:
     """The loss of every step."""
-    from quant.plots import pyplot
+    from quant.quantize.plots import pyplot
 
     drawer = pyplot()
     if drawer is None:

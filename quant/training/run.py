@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quant import images, loading, recipe
-from quant.atomic import atomic_directory, check_free, check_outside
+from quant import images, recipe
+from quant.checkpoint import loading
+from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
+from quant.checkpoint.provenance import LEDGER, Ledger, describe_file
 from quant.errors import UsageError
-from quant.ledger import LEDGER, Ledger, describe_file
 from quant.recipe import Recipe, Training
 from quant.training.conversations import Example, read_conversations, render_all
 from quant.training.distributed import World, join
@@ -222,8 +223,9 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
     """Train and finish; `image` None is for a recipe that does not quantise. Returns the exit status."""
     import torch
 
-    from quant import quality, served
-    from quant.ptq import finish, quantize
+    from quant.commands.ptq import finish, quantize
+    from quant.export import verify as served
+    from quant.quantize import quality
     from quant.training import adapter
     from quant.training.layers import installed, merge_adapters
     from quant.training.loop import How, Trainer
@@ -372,7 +374,7 @@ def finish_bf16(
     model: Any, source: Path, out: Path, ledger: Ledger, extra: Callable[[Path], None] | None = None
 ) -> None:
     """Write a fine-tuned BF16 model with the companions of the checkpoint that it came from."""
-    from quant.export import COMPANIONS
+    from quant.export.export import COMPANIONS
 
     with atomic_directory(out) as partial:
         with ledger.phase("export"):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from quant import nvfp4
+from quant.formats import nvfp4
 from quant.training.layers import Kind, TrainedLinear
 
 LIMIT = 2 * 2**30

@@ -1,4 +1,4 @@
-"""The linear kernels that quant/vllm_cpu.py registers; imported only inside a vLLM that runs on a CPU.
+"""The linear kernels that quant/vllm_cpu/plugin.py registers; imported only inside a vLLM that runs on a CPU.
 
 Both turn the checkpoint's weight into a dense one when it is loaded and hand it to vLLM's dispatcher for unquantised
 layers, which packs it for oneDNN. What remains at run time is the activation: rounded to the values that the 4-bit or
@@ -20,7 +20,7 @@ from vllm.model_executor.layers.quantization.utils.nvfp4_emulation_utils import 
 from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
 from vllm.platforms import current_platform
 
-from quant import nvfp4, nvfp4_native
+from quant.formats import nvfp4, nvfp4_native
 
 
 class CpuNvFp4LinearKernel(NvFp4LinearKernel):

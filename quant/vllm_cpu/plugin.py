@@ -21,7 +21,7 @@ def register() -> None:
     from vllm.model_executor.layers.quantization import modelopt
     from vllm.platforms import PlatformEnum
 
-    from quant.vllm_cpu_kernels import CpuFp8LinearKernel, CpuNvFp4LinearKernel, requantize_with_max_scale
+    from quant.vllm_cpu.kernels import CpuFp8LinearKernel, CpuNvFp4LinearKernel, requantize_with_max_scale
 
     nvfp4 = linear._POSSIBLE_NVFP4_KERNELS.setdefault(PlatformEnum.CPU, [])
     if CpuNvFp4LinearKernel in nvfp4:

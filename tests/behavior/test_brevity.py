@@ -2,7 +2,7 @@
 
 import pytest
 
-from annie_eval.reading import Judged
+from annie_eval.run.reader import Judged
 
 
 @pytest.mark.gate("brevity")

@@ -30,7 +30,7 @@ from faults.fault import Fault, Response
 from faults.http import head, write
 from faults.reply import Ask, Call, Reply, chunks, dump, limited, whole
 
-from annie_eval.profile import Profile, Scenario, load
+from annie_eval.profile.load import Profile, Scenario, load
 
 MODEL = "annie-test"
 _MAX_MODEL_LEN = 32_768

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from annie_eval import wire
-from annie_eval.profile import Profile, load
+from annie_eval.profile.load import Profile, load
+from annie_eval.wire import parse as wire
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fault_server import MODEL, FaultServer

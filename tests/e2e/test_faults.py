@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from annie_eval.profile import Profile, builtin_names, load
+from annie_eval.profile.load import Profile, builtin_names, load
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import faults

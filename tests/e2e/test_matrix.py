@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from annie_eval import cli, serving
-from annie_eval.profile import load
+from annie_eval import serving
+from annie_eval.cli import main as cli
+from annie_eval.profile.load import load
 from annie_eval.serving import Target, TargetSpec
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

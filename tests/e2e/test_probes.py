@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fault_server import FaultServer, Script

@@ -99,8 +99,11 @@ def own_noise(model: Any, plain: list[float]) -> float:
 
 def make(name: str, recipe_name: str, source: Path, root: Path, image: str) -> Made:
     """Quantise and export in this process, so that the fake-quantised model can be asked too."""
-    from quant import calibration, images, loading, ptq, recipe
-    from quant.ledger import Ledger
+    from quant import images, recipe
+    from quant.checkpoint import loading
+    from quant.checkpoint.provenance import Ledger
+    from quant.commands import ptq
+    from quant.quantize import calibration
 
     chosen = recipe.load(recipe_name)
     tokenizer = loading.load_tokenizer(source)
@@ -150,7 +153,7 @@ def test_vllm_parses_what_the_template_writes(tmp_path: Path) -> None:
     """Render -> parse -> equal, through the parsers that serve.md names."""
     from transformers import AutoTokenizer
 
-    from quant import default_model
+    from quant.commands import default_model
 
     model = ROOT / default_model.OUT
     default_model.build(model)

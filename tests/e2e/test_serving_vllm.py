@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 from annie_eval.serving import TargetSpec
 from annie_eval.serving.doctor import doctor
 from annie_eval.serving.server import reap_leftovers, state_dir
@@ -39,7 +39,7 @@ pytestmark = [
 OWNER = """
 import json, sys, time
 from pathlib import Path
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 from annie_eval.serving import TargetSpec, open_target
 said = []
 began = time.monotonic()

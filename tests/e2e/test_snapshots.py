@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fault_server import FaultServer

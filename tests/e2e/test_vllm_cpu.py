@@ -42,7 +42,7 @@ def test_in_the_servers_environment(check: str) -> None:
 def test_dequantises_as_vllm_does(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    from quant import nvfp4
+    from quant.formats import nvfp4
 
     torch.manual_seed(0)
     x = torch.randn(64, 512)
@@ -99,7 +99,8 @@ def made(algorithm: str) -> Made:
     import modelopt.torch.quantization as mtq
     from modelopt.torch.export import export_hf_checkpoint
 
-    from quant import fp8, fused, nvfp4_backend
+    from quant.formats import fp8, fused
+    from quant.quantize import modelopt_backend as nvfp4_backend
 
     blocks = {-1: 16, "type": "dynamic", "scale_bits": (4, 3)}
     four = {"num_bits": (2, 1), "block_sizes": blocks, "backend": nvfp4_backend.register_backend()}
@@ -178,7 +179,7 @@ def divergence(reference: Tensor, other: Tensor) -> float:
     ],
 )
 def test_serves_what_was_quantised(algorithm: str, kernels: list[str]) -> None:
-    from quant import fused
+    from quant.formats import fused
 
     model, answer = made(algorithm), served(algorithm)
     assert answer.kernels == kernels

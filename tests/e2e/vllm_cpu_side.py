@@ -49,7 +49,7 @@ def inputs() -> None:
     from vllm.model_executor.layers.quantization.utils.nvfp4_emulation_utils import ref_nvfp4_quant_dequant
     from vllm.model_executor.layers.quantization.utils.quant_utils import GroupShape
 
-    from quant import vllm_cpu_kernels as kernels
+    from quant.vllm_cpu import kernels as kernels
 
     with set_current_vllm_config(VllmConfig()):
         fp8 = QuantFP8(static=True, group_shape=GroupShape.PER_TENSOR)
@@ -74,7 +74,7 @@ def inputs() -> None:
 
 def nvfp4_layer(rows: int, columns: int, activation: bool, bias: Tensor | None) -> torch.nn.Module:
     """A layer as ModelOptLinearMethod leaves it to the kernel."""
-    from quant import nvfp4
+    from quant.formats import nvfp4
 
     torch.manual_seed(rows)
     packed, block_scale, scale = nvfp4.quantize(torch.randn(rows, columns) * 0.05)
@@ -94,7 +94,7 @@ def kernel() -> None:
     """The kernel's output equals that of vLLM's EmulationNvFp4LinearKernel: in bfloat16, to the last bit."""
     from vllm.model_executor.kernels.linear import EmulationNvFp4LinearKernel, NvFp4LinearLayerConfig
 
-    from quant.vllm_cpu_kernels import CpuNvFp4LinearKernel
+    from quant.vllm_cpu.kernels import CpuNvFp4LinearKernel
 
     for dtype in (torch.bfloat16, torch.float32):
         torch.set_default_dtype(dtype)
@@ -120,7 +120,7 @@ def weight_only() -> None:
     from vllm.model_executor.kernels.linear import NvFp4LinearLayerConfig
     from vllm.model_executor.layers.quantization.utils.nvfp4_emulation_utils import dequantize_to_dtype
 
-    from quant.vllm_cpu_kernels import CpuNvFp4LinearKernel
+    from quant.vllm_cpu.kernels import CpuNvFp4LinearKernel
 
     torch.set_default_dtype(torch.bfloat16)
     layer = nvfp4_layer(96, 64, False, None)
@@ -135,7 +135,7 @@ def weight_only() -> None:
 
 def requantise() -> None:
     """FP8 shards come to the largest scale, to within a rounding; shards that have it already do not change."""
-    from quant.vllm_cpu_kernels import requantize_with_max_scale
+    from quant.vllm_cpu.kernels import requantize_with_max_scale
 
     torch.manual_seed(0)
     dense, widths = torch.randn(12, 32), [8, 4]
@@ -160,7 +160,7 @@ def platforms() -> None:
     from vllm.model_executor.layers.quantization import modelopt
     from vllm.platforms import PlatformEnum
 
-    from quant import vllm_cpu
+    from quant.vllm_cpu import plugin as vllm_cpu
 
     assert PlatformEnum.CPU not in linear._POSSIBLE_NVFP4_KERNELS
     marlin, tables = linear.MarlinNvFp4LinearKernel, (linear._POSSIBLE_NVFP4_KERNELS, linear._POSSIBLE_FP8_KERNELS)
@@ -169,7 +169,7 @@ def platforms() -> None:
         vllm_cpu.register()
     assert [dict(table) for table in tables] == before
     assert linear.MarlinNvFp4LinearKernel is marlin
-    assert "quant.vllm_cpu_kernels" not in sys.modules
+    assert "quant.vllm_cpu.kernels" not in sys.modules
     assert modelopt.requantize_with_max_scale.__module__.startswith("vllm.")
 
     vllm_cpu.register()
@@ -178,7 +178,7 @@ def platforms() -> None:
     assert names == ["CpuNvFp4LinearKernel", "EmulationNvFp4LinearKernel"]
     assert [k.__name__ for k in linear._POSSIBLE_FP8_KERNELS[PlatformEnum.CPU]].count("CpuFp8LinearKernel") == 1
     assert linear.MarlinNvFp4LinearKernel.__name__ == "CpuNvFp4LinearKernel"  # what weight-only checkpoints get
-    assert modelopt.requantize_with_max_scale.__module__ == "quant.vllm_cpu_kernels"
+    assert modelopt.requantize_with_max_scale.__module__ == "quant.vllm_cpu.kernels"
     assert "modelopt" not in sys.modules
 
 
@@ -191,7 +191,7 @@ def serve(checkpoint: str, tokens: str, weights: str, *options: str) -> None:
     from vllm import LLM, SamplingParams
     from vllm.model_executor.layers.linear import LinearBase
 
-    from quant import vllm_cpu_kernels
+    from quant.vllm_cpu import kernels as vllm_cpu_kernels
 
     dense: dict[int, Tensor] = {}  # by the layer's id, and before vLLM packs them beyond recognition
     make_dense = vllm_cpu_kernels._make_dense

@@ -32,7 +32,7 @@ if not torch.cuda.is_available():
 import tiny  # noqa: E402
 from adapted import examples, trainer  # noqa: E402
 
-from quant import nvfp4  # noqa: E402
+from quant.formats import nvfp4  # noqa: E402
 from quant.training.layers import Kind, TrainedLinear  # noqa: E402
 from quant.training.loop import How, compiled, decoder_layers  # noqa: E402
 from quant.training.stacked import Stacked  # noqa: E402

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annie_eval.profile import AnswerExpectation, CallExpectation, Expect, Limits, Scenario, Turn
-from annie_eval.sample import Answer, Exchange, Sample, Thinking, ToolCall, Usage, Variant
+from annie_eval.profile.load import AnswerExpectation, CallExpectation, Expect, Limits, Scenario, Turn
+from annie_eval.wire.sample import Answer, Exchange, Sample, Thinking, ToolCall, Usage, Variant
 
 TOOLS: dict[str, dict[str, Any]] = {
     "search_memory": {

@@ -2,7 +2,7 @@
 
 Who names the right answer beside a wrong one has not answered. Two names of one thing are no choice ("the femur, or
 thigh bone"): behind a comma "or" explains, unless "maybe" follows, and an alternative that the scenario accepts as
-well is none. A heuristic over one sentence, as `annie_eval.detectors.assertion` is.
+well is none. A heuristic over one sentence, as `annie_eval.detectors.english.assertion` is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from annie_eval.detectors.text import WORD, fold
+from annie_eval.text import WORD, fold
 
 _OR = r"(?:or|oder|ou|o)"
 _ARTICLE = r"(?:(?:the|a|an|der|die|das|le|la|el)\s+)?"

@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
-from annie_eval.detectors.text import CJK, WORD, fold, word_set
+from annie_eval.text import CJK, WORD, fold, word_set
 
 Span = tuple[int, int]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from annie_eval.detectors.text import CJK, INVISIBLE, WORD, word_set
+from annie_eval.text import CJK, INVISIBLE, WORD, word_set
 
 _CLOSERS = "\"'”’»«)\\]}」』）】›*_`~"
 _TERMINATORS = ".!?…。！？｡।॥؟۔։።፧⸮‽\u037e"

@@ -15,8 +15,8 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from annie_eval.detectors.text import WORD, word_set
-from annie_eval.detectors.units import unit_of
+from annie_eval.detectors.english.units import unit_of
+from annie_eval.text import WORD, word_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Number:
     Attributes:
         readings: what it may mean, the likeliest first.
         start, end: indices into the text.
-        unit: what is counted (`annie_eval.detectors.units`); None if nothing is named.
+        unit: what is counted (`annie_eval.detectors.english.units`); None if nothing is named.
         weak: "one", "first" or "none": a number only if one is looked for.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from annie_eval.detectors.text import WORD, fold, word_set
+from annie_eval.text import WORD, fold, word_set
 
 # Words behind a number that name nothing it could count.
 _NO_UNIT = word_set(

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from annie_eval.detectors.prose_rule import Rule
-from annie_eval.detectors.prose_rules import LEAD_INS, RULES, WEAK
+from annie_eval.detectors.untagged_reasoning.rule import Rule
+from annie_eval.detectors.untagged_reasoning.rules import LEAD_INS, RULES, WEAK
 
 
 @dataclass(frozen=True, slots=True)

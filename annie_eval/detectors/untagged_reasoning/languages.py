@@ -1,8 +1,8 @@
-"""The signs of untagged reasoning in other languages than English; see `annie_eval.detectors.prose_rules`."""
+"""The signs of untagged reasoning in other languages than English; see `untagged_reasoning.rules`."""
 
 from __future__ import annotations
 
-from annie_eval.detectors.prose_rule import Rule
+from annie_eval.detectors.untagged_reasoning.rule import Rule
 
 LANGUAGES: tuple[Rule, ...] = (
     Rule(

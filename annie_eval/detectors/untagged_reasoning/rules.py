@@ -1,4 +1,4 @@
-"""The signs by which untagged reasoning is recognised, as data; `annie_eval.detectors.prose` applies them.
+"""The signs by which untagged reasoning is recognised, as data; `untagged_reasoning.find` applies them.
 
 Speech addresses the listener as "you"; leaked reasoning speaks of "the user" in the third person, or of how the
 answer should be made. Hence the exceptions for "you" in many patterns.
@@ -6,8 +6,8 @@ answer should be made. Hence the exceptions for "you" in many patterns.
 
 from __future__ import annotations
 
-from annie_eval.detectors.prose_languages import LANGUAGES
-from annie_eval.detectors.prose_rule import Rule
+from annie_eval.detectors.untagged_reasoning.languages import LANGUAGES
+from annie_eval.detectors.untagged_reasoning.rule import Rule
 
 # Words that come before the matter, in the languages of the rules; a sentence may have several.
 LEAD_INS = (

@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from quant.data.builtin import (
+from research.annie_smol.generator import (
     facts,
     formats,
     lexicon,
@@ -22,8 +22,8 @@ from quant.data.builtin import (
     web,
     wording,
 )
-from quant.data.builtin.exchange import Exchange, Family
-from quant.data.builtin.grammar import pick, sentence
+from research.annie_smol.generator.exchange import Exchange, Family
+from research.annie_smol.generator.grammar import pick, sentence
 
 KINDS: dict[str, Family] = {
     "greetings": talk.greeting,

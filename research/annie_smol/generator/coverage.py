@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
-from quant.data.builtin import facts_table, lexicon, reasoning, sums
-from quant.data.builtin.wording import americanised
-from quant.data.conversation import Line, read_lines
-from quant.data.text import key
+from annie_data.conversation import Line, read_lines
+from annie_data.words import key
 from quant.errors import UsageError
+from research.annie_smol.generator import facts_table, lexicon, reasoning, sums
+from research.annie_smol.generator.wording import americanised
 
 _NUMBER = {lexicon.in_words(n): n for n in range(21)} | {str(n): n for n in range(21)}
 _ANY = "|".join(sorted(_NUMBER, key=len, reverse=True))

@@ -2,11 +2,11 @@
 
 from random import Random
 
-from quant.data.builtin import facts_table as know
-from quant.data.builtin import lexicon as lex
-from quant.data.builtin.exchange import Exchange, Family
-from quant.data.builtin.grammar import pick, sentence
-from quant.data.text import STOPWORDS, words
+from annie_data.words import STOPWORDS, words
+from research.annie_smol.generator import facts_table as know
+from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator.exchange import Exchange, Family
+from research.annie_smol.generator.grammar import pick, sentence
 
 _CAPITAL = [
     "(what is|what's|what was) the capital [city] of {country} [again]",

@@ -3,9 +3,9 @@
 
 from random import Random
 
-from quant.data.builtin import topics
-from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import pick, sentence
+from research.annie_smol.generator import topics
+from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.grammar import pick, sentence
 
 # what is listed -> (its things, ways to begin a sentence that names some)
 LISTS: dict[str, tuple[list[str], list[str]]] = {

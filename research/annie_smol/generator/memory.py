@@ -3,14 +3,14 @@
 
 from random import Random
 
-from quant.data.builtin import lexicon as lex
-from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import pick
-from quant.data.builtin.household import Person, recall
-from quant.data.builtin.memory_recipes import recipe
-from quant.data.builtin.memory_where import where
-from quant.data.builtin.memory_who import who_is
-from quant.data.builtin.titles import title
+from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.grammar import pick
+from research.annie_smol.generator.household import Person, recall
+from research.annie_smol.generator.memory_recipes import recipe
+from research.annie_smol.generator.memory_where import where
+from research.annie_smol.generator.memory_who import who_is
+from research.annie_smol.generator.titles import title
 
 _FAVOURITE = [
     "what (is|was) {of} (favourite|favorite) {x} [again]",

@@ -2,10 +2,10 @@
 
 from random import Random
 
-from quant.data.builtin import lexicon as lex
-from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import pick
-from quant.data.builtin.household import Person, recall
+from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.grammar import pick
+from research.annie_smol.generator.household import Person, recall
 
 
 def recipe(rng: Random) -> Exchange:

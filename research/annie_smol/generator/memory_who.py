@@ -6,11 +6,11 @@ What is asked for is a name or a rare word, which the query copies as it was sai
 
 from random import Random
 
-from quant.data.builtin import lexicon as lex
-from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import pick
-from quant.data.builtin.household import Person, recall
-from quant.data.builtin.titles import title
+from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.grammar import pick
+from research.annie_smol.generator.household import Person, recall
+from research.annie_smol.generator.titles import title
 
 
 def _birthday(rng: Random, person: Person) -> tuple[str, str, str, str]:

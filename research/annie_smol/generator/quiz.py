@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from random import Random
 
-from quant.data.builtin import facts, facts_table, lexicon, reasoning, sums
-from quant.data.builtin.exchange import Exchange
+from research.annie_smol.generator import facts, facts_table, lexicon, reasoning, sums
+from research.annie_smol.generator.exchange import Exchange
 
 #: questions in a quiz, in turn; a request has at most five exchanges before it
 SIZES = (3, 4, 5, 6)

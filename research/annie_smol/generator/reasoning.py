@@ -3,10 +3,10 @@
 
 from random import Random
 
-from quant.data.builtin import lexicon as lex
-from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import pick, sentence
-from quant.data.builtin.sums import bare, double_half, story
+from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.sums import bare, double_half, story
 
 #: (day or month, whether what comes after it is asked)
 CALENDAR = [(given, forward) for given in (*lex.DAYS, *lex.MONTHS) for forward in (True, False)]

@@ -4,9 +4,9 @@
 import re
 from random import Random
 
-from quant.data.builtin import lexicon as lex
-from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import pick, sentence
+from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.grammar import pick, sentence
 
 _ONE = {"apples": "apple", "biscuits": "biscuit", "eggs": "egg", "coins": "coin", "books": "book", "birds": "bird",
         "cups": "cup", "friends": "friend"}  # fmt: skip

@@ -3,10 +3,10 @@
 
 from random import Random
 
-from quant.data.builtin import lexicon as lex
-from quant.data.builtin import talk_phrases as say
-from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import pick
+from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator import talk_phrases as say
+from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.grammar import pick
 
 _THOUGHT = [
     "A greeting. A warm word back is enough.",

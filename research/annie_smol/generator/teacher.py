@@ -2,10 +2,10 @@
 
 from random import Random
 
-from quant.data.builtin import compose
-from quant.data.mix import Mix
-from quant.data.teacher import Batch, Draft, Order
+from annie_data.mix import Mix
+from annie_data.teachers.protocol import Batch, Draft, Order
 from quant.errors import UsageError
+from research.annie_smol.generator import compose
 
 
 class Builtin:

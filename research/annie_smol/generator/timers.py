@@ -2,9 +2,9 @@
 
 from random import Random
 
-from quant.data.builtin import lexicon as lex
-from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import pick, sentence
+from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.grammar import pick, sentence
 
 _SPANS = {15: ["a quarter of an hour", "15 minutes"], 30: ["half an hour", "30 minutes"], 60: ["an hour", "one hour"]}
 

@@ -3,8 +3,8 @@
 
 from random import Random
 
-from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import pick, sentence
+from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.grammar import pick, sentence
 
 # topic -> facts, each one finished sentence; any one to three of them make an answer
 TOPICS: dict[str, list[str]] = {

@@ -2,9 +2,9 @@
 
 from random import Random
 
-from quant.data.builtin import lexicon as lex
-from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import pick, sentence
+from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.grammar import pick, sentence
 
 _AFTER = [
     "The web has it.",

@@ -3,10 +3,10 @@
 
 from random import Random
 
-from quant.data.builtin import lexicon as lex
-from quant.data.builtin.exchange import Exchange
-from quant.data.builtin.grammar import pick, sentence
-from quant.data.builtin.weather import a_place, join, search, weather
+from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.weather import a_place, join, search, weather
 
 
 def news(rng: Random) -> Exchange:

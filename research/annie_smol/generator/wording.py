@@ -5,8 +5,8 @@ import re
 from dataclasses import replace
 from random import Random
 
-from quant.data.builtin import lexicon as lex
-from quant.data.builtin.exchange import Exchange
+from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator.exchange import Exchange
 
 _OPENERS = ["Annie", "hey Annie", "hi Annie", "um", "hey", "okay", "so", "okay Annie", "um Annie", "uh", "right", "excuse me", "listen", "please", "hello Annie",
             "quick question", "oh", "well", "Annie please", "ah Annie", "hm", "oh and", "by the way", "sorry", "now", "Annie dear",

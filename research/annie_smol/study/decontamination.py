@@ -1,6 +1,6 @@
 """How much of what is copied from the scenarios `data decontaminate` finds, and how much it takes that was not.
 
-    .venv/bin/python benchmarks/decontamination.py [--conversations 4000]
+    .venv/bin/python research/annie_smol/study/decontamination.py [--conversations 4000]
 
 Copied: every judged prompt of every profile (four words or more, Latin letters), paraphrased in three ways by each
 method of tests/unit/data/paraphrase.py, and by pairs of methods. Not copied: conversations of the built-in teacher,
@@ -13,12 +13,12 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit" / "data"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "tests" / "unit" / "data"))
 import paraphrase
 
-from quant.data.builtin import compose
-from quant.data.overlap import Overlap, contamination
-from quant.data.profile_files import Prompt, prompts, scenario_files
+from annie_data.overlap import Overlap, contamination
+from annie_data.scenario_prompts import Prompt, prompts, scenario_files
+from research.annie_smol.generator import compose
 
 
 def main() -> None:

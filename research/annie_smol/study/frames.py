@@ -23,9 +23,9 @@ from typing import Any
 
 import tables
 
-from quant.data.builtin import lexicon
-from quant.data.builtin.grammar import sentence
-from quant.data.builtin.reasoning import SCALES
+from research.annie_smol.generator import lexicon
+from research.annie_smol.generator.grammar import sentence
+from research.annie_smol.generator.reasoning import SCALES
 
 Filling = tuple[dict[str, str], str, str]  # slots, reply, thought
 

@@ -1,6 +1,7 @@
 """A held-out profile of the annie-smol domain: hundreds of scenarios that are near to no training prompt.
 
-    .venv/bin/python benchmarks/heldout_profile.py --training data/annie-smol-4300.jsonl --seed 77 --out heldout
+    .venv/bin/python research/annie_smol/study/heldout_profile.py --training data/annie-smol-4300.jsonl \
+        --seed 77 --out heldout
     .venv/bin/pytest --model-dir DIR --profile heldout/annie-smol-heldout.toml
 
 The prompts come from the built-in teacher under a seed of their own, which must not be that of a training line. Only
@@ -22,15 +23,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent / "study"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 import free
 
-from quant.data.builtin import compose
-from quant.data.conversation import read_lines, users
-from quant.data.expectation import expectation
-from quant.data.overlap import Overlap
-from quant.data.profile_files import Prompt, profiles_directory, prompts, scenario_files
+from annie_data.conversation import read_lines, users
+from annie_data.expectation import expectation
+from annie_data.overlap import Overlap
+from annie_data.scenario_prompts import Prompt, profiles_directory, prompts, scenario_files
+from research.annie_smol.generator import compose
 
 TOOLS = ("search_memory", "web_search", "set_timer")
 GATES: dict[str, tuple[str, ...]] = {

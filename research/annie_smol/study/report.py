@@ -1,6 +1,6 @@
 """docs/results.md from the study's result files: the study's table with intervals, paired tests, ablations and plots.
 
-    .venv/bin/python benchmarks/study/report.py --results docs/results --out docs/results.md
+    .venv/bin/python research/annie_smol/study/report.py --results docs/results --out docs/results.md
 
 Every number on the page comes out of a result file that `run.py` wrote; notes.md holds what was concluded. Pairs are
 samples that both candidates answered: exact two-sided McNemar, Holm-adjusted over the gates of a row. Plots are
@@ -18,7 +18,7 @@ from typing import Any
 
 import plan
 
-from annie_eval import stats
+from annie_eval.stats import binomial as stats
 
 Result = Mapping[str, Any]
 GATES = (
@@ -218,7 +218,7 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
         "\n".join(paired_table(results, _pairs(results))),
         *_cpu(on_cpu),
         "## How they were made",
-        "`{NAME}` is another candidate, `{data:NAME}` a file of benchmarks/study/plan.py; of "
+        "`{NAME}` is another candidate, `{data:NAME}` a file of research/annie_smol/study/plan.py; of "
         "a setting that stands twice the last holds. Several shared a card, so that seconds and tokens/s are no "
         "benchmark (docs/quant.md has one). KL is comparable within one data set alone: trained ones are measured "
         "on conversations held out of their own data, the others on their calibration data.",
@@ -287,7 +287,7 @@ def main() -> int:
     results = load(options.results)
     if not results:
         print(
-            f"report.py: --results {options.results}: no result there; benchmarks/study/run.py makes them",
+            f"report.py: --results {options.results}: no result there; research/annie_smol/study/run.py makes them",
             file=sys.stderr,
         )
         return 2

@@ -1,7 +1,8 @@
 """The study: make every candidate, serve it with a real vLLM, judge it with the real gate, keep a small result file.
 
-    .venv/bin/python benchmarks/study/run.py --base models/smollm2-135m-instruct-bf16 --work WORK --results RESULTS
-        [--only PATTERN ...] [--gpus 4] [--servers 2] [--samples 200] [--seed N] [--vllm-python PYTHON]
+    .venv/bin/python research/annie_smol/study/run.py --base models/smollm2-135m-instruct-bf16 --work WORK
+        --results RESULTS [--only PATTERN ...] [--gpus 4] [--servers 2] [--samples 200] [--seed N]
+        [--vllm-python PYTHON]
 
 Candidates come from `plan.py`. Each is made by one `python -m quant` command, preflighted, served, and judged by
 `pytest --profile` on a held-out profile with --samples for each gate. RESULTS/NAME.json has counts, intervals and the
@@ -32,9 +33,9 @@ from typing import Any
 import plan
 import spoken
 
-from annie_eval.results import outcomes
+from annie_eval.run.results import outcomes
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass
@@ -115,7 +116,7 @@ class Study:
         trained = [self.data(name) for name in ("sft", "430", "4300")]
         with self._lock:
             if not path.exists():
-                script = [sys.executable, str(ROOT / "benchmarks/heldout_profile.py")]
+                script = [sys.executable, str(ROOT / "research/annie_smol/study/heldout_profile.py")]
                 script += [part for file in trained for part in ("--training", str(file))]
                 script += ["--free", str(Path(__file__).parent / free)]
                 numbers = ["--seed", str(self.options.seed), "--samples", str(samples)]

@@ -20,8 +20,8 @@ from typing import Any
 import frames
 import tables
 
-from quant.data.overlap import Overlap
-from quant.data.profile_files import Profile, Prompt, load_profile, prompts, scenario_files
+from annie_data.overlap import Overlap
+from annie_data.scenario_prompts import Profile, Prompt, load_profile, prompts, scenario_files
 
 COLUMNS = {"facts": 2, "reasoning": 2, "speech": 2, "formats": 2, "memory": 4, "web": 4, "timers": 3}
 TOOLS = {"memory": "search_memory", "web": "web_search", "timers": "set_timer"}

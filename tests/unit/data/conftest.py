@@ -1,4 +1,4 @@
-"""What the tests of quant.data share: the files beside them, and a sound conversation to spoil."""
+"""What the tests of annie_data share: the files beside them, and a sound conversation to spoil."""
 
 import copy
 import sys

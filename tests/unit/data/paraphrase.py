@@ -1,6 +1,6 @@
 """Light paraphrases of a request, as somebody would make them who wants to hide where it comes from.
 
-Of the synonyms some are known to `quant.data.text`; `UNKNOWN` are not, and are measured by themselves.
+Of the synonyms some are known to `annie_data.words`; `UNKNOWN` are not, and are measured by themselves.
 """
 
 # ruff: noqa: E501 - a table reads best in long lines

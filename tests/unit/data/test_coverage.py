@@ -7,14 +7,13 @@ from random import Random
 
 import pytest
 
-from annie_eval.check_command import read_sample
+from annie_data.conversation import Line
+from annie_data.mix import load_mix
+from annie_eval.cli.check import read_sample
 from annie_eval.detectors import detect
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 from quant import cli
-from quant.data import coverage
-from quant.data.builtin import quiz, sums
-from quant.data.conversation import Line
-from quant.data.mix import load_mix
+from research.annie_smol.generator import coverage, quiz, sums
 
 
 def _line(*said: str, weight: int = 1) -> Line:

@@ -8,15 +8,15 @@ from random import Random
 
 import pytest
 
+from annie_data.mix import builtin_names, load_mix
+from annie_data.rules import problems
+from annie_data.scenario_prompts import load_profile
+from annie_data.teachers.prompt import PROMPT_LIMIT, prompt
+from annie_data.teachers.protocol import Order
 from quant import cli
-from quant.data.builtin import compose
-from quant.data.builtin.grammar import expand
-from quant.data.mix import builtin_names, load_mix
-from quant.data.profile_files import load_profile
-from quant.data.rules import problems
-from quant.data.teacher import Order
-from quant.data.teacher_builtin import Builtin
-from quant.data.teacher_reply import PROMPT_LIMIT, prompt
+from research.annie_smol.generator import compose
+from research.annie_smol.generator.grammar import expand
+from research.annie_smol.generator.teacher import Builtin
 
 GOOD = 'profile = "annie-smol"\n[kinds.greetings]\ncount = 3\n'
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from annie_eval.profile import load
-from quant.data.conversation import read_lines, users
-from quant.data.overlap import Overlap
-from quant.data.profile_files import Prompt
+from annie_data.conversation import read_lines, users
+from annie_data.overlap import Overlap
+from annie_data.scenario_prompts import Prompt
+from annie_eval.profile.load import load
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = 40
@@ -19,7 +19,7 @@ SAMPLES = 40
 
 def _made(training: Path, out: Path, seed: int, samples: int) -> subprocess.CompletedProcess[str]:
     words = ["--training", str(training), "--seed", str(seed), "--samples", str(samples), "--out", str(out)]
-    command = [sys.executable, str(ROOT / "benchmarks" / "heldout_profile.py"), *words]
+    command = [sys.executable, str(ROOT / "research" / "annie_smol" / "study" / "heldout_profile.py"), *words]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -91,7 +91,7 @@ def test_each_own_answer_is_right_and_another_s_is_not(heldout: Path) -> None:
 def test_a_comparison_the_wrong_way_round_is_no_right_answer() -> None:
     from random import Random
 
-    from quant.data.builtin import reasoning
+    from research.annie_smol.generator import reasoning
 
     samples = []
     for number in range(60):

@@ -10,10 +10,10 @@ from random import Random
 import paraphrase
 import pytest
 
+from annie_data.overlap import Overlap, contamination
+from annie_data.scenario_prompts import Prompt, profiles_directory, prompts, scenario_files
 from quant import cli
-from quant.data.builtin import compose
-from quant.data.overlap import Overlap, contamination
-from quant.data.profile_files import Prompt, profiles_directory, prompts, scenario_files
+from research.annie_smol.generator import compose
 
 
 @functools.lru_cache(maxsize=1)

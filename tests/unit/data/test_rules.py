@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quant.data.rules import problems
+from annie_data.rules import problems
 
 Line = dict[str, Any]
 

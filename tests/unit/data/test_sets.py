@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from annie_data.conversation import calls, users
 from quant import cli
-from quant.data.conversation import calls, users
 
 DATA = Path(__file__).parents[3] / "data"
 SETS = {
@@ -82,8 +82,8 @@ def test_the_430_are_the_study_s_mix() -> None:
 def test_tens_of_thousands_of_distinct_turns_come_from_one_seed() -> None:
     from random import Random
 
-    from quant.data.builtin import compose
-    from quant.data.text import key
+    from annie_data.words import key
+    from research.annie_smol.generator import compose
 
     said: set[str] = set()
     for index in range(20_000):

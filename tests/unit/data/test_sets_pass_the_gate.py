@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from annie_eval.check_command import read_sample
+from annie_data.expectation import expectation
+from annie_data.words import words
+from annie_eval.cli.check import read_sample
 from annie_eval.detectors import detect
-from annie_eval.profile import load
-from quant.data.expectation import expectation
-from quant.data.text import words
+from annie_eval.profile.load import load
 
 DATA = Path(__file__).parents[3] / "data"
 DETECTORS = ("thinking", "tool_calls", "restraint", "markdown", "brevity", "silence", "degeneration", "knowledge")

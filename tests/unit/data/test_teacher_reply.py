@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from quant.data.mix import Kind
-from quant.data.profile_files import load_profile
-from quant.data.teacher import Order
-from quant.data.teacher_reply import PROMPT_LIMIT, prompt, read
+from annie_data.mix import Kind
+from annie_data.scenario_prompts import load_profile
+from annie_data.teachers.prompt import PROMPT_LIMIT, prompt, read
+from annie_data.teachers.protocol import Order
 
 ORDER = Order(Kind("greetings", 10, "greetings"), False, 10, 0)
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annie_eval.detectors.checks import MISSING, check_value, json_equal
 from annie_eval.detectors.tool_calls import validate_check
+from annie_eval.profile.argument_checks import MISSING, check_value, json_equal
 
 PASSING = [
     ("Paris", "Paris"),

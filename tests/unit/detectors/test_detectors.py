@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from make_sample import call, reply, sample, wants
 
 from annie_eval.detectors import NAMES, detect
-from annie_eval.profile import AnswerExpectation, Expect
-from annie_eval.sample import Sample
+from annie_eval.profile.load import AnswerExpectation, Expect
+from annie_eval.wire.sample import Sample
 
 OURS = [name for name in NAMES if name != "wire"]
 SPOKEN = (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annie_eval.detectors.sentences import count_sentences, count_words, is_finished, split_sentences
+from annie_eval.detectors.english.sentences import count_sentences, count_words, is_finished, split_sentences
 
 
 @pytest.mark.parametrize(

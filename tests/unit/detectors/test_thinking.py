@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from make_sample import call, reply, sample
 
 from annie_eval.detectors.thinking import find
-from annie_eval.sample import Finding, Thinking
+from annie_eval.wire.sample import Finding, Thinking
 
 THOUGHT = "The capital of France is well known to be Paris, so a short answer will do."
 

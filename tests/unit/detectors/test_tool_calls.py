@@ -13,7 +13,7 @@ from make_sample import TOOLS, call, reply, sample, wants
 
 from annie_eval.detectors.matching import match
 from annie_eval.detectors.tool_calls import find
-from annie_eval.sample import ToolCall
+from annie_eval.wire.sample import ToolCall
 
 MEMORY = wants("search_memory", query={"contains": "recipe"})
 GOOD = call("search_memory", {"query": "mother's recipe"})

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annie_eval import stats
-from annie_eval.gates import SEVERITY, GateResult, decide, operating_curve, overall, tolerates, worst
-from annie_eval.profile import Gate
-from annie_eval.sample import Finding, Judgement
+from annie_eval.gates.decide import SEVERITY, GateResult, decide, operating_curve, overall, tolerates, worst
+from annie_eval.profile.load import Gate
+from annie_eval.stats import binomial as stats
+from annie_eval.wire.sample import Finding, Judgement
 
 MISS = Finding("markdown", "a bullet list", "- milk", "content")
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from annie_eval import stats
-from annie_eval.cli import main
+from annie_eval.cli.main import main
 from annie_eval.nightly import drift, plot, records, table
 from annie_eval.nightly.records import Count, Night
-from annie_eval.regression import trend
+from annie_eval.stats import binomial as stats
+from annie_eval.stats import trend
 
 FINGERPRINT = {"server": "vllm", "server_version": "0.32.0", "weights": "aaaa"}
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from annie_eval.cli import main
+from annie_eval.cli.main import main
 from annie_eval.errors import UsageError
-from annie_eval.gates import RunVerdict
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.nightly import night
 from annie_eval.nightly.paragraph import paragraph
-from annie_eval.profile import load
-from annie_eval.store import Store
+from annie_eval.profile.load import load
+from annie_eval.run.store import Store
 
 
 def test_the_lock_is_held_by_one_and_says_by_whom(tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_the_last_word_of_a_gate_that_came_to_no_verdict() -> None:
 
 def test_the_plain_gate_loads_nothing_of_this_at_start() -> None:
     code = (
-        "import sys, annie_eval.plugin, annie_eval.run;"
+        "import sys, annie_eval.plugin, annie_eval.run.lifecycle;"
         "print([m for m in sys.modules if m.startswith(('annie_eval.regression', 'annie_eval.nightly',"
-        " 'annie_eval.replicas'))])"
+        " 'annie_eval.serving.replicas'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from quant import nvfp4
+from quant.formats import nvfp4
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 

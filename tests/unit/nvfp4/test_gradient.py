@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from quant import nvfp4
+from quant.formats import nvfp4
 
 
 def gradient(x: torch.Tensor, upstream: torch.Tensor, **options: object) -> torch.Tensor:

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from quant import nvfp4
-from quant.nvfp4_backend import BACKEND, register_backend, with_backend
+from quant.formats import nvfp4
+from quant.quantize.modelopt_backend import BACKEND, register_backend, with_backend
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant import nvfp4, nvfp4_native
+from quant.formats import nvfp4, nvfp4_native
 
 DTYPES = [torch.bfloat16, torch.float32]
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from annie_eval import asked
 from annie_eval.errors import UsageError
+from annie_eval.plugin import on_demand as asked
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from annie_eval.probes import noise
 from annie_eval.probes.noise import Edit
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 
 SAID = "Annie, what's the weather like in Bristol for the weekend?"
 

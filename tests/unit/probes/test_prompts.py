@@ -12,7 +12,7 @@ import pytest
 
 from annie_eval.probes import draw, prompts, tools
 from annie_eval.probes.example import Example
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from triggers import TRIGGERS
@@ -60,7 +60,7 @@ import hashlib, sys
 for name in sys.argv[1:]:
     __import__(name)
 from annie_eval.probes import draw, prompts, tools
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 profile = load("annie")
 drawn = draw.batches(lambda size: prompts.spoken(profile, size), 40, 0)
 drawn += draw.examples(tools.offers(profile), 10, 0)
@@ -74,6 +74,6 @@ def test_whatever_is_imported_the_same_is_drawn() -> None:
     here = draw.batches(lambda size: prompts.spoken(profile, size), 40, 0) + draw.examples(
         tools.offers(profile), 10, 0
     )
-    command = [sys.executable, "-c", SCRIPT, "annie_eval.detectors.markdown", "annie_eval.timing.rows"]
+    command = [sys.executable, "-c", SCRIPT, "annie_eval.detectors.markdown", "annie_eval.timing.gates"]
     there = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     assert there == hashlib.sha256(repr(here).encode()).hexdigest()

@@ -14,9 +14,9 @@ from annie_eval.probes.example import Example
 from annie_eval.probes.noise import Edit
 from annie_eval.probes.prober import Prober
 from annie_eval.probes.search import CONFIRMED, Asker, Kept, Outcome, row
-from annie_eval.profile import load
-from annie_eval.reading import Judged, Reader, SampleBroken
-from annie_eval.sample import Finding, Judgement, Sample
+from annie_eval.profile.load import load
+from annie_eval.run.reader import Judged, Reader, SampleBroken
+from annie_eval.wire.sample import Finding, Judgement, Sample
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"properties": {}, "required": []}}}
 FOUND = Finding("thinking", "thinking tag '<think>'", "<think>Okay", "content")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from annie_eval.probes import draw, prompts
 from annie_eval.probes.example import Example
 from annie_eval.probes.shrink import OutOfBudget, shrink
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from triggers import TRIGGERS

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from annie_eval.detectors.checks import MISSING, check_value
-from annie_eval.profile import AnswerExpectation, Expect, Gate, builtin_names, load
-from annie_eval.sample import Variant
+from annie_eval.profile.argument_checks import MISSING, check_value
+from annie_eval.profile.load import AnswerExpectation, Expect, Gate, builtin_names, load
+from annie_eval.wire.sample import Variant
 
 if TYPE_CHECKING:
     from conftest import Desk
@@ -208,7 +208,7 @@ def test_a_profile_is_frozen() -> None:
 
 HEAVY = """
 import sys
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 load(sys.argv[1])
 print(sorted({"torch", "vllm", "openai", "markdown_it", "transformers", "hypothesis", "scipy"} & sys.modules.keys()))
 """

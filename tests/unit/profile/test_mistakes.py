@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from annie_eval.errors import UsageError
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 
 if TYPE_CHECKING:
     from conftest import Desk

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annie_eval.errors import UsageError
-from annie_eval.profile import builtin_names
-from annie_eval.profile_schema import SCHEMAS, check_structure
+from annie_eval.profile.load import builtin_names
+from annie_eval.profile.schema import SCHEMAS, check_structure
 
 NAMES = ("profile.schema.json", "scenario.schema.json")
 LINES = [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quant import default_model
+from quant.commands import default_model
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(Path(__file__).parent))  # tiny.py and mutants.py are imported by name

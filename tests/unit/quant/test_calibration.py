@@ -10,7 +10,8 @@ import tiny
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from quant import calibration, loading
+from quant.checkpoint import loading
+from quant.quantize import calibration
 
 START = list(range(100, 148))
 

@@ -14,9 +14,9 @@ import pytest
 import tiny
 
 from quant import recipe
-from quant.checkpoint_view import read_json
+from quant.checkpoint.safetensors_file import BadFile
+from quant.checkpoint.view import read_json
 from quant.cli import main
-from quant.safetensors_file import BadFile
 
 SHIPPED = recipe.available()["nvfp4-default"].read_text()
 

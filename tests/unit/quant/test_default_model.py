@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from quant import default_model
+from quant.checkpoint.provenance import read_ledger
 from quant.cli import main
-from quant.ledger import read_ledger
+from quant.commands import default_model
 
 TOOL = {
     "type": "function",

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from quant import images
 from quant.cli import main
-from quant.preflight import preflight
-from quant.preflight_config import is_excluded
+from quant.preflight.check import preflight
+from quant.preflight.config import is_excluded
 
 RECIPES = ("nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "fp8", "qwen3_5-mixed")
 MODELS = {"llama": tiny.llama, "text": tiny.qwen3_5_text, "vl": tiny.qwen3_5_vl}
@@ -226,15 +226,15 @@ def test_preflight_starts_without_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, quant.preflight; print('torch' in sys.modules)"
+    code = "import sys, quant.preflight.check; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
 def test_a_large_checkpoint_is_read_in_part(tmp_path: Path) -> None:
     """A sparse file stands for gigabytes: were it read whole, this would take long."""
-    from quant.checkpoint_view import Tensor
-    from quant.digests import tensor_digest
-    from quant.safetensors_file import TensorInfo
+    from quant.checkpoint.digests import tensor_digest
+    from quant.checkpoint.safetensors_file import TensorInfo
+    from quant.checkpoint.view import Tensor
 
     path = tmp_path / "large"
     with path.open("wb") as stream:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from quant.cli import main
-from quant.preflight import preflight
+from quant.preflight.check import preflight
 
 Edit = Callable[[Path], None]
 

@@ -14,10 +14,12 @@ import mutants
 import pytest
 import tiny
 
-from quant import atomic, recipe, served
+from quant import recipe
+from quant.checkpoint import atomic
 from quant.cli import main
 from quant.errors import NotServedAsMade, UsageError
-from quant.preflight import preflight
+from quant.export import verify as served
+from quant.preflight.check import preflight
 
 NAMES = {
     "nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "qwen3_5-mixed", "fp8",
@@ -264,7 +266,7 @@ def test_the_machines_limits_are_one_line_and_leave_nothing(
         (out / "config.json").write_text("{}")
         raise error
 
-    monkeypatch.setattr("quant.export.export_model", fail)
+    monkeypatch.setattr("quant.export.export.export_model", fail)
     assert ptq(model, calib, tmp_path / "out") == 2
     assert says in one_line(capsys)
     assert list(tmp_path.iterdir()) == []
@@ -276,7 +278,7 @@ def test_the_machines_limits_are_one_line_and_leave_nothing(
 def test_killed_while_exporting(tmp_path: Path) -> None:
     """kill -9 in the middle: no directory of the wanted name, a leftover that preflight refuses, a clean next run."""
     code = (
-        "import sys, time; from pathlib import Path; from quant.atomic import atomic_directory\n"
+        "import sys, time; from pathlib import Path; from quant.checkpoint.atomic import atomic_directory\n"
         "with atomic_directory(Path(sys.argv[1])) as partial:\n"
         "    (partial / 'config.json').write_text('{}'); print('half', flush=True); time.sleep(60)\n"
     )

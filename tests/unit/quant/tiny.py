@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from quant.default_model import chat_template
+from quant.commands.default_model import chat_template
 
 
 def byte_tokenizer(directory: Path) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from annie_eval.gates import RunVerdict, decide, overall
-from annie_eval.profile_types import Gate
-from annie_eval.report import json as json_report
-from annie_eval.sample import Finding, Judgement
-from annie_eval.store import Store, StoredExchange
+from annie_eval.gates.decide import RunVerdict, decide, overall
+from annie_eval.profile.types import Gate
+from annie_eval.run import verdict_json as json_report
+from annie_eval.run.store import Store, StoredExchange
+from annie_eval.wire.sample import Finding, Judgement
 
 FINGERPRINT = {"server": "vllm", "server_version": "0.32.0", "served_model": "annie", "sampling": {"temperature": 0.0}}
 SNAPSHOT: dict[str, Any] = {

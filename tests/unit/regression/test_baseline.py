@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from annie_eval.cli import main
+from annie_eval.cli.main import main
 from annie_eval.errors import UsageError
 from annie_eval.regression.baseline import bless, load, names
 

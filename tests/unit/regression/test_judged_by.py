@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.regression.judged_by import digest
+from annie_eval.run.detector_digest import digest
 
 
 def test_a_change_in_a_nested_folder_or_in_a_data_file_changes_the_digest(tmp_path: Path) -> None:

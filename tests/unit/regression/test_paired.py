@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from annie_eval import stats
-from annie_eval.regression.paired import LEAST_MARGIN, default_margin, fisher, noninferiority, sign_flip, tango
+from annie_eval.stats import binomial as stats
+from annie_eval.stats.paired import LEAST_MARGIN, default_margin, fisher, noninferiority, sign_flip, tango
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 40))

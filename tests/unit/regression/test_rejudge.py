@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from annie_eval.regression.baseline import load
-from annie_eval.regression.judged_by import digest
+from annie_eval.regression.compare_runs import against
 from annie_eval.regression.result import Regression
-from annie_eval.regression.session import against
+from annie_eval.run.detector_digest import digest
 
 ROOT = Path(__file__).resolve().parents[3]
 PROFILE = """

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from annie_eval.regression import trend
+from annie_eval.stats import trend
 
 
 @given(st.lists(st.integers(0, 6), min_size=3, max_size=25).filter(lambda values: len(set(values)) > 1))

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from finished_run import FINGERPRINT, SNAPSHOT, body
 
-from annie_eval.profile import load as load_profile
-from annie_eval.regression import facts, speed, steady
+from annie_eval.profile.diff import differences, snapshot
+from annie_eval.profile.load import load as load_profile
+from annie_eval.regression import determinism as steady
+from annie_eval.regression import timings as speed
 from annie_eval.regression.baseline import load
+from annie_eval.regression.compare_runs import against
 from annie_eval.regression.result import Regression
-from annie_eval.regression.session import against
-from annie_eval.regression.snapshot import differences, snapshot
+from annie_eval.serving import fingerprint_diff as facts
 
 NAMES = [f"s-{i:02}" for i in range(10)]
 ALL = dict.fromkeys(NAMES, True)

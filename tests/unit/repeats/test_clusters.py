@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from annie_eval import stats, stats_clusters
+from annie_eval.stats import binomial as stats
+from annie_eval.stats import clusters as stats_clusters
 
 
 @given(st.floats(0.001, 0.999), st.floats(1, 500))

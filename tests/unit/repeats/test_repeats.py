@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.cli import main
+from annie_eval.cli.main import main
 from annie_eval.errors import UsageError
-from annie_eval.gates import GateResult, RunVerdict
-from annie_eval.profile import Gate, Profile, load
-from annie_eval.repeats import Repeats, decide_repeated, keys_of_round, own_repeats, round_of, threshold
-from annie_eval.report import html
-from annie_eval.report import json as json_report
+from annie_eval.gates.decide import GateResult, RunVerdict
+from annie_eval.gates.repeats import Repeats, decide_repeated, keys_of_round, own_repeats, round_of, threshold
+from annie_eval.profile.load import Gate, Profile, load
+from annie_eval.report import page as html
 from annie_eval.report import repeats as report
-from annie_eval.sample import Finding, Judgement, Variant
+from annie_eval.run import verdict_json as json_report
+from annie_eval.wire.sample import Finding, Judgement, Variant
 
 PROFILE = load("annie")
 TOOLS = PROFILE.gates["tool_calling"]  # 6 of 10

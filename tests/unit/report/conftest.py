@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.gates import RunVerdict, decide, overall
-from annie_eval.profile_types import Gate
-from annie_eval.report import json as json_report
-from annie_eval.sample import Finding, Judgement
-from annie_eval.store import Attempt, Store, StoredExchange
+from annie_eval.gates.decide import RunVerdict, decide, overall
+from annie_eval.profile.types import Gate
+from annie_eval.run import verdict_json as json_report
+from annie_eval.run.store import Attempt, Store, StoredExchange
+from annie_eval.wire.sample import Finding, Judgement
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07<script>alert(1)</script>\u202egnp\udc80\x9b31m\nverdict: PASS"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from annie_eval import cli
+from annie_eval.cli import main as cli
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "web_search", "arguments": '{"query": "weather Oslo"}'}}
 WANTED = {"calls": [{"name": "web_search", "arguments": {"query": {"contains": "Oslo"}}}]}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval import cli
-from annie_eval.store import Store
+from annie_eval.cli import main as cli
+from annie_eval.run.store import Store
 
 KEY = "no-markdown-00.stream.off"
 

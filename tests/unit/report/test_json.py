@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annie_eval.errors import UsageError
-from annie_eval.gates import RunVerdict, decide, overall
-from annie_eval.profile_types import Gate
-from annie_eval.report import json as json_report
-from annie_eval.sample import Finding, Judgement
+from annie_eval.gates.decide import RunVerdict, decide, overall
+from annie_eval.profile.types import Gate
+from annie_eval.run import verdict_json as json_report
+from annie_eval.wire.sample import Finding, Judgement
 
 SCHEMA = json.loads(json_report.SCHEMA.read_text(encoding="utf-8"))
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.gates import RunVerdict
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.report import junit
-from annie_eval.sample import Finding, Judgement
+from annie_eval.wire.sample import Finding, Judgement
 
 
 def test_a_miss_names_gate_sample_and_every_reason() -> None:
@@ -51,9 +51,9 @@ def test_they_arrive_in_the_file(
     (tmp_path / "conftest.py").write_text(
         f"""
 import pytest
-from annie_eval.gates import RunVerdict
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.report import junit
-from annie_eval.sample import Finding, Judgement
+from annie_eval.wire.sample import Finding, Judgement
 
 def pytest_runtest_makereport(item, call):
     if call.when == "call":

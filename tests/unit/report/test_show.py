@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from annie_eval.errors import UsageError
-from annie_eval.gates import RunVerdict
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.report import show, terminal
-from annie_eval.store import Store
+from annie_eval.run.store import Store
 
 KEY = "no-markdown-00.stream.off"
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annie_eval.gates import RunVerdict, decide, overall
-from annie_eval.profile_types import Gate
+from annie_eval.gates.decide import RunVerdict, decide, overall
+from annie_eval.profile.types import Gate
 from annie_eval.report import terminal
-from annie_eval.report.text import headline, printable
-from annie_eval.sample import Finding, Judgement
+from annie_eval.report.phrases import headline, printable
+from annie_eval.wire.sample import Finding, Judgement
 
 
 def shown(verdict: RunVerdict, width: int = 100, color: bool = False) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from annie_eval.client import Client, Response, TransportError, masker
+from annie_eval.http_client import Client, Response, TransportError, masker
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

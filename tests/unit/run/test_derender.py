@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from annie_eval import wire
-from annie_eval.client import Client, Response, TransportError
-from annie_eval.derender import CHUNK, NotOffered, derender
 from annie_eval.errors import ExchangeError
-from annie_eval.judge import judge
-from annie_eval.profile import Expect, Gate, Limits, Scenario, Turn
-from annie_eval.sample import Exchange, Finding, Sample, Variant
+from annie_eval.http_client import Client, Response, TransportError
+from annie_eval.profile.load import Expect, Gate, Limits, Scenario, Turn
+from annie_eval.run.derender import CHUNK, NotOffered, derender
+from annie_eval.run.judge import judge
+from annie_eval.wire import parse as wire
+from annie_eval.wire.sample import Exchange, Finding, Sample, Variant
 
 IDS = list(range(20, 31))  # the last one is the stop token
 WORDS = [f"w{i} " for i in IDS]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from annie_eval import matrix
+from annie_eval.cli import matrix
 
 
 @pytest.mark.parametrize(("streamed", "better", "p"), [(False, 4, 1 / 16), (True, 8, 1 / 16)])

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from annie_eval import sampler
-from annie_eval.profile import load
-from annie_eval.reading import Reader
-from annie_eval.store import Store
+from annie_eval.profile.load import load
+from annie_eval.run import sampler
+from annie_eval.run.reader import Reader
+from annie_eval.run.store import Store
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "e2e"))
 from fault_server import FaultServer

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from annie_eval.profile_types import Profile, Serving
+from annie_eval.profile.types import Profile, Serving
 
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True}
 

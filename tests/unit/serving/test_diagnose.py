@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.serving.causes import RULES
-from annie_eval.serving.diagnose import diagnose, excerpt
+from annie_eval.serving.log_causes import RULES
+from annie_eval.serving.log_diagnosis import diagnose, excerpt
 
 LOGS = Path(__file__).parent / "logs"
 NAMES = sorted(file.stem for file in LOGS.glob("*.txt"))
@@ -109,7 +109,7 @@ def test_every_log_says_where_it_is_from() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.name))
 def test_every_rule_can_be_filled_in(rule: object) -> None:
-    from annie_eval.serving.causes import Rule
+    from annie_eval.serving.log_causes import Rule
 
     assert isinstance(rule, Rule)
     rule.cause.format(**dict.fromkeys(rule.pattern.groupindex, "x"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.profile_types import Profile
+from annie_eval.profile.types import Profile
 from annie_eval.serving import TargetSpec
 from annie_eval.serving.doctor import doctor
 from annie_eval.serving.spec import free_port

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.profile_types import Profile, Sampling
+from annie_eval.profile.types import Profile, Sampling
 from annie_eval.serving import checkpoint as checkpoints
 from annie_eval.serving import fingerprint
 from tests.unit.serving.conftest import CONFIG, write_safetensors

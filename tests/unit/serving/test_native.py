@@ -9,16 +9,9 @@ from typing import Any
 import pytest
 
 from annie_eval.errors import UsageError
-from annie_eval.profile_types import Profile, Serving
+from annie_eval.profile.types import Profile, Serving
 from annie_eval.serving.checkpoint import Checkpoint
-from annie_eval.serving.native import (
-    Installation,
-    ask,
-    flag_name,
-    native_command,
-    native_environment,
-    vllm_arguments,
-)
+from annie_eval.serving.native import Installation, ask, flag_name, native_command, native_environment, vllm_arguments
 
 PLAIN = Checkpoint(Path("/m"), {"model_type": "llama"})
 MODELOPT = {"quant_method": "modelopt", "quant_algo": "NVFP4"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annie_eval.serving.progress import Progress, step
+from annie_eval.serving.log_progress import Progress, step
 
 # Lines of vLLM 0.32.0 starting SmolLM2 on a CPU, and of 0.24.0 on a GPU, shortened.
 START = """\

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from annie_eval.errors import TargetError, UsageError
-from annie_eval.profile_types import Profile
+from annie_eval.profile.types import Profile
 from annie_eval.serving import TargetSpec, open_target, remote
 
 Answers = Mapping[str, tuple[int, object]]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from annie_eval.errors import UsageError
-from annie_eval.profile_types import Profile
+from annie_eval.profile.types import Profile
 from annie_eval.serving import TargetSpec, check, spec
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from annie_eval.errors import TargetError
-from annie_eval.profile_types import Profile, Serving
+from annie_eval.profile.types import Profile, Serving
 from annie_eval.serving import Target, TargetSpec, open_target, spec
 from tests.unit.serving.conftest import write_safetensors
 
@@ -287,7 +287,7 @@ def test_what_cannot_be_checked_is_said(
 def test_the_first_answer_is_asked_for_as_the_samples_will_be(
     good: TargetSpec, opened: Callable[..., Target], profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from annie_eval.client import Client
+    from annie_eval.http_client import Client
 
     sent: list[Any] = []
     post = Client.post

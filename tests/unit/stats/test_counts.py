@@ -11,7 +11,7 @@ from scipy import stats as scipy_stats
 from scipy.special import betainc
 from scipy.stats import false_discovery_control
 
-from annie_eval import stats
+from annie_eval.stats import binomial as stats
 
 CLOSE = {"rel": 1e-9, "abs": 1e-12}
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "benchmarks" / "study"))
+sys.path.insert(0, str(ROOT / "research" / "annie_smol" / "study"))
 import frames  # noqa: E402
 import spoken  # noqa: E402
 
-from quant.data.builtin import lexicon  # noqa: E402
-from quant.data.builtin.reasoning import SCALES  # noqa: E402
-from quant.data.overlap import Overlap  # noqa: E402
-from quant.data.profile_files import Prompt, prompts, scenario_files  # noqa: E402
+from annie_data.overlap import Overlap  # noqa: E402
+from annie_data.scenario_prompts import Prompt, prompts, scenario_files  # noqa: E402
+from research.annie_smol.generator import lexicon  # noqa: E402
+from research.annie_smol.generator.reasoning import SCALES  # noqa: E402
 
 NUMBER = {lexicon.in_words(number): number for number in range(101)} | {str(number): number for number in range(101)}
 WORD = re.compile("|".join(sorted(map(re.escape, NUMBER), key=len, reverse=True)))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from annie_eval.profile import load
+from annie_eval.profile.load import load
 
 ROOT = Path(__file__).resolve().parents[3]
-STUDY = ROOT / "benchmarks" / "study"
+STUDY = ROOT / "research" / "annie_smol" / "study"
 sys.path.insert(0, str(STUDY))
 import free  # noqa: E402
 import spoken  # noqa: E402
@@ -54,9 +54,9 @@ def test_a_line_without_a_column_is_named(module: Any, columns: dict[str, int], 
 
 
 def test_what_is_taught_is_sound_and_asks_nothing_that_is_judged() -> None:
-    from quant.data.conversation import users
-    from quant.data.overlap import Overlap
-    from quant.data.profile_files import Prompt, prompts, scenario_files
+    from annie_data.conversation import users
+    from annie_data.overlap import Overlap
+    from annie_data.scenario_prompts import Prompt, prompts, scenario_files
 
     taught = list(spoken.lines(ROOT / "data" / "spoken"))
     overlap = Overlap([Prompt(one.scenario, one.text, one.asked) for one in prompts(scenario_files([]))])

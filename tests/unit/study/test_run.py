@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks" / "study"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "research" / "annie_smol" / "study"))
 import plan
 import run
 

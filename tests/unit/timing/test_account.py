@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from annie_eval.timing.account import Account, block_size, difference, disagreements, parse, per_request
-from annie_eval.timing.shot import Shot
+from annie_eval.timing.measurement import Shot
+from annie_eval.timing.server_metrics import Account, block_size, difference, disagreements, parse, per_request
 
 METRICS = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from annie_eval.errors import UsageError
-from annie_eval.profile_types import CallExpectation, Expect, Profile, Scenario, Turn
+from annie_eval.profile.types import CallExpectation, Expect, Profile, Scenario, Turn
 from annie_eval.timing import ROWS, Plan, Row, hardware, plan_for
 from annie_eval.timing.roofline import Bounds, Model
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
+from annie_eval.cli.perf import Bar, main, render
+from annie_eval.report.charts import Series, chart, rows_chart
 from annie_eval.timing import Plan, Row
 from annie_eval.timing import verdict as verdict_rule
-from annie_eval.timing.account import Account
-from annie_eval.timing.cli import Bar, main, render
-from annie_eval.timing.plot import Series, chart, rows_chart
-from annie_eval.timing.requests import Capabilities, Prepared
+from annie_eval.timing.gates import evaluate
+from annie_eval.timing.measurement import Shot, impossible, pair_rate
+from annie_eval.timing.prompts import Capabilities, Prepared
 from annie_eval.timing.roofline import Bounds, Model
-from annie_eval.timing.rows import evaluate
-from annie_eval.timing.shot import Shot, impossible, pair_rate
+from annie_eval.timing.server_metrics import Account
 
 Make = Callable[..., Plan]
 EVERYTHING = Capabilities("m", token_prompts=True, fixed_length=True, metrics=True)

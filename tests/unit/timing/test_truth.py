@@ -16,7 +16,7 @@ import pytest
 
 from annie_eval.timing import Plan, Row, measure, run
 from annie_eval.timing.measure import holdable, long_enough
-from annie_eval.timing.requests import Capabilities
+from annie_eval.timing.prompts import Capabilities
 
 Start = Callable[..., str]
 Make = Callable[..., Plan]

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from quant import loading, recipe
-from quant.ptq import quantize
+from quant import recipe
+from quant.checkpoint import loading
+from quant.commands.ptq import quantize
 from quant.training.conversations import Example
 from quant.training.layers import installed
 from quant.training.loop import How, Trainer

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from quant import loading
-from quant.default_model import chat_template
+from quant.checkpoint import loading
+from quant.commands.default_model import chat_template
 from quant.errors import UsageError
 from quant.training.batches import MULTIPLE, collate, micro_batches, padded, plan
 from quant.training.conversations import Renderer, read_conversations, render_all

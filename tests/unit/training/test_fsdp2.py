@@ -12,7 +12,7 @@ import fsdp2_worker
 import pytest
 import torch
 
-from quant.preflight import preflight
+from quant.preflight.check import preflight
 from quant.training.batches import shares
 
 

@@ -9,7 +9,8 @@ import torch
 from adapted import adapted
 from torch import nn
 
-from quant import fp8, nvfp4, served
+from quant.export import verify as served
+from quant.formats import fp8, nvfp4
 from quant.training.layers import Kind, TrainedLinear, installed, merge_adapters
 
 

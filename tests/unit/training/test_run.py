@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from quant import cli
-from quant.preflight import preflight
+from quant.preflight.check import preflight
 
 ROOT = Path(__file__).parents[3]
 TINY = (
@@ -85,7 +85,7 @@ def test_fine_tuning_in_bf16_leaves_an_adapter_that_peft_loads(
     import torch
     from peft import PeftModel
 
-    from quant import loading
+    from quant.checkpoint import loading
 
     out, again = tmp_path / "sft", tmp_path / "again"
     assert quant("sft", "--model", tiny_llama, "--recipe", "sft-lora", "--data", data, "--out", out, *TINY) == 0

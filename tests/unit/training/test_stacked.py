@@ -11,7 +11,7 @@ import torch
 from adapted import adapted, trainer
 from torch import nn
 
-from quant import nvfp4
+from quant.formats import nvfp4
 from quant.training import stacked
 from quant.training.layers import Kind, TrainedLinear, installed, share_inputs
 from quant.training.loop import How, decoder_layers

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from annie_eval import wire
-from annie_eval.profile import Expect, Limits, Scenario, Turn
-from annie_eval.sample import Exchange, Sample, Variant
+from annie_eval.profile.load import Expect, Limits, Scenario, Turn
+from annie_eval.wire import parse as wire
+from annie_eval.wire.sample import Exchange, Sample, Variant
 
 HEADERS = {True: "text/event-stream; charset=utf-8", False: "application/json"}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from annie_eval.detectors.wire import find
-from annie_eval.sample import Sample
+from annie_eval.wire.sample import Sample
 
 HEAD = {"index": 0, "id": "a", "type": "function", "function": {"name": "look"}}
 REST = {"index": 0, "function": {"arguments": "{}"}}

@@ -16,7 +16,7 @@ from annie_eval.detectors.parity import (
     derender_stream_request,
 )
 from annie_eval.errors import ExchangeError
-from annie_eval.sample import Finding, Sample
+from annie_eval.wire.sample import Finding, Sample
 
 
 @pytest.fixture

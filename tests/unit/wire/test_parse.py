@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from annie_eval import wire
 from annie_eval.errors import ExchangeError
-from annie_eval.sample import ToolCall, Usage
+from annie_eval.wire import parse as wire
+from annie_eval.wire.sample import ToolCall, Usage
 
 CALL = {"index": 0, "id": "a", "type": "function", "function": {"name": "look"}}
 

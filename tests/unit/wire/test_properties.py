@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annie_eval import wire
 from annie_eval.errors import ExchangeError
-from annie_eval.sample import Answer, ToolCall, Usage
-from annie_eval.sse import read_stream
+from annie_eval.wire import parse as wire
+from annie_eval.wire.sample import Answer, ToolCall, Usage
+from annie_eval.wire.sse import read_stream
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 COUNT = st.integers(0, 10_000)

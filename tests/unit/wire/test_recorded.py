@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval import wire
 from annie_eval.detectors.wire import compare, find
-from annie_eval.sample import Sample
+from annie_eval.wire import parse as wire
+from annie_eval.wire.sample import Sample
 
 RECORDED = Path(__file__).parent / "recorded"
 NAMES = ["plain", "required", "think"]

@@ -1,0 +1,1 @@
+"""Teachers write the conversations to train on."""

@@ -1,0 +1,1 @@
+"""The command line `annie-eval`: one module a command."""

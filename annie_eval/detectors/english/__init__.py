@@ -1,0 +1,1 @@
+"""What the detectors know of English: sentences, numbers in words, units, assertions."""

@@ -1,0 +1,1 @@
+"""Reasoning that is spoken without a tag around it."""

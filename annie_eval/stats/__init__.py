@@ -1,0 +1,1 @@
+"""Statistics of small samples: binomial, clustered, sequential and paired; pure functions."""

@@ -1,0 +1,1 @@
+"""A checkpoint on disk: reading, writing, digests and where its weights come from."""

@@ -1,0 +1,1 @@
+"""The command line `annie-quant`: one module a command."""

@@ -1,0 +1,1 @@
+"""From a quantised model in memory to a directory that vLLM serves."""

@@ -1,0 +1,1 @@
+"""Number formats of weights: NVFP4 and FP8, packed and unpacked."""

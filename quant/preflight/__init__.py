@@ -1,0 +1,1 @@
+"""Will a vLLM image load this checkpoint, and serve what was trained?"""

@@ -1,0 +1,1 @@
+"""Post-training quantisation with ModelOpt: calibration, layer maps, quality."""

@@ -1,0 +1,1 @@
+"""A plugin that lets vLLM serve NVFP4 on a CPU."""

@@ -1,0 +1,1 @@
+"""Research that uses the project and is not installed with it."""

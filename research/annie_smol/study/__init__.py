@@ -1,0 +1,1 @@
+"""The study: candidates are made, served, judged and compared."""

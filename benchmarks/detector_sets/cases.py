@@ -1,0 +1,28 @@
+"""Cases in a file of JSON Lines: `kind`, `want` (`clean`, or the detectors of which one must find something), `line`.
+
+`clean` means that nothing but `speakable` finds anything; `line` is a line for `annie-eval check`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from detector_sets.rows import Item
+
+from annie_eval.detectors import NAMES
+
+ALL = tuple(name for name in NAMES if name not in ("wire", "speakable"))
+
+
+def items(path: Path) -> Iterator[Item]:
+    """Each case in the row of its kind."""
+    for raw in path.read_bytes().splitlines():
+        case = json.loads(raw)
+        line, want, weight = case["line"], case["want"], case["weight"]
+        if want == "clean":
+            yield Item(f"cases {case['kind']} {weight}, clean", "nothing", line, ALL, note=line["id"])
+        else:
+            asked = tuple(name for name in want if name in NAMES)
+            yield Item(f"cases {case['kind']} {weight}, faults", "something", line, asked, note=line["id"])

@@ -1,0 +1,71 @@
+"""How often the detectors are wrong on texts that nobody wrote for them: false alarms, misses and examples of both.
+
+    .venv/bin/python benchmarks/detectors.py [--corpora DIR] [--cases FILE] [--parser-tests WHEEL_OR_SDIST]
+                                             [--rows WORD] [--examples 3] [--processes 2]
+
+Without an option it measures what is in the repository: tags and their remnants, and speed. `--corpora` adds speech,
+answers and thoughts (`detector_sets/corpora.py`), `--cases` a file of cases (`detector_sets/cases.py`), and
+`--parser-tests` the raw outputs in vLLM's own tests (`detector_sets/parser_outputs.py`). docs/detectors.md has its
+numbers and says where the texts come from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from detector_sets import cases, corpora, parser_outputs, speed, tag_forms
+from detector_sets.judging import judge
+from detector_sets.rows import Item, Row
+
+from annie_eval.detectors import NAMES
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpora", type=Path, help="folder with thoughts.jsonl, answers.jsonl, speech.jsonl")
+    parser.add_argument("--cases", type=Path, help="JSON Lines of cases")
+    parser.add_argument("--parser-tests", type=Path, help="archive of sources with vLLM's tests")
+    parser.add_argument("--rows", default="", help="only rows whose label holds this text")
+    parser.add_argument("--examples", type=int, default=3, help="examples of a row (default 3)")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    chosen = [item for item in _items(arguments) if arguments.rows in item.row]
+    rows = judge(chosen, processes=arguments.processes)
+    print("| texts | n | wrong | rate | found by |\n|---|---|---|---|---|")
+    for row in rows:
+        print(_line(row))
+    if arguments.rows in "speed":
+        print("\n| detector | seconds for 1 MB | worst unit |\n|---|---|---|")
+        for detector, seconds, unit in speed.slowest([name for name in NAMES if name != "wire"]):
+            print(f"| {detector} | {seconds:.2f} | {unit!r} |")
+    for row in rows:
+        if row.examples and arguments.examples:
+            print(f"\n{row.label}:")
+            print("\n".join(f"  {example}" for example in row.examples[: arguments.examples]))
+    print(f"\n{time.perf_counter() - started:.0f} s")
+    return 0
+
+
+def _items(arguments: argparse.Namespace) -> Iterator[Item]:
+    yield from tag_forms.items()
+    if arguments.corpora:
+        yield from corpora.items(arguments.corpora)
+    if arguments.parser_tests:
+        yield from parser_outputs.items(arguments.parser_tests)
+    if arguments.cases:
+        yield from cases.items(arguments.cases)
+
+
+def _line(row: Row) -> str:
+    what = "alarms" if row.want == "nothing" else "misses"
+    who = ", ".join(f"{name} {count}" for name, count in sorted(row.by_detector.items(), key=lambda one: -one[1]))
+    return f"| {row.label} | {row.n} | {row.wrong} {what} | {100 * row.wrong / row.n:.2f} % | {who} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

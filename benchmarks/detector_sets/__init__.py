@@ -1,1 +1,1 @@
-"""The texts that detectors are measured on: corpora, cases, parser outputs, tags and what is left of them, slow text."""
+"""The texts that detectors are measured on: corpora, cases, parser outputs, tags and their remnants, slow text."""

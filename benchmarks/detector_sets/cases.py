@@ -9,9 +9,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from detector_sets.rows import Item
-
 from annie_eval.detectors import NAMES
+from detector_sets.rows import Item
 
 ALL = tuple(name for name in NAMES if name not in ("wire", "speakable"))
 

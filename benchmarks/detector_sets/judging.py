@@ -8,12 +8,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
 
-from detector_sets.rows import Item, Row
-
-from annie_eval.check_command import read_sample
+from annie_eval.cli.check import read_sample
 from annie_eval.detectors import detect
-from annie_eval.profile import Profile, load
-from annie_eval.sample import Sample
+from annie_eval.profile.load import Profile, load
+from annie_eval.wire.sample import Sample
+from detector_sets.rows import Item, Row
 
 PROFILE = "annie"
 _CHUNK = 500

@@ -12,7 +12,7 @@ from annie_data.overlap import Overlap
 from annie_data.scenario_prompts import Profile, load_profile, prompts, scenario_files
 from annie_data.teachers.protocol import Teacher
 from quant.errors import UsageError
-from quant.progress import Progress
+from quant.quantize.progress import Progress
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ from annie_data.journal import Journal
 from annie_data.rules import problems
 from quant.checkpoint.provenance import file_digest
 from quant.errors import UsageError
-from quant.progress import Progress
+from quant.quantize.progress import Progress
 
 _Answer = tuple[list[Message], list[str]] | str
 _PATIENCE = 3  # batches in a row in which nothing came but failures of the endpoint; failures of one prompt

@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from quant import recipe
 from quant.checkpoint import loading
-from quant.commands.ptq import quantize
+from quant.quantize.quantize import quantize
 from quant.training.batches import collate, padded, plan
 from quant.training.conversations import Example, read_conversations, render_all
 from quant.training.layers import installed

@@ -28,8 +28,11 @@ COMMANDS = {
     "ptq": ("quant.commands.ptq", "quantise a checkpoint after training, export and check it"),
     "qat": ("quant.commands.qat", "train a checkpoint while it is quantised (QAT and QAD), export and check it"),
     "merge": ("quant.commands.merge", "build a trained checkpoint again from its base model and its adapter"),
-    "export": ("quant.export.export", "bring an exported checkpoint into the shape that a serving image loads"),
-    "preflight": ("quant.preflight.check", "say whether a vLLM image will load a checkpoint and serve what it should"),
+    "export": ("quant.commands.export", "bring an exported checkpoint into the shape that a serving image loads"),
+    "preflight": (
+        "quant.commands.preflight",
+        "say whether a vLLM image will load a checkpoint and serve what it should",
+    ),
     "diff": (
         "quant.commands.diff",
         "compare a checkpoint with its reference: KL, top-1 agreement, error of each block",

@@ -17,7 +17,8 @@ from quant.checkpoint import loading
 from quant.checkpoint.atomic import check_free, check_outside
 from quant.checkpoint.provenance import Ledger, describe_file
 from quant.errors import UsageError
-from quant.training import adapter
+from quant.export import adapter
+from quant.quantize.quantize import check_image
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Merge, quantise, export and check; status 1 where preflight refuses the result."""
-    from quant.commands.ptq import check_image, finish
+    from quant.export import verify
+    from quant.export.finish import finish, finish_bf16
 
     loading.check_source(arguments.model)
     check_outside(arguments.out, arguments.model)
@@ -50,17 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
     with ledger.phase("merge"):
         merge(model, held, arguments.adapter)
     if image is None:
-        from quant.training.run import finish_bf16
-
         same = _compared(changed_layers(_weights(model, held.digests), held), held, ledger)
         finish_bf16(model, arguments.model, arguments.out, ledger)
         print(f"{arguments.out}: BF16, {len(held.factors)} layers merged{same}")
         return 0
     with ledger.phase("quantize"):
         restore_quantizers(model, held, arguments.adapter)
-    from quant.export import verify as served
-
-    same = _compared(changed_layers(served.computed_digests(model), held), held, ledger)
+    same = _compared(changed_layers(verify.computed_digests(model), held), held, ledger)
     count = finish(model, arguments.model, arguments.out, image, ledger)
     print(f"{arguments.out}: {held.recipe.name} for {image.name}, {count} quantised layers{same}")
     return 0

@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from quant import images
+from quant import images, recipe
 from quant.errors import UsageError
 from quant.quantize import calibration
+from quant.quantize.quantize import check_image
 from quant.training import run as training_run
 
 
@@ -26,8 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, export and check; status 1 when the export differs from what was trained, or preflight refuses it."""
-    from quant import recipe
-    from quant.commands.ptq import check_image
 
     chosen = recipe.load(arguments.recipe, arguments.settings)
     if not chosen.quantizes:

@@ -54,9 +54,9 @@ def measure(model: Any, sequences: list[list[int]], pad: int) -> dict[str, dict[
     import modelopt.torch.quantization as mtq
     import torch
 
-    from quant.progress import Progress
     from quant.quantize import quality
     from quant.quantize.modelopt_config import modelopt_config
+    from quant.quantize.progress import Progress
     from quant.recipe import Recipe
 
     names = list(groups(model))

@@ -6,7 +6,6 @@ lm_head, the VL wrapper around a text-only Qwen3.5, tokenizer files byte for byt
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import warnings
@@ -14,12 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quant import images
 from quant.checkpoint import loading
-from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
-from quant.checkpoint.provenance import LEDGER, Ledger, read_ledger
-from quant.checkpoint.safetensors_file import BadFile, TensorInfo, read_header, rewrite
-from quant.errors import NotServedAsMade, UsageError
+from quant.checkpoint.safetensors_file import TensorInfo, read_header, rewrite
+from quant.errors import UsageError
 from quant.export.serve_md import serve_md
 from quant.images import Image
 
@@ -263,40 +259,3 @@ def retarget(directory: Path, image: Image) -> None:
         _untie(directory)
     _mend_companions(directory)
     (directory / "serve.md").write_text(serve_md(_read_json(directory / "config.json"), directory, image))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant export`."""
-    parser.add_argument("checkpoint", type=Path, metavar="DIR", help="an exported checkpoint")
-    parser.add_argument("--for", dest="image", required=True, metavar="IMAGE", help="|".join(images.images()))
-    parser.add_argument("--out", type=Path, required=True, help="the new checkpoint")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Copy a checkpoint into the shape that another image loads; status 1 where preflight refuses that."""
-    from quant.preflight.check import preflight
-
-    source: Path = arguments.checkpoint
-    image = images.find(arguments.image)
-    check_loads(source, image)
-    check_outside(arguments.out, source)
-    check_free(arguments.out)
-    made = read_ledger(source) or {}
-    written_anew = {"schema", "kind", "written", "versions", "seconds", "peak_bytes", "files", "tensors"}
-    ledger = Ledger("export", {key: value for key, value in made.items() if key not in written_anew})
-    ledger.record |= {"image": image.name, "made_by": made.get("made_by", made.get("kind"))}
-    ledger.seconds.update(made.get("seconds", {}))
-    with atomic_directory(arguments.out) as partial:
-        with ledger.phase("export"):
-            for path in sorted(source.iterdir()):
-                if path.is_file() and path.name not in {LEDGER, "serve.md"}:
-                    shutil.copyfile(path, partial / path.name)
-            try:
-                retarget(partial, image)
-            except BadFile as error:
-                raise UsageError(f"{source}: a weight file {error}; copy it anew") from error
-            if findings := preflight(partial, image=image, being_built=True):
-                raise NotServedAsMade(f"{source}: preflight refuses what it becomes: {findings[0]}; nothing was kept")
-        ledger.write(partial)
-    print(f"{arguments.out}: for {image.name}; {arguments.out}/serve.md has the commands")
-    return 0

@@ -1,4 +1,4 @@
-"""`python -m quant preflight`: will this vLLM load the checkpoint, and serve what it should? Headers and scales only.
+"""Preflight: will this vLLM load the checkpoint, and serve what it should? Only headers and scales are read.
 
 The ten points:
 
@@ -16,8 +16,6 @@ The ten points:
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -43,10 +41,10 @@ def preflight(
     `image`: the serving image; None asks whether any known image would load it. `reference`: the BF16 checkpoint.
     `being_built` lets the marker of an unfinished build pass, for the builder's own check.
     """
-    return _preflight(directory, image, reference, being_built=being_built)[0]
+    return check(directory, image, reference, being_built=being_built)[0]
 
 
-def _preflight(
+def check(
     directory: Path, image: Image | None, reference: Path | None, *, being_built: bool
 ) -> tuple[list[Finding], View | None]:
     findings = list(directory_findings(directory, being_built=being_built))
@@ -102,43 +100,3 @@ def summary(ours: View) -> dict[str, Any]:
         "bytes": sum(tensor.info.bytes for tensor in ours.tensors.values()),
         "loads_in": loads,
     }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant preflight`."""
-    parser.add_argument("checkpoint", type=Path, metavar="DIR")
-    parser.add_argument("--for", dest="image", metavar="IMAGE", help="|".join(images.images()) + " (default: any)")
-    parser.add_argument("--reference", type=Path, metavar="BF16_DIR", help="the checkpoint that it was made from")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Print what speaks against serving the checkpoint. Status 0: nothing; 1: something."""
-    image = images.find(arguments.image) if arguments.image else None
-    if arguments.reference is not None and not arguments.reference.is_dir():
-        raise UsageError(f"--reference {arguments.reference}: no such directory")
-    if not arguments.checkpoint.is_dir():
-        raise UsageError(f"{arguments.checkpoint}: no such directory")
-    findings, ours = _preflight(arguments.checkpoint, image, arguments.reference, being_built=False)
-    about = summary(ours) if ours is not None and not findings else {}
-    if arguments.json:
-        said = {
-            "ok": not findings,
-            "checkpoint": str(arguments.checkpoint),
-            "image": image.name if image else None,
-            "findings": [{**vars(f), "message": str(f)} for f in findings],
-            **about,
-        }
-        print(json.dumps(said, indent=1, ensure_ascii=False))
-        return 1 if findings else 0
-    for finding in findings:
-        print(finding)
-    if findings:
-        print(f"{arguments.checkpoint}: refused, {len(findings)} finding{'s' if len(findings) > 1 else ''}")
-        return 1
-    layers = ", ".join(f"{count} {name}" for name, count in about["layers"].items())
-    print(
-        f"{arguments.checkpoint}: ready for {image.name if image else ', '.join(about['loads_in'])} "
-        f"({about['algorithm'] or 'BF16'}; {layers}; {about['bytes'] / 1e6:,.0f} MB)"
-    )
-    return 0

@@ -175,7 +175,7 @@ def run_through(body: Any, sequences: list[list[int]], batch_size: int, pad: int
 
     import torch
 
-    from quant.progress import Progress
+    from quant.quantize.progress import Progress
 
     start = shared_start(sequences) if share and attends_alone(body) else 0
     if start < LEAST_SHARED:

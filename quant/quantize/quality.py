@@ -53,3 +53,33 @@ def compare(reference: Sequence[Tensor], candidate: Sequence[Tensor]) -> Quality
         same += int((p.argmax(-1) == q.argmax(-1)).sum())
         positions += p.shape[0]
     return Quality(divergence / positions, same / positions, positions)
+
+
+def layer_outputs(model: Any, sequences: list[list[int]]) -> dict[str, Any]:
+    """Output of every attention, DeltaNet and MLP block over the sequences, by module name, float32 on the CPU."""
+    found: dict[str, list[Any]] = {}
+    hooks = []
+
+    def keep(name: str) -> Any:
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+            hidden = output[0] if isinstance(output, tuple) else output
+            found.setdefault(name, []).append(hidden.detach().float().cpu().flatten(0, -2))
+
+        return hook
+
+    for name, module in model.named_modules():
+        if name.endswith((".self_attn", ".linear_attn", ".mlp")) and "visual" not in name:
+            hooks.append(module.register_forward_hook(keep(name)))
+    with torch.inference_mode():
+        for sequence in sequences:
+            model(input_ids=torch.tensor([sequence], device=model.device), use_cache=False)
+    for hook in hooks:
+        hook.remove()
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def layer_errors(reference: dict[str, Any], candidate: dict[str, Any]) -> dict[str, float]:
+    """Relative error ||candidate - reference|| / ||reference|| of each block's output."""
+    return {
+        name: float((candidate[name] - out).norm() / out.norm().clamp_min(1e-12)) for name, out in reference.items()
+    }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from quant.errors import UsageError
-from quant.progress import Progress
+from quant.quantize.progress import Progress
 from quant.recipe import Training
 from quant.training.batches import Batch, collate, nothing, plan, shares
 from quant.training.conversations import Example

@@ -9,14 +9,14 @@ import os
 import random
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quant import images, recipe
 from quant.checkpoint import loading
-from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
+from quant.checkpoint.atomic import check_free, check_outside
 from quant.checkpoint.provenance import LEDGER, Ledger, describe_file
 from quant.errors import UsageError
 from quant.recipe import Recipe, Training
@@ -223,9 +223,11 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
     """Train and finish; `image` None is for a recipe that does not quantise. Returns the exit status."""
     import torch
 
-    from quant.commands.ptq import finish, quantize
-    from quant.export import verify as served
+    from quant.export import verify
+    from quant.export.adapter import FOLDER
+    from quant.export.finish import finish, finish_bf16
     from quant.quantize import quality
+    from quant.quantize.quantize import quantize
     from quant.training import adapter
     from quant.training.layers import installed, merge_adapters
     from quant.training.loop import How, Trainer
@@ -295,7 +297,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
             model.gradient_checkpointing_disable()
         with torch.no_grad():
             digests = {
-                name: served.digest(layer.quantized_weight())
+                name: verify.digest(layer.quantized_weight())
                 for name, layer in layers.items()
                 if layer.weight_kind != "none"
             }
@@ -308,7 +310,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
         parameter.requires_grad_(False)
     if image is None:
         modules = dict(model.named_modules())
-        digests = {name: served.digest(modules[name].weight) for name in base}
+        digests = {name: verify.digest(modules[name].weight) for name in base}
     before = quality.compare(reference, quantized)
     after = quality.compare(reference, answer_logits(model, job.held_out))
     merged = quality.compare(reached, answer_logits(model, job.held_out))
@@ -316,7 +318,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
 
     def extra(directory: Path) -> None:
         if wrapped is not None or job.recipe.quantizes:
-            adapter.write(directory / adapter.FOLDER, config, layers, job.recipe, digests, base)
+            adapter.write(directory / FOLDER, config, layers, job.recipe, digests, base)
         with (directory / "training.jsonl").open("w") as stream:
             stream.writelines(json.dumps(row) + "\n" for row in history)
         plot(history, directory / "training.png", f"{arguments.out.name}: {job.recipe.name}")
@@ -368,20 +370,3 @@ def _record(job: Job, trainer: Any, before: Any, after: Any, merged: Any, how: A
         "compiled": how.compile,
         "micro_tokens": how.micro_tokens,
     }
-
-
-def finish_bf16(
-    model: Any, source: Path, out: Path, ledger: Ledger, extra: Callable[[Path], None] | None = None
-) -> None:
-    """Write a fine-tuned BF16 model with the companions of the checkpoint that it came from."""
-    from quant.export.export import COMPANIONS
-
-    with atomic_directory(out) as partial:
-        with ledger.phase("export"):
-            model.save_pretrained(partial)
-            for name in COMPANIONS:
-                if (source / name).is_file():
-                    shutil.copyfile(source / name, partial / name)
-        if extra is not None:
-            extra(partial)
-        ledger.write(partial)

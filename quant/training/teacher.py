@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quant.progress import Progress
+from quant.quantize.progress import Progress
 from quant.training.batches import collate, plan
 from quant.training.conversations import Example
 from quant.training.distributed import World

@@ -102,8 +102,9 @@ def make(name: str, recipe_name: str, source: Path, root: Path, image: str) -> M
     from quant import images, recipe
     from quant.checkpoint import loading
     from quant.checkpoint.provenance import Ledger
-    from quant.commands import ptq
+    from quant.export.finish import finish
     from quant.quantize import calibration
+    from quant.quantize.quantize import quantize
 
     chosen = recipe.load(recipe_name)
     tokenizer = loading.load_tokenizer(source)
@@ -111,11 +112,11 @@ def make(name: str, recipe_name: str, source: Path, root: Path, image: str) -> M
     sequences = calibration.tokenize(tokenizer, calibration.read_samples(file, 8), file, 128, 8)
     model = loading.load_model(source, "cpu")
     before = logprobs(model)
-    model = ptq.quantize(model, chosen, sequences, 0)
+    model = quantize(model, chosen, sequences, 0)
     after = logprobs(model)
     noise = own_noise(model, after)
     out = root / f"{name}-{recipe_name}-{image}"
-    ptq.finish(model, source, out, images.find(image), Ledger("ptq", {"recipe": chosen.model_dump()}))
+    finish(model, source, out, images.find(image), Ledger("ptq", {"recipe": chosen.model_dump()}))
     options = {"language_model_only": True} if name == "vl" or image != "vllm-0.32" else {}
     return Made(out, options, before, after, noise)
 

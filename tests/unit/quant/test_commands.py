@@ -115,13 +115,13 @@ def test_what_is_kept_lies_beside_the_checkpoints(
 def test_a_full_disk_leaves_no_half_of_what_is_kept(
     model: Path, calib: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from quant.training import adapter
+    from quant.export import adapter
 
     def full(directory: Path, *_: object) -> None:
         (directory / "recipe.json").write_text("{")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(adapter, "_write", full)
+    monkeypatch.setattr(adapter, "write_folder", full)
     arguments = ["--model", str(model), "--recipe", "nvfp4-default", "--calib", str(calib)]
     (tmp_path / "kept").mkdir()
     command = ["ptq", *arguments, "--out", str(tmp_path / "out"), "--keep", str(tmp_path / "kept")]

@@ -266,7 +266,7 @@ def test_the_machines_limits_are_one_line_and_leave_nothing(
         (out / "config.json").write_text("{}")
         raise error
 
-    monkeypatch.setattr("quant.export.export.export_model", fail)
+    monkeypatch.setattr("quant.export.finish.export_model", fail)
     assert ptq(model, calib, tmp_path / "out") == 2
     assert says in one_line(capsys)
     assert list(tmp_path.iterdir()) == []

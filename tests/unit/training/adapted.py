@@ -12,7 +12,7 @@ from torch import nn
 
 from quant import recipe
 from quant.checkpoint import loading
-from quant.commands.ptq import quantize
+from quant.quantize.quantize import quantize
 from quant.training.conversations import Example
 from quant.training.layers import installed
 from quant.training.loop import How, Trainer

@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch.distributed.tensor import DTensor
 
 from quant import cli
-from quant.commands.ptq import quantize
+from quant.quantize.quantize import quantize
 from quant.training import loop, run
 from quant.training.layers import installed
 from quant.training.loop import How, Trainer

@@ -1,0 +1,127 @@
+"""What training leaves beside the checkpoint: the adapter in peft's layout, with the quantisers' amax.
+
+    adapter/adapter_config.json, adapter_model.safetensors     as peft reads and writes them, BF16
+    adapter/quantizers.safetensors                             `NAME.weight_amax`, `NAME.input_amax`
+    adapter/recipe.json                                        the recipe in force
+    adapter/digests.json                                       SHA-256 of each weight that is served, by layer
+    adapter/base.json                                          SHA-256 of each of them in the base model, by layer
+
+With the base model that is all it takes to build the checkpoint again: `python -m quant merge`. `ptq --keep`
+leaves such a folder too, without an adapter: what was calibrated is the amax alone.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from quant.errors import UsageError
+from quant.export.verify import digest
+from quant.recipe import Recipe
+
+FOLDER = "adapter"
+
+
+PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What calibrating found out: amax by `NAME.weight_amax` and `NAME.input_amax`, and the base it was found on."""
+
+    amax: dict[str, Tensor]
+    base: dict[str, str]
+
+    @classmethod
+    def of(cls, model: Any) -> Calibrated:
+        """Read it off a quantised model; before the export, which packs the weights in place."""
+        amax: dict[str, Tensor] = {}
+        base: dict[str, str] = {}
+        for name, module in model.named_modules():
+            for which in ("weight", "input"):
+                quantizer: Any = getattr(module, f"{which}_quantizer", None)
+                if getattr(quantizer, "is_enabled", False):
+                    amax[f"{name}.{which}_amax"] = quantizer.amax.detach().float().cpu().reshape(1)
+            if f"{name}.weight_amax" in amax:
+                base[name] = digest(module.weight.detach())
+        return cls(amax, base)
+
+    def write(self, directory: Path, recipe: Recipe, digests: dict[str, str]) -> None:
+        """Write the folder's files into `directory`, which is made."""
+        write_folder(directory, self.amax, recipe, digests, self.base)
+
+
+def write_folder(
+    directory: Path, amax: dict[str, Tensor], recipe: Recipe, digests: dict[str, str], base: dict[str, str]
+) -> None:
+    from safetensors.torch import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    if amax:
+        save_file(amax, directory / "quantizers.safetensors")
+    (directory / "recipe.json").write_text(json.dumps(recipe.model_dump(), indent=1) + "\n")
+    (directory / "digests.json").write_text(json.dumps(digests, indent=0) + "\n")
+    if base:
+        (directory / "base.json").write_text(json.dumps(base, indent=0) + "\n")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter folder.
+
+    Attributes:
+        factors: `(A, B)` by layer, `(rank, in)` and `(out, rank)`.
+        scaling: what B A is multiplied by.
+        amax: by `NAME.weight_amax` and `NAME.input_amax`, one element each.
+        digests: SHA-256 of the weights that are served, by layer: quantised, or merged in BF16.
+        base: SHA-256 of the base model's weights, by layer; empty in folders of before it was kept.
+    """
+
+    factors: dict[str, tuple[Tensor, Tensor]]
+    scaling: float
+    amax: dict[str, Tensor]
+    recipe: Recipe
+    digests: dict[str, str]
+    base: dict[str, str]
+
+
+def read(directory: Path) -> Adapter:
+    """Read what `write` wrote.
+
+    Raises:
+        UsageError: a file is missing or not what it should be.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        recipe = Recipe.model_validate(json.loads((directory / "recipe.json").read_text()))
+        trained = recipe.training is not None
+        weights = load_file(directory / "adapter_model.safetensors") if trained else {}
+        config = json.loads((directory / "adapter_config.json").read_text()) if trained else {"lora_alpha": 0, "r": 1}
+        quantizers = directory / "quantizers.safetensors"
+        amax = load_file(quantizers) if quantizers.exists() else {}
+        digests = json.loads((directory / "digests.json").read_text())
+        kept = directory / "base.json"
+        base = json.loads(kept.read_text()) if kept.exists() else {}
+        names = sorted({name.removeprefix(PREFIX).rpartition(".lora_")[0] for name in weights})
+        factors = {
+            name: (weights[f"{PREFIX}{name}.lora_A.weight"], weights[f"{PREFIX}{name}.lora_B.weight"])
+            for name in names
+        }
+        return Adapter(
+            factors, float(config["lora_alpha"]) / float(config["r"]), amax, recipe, dict(digests), dict(base)
+        )
+    except FileNotFoundError as error:
+        name = error.filename or str(error).partition(":")[0]
+        raise UsageError(
+            f"{directory}: {name} is missing; give the adapter folder of a result of qat, sft or ptq"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+        raise UsageError(
+            f"{directory}: is no adapter that qat, sft or ptq wrote ({str(error).splitlines()[0]})"
+        ) from None

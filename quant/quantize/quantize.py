@@ -1,0 +1,86 @@
+"""Quantise a model by a recipe: check that recipe, model and serving image fit, calibrate, tie fused groups."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from quant.errors import UsageError
+from quant.formats.fused import fused_groups, tie_fused_amax
+from quant.images import Image
+from quant.quantize import calibration
+from quant.recipe import Recipe
+
+
+def check_layers(model: Any, chosen: Recipe) -> None:
+    """Raise UsageError where the recipe's layers do not suit the model: nothing matches, or half of a fused layer."""
+    from torch import nn
+
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and "lora_" not in name]
+    formats = {name.removesuffix(".base_layer"): chosen.format_of(name.removesuffix(".base_layer")) for name in linear}
+    where = f"recipe {chosen.name}: layers:"
+    if set(formats.values()) <= {"bf16"} and any(rule[1] != "bf16" for rule in chosen.layers):
+        raise UsageError(f"{where} no pattern matches a linear layer of this model; mend them (such as *.mlp.*)")
+    for members in fused_groups(formats).values():
+        if len({formats[member] for member in members}) > 1:
+            said = ", ".join(f"{member.rpartition('.')[2]} {formats[member]}" for member in members)
+            raise UsageError(f"{where} servers fuse these into one, so they need one format: {said}")
+    if formats.get("lm_head", "bf16") != "bf16" and getattr(model.config, "tie_word_embeddings", False):
+        raise UsageError(f'{where} lm_head is tied to the embedding in this model; add ["*lm_head*", "bf16"]')
+
+
+def without_head(model: Any) -> Any:
+    """The part of a model that calibration runs: all but an lm_head without quantisers, a fifth of a small model."""
+    head = model.get_output_embeddings()
+    kinds = ("input_quantizer", "weight_quantizer", "output_quantizer")
+    quantised = any(getattr(getattr(head, kind, None), "is_enabled", False) for kind in kinds)
+    body = getattr(model, model.base_model_prefix, None) if model.base_model_prefix else None
+    return model if head is None or body is None or quantised else body
+
+
+def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -> Any:
+    """Calibrate `model` on token sequences and quantise it in place, fused groups tied. Returns the model.
+
+    A model that peft has been at gets its quantisers around weight and adapter together, none inside.
+    """
+    import modelopt.torch.quantization as mtq
+    import torch
+
+    from quant.quantize.awq import quantize_awq_lite
+    from quant.quantize.modelopt_config import modelopt_config
+
+    device = str(model.device)
+    plain = chosen.algorithm == "max"  # AWQ weighs means over all tokens
+
+    @torch.inference_mode()
+    def forward(calibrated: Any) -> None:
+        body = without_head(calibrated)
+        calibration.run_through(body, sequences, chosen.calibration.batch_size, pad, device, share=plain)
+
+    check_layers(model, chosen)
+    config = modelopt_config(chosen)
+    for inside in ("*lora*", "*base_layer*"):
+        config["quant_cfg"].append({"quantizer_name": inside, "enable": False})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if chosen.algorithm == "awq_lite":
+            model = quantize_awq_lite(model, config, forward)
+        else:
+            model = mtq.quantize(model, config, forward)
+    tie_fused_amax(model)
+    return model
+
+
+def check_image(chosen: Recipe, image: Image) -> None:
+    """Raise UsageError where `image` cannot load what the recipe makes, before anything slow starts."""
+    formats = {fmt for _, fmt in chosen.layers} - {"bf16"}
+    names = {"nvfp4": "NVFP4", "nvfp4-w4a16": "W4A16_NVFP4", "fp8": "FP8"}
+    wanted = ["MIXED_PRECISION"] if len(formats) > 1 else [names[fmt] for fmt in formats]
+    for algorithm in wanted:
+        if algorithm not in image.algorithms:
+            raise UsageError(
+                f"recipe {chosen.name}: {image.name} does not load {algorithm}; "
+                f"it loads {', '.join(image.algorithms)}: take another recipe or --for a newer image"
+            )
+    if len(formats) > 1 and (unknown := {names[fmt] for fmt in formats} - set(image.mixed)):
+        raise UsageError(f"recipe {chosen.name}: {image.name} does not load {min(unknown)} inside MIXED_PRECISION")

@@ -13,6 +13,7 @@ from typing import Any
 
 from annie_eval.profile.types import Gate, Verdict
 from annie_eval.stats import binomial as stats
+from annie_eval.stats import clusters as stats_clusters
 from annie_eval.wire.sample import Judgement
 
 SEVERITY: tuple[Verdict, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")
@@ -95,17 +96,29 @@ class RunVerdict:
     version: str = ""
 
 
-def decide(gate: Gate, judgements: Sequence[Judgement], expected: int, selected: int | None = None) -> GateResult:
+def scenario_of(key: str) -> str:
+    """The scenario's id in a sample's key."""
+    return key.partition(".")[0]
+
+
+def decide(
+    gate: Gate,
+    judgements: Sequence[Judgement],
+    expected: int,
+    selected: int | None = None,
+    prompts: Mapping[str, str] | None = None,
+) -> GateResult:
     """The verdict of one gate.
 
     Args:
         gate: its rules. `required` None asks that all pass, whatever `lower_bound` says; 0 leaves the decision to
             `lower_bound` alone.
         judgements: one for each sample that was selected and judged, broken ones included.
-        expected: how many samples the gate has when the whole profile is run. A gate over every sample that
-            requires all of them has no fixed n: it judges what was selected.
+        expected: how many samples the gate has when the whole profile is run, whatever was selected.
         selected: how many samples were selected, where a run that was cut short may have judged fewer; None means
             that every selected sample is in `judgements`.
+        prompts: which scenarios ask the same, as `Profile.prompts` has it. Bounds count prompts: the samples of one
+            prompt (streamed and whole, repeats) resemble each other, and are one cluster.
 
     FAIL: more misses than allowed, or the upper bound below `lower_bound`, even if every sample that broke or was
     left out were to pass. ERROR: else, if any sample broke. INCONCLUSIVE: else, if samples are missing, or the lower
@@ -119,8 +132,6 @@ def decide(gate: Gate, judgements: Sequence[Judgement], expected: int, selected:
         raise ValueError(f"gate {gate.name}: was given a judgement of another gate")
     if len({judgement.sample for judgement in judgements}) != len(judgements):
         raise ValueError(f"gate {gate.name}: a sample was judged twice")
-    if gate.every_sample and gate.required is None:
-        expected = len(judgements) if selected is None else selected
     required = expected if gate.required is None else gate.required
     if len(judgements) > expected or not 0 <= required <= expected:
         raise ValueError(
@@ -132,9 +143,10 @@ def decide(gate: Gate, judgements: Sequence[Judgement], expected: int, selected:
     misses = tuple(judgement for judgement in judgements if judgement.error is None and judgement.findings)
     n = len(judgements) - len(broken)
     passed = n - len(misses)
+    judged = by_prompt((one for one in judgements if one.error is None), prompts)
     verdict: Verdict
     # The best that can still come: all that broke and all that was left out pass.
-    failure = _failure(gate, required, expected - len(misses), expected)
+    failure = _failure(gate, required, _and_more(judged, expected - n))
     if failure:
         verdict, detail = "FAIL", failure if n == expected else f"at best {failure}"
     elif broken:
@@ -145,7 +157,7 @@ def decide(gate: Gate, judgements: Sequence[Judgement], expected: int, selected:
         verdict, detail = "INCONCLUSIVE", f"{n} of {selected} selected samples judged"
     elif n < expected:
         verdict, detail = "INCONCLUSIVE", f"{n} of {expected} samples selected"
-    elif doubt := _doubt(gate, passed, n):
+    elif doubt := _doubt(gate, judged):
         verdict, detail = "INCONCLUSIVE", doubt
     else:
         verdict, detail = "PASS", ""
@@ -159,8 +171,8 @@ def decide(gate: Gate, judgements: Sequence[Judgement], expected: int, selected:
         expected=expected,
         lower_bound=gate.lower_bound,
         confidence=gate.confidence,
-        interval=stats.clopper_pearson(passed, n, gate.confidence) if n else None,
-        rules_out=stats.rules_out(n - passed, n, gate.confidence) if n else None,
+        interval=stats_clusters.interval(*judged, gate.confidence) if n else None,
+        rules_out=1.0 - stats_clusters.lower_bound(*judged, gate.confidence) if n else None,
         baseline=gate.baseline,
         detail=detail,
         misses=misses,
@@ -168,23 +180,46 @@ def decide(gate: Gate, judgements: Sequence[Judgement], expected: int, selected:
     )
 
 
-def _failure(gate: Gate, required: int, passed: int, n: int) -> str:
-    """Why `passed` of n fails the gate, "" if it does not."""
+# Samples that passed and samples, by prompt.
+Counts = tuple[list[int], list[int]]
+
+
+def by_prompt(judgements: Iterable[Judgement], prompts: Mapping[str, str] | None = None) -> Counts:
+    """How many samples passed and how many there are, for each prompt."""
+    counts: dict[str, list[int]] = {}
+    for one in judgements:
+        scenario = scenario_of(one.sample)
+        count = counts.setdefault((prompts or {}).get(scenario, scenario), [0, 0])
+        count[0] += one.passed
+        count[1] += 1
+    return [passed for passed, _ in counts.values()], [n for _, n in counts.values()]
+
+
+def _and_more(judged: Counts, more: int) -> Counts:
+    """The same counts, and as many further prompts that pass."""
+    return [*judged[0], *[1] * more], [*judged[1], *[1] * more]
+
+
+def _failure(gate: Gate, required: int, judged: Counts) -> str:
+    """Why these counts fail the gate, "" if they do not."""
+    passed, n = map(sum, judged)
     if passed < required:
         return f"{passed}/{n}, needs {required}"
     if gate.lower_bound is not None and n:
-        upper = stats.upper_bound(passed, n, gate.confidence)
+        upper = stats_clusters.upper_bound(*judged, gate.confidence)
         if upper < gate.lower_bound:
             return f"{passed}/{n}, upper bound {100 * upper:.1f} % is below {100 * gate.lower_bound:g} %"
     return ""
 
 
-def _doubt(gate: Gate, passed: int, n: int) -> str:
-    """Why `passed` of n does not convince although it does not fail, "" if it convinces."""
+def _doubt(gate: Gate, judged: Counts) -> str:
+    """Why these counts do not convince although they do not fail, "" if they convince."""
     if gate.lower_bound is not None:
-        lower = stats.lower_bound(passed, n, gate.confidence)
+        lower = stats_clusters.lower_bound(*judged, gate.confidence)
         if lower < gate.lower_bound:
-            return f"{passed}/{n}, lower bound {100 * lower:.1f} % does not reach {100 * gate.lower_bound:g} %"
+            passed, n = map(sum, judged)
+            of = "" if n == len(judged[1]) else f" of {len(judged[1])} prompts"
+            return f"{passed}/{n}{of}, lower bound {100 * lower:.1f} % does not reach {100 * gate.lower_bound:g} %"
     return ""
 
 
@@ -225,9 +260,15 @@ def operating_curve(gate: Gate, expected: int, rates: Iterable[float]) -> list[O
     if expected < 1 or required > expected:
         raise ValueError(f"gate {gate.name}: {required} required of {expected} expected")
     counts = range(expected + 1)
-    open_from = bisect.bisect_left(counts, True, key=lambda k: not _failure(gate, required, k, expected))
+
+    def prompts(passed: int) -> Counts:
+        return [1] * passed + [0] * (expected - passed), [1] * expected
+
+    open_from = bisect.bisect_left(counts, True, key=lambda k: not _failure(gate, required, prompts(k)))
     passes_from = bisect.bisect_left(
-        counts, True, key=lambda k: not _failure(gate, required, k, expected) and not _doubt(gate, k, expected)
+        counts,
+        True,
+        key=lambda k: not _failure(gate, required, prompts(k)) and not _doubt(gate, prompts(k)),
     )
     points = []
     for rate in rates:

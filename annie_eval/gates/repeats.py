@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from annie_eval.errors import UsageError
-from annie_eval.gates.decide import GateResult, decide
+from annie_eval.gates.decide import Counts, GateResult, by_prompt, decide, scenario_of
 from annie_eval.profile.types import Gate, Profile, Verdict
 from annie_eval.stats import clusters as stats_clusters
 from annie_eval.stats import sequential as stats_sequential
@@ -22,7 +22,9 @@ from annie_eval.wire.sample import Judgement
 MOST = 20  # rounds, where --until-decided stands alone
 _KEY = re.compile(r"(?P<scenario>[^.]+)\.(?P<way>\w+\.\w+)(?:\.(?P<repeat>\d+))?")
 # Why no further round was asked; "part" where only some samples of the gate were selected, "open" where one is due.
-Stop = Literal["fixed", "rule", "decided", "hopeless", "cap", "broken", "part", "open"]
+# "prompts" where repeats cannot show what only more prompts could.
+Stop = Literal["fixed", "rule", "decided", "hopeless", "prompts", "cap", "broken", "part", "open"]
+_TELLING = 3  # rounds after which it shows whether a prompt's answers differ among themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,6 @@ def round_of(own: Mapping[str, int], key: str) -> int:
     return (repeat_of(key) - 1) // own.get(scenario_of(key), 1) + 1
 
 
-def scenario_of(key: str) -> str:
-    """The scenario's id in a sample's key."""
-    return key.partition(".")[0]
-
-
 def repeat_of(key: str) -> int:
     match = _KEY.fullmatch(key)
     return int(match["repeat"]) if match and match["repeat"] else 1
@@ -110,48 +107,51 @@ def decide_repeated(
     gate: Gate,
     judgements: Sequence[Judgement],
     expected: int,
-    selected: int,
+    selected: Collection[str],
     repeats: Repeats,
     rounds: int,
 ) -> GateResult:
     """The verdict of a gate over several rounds.
 
     Args:
-        expected: samples of one round of the whole gate.
-        selected: samples that were selected in all rounds so far.
+        expected: samples of one round of the whole gate, whatever was selected.
+        selected: keys of the samples that were selected in all rounds so far.
         rounds: complete rounds so far; those that another gate asked beyond them count for misses alone.
 
     A gate that allows no miss fails by one in any round. Any other: with a fixed number of rounds `required` of
     `expected` is asked of all of them in the same share, and `lower_bound` of the interval that knows of clusters;
     adaptively, PASS and FAIL are said by the confidence sequence against `threshold`, and INCONCLUSIVE where it has
     not spoken by the last round, or hardly will. A share that is required beside a lower bound must be reached when
-    the sequence has spoken, too.
+    the sequence has spoken, too, and a `lower_bound` must be shown by the prompts: the sequence speaks of the rate
+    over these prompts, and equal answers asked again say nothing of others.
     """
     own = own_repeats(profile)
     strict = gate.required in (None, expected)
     share = None if strict else 0 if repeats.adaptive else (gate.required or 0) * rounds
+    asked = [key for key in selected if round_of(own, key) <= rounds]
+    expected_all = expected * rounds
     if gate.every_sample:
-        expected_all = max(expected * rounds, len(judgements), selected)
+        # What other gates ask beyond these rounds is judged, too, and makes up for nothing that was left out.
+        expected_all += max(len(selected), len(judgements)) - len(asked)
     else:
-        expected_all = expected * rounds
         judgements = [one for one in judgements if round_of(own, one.sample) <= rounds]
-        selected = min(selected, expected_all)
-    base = decide(replace(gate, required=share, lower_bound=None), judgements, expected_all, selected)
-    counts = _by_cluster([one for one in judgements if round_of(own, one.sample) <= rounds])
-    n = sum(size for _, size in counts.values())
-    passed = sum(passed for passed, _ in counts.values())
+    base = decide(
+        replace(gate, required=share, lower_bound=None), judgements, expected_all, min(len(selected), expected_all)
+    )
+    in_rounds = [one for one in judgements if one.error is None and round_of(own, one.sample) <= rounds]
+    counts = by_prompt(in_rounds, profile.prompts)
+    passed, n = map(sum, counts)
     limit = threshold(gate, expected)
     if repeats.adaptive:
-        verdict, stop, detail = _sequentially(base, passed, n, limit, gate, repeats, rounds, expected)
+        verdict, stop, detail = _sequentially(base, counts, limit, gate, repeats, rounds, expected)
         interval = stats_sequential.interval(passed, n, gate.confidence) if n else None
         rules_out = None if interval is None else 1.0 - interval[0]
     else:
         verdict, stop, detail = base.verdict, "fixed", base.detail
-        bounds = [k for k, _ in counts.values()], [size for _, size in counts.values()]
-        interval = stats_clusters.interval(*bounds, gate.confidence) if n else None
-        rules_out = 1.0 - stats_clusters.lower_bound(*bounds, gate.confidence) if n else None
+        interval = stats_clusters.interval(*counts, gate.confidence) if n else None
+        rules_out = 1.0 - stats_clusters.lower_bound(*counts, gate.confidence) if n else None
         if gate.lower_bound is not None and verdict == "PASS":
-            verdict, detail = _bounded(*bounds, gate)
+            verdict, detail = _bounded(counts, gate)
     return replace(
         base,
         verdict=verdict,
@@ -160,26 +160,37 @@ def decide_repeated(
         lower_bound=gate.lower_bound,
         interval=interval,
         rules_out=rules_out,
-        repeats=_facts(judgements, counts, repeats, rounds, stop, limit),
+        repeats=_facts(judgements, len(counts[1]), repeats, rounds, stop, limit),
     )
 
 
-def _bounded(passed: Sequence[int], sizes: Sequence[int], gate: Gate) -> tuple[Verdict, str]:
-    assert gate.lower_bound is not None
-    shown, asked = f"{sum(passed)}/{sum(sizes)}", f"{100 * gate.lower_bound:g} %"
-    upper = stats_clusters.upper_bound(passed, sizes, gate.confidence)
+def _bounded(counts: Counts, gate: Gate) -> tuple[Verdict, str]:
+    """What the prompts say of the gate's lower bound, repeats of one prompt being one cluster."""
+    if gate.lower_bound is None:
+        return "PASS", ""
+    shown = f"{sum(counts[0])}/{sum(counts[1])} of {len(counts[1])} prompts"
+    asked = f"{100 * gate.lower_bound:g} %"
+    upper = stats_clusters.upper_bound(*counts, gate.confidence)
     if upper < gate.lower_bound:
         return "FAIL", f"{shown}, upper bound {100 * upper:.1f} % is below {asked}"
-    lower = stats_clusters.lower_bound(passed, sizes, gate.confidence)
+    lower = stats_clusters.lower_bound(*counts, gate.confidence)
     if lower < gate.lower_bound:
         return "INCONCLUSIVE", f"{shown}, lower bound {100 * lower:.1f} % does not reach {asked}"
     return "PASS", ""
 
 
+def _few_prompts(counts: Counts, gate: Gate, rounds: int, most: int) -> bool:
+    """Whether the prompts leave the lower bound open even if all further rounds come out as those so far."""
+    if rounds < _TELLING:
+        return False
+    scale = most / rounds
+    passed, sizes = ([round(count * scale) for count in each] for each in counts)
+    return _bounded((passed, sizes), gate)[0] == "INCONCLUSIVE"
+
+
 def _sequentially(
     base: GateResult,
-    passed: int,
-    n: int,
+    counts: Counts,
     limit: float | None,
     gate: Gate,
     repeats: Repeats,
@@ -193,6 +204,7 @@ def _sequentially(
         return "ERROR", "broken", base.detail
     if base.verdict != "PASS":
         return base.verdict, "part", base.detail
+    passed, n = map(sum, counts)
     if limit is None:
         return "PASS", "rule", ""
     if limit <= 0.0:
@@ -202,6 +214,14 @@ def _sequentially(
     side = stats_sequential.decides(passed, n, limit, gate.confidence)
     low, high = stats_sequential.interval(passed, n, gate.confidence)
     enough = gate.required is None or passed * expected >= gate.required * n
+    if side is not None and (side == "below" or enough):
+        verdict, doubt = _bounded(counts, gate)
+        if gate.lower_bound is not None and verdict != ("PASS" if side == "above" else "FAIL"):
+            if rounds >= repeats.most:
+                return "INCONCLUSIVE", "cap", doubt or f"{passed}/{n}"
+            if _few_prompts(counts, gate, rounds, repeats.most):
+                return "INCONCLUSIVE", "prompts", f"{doubt}; more prompts would, repeats do not"
+            return "INCONCLUSIVE", "open", doubt
     if side == "above" and enough:
         return "PASS", "decided", ""
     if side == "above":
@@ -218,19 +238,9 @@ def _sequentially(
     return "INCONCLUSIVE", "open", shown
 
 
-def _by_cluster(judgements: Iterable[Judgement]) -> dict[str, tuple[int, int]]:
-    """(passed, judged) by scenario; broken samples are in neither."""
-    counts: dict[str, tuple[int, int]] = {}
-    for one in judgements:
-        if one.error is None:
-            passed, n = counts.get(scenario_of(one.sample), (0, 0))
-            counts[scenario_of(one.sample)] = (passed + one.passed, n + 1)
-    return counts
-
-
 def _facts(
     judgements: Sequence[Judgement],
-    counts: Mapping[str, tuple[int, int]],
+    scenarios: int,
     repeats: Repeats,
     rounds: int,
     stop: Stop,
@@ -249,6 +259,6 @@ def _facts(
         "adaptive": repeats.adaptive,
         "stopped": stop,
         "threshold": limit,
-        "scenarios": len(counts),
+        "scenarios": scenarios,
         "pass_hat_k": {str(k): stats_clusters.pass_hat_k(passed, sizes, k) for k in range(1, deepest + 1)},
     }

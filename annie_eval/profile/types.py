@@ -211,6 +211,17 @@ class Profile:
     hardware: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     digest: str = ""
 
+    @property
+    def prompts(self) -> dict[str, str]:
+        """For each scenario's id the id of the first scenario that asks the same: one prompt, however often named."""
+        first: dict[tuple[object, ...], str] = {}
+        return {
+            one.id: first.setdefault(
+                (tuple(turn.user for turn in one.turns), repr(one.history), one.tools, one.max_tokens), one.id
+            )
+            for one in self.scenarios
+        }
+
     def gate_scenarios(self, gate: Gate) -> tuple[Scenario, ...]:
         """The scenarios that a gate judges, in file order."""
         if gate.every_sample:

@@ -56,6 +56,10 @@ def _how(gate: GateResult) -> str:
             return f"decided after {rounds}: {sequence} lies {side} {limit}"
         case "hopeless":
             return f"given up after {rounds}: {sequence} holds {limit}, and {facts['most']} would hardly decide"
+        case "prompts":
+            return f"given up after {rounds}: {gate.detail}"
+        case "cap" if gate.detail and gate.lower_bound is not None and "sequence" not in gate.detail:
+            return f"not decided in {rounds}, the most allowed: {gate.detail}"
         case "cap" if gate.verdict == "FAIL":
             return f"not decided in {rounds}, the most allowed: {gate.detail}"
         case "cap":

@@ -15,10 +15,10 @@ def gate_result(profile: Profile, store: Store, name: str) -> GateResult:
     """A gate's result on what has been judged so far."""
     gate = profile.gates[name]
     expected = sum(len(scenario.variants) for scenario in profile.gate_scenarios(gate))
-    judgements, selected = store.judgements(name), len(store.selected(name))
+    judgements, selected = store.judgements(name), store.selected(name)
     repeats = Repeats.from_json(store.meta("repeats"))
     if not repeats.asked:
-        return decide(gate, judgements, expected, selected=selected)
+        return decide(gate, judgements, expected, selected=len(selected), prompts=profile.prompts)
     rounds = (store.meta("rounds") or {}).get("gates", {}).get(name, repeats.first)
     return decide_repeated(profile, gate, judgements, expected, selected, repeats, rounds)
 

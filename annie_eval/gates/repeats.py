@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -107,16 +107,18 @@ def decide_repeated(
     gate: Gate,
     judgements: Sequence[Judgement],
     expected: int,
-    selected: Collection[str],
+    selected: int,
     repeats: Repeats,
     rounds: int,
+    asked: int | None = None,
 ) -> GateResult:
     """The verdict of a gate over several rounds.
 
     Args:
         expected: samples of one round of the whole gate, whatever was selected.
-        selected: keys of the samples that were selected in all rounds so far.
+        selected: samples that were selected in all rounds so far.
         rounds: complete rounds so far; those that another gate asked beyond them count for misses alone.
+        asked: samples that were selected in these rounds; None where no other gate has asked beyond them.
 
     A gate that allows no miss fails by one in any round. Any other: with a fixed number of rounds `required` of
     `expected` is asked of all of them in the same share, and `lower_bound` of the interval that knows of clusters;
@@ -128,15 +130,15 @@ def decide_repeated(
     own = own_repeats(profile)
     strict = gate.required in (None, expected)
     share = None if strict else 0 if repeats.adaptive else (gate.required or 0) * rounds
-    asked = [key for key in selected if round_of(own, key) <= rounds]
     expected_all = expected * rounds
     if gate.every_sample:
         # What other gates ask beyond these rounds is judged, too, and makes up for nothing that was left out.
-        expected_all += max(len(selected), len(judgements)) - len(asked)
+        beyond = sum(round_of(own, one.sample) > rounds for one in judgements)
+        expected_all += max(beyond, 0 if asked is None else selected - asked)
     else:
         judgements = [one for one in judgements if round_of(own, one.sample) <= rounds]
     base = decide(
-        replace(gate, required=share, lower_bound=None), judgements, expected_all, min(len(selected), expected_all)
+        replace(gate, required=share, lower_bound=None), judgements, expected_all, min(selected, expected_all)
     )
     in_rounds = [one for one in judgements if one.error is None and round_of(own, one.sample) <= rounds]
     counts = by_prompt(in_rounds, profile.prompts)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from annie_eval.gates.decide import GateResult, decide
-from annie_eval.gates.repeats import Repeats, decide_repeated
+from annie_eval.gates.repeats import Repeats, decide_repeated, own_repeats, round_of
 from annie_eval.profile.load import Profile
 from annie_eval.run.store import Store
 
@@ -20,7 +20,9 @@ def gate_result(profile: Profile, store: Store, name: str) -> GateResult:
     if not repeats.asked:
         return decide(gate, judgements, expected, selected=len(selected), prompts=profile.prompts)
     rounds = (store.meta("rounds") or {}).get("gates", {}).get(name, repeats.first)
-    return decide_repeated(profile, gate, judgements, expected, selected, repeats, rounds)
+    own = own_repeats(profile)
+    asked = sum(round_of(own, key) <= rounds for key in selected)
+    return decide_repeated(profile, gate, judgements, expected, len(selected), repeats, rounds, asked)
 
 
 def outcomes(run_dir: Path) -> dict[str, dict[str, bool]]:

@@ -106,7 +106,7 @@ class Sampler:
         self._thread = threading.Thread(target=self._main, name="annie-sampler", daemon=True)
         self._gates_of: dict[str, list[Gate]] = defaultdict(list)
         self._selected: set[tuple[str, str]] = set()
-        self._awaiting_twin: dict[str, tuple[Gate, Sample]] = {}
+        self._awaiting_twin: dict[str, list[tuple[Gate, Sample]]] = defaultdict(list)
         self._whole: dict[str, Sample | None] = {}
         self._derendered: dict[str, tuple[Finding, ...]] = {}
         self._derenders = endpoint.derender
@@ -302,13 +302,12 @@ class Sampler:
                 continue
             compares = "wire" in gate.detectors and twin is not None and (gate.name, twin) in self._selected
             if compares and variant.stream and twin not in self._whole:
-                self._awaiting_twin[twin or ""] = (gate, sample)
+                self._awaiting_twin[twin or ""].append((gate, sample))
                 continue
             whole = self._whole.get(twin or "") if compares and variant.stream else None
             judged.append(judge(gate, sample, whole=whole, derendered=self._derendered.get(key, ())))
         if not variant.stream:
             self._whole[key] = sample
-            if (waiting := self._awaiting_twin.pop(key, None)) is not None:
-                gate, streamed = waiting
+            for gate, streamed in self._awaiting_twin.pop(key, ()):
                 judged.append(judge(gate, streamed, whole=sample, derendered=self._derendered.get(streamed.key, ())))
         return judged

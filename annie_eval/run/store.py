@@ -210,9 +210,10 @@ class Store:
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(k, dump(v)) for k, v in facts.items()])
 
     def reopen(self) -> None:
-        """Prepare a resumed run: keep every answer; forget the selection, the judgements and the broken samples.
+        """Prepare a resumed run: keep every answer and measurement; forget the selection, the judgements, what broke.
 
-        A broken sample was never answered, so it is asked again; what broke stays on record as an attempt.
+        A broken sample was never answered, so it is asked again, and a timing gate whose measurement broke off is
+        measured again; what broke stays on record as an attempt.
         """
         (self.run_dir / _FAILED).unlink(missing_ok=True)
         with self._transaction():
@@ -221,6 +222,17 @@ class Store:
                 "SELECT key, 0, finished, 'before the run was resumed: ' || error, 1 FROM sample WHERE error NOT NULL"
             )
             self._db.execute("DELETE FROM sample WHERE error NOT NULL")
+            broken = [row for row in self.timing("row") if row.get("verdict") == "ERROR"]
+            self._db.executemany(
+                "INSERT INTO attempt (key, n, at, cause, resent) VALUES (?, 0, ?, ?, 1)",
+                [
+                    (f"timing {row['name']}", time.time(), f"before the run was resumed: {row.get('detail')}")
+                    for row in broken
+                ],
+            )
+            self._db.executemany(
+                "DELETE FROM timing WHERE kind = 'row' AND value = ?", [(dump(row),) for row in broken]
+            )
             self._db.execute("DELETE FROM judgement")
             self._db.execute("DELETE FROM selected")
             self._db.execute("DELETE FROM wanted WHERE ask IS NULL")

@@ -52,8 +52,10 @@ TABLE = [
     (gate(12), 0, 0, 0, 15, "INCONCLUSIVE"),
     (gate(None), 0, 0, 0, 0, "INCONCLUSIVE"),
     (gate(0), 0, 0, 0, 0, "INCONCLUSIVE"),
-    # A gate over every sample has the n that was selected, unless it tolerates misses.
-    (gate(None, categories=("*",)), 3, 0, 0, 60, "PASS"),
+    # A part of a gate over every sample is a part as any other.
+    (gate(None, categories=("*",)), 60, 0, 0, 60, "PASS"),
+    (gate(None, categories=("*",)), 59, 0, 0, 60, "INCONCLUSIVE"),
+    (gate(None, categories=("*",)), 3, 0, 0, 60, "INCONCLUSIVE"),
     (gate(None, categories=("*",)), 2, 1, 0, 60, "FAIL"),
     (gate(None, categories=("*",)), 2, 0, 1, 60, "ERROR"),
     (gate(None, categories=("*",)), 0, 0, 0, 60, "INCONCLUSIVE"),
@@ -101,14 +103,48 @@ def test_detail_says_what_decided(rules: Gate, passed: int, missed: int, broken:
     assert decide(rules, judgements(passed, missed, broken), 15).detail == detail
 
 
-def test_a_run_cut_short_does_not_pass_the_gate_over_every_sample() -> None:
-    rules = gate(None, categories=("*",))
-    assert decide(rules, judgements(20), 60, selected=20).verdict == "PASS"
+@pytest.mark.parametrize("categories", [("plain",), ("*",)], ids=["one category", "every sample"])
+def test_a_part_of_a_gate_and_a_run_cut_short_are_no_verdict(categories: tuple[str, ...]) -> None:
+    rules = gate(None, categories=categories)
+    part = decide(rules, judgements(20), 60, selected=20)
+    assert (part.required, part.expected) == (60, 60)
+    assert (part.verdict, part.detail) == ("INCONCLUSIVE", "20 of 60 samples selected")
     cut = decide(rules, judgements(20), 60, selected=30)
-    assert (cut.required, cut.expected) == (30, 30)
     assert (cut.verdict, cut.detail) == ("INCONCLUSIVE", "20 of 30 selected samples judged")
     assert decide(rules, judgements(19, missed=1), 60, selected=30).verdict == "FAIL"
     assert decide(rules, [], 60, selected=30).detail == "no sample judged"
+
+
+def sent_both_ways(prompts: int, missed: int = 0) -> list[Judgement]:
+    """Each prompt streamed and whole, answered alike both times."""
+    return [
+        Judgement("no_markdown", f"p-{i:02}.{way}.off", (MISS,) if i < missed else ())
+        for i in range(prompts)
+        for way in ("stream", "whole")
+    ]
+
+
+def test_the_same_prompt_sent_twice_is_one_prompt_to_a_lower_bound() -> None:
+    rules = gate(None, 0.95)
+    assert decide(rules, judgements(60), 60).verdict == "PASS"
+    twice = decide(rules, sent_both_ways(30), 60)
+    assert (twice.verdict, twice.n) == ("INCONCLUSIVE", 60)
+    assert twice.detail == "60/60 of 30 prompts, lower bound 90.5 % does not reach 95 %"
+    assert twice.interval is not None
+    assert twice.interval[0] < decide(rules, judgements(60), 60).interval[0]  # type: ignore[index]
+    assert decide(rules, sent_both_ways(60), 120).verdict == "PASS"
+
+
+def test_a_prompt_under_two_names_is_one_prompt_to_a_lower_bound() -> None:
+    rules = gate(None, 0.95)
+    same = {f"good-{i}": f"good-{i % 30}" for i in range(60)}
+    assert decide(rules, judgements(60), 60, prompts=same).verdict == "INCONCLUSIVE"
+
+
+def test_misses_of_one_prompt_fail_no_bound_that_fewer_prompts_leave_open() -> None:
+    rules = gate(0, 0.75)
+    assert decide(rules, judgements(16, 14), 30).verdict == "FAIL"
+    assert decide(rules, sent_both_ways(15, 7), 30).verdict == "INCONCLUSIVE"
 
 
 def test_result_carries_the_numbers_that_the_reports_show() -> None:
@@ -125,7 +161,8 @@ def test_result_carries_the_numbers_that_the_reports_show() -> None:
 
 def test_a_sample_that_broke_after_something_was_found_is_still_broken() -> None:
     half = Judgement("no_markdown", "both", (MISS,), "detector markdown could not run")
-    assert decide(gate(None), [half], 1).verdict == "ERROR"
+    result = decide(gate(None), [half], 1)
+    assert (result.verdict, result.passed, result.misses, result.broken) == ("ERROR", 0, (), (half,))
 
 
 @pytest.mark.parametrize(

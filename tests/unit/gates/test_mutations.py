@@ -18,23 +18,24 @@ TESTS = Path(__file__).with_name("test_gates.py")
 MUTATIONS = [
     ("if passed < required:", "if passed <= required:"),
     ("if passed < required:", "if False:"),
-    ("_failure(gate, required, expected - len(misses), expected)", "_failure(gate, required, passed, expected)"),
-    ("_failure(gate, required, expected - len(misses), expected)", "_failure(gate, required, n, expected)"),
+    ("_failure(gate, required, _and_more(judged, expected - n))", "_failure(gate, required, judged)"),
+    ("_failure(gate, required, _and_more(judged, expected - n))", "_failure(gate, required, _and_more(judged, n))"),
+    ("return [*judged[0], *[1] * more], [*judged[1], *[1] * more]", "return [*judged[0], *[0] * more], [*judged[1], *[1] * more]"),
+    ("count[0] += one.passed", "count[0] += 1"),
+    ("scenario = scenario_of(one.sample)", "scenario = one.sample"),
+    ("(prompts or {}).get(scenario, scenario)", "scenario"),
     ("if upper < gate.lower_bound:", "if upper <= 0:"),
     ("if upper < gate.lower_bound:", "if upper > gate.lower_bound:"),
     ("if lower < gate.lower_bound:", "if lower <= 0:"),
     ("if lower < gate.lower_bound:", "if lower > gate.lower_bound:"),
-    ("upper = stats.upper_bound(", "upper = stats.lower_bound("),
-    ("lower = stats.lower_bound(", "lower = stats.upper_bound("),
+    ("upper = stats_clusters.upper_bound(", "upper = stats_clusters.lower_bound("),
+    ("lower = stats_clusters.lower_bound(", "lower = stats_clusters.upper_bound("),
     ("elif broken:", "elif False:"),
     ("    if failure:\n        verdict", "    if failure and not broken:\n        verdict"),
     ("elif n == 0:", "elif n < 0:"),
     ("elif n < expected:", "elif False:"),
     ("elif n < expected:", "elif n <= expected:"),
-    ("elif doubt := _doubt(gate, passed, n):", "elif doubt := '':"),
-    ("if gate.every_sample and gate.required is None:", "if gate.every_sample:"),
-    ("if gate.every_sample and gate.required is None:", "if False:"),
-    ("if gate.every_sample and gate.required is None:", "if gate.required is None:"),
+    ("elif doubt := _doubt(gate, judged):", "elif doubt := '':"),
     ("else gate.required\n    if len(", "else gate.required or expected\n    if len("),
     (
         "required = expected if gate.required is None else gate.required\n    if len(",
@@ -49,7 +50,6 @@ MUTATIONS = [
     ('return worst(verdicts) or "ERROR"', 'return worst(verdicts) or "PASS"'),
     ('verdicts += [row["verdict"] for row in timings]', "pass"),
     ("elif selected is not None and n < selected:", "elif False:"),
-    ("expected = len(judgements) if selected is None else selected", "expected = len(judgements)"),
 ]
 
 
@@ -72,7 +72,10 @@ def caught(suite: types.ModuleType, source: str) -> bool:
     for name in ("decide", "overall", "tolerates", "worst", "SEVERITY", "GateResult", "operating_curve"):
         setattr(suite, name, getattr(mutant, name))
     plain = [
-        suite.test_a_run_cut_short_does_not_pass_the_gate_over_every_sample,
+        lambda: suite.test_a_part_of_a_gate_and_a_run_cut_short_are_no_verdict(("*",)),
+        suite.test_the_same_prompt_sent_twice_is_one_prompt_to_a_lower_bound,
+        suite.test_a_prompt_under_two_names_is_one_prompt_to_a_lower_bound,
+        suite.test_misses_of_one_prompt_fail_no_bound_that_fewer_prompts_leave_open,
         suite.test_a_sample_that_broke_after_something_was_found_is_still_broken,
         suite.test_overall_is_the_worst,
         suite.test_a_run_that_judged_nothing_is_an_error,

@@ -9,7 +9,7 @@ import pytest
 
 from annie_eval.cli.main import main
 from annie_eval.errors import UsageError
-from annie_eval.gates.decide import GateResult, RunVerdict
+from annie_eval.gates.decide import GateResult, RunVerdict, decide
 from annie_eval.gates.repeats import Repeats, decide_repeated, keys_of_round, own_repeats, round_of, threshold
 from annie_eval.profile.load import Gate, Profile, load
 from annie_eval.report import page as html
@@ -144,6 +144,57 @@ def test_sampling_goes_on_until_it_is_decided(rounds: list[int], verdict: str, s
     assert (result.verdict, result.repeats["stopped"]) == (verdict, stopped)
     if verdict != "PASS":
         assert "confidence sequence" in result.detail
+
+
+def plain(passed: int, gate: Gate) -> str:
+    return decide(gate, judged(gate, [passed]), len(KEYS), prompts=PROFILE.prompts).verdict
+
+
+@pytest.mark.parametrize("passed", range(11))
+@pytest.mark.parametrize("bound", [0.3, 0.6, 0.75, 0.9])
+def test_equal_answers_asked_again_prove_no_bound_that_once_did_not(passed: int, bound: float) -> None:
+    """A deterministic server gives each prompt the same answer in all rounds."""
+    gate = replace(TOOLS, required=None if passed == 10 else 1, lower_bound=bound)
+    once = plain(passed, gate)
+    for repeats, rounds in ((Repeats(20), 20), (Repeats(20, True), 3), (Repeats(20, True), 20)):
+        verdict = decided([passed] * rounds, repeats, gate).verdict
+        assert verdict in (once, "INCONCLUSIVE"), (repeats, rounds)
+
+
+def test_the_same_answers_again_are_given_up_after_three_rounds() -> None:
+    gate = replace(TOOLS, required=None, lower_bound=0.75)
+    assert decided([10, 10], Repeats(20, True), gate).repeats["stopped"] == "open"
+    result = decided([10, 10, 10], Repeats(20, True), gate)
+    assert (result.verdict, result.repeats["stopped"]) == ("INCONCLUSIVE", "prompts")
+    assert "30/30 of 10 prompts, lower bound 74.1 % does not reach 75 %" in result.detail
+    assert "more prompts would" in report.lines([result], {})[0]
+
+
+def shuffled(rounds: int, gate: Gate) -> list[Judgement]:
+    """Prompts that are alike: each misses in one round of five."""
+    found = []
+    for turn in range(1, rounds + 1):
+        for place, key in enumerate(keys_of_round(PROFILE, KEYS, turn)):
+            found.append(Judgement(gate.name, key, MISS if (turn + place) % 5 == 0 else ()))
+    return found
+
+
+def test_answers_that_differ_from_round_to_round_do_prove_a_bound() -> None:
+    gate = replace(TOOLS, required=1, lower_bound=0.6)
+    judgements = shuffled(10, gate)
+    result = decide_repeated(PROFILE, gate, judgements, 10, 100, Repeats(20, True), 10)
+    assert (result.verdict, result.passed, result.repeats["stopped"]) == ("PASS", 80, "decided")
+    assert plain(8, gate) == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("repeats", [Repeats(3), Repeats(8, True)], ids=["fixed", "adaptive"])
+def test_what_other_gates_ask_again_makes_no_whole_of_a_part(repeats: Repeats) -> None:
+    """A gate over every sample, ten of 85 selected, asked in eleven rounds: still ten prompts of 85."""
+    wire = PROFILE.gates["wire_integrity"]
+    judgements = judged(wire, [10] * 11)
+    result = decide_repeated(PROFILE, wire, judgements, 85, 110, repeats, repeats.first, 10 * repeats.first)
+    assert result.verdict == "INCONCLUSIVE"
+    assert "samples selected" in result.detail
 
 
 def test_a_broken_sample_is_an_error_and_ends_the_rounds() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,32 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "e2e"))
 from fault_server import FaultServer
 
 GATE = "wire_integrity"
+
+
+def test_two_gates_that_compare_the_two_ways_of_one_prompt_both_judge_it(tmp_path: Path) -> None:
+    """Each waits for the whole answer to hold the streamed one against it."""
+    profile = load("annie")
+    wire = profile.gates[GATE]
+    profile = replace(profile, gates={name: replace(wire, name=name) for name in ("wire_1", "wire_2", "wire_3")})
+    both = next(scenario for scenario in profile.scenarios if len({v.stream for v in scenario.variants}) == 2)
+    keys = list(both.sample_keys())
+    store = Store(tmp_path, create=True)
+    store.set_meta(state="starting")
+    store.select(dict.fromkeys(profile.gates, keys), [], keys)
+    with FaultServer(profile) as url:
+        running = sampler.Sampler(
+            profile, tmp_path, sampler.Endpoint(url, "annie-test"), concurrency=2, alive=lambda: None
+        )
+        running.start()
+        try:
+            deadline = time.monotonic() + 20
+            while sum(map(store.open_judgements, profile.gates)) and time.monotonic() < deadline:
+                time.sleep(0.01)
+        finally:
+            running.stop()
+    judged = {(one.gate, one.sample) for one in store.judgements()}
+    store.close()
+    assert judged == {(gate, key) for gate in profile.gates for key in keys}
 
 
 def test_asking_to_parse_answers_again_counts_as_in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

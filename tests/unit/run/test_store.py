@@ -43,6 +43,17 @@ def test_only_the_first_selection_counts(store: Store) -> None:
     assert [key for _, key, _ in store.wanted()] == ["a", "b"]
 
 
+def test_resume_keeps_what_was_measured_and_measures_again_what_broke_off(store: Store) -> None:
+    kept = [{"name": "ttft_short", "verdict": "FAIL", "detail": "slow"}, {"name": "decode", "verdict": "PASS"}]
+    store.save_timing("row", [kept[0], {"name": "itl", "verdict": "ERROR", "detail": "interrupted"}, kept[1]])
+    store.save_timing("shot", [{"kind": "short"}])
+    store.reopen()
+    assert store.timing("row") == kept
+    assert store.timing("shot") == [{"kind": "short"}]
+    ((name, _, attempt),) = store.attempts()
+    assert (name, attempt.cause) == ("timing itl", "before the run was resumed: interrupted")
+
+
 def test_resume_keeps_answers_and_asks_broken_samples_again(store: Store) -> None:
     store.select({"g": ["a", "b"]}, [], ["a", "b"])
     store.save_exchange("a", 0, EXCHANGE)

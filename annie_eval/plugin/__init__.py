@@ -289,6 +289,19 @@ class _Owner(_Session):
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["annie_run_dir"] = str(self.run_dir)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """A run that is resumed meets its server before anything of it is touched, and before workers read it."""
+        if self.run is None or not self.run.resuming:
+            return
+        try:
+            with _terminal(self.config):
+                self.run.wait_ready()
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+        except TargetError:
+            pass  # said again where the tests would begin
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Wait for the server between collection and the first test."""

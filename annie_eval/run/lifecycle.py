@@ -19,7 +19,7 @@ from annie_eval.gates.decide import RunVerdict, overall
 from annie_eval.gates.repeats import Repeats
 from annie_eval.profile.load import Profile
 from annie_eval.run.results import gate_result
-from annie_eval.run.sampler import Endpoint, Sampler
+from annie_eval.run.sampler import Endpoint, Sampler, place_of
 from annie_eval.run.store import FILE, Store
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Run:
             raise UsageError(
                 f"--run-dir {self.dir}: cannot be written ({error.strerror}); free some space or name another"
             ) from error
+        self.resuming = resumed
+        """The run is there already, and its server has not been held against it yet."""
         self._identify(resumed)
         self.target: Target | None = None
         self._opening: threading.Thread | None = None
@@ -69,22 +71,67 @@ class Run:
         """Note what this run is, or check that it is the one to be resumed."""
         urls = " ".join((self.spec.base_url or "", *self.spec.replicas))
         target = str(self.spec.model_dir.resolve()) if self.spec.model_dir else urls
-        identity = {"profile": self.profile.name, "digest": self.profile.digest, "target": target}
+        identity: dict[str, str | None] = {
+            "profile": self.profile.name,
+            "digest": self.profile.digest,
+            "target": target,
+            "hardware": self.options.hardware,
+        }
         if resumed:
             before = self.store.meta("identity", {})
             for field, mend in (
                 ("target", "name the same target"),
                 ("profile", "name the same profile"),
                 ("digest", "the profile or its scenarios have changed since: start a new run"),
+                ("hardware", "the limits of the timing gates are another machine's: name the same --hardware"),
             ):
                 was, now = before.get(field), identity[field]
-                if was != now and not (field == "target" and _same_urls(str(was), now)):
+                if field == "hardware" and not self.store.timing("row"):
+                    continue
+                if was != now and not (field == "target" and _same_urls(str(was), str(now))):
                     raise UsageError(f"--run-dir {self.dir}: {field} was {was}, but is {now}; {mend}")
-            self.store.reopen()
-        else:
-            path = str(self.profile.path.resolve())
-            self.store.set_meta(identity=identity, profile_path=path, started=self.started, version=__version__)
+            if self.spec.model_dir is not None:
+                from annie_eval.run.identity import other_files, refusal
+
+                if found := other_files(self.store, self.profile, self.spec.model_dir.resolve(), self.spec.vllm_args):
+                    raise refusal(self.dir, found)
+            return
+        path = str(self.profile.path.resolve())
+        self.store.set_meta(identity=identity, profile_path=path, started=self.started, version=__version__)
+        self._begin()
+
+    def _begin(self) -> None:
         self.store.set_meta(state="starting", owner=os.getpid(), repeats=asdict(self.options.repeats))
+
+    def _reopen(self) -> None:
+        self.resuming = False
+        self.store.reopen()
+        self._begin()
+
+    def _check_identity(self, target: Target) -> None:
+        """Hold the server against the one that the resumed run began with. Raises UsageError, and changes nothing."""
+        from annie_eval.run import identity
+
+        found = identity.differences(self.store, target.fingerprint(), target.instance())
+        if not found and not identity.is_known(self.store, target.instance()):
+            server = identity.Server(
+                (target.base_url, *target.replicas),
+                target.served_model,
+                self._api_key(),
+                target.kind == "vllm",
+                self._concurrency(),
+            )
+            places = place_of(self.profile, self.dir, 1 + len(target.replicas))
+            said = identity.answers_otherwise(self.profile, self.store, server, places)
+            found = [said] if said else []
+        if found:
+            raise identity.refusal(self.dir, found)
+
+    def _api_key(self) -> str | None:
+        return os.environ.get(self.spec.api_key_env) if self.spec.api_key_env else None
+
+    def _concurrency(self) -> int:
+        return self.options.concurrency or self.profile.traffic.concurrency
 
     def open(self, progress: Callable[[str], None], greeting: Greeting | None = None) -> None:
         """Start the server, or connect to it, while pytest collects. Returns at once; see `wait_ready`."""
@@ -100,19 +147,27 @@ class Run:
         self._opening.start()
 
     def wait_ready(self) -> Target:
-        """The server, once it really answers.
+        """The server, once it really answers; a run that is resumed is then open again.
 
         Raises:
             TargetError: it does not; the message has the cause and the mend.
+            UsageError: it is not the server that the resumed run began with, which stays as it was.
         """
         assert self._opening is not None
         while self._opening.is_alive():
             self._opening.join(0.5)  # a bounded wait, so that Ctrl-C is heard
         if self._failure is not None:
+            if self.resuming and isinstance(self._failure, UsageError):
+                raise self._failure
+            if self.resuming:
+                self._reopen()
             self.store.set_meta(state=f"failed: {self._failure}", target_error=str(self._failure))
             raise self._failure
         if self.target is None:
             raise TargetError("the server was given up before it was ready")
+        if self.resuming:
+            self._check_identity(self.target)
+            self._reopen()
         return self.target
 
     def start(self) -> None:
@@ -127,21 +182,21 @@ class Run:
                 **({"replicas": list(target.replicas)} if target.replicas else {}),
             },
             fingerprint=fingerprint,
+            instance=target.instance(),
             capabilities=target.capabilities(),
         )
-        key = os.environ.get(self.spec.api_key_env) if self.spec.api_key_env else None
         self._sampler = Sampler(
             self.profile,
             self.dir,
             Endpoint(
                 target.base_url,
                 target.served_model,
-                key,
+                self._api_key(),
                 token_ids=target.kind == "vllm",
                 derender=target.kind == "vllm" and "derender" not in target.capabilities(),
                 replicas=target.replicas,
             ),
-            concurrency=self.options.concurrency or self.profile.traffic.concurrency,
+            concurrency=self._concurrency(),
             alive=target.alive,
             first=self._measure,
         )

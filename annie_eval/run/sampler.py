@@ -50,6 +50,15 @@ class Endpoint:
     replicas: tuple[str, ...] = ()
 
 
+def place_of(profile: Profile, run_dir: Path, servers: int) -> Callable[[str], int]:
+    """Which of the servers answers a sample."""
+    if servers == 1:
+        return lambda key: 0
+    from annie_eval.serving.replicas import shares
+
+    return shares(profile, run_dir.name, servers).__getitem__
+
+
 class _Flight:
     """The samples in flight."""
 
@@ -161,7 +170,7 @@ class Sampler:
             Client(url, api_key=self._endpoint.api_key, timeout=self._profile.traffic.request_timeout)
             for url in (self._endpoint.base_url, *self._endpoint.replicas)
         ]
-        place_of = self._places()
+        server_of = place_of(self._profile, self._run_dir, len(clients))
         slots = asyncio.Semaphore(self._concurrency)
         answered = store.finished()
         flight = _Flight()
@@ -179,7 +188,7 @@ class Sampler:
                 elif cause is not None:
                     self._finish(store, key, None, cause)
                 else:
-                    flight.add(key, self._sample(store, clients[place_of(key)], slots, key))
+                    flight.add(key, self._sample(store, clients[server_of(key)], slots, key))
             now = time.monotonic()
             if cause is None and now >= next_look:
                 next_look = now + _LIVENESS
@@ -194,14 +203,6 @@ class Sampler:
         await flight.cancel()
         for client in clients:
             await client.close()
-
-    def _places(self) -> Callable[[str], int]:
-        """Which of the servers answers a sample."""
-        if not self._endpoint.replicas:
-            return lambda key: 0
-        from annie_eval.serving.replicas import shares
-
-        return shares(self._profile, self._run_dir.name, 1 + len(self._endpoint.replicas)).__getitem__
 
     async def _sample(self, store: Store, client: Client, slots: asyncio.Semaphore, key: str) -> None:
         async with contextlib.AsyncExitStack() as slot:

@@ -41,6 +41,12 @@ def of_files(checkpoint: Checkpoint, arguments: Sequence[str]) -> dict[str, Any]
     }
 
 
+def written(directory: Path) -> list[list[Any]]:
+    """[name, bytes, when its content and when its inode last changed, in ns] of each weight file of a directory."""
+    files = sorted(directory.glob("*.safetensors"))
+    return [[file.name, (now := file.stat()).st_size, now.st_mtime_ns, now.st_ctime_ns] for file in files]
+
+
 def of_profile(profile: Profile) -> dict[str, Any]:
     """What the profile fixes: parsers, template switches, sampling."""
     serving = profile.serving

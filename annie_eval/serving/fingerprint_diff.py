@@ -55,6 +55,8 @@ _SPOKEN = {
 _FIRST = ("quantization", "weights", "server", "server_version", "kernels", "gpus", "image", "root", "served_model")
 # The profile is compared by its snapshot, and flags one by one.
 _ELSEWHERE = frozenset({"profile", "profile_digest", "arguments"})
+# What one machine and one model show otherwise from hour to hour.
+_OF_THE_MOMENT = frozenset({"machine", "load"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,21 @@ def between(before: Mapping[str, Any], now: Mapping[str, Any]) -> Differences:
     if local:
         _arguments(before["arguments"], now["arguments"], found)
     return Differences(tuple(dict.fromkeys(found.compared)), tuple(dict.fromkeys(found.refused)))
+
+
+def identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Everything that two fingerprints of one run differ in, what only one of them knows included; in words."""
+    found = _Found()
+    for name in dict.fromkeys((*_FIRST, *before, *now)):
+        if name not in (*_OF_THE_MOMENT, "arguments") and before.get(name) != now.get(name):
+            found.compared += _values(
+                _MEANINGLESS.get(name) or _SPOKEN.get(name, name.replace("_", " ")),
+                name,
+                before.get(name),
+                now.get(name),
+            )
+    _arguments(before.get("arguments") or (), now.get("arguments") or (), found)
+    return list(dict.fromkeys((*found.refused, *found.compared)))
 
 
 def _values(what: str, name: str, old: Any, new: Any) -> list[str]:

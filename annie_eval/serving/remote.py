@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -23,6 +24,7 @@ TIMEOUT = 20.0  # seconds for each request
 # No more than these: with /v1/models six connections at once, all that a backlog of five takes.
 _PROBES = ("/version", "/props", "/load_model", "/metrics", "/v1/chat/completions/derender")
 # What servers write into `owned_by` of /v1/models: vLLM and SGLang in their protocol.py, llama.cpp in its server.
+_PROCESS = re.compile(rb"^process_start_time_seconds ([0-9.e+]{1,40})\s*$", re.MULTILINE)
 _OWNERS: Mapping[str, Kind] = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama-server"}
 
 
@@ -35,6 +37,7 @@ class Remote:
         facts: what goes into the fingerprint, by name.
         metrics: it has /metrics with vLLM's own counters.
         derender: it runs its parsers over given token ids.
+        process: when its process was started, as prometheus_client tells it; None if it does not.
     """
 
     kind: Kind
@@ -43,6 +46,7 @@ class Remote:
     facts: Mapping[str, Any] = field(default_factory=dict)
     metrics: bool = False
     derender: bool = False
+    process: str | None = None
 
 
 def ask(base_url: str, api_key: str | None, *, named: bool = False) -> Remote:
@@ -96,12 +100,25 @@ async def _ask(base_url: str, api_key: str | None, model_is_named: bool) -> Remo
         kind = "transformers"
     else:
         said = _text(version_said.get("version"))
-    return Remote(kind, said, listed, facts, metrics=_is_vllm(metrics), derender=_is_posted_to(derender))
+    return Remote(
+        kind,
+        said,
+        listed,
+        facts,
+        metrics=_is_vllm(metrics),
+        derender=_is_posted_to(derender),
+        process=_started(metrics),
+    )
 
 
 def _is_posted_to(answer: Response | TransportError) -> bool:
     """The path is there, but not for a GET."""
     return isinstance(answer, TransportError) and answer.status == 405
+
+
+def _started(metrics: Response | TransportError) -> str | None:
+    found = _PROCESS.search(metrics.body) if isinstance(metrics, Response) else None
+    return None if found is None else found[1].decode()
 
 
 def _is_vllm(metrics: Response | TransportError) -> bool:

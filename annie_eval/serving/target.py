@@ -54,14 +54,20 @@ class Target:
         facts: Mapping[str, Any],
         missing: Mapping[str, str],
         server: Server | None = None,
+        instance: Mapping[str, Any] | None = None,
     ) -> None:
         self.base_url, self.served_model, self.kind, self.version = base_url, served_model, kind, version
         self.log_path = server.log if server else None
         self._facts, self._missing, self._server = facts, missing, server
+        self._instance = instance or {}
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be equal for two runs to be comparable; JSON."""
         return dict(self._facts)
+
+    def instance(self) -> dict[str, Any]:
+        """What tells these files or this process from others with the same fingerprint; {} if nothing does. JSON."""
+        return dict(self._instance)
 
     def capabilities(self) -> dict[str, str]:
         """What cannot be checked on this server, each with the reason."""
@@ -174,6 +180,9 @@ def _at(base_url: str, found: remote.Remote, spec: TargetSpec, profile: Profile)
         version=found.version,
         facts=facts,
         missing=remote.missing(found),
+        instance={"weights_files": fingerprint.written(spec.model_dir)}
+        if spec.model_dir is not None
+        else {"process": found.process},
     )
 
 
@@ -264,6 +273,7 @@ def _start(
         facts=facts,
         missing=missing,
         server=server,
+        instance={"weights_files": fingerprint.written(model)},
     )
 
 

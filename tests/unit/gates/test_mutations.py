@@ -20,7 +20,7 @@ MUTATIONS = [
     ("if passed < required:", "if False:"),
     ("_failure(gate, required, _and_more(judged, expected - n))", "_failure(gate, required, judged)"),
     ("_failure(gate, required, _and_more(judged, expected - n))", "_failure(gate, required, _and_more(judged, n))"),
-    ("return [*judged[0], *[1] * more], [*judged[1], *[1] * more]", "return [*judged[0], *[0] * more], [*judged[1], *[1] * more]"),
+    ("return [*judged[0], *[1] * more]", "return [*judged[0], *[0] * more]"),
     ("count[0] += one.passed", "count[0] += 1"),
     ("scenario = scenario_of(one.sample)", "scenario = one.sample"),
     ("(prompts or {}).get(scenario, scenario)", "scenario"),

@@ -1,0 +1,182 @@
+"""Whether a run that is resumed meets the model that it began with: no run mixes two models.
+
+A checkpoint is known by its files and its server by the fingerprint. A server at a URL shows no weights: another model
+may stand behind the same name. It is the same one if it says that its process has not been started anew; otherwise it
+is asked again what it has answered, and must answer alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annie_eval.errors import ExchangeError, UsageError
+from annie_eval.http_client import Client, TransportError
+from annie_eval.profile.types import Profile
+from annie_eval.run.judge import Catalogue, judge
+from annie_eval.run.store import Store, StoredExchange
+from annie_eval.serving import checkpoint, fingerprint
+from annie_eval.serving.fingerprint_diff import identity
+from annie_eval.stats.binomial import mcnemar
+from annie_eval.wire.sample import Sample
+
+_ASKED_AGAIN = 100  # samples at most; 60 find a difference in one answer of twenty in 95 % of cases
+_DRIFT = 0.1  # one-sided p at which sampled answers that are now judged otherwise speak of another model
+_FEW = 3  # answers that may all be worded otherwise by chance
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the samples were sent and are sent again."""
+
+    urls: Sequence[str]
+    model: str
+    api_key: str | None
+    token_ids: bool
+    concurrency: int
+
+
+def differences(store: Store, known: Mapping[str, Any], instance: Mapping[str, Any]) -> list[str]:
+    """What tells the server that is there from the one that the run began with, in words; [] if nothing does."""
+    if not store.finished() and not store.timing("row"):
+        return []
+    before = store.meta("fingerprint")
+    if not before:
+        return ["it does not say which server gave its answers"]
+    found = identity(before, known)
+    if not any("weights" in one for one in found):
+        found += _written_anew((store.meta("instance") or {}).get("weights_files"), instance.get("weights_files"))
+    return found
+
+
+def other_files(store: Store, profile: Profile, model_dir: Path, arguments: Sequence[str]) -> list[str]:
+    """What tells a checkpoint's files from those that the run began with; known before a server is started.
+
+    Raises:
+        UsageError: it is no checkpoint any more.
+    """
+    before = store.meta("fingerprint") or {}
+    if not store.finished() and not store.timing("row"):
+        return []
+    found: list[str] = []
+    if "weights" in before:
+        given = (*profile.serving.args, *arguments)
+        now = fingerprint.of_files(checkpoint.read(model_dir, given), given)
+        found = identity({name: before.get(name) for name in now}, now)
+    written = (store.meta("instance") or {}).get("weights_files")
+    return found or _written_anew(written, fingerprint.written(model_dir))
+
+
+def _written_anew(before: Sequence[Any] | None, now: Sequence[Any] | None) -> list[str]:
+    """A fingerprint reads a part of each file only: that it was written since tells the rest."""
+    if before is None or now is None or before == now:
+        return []
+    names = sorted({str(file[0]) for file in (*before, *now) if (file in before) != (file in now)})
+    return [f"the weights were written anew since ({', '.join(names[:4])})"]
+
+
+def is_known(store: Store, instance: Mapping[str, Any]) -> bool:
+    """Whether nothing can have been exchanged behind the fingerprint: the files, or the process, are the same."""
+    before = store.meta("instance") or {}
+    return any(before.get(name) is not None and before[name] == instance.get(name) for name in instance)
+
+
+def answers_otherwise(profile: Profile, store: Store, server: Server, place_of: Callable[[str], int]) -> str | None:
+    """Ask again what was answered; in words how the answers differ, None if they do not.
+
+    At temperature 0 every answer must be judged as before by each gate that judges it, and some must be worded as
+    before. Sampled answers must be judged alike within chance. Prompts must have the same length in any case. What
+    breaks is left out: the samples still to come will show it.
+    """
+    catalogue = Catalogue(profile)
+    answered = [key for key, error in store.finished().items() if error is None and key in catalogue]
+    keys = sorted(answered, key=lambda key: hashlib.sha256(key.encode()).digest())[:_ASKED_AGAIN]
+    before = {key: _load(catalogue, store, key) for key in keys}
+    now = asyncio.run(_ask(profile, catalogue, keys, server, place_of))
+    pairs = [(old, new) for key in keys if (old := before[key]) is not None and (new := now.get(key)) is not None]
+    for old, new in pairs:
+        lengths = [one.exchanges[0].answer.usage for one in (old, new)]
+        said = [None if usage is None else usage.prompt_tokens for usage in lengths]
+        if None not in said and said[0] != said[1]:
+            makes = f"{old.key} makes a prompt of {said[1]} tokens, not of {said[0]}"
+            return f"{makes}: another chat template or tokenizer"
+
+    return _judged_otherwise(profile, pairs) or _worded_otherwise(profile, pairs)
+
+
+def refusal(run_dir: object, found: Sequence[str]) -> UsageError:
+    """The error for a run that is not resumed, naming what differs."""
+    return UsageError(
+        f"--resume --run-dir {run_dir}: another model or server than the run began with: {'; '.join(found[:4])};"
+        " start a new run"
+    )
+
+
+def _load(catalogue: Catalogue, store: Store, key: str) -> Sample | None:
+    stored = store.sample(key)
+    try:
+        return None if stored is None or not stored.exchanges else catalogue.load(stored)
+    except ExchangeError:
+        return None
+
+
+async def _ask(
+    profile: Profile, catalogue: Catalogue, keys: Sequence[str], server: Server, place_of: Callable[[str], int]
+) -> dict[str, Sample]:
+    clients = [Client(url, api_key=server.api_key, timeout=profile.traffic.request_timeout) for url in server.urls]
+    slots = asyncio.Semaphore(server.concurrency)
+    found: dict[str, Sample] = {}
+
+    async def one(key: str) -> None:
+        done: list[Any] = []
+        async with slots:
+            try:
+                while request := catalogue.next_request(key, done, model=server.model, token_ids=server.token_ids):
+                    got = await clients[place_of(key)].post("/chat/completions", request.body)
+                    raw = (request.turn, request.round, request.body, got.status, got.headers, got.body, got.reads)
+                    done.append(catalogue.exchange(key, StoredExchange(*raw)))
+            except (TransportError, ExchangeError):
+                return
+        found[key] = catalogue.sample(key, done)
+
+    try:
+        await asyncio.gather(*map(one, keys))
+    finally:
+        for client in clients:
+            await client.close()
+    return found
+
+
+def _judged_otherwise(profile: Profile, pairs: Sequence[tuple[Sample, Sample]]) -> str | None:
+    for gate in profile.gates.values():
+        mine = {scenario.id for scenario in profile.gate_scenarios(gate)}
+        flips = [
+            (old.key, old_passed)
+            for old, new in pairs
+            if old.scenario.id in mine and (old_passed := judge(gate, old).passed) != judge(gate, new).passed
+        ]
+        worse = sum(passed for _, passed in flips)
+        chance = mcnemar(worse, len(flips) - worse) / 2
+        if flips and (profile.sampling.temperature == 0 or chance <= _DRIFT):
+            key, passed = flips[0]
+            return (
+                f"asked again, {len(flips)} of {len(pairs)} answers are judged otherwise"
+                f" (gate {gate.name}: {key} {'misses' if passed else 'passes'} now)"
+            )
+    return None
+
+
+def _worded_otherwise(profile: Profile, pairs: Sequence[tuple[Sample, Sample]]) -> str | None:
+    alike = sum(_words(old) == _words(new) for old, new in pairs)
+    if profile.sampling.temperature == 0 and len(pairs) >= _FEW and not alike:
+        return f"asked again, none of {len(pairs)} answers is worded as before"
+    return None
+
+
+def _words(sample: Sample) -> list[Any]:
+    answers = [exchange.answer for exchange in sample.exchanges]
+    return [(one.content, one.reasoning, [(call.name, call.arguments) for call in one.tool_calls]) for one in answers]

@@ -297,7 +297,8 @@ def gates(profile: Profile, declared: Mapping[str, int | None], where: str) -> N
     for gate in profile.gates.values():
         at = f"{where}: gates.{gate.name}"
         n = sum(len(one.variants) for one in profile.gate_scenarios(gate))
-        _numbers(gate, n, declared[gate.name], at)
+        prompts = len({profile.prompts[one.id] for one in profile.gate_scenarios(gate)})
+        _numbers(gate, n, prompts, declared[gate.name], at)
         _can_fail(gate, profile.gate_scenarios(gate), at)
 
 
@@ -326,7 +327,7 @@ def _gate_categories(gate: Gate, categories: Sequence[str], at: str) -> None:
             )
 
 
-def _numbers(gate: Gate, n: int, declared: int | None, at: str) -> None:
+def _numbers(gate: Gate, n: int, prompts: int, declared: int | None, at: str) -> None:
     samples = "1 sample" if n == 1 else f"{n} samples"
     have = f"{samples} {'has' if n == 1 else 'have'} category {' or '.join(map(quoted, gate.categories))}"
     if gate.every_sample:
@@ -337,12 +338,13 @@ def _numbers(gate: Gate, n: int, declared: int | None, at: str) -> None:
         raise UsageError(f"{at}.required is {gate.required}, but only {have}; lower it or add scenarios")
     if gate.lower_bound is not None:
         alpha = 1 - gate.confidence
-        reachable = alpha ** (1 / n)
+        reachable = alpha ** (1 / prompts)
         if reachable < gate.lower_bound:
+            of = "" if prompts == n else f" of {prompts} prompt{'' if prompts == 1 else 's'}"
             needed = math.ceil(math.log(alpha) / math.log(gate.lower_bound))
             raise UsageError(
-                f"{at}.lower_bound is {gate.lower_bound:g}, but {n} samples that all pass reach {reachable:.4f} at"
-                f" {100 * gate.confidence:g} % confidence; {needed} samples are needed"
+                f"{at}.lower_bound is {gate.lower_bound:g}, but {n} samples{of} that all pass reach {reachable:.4f} at"
+                f" {100 * gate.confidence:g} % confidence; {needed} {'prompts' if of else 'samples'} are needed"
             )
 
 

@@ -30,7 +30,7 @@ STUDY = {
     "brevity": (15, 12),
     "restraint": (10, 8),
 }
-STRICT = {"thinking_leak": 60, "tool_calling": 60, "no_markdown": 60, "restraint": 30, "multi_turn": 20}
+STRICT = {"thinking_leak": 62, "tool_calling": 60, "no_markdown": 60, "restraint": 30, "multi_turn": 20}
 
 
 def counts(name: str) -> dict[str, tuple[int, int]]:
@@ -50,7 +50,9 @@ def test_annie_strict_has_enough_samples_and_a_bound_in_every_gate() -> None:
     profile, found = load("annie-strict"), counts("annie-strict")
     assert {gate: found[gate][0] for gate in STRICT} == STRICT
     assert all(gate.lower_bound is not None for gate in profile.gates.values())
-    assert found["thinking_leak"] == (60, 60)
+    assert found["thinking_leak"] == (62, 62)
+    leak = profile.gate_scenarios(profile.gates["thinking_leak"])
+    assert len({profile.prompts[one.id] for one in leak}) == 60, "62 samples are 60 prompts: two are sent both ways"
 
 
 def test_annie_strict_asks_of_the_same_assistant() -> None:

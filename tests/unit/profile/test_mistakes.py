@@ -97,6 +97,14 @@ def test_a_mistake_in_the_profile(desk: Desk, change: tuple[str, str], said: str
     assert re.match(r"(profile|scenarios) \S*desk\.(toml|jsonl)", message), message
 
 
+def test_a_bound_counts_prompts_and_not_how_often_each_is_sent(desk: Desk) -> None:
+    """Three prompts, twenty times each, are three prompts."""
+    desk.toml(lambda text: text + "lower_bound = 0.9\n[defaults]\nrepeats = 60\n")
+    said = "gates.taxi.lower_bound is 0.9, but 60 samples of 1 prompt that all pass reach 0.0500"
+    assert said in message_of(desk.path)
+    assert "29 prompts are needed" in message_of(desk.path)
+
+
 def first(**fields: Any) -> Any:
     return lambda lines: lines[0].update(fields)
 

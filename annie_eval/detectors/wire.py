@@ -14,6 +14,9 @@ lose text if they did not hold. What real servers do besides, and what is theref
   `system_fingerprint: ""`. Only that ending excuses a missing `[DONE]`.
 - OpenAI: `refusal: null`, `obfuscation`, `service_tier`. Azure: a first chunk with `choices: []`, no id and no model.
 - Several small servers repeat `role` in every chunk, or send `id: ""` and `name: ""` in later fragments.
+- Proxies keep a slow stream alive by empty deltas, also before the role, and write `[DONE]` with a space behind it.
+- A model answers by another name than it was asked for where one extends the other: a path and its last part, a name
+  and its dated version or tag (OpenAI, Ollama).
 """
 
 from __future__ import annotations
@@ -24,12 +27,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annie_eval.detectors.parity import compare as compare
+from annie_eval.detectors.wire_calls import call_breaches
 from annie_eval.wire.parse import is_count
 from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, excerpt
 from annie_eval.wire.sse import DONE, Stream, json_object, quote, read_stream
 
 _CALLED = {"tool_calls", "function_call"}
 _PAIRS = 4  # different deltas, each of them twice, that are no coincidence any more
+_REPEATED = 12  # characters of a delta that repeats all before it, which are no coincidence either
+_SAYING = ("content", "reasoning", "reasoning_content", "tool_calls", "function_call")
+# A NUL or its kin: no text, and a terminal, a speech engine or a database may stop at it. Tabs and line breaks are text.
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\\u00(?:0[0-8bcef]|1[\da-f]|7f)", re.IGNORECASE)
 
 # Tokens that a chat template puts around turns. Reasoning and tool tags are not among them: whether those leaked is
 # for the detectors of those channels.
@@ -62,14 +70,17 @@ def _exchange(exchange: Exchange, index: int) -> Iterator[Finding]:
         yield from _reported(_envelopes(values, "chat.completion.chunk"), index)
         yield from _reported(_deltas(values), index)
         yield from _reported(_twice(values), index)
+        yield from _reported(_cumulative(values), index)
         yield from _reported(_fragments(values), index)
     else:
         values = [json_object(exchange.body.decode("utf-8-sig"), "the answer")]
         yield from _reported(_envelopes(values, "chat.completion"), index)
         yield from _reported(_message(values[0]), index)
+    yield from _reported(_model(exchange, values), index)
     yield from _reported(_finish(exchange), index)
+    yield from _reported(call_breaches(exchange), index)
     yield from _reported(_usage(exchange, values), index)
-    yield from _control_tokens(exchange, index)
+    yield from _controls(exchange, index)
 
 
 # A rule yields what is wrong and the value or text that shows it.
@@ -142,18 +153,22 @@ def _deltas(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
     first = True
     for value in values:
         for choice in _choices(value)[:1]:
-            delta = choice.get("delta") or {}
+            delta = choice.get("delta")
+            if delta is None:  # Clients read choices[0].delta.content.
+                yield "a choice has no delta", choice
+                delta = {}
             role = delta.get("role")
+            says = any(delta.get(key) for key in _SAYING)
             yield from _content_type_of(delta)
-            if first and role is None:
+            if first and role is None and (says or choice.get("finish_reason")):
                 yield "the first delta has no role", choice
             if role is not None and role != "assistant":
                 yield 'role is not "assistant"', {"role": role}
-            first = False
-            if finished and any(
-                delta.get(key) for key in ("content", "reasoning", "reasoning_content", "tool_calls", "function_call")
-            ):
+            first = first and role is None and not says
+            if finished and says:
                 yield "a delta says something after the finish_reason", delta
+            if choice.get("finish_reason") == "":  # Clients stop at any finish_reason that is not null.
+                yield "finish_reason is an empty string, not null", choice
             if choice.get("finish_reason"):
                 if finished:
                     yield "more than one finish_reason", {"finish_reason": choice["finish_reason"]}
@@ -173,6 +188,24 @@ def _twice(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
     pairs = list(zip(texts[::2], texts[1::2], strict=False))
     if len(set(pairs)) >= _PAIRS and len(texts) % 2 == 0 and all(one == two for one, two in pairs):
         yield "every delta comes twice", texts[:4]
+
+
+def _cumulative(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
+    """A delta that repeats all that was said before it, as the last chunk of some servers does."""
+    said: dict[Any, str] = {}
+    for value in values:
+        for choice in _choices(value)[:1]:
+            delta = choice.get("delta") or {}
+            texts = [(key, delta.get(key)) for key in ("content", "reasoning", "reasoning_content")]
+            for fragment in delta.get("tool_calls") or []:
+                texts.append((fragment.get("index"), (fragment.get("function") or {}).get("arguments")))
+            for key, text in texts:
+                if not isinstance(text, str) or not text:
+                    continue
+                before = said.get(key, "")
+                if len(before.strip()) >= _REPEATED and text.strip().startswith(before.strip()):
+                    yield "a delta repeats all that was said before it", text
+                said[key] = before + text
 
 
 def _fragments(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
@@ -243,6 +276,24 @@ def _call_type(call: Mapping[str, Any]) -> Iterator[_Breach]:
         yield 'the type of a tool call is not "function"', {"type": call.get("type")}
 
 
+def _model(exchange: Exchange, values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
+    """Whether the model that was asked answered, and no other in its place."""
+    asked = exchange.request.get("model")
+    if not isinstance(asked, str):
+        return
+    for value in values:
+        given = value.get("model")
+        if _choices(value) and isinstance(given, str) and given and not _same_model(asked, given):
+            yield "another model answered than the one that was asked", {"asked": asked, "answered": given}
+            return
+
+
+def _same_model(asked: str, given: str) -> bool:
+    one, two = (name.casefold().rstrip("/").rsplit("/", 1)[-1] for name in (asked, given))
+    shorter, longer = sorted((one, two), key=len)
+    return longer.startswith(shorter) and not longer[len(shorter) :][:1].isalnum()
+
+
 def _finish(exchange: Exchange) -> Iterator[_Breach]:
     answer = exchange.answer
     if answer.finish_reason is None:
@@ -267,6 +318,8 @@ def _usage(exchange: Exchange, values: Sequence[Mapping[str, Any]]) -> Iterator[
     shown: Mapping[str, Any] = next(
         (value["usage"] for value in reversed(values) if value.get("usage") is not None), {}
     )
+    if any(isinstance(count, float) for count in shown.values()):
+        yield "usage counts tokens in fractions, such as 12.0", shown
     if prompt is None or completion is None:
         yield "usage lacks prompt_tokens or completion_tokens", shown
         return
@@ -279,16 +332,20 @@ def _usage(exchange: Exchange, values: Sequence[Mapping[str, Any]]) -> Iterator[
         yield "completion_tokens is not the number of token ids", {**shown, "token_ids": len(answer.token_ids)}
 
 
-def _control_tokens(exchange: Exchange, index: int) -> Iterator[Finding]:
-    """Template tokens in any channel, unless the conversation is about them."""
-    if "tags" in exchange.expect.topic:
-        return
+def _controls(exchange: Exchange, index: int) -> Iterator[Finding]:
+    """Control characters, and template tokens unless the conversation is about them, in any channel."""
+    about_tags = "tags" in exchange.expect.topic
     asked = json.dumps(exchange.request.get("messages", ""), ensure_ascii=False).lower()
     answer = exchange.answer
     texts: list[tuple[Channel, str | None]] = [("content", answer.content), ("reasoning", answer.reasoning)]
     for call in answer.tool_calls:
         texts += [("tool_calls", call.name), ("tool_calls", call.arguments)]
     for channel, text in texts:
+        if text and (match := _CONTROL_CHARACTER.search(text)):
+            shown = repr(excerpt(text, *match.span()))[1:-1]
+            yield Finding("wire", f"control character in {channel}", shown[:160], channel, index, match.span())
+        if about_tags:
+            continue
         for match in _CONTROL_TOKEN.finditer(text or ""):
             if match.group().lower() not in asked:
                 shown = excerpt(text or "", *match.span())

@@ -257,6 +257,8 @@ def _usage(value: Any, where: str) -> Usage | None:
 
     def count(of: Mapping[str, Any] | None, name: str) -> int | None:
         found = None if of is None else of.get(name)
+        if isinstance(found, float) and found.is_integer():
+            found = int(found)  # 12.0, as proxies in Go and JavaScript write it: a finding of the wire detector
         if found is not None and not is_count(found):
             raise ExchangeError(f"{where}: usage.{name} is {quote(json.dumps(found))}, not a count")
         return found

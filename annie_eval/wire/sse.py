@@ -79,7 +79,7 @@ def read_stream(body: bytes) -> Stream:
         if not line:
             if data:
                 text = "\n".join(data)
-                done = done or text == DONE
+                done = done or text.strip() == DONE  # openai-python looks at the beginning alone
                 assert begun is not None
                 found.append(Event(begun, end, text, None if done else json_object(text, f"event {len(found) + 1}")))
             data, begun = [], None

@@ -1,0 +1,69 @@
+"""Tool calls that a server's parser garbled: names with lost or added letters, later calls without their arguments.
+
+A model that calls another tool than the wanted one, or leaves an argument out, makes its own mistake, which a gate may
+forgive a few times. Letters lost from an offered name, or `{}` for each later one of parallel calls, are a parser's
+work: rare, and no model gets better by training.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from annie_eval.wire.sample import Exchange, ToolCall
+
+_NAME = re.compile(r"[\w.:/@-]+")  # OpenAI allows letters, digits, _ and -; servers of MCP tools also . : / @
+_SLIPPED = 3  # letters that a parser loses or adds at most
+
+Breach = tuple[str, Any]
+
+
+def call_breaches(exchange: Exchange) -> Iterator[Breach]:
+    """(reason, what shows it) of calls that no model wrote so."""
+    calls = exchange.answer.tool_calls
+    offered = _offered(exchange.request)
+    for call in calls:
+        if call.name and call.name not in offered and (why := _mangled(call.name, offered)):
+            yield why, call.name
+    if any(_given(call) for call in calls[:1]):
+        for call in calls[1:]:
+            required = offered.get(call.name or "", {}).get("required")
+            if required and not _given(call):
+                yield "a later one of parallel calls comes without arguments", [call.name, call.arguments]
+
+
+def _offered(request: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """JSON Schema of the parameters by name of the tools in a request."""
+    tools = request.get("tools")
+    functions = [tool.get("function") or {} for tool in tools or () if isinstance(tool, Mapping)]
+    return {function.get("name", ""): function.get("parameters") or {} for function in functions}
+
+
+def _given(call: ToolCall) -> bool:
+    """Whether a call has any argument."""
+    try:
+        return bool(json.loads(call.arguments or ""))
+    except (ValueError, RecursionError):
+        return bool((call.arguments or "").strip())
+
+
+def _mangled(name: str, offered: Mapping[str, Any]) -> str | None:
+    """Why a name is an offered one that was garbled; None if it is another name."""
+    if not _NAME.fullmatch(name):
+        return "the name of a tool call has characters that no tool's name has"
+    for whole in offered:
+        longer, shorter = (name, whole) if len(name) > len(whole) else (whole, name)
+        lost = len(longer) - len(shorter)
+        if whole and name == whole * (len(name) // len(whole)):
+            return "the name of a tool call comes twice"
+        if 0 < lost <= min(_SLIPPED, len(whole) // 2) and _within(shorter, longer):
+            return f"the name of a tool call has letters {'too many' if longer == name else 'missing'}"
+    return None
+
+
+def _within(shorter: str, longer: str) -> bool:
+    """Whether a text is the other with letters left out."""
+    rest = iter(longer)
+    return all(letter in rest for letter in shorter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 
 def word_set(words: str) -> frozenset[str]:
@@ -18,6 +19,7 @@ INVISIBLE = (
 )
 # Scripts whose vowel signs are combining marks, which `\w` leaves out. The danda (U+0964, U+0965) is punctuation.
 WORD = "\\w\\u0300-\\u036f\\u0610-\\u061a\\u064b-\\u065f\\u0900-\\u0963\\u0966-\\u0dff\\u0e31-\\u0e4e\\u1000-\\u109f"
+SPACELESS = "\\u0e01-\\u0e5b\\u0e80-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff"
 CJK = "\\u3040-\\u30ff\\u31f0-\\u31ff\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\uff66-\\uff9f"
 
 _UNSEEN = re.compile(f"[{INVISIBLE}\\s\\x00-\\x1f\\x7f-\\x9f]+")
@@ -58,6 +60,17 @@ def normalise(text: str) -> str:
     every = words(text)
     kept = [word for word in every[:-1] if word not in _ARTICLES] + every[-1:]
     return " ".join(kept)
+
+
+def blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text with the characters of some spans as spaces; indices stay the same."""
+    shown: list[str] = []
+    done = 0
+    for start, end in sorted(spans):
+        if end > done:
+            shown += [text[done:start], " " * (end - max(start, done))]
+            done = end
+    return "".join([*shown, text[done:]])
 
 
 def unveil(text: str, *, escapes: bool = False) -> tuple[str, list[int] | None]:

@@ -142,7 +142,8 @@ def read_sample(line: Mapping[str, Any], profile: Profile, where: str) -> tuple[
     exchanges = []
     for round_, place in enumerate(places):
         answer = _answer(messages[place], ends[round_] if ends else None, f"{where}: messages.{place}")
-        request = {"messages": messages[:place], "tools": list(profile.tools.values())}
+        system = {"role": "system", "content": profile.system_prompt}
+        request = {"messages": [system, *messages[:place]], "tools": list(profile.tools.values())}
         expect = turn.then if round_ else turn.expect
         exchanges.append(Exchange(request, 200, (), b"", (), answer, expect, 0, round_))
     schemas = {name: tool["function"].get("parameters", {}) for name, tool in profile.tools.items()}

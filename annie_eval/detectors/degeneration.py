@@ -1,4 +1,4 @@
-"""Degeneration: text that runs in circles, in content or reasoning.
+"""Degeneration: text that runs in circles or is said twice, in content or reasoning.
 
 Limits are chosen so that lists, "very, very", laughter and a song's double refrain stay below them:
 
@@ -7,7 +7,13 @@ Limits are chosen so that lists, "very, very", laughter and a song's double refr
   words or more three times when it is all there is;
 - less than 30 % different words in some 200 words on end;
 - one character more than 20 times in a row (digits more than 40, `!` and `?` more than 10), or nothing but it;
-- signs 10 times around; in a stretch without spaces up to four characters 10 times, longer groups 4 times.
+- signs 10 times around; in a stretch without spaces up to four characters 10 times, longer groups 4 times;
+- content that is nothing but the same text twice or more, with a sentence's end or nothing between ("Sure. Sure." is
+  none: two words or four letters of a script without spaces are the least, and a refrain of three lines may be), or
+  a sentence of four words twice in a row;
+- content that begins again and again, each time a piece longer, as a client shows that added up what was cumulative.
+
+A sound ("na na na", "beep beep") may come 20 times where there are other words beside it.
 """
 
 from __future__ import annotations
@@ -15,8 +21,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
-from annie_eval.text import WORD
+from annie_eval.text import CJK, SPACELESS, WORD, word_set
 from annie_eval.wire.sample import Channel, Finding, Sample, excerpt
 
 _LINES = 5
@@ -32,6 +39,15 @@ _RUN = re.compile(r"(?s:([^\d \t])\1{20,}|(\d)\2{40,}|([!?])\3{10,}|[ \t]{100,})
 _ONLY_RUN = re.compile(r"\s*([^\w\s])(?:\s{0,2}\1){3,}\s*")
 _SOLID = re.compile(r"\S{20,}")
 _CIRCLE = re.compile(r"(.{2,4}?)\1{9,}|(.{5,100}?)\2{3,}")
+_CUMULATIVE = re.compile(r"\s*(?P<first>\S.{0,80}?)(?P=first)(?P<more>.{1,80}?)(?P=first)(?P=more)", re.DOTALL)
+_ENDS = re.compile(r"[.!?…。！？।\n][\"'”’»」)]*\s*\Z")
+_SENTENCE = re.compile(r"[^.!?…。！？।\n]+[.!?…。！？।]*")
+_LETTERS = re.compile(f"[{WORD}]")
+_SOLID_SCRIPT = re.compile(f"[{CJK}{SPACELESS}\uac00-\ud7a3]")
+_SOUNDS = word_set(
+    "na la da ha ho hee doo dum dee doh tra fa ra pa boo yeah hey oh ooh beep boop tick tock ding dong quack woof moo"
+    " baa meow cheep choo vroom nom knock ring bla blah ta tum bom boom jingle"
+)
 _SIGNS = re.compile(r"([^\w\s]\s{0,2}(?:[^\w\s]\s{0,2}){0,3}?)\1{9,}")
 
 
@@ -44,7 +60,10 @@ def find(sample: Sample) -> tuple[Finding, ...]:
             ("reasoning", exchange.answer.reasoning),
         )
         for channel, text in channels:
-            if circle := next(_circles(text or ""), None):
+            circle = next(_circles(text or ""), None)
+            if circle is None and channel == "content":
+                circle = _said_twice(text or "")
+            if circle:
                 reason, start, end = circle
                 shown = excerpt(text or "", start, end)
                 findings.append(Finding("degeneration", reason, shown, channel, index, (start, end)))
@@ -62,7 +81,8 @@ def _circles(text: str) -> Iterator[tuple[str, int, int]]:
     if signs := _SIGNS.search(text):
         yield "signs in a circle", *signs.span()
     for run in _SOLID.finditer(text):
-        if (circle := _CIRCLE.search(run.group())) and not circle.group().isdigit():
+        circle = _CIRCLE.search(run.group())
+        if circle and not circle.group().isdigit() and len(set(circle.group())) > 1:
             yield "characters in a circle", run.start() + circle.start(), run.start() + circle.end()
 
 
@@ -88,12 +108,51 @@ def _phrases(text: str) -> Iterator[tuple[str, int, int]]:
     # Private-use planes: no surrogates, and room for more words than 100 kB can hold.
     coded = "".join(chr(0xF0000 + numbers.setdefault(word, len(numbers)) % 0x1FFF0) for word in words)
     circle = _PHRASES.search(coded) or _only_phrase(coded)
-    if circle:
+    if circle and not _sounds(words, circle):
         yield "the same words over and over", matches[circle.start()].start(), matches[circle.end() - 1].end()
     window = _poor_window(words)
     if window is not None:
         last = matches[window + _WINDOW - 1]
         yield f"fewer than {_DIFFERENT:.0%} different words", matches[window].start(), last.end()
+
+
+def _sounds(words: list[str], circle: re.Match[str]) -> bool:
+    """Whether the circle is one sound up to 20 times beside other words: "Na na na ..., Batman!"."""
+    said = words[circle.start() : circle.end()]
+    return len(set(said)) == 1 and said[0] in _SOUNDS and len(said) <= 20 and len(words) > len(said)
+
+
+def _said_twice(text: str) -> tuple[str, int, int] | None:
+    """Where content is said once more; None if it is not."""
+    letters = list(_LETTERS.finditer(text))
+    plain = "".join(letter.group().casefold() for letter in letters)
+    # The least period of a text is where it is found in itself, doubled (Lyndon and Schützenberger, 1962).
+    period = (plain + plain).find(plain, 1) if len(plain) == len(letters) and plain else len(plain)
+    if 0 < period < len(plain):
+        first, second = letters[period - 1].end(), letters[period].start()
+        once, joint, times = text[letters[0].start() : first], text[first:second], len(plain) // period
+        if _repeats(once, joint, times, period):
+            return "the answer is said twice", second, letters[-1].end()
+    sentences = list(_SENTENCE.finditer(text))
+    for one, two in pairwise(sentences):
+        said = one.group().strip().casefold()
+        long = len(_WORD.findall(said)) > 3 or (len(said) > 7 and _SOLID_SCRIPT.search(said) is not None)
+        if long and said == two.group().strip().casefold():
+            return "the same sentence twice in a row", *two.span()
+    again = _CUMULATIVE.match(text)
+    if again and len(again["first"] + again["more"]) > 3 and any(map(str.isalpha, again["first"])):
+        return "the answer begins again, each time a piece longer", *again.span()
+    return None
+
+
+def _repeats(once: str, joint: str, times: int, letters: int) -> bool:
+    """Whether a text that is nothing but `once`, several times, is an answer said again, and no refrain or chant."""
+    if times > 2 and joint.count("\n") == 1:
+        return False
+    solid = _SOLID_SCRIPT.search(once) is not None
+    if _ENDS.search(joint):
+        return letters * times >= 6 if solid and times > 2 else letters >= 4 if solid else letters >= 6 and " " in once
+    return not joint.strip() and (letters >= 8 if solid else letters >= 12 and " " in once)
 
 
 def _only_phrase(coded: str) -> re.Match[str] | None:

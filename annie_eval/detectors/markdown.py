@@ -1,25 +1,31 @@
 """Markdown and other marks that a voice reads aloud or drops: emphasis, headings, lists, tables, code, links, emoji.
 
 Two ways of looking, since each misses what the other sees: markdown-it-py parses the text (CommonMark with tables and
-strikethrough), and patterns find what is no markdown to a parser because it stands in the middle of a line, is never
-closed, or uses other signs (`•`, emoji, LaTeX, HTML entities).
+strikethrough), and patterns (`annie_eval.detectors.markdown_patterns`) find what is no markdown to a parser because it
+stands in the middle of a line, is never closed, or uses other signs (`•`, `（1）`, emoji, LaTeX, HTML entities). Data
+in place of speech (JSON, a traceback, `{name}`) is read aloud as signs, too (`annie_eval.detectors.data_text`).
 
 Plain speech stays: "minus 5 degrees" and "-5 degrees", "2 * 3 * 4", snake_case and `__init__`, "No. 5", "1. May", "a
 hyphenated aside - like this -", "C# and F#", "#1", "M*A*S*H", "f**k", "~5 minutes", "$5 and $10". Tags of thinking,
 tools and chat templates belong to other detectors. Where the user asked about markdown (`expect.topic`), signs that
-stand alone, quoted or not ("an asterisk, *, on each side"), are words.
+stand alone, quoted or not ("an asterisk, *, on each side"), are words. Dashes that open the turns of a dialogue are
+none of a list where each turn is a finished sentence and one of them asks or exclaims; a number with a full stop is an
+ordinal before a month or a rank ("1. Bundesliga"), before "und", and twice before the same noun.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from annie_eval.detectors.context import user_text
+from annie_eval.detectors.data_text import find_data
+from annie_eval.detectors.markdown_patterns import COUNTED, INLINE_NUMBERS, NUMBERED_LINE, ORDINAL_NOUNS, PATTERNS
 from annie_eval.detectors.tags import scan, without_thoughts
-from annie_eval.text import is_blank
+from annie_eval.text import blanked, is_blank
 from annie_eval.wire.sample import Finding, Sample, excerpt
 
 if TYPE_CHECKING:
@@ -29,80 +35,6 @@ if TYPE_CHECKING:
 # The parser is quadratic on hostile input; speech is a hundredth of this. Patterns see the whole text.
 _PARSED = 8_000
 
-# Emoji=Yes of Unicode 17 without digits, ©, ® and ™; those that are text by default outside of the dingbats need
-# the variation selector that makes them emoji.
-_EMOJI = (
-    "[\\U0001f000-\\U0001faff\u231a\u231b\u2328\u23cf\u23e9-\u23f3\u23f8-\u23fa\u25fd\u25fe\u2600-\u2604\u260e\u2611"
-    "\u2614\u2615\u2618\u261d\u2620\u2622\u2623\u2626\u262a\u262e\u262f\u2638-\u263a\u2640\u2642\u2648-\u2653\u265f"
-    "\u2660\u2663\u2665\u2666\u2668\u267b\u267e\u267f\u2692-\u2697\u2699\u269b\u269c\u26a0\u26a1\u26a7\u26aa\u26ab"
-    "\u26b0\u26b1\u26bd\u26be\u26c4\u26c5\u26c8\u26ce\u26cf\u26d1\u26d3\u26d4\u26e9\u26ea\u26f0-\u26f5\u26f7-\u26fa"
-    "\u26fd\u2702\u2705\u2708-\u270d\u270f\u2712\u2714\u2716\u271d\u2721\u2728\u2733\u2734\u2744\u2747\u274c\u274e"
-    "\u2753-\u2755\u2757\u2763\u2764\u2795-\u2797\u27a1\u27b0\u27bf\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55]"
-    "|[\u203c\u2049\u2139\u2194-\u2199\u21a9\u21aa\u24c2\u25aa\u25ab\u25b6\u25c0\u25fb\u25fc\u2934\u2935\u3030\u303d"
-    "\u3297\u3299]\ufe0f|[0-9#*]\ufe0f?\u20e3"
-)
-_LATEX = (
-    r"\$\$|\\\(|\\\[|\\(?:frac|d?frac|sqrt|times|cdot|text(?:bf|it)?|boxed|left|right|sum|int|prod|begin|end|pm|leq|geq|neq"
-    r"|approx|infty|alpha|beta|pi|theta|mathrm|mathbf)(?![A-Za-z])"
-    r"|(?<![\w$])\$(?=[^\s$\d])[^$\n]{0,80}[\\^_={}+][^$\n]{0,80}(?<=\S)\$(?!\d)"
-)
-_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern, re.MULTILINE))
-    for kind, pattern in (
-        ("emoji", _EMOJI),
-        ("code fence", r"```|^[ \t]*~~~"),
-        ("heading", r"^[ \t]*#{1,6}[ \t]+\S|^[ \t]*#{2,6}[^\s#]|(?<=[ \t])#{2,6}[ \t]+\S"),
-        ("rule", r"^[ \t]*([-*_])(?:[ \t]{0,3}\1){2,}[ \t]*$|^[ \t]*={3,}[ \t]*$"),
-        ("list", r"^[ \t]*[-*+][ \t]+(?![\d\s])(?=\S)|^[ \t]*\*[ \t]+\d|^[ \t]*(?:[-*+][ \t]+)?\[[ xX]\][ \t]"),
-        ("list", r"[•‣⁃◦]|^[ \t]*[▪▫●○■□►▶➤➔∙·※✓✔✗✘☐☑①-⑳][ \t]*\S"),
-        ("list", r"^[ \t]*[→⇒➜➡➔][ \t]*\S"),
-        ("list", r"^[ \t]*\(?[iI][.)][ \t]+\S.*\n(?:[ \t]*\n)?[ \t]*\(?[iI]{2}[.)][ \t]"),
-        (
-            "list",
-            r"^[ \t]*(?P<label>[Ss]tep|[Tt]ip|[Oo]ption|[Dd]ay|[Ii]tem|[Ss]chritt|[Éé]tape|[Pp]aso) 1[ \t]*[:.)–-].*\n"
-            r"(?:[ \t]*\n)?[ \t]*(?P=label) 2[ \t]*[:.)–-]",
-        ),
-        ("list", r"(?:^[ \t]*[^\W\d_]\w*(?: \w+){0,2}:[ \t]+\S.*(?:\n(?:[ \t]*\n)?|\Z)){3}"),
-        # A lone number that opens a line; "1. May" is a date, "1. FC" a club, and "12. That's all" an answer.
-        (
-            "list",
-            r"^[ \t]*1[.)][ \t]+(?!(?:Jan|Feb|Mar|Mär|Apr|Ma[iy]|Jun|Jul|Aug|Sep|O[ck]t|Nov|De[cz]|FC|Stock|Etage"
-            r"|Platz|Klasse|Liga|Weltkrieg|Preis|Advent|Geburtstag)\w*\b)(?=[*_]{0,3}[^\W\d_a-z])",
-        ),
-        ("list", r"^[ \t]*[-+–—][ \t]+\S.*\n(?:[ \t]*\n)?[ \t]*[-+–—][ \t]+\S"),
-        ("list", r"^[ \t]*-[^\W\d].*\n(?:[ \t]*\n)?[ \t]*-[^\W\d]"),
-        ("list", r":[ \t]+([-*])[ \t]+(?!\d)\S[^\n]{0,200}[ \t]\1[ \t]+(?!\d)\S"),
-        (
-            "table",
-            r"^[ \t]*\|.*\|[ \t]*$|^[ \t|:]*-{2,}[ \t]*\|[ \t|:-]*$|[^\s|][ \t]+\|[ \t]+[^|\n]{1,80}[ \t]+\|[ \t]",
-        ),
-        (
-            "link",
-            r"\b(?:https?|ftp)://|\bwww\.\w|\bmailto:|\]\(|!\[|\[[^\]\n]{1,80}\]\[[^\]\n]{0,40}\]"
-            r"|^\[[^\]\n]{1,40}\]:[ \t]"
-            r"|(?<![\w.@-])(?:[\w-]{1,40}\.){1,4}(?:com|org|net|edu|gov|uk|de|fr|es|it|io|eu)/\w",
-        ),
-        ("footnote", r"\[\^\w{1,20}\]"),
-        ("quote", r"^[ \t]*>+[ \t]*(?!=?[ \t]*\d)[^\s>]"),
-        ("LaTeX", _LATEX),
-        ("HTML", r"<!--|&(?:nbsp|amp|quot|apos|mdash|ndash|hellip|bull|copy|deg|times);"),
-        ("styled letters", "[\U0001d400-\U0001d7ff]"),
-        ("escape", r"\\[*_#`~\[\]|>]"),
-        (
-            "emphasis",
-            r"\*\*(?=\S)[^*\n]{1,80}(?<=\S)\*\*|\*\*(?=[^\s*])|(?<=[^\s*])\*\*|(?<![\w*\\])\*(?=[A-Za-z])|(?<![\w_])__(?=[A-Za-z])",
-        ),
-        ("emphasis", r"(?<!\S)~~(?=\w)|(?<![=\w])==(?=\w)[^=\n]{1,80}(?<=\w)=="),
-    )
-)
-_NUMBERED_LINE = re.compile(
-    r"^[ \t>]*\(?(?:(?P<number>\d{1,3})[.)]|(?P<letter>[a-zA-Z])\))(?:[ \t]+\S|[^\W\d])", re.MULTILINE
-)
-_INLINE_NUMBERS = re.compile(
-    r"(?:^|:)[ \t]*\(?1[.)][ \t]+\S[^\n]{0,300}?[ \t]\(?2[.)][ \t]+\S"
-    r"|(?<!\S)\(?1\)[ \t]+\S[^\n]{0,300}?[ \t]\(?2\)[ \t]+\S",
-    re.MULTILINE,
-)
 _TOKENS = {
     "em": "emphasis",
     "strong": "emphasis",
@@ -125,6 +57,12 @@ _DUNDER = re.compile(
     r"|package|module|future|import|bytes|format|index|int|float|post)__(?!\w)"
 )
 _OKINA = re.compile(r"(?<=[A-Za-z])`(?=[a-z])")
+_ACCENT = re.compile(r"(?<=[^\W\d_])`{1,3}")
+_OPENS_CODE = re.compile(r"(?<![^\W\d_])(?<!`)`+(?=[^\s`])")
+_WIDE = str.maketrans("＃＊＿｀｜＞＝［］", "#*_`|>=[]")
+_DIALOGUE_DASH = re.compile(r"(?:^|(?<=[.!?…:»”\"])[ \t])[ \t]*(?P<dash>[-–—])[ \t]?(?=[^\s\d-])", re.MULTILINE)
+_FINISHED = frozenset(".!?…。！？")
+_ENTITY = re.compile(r"&(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _ALONE = re.compile(r"(?<![^\s\"'“”‘’(«「『`])[*_#`~>|=+-]{1,6}(?=[\s\"'“”‘’).,;:!?»」』]|\Z)")
 
 
@@ -136,7 +74,8 @@ def find(sample: Sample) -> tuple[Finding, ...]:
         if content is None or is_blank(content):
             continue
         seen: set[str] = set()
-        for kind, start, end in _marks(content, about_markdown="markdown" in exchange.expect.topic):
+        about = "markdown" in exchange.expect.topic
+        for kind, start, end in _marks(content, user_text(exchange), about_markdown=about):
             if kind not in seen:
                 seen.add(kind)
                 shown = excerpt(content, start, end)
@@ -144,25 +83,37 @@ def find(sample: Sample) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _marks(content: str, *, about_markdown: bool) -> Iterator[tuple[str, int, int]]:
+def _marks(content: str, asked: str, *, about_markdown: bool) -> Iterator[tuple[str, int, int]]:
     """(kind, start, end) of every mark found, a kind possibly more than once."""
     tags = scan(content)
     for tag in tags:
         if tag.kind == "html":
             yield "HTML", tag.start, tag.end
-    text = without_thoughts(content)
-    for tag in tags:
-        text = text[: tag.start] + " " * (tag.end - tag.start) + text[tag.end :]
+    text = blanked(without_thoughts(content), ((tag.start, tag.end) for tag in tags))
+    for entity in _ENTITY.finditer(text):
+        if entity.group(1)[0] == "#" or f"{entity.group(1)};" in _entities():
+            yield "HTML", *entity.span()
+            break
+    if data := find_data(text, asked):
+        yield "data", *data
     text = _spoken_signs(text, about_markdown)
-    for kind, pattern in _PATTERNS:
+    for kind, pattern in PATTERNS:
         if match := pattern.search(text):
             yield kind, *match.span()
     yield from _numbered(text)
     yield from _parsed(text[:_PARSED])
 
 
+@lru_cache(maxsize=1)
+def _entities() -> Mapping[str, str]:
+    from html.entities import html5
+
+    return html5
+
+
 def _spoken_signs(text: str, about_markdown: bool) -> str:
     """The text with signs that are speech replaced by others of the same length, which mean nothing in markdown."""
+    text = text.translate(_WIDE)
     if about_markdown:
         text = _ALONE.sub(lambda sign: sign.group() if _leads_line(sign) else "×" * len(sign.group()), text)
     if "*" in text:
@@ -170,7 +121,24 @@ def _spoken_signs(text: str, about_markdown: bool) -> str:
         text = _CENSORED.sub(lambda found: found.group().replace("*", "×"), text)
     if "__" in text:
         text = _DUNDER.sub(lambda found: found.group().replace("_", "x"), text)
-    return _OKINA.sub("'", text) if "`" in text else text
+    if _DIALOGUE_DASH.search(text):
+        text = _without_dialogue(text)
+    if "`" in text:
+        # An accent or an ʻokina typed as a backtick, "perche`", unless another backtick opens code.
+        text = _OKINA.sub("'", text) if _OPENS_CODE.search(text) else _ACCENT.sub("'", text)
+    return text
+
+
+def _without_dialogue(text: str) -> str:
+    """The text without the dashes that open the turns of a dialogue."""
+    dashes = list(_DIALOGUE_DASH.finditer(text))
+    ends = [*(dash.start() for dash in dashes[1:]), len(text)]
+    turns = [text[dash.end() : end].strip() for dash, end in zip(dashes, ends, strict=True)]
+    finished = [turn.rstrip("\"'”’»)")[-1:] in _FINISHED for turn in turns]
+    asks = any(mark in turn for turn in turns for mark in "?!？！")
+    if len(turns) < 2 or not asks or not all(finished[:-1]):
+        return text
+    return _DIALOGUE_DASH.sub(lambda dash: dash.group().replace(dash.group("dash"), "“"), text)
 
 
 def _leads_line(sign: re.Match[str]) -> bool:
@@ -181,19 +149,44 @@ def _leads_line(sign: re.Match[str]) -> bool:
 
 
 def _numbered(text: str) -> Iterator[tuple[str, int, int]]:
-    """Numbered lists: two lines in sequence, or "1) ... 2) ..." in one. "1. May" alone is a date."""
-    lines = list(_NUMBERED_LINE.finditer(text))
+    """Numbered lists: two lines in sequence, "1) ... 2) ..." in one, or a first line alone. "1. May" is a date."""
+    lines = list(NUMBERED_LINE.finditer(text))
     for one, two in pairwise(lines):
-        if one.group("number") and two.group("number"):
-            first, second = int(one.group("number")), int(two.group("number"))
-            follows = second == first + 1 or first == second == 1
-        else:
-            follows = ord((two.group("letter") or "a")[0]) == ord((one.group("letter") or "z")[0]) + 1
-        if follows:
+        if _follows(one, two) and not (_ordinal(one) and _ordinal(two)):
             yield "list", one.start(), two.end()
             return
-    if match := _INLINE_NUMBERS.search(text):
-        yield "list", *match.span()
+    for line in lines:
+        after = text[line.end() : line.end() + 1]
+        alone = line["number"] == "1" and line["gap"] and not line["open"] and line["close"] in ".)"
+        if alone and not _ordinal(line) and (after.isupper() or after in "*_" or after > "\u2e7f"):
+            yield "list", *line.span()
+            return
+    for match in INLINE_NUMBERS.finditer(text):
+        first, second = match["one"], match["two"]
+        joined = first and first.islower() and match.group().split(first, 1)[1].lstrip().startswith("2.")
+        if not first or not (first == second or joined or ORDINAL_NOUNS.fullmatch(first)):
+            yield "list", *match.span()
+            return
+
+
+def _follows(one: re.Match[str], two: re.Match[str]) -> bool:
+    """Whether a marker is the next one: 2. after 1., b) after a), 二、 after 一、; or 1. once more."""
+    if one["number"] and two["number"]:
+        first, second = int(one["number"]), int(two["number"])
+        return second == first + 1 or first == second == 1
+    if not one["letter"] or not two["letter"] or one["close"] != two["close"]:
+        return False
+    if one["close"] == "." and one["letter"].isascii():  # initials: "J. R. Smith" over two lines
+        return False
+    first_letter, second_letter = one["letter"], two["letter"]
+    return ord(second_letter) == ord(first_letter) + 1 or any(first_letter + second_letter in row for row in COUNTED)
+
+
+def _ordinal(line: re.Match[str]) -> bool:
+    """Whether a number with a full stop is an ordinal, by the word behind it."""
+    if line["close"] != "." or not line["gap"]:
+        return False
+    return ORDINAL_NOUNS.fullmatch(line["next"]) is not None
 
 
 @lru_cache(maxsize=1)

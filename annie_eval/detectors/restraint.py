@@ -19,7 +19,7 @@ def find(sample: Sample) -> tuple[Finding, ...]:
         for call in answer.tool_calls:
             text = call.arguments or ""
             shown = f"{call.name or ''}({text})"
-            reason = f"called {call.name or 'a nameless tool'} where no tool is needed"
+            reason = f"called {' '.join((call.name or 'a nameless tool').split())[:80]} where no tool is needed"
             shown = excerpt(shown, 0, len(shown))
             findings.append(Finding("restraint", reason, shown, "tool_calls", index, (0, len(text))))
         findings += [replace(found, detector="restraint") for found in dropped_call(sample, index, exchange)]

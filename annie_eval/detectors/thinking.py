@@ -3,7 +3,8 @@
 Rules:
 
 - A thinking tag of any family, or what is left of one, in content or in a tool call.
-- A special token or U+FFFD in any channel.
+- A special token or undecoded text (`annie_eval.detectors.undecoded`) in any channel.
+- A role label of the chat template, or turns written for the user (`annie_eval.detectors.roles`).
 - Reasoning without tags in content, or at the start of a string in a tool call (`untagged_reasoning.find`).
 - 40 or more characters of reasoning repeated in content. A draft is no leak: reasoning may hold the answer that is
   then given, so the repeated text must be the beginning of the reasoning, or reason about the user itself.
@@ -22,17 +23,15 @@ import re
 from collections.abc import Iterator
 
 from annie_eval.detectors.context import user_text
+from annie_eval.detectors.roles import find_role
 from annie_eval.detectors.tags import Tag, scan
+from annie_eval.detectors.undecoded import REPLACEMENT, find_undecoded
 from annie_eval.detectors.untagged_reasoning.find import find_prose
-from annie_eval.text import INVISIBLE, is_blank
+from annie_eval.text import INVISIBLE, blanked, is_blank
 from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, excerpt
 
 _REPEATED = 40
-_REPLACEMENT = "\ufffd"
 _SPACE = re.compile(rf"[\s{INVISIBLE}]+")
-# Byte-level BPE that was never decoded: `HelloĠworld`, `▁the`. Ġ alone is a Maltese letter.
-_RAW_BPE = re.compile(r"(?<=[a-z.,!?'])[ĠĊ](?=[A-Za-z'\"]|\Z)|▁(?=\w)|[ĠĊ]{2}")
-_ROLE_LINE = re.compile(r"^(?:assistant|user|system)[ \t]*(?:\n|\Z)", re.MULTILINE)
 _FIELD = re.compile(r"""["'](?:thoughts?|thinking|reasoning|chain_of_thought|scratchpad)["']\s{0,4}:""", re.IGNORECASE)
 _SENTENCE_END = ".!?…。！？:"
 # What follows the name of a tag in scripts that write no spaces: talk about it.
@@ -59,6 +58,8 @@ def _judge(sample: Sample, index: int, exchange: Exchange) -> Iterator[Finding]:
     about_tags = bool({"tags", "thinking"} & set(exchange.expect.topic)) or _names_tags(user_text(exchange))
 
     yield from _marks(content, "content", index, about_tags)
+    if not about_tags and (role := find_role(content, exchange.request)):
+        yield _at(role[0], content, role[1], role[2], "content", index)
     if field := _FIELD.search(content):
         yield _at("reasoning as a JSON field", content, *field.span(), "content", index)
     if prose := find_prose(content, about_thinking=about_tags):
@@ -102,17 +103,13 @@ def _marks(text: str, channel: Channel, index: int, about_tags: bool, *, escapes
         if tag := next((tag for tag in leaks if tag.kind == kind), None):
             yield _at(f"{what} {text[tag.start : tag.end].strip()!r}", text, tag.start, tag.end, channel, index)
     yield from _undecoded(text, channel, index, every)
-    if channel == "content" and not about_tags and (role := _ROLE_LINE.search(text)):
-        yield _at("role of the chat template in content", text, *role.span(), channel, index)
 
 
 def _undecoded(text: str, channel: Channel, index: int, tags: tuple[Tag, ...] = ()) -> Iterator[Finding]:
-    if (place := text.find(_REPLACEMENT)) >= 0:
-        yield _at("undecodable bytes (U+FFFD)", text, place, place + 1, channel, index)
     # Names of tags have such marks, too: `<｜tool▁calls▁begin｜>` is for the detector of tags of its kind.
-    pieces = (raw.span() for raw in _RAW_BPE.finditer(text))
-    if raw := next((raw for raw in pieces if not any(tag.start <= raw[0] < tag.end for tag in tags)), None):
-        yield _at("raw tokenizer pieces", text, *raw, channel, index)
+    rest = blanked(text, ((tag.start, tag.end) for tag in tags))
+    if found := find_undecoded(rest, escapes=channel == "content"):
+        yield _at(found[0], text, found[1], found[2], channel, index)
 
 
 def _works_as_tag(text: str, tag: Tag, tags: list[Tag]) -> bool:
@@ -158,7 +155,7 @@ def _in_arguments(arguments: str, index: int, about_tags: bool) -> Iterator[Find
         yield from _marks(arguments, "tool_calls", index, about_tags, escapes=True)
     for value in _strings(arguments):
         found = list(_marks(value, "tool_calls", index, about_tags)) if about_tags else []
-        if _REPLACEMENT in value and not found and _REPLACEMENT not in arguments:  # written as an escape
+        if REPLACEMENT in value and not found and REPLACEMENT not in arguments:  # written as an escape
             found += _undecoded(value, "tool_calls", index)
         if match := _ARGUMENT_REASONING.match(value):
             found.append(_at("untagged reasoning in an argument", value, *match.span(), "tool_calls", index))

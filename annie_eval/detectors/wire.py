@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -35,8 +36,9 @@ from annie_eval.wire.sse import DONE, Stream, json_object, quote, read_stream
 _CALLED = {"tool_calls", "function_call"}
 _PAIRS = 4  # different deltas, each of them twice, that are no coincidence any more
 _REPEATED = 12  # characters of a delta that repeats all before it, which are no coincidence either
+_GROWN = 3  # deltas in a row, each the one before and more
 _SAYING = ("content", "reasoning", "reasoning_content", "tool_calls", "function_call")
-# A NUL or its kin: no text, and a terminal, a speech engine or a database may stop at it. Tabs and line breaks are text.
+# A NUL or its kin: no text, and a terminal, a speech engine or a database may stop at it. Tabs and line ends are text.
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\\u00(?:0[0-8bcef]|1[\da-f]|7f)", re.IGNORECASE)
 
 # Tokens that a chat template puts around turns. Reasoning and tool tags are not among them: whether those leaked is
@@ -191,8 +193,10 @@ def _twice(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
 
 
 def _cumulative(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
-    """A delta that repeats all that was said before it, as the last chunk of some servers does."""
+    """A delta that repeats all that was said before it: the last chunk of some servers, or each chunk of others."""
     said: dict[Any, str] = {}
+    last: dict[Any, str] = {}
+    grown: Counter[Any] = Counter()
     for value in values:
         for choice in _choices(value)[:1]:
             delta = choice.get("delta") or {}
@@ -202,10 +206,12 @@ def _cumulative(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
             for key, text in texts:
                 if not isinstance(text, str) or not text:
                     continue
-                before = said.get(key, "")
-                if len(before.strip()) >= _REPEATED and text.strip().startswith(before.strip()):
+                before, previous = said.get(key, ""), last.get(key, "")
+                grown[key] = grown[key] + 1 if previous and text != previous and text.startswith(previous) else 0
+                repeats = len(before.strip()) >= _REPEATED and text.strip().startswith(before.strip())
+                if repeats or grown[key] == _GROWN:
                     yield "a delta repeats all that was said before it", text
-                said[key] = before + text
+                said[key], last[key] = before + text, text
 
 
 def _fragments(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:

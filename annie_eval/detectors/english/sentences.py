@@ -13,23 +13,27 @@ from __future__ import annotations
 
 import re
 
-from annie_eval.text import CJK, INVISIBLE, WORD, word_set
+from annie_eval.text import CJK, INVISIBLE, SPACELESS, WORD, word_set
 
 _CLOSERS = "\"'”’»«)\\]}」』）】›*_`~"
-_TERMINATORS = ".!?…。！？｡।॥؟۔։።፧⸮‽\u037e"
-_SPACELESS = "\\u0e01-\\u0e5b\\u0e80-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff"
+_TERMINATORS = ".!?…。！？｡।॥؟۔։።፧⸮‽\u037e။។།"
 
 # A title or an abbreviation that something always follows.
 _TITLES = word_set(
     "dr mr mrs ms prof gen col capt lt sgt rev hon pres gov sen rep mt ft vs approx fig vol ed eds pp e.g i.e cf al ca"
     " nr art abs hr fr frau hl bzw evtl ggf inkl sog vgl z.b d.h u.a z z.t u mme mlle mm sra srta ud uds p.ej dott sig"
-    " ecc str"
+    " ecc str ul al os nam nám sv św ks inż mgr hab doc ing avda av dña pag pág págs aprox env geb gest bes inkl tel"
+    " mevr dhr cad sok вул ул пер просп им пл наб корп стр рис г-н г-жа δρ λεωφ abb anh bspw tab co-op apt"
 )
 # An abbreviation that can also end a sentence.
 _ENDINGS = word_set(
     "st ave blvd rd sr jr dept univ min max jan feb mar apr jun jul aug sep sept oct nov dec a.m p.m u.s u.s.a u.k"
-    " u.n e.u d.c b.c a.d etc usw inc ltd corp co ph.d m.d b.a m.a"
+    " u.n e.u d.c b.c a.d etc usw inc ltd corp co ph.d m.d b.a m.a mio oz std ца см тыс млн руб коп грн dz uhr ecc osv"
+    " stb"
 )
+# Sounds without a vowel, which are words and no abbreviations.
+_SOUNDS = word_set("hm hmm mm mmm shh psst pst brr grr tsk mhm pfft zzz")
+_VOWEL = re.compile("[aeiouyаеёиоуыэюяіїєαεηιουωàáâãäåæèéêëìíîïòóôõöøùúûüýÿœąęıőű]", re.IGNORECASE)
 # Ends no sentence before a number: No. 5, but "No. I can't."
 _NUMBER_WORDS = word_set("no nos nr núm num n p ch sec op")
 _FIRST_WORDS = word_set(
@@ -46,13 +50,27 @@ _DATE_WORDS = word_set(
     " samstag sonntag monat tag woche"
 )
 
+# Words that open something: a text that ends in "of..." was cut.
+_OPEN_WORDS = word_set(
+    "the a an of to and or with for from in on at by is are was were be your my our his her their its as than that der"
+    " die das den dem des ein eine einen einem einer und oder mit von zu im am auf für ist le la les un une des du de"
+    " et ou avec pour dans est el los las una y o con por para en es il lo gli e da di per con è"
+)
+_CAPITAL = re.compile("[A-ZÀ-ÞА-ЯΑ-Ω]")
+_LAST_WORD = re.compile(rf"(?<![{WORD}'’])([{WORD}]+)[.…]+\Z")
+
 _END = re.compile(rf"(?P<marks>[{_TERMINATORS}]+)(?P<closers>[{_CLOSERS}]*)(?=(?P<gap>\s+|\Z)|(?P<tight>[^\s]))|\n+")
 _LAST_TOKEN = re.compile(r"[^\s\"'“”‘’(\[«]{1,24}\Z")
 _NEXT_WORD = re.compile(rf"[\s\"'“”‘’(\[«¿¡]*([{WORD}]{{1,20}})?")
 _LETTER = re.compile(f"[{WORD}]")
-_WORDS = re.compile(rf"[{CJK}]+|[{_SPACELESS}]+|[{WORD}](?:[{WORD}'’.,:/-]*[{WORD}])?")
-_TAIL = re.compile(rf"(?:[{_CLOSERS}\s{INVISIBLE}]|[\U0001f000-\U0001faff\u2600-\u27bf])*\Z")
-_ALWAYS_ENDS = "。！？｡।॥؟۔։።"
+_WORDS = re.compile(rf"[{CJK}]+|[{SPACELESS}]+|[{WORD}](?:[{WORD}'’.,:/-]*[{WORD}])?")
+_AFTER_END = re.compile(rf"[{_CLOSERS}\s{INVISIBLE}\U0001f000-\U0001faff\u2600-\u27bf]")
+_ALWAYS_ENDS = "。！？｡।॥؟۔։።။។།"
+# Polite Japanese and Korean may leave the full stop out, and a wave may stand for it.
+_UNSTOPPED = re.compile(
+    "(?:です|ます|でした|ました|ません|ましょう|ください|下さい|なさい|だよ|だね|よね|ますよ|ですよ|ですね|ですか|ますか|かな"
+    "|세요|어요|아요|에요|예요|네요|니다|까요|죠)\\Z|(?<=[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3])[~～〜]+\\Z"
+)
 
 
 def count_words(text: str) -> int:
@@ -62,7 +80,7 @@ def count_words(text: str) -> int:
         run = match.group()
         if re.match(f"[{CJK}]", run):
             count += (len(run) + 1) // 2
-        elif re.match(f"[{_SPACELESS}]", run):
+        elif re.match(f"[{SPACELESS}]", run):
             count += (len(run) + 4) // 5
         else:
             count += 1
@@ -78,8 +96,9 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
     """Start and end of each sentence, in characters."""
     spans: list[tuple[int, int]] = []
     start = 0
+    has_capitals = _CAPITAL.search(text) is not None
     for match in _END.finditer(text):
-        if match.start() >= start and _ends_sentence(text, match, start):
+        if match.start() >= start and _ends_sentence(text, match, start, has_capitals):
             if _LETTER.search(text, start, match.end()):
                 spans.append((start, match.end()))
             start = match.end()
@@ -93,12 +112,18 @@ def is_finished(text: str) -> bool:
 
     Thai, Lao, Khmer and Burmese need none: they write no full stop.
     """
-    tail = _TAIL.search(text)
-    last = text[: tail.start()][-1:] if tail else text[-1:]
-    return bool(last) and (last in _TERMINATORS or re.match(f"[{_SPACELESS}]", last) is not None)
+    end = len(text)
+    while end and _AFTER_END.match(text, end - 1):
+        end -= 1
+    said, last = text[max(0, end - 60) : end], text[end - 1 : end] if end else ""
+    if not last or _UNSTOPPED.search(text[-12:].rstrip()):
+        return bool(last)
+    if said.endswith(("...", "…")) and (word := _LAST_WORD.search(said)) and word[1].casefold() in _OPEN_WORDS:
+        return False
+    return last in _TERMINATORS or re.match(f"[{SPACELESS}]", last) is not None
 
 
-def _ends_sentence(text: str, match: re.Match[str], start: int) -> bool:
+def _ends_sentence(text: str, match: re.Match[str], start: int, has_capitals: bool) -> bool:
     marks = match.group("marks")
     following = _NEXT_WORD.match(text, match.end())
     word = (following.group(1) if following else None) or ""
@@ -111,6 +136,8 @@ def _ends_sentence(text: str, match: re.Match[str], start: int) -> bool:
         return False
     if not word:
         return True
+    if has_capitals and word[0].islower():
+        return False  # an abbreviation, a title ("Whose Line Is It Anyway? is on at nine"), a pause
     if marks[0] in "!?" or len(marks) > 1 or marks == "…":
         ellipsis = marks.strip(".…") == ""
         return not (word[0].islower() and (ellipsis or match.group("closers")))
@@ -137,9 +164,12 @@ def _stop_ends(before: str, word: str, *, at_start: bool) -> bool:
         return False
     if lowered in _ENDINGS:
         return starts_anew
-    if len(token) == 1 and token.isalpha() and token.isupper() and token != "I":
+    if len(token) == 1 and token.isalpha() and token != "I" and not re.match(f"[{CJK}]", token):
         return starts_anew
-    if re.fullmatch(r"(?:[^\W\d_]\.){1,4}[^\W\d_]", token):  # z.B, U.S.A, Ph.D
+    if re.fullmatch(r"(?:[^\W\d_]{1,3}\.){1,4}[^\W\d_]{1,4}", token):  # z.B, U.S.A, Ph.D, f.eks
+        return starts_anew
+    bare = len(token) < 6 and token.isalpha() and not token.isupper() and not _VOWEL.search(token)
+    if bare and lowered not in _SOUNDS and token[0].isascii() | ("\u0400" < token[0] < "\u0500"):  # kl, Mrd, tbsp
         return starts_anew
     if token.isdigit() and len(token) <= 3:
         return not (word[0].islower() or following in _DATE_WORDS or at_start)

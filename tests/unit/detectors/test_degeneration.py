@@ -60,6 +60,34 @@ def test_text_in_circles_is_found_in_both_channels(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "Sure thing! Sure thing!",
+        "The capital is Rome. The capital is Rome.",
+        "The capital is Rome.The capital is Rome.",
+        "It's Rome. Shall I go on? It's Rome. Shall I go on?",
+        "いい天気です。いい天気です。",
+        "罗马是首都。罗马是首都。",
+        "วันนี้อากาศดีวันนี้อากาศดี",
+        "ThatThat isThat is RomeThat is Rome.",
+        "I don't know that. I don't know that. Sorry.",
+    ],
+)
+def test_an_answer_that_is_said_twice_is_found(text: str) -> None:
+    (finding,) = find(sample(reply(text)))
+    assert finding.channel == "content"
+    assert finding.span is not None
+    assert 0 <= finding.span[0] < finding.span[1] <= len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Na na na na na na na na na na na na, Batman!",
+        "Bye! Bye!",
+        "Thank you, thank you!",
+        "It's fine. It's really fine.",
+        "Knock knock. Who's there?",
+        "さくら、さくら",
+        "Paris, Paris!",
         "That is very, very good.",
         "No, no, no, no, no!",
         "Ha ha ha ha!",

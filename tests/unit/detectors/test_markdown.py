@@ -111,6 +111,46 @@ MARKED = [
     ("emoji", "✅ done"),
     ("emoji", "👍🏽"),
     ("emoji", "ℹ️ note"),
+    ("emoji", "Good night :-)"),
+    ("emoji", "It has ★★★☆☆."),
+    ("HTML", "It&#39;s there."),
+    ("HTML", "It&rsquo;s there."),
+    ("HTML", "It costs &pound;3."),
+    ("HTML", "<speak>Hello.</speak>"),
+    ("HTML", '<break time="1s"/> Hello.'),
+    ("list", "・米\n・塩"),
+    ("list", "（1）米\n（2）塩"),
+    ("list", "1、米；2、塩。"),
+    ("list", "一、米\n二、塩"),
+    ("list", "а) соль\nб) рис"),
+    ("list", "가. 쌀\n나. 소금"),
+    ("list", "➢ Rice\n➢ Salt"),
+    ("list", "Passo 1: mescolare.\nPasso 2: cuocere."),
+    ("list", "- Buy rice.\n- Call Tom."),
+    ("rule", "One.\n────\nTwo."),
+    ("link", "It's at youtu.be/abc."),
+    ("link", "See cafe.example.at/menu for it."),
+    ("LaTeX", "About $12^\\circ$C."),
+    ("LaTeX", "x \\rightarrow y"),
+    ("LaTeX", "1, 2, \\ldots, 9"),
+    ("LaTeX", "The value of $y$ is 3."),
+    ("escape", "It costs \\$3."),
+    ("emphasis", "That is ++very++ good."),
+    ("emphasis", "That is [b]very[/b] good."),
+    ("heading", "＃ 題\n文です。"),
+    ("table", "Name,Age,Town\nMia,4,Hull"),
+    ("table", "Gas | Wood\nQuick | Slow"),
+    ("code", "Use `print to show it."),
+    ("footnote", "Rain is likely【2†source】."),
+    ("data", '{"answer": "Rome."}'),
+    ("data", '[{"said": "today", "text": "It is in the tin."}]'),
+    ("data", "{'answer': 'Rome.'}"),
+    ("data", "null"),
+    ("data", "[object Object]"),
+    ("data", "It's [temperature] degrees in [town]."),
+    ("data", "Good evening, {name}!"),
+    ("data", 'Traceback (most recent call last): File "a.py", line 3.'),
+    ("data", "Response(text='Rome.')"),
 ]
 
 
@@ -190,6 +230,17 @@ PLAIN = [
     "Over 50% = half, x_1 and x_2.",
     "1. May is free.\na) is the first letter.",
     "2. Mai ist frei.\n2. Juni auch.",
+    "1. und 2. Feiertag sind frei.",
+    "24. Dezember ist Heiligabend.\n25. Dezember ist frei.",
+    "1. Advent ist früh, 2. Advent auch.",
+    "1. června je den dětí.",
+    "1. Bundesliga, das ist Fußball.",
+    "— ¡Mamá!\n— ¿Qué hay?",
+    "- Where were you?\n- Out, I said.",
+    "Il dit : - Tu viens ? - Non.",
+    "Perche` no? Cosi` va bene, e` chiaro.",
+    "A price of $$$ means dear.",
+    "None of them, said Nan.",
     "an asterisk",
     "",
     None,
@@ -253,6 +304,11 @@ def test_the_span_holds_the_marks(text: str, marks: str) -> None:
     (finding,) = find(sample(reply(text)))
     assert finding.span is not None
     assert text[slice(*finding.span)] == marks
+
+
+def test_data_that_the_user_named_is_no_data() -> None:
+    assert kinds("It stands for {name}.", user="What does {name} stand for?") == []
+    assert kinds("It stands for {name}.") == ["data"]
 
 
 def test_no_content_is_no_markdown() -> None:

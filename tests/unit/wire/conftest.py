@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -63,8 +63,16 @@ def bodies() -> Bodies:
 def sample() -> Callable[..., Sample]:
     """A one-turn sample made of a body."""
 
-    def build(body: bytes, *, streamed: bool = True, topic: tuple[str, ...] = (), content_type: str = "") -> Sample:
+    def build(
+        body: bytes,
+        *,
+        streamed: bool = True,
+        topic: tuple[str, ...] = (),
+        content_type: str = "",
+        more: Mapping[str, Any] | None = None,
+    ) -> Sample:
         request: dict[str, Any] = {"stream": streamed, "messages": [{"role": "user", "content": "Hello."}]}
+        request |= more or {}
         if streamed:
             request["stream_options"] = {"include_usage": True}
         exchange = Exchange(

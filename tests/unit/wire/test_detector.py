@@ -76,6 +76,108 @@ def test_a_later_fragment_may_say_null_or_nothing(
     assert find(sample(body)) == ()
 
 
+SAID = [{"content": "Hello there, "}, {"content": "how are you"}, {"content": "?"}]
+WHOLE = "Hello there, how are you?"
+
+
+def test_a_last_chunk_that_repeats_all_is_found(bodies: Any, sample: Callable[..., Sample]) -> None:
+    chunks = bodies.chunks(*SAID)
+    chunks[-2]["choices"][0]["delta"] = {"content": WHOLE}
+    assert reasons(sample(bodies.sse(chunks))) == ["a delta repeats all that was said before it"]
+    assert reasons(sample(bodies.stream(*SAID, {"content": " Hello there."}))) == []
+
+
+def test_deltas_that_add_up_are_found(bodies: Any, sample: Callable[..., Sample]) -> None:
+    growing = [{"content": WHOLE[:end]} for end in (5, 13, 20, len(WHOLE))]
+    assert "a delta repeats all that was said before it" in reasons(sample(bodies.stream(*growing)))
+
+
+def test_an_empty_chunk_before_the_role_is_a_keep_alive(bodies: Any, sample: Callable[..., Sample]) -> None:
+    chunks = bodies.chunks({"content": "Hello."})
+    assert find(sample(bodies.sse([bodies.chunk({}), *chunks]))) == ()
+    late = [bodies.chunk({"content": "Hi. "}), *chunks]
+    assert "the first delta has no role" in reasons(sample(bodies.sse(late)))
+
+
+def test_done_with_a_space_behind_it_is_done(bodies: Any, sample: Callable[..., Sample]) -> None:
+    body = bodies.stream({"content": "Hello."}).replace(b"[DONE]", b"[DONE] ")
+    assert find(sample(body)) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "same"),
+    [("m", True), ("models/m", True), ("M", True), ("m:latest", True), ("m-2026-11-01", True), ("other", False)],
+)
+def test_another_model_than_the_one_that_was_asked_is_found(
+    bodies: Any, sample: Callable[..., Sample], asked: str, same: bool
+) -> None:
+    for streamed, body in (
+        (True, bodies.stream({"content": "Hello."})),
+        (False, bodies.whole({"content": "Hello."})),
+    ):
+        found = reasons(sample(body, streamed=streamed, more={"model": asked}))
+        assert found == ([] if same else ["another model answered than the one that was asked"])
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_nul_in_an_answer_is_found_and_a_line_end_is_not(
+    bodies: Any, sample: Callable[..., Sample], streamed: bool
+) -> None:
+    make = bodies.stream if streamed else bodies.whole
+    assert reasons(sample(make({"content": "Hel\0lo."}), streamed=streamed)) == ["control character in content"]
+    assert reasons(sample(make({"content": "Hello.\n\tThere."}), streamed=streamed)) == []
+
+
+TOOLS = {
+    "tools": [
+        {"type": "function", "function": {"name": "look_up", "parameters": {"required": ["query"]}}},
+        {"type": "function", "function": {"name": "get_time", "parameters": {}}},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("get_time", None),
+        ("open_door", None),
+        ("get_time</arg_value>", "characters that no tool's name has"),
+        ("get_time\n", "characters that no tool's name has"),
+        ("get_tim", "letters missing"),
+        ("et_time", "letters missing"),
+        ("look_upp", "letters too many"),
+        ("get_timeget_time", "comes twice"),
+    ],
+)
+def test_a_garbled_name_is_the_parsers_and_another_tool_the_models(
+    bodies: Any, sample: Callable[..., Sample], name: str, reason: str | None
+) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": name, "arguments": '{"query": "x"}'}}
+    found = reasons(sample(bodies.whole({"tool_calls": [call]}, "tool_calls"), streamed=False, more=TOOLS))
+    assert [reason in one for one in found] == [True] if reason else found == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        (("look_up", '{"query": "a"}'), ("look_up", "{}"), True),
+        (("look_up", '{"query": "a"}'), ("look_up", ""), True),
+        (("look_up", '{"query": "a"}'), ("look_up", '{"query": "b"}'), False),
+        (("look_up", '{"query": "a"}'), ("get_time", "{}"), False),  # a tool that needs none
+        (("look_up", "{}"), ("look_up", "{}"), False),  # as the model may have it
+    ],
+)
+def test_later_calls_without_their_arguments_are_the_parsers(
+    bodies: Any, sample: Callable[..., Sample], first: tuple[str, str], second: tuple[str, str], found: bool
+) -> None:
+    calls = [
+        {"id": str(at), "type": "function", "function": {"name": name, "arguments": arguments}}
+        for at, (name, arguments) in enumerate((first, second))
+    ]
+    said = reasons(sample(bodies.whole({"tool_calls": calls}, "tool_calls"), streamed=False, more=TOOLS))
+    assert said == (["a later one of parallel calls comes without arguments"] if found else [])
+
+
 def damaged(bodies: Any, *, at: int, **change: Any) -> bytes:
     """A clean stream in which one chunk's fields are changed."""
     chunks = bodies.chunks({"content": "Hello"}, {"content": " there."})
@@ -111,6 +213,10 @@ def damaged(bodies: Any, *, at: int, **change: Any) -> bytes:
         (4, {"usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 3}}, "total_tokens is not"),
         (4, {"usage": {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}}, "completion_tokens is 0"),
         (1, {"choices": [{"index": 0, "delta": {"content": "a"}, "token_ids": [4]}]}, "not the number of token ids"),
+        (1, {"choices": [{"index": 0, "delta": None}]}, "a choice has no delta"),
+        (1, {"choices": [{"index": 0, "finish_reason": None}]}, "a choice has no delta"),
+        (1, {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": ""}]}, "an empty string, not null"),
+        (4, {"usage": {"prompt_tokens": 9.0, "completion_tokens": 3.0, "total_tokens": 12.0}}, "in fractions"),
     ],
 )
 def test_a_chunk_that_breaks_a_rule_is_found(

@@ -1,0 +1,35 @@
+"""Data in place of speech: JSON, a Python value, an unfilled placeholder, a traceback, a null that became a word."""
+
+from __future__ import annotations
+
+import re
+
+_NOTHING = re.compile(
+    r"[\s\"'`]*(?:(?:none|null|undefined|nil|nan)[\"'`\s]*|(?:null|undefined|nan)[.!]?\s*|\[object object\][.!]?\s*"
+    r"|[\[{(]\s*[\]})][.!]?\s*)",
+    re.IGNORECASE,
+)
+_DATA = re.compile(
+    # A key in quotes behind a brace, or a list of values in quotes: JSON, or Python's repr.
+    r"[{,\[]\s{0,8}[\"'][^\"'\n{}]{1,60}[\"']\s{0,4}:(?!\w)|\A\s{0,8}\[\s{0,8}(?:[\"'{\[]|\d[\d.]*,)|\A\s{0,8}\{\s{0,8}[\"'{\w]"
+    # A template that nobody filled.
+    r"|\{\{?\s?[A-Za-z_][\w. |]{0,60}\s?\}\}?|\$\{[\w.]{1,60}\}|%\(\w{1,40}\)[sd]|(?<=\s)%[sd](?![\w%])|\{%"
+    r"|(?<=\w )\[[a-z][a-z _]{1,30}\](?!\()|\[(?:your|insert|the|user|city|name|date|time|location) ?[\w ]{0,30}\]"
+    r"|<(?:[a-z]+_[a-z_]+|your [a-z ]{1,30}|name|city|person|date|time|location|value|query|number|user)>"
+    # What a program says when it breaks.
+    r"|\bTraceback \(most recent call|\bFile \"[^\"\n]{1,200}\", line \d|\[object Object\]"
+    r"|\b(?:[A-Z][A-Za-z]{2,40}(?:Error|Exception)|Exception)\b\s?[:(]|\bError code: \d{3}\b|\bHTTP(?:/\d| [45]\d\d\b)"
+    r"|\b(?:\w{1,40}\.)?\w{1,40}\((?:\w{1,40}=|['\"]|\[['\"{]|\{['\"]|\))|\b\w{2,40}\.\w{2,40}\("
+    r"|<[\w.]{1,60}(?: \w{1,40})? at 0x[0-9a-f]{4,16}>|\Ab(?P<quote>[\"']).*(?P=quote)\s*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def find_data(text: str, asked: str) -> tuple[int, int] | None:
+    """Where data begins and ends in a spoken text; None if there are none, or if the user named them."""
+    if nothing := _NOTHING.fullmatch(text):
+        return None if text.strip() and text.strip() in asked else nothing.span()
+    for match in _DATA.finditer(text):
+        if match.group().strip() not in asked:
+            return match.span()
+    return None

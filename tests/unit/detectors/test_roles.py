@@ -1,0 +1,61 @@
+"""Role labels and further turns in an answer are found; people who are users or assistants are not."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from annie_eval.detectors.roles import find_role
+
+_ANNIE = {"messages": [{"role": "system", "content": "You are Annie, a voice assistant."}]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No problem!assistant\n\nNo problem!",
+        "No problem!user\nAnd Spain?",
+        "No problem.assistant",
+        "No problem.assistantfinalNo problem.",
+        "Assistant: No problem.",
+        "**Assistant:** No problem.",
+        "Assistant\nNo problem.",
+        "It's Madrid.\nUser: And of Portugal?\nAssistant: Lisbon.",
+        "It's Madrid.\n\nHuman: And of Portugal?",
+        "Es ist Madrid.\nNutzer: Und Portugal?",
+        "是马德里。\n用户：葡萄牙呢？",
+        "It's Madrid.\nQ: And of Portugal?\nA: Lisbon.",
+        "Annie: No problem.",
+    ],
+)
+def test_a_role_or_a_further_turn_is_found(text: str) -> None:
+    found = find_role(text, _ANNIE)
+    assert found is not None
+    assert 0 <= found[1] < found[2] <= len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "She's an assistant: she assists.",
+        "Ask the user. The system\nis down.",
+        "Note: it's late.",
+        "Tom: hi.\nMia: hello.",
+        "I'm Annie, your assistant.",
+        "He bought a model.\nIt flies.",
+    ],
+)
+def test_talk_of_assistants_and_users_is_speech(text: str) -> None:
+    assert find_role(text, _ANNIE) is None
+
+
+def test_a_name_is_a_label_only_where_the_system_prompt_gives_it() -> None:
+    assert find_role("Annie: No problem.", {"messages": []}) is None
+
+
+@pytest.mark.parametrize("piece", ["user", "a.", "*", " ", "\n", "Q: a\n"])
+def test_a_megabyte_is_judged_in_a_second(piece: str) -> None:
+    start = time.perf_counter()
+    find_role(piece * (1_000_000 // len(piece)), _ANNIE)
+    assert time.perf_counter() - start < 3

@@ -15,6 +15,8 @@ from quant.errors import UsageError
 
 #: A directory that holds this file is no checkpoint, whatever else it holds. `preflight` refuses it.
 INCOMPLETE = "INCOMPLETE"
+#: A directory that holds this file was refused by the checks of the command that made it; the file says why.
+REFUSED = "REFUSED"
 
 
 def partial_path(target: Path) -> Path:
@@ -69,9 +71,27 @@ def check_outside(target: Path, source: Path, option: str = "--out") -> None:
         )
 
 
+def refused_path(target: Path) -> Path:
+    """Where a refused build of `target` is set aside: `NAME.refused`, or with a number where that is taken."""
+    path, number = target.with_name(f"{target.name}.refused"), 2
+    while path.exists():
+        path, number = target.with_name(f"{target.name}.refused-{number}"), number + 1
+    return path
+
+
+def _set_aside(partial: Path, aside: Path, error: Exception) -> None:
+    (partial / REFUSED).write_text(f"{error}\n")
+    (partial / INCOMPLETE).unlink(missing_ok=True)
+    _flush(partial)
+    partial.rename(aside)
+
+
 @contextlib.contextmanager
-def atomic_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
+def atomic_directory(target: Path, *, replace: bool = False, aside: Path | None = None) -> Iterator[Path]:
     """Yield an empty directory that becomes `target` when the block ends without an exception.
+
+    After an exception other than an interrupt or an error of disk or memory it becomes `aside`, with the reason in the
+    file REFUSED; without `aside` it is removed.
 
     Raises UsageError when `target` exists and is not empty, unless `replace` is set; the old directory then stays
     until the new one is whole.
@@ -88,7 +108,9 @@ def atomic_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
     _flush(partial)
     try:
         yield partial
-    except BaseException:
+    except BaseException as error:
+        if aside is not None and isinstance(error, Exception) and not isinstance(error, OSError | MemoryError):
+            _set_aside(partial, aside, error)
         shutil.rmtree(partial, ignore_errors=True)
         raise
     umask = os.umask(0)

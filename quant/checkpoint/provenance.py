@@ -31,6 +31,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from quant.checkpoint.atomic import INCOMPLETE, REFUSED
 from quant.checkpoint.digests import describe_tensors, json_digest
 from quant.errors import UsageError
 
@@ -57,7 +58,7 @@ def describe_files(directory: Path) -> dict[str, dict[str, Any]]:
     return {
         str(path.relative_to(directory)): describe_file(path)
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name not in {LEDGER, "INCOMPLETE"}
+        if path.is_file() and path.name not in {LEDGER, INCOMPLETE, REFUSED}
     }
 
 

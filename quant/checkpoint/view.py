@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +17,58 @@ from quant.checkpoint.safetensors_file import BadFile, TensorInfo, read_header, 
 INDEX = "model.safetensors.index.json"
 #: Most bytes of a JSON file that are parsed: parsed JSON takes ten times its size. The largest tokenizers have 35 MB.
 LARGEST_JSON, LARGEST_TOKENIZER = 16 << 20, 96 << 20
+#: Model types whose config class ties lm_head to the embedding where the config does not say (transformers 5).
+TIED_BY_DEFAULT = {
+    "bloom", "cohere", "cohere2", "cohere2_moe", "ernie4_5", "ernie4_5_moe", "falcon", "falcon_mamba", "gemma",
+    "gemma2", "gemma3", "gemma3_text", "gemma3n", "gemma3n_text", "gemma4", "gemma4_text", "gpt2", "gpt_bigcode",
+    "gpt_neo",
+    "granite_swa", "jetmoe", "lfm2", "lfm2_moe", "mamba", "minicpm3", "mpt", "opt", "recurrent_gemma", "smollm3",
+    "starcoder2", "vaultgemma", "xglm", "zamba", "zamba2",
+}  # fmt: skip
+#: Model types whose norms multiply by 1 + weight, so that a weight of zeros is one.
+_CENTRED_NORMS = {
+    "gemma", "gemma2", "gemma3", "gemma3_text", "paligemma", "qwen3_next", "recurrent_gemma", "vaultgemma",
+}  # fmt: skip
 _WRAPPERS = ("model.language_model.", "language_model.model.")
+
+
+Level = Literal["refused", "warned"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One reason why the checkpoint must not be served: which of the ten points, where, what, and the mend."""
+    """What speaks against serving the checkpoint: which of the ten points, where, what, and the mend.
+
+    Attributes:
+        level: "warned" where a server loads it and computes what it should, but something is out of order.
+        layers: in how many layers the same was found; `where` is the first of them.
+    """
 
     point: int
     where: str
     problem: str
     mend: str
+    level: Level = "refused"
+    layers: int = 1
 
     def __str__(self) -> str:
-        said = f"{self.where}: {self.problem}; {self.mend}"
+        more = f" (the same in {self.layers} layers)" if self.layers > 1 else ""
+        said = f"{self.where}: {self.problem}{more}; {self.mend}"
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)  # names are input
+
+
+def is_tied(config: dict[str, Any]) -> bool:
+    """Whether lm_head shares the embedding's weight, by the config or by the default of its model type."""
+    inner = config.get("text_config")
+    parts = (config, inner if isinstance(inner, dict) else {})
+    said = next((part["tie_word_embeddings"] for part in parts if part.get("tie_word_embeddings") is not None), None)
+    return bool(said) if said is not None else any(part.get("model_type") in TIED_BY_DEFAULT for part in parts)
+
+
+def has_centred_norms(config: dict[str, Any]) -> bool:
+    """Whether the model's norms multiply by 1 + weight."""
+    kind = str(config.get("model_type"))
+    return kind in _CENTRED_NORMS or kind.startswith("qwen3_5")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from quant.checkpoint.provenance import LEDGER, Ledger, read_ledger
 from quant.checkpoint.safetensors_file import BadFile
 from quant.errors import NotServedAsMade, UsageError
 from quant.export.export import check_loads, retarget
-from quant.preflight.check import preflight
+from quant.preflight.check import preflight, refusals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
                 retarget(partial, image)
             except BadFile as error:
                 raise UsageError(f"{source}: a weight file {error}; copy it anew") from error
-            if findings := preflight(partial, image=image, being_built=True):
+            if findings := refusals(preflight(partial, image=image, being_built=True)):
                 raise NotServedAsMade(f"{source}: preflight refuses what it becomes: {findings[0]}; nothing was kept")
         ledger.write(partial)
     print(f"{arguments.out}: for {image.name}; {arguments.out}/serve.md has the commands")

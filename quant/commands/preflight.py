@@ -8,7 +8,7 @@ from pathlib import Path
 
 from quant import images
 from quant.errors import UsageError
-from quant.preflight.check import check, summary
+from quant.preflight.check import check, refusals, summary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,32 +20,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what speaks against serving the checkpoint. Status 0: nothing; 1: something."""
+    """Print what speaks against serving the checkpoint. Status 0: ready, perhaps with warnings; 1: refused."""
     image = images.find(arguments.image) if arguments.image else None
     if arguments.reference is not None and not arguments.reference.is_dir():
         raise UsageError(f"--reference {arguments.reference}: no such directory")
     if not arguments.checkpoint.is_dir():
         raise UsageError(f"{arguments.checkpoint}: no such directory")
-    findings, ours = check(arguments.checkpoint, image, arguments.reference, being_built=False)
-    about = summary(ours) if ours is not None and not findings else {}
+    findings, ours = check(arguments.checkpoint, image, arguments.reference)
+    refused = refusals(findings)
+    about = summary(ours) if ours is not None and not refused else {}
     if arguments.json:
         said = {
-            "ok": not findings,
+            "ok": not refused,
+            "level": "refused" if refused else "warned" if findings else "ready",
             "checkpoint": str(arguments.checkpoint),
             "image": image.name if image else None,
             "findings": [{**vars(f), "message": str(f)} for f in findings],
             **about,
         }
         print(json.dumps(said, indent=1, ensure_ascii=False))
-        return 1 if findings else 0
+        return 1 if refused else 0
     for finding in findings:
-        print(finding)
-    if findings:
-        print(f"{arguments.checkpoint}: refused, {len(findings)} finding{'s' if len(findings) > 1 else ''}")
+        print(f"{'warning: ' if finding.level == 'warned' else ''}{finding}")
+    warnings = len(findings) - len(refused)
+    warned = f", {warnings} warning{'s' if warnings > 1 else ''}" if warnings else ""
+    if refused:
+        print(f"{arguments.checkpoint}: refused, {len(refused)} finding{'s' if len(refused) > 1 else ''}{warned}")
         return 1
     layers = ", ".join(f"{count} {name}" for name, count in about["layers"].items())
     print(
         f"{arguments.checkpoint}: ready for {image.name if image else ', '.join(about['loads_in'])} "
-        f"({about['algorithm'] or 'BF16'}; {layers}; {about['bytes'] / 1e6:,.0f} MB)"
+        f"({about['algorithm'] or 'BF16'}; {layers}; {about['bytes'] / 1e6:,.0f} MB){warned}"
     )
     return 0

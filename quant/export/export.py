@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from quant.checkpoint import loading
 from quant.checkpoint.safetensors_file import TensorInfo, read_header, rewrite
+from quant.checkpoint.view import is_tied
 from quant.errors import UsageError
 from quant.export.serve_md import serve_md
 from quant.images import Image
@@ -193,12 +194,6 @@ def _untie(directory: Path) -> None:
             section[key] = sorted({*section.get(key, []), "lm_head"})
 
     _edit_quantization(directory, edit)
-
-
-def is_tied(config: dict[str, Any]) -> bool:
-    """Whether lm_head shares the embedding's weight; transformers' default is that of the model, false for Qwen3.5."""
-    inner = config.get("text_config") or {}
-    return bool(config.get("tie_word_embeddings", inner.get("tie_word_embeddings", False)))
 
 
 def _mend_companions(directory: Path) -> None:

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from quant.checkpoint.atomic import atomic_directory
+from quant.checkpoint.atomic import atomic_directory, refused_path
 from quant.checkpoint.provenance import Ledger
+from quant.checkpoint.view import view
 from quant.errors import NotServedAsMade, UsageError
 from quant.export import verify
 from quant.export.export import COMPANIONS, export_model, retarget
 from quant.images import Image
-from quant.preflight.check import preflight
+from quant.preflight import check
+from quant.preflight.reference import movement
 from quant.quantize.plots import plot
 
 
@@ -35,33 +37,59 @@ def finish(
         trained: digests of the weights that training multiplied by; the model's must be these.
         extra: writes more files into the checkpoint, given the digests of the weights that the model multiplies by.
 
-    Returns the number of layers compared. Raises NotServedAsMade, and leaves nothing, where a check fails.
+    Returns the number of layers compared. Raises NotServedAsMade where a check fails: nothing is left then, or after
+    training NAME.refused with the reason, for the weights took long to come by.
     """
+    aside = refused_path(out) if trained is not None else None
+    try:
+        with atomic_directory(out, aside=aside) as partial:
+            return _build(model, source, partial, image, ledger, trained, extra, out.name)
+    except NotServedAsMade as error:
+        kept = f"the trained result is kept in {aside}" if aside is not None else "nothing was kept"
+        raise NotServedAsMade(f"{error}; {kept}") from error
+
+
+def _build(
+    model: Any,
+    source: Path,
+    partial: Path,
+    image: Image,
+    ledger: Ledger,
+    trained: dict[str, str] | None,
+    extra: Callable[[Path, dict[str, str]], None] | None,
+    name: str,
+) -> int:
     with ledger.phase("digest"):
         computed = verify.computed_digests(model)
     if not computed:
         raise UsageError("the recipe's layers match no linear layer of this model; mend its patterns")
+    if trained is not None and extra is not None:
+        extra(partial, computed)  # first of all: the adapter is what training was for
     if trained is not None and (changed := [name for name in computed if computed[name] != trained.get(name)]):
         raise NotServedAsMade(
             f"{len(changed)} layers of the merged model are not those that were trained, first {changed[0]}"
         )
     dtype = model.dtype
-    with atomic_directory(out) as partial:
-        with ledger.phase("export"), contextlib.redirect_stdout(io.StringIO()):
-            export_model(model, source, partial)
-            retarget(partial, image)
-        with ledger.phase("verify"):
-            layers = verify.assert_served_as_made(computed, partial, dtype)
-            ledger.record["bit_check"] = {"layers": layers, "equal": True}
-        with ledger.phase("preflight"):
-            findings = preflight(partial, image=image, reference=source, being_built=True)
-        if findings:
-            raise NotServedAsMade(f"preflight refuses the export: {findings[0]}; nothing was kept")
-        if errors := ledger.record.get("quality", {}).get("block_errors"):
-            plot(errors, partial / "block_errors.png", f"{out.name}: error of each block after quantisation")
-        if extra is not None:
-            extra(partial, computed)
+    with ledger.phase("export"), contextlib.redirect_stdout(io.StringIO()):
+        export_model(model, source, partial)
+        retarget(partial, image)
+    with ledger.phase("verify"):
+        layers = verify.assert_served_as_made(computed, partial, dtype)
+        ledger.record["bit_check"] = {"layers": layers, "equal": True}
+    with ledger.phase("preflight"):
+        made = {"kind": ledger.kind, "recipe": ledger.record.get("recipe")}
+        findings = check.preflight(partial, image=image, reference=source, being_built=True, made=made)
+        if trained is not None:
+            ledger.record["moved"] = movement(view(partial)[0], view(source)[0])
+    if refused := check.refusals(findings):
+        ledger.record["refused"] = str(refused[0])
         ledger.write(partial)
+        raise NotServedAsMade(f"preflight refuses the export: {refused[0]}")
+    if errors := ledger.record.get("quality", {}).get("block_errors"):
+        plot(errors, partial / "block_errors.png", f"{name}: error of each block after quantisation")
+    if trained is None and extra is not None:
+        extra(partial, computed)
+    ledger.write(partial)
     return layers
 
 

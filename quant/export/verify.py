@@ -79,5 +79,5 @@ def assert_served_as_made(computed: dict[str, str], directory: Path, dtype: torc
     if missing or surplus or different:
         groups = (("not exported", missing), ("exported but not quantised", surplus), ("different", different))
         said = "; ".join(f"{len(names)} {what}, first {names[0]}" for what, names in groups if names)
-        raise NotServedAsMade(f"the exported weights are not the model's: {said}; nothing was kept")
+        raise NotServedAsMade(f"the exported weights are not the model's: {said}")
     return len(expected)

@@ -34,19 +34,38 @@ from quant.preflight.tensors import is_linear, layer_names, tensor_findings
 
 
 def preflight(
-    directory: Path, *, image: Image | None = None, reference: Path | None = None, being_built: bool = False
+    directory: Path,
+    *,
+    image: Image | None = None,
+    reference: Path | None = None,
+    being_built: bool = False,
+    made: dict[str, Any] | None = None,
 ) -> list[Finding]:
     """Everything that speaks against serving `directory`; the empty list where nothing does.
 
-    `image`: the serving image; None asks whether any known image would load it. `reference`: the BF16 checkpoint.
-    `being_built` lets the marker of an unfinished build pass, for the builder's own check.
+    Args:
+        image: the serving image; None asks whether any known image would load it.
+        reference: the BF16 checkpoint.
+        being_built: let the marker of an unfinished build pass, for the builder's own check.
+        made: `kind` and `recipe` of a checkpoint whose ledger is not written yet: how its weights came about.
     """
-    return check(directory, image, reference, being_built=being_built)[0]
+    return check(directory, image, reference, being_built=being_built, made=made)[0]
+
+
+def refusals(findings: Iterable[Finding]) -> list[Finding]:
+    """Those of the findings for which the checkpoint must not be served; the others are warnings."""
+    return [finding for finding in findings if finding.level == "refused"]
 
 
 def check(
-    directory: Path, image: Image | None, reference: Path | None, *, being_built: bool
+    directory: Path,
+    image: Image | None,
+    reference: Path | None,
+    *,
+    being_built: bool = False,
+    made: dict[str, Any] | None = None,
 ) -> tuple[list[Finding], View | None]:
+    """As `preflight`, and the checkpoint as it was read; None where nothing could be."""
     findings = list(directory_findings(directory, being_built=being_built))
     if not directory.is_dir() or not any(directory.iterdir()):
         return findings, None
@@ -67,7 +86,7 @@ def check(
         if ours.tensors and not ours.bad_files:
             findings += tensor_findings(ours, image)
             if reference is not None:
-                findings += reference_findings(ours, reference, ledger)
+                findings += reference_findings(ours, reference, ledger or made)
     if ledger is not None and not ours.bad_files:
         findings += ledger_findings(ours, ledger)
     return _sorted(findings), ours
@@ -92,7 +111,7 @@ def summary(ours: View) -> dict[str, Any]:
     loads = [
         image.name
         for image in images.images().values()
-        if not list(quantization_findings(ours, image)) and not list(architecture_findings(ours, image))
+        if not refusals([*quantization_findings(ours, image), *architecture_findings(ours, image)])
     ]
     return {
         "algorithm": ours.quantization.algorithm if ours.quantization else None,

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from quant.checkpoint.view import Finding, Quantization, View, normalise, plain
+from quant.checkpoint.view import Finding, Quantization, View, is_tied, normalise, plain
 from quant.formats.fused import FUSED, fused_groups
 from quant.images import Image, images
 
@@ -17,7 +17,8 @@ ANEW = "export the checkpoint anew"
 
 #: model_type -> the one architecture that goes with it, of the families whose tensors are known.
 ARCHITECTURE = {
-    "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM",
+    "gemma3_text": "Gemma3ForCausalLM", "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM", "qwen3_5": "Qwen3_5ForConditionalGeneration", "qwen3_5_text": "Qwen3_5ForCausalLM",
 }  # fmt: skip
 
@@ -244,8 +245,7 @@ def _head_findings(view: View, image: Image | None) -> Iterator[Finding]:
     if outer is not None and inner is not None and outer != inner:
         problem = f"is {outer}, but text_config says {inner}"
         yield Finding(8, "config.json: tie_word_embeddings", problem, "write the same twice")
-    # transformers' own default is false for Qwen3.5 and Llama, true where the config class says so; exports write it.
-    tied = bool(outer if outer is not None else inner if inner is not None else False)
+    tied = is_tied(view.config)
     head, embedding = view.get("lm_head.weight"), view.get("model.embed_tokens.weight")
     if not tied and head is None and embedding is not None:
         problem = "is missing, but config.json does not tie it to the embedding: vLLM would serve garbage, silently"

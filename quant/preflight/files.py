@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from quant.checkpoint.atomic import INCOMPLETE
+from quant.checkpoint.atomic import INCOMPLETE, REFUSED
 from quant.checkpoint.safetensors_file import BadFile
 from quant.checkpoint.view import INDEX, Finding, View, read_json
 
@@ -32,6 +32,10 @@ def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Findin
     half = (directory / INCOMPLETE).exists() or re.match(r"^\..*\.partial-\d+", directory.name)
     if half and not being_built:
         yield Finding(1, f"{directory.name}/{INCOMPLETE}", "its build never ended", "make the checkpoint anew")
+    if (directory / REFUSED).is_file():
+        with (directory / REFUSED).open(errors="replace") as stream:
+            reason = stream.read(300).partition("\n")[0]
+        yield Finding(1, REFUSED, f"the command that made it refused it: {reason}", "mend that and make it anew")
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
         if path.is_symlink():

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.checkpoint.safetensors_file import e4m3_values, to_float
-from quant.checkpoint.view import Finding, Tensor, View, view
+from quant.checkpoint.view import Finding, Tensor, View, has_centred_norms, view
+from quant.preflight.config_meaning import meanings
 
 ANEW = "export the checkpoint anew"
 #: Files whose bytes must be those of the reference.
@@ -75,22 +76,39 @@ def _set(value: Any) -> set[Any]:
 
 
 def config_findings(ours: View, theirs: View) -> Iterator[Finding]:
-    """The model is the reference's, whatever was done to its weights."""
-    first, second = ours.text_config, theirs.text_config
-    for key in sorted((first.keys() | second.keys()) - _MAY_CHANGE):
-        if key in first and key in second and first[key] != second[key]:
-            problem = f"is {first[key]!r:.60}, but the reference has {second[key]!r:.60}"
-            yield Finding(7, f"config.json: {key}", problem, "take the reference's value")
-        elif key in second and key not in first and second[key] is not None:
-            yield Finding(
-                7, f"config.json: {key}", "is missing, but the reference has it", "take the reference's value"
-            )
+    """The model is the reference's, whatever was done to its weights, and however either file spells its config."""
+    if _settings(ours.text_config) != _settings(theirs.text_config):
+        first, second = meanings(ours.config, theirs.config)
+        for key in sorted((first.keys() | second.keys()) - _MAY_CHANGE):
+            for name, one, other in _differences(key, first.get(key), second.get(key)):
+                problem = f"is {_said(one)}, but the reference has {_said(other)}"
+                yield Finding(7, f"config.json: {name}", problem, "take the reference's value")
+        if first.get("dtype") not in (second.get("dtype"), "bfloat16", None):
+            problem = f"is {first.get('dtype')!r:.60}, but the reference has {second.get('dtype')!r:.60}"
+            yield Finding(7, "config.json: dtype", problem, "write bfloat16, or the reference's")
     vision, theirs_vision = ours.config.get("vision_config"), theirs.config.get("vision_config")
     if isinstance(vision, dict) and isinstance(theirs_vision, dict):
         for key in sorted(vision.keys() & theirs_vision.keys() - _MAY_CHANGE):
             if vision[key] != theirs_vision[key]:
                 where = f"config.json: vision_config.{key}"
                 yield Finding(7, where, "differs from the reference's", "take the reference's value")
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in _MAY_CHANGE - {"dtype", "torch_dtype"}}
+
+
+def _said(value: Any) -> str:
+    return "not set" if value is None else f"{value!r:.60}"
+
+
+def _differences(key: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Where two values differ, of objects each field by itself: `rope_theta`, and not all of `rope_parameters`."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for inner in sorted(one.keys() | other.keys()):
+            yield from _differences(f"{key}.{inner}", one.get(inner), other.get(inner))
+    elif one != other:
+        yield key, one, other
 
 
 Moved = Literal["rounded", "trained", "unknown"]
@@ -166,42 +184,51 @@ def _expanded(view_: View, name: str, tensor: Tensor, rows: list[int]) -> NDArra
     return values
 
 
-def _row_findings(ours: View, theirs: View, name: str, moved: Moved) -> Iterator[Finding]:
+def _row_error(ours: View, theirs: View, name: str) -> tuple[float, float] | None:
+    """Of some rows of a weight: ||ours - theirs|| / ||theirs||, and how many times theirs it is; None: unknown."""
     tensor, reference = ours.get(name), theirs.get(name)
     assert tensor is not None
     assert reference is not None
     if not tensor.info.shape or reference.info.dtype not in {"BF16", "F16", "F32"} or tensor.info.elements == 0:
-        return
+        return None
     if tensor.info.dtype not in {"U8", "F8_E4M3", "BF16", "F16", "F32"} or not name.endswith(".weight"):
-        return
+        return None
     count = tensor.info.shape[0]
     rows = sorted({0, count // 3, 2 * count // 3, count - 1} if count > _ROWS else set(range(count)))
     try:
         values = _expanded(ours, name, tensor, rows)
     except ValueError:
-        return
+        return None
     if values is None or not np.all(np.isfinite(values)):
-        return  # the scales' own checks say why
+        return None  # the scales' own checks say why
     expected = to_float(b"".join(_rows(reference, rows)), reference.info.dtype)
     if name in ours.changed_norms:
-        return  # judged together with the weights that read it
+        return None  # judged together with the weights that read it
     smoothed = _norm_changed(ours, name)
     if smoothed is not None:
         # Smoothing moved a factor of every column from the weight into the norm before it: their product stays.
         before, after = (_norm_factors(v, smoothed) for v in (theirs, ours))
         if before is None or after is None or expected.size % before.size or before.size != after.size:
-            return
+            return None
         expected = (expected.reshape(-1, before.size) * before).reshape(-1)
         values = (values.reshape(-1, after.size) * after).reshape(-1)
     norm = float(np.sqrt((expected**2).sum()))
     if norm == 0:
-        return
+        return None
     error = float(np.sqrt(((values - expected) ** 2).sum())) / norm
     ratio = float((values * expected).sum()) / norm**2
+    return error, ratio
+
+
+def _row_findings(ours: View, theirs: View, name: str, moved: Moved) -> Iterator[Finding]:
+    found, tensor = _row_error(ours, theirs, name), ours.get(name)
+    if found is None or tensor is None:
+        return
+    error, ratio = found
+    smoothed = _norm_changed(ours, name)
     quantised = tensor.info.dtype in {"U8", "F8_E4M3"}
-    # Rounding to NVFP4 leaves an error of 0.1, to FP8 of 0.03, and hardly a bias. Training usually moves weights by a
-    # few hundredths of their size. Where the ledger says that they were trained they may move as they like, short of
-    # being other weights altogether: its digests tell whether they are still those.
+    # Rounding to NVFP4 leaves an error of 0.1, to FP8 of 0.03, and hardly a bias. Training moves weights as far as it
+    # likes: where the ledger says that they were trained, its digests tell whether they are still those.
     if moved == "rounded":
         limit, drift = (0.15 if quantised else 1e-6), 0.03
     elif moved == "trained" or not quantised:
@@ -210,11 +237,31 @@ def _row_findings(ours: View, theirs: View, name: str, moved: Moved) -> Iterator
         limit, drift = 0.18, 0.1
     if smoothed is not None:
         limit, drift = max(limit, 0.4), max(drift, 0.15)  # the factor that a column got weighs its rounding, too
-    if error > limit or abs(ratio - 1) > drift:
-        what = f"its values are {ratio:.2f} times the reference's, relative error {error:.2f}, in the rows compared"
-        place = name if not quantised or abs(ratio - 1) <= drift else f"{name.rpartition('.')[0]}.weight_scale_2"
-        at = ours.where(place if ours.get(place) is not None else name)
+    if error <= limit and abs(ratio - 1) <= drift:
+        return
+    what = f"its values are {ratio:.2f} times the reference's, relative error {error:.2f}, in the rows compared"
+    place = name if not quantised or abs(ratio - 1) <= drift else f"{name.rpartition('.')[0]}.weight_scale_2"
+    at = ours.where(place if ours.get(place) is not None else name)
+    if moved == "trained":
+        yield Finding(4, at, what, "training moved it far: see what it answers", "warned")
+    else:
         yield Finding(4, at, what, "the scale or the weight is another layer's, or --reference another model; " + ANEW)
+
+
+def movement(ours: View, theirs: View) -> dict[str, Any]:
+    """How far training moved the weights: median and largest relative difference of linear layers, rounding included.
+
+    Empty where nothing can be compared.
+    """
+    errors = {
+        name: found[0]
+        for name in theirs.by_plain_name
+        if name.endswith(".weight") and (found := _row_error(ours, theirs, name)) is not None and found[0] > 0
+    }
+    if not errors:
+        return {}
+    most = max(errors, key=lambda name: errors[name])
+    return {"median": float(np.median(list(errors.values()))), "largest": errors[most], "layer": most}
 
 
 #: The last component of a linear layer -> the norm that it reads.
@@ -229,16 +276,19 @@ def _norm_changed(ours: View, name: str) -> str | None:
     if len(parts) < 4 or parts[-2] not in _NORM_OF:
         return None
     norm = ".".join([*parts[:-3], _NORM_OF[parts[-2]], "weight"])
+    if parts[-2] in {"gate_proj", "up_proj"}:  # Gemma has a norm of its own before the MLP
+        before = ".".join([*parts[:-3], "pre_feedforward_layernorm", "weight"])
+        norm = before if ours.get(before) is not None else norm
     return norm if norm in ours.changed_norms else None
 
 
 def _norm_factors(view_: View, name: str) -> NDArray[np.float32] | None:
-    """What a norm multiplies each column by: its weight, for Qwen3.5 one more than that."""
+    """What a norm multiplies each column by: its weight, or one more than that."""
     tensor = view_.get(name)
     if tensor is None or tensor.info.dtype not in {"BF16", "F16", "F32"}:
         return None
     factors = tensor.floats()
-    return factors + 1 if str(view_.config.get("model_type")).startswith("qwen3_5") else factors
+    return factors + 1 if has_centred_norms(view_.config) else factors
 
 
 def note_changed_norms(ours: View, theirs: View) -> None:

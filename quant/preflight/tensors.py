@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from quant.checkpoint.safetensors_file import e4m3_values
-from quant.checkpoint.view import Finding, Tensor, View
+from quant.checkpoint.view import Finding, Tensor, View, has_centred_norms
 from quant.formats.fused import fused_groups
 from quant.images import Image
 from quant.preflight.architectures import BadConfig, shapes, vision_shapes
@@ -253,7 +253,12 @@ def _kv_findings(view: View) -> Iterator[Finding]:
         elif not np.isfinite(value := float(tensor.floats()[0])) or value <= 0:
             yield Finding(4, view.where(name), f"is {value}, but a scale must be finite and positive", ANEW)
     if wanted and found:
-        layers = {name.rpartition(".self_attn.")[0] for name in view.by_plain_name if ".self_attn.q_proj.w" in name}
+        # The decoder's: the MTP head is left in BF16, and vLLM takes 1.0 for the scale that it lacks.
+        layers = {
+            name.rpartition(".self_attn.")[0]
+            for name in view.by_plain_name
+            if name.startswith("model.layers.") and ".self_attn.q_proj.w" in name
+        }
         for layer in sorted(layers):
             for part in ("k", "v"):
                 name = f"{layer}.self_attn.{part}_proj.{part}_scale"
@@ -305,7 +310,7 @@ def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Find
 
 def _plain_values(view: View, linear: set[str]) -> Iterator[Finding]:
     """Weights left as they were hold numbers: no NaN, no infinity, and those that multiply are not all zero."""
-    centred = str(view.config.get("model_type")).startswith("qwen3_5")  # its norms multiply by 1 + weight
+    centred = has_centred_norms(view.config)
     for name, tensor in view.tensors.items():
         last = name.rpartition(".")[2]
         if tensor.info.dtype not in _EXPONENT or last in SCALES or last in KV_SCALES:

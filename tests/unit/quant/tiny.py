@@ -36,7 +36,8 @@ def text_settings(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _save(model: Any, directory: Path) -> Path:
+def save(model: Any, directory: Path) -> Path:
+    """Write a model with larger random weights in BF16, without a tokenizer."""
     import torch
 
     with torch.no_grad():
@@ -44,6 +45,11 @@ def _save(model: Any, directory: Path) -> Path:
             if weight.dim() == 2 and "embed" not in name:
                 weight.normal_(0, 0.08)
     model.to(torch.bfloat16).save_pretrained(directory)
+    return directory
+
+
+def _save(model: Any, directory: Path) -> Path:
+    save(model, directory)
     byte_tokenizer(directory)
     return directory
 
@@ -88,7 +94,7 @@ def llama(directory: Path, *, tied: bool = True) -> Path:
     return _save(LlamaForCausalLM(config), directory)
 
 
-def calibration_file(path: Path, lines: int = 8) -> Path:
+def calibration_file(path: Path, lines: int = 8, *, tools: bool = True) -> Path:
     """A few short conversations, one with tools."""
     with path.open("w") as stream:
         for index in range(lines):
@@ -98,7 +104,7 @@ def calibration_file(path: Path, lines: int = 8) -> Path:
                     {"role": "assistant", "content": f"That is {2 * index}."},
                 ]
             }
-            if index == 0:
+            if index == 0 and tools:
                 sample["tools"] = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
             stream.write(json.dumps(sample) + "\n")
     return path

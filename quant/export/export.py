@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from quant.checkpoint import loading
 from quant.checkpoint.safetensors_file import TensorInfo, read_header, rewrite
+from quant.checkpoint.templates import template_text, turn_end
 from quant.checkpoint.view import is_tied
 from quant.errors import UsageError
 from quant.export.serve_md import serve_md
@@ -199,18 +200,19 @@ def _untie(directory: Path) -> None:
 def _mend_companions(directory: Path) -> None:
     """The two things that fine-tunes often get wrong: the stop token, and the tokenizer class of a text-only Qwen3.5.
 
-    A chat template that ends turns with `<|im_end|>` needs that token among generation_config's eos_token_id, or
-    answers do not stop. `Qwen2Tokenizer` under `qwen3_5_text` splits combining marks otherwise than the model learnt.
+    The token that ends a turn in the chat template, such as `<|im_end|>`, has to be among generation_config's
+    eos_token_id, or answers do not stop. `Qwen2Tokenizer` under `qwen3_5_text` splits combining marks otherwise than
+    the model learnt.
     """
     config = _read_json(directory / "config.json")
-    template, tokenizer = directory / "chat_template.jinja", directory / "tokenizer.json"
-    if template.exists() and tokenizer.exists() and "<|im_end|>" in template.read_text():
+    token, tokenizer = turn_end(template_text(directory)), directory / "tokenizer.json"
+    if token is not None and tokenizer.exists():
         added = {token["content"]: token["id"] for token in _read_json(tokenizer).get("added_tokens") or []}
         path = directory / "generation_config.json"
         generation = _read_json(path) if path.exists() else {}
-        stops = generation.get("eos_token_id", config.get("eos_token_id"))
+        stops = generation.get("eos_token_id", (config.get("text_config") or config).get("eos_token_id"))
         stops = stops if isinstance(stops, list) else [] if stops is None else [stops]
-        if (end := added.get("<|im_end|>")) is not None and end not in stops:
+        if (end := added.get(token)) is not None and end not in stops:
             _write_json(path, {**generation, "eos_token_id": [*stops, end]})
     path = directory / "tokenizer_config.json"
     if config.get("model_type") == "qwen3_5_text" and path.exists():

@@ -9,6 +9,7 @@ from typing import Any
 
 from quant.checkpoint.atomic import INCOMPLETE, REFUSED
 from quant.checkpoint.safetensors_file import BadFile
+from quant.checkpoint.templates import template_text, turn_end
 from quant.checkpoint.view import INDEX, Finding, View, read_json
 
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".dill"}
@@ -152,7 +153,7 @@ def tokenizer_findings(view: View) -> Iterator[Finding]:
     if view.config.get("model_type") == "qwen3_5_text" and settings.get("tokenizer_class") == "Qwen2Tokenizer":
         problem = "Qwen2Tokenizer splits combining marks otherwise than Qwen3.5 was trained"
         yield Finding(9, "tokenizer_config.json: tokenizer_class", problem, "write TokenizersBackend")
-    yield from _stop_findings(view, contents, vocabulary, settings)
+    yield from _stop_findings(view, contents, vocabulary)
 
 
 def _vocabulary(tokenizer: dict[str, Any]) -> dict[str, int]:
@@ -169,9 +170,7 @@ def _ids(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _stop_findings(
-    view: View, contents: dict[str, Any], vocabulary: dict[str, int], settings: dict[str, Any]
-) -> Iterator[Finding]:
+def _stop_findings(view: View, contents: dict[str, Any], vocabulary: dict[str, int]) -> Iterator[Finding]:
     generation = contents.get("generation_config.json")
     if generation is None and (view.directory / "generation_config.json").exists():
         return
@@ -181,10 +180,8 @@ def _stop_findings(
         if not isinstance(stop, int) or (isinstance(size, int) and not 0 <= stop < size):
             problem = f"{stop!r} is no token of a vocabulary of {size}"
             yield Finding(9, "generation_config.json: eos_token_id", problem, "take the BF16 checkpoint's")
-    template = view.directory / "chat_template.jinja"
-    text = template.read_text(errors="replace") if template.exists() else settings.get("chat_template") or ""
-    yield from _template_findings(template, text if isinstance(text, str) else "")
-    end = vocabulary.get("<|im_end|>")
+    text = template_text(view.directory)
+    yield from _template_findings(view.directory / "chat_template.jinja", text)
     declared = stops or _ids(view.text_config.get("eos_token_id")) or _ids(view.config.get("eos_token_id"))
     for where, part in (("config.json: eos_token_id", view.config), ("config.json: text_config", view.text_config)):
         for stop in _ids(part.get("eos_token_id")):
@@ -194,11 +191,13 @@ def _stop_findings(
                 )
         if view.text_config is view.config:
             break
-    if "<|im_end|>" in text and vocabulary and end is None:
-        problem = "knows no <|im_end|>, which ends a turn in the chat template"
+    token = turn_end(text)
+    end = vocabulary.get(token) if token is not None else None
+    if token is not None and vocabulary and end is None:
+        problem = f"knows no {token}, which ends a turn in the chat template"
         yield Finding(9, "tokenizer.json", problem, "take tokenizer and template from the BF16 checkpoint")
-    if "<|im_end|>" in text and end is not None and end not in declared:
-        problem = f"does not name {end} (<|im_end|>), which ends a turn in the chat template: answers would not stop"
+    if end is not None and end not in declared:
+        problem = f"does not name {end} ({token}), which ends a turn in the chat template: answers would not stop"
         yield Finding(9, "generation_config.json: eos_token_id", problem, f"add {end}")
 
 

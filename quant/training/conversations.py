@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quant.checkpoint.templates import turn_end
 from quant.errors import UsageError
 from quant.quantize.calibration import read_samples
 
@@ -67,6 +68,12 @@ def _check(sample: dict[str, Any], where: str) -> None:
             raise UsageError(f"{at}: role {message['role']!r}; write one of {', '.join(ROLES)}")
         if not isinstance(message.get("content"), str | None):
             raise UsageError(f"{at}: content is no string")
+        learnt = message["role"] == "assistant" and message.get("weight") != 0
+        if learnt and not (message.get("content") or "").strip() and not message.get("tool_calls"):
+            raise UsageError(
+                f"{at}: says nothing and calls nothing, so that silence would be learnt; remove the line, or give the "
+                'turn "weight": 0'
+            )
         for number, call in enumerate(message.get("tool_calls") or []):
             function = call.get("function") if isinstance(call, dict) else None
             if not isinstance(function, dict) or function.get("name") not in functions:
@@ -117,6 +124,23 @@ def _is_apart(tokenizer: Any, stop: str) -> bool:
     return any(token.content == stop and not token.lstrip and not token.rstrip for token in added.values())
 
 
+_PROBE = "An answer of no importance"
+#: Where reasoning stands in data of one origin or another; only what the template shows of them can be learnt.
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought")
+
+
+def _special_texts(tokenizer: Any) -> list[str]:
+    """Texts of the tokens that mark turns: an answer that held one would end there, or begin another turn."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    special = {token.content for token in added.values() if token.special}
+    return sorted({*special, *(getattr(tokenizer, "all_special_tokens", None) or [])})
+
+
+def _shown(text: str, answer: str) -> bool:
+    """Whether a template shows `text`; it may trim it and lay out its white space anew."""
+    return text.strip() in answer or "".join(text.split()) in "".join(answer.split())
+
+
 class Renderer:
     """Turns conversations into examples with one tokenizer.
 
@@ -129,9 +153,10 @@ class Renderer:
         if tokenizer.chat_template is None:
             raise UsageError("the model has no chat template, so its turns cannot be told apart; add one")
         self._tokenizer = tokenizer
-        template = tokenizer.chat_template
-        im_end = "<|im_end|>"
-        self._stop = stop or (im_end if isinstance(template, str) and im_end in template else tokenizer.eos_token)
+        self._specials = _special_texts(tokenizer)
+        self._stop = stop or self._found_stop() or tokenizer.eos_token
+        if not self._stop:
+            raise UsageError("the tokenizer has no eos_token, so no turn would end; set it in tokenizer_config.json")
         self._turns: dict[str, list[int]] = {}
         self._parts = _is_apart(tokenizer, self._stop)
 
@@ -160,9 +185,10 @@ class Renderer:
                     f"{prompt[-40:]!r} and renders it otherwise; check reasoning_content and chat_template_kwargs"
                 )
             answer = whole[len(prompt) :]
-            end = answer.rfind(self._stop)
+            end = answer.find(self._stop)  # the first: a server stops there, whatever a template writes behind it
             if end < 0:
                 raise UsageError(f"{where}: messages.{index}: the template does not end the turn with {self._stop!r}")
+            self._check_shown(messages[index], answer[:end], f"{where}: messages.{index}")
             answer = answer[: end + len(self._stop)]
             if held is None or not prompt.startswith(held.text):
                 if held is not None:
@@ -177,6 +203,34 @@ class Renderer:
                 )
         assert held is not None
         yield held.example(line)
+
+    def _found_stop(self) -> str | None:
+        """The special token that the template writes behind an answer; None where it writes none, or refuses."""
+        messages = [{"role": "user", "content": "Question"}, {"role": "assistant", "content": _PROBE}]
+        try:
+            text = self._tokenizer.apply_chat_template(messages, tokenize=False)
+        except Exception:  # templates raise whatever they like
+            return turn_end(str(self._tokenizer.chat_template))
+        behind = text.rpartition(_PROBE)[2]
+        found = [(behind.find(token), token) for token in self._specials if token in behind]
+        return min(found)[1] if found else None
+
+    def _check_shown(self, message: dict[str, Any], answer: str, at: str) -> None:
+        """Raise UsageError where the template leaves out what the turn says: then its stop token would be learnt."""
+        said: dict[str, Any] = {key: message.get(key) for key in ("content", *_THOUGHTS)}
+        calls = [call["function"]["name"] for call in message.get("tool_calls") or []]
+        for key, text in said.items():
+            for token in self._specials if isinstance(text, str) else ():
+                if token in text:
+                    raise UsageError(f"{at}: {key} holds the special token {token!r}, which no answer can; remove it")
+        for key, text in said.items():
+            if isinstance(text, str) and text.strip() and not _shown(text, answer):
+                mend = "take it out, or a template that shows it"
+                if key not in {"content", "reasoning_content"}:
+                    mend = f"call it reasoning_content, or {mend}"
+                raise UsageError(f"{at}: the chat template leaves out its {key}; {mend}")
+        if gone := next((name for name in calls if name not in answer), None):
+            raise UsageError(f"{at}: the chat template leaves out its call of {gone}; take a template with tools")
 
     def _ids(self, text: str) -> list[int]:
         """Token ids; what conversations have in common, such as system prompt and tools, is tokenized once."""

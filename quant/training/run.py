@@ -331,6 +331,8 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
             model, arguments.model, arguments.out, image, ledger, trained=digests, extra=lambda where, _: extra(where)
         )
         checked = f"for {image.name}, {count} layers equal the trained model's bit for bit"
+        if moved := ledger.record.get("moved"):
+            checked += f" (moved by {moved['median']:.3f} of their size, rounding included)"
     job.state.remove()
     rate = ledger.record["training"]["tokens_per_second"]
     print(

@@ -1,0 +1,54 @@
+"""The chat template of a checkpoint, wherever it stands, and the token that ends a turn in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+#: Most bytes of a template or of the JSON file around it that are read.
+LARGEST = 16 << 20
+#: Tokens that end an assistant's turn and are not always the tokenizer's eos_token, in the order of their certainty.
+TURN_ENDS = (
+    "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<turn|>", "<|eot|>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>",
+    "<|end|>",
+)  # fmt: skip
+_NOT_ENDS = {"<|end|>": "<|return|>"}  # where the second is there, it is the end
+
+
+def template_text(directory: Path) -> str:
+    """The chat template: that of chat_template.jinja, else of chat_template.json or tokenizer_config.json; or ""."""
+    path = directory / "chat_template.jinja"
+    if path.is_file():
+        return path.read_bytes()[:LARGEST].decode(errors="replace")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        if text := in_settings(_settings(directory / name)):
+            return text
+    return ""
+
+
+def in_settings(settings: dict[str, Any]) -> str:
+    """The template inside tokenizer_config.json: a string, or that called "default" among several; or ""."""
+    found = settings.get("chat_template")
+    if isinstance(found, list):
+        named = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, dict)}
+        found = named.get("default", next(iter(named.values()), None))
+    return found if isinstance(found, str) else ""
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST:
+            return {}
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def turn_end(template: str) -> str | None:
+    """The token that ends a turn, by its name in the template; None where the template names none that is known."""
+    for token in TURN_ENDS:
+        if token in template and not (token in _NOT_ENDS and _NOT_ENDS[token] in template):
+            return token
+    return None

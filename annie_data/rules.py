@@ -147,23 +147,17 @@ def _order(messages: Sequence[Message]) -> Iterator[str]:
 
 @lru_cache(maxsize=256)
 def _validator(schema: str) -> "Validator":
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
+    from annie_eval.profile.tool_schema import validator
 
-    return Draft202012Validator(
-        json.loads(schema), registry=Registry()
-    )  # the empty registry keeps $ref off the network
+    return validator(json.loads(schema))
 
 
 @lru_cache(maxsize=256)
 def _schema_problem(schema: str) -> str | None:
-    from jsonschema import Draft202012Validator, SchemaError
+    from annie_eval.profile.tool_schema import problem
 
-    try:
-        Draft202012Validator.check_schema(json.loads(schema))
-    except SchemaError as error:
-        return f"is no JSON Schema ({error.message[:80]})"
-    return None
+    found = problem(json.loads(schema))
+    return None if found is None else f"is no JSON Schema ({found.strip()[:80]})"
 
 
 def _no_constant(name: str) -> None:
@@ -187,8 +181,13 @@ def _calls(message: Message, tools: Mapping[str, Mapping[str, Any]]) -> Iterator
             continue
         if tagged := next((found for found in map(speech.tag, _strings(arguments)) if found), None):
             yield f"{where}.function.arguments: holds the tag {tagged!r}"
-        for broken in _validator(json.dumps(tools[name], sort_keys=True)).iter_errors(arguments):
-            yield f"{where}.function.arguments: {broken.message[:100]}"
+        from annie_eval.profile.tool_schema import Endless, errors
+
+        try:
+            for broken in errors(_validator(json.dumps(tools[name], sort_keys=True)), arguments):
+                yield f"{where}.function.arguments: {broken.message[:100]}"
+        except (Endless, RecursionError):
+            yield f"{where}.function.arguments: are nested too deeply"
 
 
 def _strings(value: Any) -> list[str]:

@@ -22,6 +22,7 @@ from annie_eval.detectors.call_text import find_call_text
 from annie_eval.detectors.context import cut_off, user_text
 from annie_eval.detectors.matching import match
 from annie_eval.detectors.tags import scan
+from annie_eval.profile import tool_schema
 from annie_eval.profile.argument_checks import MISSING, check_value, validate_check
 from annie_eval.text import is_blank
 from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, ToolCall, excerpt
@@ -191,9 +192,11 @@ def _finite_float(text: str) -> float:
 def _schema_problem(name: str, schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> str | None:
     validator = _validator(json.dumps(schema, sort_keys=True))
     try:
-        error = min(validator.iter_errors(arguments), key=lambda error: len(error.absolute_path), default=None)
+        error = min(tool_schema.errors(validator, arguments), key=lambda error: len(error.absolute_path), default=None)
     except RecursionError:
         return f"arguments of {name} are nested too deeply"
+    except tool_schema.Endless:
+        return f"arguments of {name} are nested so that the schema cannot be held against them"
     if error is None:
         return None
     message = error.message if len(error.message) <= 120 else f"{error.message[:119]}…"
@@ -203,12 +206,7 @@ def _schema_problem(name: str, schema: Mapping[str, Any], arguments: Mapping[str
 
 @lru_cache(maxsize=256)
 def _validator(schema: str) -> Validator:
-    # Imported here: start-up is measured, and most samples make no call.
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
-    # The empty registry keeps a `$ref` in a profile from reaching for the network.
-    return Draft202012Validator(_closed(json.loads(schema) or {"type": "object"}), registry=Registry())
+    return tool_schema.validator(_closed(json.loads(schema) or {"type": "object"}))
 
 
 _OPEN_ENDED = frozenset(

@@ -8,14 +8,14 @@ An object holds exactly one of these keys:
     normalized    text; equal but for case, accents, punctuation, white space and articles
     contains      text or list of texts; each is in the value, normalised in the same way
     contains_any  list of texts; one is in the value, normalised in the same way
-    regex         regular expression, found anywhere in the value (`re.search`)
+    regex         regular expression, found anywhere in the value (`annie_eval.profile.patterns`)
     number        number, met within `tolerance` (a second key, default 0); "5" is a number too
     set           list; the same elements in any order, texts normalised
     fields        object of checks by name; the value is an object whose named members pass, others are free
     predicate     nonempty, iso_date, iso_datetime, time_24h, positive_integer, url, e164_phone or email
     absent        true: the argument must not be given
 
-Only the standard library is imported: the profile loader calls `validate_check` before anything slow.
+Importing it is cheap: the profile loader calls `validate_check` before anything slow.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from functools import cache
 from typing import Any, Final
 
+from annie_eval.profile import patterns
 from annie_eval.text import is_blank, normalise
 
 
@@ -41,10 +41,10 @@ class Missing:
 
 MISSING: Final = Missing()
 
-# A value longer than this is no argument of a voice assistant's tools, and would let a pattern run for long.
+# A value longer than this is no argument of a voice assistant's tools.
 _REGEX_REACH = 500
-_CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]")
-_SYNTAX = re.compile(r"\\.|\(|\)(?:[*+]|\{\d*,\d*\})?|[*+|]|\{\d*,\d*\}", re.DOTALL)
+# A text that no pattern means: one that is found in it is found in any.
+_UNLIKELY = "\u2603 zq"
 
 
 def validate_check(check: Any) -> str | None:
@@ -166,29 +166,11 @@ def _sound_texts(operand: Any, check: Mapping[str, Any]) -> str | None:
 def _sound_regex(operand: Any, check: Mapping[str, Any]) -> str | None:
     if not isinstance(operand, str):
         return f"has regex {show(operand)}; write a text"
-    try:
-        re.compile(operand)
-    except (re.error, RecursionError, OverflowError) as error:
-        return f"has regex {show(operand)}, which does not compile ({error}); mend it"
-    if _may_explode(operand):
-        return f"has regex {show(operand)}, which repeats a group of repeats and may never end; write it flat"
+    if problem := patterns.problem(operand):
+        return f"has regex {show(operand)}, which does not compile: it {problem}"
+    if patterns.found_in(operand, "") and patterns.found_in(operand, _UNLIKELY):
+        return f"has regex {show(operand)}, which is found in any text; write one that can miss"
     return None
-
-
-def _may_explode(pattern: str) -> bool:
-    """Whether a repeated group holds a repeat or alternatives, as `(a+)+` and `(a|a)*` do: exponential at worst."""
-    branching = [False]
-    for token in _SYNTAX.findall(_CLASS.sub("x", pattern)):
-        if token == "(":
-            branching.append(False)
-        elif token[0] == ")" and len(branching) > 1:
-            inside = branching.pop()
-            if inside and len(token) > 1:
-                return True
-            branching[-1] = branching[-1] or inside or len(token) > 1
-        elif token[0] in "*+|{":
-            branching[-1] = True
-    return False
 
 
 def _sound_number(operand: Any, check: Mapping[str, Any]) -> str | None:
@@ -276,14 +258,9 @@ def _contains_any(operand: Any, value: Any, check: Mapping[str, Any]) -> str | N
 
 def _regex(operand: str, value: Any, check: Mapping[str, Any]) -> str | None:
     text = _scalar_text(value)
-    if text is not None and len(text) <= _REGEX_REACH and _compiled(operand).search(text):
+    if text is not None and len(text) <= _REGEX_REACH and patterns.found_in(operand, text):
         return None
     return f"is {show(value)}, wanted a match of {show(operand)}"
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
 
 
 def _number(operand: float, value: Any, check: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annie_eval import detectors
@@ -100,46 +100,13 @@ def tool_list(value: Any, where: str) -> list[dict[str, Any]]:
 
 def tool_parameters(schema: Mapping[str, Any], where: str) -> None:
     """A tool's parameters are a valid JSON Schema of an object that refers to nothing outside itself."""
-    # Start-up is measured: only a profile with tools pays for the import.
-    import jsonschema
+    # Start-up is measured: only a profile with tools pays for the imports.
+    from annie_eval.profile import tool_schema
 
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
-        raise UsageError(
-            f"{where}{path} is no valid JSON Schema: {' '.join(error.message.split())[:200]}; mend it"
-        ) from None
+    if problem := tool_schema.problem(schema):
+        raise UsageError(f"{where}{problem}")
     if schema.get("type") != "object":
         raise UsageError(f'{where}.type is {quoted(schema.get("type"))}, but must be "object": arguments have names')
-    for path, pointer in _references(schema, ""):
-        if not _resolves(pointer, schema):
-            # A reference elsewhere would be fetched over the network when arguments are validated.
-            raise UsageError(f"{where}{path}.$ref is {quoted(pointer)}, but must point into this schema (#/$defs/...)")
-
-
-def _references(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key in ("$ref", "$dynamicRef") and isinstance(item, str):
-                yield path, item
-            if key not in ("const", "enum", "default", "examples"):
-                yield from _references(item, f"{path}.{key}")
-    elif isinstance(value, list):
-        for position, item in enumerate(value):
-            yield from _references(item, f"{path}[{position}]")
-
-
-def _resolves(pointer: str, schema: Mapping[str, Any]) -> bool:
-    if not pointer.startswith("#"):
-        return False
-    at: Any = schema
-    for part in pointer[1:].split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if not isinstance(at, dict) or key not in at:
-            return False
-        at = at[key]
-    return isinstance(at, dict | bool)
 
 
 def scenario(one: Scenario, tools: Mapping[str, Mapping[str, Any]], where: str, *, script: bool) -> None:
@@ -216,9 +183,12 @@ def _possible(check: Any, rules: Any, root: Mapping[str, Any], at: str) -> None:
 
 
 def _valid(value: Any, rules: Any, root: Mapping[str, Any]) -> bool:
-    import jsonschema
+    from annie_eval.profile import tool_schema
 
-    return jsonschema.Draft202012Validator(root).evolve(schema=rules).is_valid(value)
+    try:
+        return not any(True for _ in tool_schema.errors(tool_schema.validator(root, rules), value))
+    except (tool_schema.Endless, RecursionError):
+        return False
 
 
 def _history(history: Sequence[Mapping[str, Any]], tools: Mapping[str, Any], where: str) -> None:

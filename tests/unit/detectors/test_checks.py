@@ -121,9 +121,10 @@ UNSOUND = [
     ({"contains_any": "x"}, "contains_any"),
     ({"regex": "("}, "does not compile"),
     ({"regex": 3}, "write a text"),
-    ({"regex": "(a+)+$"}, "repeats a group"),
-    ({"regex": "((a*)b)*"}, "repeats a group"),
-    ({"regex": "(a|a)*"}, "repeats a group"),
+    ({"regex": r"(a)\1"}, "RE2 cannot take (invalid escape sequence"),
+    ({"regex": "(?=a)b"}, "RE2 cannot take (invalid perl operator"),
+    ({"regex": "(a|a)*"}, "is found in any text"),
+    ({"regex": ".*"}, "is found in any text"),
     ({"number": "5"}, "write a number"),
     ({"number": True}, "write a number"),
     ({"number": 5, "tolerance": -1}, "at least 0"),
@@ -165,9 +166,27 @@ def test_judging_by_an_unsound_check_is_an_error() -> None:
         check_value({"contain": "x"}, "x")
 
 
-@pytest.mark.parametrize("pattern", [r"\(a+\)+", r"[(a+)]+", "(abc)+", "(a|b)", r"(\d+)-(\d+)", "(a+)?"])
+@pytest.mark.parametrize(
+    "pattern", [r"\(a+\)+", r"[(a+)]+", "(abc)+", "(a|b)", r"(\d+)-(\d+)", r"\p{L}{3}", r"\u00e9t\u00e9", "^$"]
+)
 def test_a_harmless_pattern_is_sound(pattern: str) -> None:
     assert validate_check({"regex": pattern}) is None
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+$", "((a*)c)*b", "(a|a)*b", "a*" * 30 + "b", "(.*)(.*)(.*)(.*)(.*)x", "(a?){30}a{30}$"]
+)
+def test_no_pattern_takes_for_ever(pattern: str) -> None:
+    """Each of these takes Python's `re` from minutes to the end of the world."""
+    assert validate_check({"regex": pattern}) is None
+    began = time.perf_counter()
+    check_value({"regex": pattern}, "a" * 498 + "!")
+    assert time.perf_counter() - began < 1.0
+
+
+def test_a_pattern_knows_ecmas_escapes_and_any_text() -> None:
+    assert check_value({"regex": r"^\u00e9t\u00e9$"}, "été") is None
+    assert check_value({"regex": "^d"}, "d\ud800") is None
 
 
 JSON = st.recursive(

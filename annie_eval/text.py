@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def word_set(words: str) -> frozenset[str]:
@@ -117,3 +117,25 @@ def original_span(start: int, end: int, origin: list[int] | None) -> tuple[int, 
     if origin is None:
         return start, end
     return origin[start], max(origin[start], origin[min(end, len(origin) - 1)])
+
+
+def printable(text: str) -> str:
+    """Text on one line that no terminal obeys: what is not printable becomes its Python escape.
+
+    Control characters (C0, C1), bidirectional overrides, zero-width and separator characters, lone surrogates: a
+    model's answer can neither move the cursor, nor change the colour, nor hide a part of itself.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """At most `width` characters, with `...` where it was cut."""
+    return text if len(text) <= width else text[: max(0, width - 3)] + "..."
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of a plain table: cells two blanks apart, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

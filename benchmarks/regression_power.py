@@ -13,9 +13,9 @@ from functools import cache
 
 from annie_eval.regression.compare import ALPHA
 from annie_eval.report.operating_curves import chance
-from annie_eval.report.phrases import aligned
-from annie_eval.stats import binomial as stats
+from annie_eval.stats import binomial
 from annie_eval.stats.paired import default_margin, noninferiority
+from annie_eval.text import aligned
 
 GATES = 8
 SIZES = (5, 10, 15, 25, 60, 120, 240)
@@ -50,7 +50,7 @@ def found(n: int, before: float, now: float, gates: int = GATES) -> float:
 
 @cache
 def _fails(worse: int, better: int, gates: int) -> bool:
-    return gates * stats.mcnemar(worse, better) <= ALPHA  # the smallest p of Holm's procedure
+    return gates * binomial.mcnemar(worse, better) <= ALPHA  # the smallest p of Holm's procedure
 
 
 def passed(n: int, rate: float, gates: int = GATES) -> float:

@@ -38,8 +38,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from quant.checkpoint import dequantize as dequantized
-from quant.checkpoint import loading
+from quant.checkpoint import dequantize, loading
 from quant.training.conversations import read_conversations, render_all
 
 Answers = list[list[int]]
@@ -168,7 +167,7 @@ def by_transformers(
 ) -> dict[str, Answers]:
     """Answers of the fake-quantised model in three ways, and of the BF16 original."""
     device = loading.default_device()
-    model = dequantized.load(options.checkpoint, options.reference, device)
+    model = dequantize.load(options.checkpoint, options.reference, device)
     found = {"fake-quant, W4A4": computed(model, asked, options.tokens, stops)}
     model.set_attn_implementation("eager")
     found["W4A4, eager attention"] = computed(model, asked, options.tokens, stops)

@@ -70,7 +70,8 @@ def detectors(runs: int) -> None:
     from make_sample import reply
     from make_sample import sample as made
 
-    from annie_eval.detectors import NAMES, detect
+    from annie_eval.detectors import detect
+    from annie_eval.profile.types import DETECTORS
     from annie_eval.wire import parse as wire
 
     sample = made(replace(reply(), request={"stream": True}, body=STREAM, answer=wire.parse(STREAM, streamed=True)))
@@ -88,7 +89,7 @@ def detectors(runs: int) -> None:
 
     parse = best(lambda: wire.parse(STREAM, streamed=True))
     print(f"\n{'detector':<26} {'us':>6}  ratio to wire.parse ({parse * 1e6:.0f} us)")
-    for name in NAMES:
+    for name in DETECTORS:
         spent = best(lambda name=name: detect(name, sample))
         print(f"{name:<26} {spent * 1e6:>6.0f}  {spent / parse:.2f}")
 

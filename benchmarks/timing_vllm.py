@@ -30,6 +30,7 @@ from annie_eval.cli.perf import Bar, render
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.profile.types import Profile
 from annie_eval.report.charts import rows_chart
+from annie_eval.serving import machine
 from annie_eval.timing import ROWS, plan_for, run
 from annie_eval.timing.confirm import outside_ms
 from annie_eval.timing.measurement import Shot
@@ -135,6 +136,8 @@ def measure(options: argparse.Namespace, profile: Profile, url: str) -> int:
         base_url=url,
         model_dir=options.checkpoint,
         hardware=options.hardware,
+        gpus=machine.local_gpus(),
+        cores=machine.local_cores(),
         output=options.samples,
     )
     if options.context:

@@ -49,11 +49,9 @@ def compare(arguments: argparse.Namespace) -> int:
     from annie_eval.regression import baseline
     from annie_eval.regression.compare_runs import against, with_regression
     from annie_eval.regression.result import EXIT
-    from annie_eval.report import page as html
-    from annie_eval.report import regression as report
-    from annie_eval.report import show
-    from annie_eval.report.phrases import printable
-    from annie_eval.run import verdict_json as json_report
+    from annie_eval.report import page, regression, show
+    from annie_eval.run import verdict_json
+    from annie_eval.text import printable
 
     run = run_dir(arguments.run)
     verdict = show.load_verdict(run)
@@ -61,12 +59,12 @@ def compare(arguments: argparse.Namespace) -> int:
     whole = with_regression(verdict, found)
     if arguments.html is not None:
         try:
-            html.write(arguments.html, whole, run)
+            page.write(arguments.html, whole, run)
         except OSError as error:
             raise UsageError(f"--html {arguments.html}: cannot be written ({error.strerror})") from error
     if arguments.json:
-        print(json.dumps(json_report.to_dict(whole)["regression"], indent=2, allow_nan=False))
+        print(json.dumps(verdict_json.to_dict(whole)["regression"], indent=2, allow_nan=False))
     else:
         width = get_terminal_size((100, 24)).columns
-        print("\n".join([printable(found.headline), "", *report.compared(found, width=width)]))
+        print("\n".join([printable(found.headline), "", *regression.compared(found, width=width)]))
     return EXIT[found.verdict]

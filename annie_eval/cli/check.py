@@ -22,15 +22,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from annie_eval.detectors import NAMES, detect
+from annie_eval.detectors import detect
 from annie_eval.errors import UsageError
-from annie_eval.wire.sample import Answer, Exchange, Sample, ToolCall, Variant
+from annie_eval.profile.types import DETECTORS, Variant
+from annie_eval.wire.sample import Answer, Exchange, Sample, ToolCall
 
 if TYPE_CHECKING:
-    from annie_eval.profile.load import Profile
+    from annie_eval.profile.types import Profile
 
 # `wire` looks at bytes, and there are none.
-_DEFAULT = tuple(name for name in NAMES if name != "wire")
+_DEFAULT = tuple(name for name in DETECTORS if name != "wire")
 _FIELDS = {"id", "messages", "thinking", "expect", "then", "finish_reasons"}
 
 

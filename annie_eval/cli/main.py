@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(arguments)
     except (UsageError, TargetError) as error:
-        from annie_eval.report.phrases import printable
+        from annie_eval.text import printable
 
         print(f"annie-eval: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -53,9 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="annie-eval", description="The release gate's tools; the gate itself is pytest.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    from annie_eval.cli import baselines as regression
+    from annie_eval.cli import baselines, matrix
     from annie_eval.cli import check as check_command
-    from annie_eval.cli import matrix
     from annie_eval.cli import nightly as nightly
     from annie_eval.cli import perf as timing
 
@@ -100,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--json", action="store_true", help="print verdict.json, checked against its schema")
     report.set_defaults(command=_report)
 
-    regression.add_bless(commands.add_parser("bless", help="make a run the baseline that later runs are held against"))
-    regression.add_compare(commands.add_parser("compare", help="hold a run against a baseline, sample by sample"))
+    baselines.add_bless(commands.add_parser("bless", help="make a run the baseline that later runs are held against"))
+    baselines.add_compare(commands.add_parser("compare", help="hold a run against a baseline, sample by sample"))
     nightly.add_nightly(commands.add_parser("nightly", help="gate, timing and comparison, kept; one paragraph"))
     nightly.add_history(commands.add_parser("history", help="all nights: table, plot, and what drifts"))
 
@@ -147,8 +146,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _runs(arguments: argparse.Namespace) -> int:
     import sqlite3
 
-    from annie_eval.report.phrases import aligned, printable
     from annie_eval.run.store import FILE, Store
+    from annie_eval.text import aligned, printable
 
     if not arguments.dir.is_dir():
         raise UsageError(f"{arguments.dir}: no such directory; name the one that holds the runs")
@@ -199,9 +198,8 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from annie_eval.report import page as html
-    from annie_eval.report import show
-    from annie_eval.run import verdict_json as json_report
+    from annie_eval.report import page, show
+    from annie_eval.run import verdict_json
 
     if arguments.html is None and not arguments.json:
         raise UsageError("report: say --html FILE, --json or both")
@@ -209,22 +207,21 @@ def _report(arguments: argparse.Namespace) -> int:
     verdict = show.load_verdict(run_dir)
     if arguments.html is not None:
         try:
-            html.write(arguments.html, verdict, run_dir)
+            page.write(arguments.html, verdict, run_dir)
         except OSError as error:
             raise UsageError(f"--html {arguments.html}: cannot be written ({error.strerror})") from error
     if arguments.json:
-        print(json_report.dumps(verdict), end="", flush=True)
+        print(verdict_json.dumps(verdict), end="", flush=True)
     return 0
 
 
 def _gates(arguments: argparse.Namespace) -> int:
     from annie_eval.profile.load import load
-    from annie_eval.report import operating_curves as curves
-    from annie_eval.report import rounds
+    from annie_eval.report import operating_curves, rounds
 
     profile = load(arguments.profile)
     if arguments.until_decided is None:
-        _print(curves.lines(profile))
+        _print(operating_curves.lines(profile))
     elif arguments.until_decided < 2:
         raise UsageError(f"--until-decided {arguments.until_decided}: must be at least 2 rounds")
     else:

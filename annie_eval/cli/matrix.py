@@ -23,7 +23,7 @@ from annie_eval.run.runs import RUNS
 
 if TYPE_CHECKING:
     from annie_eval.gates.decide import RunVerdict
-    from annie_eval.profile.load import Profile
+    from annie_eval.profile.types import Profile
     from annie_eval.serving import Target, TargetSpec
 
 OWN = "own"  # the profile's own system prompt
@@ -224,7 +224,7 @@ def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, co
 def compare(verdicts: Mapping[str, RunVerdict]) -> list[Row]:
     """A row for each prompt, the profile's own first; p-values hold over all other prompts together (Holm)."""
     from annie_eval.regression.run_data import scenario_of
-    from annie_eval.stats import binomial as stats
+    from annie_eval.stats import binomial
     from annie_eval.stats.paired import sign_flip
 
     own = _outcomes(verdicts[OWN].run_dir)
@@ -245,13 +245,13 @@ def compare(verdicts: Mapping[str, RunVerdict]) -> list[Row]:
                 gates={gate.name: (gate.verdict, gate.passed, gate.n) for gate in verdict.gates},
                 sound=sound,
                 n=n,
-                interval=stats.clopper_pearson(sound, n) if n else None,
+                interval=binomial.clopper_pearson(sound, n) if n else None,
                 worse=sum(own[key] and not outcomes[key] for key in shared),
                 better=sum(outcomes[key] and not own[key] for key in shared),
                 run_dir=verdict.run_dir,
             )
         )
-    p_of = dict(zip(p_values, stats.holm(list(p_values.values())), strict=True))
+    p_of = dict(zip(p_values, binomial.holm(list(p_values.values())), strict=True))
     return [dataclasses.replace(row, p=p_of.get(row.prompt)) for row in rows]
 
 
@@ -268,7 +268,8 @@ def _outcomes(run_dir: str) -> dict[str, bool]:
 
 def table(rows: Sequence[Row]) -> list[str]:
     """The matrix as lines of text: a gate that does not hold is marked by its verdict."""
-    from annie_eval.report.phrases import aligned, percent, printable
+    from annie_eval.report.phrases import percent
+    from annie_eval.text import aligned, printable
 
     gates = list(dict.fromkeys(gate for row in rows for gate in row.gates))
     lines = [["system prompt", *gates, "all", "95 %", "better", "worse", "p", "verdict"]]

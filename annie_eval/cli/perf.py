@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from annie_eval.errors import TargetError, UsageError
+from annie_eval.gates.verdicts import worst
 from annie_eval.report.charts import rows_chart
+from annie_eval.serving import machine
 from annie_eval.timing.plan import plan_for
 from annie_eval.timing.process import run
 from annie_eval.timing.result import ROWS, Row
-from annie_eval.timing.verdict import worst
 
-STATUS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 1, "ERROR": 3}
+STATUS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 1, "ERROR": 3, None: 3}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +90,8 @@ def perf(options: argparse.Namespace) -> int:
             api_key_env=options.api_key_env,
             model_dir=options.model_dir or options.checkpoint,
             hardware=options.hardware,
+            gpus=machine.local_gpus(),
+            cores=machine.local_cores(),
             output=directory / "timing.jsonl",
         )
         bar = Bar(sys.stderr)

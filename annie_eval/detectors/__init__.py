@@ -8,20 +8,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from annie_eval.wire.sample import Finding, Sample
+from annie_eval.profile.types import DETECTORS
 
-NAMES: tuple[str, ...] = (
-    "thinking",
-    "tool_calls",
-    "restraint",
-    "markdown",
-    "brevity",
-    "silence",
-    "degeneration",
-    "knowledge",
-    "wire",
-)
+if TYPE_CHECKING:
+    from annie_eval.detectors.finding import Finding
+    from annie_eval.wire.sample import Sample
 
 
 def detect(name: str, sample: Sample) -> tuple[Finding, ...]:
@@ -30,7 +21,7 @@ def detect(name: str, sample: Sample) -> tuple[Finding, ...]:
     Raises:
         KeyError: there is no such detector; the message names those that there are.
     """
-    if name not in NAMES:
-        raise KeyError(f'there is no detector "{name}"; choose from {", ".join(NAMES)}')
+    if name not in DETECTORS:
+        raise KeyError(f'there is no detector "{name}"; choose from {", ".join(DETECTORS)}')
     findings: tuple[Finding, ...] = import_module(f"annie_eval.detectors.{name}").find(sample)
     return findings

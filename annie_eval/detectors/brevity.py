@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from annie_eval.detectors.english.sentences import count_words, is_finished, split_sentences
+from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.tags import without_thoughts
 from annie_eval.text import is_blank
-from annie_eval.wire.sample import Exchange, Finding, Sample, excerpt
+from annie_eval.wire.sample import Exchange, Sample
 
 if TYPE_CHECKING:
-    from annie_eval.profile.load import Limits
+    from annie_eval.profile.types import Limits
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:

@@ -23,8 +23,9 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
+from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.text import CJK, SPACELESS, WORD, word_set
-from annie_eval.wire.sample import Channel, Finding, Sample, excerpt
+from annie_eval.wire.sample import Channel, Sample
 
 _LINES = 5
 _WINDOW = 200

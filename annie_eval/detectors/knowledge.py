@@ -26,12 +26,13 @@ from annie_eval.detectors.english.assertion import Speech
 from annie_eval.detectors.english.sentences import split_sentences
 from annie_eval.detectors.english.spoken_numbers import Number, numbers
 from annie_eval.detectors.english.units import singular
+from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.tags import without_thoughts
 from annie_eval.text import is_blank, words
-from annie_eval.wire.sample import Finding, Sample, excerpt
+from annie_eval.wire.sample import Sample
 
 if TYPE_CHECKING:
-    from annie_eval.profile.load import AnswerExpectation
+    from annie_eval.profile.types import AnswerExpectation
 
 _DENIAL = re.compile(
     r"n['’]t\b|\b(?:no|not|nothing|none|never|cannot|unable|without|nicht|kein\w*|pas|sorry)\b", re.IGNORECASE

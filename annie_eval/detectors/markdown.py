@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING
 
 from annie_eval.detectors.context import user_text
 from annie_eval.detectors.data_text import find_data
+from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.markdown_patterns import COUNTED, INLINE_NUMBERS, NUMBERED_LINE, ORDINAL_NOUNS, PATTERNS
 from annie_eval.detectors.tags import scan, without_thoughts
 from annie_eval.text import blanked, is_blank
-from annie_eval.wire.sample import Finding, Sample, excerpt
+from annie_eval.wire.sample import Sample
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -16,10 +16,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.errors import ExchangeError
+from annie_eval.strict_json import strict_json
 from annie_eval.wire.parse import parse, prompt_token_ids
-from annie_eval.wire.sample import Answer, Channel, Exchange, Finding, Sample, ToolCall, excerpt
-from annie_eval.wire.sse import strict_json
+from annie_eval.wire.sample import Answer, Channel, Exchange, Sample, ToolCall
 
 _BOTH = "the same token ids, but other {} when streamed than when not"
 

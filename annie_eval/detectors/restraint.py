@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.tool_calls import dropped_call
 from annie_eval.text import is_blank
-from annie_eval.wire.sample import Finding, Sample, excerpt
+from annie_eval.wire.sample import Sample
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.text import is_blank
-from annie_eval.wire.sample import Finding, Sample
+from annie_eval.wire.sample import Sample
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:

@@ -23,12 +23,13 @@ import re
 from collections.abc import Iterator
 
 from annie_eval.detectors.context import user_text
+from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.roles import find_role
 from annie_eval.detectors.tags import Tag, scan
 from annie_eval.detectors.undecoded import REPLACEMENT, find_undecoded
 from annie_eval.detectors.untagged_reasoning.find import find_prose
 from annie_eval.text import INVISIBLE, blanked, is_blank
-from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, excerpt
+from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Sample
 
 _REPEATED = 40
 _SPACE = re.compile(rf"[\s{INVISIBLE}]+")

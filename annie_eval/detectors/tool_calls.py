@@ -20,17 +20,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from annie_eval.detectors.call_text import find_call_text
 from annie_eval.detectors.context import cut_off, user_text
+from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.matching import match
 from annie_eval.detectors.tags import scan
 from annie_eval.profile import tool_schema
 from annie_eval.profile.argument_checks import MISSING, check_value, validate_check
 from annie_eval.text import is_blank
-from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Finding, Sample, ToolCall, excerpt
+from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Sample, ToolCall
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-    from annie_eval.profile.load import CallExpectation
+    from annie_eval.profile.types import CallExpectation
 
 __all__ = ["check_value", "dropped_call", "find", "validate_check"]
 

@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from annie_eval.gates.judgement import Judgement
+from annie_eval.gates.verdicts import worst
 from annie_eval.profile.types import Gate, Verdict
-from annie_eval.stats import binomial as stats
-from annie_eval.stats import clusters as stats_clusters
-from annie_eval.wire.sample import Judgement
-
-SEVERITY: tuple[Verdict, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")
+from annie_eval.stats import binomial, clusters
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +169,8 @@ def decide(
         expected=expected,
         lower_bound=gate.lower_bound,
         confidence=gate.confidence,
-        interval=stats_clusters.interval(*judged, gate.confidence) if n else None,
-        rules_out=1.0 - stats_clusters.lower_bound(*judged, gate.confidence) if n else None,
+        interval=clusters.interval(*judged, gate.confidence) if n else None,
+        rules_out=1.0 - clusters.lower_bound(*judged, gate.confidence) if n else None,
         baseline=gate.baseline,
         detail=detail,
         misses=misses,
@@ -206,7 +204,7 @@ def _failure(gate: Gate, required: int, judged: Counts) -> str:
     if passed < required:
         return f"{passed}/{n}, needs {required}"
     if gate.lower_bound is not None and n:
-        upper = stats_clusters.upper_bound(*judged, gate.confidence)
+        upper = clusters.upper_bound(*judged, gate.confidence)
         if upper < gate.lower_bound:
             return f"{passed}/{n}, upper bound {100 * upper:.1f} % is below {100 * gate.lower_bound:g} %"
     return ""
@@ -215,7 +213,7 @@ def _failure(gate: Gate, required: int, judged: Counts) -> str:
 def _doubt(gate: Gate, judged: Counts) -> str:
     """Why these counts do not convince although they do not fail, "" if they convince."""
     if gate.lower_bound is not None:
-        lower = stats_clusters.lower_bound(*judged, gate.confidence)
+        lower = clusters.lower_bound(*judged, gate.confidence)
         if lower < gate.lower_bound:
             passed, n = map(sum, judged)
             of = "" if n == len(judged[1]) else f" of {len(judged[1])} prompts"
@@ -226,11 +224,6 @@ def _doubt(gate: Gate, judged: Counts) -> str:
 def tolerates(result: GateResult) -> bool:
     """Whether a miss in this gate may be reported as xfail: only where the gate holds in spite of it."""
     return result.verdict == "PASS"
-
-
-def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
-    """FAIL before ERROR before INCONCLUSIVE before PASS; None for none at all."""
-    return min(verdicts, key=SEVERITY.index, default=None)
 
 
 def overall(results: Sequence[GateResult], timings: Sequence[Mapping[str, Any]] = ()) -> Verdict:
@@ -273,8 +266,20 @@ def operating_curve(gate: Gate, expected: int, rates: Iterable[float]) -> list[O
     points = []
     for rate in rates:
         passes, open_ = (
-            stats.binomial_tail(passes_from, expected, rate),
-            stats.binomial_tail(open_from, expected, rate),
+            binomial.binomial_tail(passes_from, expected, rate),
+            binomial.binomial_tail(open_from, expected, rate),
         )
         points.append(OperatingPoint(rate, passes, open_ - passes, 1.0 - open_))
     return points
+
+
+def all_errors(verdict: RunVerdict) -> list[dict[str, Any]]:
+    """Everything that broke, once: the run's own errors, then those that only a gate has seen."""
+    errors = [dict(error) for error in verdict.errors]
+    known = {(error.get("sample"), error.get("cause")) for error in errors}
+    for result in verdict.gates:
+        for judgement in result.broken:
+            if (judgement.sample, judgement.error) not in known:
+                known.add((judgement.sample, judgement.error))
+                errors.append({"sample": judgement.sample, "gate": result.name, "cause": judgement.error})
+    return errors

@@ -14,10 +14,9 @@ from typing import Any, Literal
 
 from annie_eval.errors import UsageError
 from annie_eval.gates.decide import Counts, GateResult, by_prompt, decide, scenario_of
+from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import Gate, Profile, Verdict
-from annie_eval.stats import clusters as stats_clusters
-from annie_eval.stats import sequential as stats_sequential
-from annie_eval.wire.sample import Judgement
+from annie_eval.stats import clusters, sequential
 
 MOST = 20  # rounds, where --until-decided stands alone
 _KEY = re.compile(r"(?P<scenario>[^.]+)\.(?P<way>\w+\.\w+)(?:\.(?P<repeat>\d+))?")
@@ -146,12 +145,12 @@ def decide_repeated(
     limit = threshold(gate, expected)
     if repeats.adaptive:
         verdict, stop, detail = _sequentially(base, counts, limit, gate, repeats, rounds, expected)
-        interval = stats_sequential.interval(passed, n, gate.confidence) if n else None
+        interval = sequential.interval(passed, n, gate.confidence) if n else None
         rules_out = None if interval is None else 1.0 - interval[0]
     else:
         verdict, stop, detail = base.verdict, "fixed", base.detail
-        interval = stats_clusters.interval(*counts, gate.confidence) if n else None
-        rules_out = 1.0 - stats_clusters.lower_bound(*counts, gate.confidence) if n else None
+        interval = clusters.interval(*counts, gate.confidence) if n else None
+        rules_out = 1.0 - clusters.lower_bound(*counts, gate.confidence) if n else None
         if gate.lower_bound is not None and verdict == "PASS":
             verdict, detail = _bounded(counts, gate)
     return replace(
@@ -172,10 +171,10 @@ def _bounded(counts: Counts, gate: Gate) -> tuple[Verdict, str]:
         return "PASS", ""
     shown = f"{sum(counts[0])}/{sum(counts[1])} of {len(counts[1])} prompts"
     asked = f"{100 * gate.lower_bound:g} %"
-    upper = stats_clusters.upper_bound(*counts, gate.confidence)
+    upper = clusters.upper_bound(*counts, gate.confidence)
     if upper < gate.lower_bound:
         return "FAIL", f"{shown}, upper bound {100 * upper:.1f} % is below {asked}"
-    lower = stats_clusters.lower_bound(*counts, gate.confidence)
+    lower = clusters.lower_bound(*counts, gate.confidence)
     if lower < gate.lower_bound:
         return "INCONCLUSIVE", f"{shown}, lower bound {100 * lower:.1f} % does not reach {asked}"
     return "PASS", ""
@@ -213,8 +212,8 @@ def _sequentially(
         return "PASS", "rule", ""
     if limit >= 1.0:
         return "INCONCLUSIVE", "cap", "no number of samples shows a pass rate above 100 %"
-    side = stats_sequential.decides(passed, n, limit, gate.confidence)
-    low, high = stats_sequential.interval(passed, n, gate.confidence)
+    side = sequential.decides(passed, n, limit, gate.confidence)
+    low, high = sequential.interval(passed, n, gate.confidence)
     enough = gate.required is None or passed * expected >= gate.required * n
     if side is not None and (side == "below" or enough):
         verdict, doubt = _bounded(counts, gate)
@@ -235,7 +234,7 @@ def _sequentially(
     shown += f" holds {100 * limit:g} %"
     if rounds >= repeats.most:
         return "INCONCLUSIVE", "cap", f"{shown} after {rounds} rounds, the most allowed"
-    if stats_sequential.hopeless(passed, n, expected * repeats.most, limit, gate.confidence):
+    if sequential.hopeless(passed, n, expected * repeats.most, limit, gate.confidence):
         return "INCONCLUSIVE", "hopeless", f"{shown}, and {repeats.most} rounds would hardly change that"
     return "INCONCLUSIVE", "open", shown
 
@@ -262,5 +261,5 @@ def _facts(
         "stopped": stop,
         "threshold": limit,
         "scenarios": scenarios,
-        "pass_hat_k": {str(k): stats_clusters.pass_hat_k(passed, sizes, k) for k in range(1, deepest + 1)},
+        "pass_hat_k": {str(k): clusters.pass_hat_k(passed, sizes, k) for k in range(1, deepest + 1)},
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from annie_eval.nightly.records import Night
-from annie_eval.serving import fingerprint_diff as facts
+from annie_eval.serving import fingerprint_diff
 from annie_eval.stats import trend
 
 TIMED = ("ttft_short", "decode")
@@ -49,9 +49,9 @@ def resets(nights: Sequence[Night]) -> list[Reset]:
             continue
         said = []
         if last is not None and last.fingerprint != night.fingerprint:
-            known = facts.between(last.fingerprint, night.fingerprint)
+            known = fingerprint_diff.between(last.fingerprint, night.fingerprint)
             digests = last.fingerprint.get("profile_digest"), night.fingerprint.get("profile_digest")
-            said += [*facts.of_profiles({}, {}, digests), *known.refused, *known.compared]
+            said += [*fingerprint_diff.of_profiles({}, {}, digests), *known.refused, *known.compared]
             said = said or ["the fingerprint changed"]
         if night.baseline is not None:
             if blessed is not None and night.baseline != blessed:

@@ -25,13 +25,14 @@ from typing import IO, Any
 from annie_eval.errors import UsageError
 from annie_eval.gates.decide import RunVerdict
 from annie_eval.nightly import drift, records
-from annie_eval.profile.load import Profile, load
+from annie_eval.profile.load import load
+from annie_eval.profile.types import Profile
 from annie_eval.regression import baseline as baselines
-from annie_eval.regression import determinism as steady
+from annie_eval.regression import determinism
 from annie_eval.regression import timings as speed
 from annie_eval.regression.compare_runs import against, with_regression
 from annie_eval.regression.run_data import SHOTS, shots
-from annie_eval.run import verdict_json as json_report
+from annie_eval.run import verdict_json
 from annie_eval.run.store import FILE, Store
 from annie_eval.serving.spec import split_url
 
@@ -171,7 +172,7 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
     started = _now().isoformat(timespec="seconds")
     status, output = _gate(options, profile, run_dir, lock)
     try:
-        verdict: RunVerdict | None = json_report.load(run_dir / json_report.FILE)
+        verdict: RunVerdict | None = verdict_json.load(run_dir / verdict_json.FILE)
         cause = ""
     except UsageError:
         verdict, cause = None, _last_word(output, status)
@@ -191,7 +192,7 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
             notes += said
         compared = against(blessed, run_dir)
         verdict = with_regression(verdict, compared)
-        json_report.write(run_dir / json_report.FILE, verdict)
+        verdict_json.write(run_dir / verdict_json.FILE, verdict)
         if compared.verdict in ("FAIL", "ERROR", "REFUSED"):
             alarms.append(f"regression {compared.verdict}")
         loaded = {row.name: row.now for row in compared.timings if not row.judged}
@@ -292,6 +293,7 @@ def _quiet(
     notes = []
     if not any(row.get("median") is not None for row in verdict.timings):
         from annie_eval import timing
+        from annie_eval.serving import machine
 
         try:
             plan = timing.plan_for(
@@ -300,6 +302,8 @@ def _quiet(
                 base_url=base_url,
                 served_model=served,
                 api_key_env=options.api_key_env,
+                gpus=machine.local_gpus(),
+                cores=machine.local_cores(),
                 output=run_dir / SHOTS,
             )
             timing.run(replace(plan, quiet_wait=min(plan.quiet_wait, 5.0)), lambda event: None)
@@ -309,12 +313,12 @@ def _quiet(
     key = os.environ.get(options.api_key_env) if options.api_key_env else None
     store = Store(run_dir)
     try:
-        store.set_meta(steadiness=steady.probe(profile, store, base_url, served, key))
+        store.set_meta(steadiness=determinism.probe(profile, store, base_url, served, key))
     finally:
         store.close()
-    from annie_eval.stats import binomial as stats
+    from annie_eval.stats import medians
 
-    taken = {row: stats.median(values) for row, values in measured.items() if len(values) >= speed.LEAST_N}
+    taken = {row: medians.median(values) for row, values in measured.items() if len(values) >= speed.LEAST_N}
     return {row: taken[row] for row in _TIMED if row in taken}, notes
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from annie_eval.gates.decide import RunVerdict, overall
 from annie_eval.nightly.night import Result
 from annie_eval.nightly.table import drift_line
-from annie_eval.report.phrases import headline, number, printable
+from annie_eval.report.phrases import headline, number
+from annie_eval.text import printable
 
 _UNITS = {"ttft_short": ("TTFT", "ms"), "decode": ("decode", "tok/s")}
 

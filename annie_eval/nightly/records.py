@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.regression.result import SEVERITY
+from annie_eval.gates.verdicts import SEVERITY
 from annie_eval.run.store import FILE as STORE
 
 VERDICT, NOTE = "verdict.json", "night.json"

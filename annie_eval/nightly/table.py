@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from annie_eval.nightly.drift import Drift, Reset
 from annie_eval.nightly.records import Count, History, Night
-from annie_eval.report.phrases import aligned, number, printable
+from annie_eval.report.phrases import number
 from annie_eval.stats import trend
+from annie_eval.text import aligned, printable
 
 _TIMED = (("ttft_short", "TTFT ms"), ("decode", "decode tok/s"))
 _LOADED = (("ttft_under_load", "TTFT ms under load"), ("decode_under_load", "decode tok/s under load"))

@@ -23,7 +23,8 @@ from annie_eval.errors import TargetError, UsageError
 from annie_eval.gates.repeats import Repeats, keys_of_round
 from annie_eval.plugin import on_demand as asked
 from annie_eval.plugin.options import pytest_addoption, target_spec
-from annie_eval.profile.load import Profile, load
+from annie_eval.profile.load import load
+from annie_eval.profile.types import Profile
 from annie_eval.run.reader import Asker, EndpointInfo, Judged, Reader, SampleBroken
 
 if TYPE_CHECKING:
@@ -161,9 +162,10 @@ class _Session:
             return True
         if self.config.getoption("model_dir") is None:
             return False
+        from annie_eval.serving import machine
         from annie_eval.timing import hardware
 
-        gpus = hardware.local_gpus()
+        gpus = machine.local_gpus()
         return bool(gpus) and hardware.choose(hardware.table(self.profile), None, gpus, local=True) is not None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from annie_eval.probes.noise import Edit, kinds
+from annie_eval.profile.types import Thinking
 from annie_eval.run.store import dump
-from annie_eval.wire.sample import Thinking
 
 FORMAT = 1
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.detectors.tool_calls import strict_object
 from annie_eval.probes import draw, prompts, tools
 from annie_eval.probes.example import Example
 from annie_eval.probes.search import Asker, Judge, Kept, Outcome, Reduction, Reductions, Reply, row, search
-from annie_eval.profile.load import Scenario
+from annie_eval.profile.types import Scenario
 from annie_eval.run.reader import Reader
-from annie_eval.wire.sample import Finding, Sample, ToolCall
+from annie_eval.wire.sample import Sample, ToolCall
 
 ALWAYS = ("thinking", "markdown", "silence", "wire")
 _CALL, _OFFERED = ("tool_calls",), ("tool_calls", "thinking", "wire")

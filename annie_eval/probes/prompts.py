@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from annie_eval.probes import noise
 from annie_eval.probes.example import Example
 from annie_eval.probes.noise import Edit
-from annie_eval.profile.load import Profile, Scenario
-from annie_eval.wire.sample import Thinking
+from annie_eval.profile.types import Profile, Scenario, Thinking
 
 _THINKING: Sequence[Thinking] = ("off", "on", "unset")
 # What was said before: mostly nothing.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annie_eval.report.phrases import by_cause, percent, printable, shortened
-from annie_eval.stats import binomial as stats
+from annie_eval.report.phrases import by_cause, percent
+from annie_eval.stats import binomial
+from annie_eval.text import printable, shortened
 
 
 def quoted(prompt: str, width: int = 200) -> str:
@@ -18,7 +19,7 @@ def summary(row: Mapping[str, Any]) -> str:
     """A probe in one line."""
     name, found, n = row["name"], row["outcome"], row["explored"]
     if found == "holds":
-        ruled_out = percent(stats.rules_out(0, n))
+        ruled_out = percent(binomial.rules_out(0, n))
         return f"{name}: holds for {n} prompts of its kind (a share above {ruled_out} of such prompts is ruled out)"
     if found == "nothing":
         return f"{name}: nothing to compare with: no scenario's own prompt gets what it wants"

@@ -13,10 +13,11 @@ from typing import Any
 
 from hypothesis.database import DirectoryBasedExampleDatabase
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.probes.example import Example
 from annie_eval.probes.shrink import OutOfBudget, shrink
 from annie_eval.run.reader import Reader, SampleBroken
-from annie_eval.wire.sample import Finding, Sample
+from annie_eval.wire.sample import Sample
 
 MOST_KEPT = 30  # examples in the database, for each probe
 CONFIRMED = 5  # times that the shortest failing example is asked in all

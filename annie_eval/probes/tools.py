@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from annie_eval.probes.example import Example
-from annie_eval.profile.load import Profile
+from annie_eval.profile.types import Profile
 
 _NAMES = (
     *(

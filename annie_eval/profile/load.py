@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.profile import validate as check
+from annie_eval.profile import validate
 from annie_eval.profile.files import read_json, read_json_lines, read_toml
 from annie_eval.profile.schema import check_structure, did_you_mean, quoted
 from annie_eval.profile.types import (
@@ -30,27 +30,8 @@ from annie_eval.profile.types import (
     Serving,
     Traffic,
     Turn,
-    Verdict,
+    Variant,
 )
-from annie_eval.wire.sample import Variant
-
-__all__ = [
-    "AnswerExpectation",
-    "CallExpectation",
-    "Expect",
-    "Gate",
-    "Limits",
-    "Profile",
-    "Sampling",
-    "Scenario",
-    "Serving",
-    "Traffic",
-    "Turn",
-    "Verdict",
-    "builtin_names",
-    "load",
-    "read_scenario",
-]
 
 _BUILTIN = Path(__file__).parents[1] / "profiles"
 # What they change is neither asked nor judged (a margin is between two runs), or follows from where the files lie.
@@ -76,7 +57,7 @@ def load(name_or_path: str | Path) -> Profile:
     raw = read_toml(path, where)
     check_structure(raw, "profile.schema.json", where)
     name = raw.get("name", path.stem)
-    check.name(name, where)
+    validate.name(name, where)
     tools = _tools(raw.get("tools", {}), path, where)
     scenarios = _scenarios(raw, path, where, tools)
     gates = {
@@ -102,8 +83,8 @@ def load(name_or_path: str | Path) -> Profile:
         serving=_serving(raw.get("serving", {})),
         hardware=raw.get("hardware", {}),
     )
-    check.settings(profile, where)
-    check.gates(profile, {gate: table.get("samples") for gate, table in raw["gates"].items()}, where)
+    validate.settings(profile, where)
+    validate.gates(profile, {gate: table.get("samples") for gate, table in raw["gates"].items()}, where)
     return dataclasses.replace(profile, digest=_digest(profile))
 
 
@@ -142,7 +123,7 @@ def _tools(raw: str | dict[str, Any], path: Path, where: str) -> dict[str, dict[
     if isinstance(raw, str):
         file = path.parent / raw
         where = f"tools {_shown(file)}"
-        listed = check.tool_list(read_json(file, where), where)
+        listed = validate.tool_list(read_json(file, where), where)
         places = [f"[{position}].function.parameters" for position in range(len(listed))]
     else:
         nothing: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -152,7 +133,7 @@ def _tools(raw: str | dict[str, Any], path: Path, where: str) -> dict[str, dict[
         ]
         places = [f"tools.{name}.parameters" for name in raw]
     for tool, place in zip(listed, places, strict=True):
-        check.tool_parameters(tool["function"]["parameters"], f"{where}: {place}")
+        validate.tool_parameters(tool["function"]["parameters"], f"{where}: {place}")
     return {tool["function"]["name"]: tool for tool in listed}
 
 
@@ -178,7 +159,7 @@ def _scenarios(
                     f'{here}: id "{scenario.id}" is taken by {seen[scenario.id]}; ids must be unique in a profile'
                 )
             seen[scenario.id] = source
-            check.scenario(scenario, tools, here, script="turns" in line)
+            validate.scenario(scenario, tools, here, script="turns" in line)
             scenarios.append(scenario)
     return tuple(scenarios)
 
@@ -191,7 +172,7 @@ def read_scenario(line: Mapping[str, Any], profile: Profile, where: str) -> Scen
     """
     check_structure(line, "scenario.schema.json", where)
     scenario = _scenario(line, {}, where)
-    check.scenario(scenario, profile.tools, where, script="turns" in line)
+    validate.scenario(scenario, profile.tools, where, script="turns" in line)
     return scenario
 
 
@@ -199,7 +180,7 @@ _TURN_FIELDS = ("expect", "example", "tool_results", "then", "then_example")
 
 
 def _scenario(line: Mapping[str, Any], defaults: Mapping[str, Any], source: str) -> Scenario:
-    check.one_form(line, _TURN_FIELDS, f"scenarios {source}")
+    validate.one_form(line, _TURN_FIELDS, f"scenarios {source}")
     turns = line.get("turns") or [{"user": line["prompt"], **{key: line[key] for key in _TURN_FIELDS if key in line}}]
     chosen = {"stream": True, "thinking": "off", "repeats": 1, **defaults, **line}
     ways = product(_listed(chosen["stream"]), _listed(chosen["thinking"]), range(1, int(chosen["repeats"]) + 1))

@@ -1,6 +1,6 @@
 """What a profile and its scenarios are made of: frozen data, no reading and no checking.
 
-`annie_eval.profile.load` re-exports every name and makes them from files.
+`profile.load` makes them from files.
 """
 
 from __future__ import annotations
@@ -10,7 +10,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from annie_eval.wire.sample import Variant, sample_key
+Thinking = Literal["on", "off", "unset"]
+
+# The detectors that a gate may name; each is a module of annie_eval.detectors.
+DETECTORS: tuple[str, ...] = (
+    "thinking",
+    "tool_calls",
+    "restraint",
+    "markdown",
+    "brevity",
+    "silence",
+    "degeneration",
+    "knowledge",
+    "wire",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How a scenario is sent. `unset` thinking sends no switch at all: the template's own default applies."""
+
+    stream: bool = True
+    thinking: Thinking = "off"
+    repeat: int = 1
+
+    @property
+    def label(self) -> str:
+        """`stream.off`, or `whole.on.2` for the second repeat."""
+        label = f"{'stream' if self.stream else 'whole'}.{self.thinking}"
+        return label if self.repeat == 1 else f"{label}.{self.repeat}"
+
+
+def sample_key(scenario_id: str, variant: Variant) -> str:
+    """The name of a sample within a run, for example `markdown-shopping.stream.off`."""
+    return f"{scenario_id}.{variant.label}"
 
 
 @dataclass(frozen=True, slots=True)

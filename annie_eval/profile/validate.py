@@ -8,11 +8,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annie_eval import detectors
 from annie_eval.errors import UsageError
 from annie_eval.profile.argument_checks import validate_check
 from annie_eval.profile.schema import did_you_mean, joined, quoted
-from annie_eval.profile.types import CallExpectation, Expect, Gate, Profile, Scenario
+from annie_eval.profile.types import DETECTORS, CallExpectation, Expect, Gate, Profile, Scenario
 
 # Detectors that find nothing unless the scenario says what is wanted.
 _NEEDS = {"knowledge": "expect.answer", "tool_calls": "expect.calls", "restraint": "expect.calls = []"}
@@ -281,8 +280,8 @@ def _slip(category: str, gated: set[str]) -> bool:
 
 def _detectors(gate: Gate, at: str) -> None:
     for position, detector in enumerate(gate.detectors):
-        if detector not in detectors.NAMES:
-            known = f"{', '.join(detectors.NAMES)}{did_you_mean(detector, detectors.NAMES)}"
+        if detector not in DETECTORS:
+            known = f"{', '.join(DETECTORS)}{did_you_mean(detector, DETECTORS)}"
             raise UsageError(f"{at}.detectors[{position}] is {quoted(detector)}, but must be one of {known}")
 
 

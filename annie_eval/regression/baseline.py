@@ -23,7 +23,7 @@ from typing import Any
 
 from annie_eval.errors import UsageError
 from annie_eval.profile.schema import did_you_mean
-from annie_eval.regression import timings as speed
+from annie_eval.regression import timings
 from annie_eval.regression.run_data import SHOTS, Evidence, read, shots
 from annie_eval.run.store import FILE
 
@@ -40,7 +40,7 @@ class Baseline:
 
     info: Mapping[str, Any]
     evidence: Evidence
-    noise: speed.Noise
+    noise: timings.Noise
 
 
 def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[str, Any]:
@@ -121,11 +121,11 @@ def _finished(run_dir: Path) -> Evidence:
 def _check_aa(first: Evidence, second: Evidence, run_dir: Path, aa: Path) -> None:
     if run_dir.resolve() == aa.resolve():
         raise UsageError(f"--aa {aa}: is the blessed run itself; name a second run of the same server")
-    from annie_eval.serving import fingerprint_diff as facts
+    from annie_eval.serving import fingerprint_diff
 
-    other = facts.between(first.fingerprint, second.fingerprint)
+    other = fingerprint_diff.between(first.fingerprint, second.fingerprint)
     found = [
-        *facts.of_profiles(
+        *fingerprint_diff.of_profiles(
             first.snapshot,
             second.snapshot,
             (first.facts.get("identity", {}).get("digest"), second.facts.get("identity", {}).get("digest")),
@@ -198,7 +198,7 @@ def load(wanted: str, root: Path, runs: Path) -> Baseline:
                 "blessed": None,
                 "verdict": evidence.facts.get("verdict"),
             }
-            return Baseline(info, evidence, speed.noise(evidence.timings, None))
+            return Baseline(info, evidence, timings.noise(evidence.timings, None))
     known = names(root)
     there = f"there are {', '.join(known)}" if known else "none is blessed yet: annie-eval bless RUN --as NAME"
     raise UsageError(
@@ -227,4 +227,4 @@ def _pointed(pointer: Path) -> Baseline:
     evidence = read(copy, name)
     second = shots(copy / _AA) if info.get("aa") and (copy / _AA).is_file() else None
     shown = {key: info.get(key) for key in ("name", "id", "run", "aa", "blessed", "verdict")}
-    return Baseline(shown, evidence, speed.noise(evidence.timings, second))
+    return Baseline(shown, evidence, timings.noise(evidence.timings, second))

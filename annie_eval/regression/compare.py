@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from annie_eval.regression import determinism as steady
-from annie_eval.regression import diagnosis
+from annie_eval.gates.judgement import Judgement
+from annie_eval.gates.verdicts import ComparisonVerdict, worst
+from annie_eval.regression import determinism, diagnosis
 from annie_eval.regression import timings as speed
-from annie_eval.regression.result import SEVERITY, Change, GatePair, Regression, RegressionVerdict, TimingPair
+from annie_eval.regression.result import Change, GatePair, Regression, TimingPair
 from annie_eval.regression.run_data import Evidence, first_of, scenario_of
-from annie_eval.serving import fingerprint_diff as facts
-from annie_eval.stats import binomial as stats
+from annie_eval.serving import fingerprint_diff
+from annie_eval.stats import binomial
 from annie_eval.stats.paired import default_margin, noninferiority, sign_flip
-from annie_eval.wire.sample import Judgement
 
 ALPHA = 0.05
 """Chance of a wrong FAIL over all gates together, and of a wrong PASS of one gate."""
@@ -32,8 +32,8 @@ def compare(before: Evidence, now: Evidence, *, baseline: Mapping[str, Any], noi
         baseline: what is known of the baseline itself: `name`, `run`, `id`, `blessed`.
         noise: of the baseline's timings.
     """
-    known = facts.between(before.fingerprint, now.fingerprint)
-    profiles = facts.of_profiles(before.snapshot, now.snapshot, _digests(before, now))
+    known = fingerprint_diff.between(before.fingerprint, now.fingerprint)
+    profiles = fingerprint_diff.of_profiles(before.snapshot, now.snapshot, _digests(before, now))
     refused = [*profiles, *(said for said in known.refused if not _said_by(profiles, said))]
     traces = diagnosis.diagnose(before.heard, now.heard)
     template = before.fingerprint.get("chat_template")
@@ -45,7 +45,7 @@ def compare(before: Evidence, now: Evidence, *, baseline: Mapping[str, Any], noi
         elif not (refused and trace.refuses):
             (refused if trace.refuses else seen).append(trace.said)
     fails = any(trace.fails for trace in traces)
-    if unsteady := steady.trace(before.facts.get("steadiness"), now.facts.get("steadiness")):
+    if unsteady := determinism.trace(before.facts.get("steadiness"), now.facts.get("steadiness")):
         seen.insert(0, unsteady)
         fails = True
     changed = (*known.compared, *seen)
@@ -127,7 +127,7 @@ def compare_gates(
         for name in before
         if name in now
     ]
-    adjusted = stats.holm([gate.p for gate in found])
+    adjusted = binomial.holm([gate.p for gate in found])
     return [_judged(replace(gate, adjusted=p)) for gate, p in zip(found, adjusted, strict=True)]
 
 
@@ -180,7 +180,7 @@ def _net(keys: Sequence[str], worse: Sequence[str], better: Sequence[str]) -> in
 def _judged(gate: GatePair) -> GatePair:
     significant, held = gate.adjusted <= ALPHA, gate.p_margin <= ALPHA
     lost = f"{gate.before}/{gate.n} -> {gate.now}/{gate.n}"
-    verdict: RegressionVerdict
+    verdict: ComparisonVerdict
     if gate.n == 0 and not gate.broken and not gate.missing:
         verdict, detail = "INCONCLUSIVE", "no sample was judged in both runs"
     elif significant and not (held and gate.own_margin):
@@ -196,10 +196,10 @@ def _judged(gate: GatePair) -> GatePair:
     return replace(gate, verdict=verdict, detail=detail)
 
 
-def overall(gates: Sequence[GatePair], timings: Sequence[TimingPair]) -> RegressionVerdict:
+def overall(gates: Sequence[GatePair], timings: Sequence[TimingPair]) -> ComparisonVerdict:
     """The worst of all; nothing compared is INCONCLUSIVE."""
     verdicts = [gate.verdict for gate in gates] + [row.verdict for row in timings if row.judged]
-    return min(verdicts, key=SEVERITY.index) if gates else "INCONCLUSIVE"
+    return (gates and worst(verdicts)) or "INCONCLUSIVE"
 
 
 def _changes(before: Evidence, now: Evidence, gates: Sequence[GatePair]) -> list[Change]:
@@ -243,7 +243,7 @@ def _notes(before: Evidence, now: Evidence, timings: Sequence[TimingPair], noise
     return found
 
 
-def _effect(verdict: RegressionVerdict, gates: Sequence[GatePair], timings: Sequence[TimingPair]) -> str:
+def _effect(verdict: ComparisonVerdict, gates: Sequence[GatePair], timings: Sequence[TimingPair]) -> str:
     rows = [(row.name, row.verdict, row.detail) for row in gates]
     rows += [(row.name, row.verdict, row.detail) for row in timings if row.judged]
     if verdict == "PASS":
@@ -257,7 +257,7 @@ def _effect(verdict: RegressionVerdict, gates: Sequence[GatePair], timings: Sequ
 
 
 def _headline(
-    verdict: RegressionVerdict, baseline: Mapping[str, Any], lead: str, changed: Sequence[str], effect: str
+    verdict: ComparisonVerdict, baseline: Mapping[str, Any], lead: str, changed: Sequence[str], effect: str
 ) -> str:
     parts = [lead] if lead else []
     if changed:

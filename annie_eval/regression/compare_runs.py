@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annie_eval.errors import UsageError
-from annie_eval.gates.decide import RunVerdict, worst
-from annie_eval.profile import diff as snapshot
+from annie_eval.gates.decide import RunVerdict
+from annie_eval.gates.verdicts import worst
+from annie_eval.profile import diff
 from annie_eval.profile.types import Profile, Verdict
 from annie_eval.regression import baseline as baselines
-from annie_eval.regression import determinism as steady
-from annie_eval.regression import rejudge
+from annie_eval.regression import determinism, rejudge
 from annie_eval.regression.compare import compare
 from annie_eval.regression.result import Regression
 from annie_eval.regression.run_data import read
-from annie_eval.run import verdict_json as json_report
-from annie_eval.serving import fingerprint_diff as facts
+from annie_eval.run import verdict_json
+from annie_eval.serving import fingerprint_diff
 
 if TYPE_CHECKING:
     from annie_eval.run.lifecycle import Run
@@ -51,7 +51,7 @@ class Comparison:
         self.baseline = baselines.load(wanted, runs / baselines.DIR, runs)
         before = self.baseline.evidence
         digests = (before.facts.get("identity") or {}).get("digest"), profile.digest
-        if found := facts.of_profiles(before.snapshot, snapshot.snapshot(profile), digests):
+        if found := fingerprint_diff.of_profiles(before.snapshot, diff.snapshot(profile), digests):
             raise UsageError(self._refusal(found))
 
     def _refusal(self, found: list[str]) -> str:
@@ -66,7 +66,7 @@ class Comparison:
         Raises:
             UsageError: it differs in what makes a comparison meaningless.
         """
-        known = facts.between(self.baseline.evidence.fingerprint, fingerprint)
+        known = fingerprint_diff.between(self.baseline.evidence.fingerprint, fingerprint)
         if known.refused:
             raise UsageError(self._refusal(list(known.refused)))
 
@@ -77,11 +77,11 @@ class Comparison:
         """Ask the server that is quiet again one thing more, compare, and put the result into the run's verdict."""
         assert run.target is not None
         target, key = run.target, run.spec.api_key()
-        found = steady.probe(self._profile, run.store, target.base_url, target.served_model, key)
+        found = determinism.probe(self._profile, run.store, target.base_url, target.served_model, key)
         run.store.set_meta(steadiness=found)
         verdict = with_regression(verdict, self.of(run.dir))
         run.store.set_meta(verdict=verdict.verdict)
-        json_report.write(run.dir / json_report.FILE, verdict)
+        verdict_json.write(run.dir / verdict_json.FILE, verdict)
         return verdict
 
 

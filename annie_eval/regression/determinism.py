@@ -16,12 +16,11 @@ from typing import Any
 
 from annie_eval.errors import ExchangeError
 from annie_eval.http_client import Client, TransportError
-from annie_eval.profile.types import Profile, Scenario
+from annie_eval.profile.types import Profile, Scenario, Variant
 from annie_eval.regression.run_data import scenario_of
 from annie_eval.run.store import Store
-from annie_eval.wire import parse as wire
+from annie_eval.wire import parse
 from annie_eval.wire.conversation import next_request
-from annie_eval.wire.sample import Variant
 
 QUESTIONS, TIMES = 3, 4
 _LENGTH = 120  # characters of an answer that is long enough to come out otherwise, and soon over
@@ -83,7 +82,7 @@ async def _ask(client: Client, profile: Profile, scenario: Scenario, model: str,
     request = next_request(profile, scenario, Variant(stream=False), (), model=model, token_ids=False)
     assert request is not None
     response = await client.post("/chat/completions", {**request.body, "seed": seed})
-    answer = wire.parse(response.body, streamed=False)
+    answer = parse.parse(response.body, streamed=False)
     return answer.content, answer.reasoning, tuple((call.name, call.arguments) for call in answer.tool_calls)
 
 
@@ -109,7 +108,7 @@ def _lengths(store: Store) -> dict[str, int]:
     for stored in store.samples():
         if stored.error is None and stored.exchanges:
             first = stored.exchanges[0]
-            content = wire.parse(first.body, streamed=bool(first.request.get("stream"))).content
+            content = parse.parse(first.body, streamed=bool(first.request.get("stream"))).content
             found.setdefault(scenario_of(stored.key), len(content or ""))
     return found
 

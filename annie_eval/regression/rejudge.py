@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from annie_eval.errors import ExchangeError, UsageError
+from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile
 from annie_eval.regression.run_data import Evidence, twin_of
 from annie_eval.run.detector_digest import digest
 from annie_eval.run.judge import Catalogue, judge
 from annie_eval.run.store import Store
-from annie_eval.wire.sample import Judgement, Sample
+from annie_eval.wire.sample import Sample
 
 
 def by_todays(run: Evidence) -> tuple[Evidence, str]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-RegressionVerdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR", "REFUSED"]
-SEVERITY: tuple[RegressionVerdict, ...] = ("REFUSED", "FAIL", "ERROR", "INCONCLUSIVE", "PASS")
-EXIT: Mapping[RegressionVerdict, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 1, "ERROR": 1, "REFUSED": 4}
+from annie_eval.gates.verdicts import ComparisonVerdict
+
+EXIT: Mapping[ComparisonVerdict, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 1, "ERROR": 1, "REFUSED": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class GatePair:
     """
 
     name: str
-    verdict: RegressionVerdict
+    verdict: ComparisonVerdict
     n: int
     scenarios: int
     before: int
@@ -61,7 +61,7 @@ class TimingPair:
     """
 
     name: str
-    verdict: RegressionVerdict
+    verdict: ComparisonVerdict
     unit: str
     before: float
     now: float
@@ -98,7 +98,7 @@ class Regression:
         same_words: (samples answered with the very same words, samples answered in both).
     """
 
-    verdict: RegressionVerdict
+    verdict: ComparisonVerdict
     headline: str
     baseline: Mapping[str, Any]
     changed: tuple[str, ...] = ()

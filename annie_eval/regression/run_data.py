@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import ExchangeError, UsageError
+from annie_eval.gates.judgement import Judgement
 from annie_eval.run.store import Store, StoredExchange, StoredSample
-from annie_eval.wire import parse as wire
-from annie_eval.wire.sample import Judgement
+from annie_eval.wire import parse
 
 SHOTS = "timing.jsonl"
 _VARIANT = re.compile(r"\.(?P<stream>stream|whole)\.(?P<thinking>on|off|unset)(?P<repeat>\.\d+)?$")
@@ -137,9 +137,9 @@ def _heard(stored: StoredSample) -> Heard:
     streamed = bool(first.request.get("stream"))
     prompt, length = None, None
     try:
-        ids = wire.prompt_token_ids(first.body, streamed=streamed)
+        ids = parse.prompt_token_ids(first.body, streamed=streamed)
         prompt = None if ids is None else _hash(ids)
-        usage = wire.parse(first.body, streamed=streamed).usage
+        usage = parse.parse(first.body, streamed=streamed).usage
         length = None if usage is None else usage.prompt_tokens
     except ExchangeError:
         pass  # what broke is told by the sample's error
@@ -147,7 +147,7 @@ def _heard(stored: StoredSample) -> Heard:
 
 
 def _reply(exchange: StoredExchange) -> Reply:
-    answer = wire.parse(exchange.body, streamed=bool(exchange.request.get("stream")))
+    answer = parse.parse(exchange.body, streamed=bool(exchange.request.get("stream")))
     calls = tuple((call.name, call.arguments) for call in answer.tool_calls)
     return Reply(answer.content, answer.reasoning, calls, answer.finish_reason)
 
@@ -204,7 +204,7 @@ def _under_load(store: Store) -> dict[str, tuple[float, ...]]:
             continue
         first.append(exchange.reads[0][0] / 1e6)
         try:
-            usage = wire.parse(exchange.body, streamed=True).usage
+            usage = parse.parse(exchange.body, streamed=True).usage
         except ExchangeError:
             continue
         tokens = None if usage is None else usage.completion_tokens

@@ -11,8 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from annie_eval.regression.result import RegressionVerdict, TimingPair
-from annie_eval.stats import binomial as stats
+from annie_eval.gates.verdicts import ComparisonVerdict
+from annie_eval.regression.result import TimingPair
+from annie_eval.stats import medians
 
 CONFIDENCE = 0.998  # of every interval, as for the timing gates: few false alarms over many rows and nights
 LEAST_AA, LEAST_SPLIT = 1.05, 1.15  # no noise floor is believed to be lower than this
@@ -62,15 +63,15 @@ def compare(
             continue
         ratio, interval = _ratio(row, old, new)
         floor = known.floors.get(row, LEAST_SPLIT)
-        later = 0.0 if is_rate(row) else stats.median(new) - stats.median(old)
+        later = 0.0 if is_rate(row) else medians.median(new) - medians.median(old)
         verdict, detail = _verdict(interval, floor, is_rate(row) or later > LEAST_MS)
         found.append(
             TimingPair(
                 name=row,
                 verdict=verdict,
                 unit="tok/s" if is_rate(row) else "ms",
-                before=stats.median(old),
-                now=stats.median(new),
+                before=medians.median(old),
+                now=medians.median(new),
                 n_before=len(old),
                 n_now=len(new),
                 ratio=ratio,
@@ -86,7 +87,7 @@ def compare(
 def _ratio(row: str, old: Sequence[float], new: Sequence[float]) -> tuple[float, tuple[float, float]]:
     """How much slower `new` is, with its exact bootstrap interval."""
     top, bottom = (old, new) if is_rate(row) else (new, old)
-    found = stats.median_ratio_tost(_thinned(top), _thinned(bottom), 1.0, (1.0 - CONFIDENCE) / 2)
+    found = medians.median_ratio_tost(_thinned(top), _thinned(bottom), 1.0, (1.0 - CONFIDENCE) / 2)
     return found.ratio, (found.low, found.high)
 
 
@@ -98,7 +99,7 @@ def _thinned(values: Sequence[float], most: int = 121) -> Sequence[float]:
     return [ordered[round(i * (len(ordered) - 1) / (most - 1))] for i in range(most)]
 
 
-def _verdict(interval: tuple[float, float], floor: float, matters: bool) -> tuple[RegressionVerdict, str]:
+def _verdict(interval: tuple[float, float], floor: float, matters: bool) -> tuple[ComparisonVerdict, str]:
     low, high = interval
     if not matters:
         return "PASS", ""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from annie_eval.errors import ExchangeError
-from annie_eval.report.phrases import printable
 from annie_eval.run.store import StoredExchange
+from annie_eval.text import printable
 
 _SHOWN_APART = {"messages", "tools"}
 
@@ -93,10 +93,10 @@ def body_lines(parts: Iterable[tuple[float | None, bytes]]) -> list[str]:
 
 def channels(exchange: StoredExchange) -> list[tuple[str, str]]:
     """(channel, text) as the gate has read the body; one entry `unreadable` where it could not."""
-    from annie_eval.wire import parse as wire
+    from annie_eval.wire import parse
 
     try:
-        answer = wire.parse(exchange.body, streamed=bool(exchange.request.get("stream")))
+        answer = parse.parse(exchange.body, streamed=bool(exchange.request.get("stream")))
     except ExchangeError as error:
         return [("unreadable", str(error))]
     found = [("content", _text(answer.content)), ("reasoning", _text(answer.reasoning))]

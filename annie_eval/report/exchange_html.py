@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from annie_eval.detectors.finding import Finding
+from annie_eval.gates.judgement import Judgement
 from annie_eval.report import exchange as parts
-from annie_eval.report.phrases import printable
 from annie_eval.run.store import StoredExchange, StoredSample
-from annie_eval.wire.sample import Finding, Judgement
+from annie_eval.text import printable
 
 _MOST_BYTES = 16_000  # of one raw body; a page of a hundred misses stays a page
 

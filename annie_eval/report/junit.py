@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annie_eval.report.phrases import headline, interval_of, needs_of, printable
+from annie_eval.report.phrases import headline, interval_of, needs_of
+from annie_eval.text import printable
 
 if TYPE_CHECKING:
     import pytest
 
     from annie_eval.gates.decide import RunVerdict
-    from annie_eval.wire.sample import Judgement
+    from annie_eval.gates.judgement import Judgement
 
 Properties = list[tuple[str, str]]
 

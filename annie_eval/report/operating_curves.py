@@ -7,8 +7,9 @@ from math import prod
 
 from annie_eval.gates.decide import operating_curve
 from annie_eval.profile.types import Profile
-from annie_eval.report.phrases import aligned, percent, printable
-from annie_eval.stats import binomial as stats
+from annie_eval.report.phrases import percent
+from annie_eval.stats import binomial
+from annie_eval.text import aligned, printable
 
 RATES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 
@@ -24,7 +25,7 @@ def lines(profile: Profile, rates: Sequence[float] = RATES) -> list[str]:
         curve = operating_curve(gate, n, rates)
         needs = f"{n if gate.required is None else gate.required}/{n}"
         bound = "" if gate.lower_bound is None else f" >={percent(gate.lower_bound)}"
-        ruled_out = f">{percent(stats.rules_out(0, n, gate.confidence))}"
+        ruled_out = f">{percent(binomial.rules_out(0, n, gate.confidence))}"
         rows.append([printable(gate.name), needs + bound, *(chance(point.passes) for point in curve), ruled_out])
         if gate.lower_bound is not None:
             rows.append(["  fails", "", *(chance(point.fails) for point in curve), ""])

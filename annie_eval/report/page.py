@@ -8,10 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from annie_eval.gates.decide import GateResult, RunVerdict
+from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
+from annie_eval.gates.judgement import Judgement
 from annie_eval.report.exchange_html import safe, sample_html
 from annie_eval.report.phrases import (
-    all_errors,
     by_cause,
     by_severity,
     headline,
@@ -24,7 +24,6 @@ from annie_eval.report.phrases import (
 )
 from annie_eval.run.store import Store, StoredSample
 from annie_eval.timing.result import Row
-from annie_eval.wire.sample import Judgement
 
 _CSS = Path(__file__).with_name("report.css")
 _BAR = 200  # width of a bar, in pixels

@@ -5,24 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from annie_eval.gates.decide import SEVERITY, GateResult, RunVerdict
-from annie_eval.wire.sample import Judgement
-
-
-def printable(text: str) -> str:
-    """Text on one line that no terminal obeys: what is not printable becomes its Python escape.
-
-    Control characters (C0, C1), bidirectional overrides, zero-width and separator characters, lone surrogates: a
-    model's answer can neither move the cursor, nor change the colour, nor hide a part of itself.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def shortened(text: str, width: int) -> str:
-    """At most `width` characters, with `...` where it was cut."""
-    return text if len(text) <= width else text[: max(0, width - 3)] + "..."
+from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
+from annie_eval.gates.judgement import Judgement
+from annie_eval.gates.verdicts import SEVERITY
+from annie_eval.text import printable, shortened
 
 
 def percent(share: float) -> str:
@@ -74,18 +60,6 @@ def by_severity(results: Iterable[GateResult]) -> list[GateResult]:
     return sorted(results, key=lambda result: SEVERITY.index(result.verdict))
 
 
-def all_errors(verdict: RunVerdict) -> list[dict[str, Any]]:
-    """Everything that broke, once: the run's own errors, then those that only a gate has seen."""
-    errors = [dict(error) for error in verdict.errors]
-    known = {(error.get("sample"), error.get("cause")) for error in errors}
-    for result in verdict.gates:
-        for judgement in result.broken:
-            if (judgement.sample, judgement.error) not in known:
-                known.add((judgement.sample, judgement.error))
-                errors.append({"sample": judgement.sample, "gate": result.name, "cause": judgement.error})
-    return errors
-
-
 def by_cause(errors: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
     """(cause, samples), the most frequent first; causes of the run as a whole have no samples and come before."""
     causes: dict[str, list[str]] = {}
@@ -134,9 +108,3 @@ def _measured(row: Mapping[str, Any]) -> str:
     if row.get("median") is None or row.get("limit") is None:
         return shortened(str(row.get("detail") or ""), 80)
     return f"{with_unit(row['median'], row.get('unit'))}, limit {with_unit(row['limit'], row.get('unit'))}"
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of a plain table: cells two blanks apart, each column as wide as its widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -7,7 +7,8 @@ from typing import Any
 
 from annie_eval.gates.decide import RunVerdict
 from annie_eval.regression.result import Change, Regression, from_dict
-from annie_eval.report.phrases import aligned, number, printable, shortened
+from annie_eval.report.phrases import number
+from annie_eval.text import aligned, printable, shortened
 
 _LEAST = 40  # characters of an answer that are shown on the narrowest terminal
 

@@ -7,14 +7,14 @@ from html import escape
 
 from annie_eval.gates.decide import RunVerdict
 from annie_eval.regression.result import Change, Regression, from_dict
-from annie_eval.report import regression as text
+from annie_eval.report import regression
 from annie_eval.report.exchange_html import safe
 from annie_eval.report.phrases import number
 
 
 def first_line(verdict: RunVerdict) -> str:
     """What changed, above everything else."""
-    return "".join(f'<p class="text">{safe(line)}</p>\n' for line in text.first_lines(verdict))
+    return "".join(f'<p class="text">{safe(line)}</p>\n' for line in regression.first_lines(verdict))
 
 
 def section(verdict: RunVerdict) -> str:
@@ -93,7 +93,7 @@ def _changes(changes: Sequence[Change]) -> str:
     parts = []
     for change in changes:
         answers = "".join(
-            f'<dt>{label}</dt><dd class="text">{safe(text.spoken(replies))}</dd>'
+            f'<dt>{label}</dt><dd class="text">{safe(regression.spoken(replies))}</dd>'
             for label, replies in (("then", change.before), ("now", change.now))
         )
         summary = f"{change.direction}: {change.gate} {change.sample}: {change.reason}"

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annie_eval.gates.decide import GateResult
-from annie_eval.report.phrases import percent, printable
+from annie_eval.report.phrases import percent
+from annie_eval.text import printable
 
 
 def lines(gates: Sequence[GateResult], sampling: Mapping[str, Any]) -> list[str]:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from annie_eval.gates.repeats import threshold
 from annie_eval.profile.types import Profile
 from annie_eval.report.operating_curves import chance
-from annie_eval.report.phrases import aligned, percent, printable
-from annie_eval.stats import sequential as stats_sequential
+from annie_eval.report.phrases import percent
+from annie_eval.stats import sequential
+from annie_eval.text import aligned, printable
 
 RATES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
@@ -23,7 +24,7 @@ def lines(profile: Profile, most: int, rates: Sequence[float] = RATES) -> list[s
         if limit is None or not 0.0 < limit < 1.0:
             once += [printable(gate.name)] if n else []
             continue
-        found = stats_sequential.table(limit, n, most, rates)
+        found = sequential.table(limit, n, most, rates)
         rows += [
             [printable(gate.name), str(n), f"above {percent(limit)}", *(chance(one.above) for one, _ in found)],
             ["", "", "below", *(chance(one.below) for one, _ in found)],

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from annie_eval.errors import UsageError
 from annie_eval.gates.decide import RunVerdict
+from annie_eval.gates.judgement import Judgement
 from annie_eval.report import exchange as parts
 from annie_eval.report import terminal
-from annie_eval.report.phrases import printable
-from annie_eval.run import verdict_json as json_report
+from annie_eval.run import verdict_json
 from annie_eval.run.store import Attempt, Store, StoredExchange
-from annie_eval.wire.sample import Judgement
+from annie_eval.text import printable
 
 
 def load_verdict(run_dir: Path) -> RunVerdict:
@@ -24,9 +24,9 @@ def load_verdict(run_dir: Path) -> RunVerdict:
     Raises:
         UsageError: no run, no verdict yet (says how far the run came), or a damaged file.
     """
-    path = run_dir / json_report.FILE
+    path = run_dir / verdict_json.FILE
     if path.is_file():
-        return json_report.load(path)
+        return verdict_json.load(path)
     store = Store(run_dir)
     try:
         state, done, wanted = store.meta("state", "unknown"), len(store.finished()), len(store.wanted())

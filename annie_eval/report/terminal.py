@@ -6,22 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annie_eval.gates.decide import GateResult, RunVerdict
+from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
 from annie_eval.profile.types import Verdict
 from annie_eval.report.phrases import (
-    all_errors,
     by_cause,
     by_severity,
     headline,
     interval_of,
     needs_of,
     number,
-    printable,
     reason_of,
     rules_out_of,
-    shortened,
     with_unit,
 )
+from annie_eval.text import printable, shortened
 
 _COLOURS: Mapping[Verdict, str] = {"PASS": "32", "FAIL": "1;31", "ERROR": "1;35", "INCONCLUSIVE": "33"}
 _LEAST_EXCERPT = 24

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.repeats import Repeats, keys_of_round
-from annie_eval.profile.load import Profile
+from annie_eval.profile.types import Profile
 from annie_eval.run.results import gate_result
 from annie_eval.run.store import Store
-from annie_eval.wire.sample import Judgement
 
 
 class Rounds:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.errors import ExchangeError
 from annie_eval.http_client import Client, TransportError
-from annie_eval.wire.sample import Finding, Sample
+from annie_eval.wire.sample import Sample
 
 CHUNK = 4  # tokens a chunk: small enough to split tags and arguments, at a quarter of the requests of single tokens
 _PATH = "/chat/completions/derender"

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from annie_eval.detectors import detect
-from annie_eval.profile.load import CallExpectation, Expect, Gate, Profile, Scenario, Turn
+from annie_eval.detectors.finding import Finding
+from annie_eval.gates.judgement import Judgement
+from annie_eval.profile.types import CallExpectation, Expect, Gate, Profile, Scenario, Turn, Variant, sample_key
 from annie_eval.run.store import StoredExchange, StoredSample
-from annie_eval.wire import parse as wire
+from annie_eval.wire import parse
 from annie_eval.wire.conversation import Request, is_last, next_request
-from annie_eval.wire.sample import Exchange, Finding, Judgement, Sample, Variant, sample_key
+from annie_eval.wire.sample import Exchange, Sample
 
 
 class Catalogue:
@@ -93,7 +95,7 @@ class Catalogue:
             raw.headers,
             raw.body,
             raw.reads,
-            wire.parse(raw.body, streamed=bool(raw.request.get("stream"))),
+            parse.parse(raw.body, streamed=bool(raw.request.get("stream"))),
             step.then if raw.round else step.expect,
             raw.turn,
             raw.round,

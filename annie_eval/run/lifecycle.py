@@ -17,7 +17,7 @@ from annie_eval import __version__
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.gates.decide import RunVerdict, overall
 from annie_eval.gates.repeats import Repeats
-from annie_eval.profile.load import Profile
+from annie_eval.profile.types import Profile
 from annie_eval.run.results import gate_result
 from annie_eval.run.sampler import Endpoint, Sampler, place_of
 from annie_eval.run.store import FILE, Store
@@ -213,6 +213,7 @@ class Run:
             return
         from annie_eval import timing
         from annie_eval.report.charts import rows_chart
+        from annie_eval.serving import machine
 
         assert self.target is not None
         shots: list[Mapping[str, Any]] = []
@@ -235,6 +236,8 @@ class Run:
                 api_key_env=self.spec.api_key_env,
                 model_dir=self.spec.model_dir,
                 hardware=self.options.hardware,
+                gpus=machine.local_gpus(),
+                cores=machine.local_cores(),
                 output=self.dir / "timing.jsonl",
             )
             rows = timing.run(plan, keep)
@@ -271,7 +274,7 @@ class Run:
 
         # Whoever compares runs later can then say what was asked otherwise.
         facts = {"profile_snapshot": snapshot(self.profile), "judged_by": digest()}
-        from annie_eval.run import verdict_json as json_report
+        from annie_eval.run import verdict_json
 
         # A verdict that cannot be kept is still printed, as an ERROR.
         try:
@@ -279,7 +282,7 @@ class Run:
         except UsageError as error:
             verdict = _unkept(verdict, str(error))
         try:
-            json_report.write(self.dir / "verdict.json", verdict)
+            verdict_json.write(self.dir / "verdict.json", verdict)
         except OSError as error:
             verdict = _unkept(verdict, f"{self.dir}: {error.strerror}")
         return verdict

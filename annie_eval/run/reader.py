@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from annie_eval.detectors.finding import Finding
+from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.repeats import Repeats, key_of_round, own_repeats
-from annie_eval.profile.load import Profile
+from annie_eval.profile.types import Profile, Thinking
 from annie_eval.run.store import Store, dump
-from annie_eval.wire.sample import Finding, Judgement, Sample, Thinking
+from annie_eval.wire.sample import Sample
 
 if TYPE_CHECKING:
     import openai
@@ -154,7 +156,7 @@ class Reader:
 
     def explain(self, judgement: Judgement, result: GateResult) -> str:
         """Why a test failed, for its report."""
-        from annie_eval.report.phrases import printable
+        from annie_eval.text import printable
 
         lines = [
             f"gate {result.name}: {result.verdict}, {result.passed}/{result.n} passed, needs {result.required}"

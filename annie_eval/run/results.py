@@ -7,7 +7,7 @@ from pathlib import Path
 
 from annie_eval.gates.decide import GateResult, decide
 from annie_eval.gates.repeats import Repeats, decide_repeated, own_repeats, round_of
-from annie_eval.profile.load import Profile
+from annie_eval.profile.types import Profile
 from annie_eval.run.store import Store
 
 

@@ -17,16 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.errors import ExchangeError, UsageError
+from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.repeats import Repeats
 from annie_eval.http_client import Client, Response, TransportError, backoff
-from annie_eval.profile.load import Gate, Profile
+from annie_eval.profile.types import Gate, Profile
 from annie_eval.run.adaptive import Rounds
 from annie_eval.run.derender import NotOffered, derender
 from annie_eval.run.judge import Catalogue, judge
 from annie_eval.run.store import Attempt, Store, StoredExchange
 from annie_eval.wire.conversation import Request
-from annie_eval.wire.sample import Exchange, Finding, Judgement, Sample
+from annie_eval.wire.sample import Exchange, Sample
 
 _POLL = 0.01  # seconds between looks for newly wanted samples
 _LIVENESS = 0.5  # seconds between looks at the server process

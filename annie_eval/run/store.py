@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
-from annie_eval.wire.sample import Finding, Judgement
+from annie_eval.gates.judgement import Judgement
 
 FILE = "run.sqlite"
 FORMAT = 1

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
-from annie_eval.gates.decide import GateResult, RunVerdict
-from annie_eval.report.phrases import all_errors
-from annie_eval.wire.sample import Finding, Judgement
+from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
+from annie_eval.gates.judgement import Judgement
 
 FORMAT = 1
 FILE = "verdict.json"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annie_eval.profile import diff as snapshot
+from annie_eval.profile import diff
 
 _MEANINGLESS = {
     "chat_template": "the chat template",
@@ -166,7 +166,7 @@ def of_profiles(before: Mapping[str, Any], now: Mapping[str, Any], digests: tupl
         digests: of both profiles.
     """
     if before and now:
-        return snapshot.differences(before, now)
+        return diff.differences(before, now)
     if digests[0] == digests[1]:
         return []
     return [f"the profile changed ({_short(digests[0])} -> {_short(digests[1])})"]

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from annie_eval.errors import ExchangeError, UsageError
+from annie_eval.gates.judgement import Judgement
 from annie_eval.http_client import Client, TransportError
-from annie_eval.serving import fingerprint_diff as facts
-from annie_eval.stats import binomial as stats
+from annie_eval.profile.types import Variant
+from annie_eval.serving import fingerprint_diff
+from annie_eval.stats import binomial
 from annie_eval.stats.paired import fisher
-from annie_eval.wire import parse as wire
+from annie_eval.wire import parse
 from annie_eval.wire.conversation import next_request
-from annie_eval.wire.sample import Judgement, Variant
 
 if TYPE_CHECKING:
     from annie_eval.profile.types import Profile
@@ -69,7 +70,7 @@ def check_same(first: str, known: Mapping[str, Any], others: Mapping[str, Mappin
             if known.get(name) != said.get(name)
         ]
         if differences:
-            known_words = facts.between(known, said)
+            known_words = fingerprint_diff.between(known, said)
             named = [*known_words.refused, *known_words.compared] or differences
             raise UsageError(
                 f"--base-url {url}: is no replica of {first}: {'; '.join(named[:4])}; name servers that are alike"
@@ -103,7 +104,7 @@ async def _prompt(url: str, model: str, profile: Profile, api_key: str | None) -
     assert request is not None
     try:
         response = await client.post("/chat/completions", request.body)
-        usage = wire.parse(response.body, streamed=False).usage
+        usage = parse.parse(response.body, streamed=False).usage
         return None if usage is None else usage.prompt_tokens
     except (TransportError, ExchangeError):
         return None  # the samples will show it, with its cause
@@ -131,7 +132,7 @@ def compare(urls: Sequence[str], judgements: Sequence[Judgement], place_of: Shar
         for place in range(len(urls) if len(urls) > 2 else 1):
             table = _table(count, place)
             tests.append((gate, place, table, fisher(*table)))
-    adjusted = stats.holm([p for *_, p in tests])
+    adjusted = binomial.holm([p for *_, p in tests])
     gates = [
         {
             "name": gate,

@@ -278,7 +278,7 @@ def _start(
 
 
 def _gpus() -> tuple[str, ...]:
-    from annie_eval.timing.hardware import local_gpus
+    from annie_eval.serving.machine import local_gpus
 
     return local_gpus()
 

@@ -13,17 +13,17 @@ import pytest
 
 from annie_eval.plugin import WANTED
 from annie_eval.plugin.on_demand import SNAPSHOT
-from annie_eval.report.phrases import printable
 from annie_eval.run.reader import Reader, SampleBroken
 from annie_eval.snapshots.extension import PLACE, SignatureExtension
 from annie_eval.snapshots.identity import identity
 from annie_eval.snapshots.signature import dumps
 from annie_eval.snapshots.signature import signature as signature_of
+from annie_eval.text import printable
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
-    from annie_eval.profile.load import Profile
+    from annie_eval.profile.types import Profile
 
 
 _REPORT = pytest.StashKey[list[str]]()

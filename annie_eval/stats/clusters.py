@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from annie_eval.stats import binomial as stats
+from annie_eval.stats import binomial, distributions
 
 
 def effective_size(passed: Sequence[int], sizes: Sequence[int], confidence: float = 0.95) -> float:
@@ -52,7 +52,7 @@ def t_quantile(q: float, freedom: float) -> float:
         return -t_quantile(1.0 - q, freedom)
     if q == 0.5:
         return 0.0
-    x = stats.beta_quantile(2.0 * (1.0 - q), freedom / 2.0, 0.5)
+    x = distributions.beta_quantile(2.0 * (1.0 - q), freedom / 2.0, 0.5)
     return math.sqrt(freedom * (1.0 - x) / x)
 
 
@@ -71,7 +71,7 @@ def lower_bound(passed: Sequence[int], sizes: Sequence[int], confidence: float =
     worth = size * sum(passed) / sum(sizes)
     if sum(passed) == 0:
         return 0.0
-    return stats.beta_quantile(1.0 - confidence, worth, size - worth + 1.0)
+    return distributions.beta_quantile(1.0 - confidence, worth, size - worth + 1.0)
 
 
 def upper_bound(passed: Sequence[int], sizes: Sequence[int], confidence: float = 0.95) -> float:
@@ -89,7 +89,7 @@ def pass_hat_k(passed: Sequence[int], sizes: Sequence[int], k: int) -> float:
     Raises:
         ValueError: no prompt has k repeats.
     """
-    chances = [stats.pass_hat_k(c, n, k) for c, n in zip(passed, sizes, strict=True) if n >= k]
+    chances = [binomial.pass_hat_k(c, n, k) for c, n in zip(passed, sizes, strict=True) if n >= k]
     if not chances:
         raise ValueError(f"no prompt has {k} repeats")
     return math.fsum(chances) / len(chances)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from annie_eval.stats import binomial as stats
+from annie_eval.stats import binomial
 
 Side = Literal["above", "below"]
 
@@ -176,11 +176,11 @@ def _power(n: int, threshold: float, rate: float, confidence: float) -> float:
     low, high = 0, n + 1  # the least count whose interval lies above the threshold
     while low < high:
         middle = (low + high) // 2
-        if stats.binomial_tail(middle, n, threshold) <= side:
+        if binomial.binomial_tail(middle, n, threshold) <= side:
             high = middle
         else:
             low = middle + 1
-    return stats.binomial_tail(low, n, rate)
+    return binomial.binomial_tail(low, n, rate)
 
 
 def table(threshold: float, prompts: int, rounds: int, rates: Sequence[float]) -> list[tuple[Operating, int | None]]:

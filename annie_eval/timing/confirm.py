@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from annie_eval.profile.types import Verdict
-from annie_eval.stats import binomial as stats
+from annie_eval.stats import medians
 from annie_eval.timing import verdict as rule
 from annie_eval.timing.measurement import Shot
 from annie_eval.timing.plan import Plan
@@ -137,7 +137,7 @@ def outside_ms(shots: Sequence[Shot]) -> float:
     ]
     if len({n for n, _ in apart}) < 3:
         return 0.0
-    line = stats.theil_sen([n for n, _ in apart], [extra for _, extra in apart], 0.99)
+    line = medians.theil_sen([n for n, _ in apart], [extra for _, extra in apart], 0.99)
     return min(line.slope, MOST_OUTSIDE_US / 1e3) if line.low > 0 else 0.0
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from annie_eval.gates.verdicts import worst
 from annie_eval.profile.types import Verdict
-from annie_eval.stats import binomial as stats
+from annie_eval.stats import medians
 from annie_eval.timing import verdict as rule
 from annie_eval.timing.confirm import Finding, Pairs, against, error_row, settle
 from annie_eval.timing.measurement import Shot, Source
@@ -54,11 +55,13 @@ def _ttft_short(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capa
     if sum(s.in_one_piece for s in shots) * 2 > len(shots):
         said.append("every answer comes in one piece: this is the time of the whole answer")
     late = [s.content_ms - s.ttft_ms for s in shots if s.content_ms is not None and s.ttft_ms is not None]
-    if late and stats.median(late) > 1.0:
-        said.append(f"the first spoken text comes {stats.median(late):.0f} ms after the first token (reasoning first)")
+    if late and medians.median(late) > 1.0:
+        said.append(
+            f"the first spoken text comes {medians.median(late):.0f} ms after the first token (reasoning first)"
+        )
     early = [s.ttft_ms - s.role_ms for s in shots if s.role_ms is not None and s.ttft_ms is not None]
-    if early and stats.median(early) > 1.0:
-        said.append(f"a role chunk without a token comes {stats.median(early):.0f} ms before the first token")
+    if early and medians.median(early) > 1.0:
+        said.append(f"a role chunk without a token comes {medians.median(early):.0f} ms before the first token")
     return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, said=said)
 
 
@@ -113,7 +116,7 @@ def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
             said += f", over the three longest alone {_percent(late.value)} "
             said += f"({_percent(late.low)} to {_percent(late.high)})"
         share = plan.bounds.slope_floor_ms() / slope.value if plan.bounds is not None and slope.value > 0 else None
-        return Finding(rule.worst(verdicts), slope, (said,), share)
+        return Finding(worst(verdicts) or "INCONCLUSIVE", slope, (said,), share)
 
     said = [_proof(shots), *_read_first(capabilities)]
     return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), said)
@@ -127,11 +130,14 @@ def _ttft_warm(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
         groups = _groups(pairs)
         slope, ratio = rule.slope_of(groups), rule.ratio_of(groups)
         us = Estimate(slope.value * 1e3, slope.low * 1e3, slope.high * 1e3, slope.n)
-        verdict = rule.worst(
-            (
-                against(us, plan, "warm_slope_us_per_token", at_most=True),
-                against(ratio, plan, "warm_ratio", at_most=True),
+        verdict = (
+            worst(
+                (
+                    against(us, plan, "warm_slope_us_per_token", at_most=True),
+                    against(ratio, plan, "warm_ratio", at_most=True),
+                )
             )
+            or "INCONCLUSIVE"
         )
         said = f"{us.value:.2f} us per token ({us.low:.2f} to {us.high:.2f}), longest over shortest {ratio.value:.2f}"
         return Finding(verdict, ratio, (said,))
@@ -164,7 +170,7 @@ def _decode_flat(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Cap
         ratio = rule.ratio_of(_groups(pairs))
         last = [s for s, _ in pairs if s.context == max(lengths)]
         ceiling = _ceiling(plan, last)
-        at_end = stats.median([value for s, value in pairs if s.context == max(lengths)])
+        at_end = medians.median([value for s, value in pairs if s.context == max(lengths)])
         if ceiling is not None and at_end > ceiling:
             said = f"{at_end:.1f} tok/s at {max(lengths)} tokens beats the physical ceiling of {ceiling:.1f}"
             return Finding("ERROR", ratio, (said,), at_end / ceiling)
@@ -188,11 +194,14 @@ def _stalls(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabili
     def judge(pairs: Pairs) -> Finding:
         estimate = rule.median_in_order([value for _, value in pairs])
         share = rule.share_of(stalled, len(pairs))
-        verdict = rule.worst(
-            (
-                against(estimate, plan, "itl_p95_ms", at_most=True),
-                against(share, plan, "stalled_share", at_most=True),
+        verdict = (
+            worst(
+                (
+                    against(estimate, plan, "itl_p95_ms", at_most=True),
+                    against(share, plan, "stalled_share", at_most=True),
+                )
             )
+            or "INCONCLUSIVE"
         )
         said = f"{stalled} of {len(pairs)} answers stalled (true share at most {share.high:.1%})"
         return Finding(verdict, estimate, (said,))
@@ -245,10 +254,10 @@ def _goodput(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabil
     rates = [s.rate for s in shots if s.rate is not None and s.counting != "guessed"]
     said = [
         f"{plan.streams} streams at once, share of requests with TTFT <= {ttft} ms and >= {decode} tok/s",
-        f"median TTFT {stats.median([s.ttft_ms for s in shots if s.ttft_ms is not None]):.0f} ms",
+        f"median TTFT {medians.median([s.ttft_ms for s in shots if s.ttft_ms is not None]):.0f} ms",
     ]
     if rates:
-        said.append(f"median {stats.median(rates):.1f} tok/s a stream")
+        said.append(f"median {medians.median(rates):.1f} tok/s a stream")
     else:
         said.append("decode rate not judged: the server reports no usage")
     return settle(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
@@ -308,7 +317,7 @@ def _ceiling(plan: Plan, shots: Sequence[Shot]) -> float | None:
     if plan.bounds is None:
         return None
     context = _median([s.prompt_tokens for s in shots]) or 0
-    steps = stats.median([_tokens_per_step(s) for s in shots])
+    steps = medians.median([_tokens_per_step(s) for s in shots])
     return plan.bounds.decode_ceiling(round(context), steps)
 
 
@@ -344,7 +353,7 @@ def _points(pairs: Pairs) -> tuple[tuple[float, ...], ...]:
 
 def _median(values: Sequence[Any]) -> float | None:
     known = [value for value in values if value is not None]
-    return stats.median(known) if known else None
+    return medians.median(known) if known else None
 
 
 def _number(value: float | None) -> str:

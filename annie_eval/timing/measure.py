@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from annie_eval.errors import ExchangeError
-from annie_eval.timing import verdict as rule
+from annie_eval.timing import verdict
 from annie_eval.timing.confirm import error_row
 from annie_eval.timing.connection import Connection, LostConnection
 from annie_eval.timing.gates import SOURCES, evaluate
@@ -98,7 +98,7 @@ class _Bench:
             for step in self._round(pending):
                 self._take(step, pending)
             done += 1
-            if done == rule.GROUP_LOOKS[-1]:
+            if done == verdict.GROUP_LOOKS[-1]:
                 self._further_until = time.monotonic() + FURTHER_S
             pending = [name for name in pending if not self._decide(name, done, self._looks(name))]
             self._progress(done, pending)
@@ -128,8 +128,8 @@ class _Bench:
 
     def _looks(self, name: str) -> tuple[int, ...]:
         if name in _SHAPES:
-            return rule.GROUP_LOOKS + rule.FURTHER_LOOKS
-        return rule.GROUP_LOOKS if name in _MULTI else rule.LOOKS
+            return verdict.GROUP_LOOKS + verdict.FURTHER_LOOKS
+        return verdict.GROUP_LOOKS if name in _MULTI else verdict.LOOKS
 
     def _round(self, pending: Sequence[str]) -> list[_Step]:
         """One request of every cell that an undecided row reads, in random order."""
@@ -201,7 +201,7 @@ class _Bench:
                 self._close(error_row("goodput", self.plan, str(error)))
                 return
         done = 0
-        while (look := rule.next_look(done, rule.STREAM_LOOKS)) is not None:
+        while (look := verdict.next_look(done, verdict.STREAM_LOOKS)) is not None:
             before, busy = self._quiet()
             todo = [self._requests.chat(self.plan.short, STREAM_TOKENS) for _ in range(look - done)]
             found = _closed_loop(workers, todo)
@@ -209,7 +209,7 @@ class _Bench:
             for one in _booked(todo, found, account, busy):
                 self._keep(one)
             done = look
-            if self._decide("goodput", done, rule.STREAM_LOOKS):
+            if self._decide("goodput", done, verdict.STREAM_LOOKS):
                 return
             self._progress(done, ["goodput"])
 
@@ -235,9 +235,9 @@ class _Bench:
         self.emit("row", row.as_dict())
 
     def _progress(self, done: int, pending: Sequence[str]) -> None:
-        following = [look for name in pending if (look := rule.next_look(done, self._looks(name))) is not None]
+        following = [look for name in pending if (look := verdict.next_look(done, self._looks(name))) is not None]
         if "goodput" in pending:
-            following = [rule.next_look(done, rule.STREAM_LOOKS) or done]
+            following = [verdict.next_look(done, verdict.STREAM_LOOKS) or done]
         self.emit(
             "progress",
             {

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.profile.types import Profile
+from annie_eval.profile.types import Profile, Variant
 from annie_eval.timing import hardware as machines
 from annie_eval.timing.result import ROWS
 from annie_eval.timing.roofline import Bounds, Model, bounds, read_model
-from annie_eval.wire.sample import Variant
 
 SHORT_QUESTION = "Hello! Is it going to be a nice day?"
 
@@ -86,6 +85,8 @@ def plan_for(
     api_key_env: str | None = None,
     model_dir: Path | None = None,
     hardware: str | None = None,
+    gpus: Sequence[str] = (),
+    cores: int = 1,
     output: Path | None = None,
 ) -> Plan:
     """Everything the timing process needs, from what pytest or the command line knows. Sends nothing.
@@ -94,6 +95,8 @@ def plan_for(
         rows: names of timing gates.
         model_dir: the checkpoint that is served; without it there is no roofline.
         hardware: a name from the hardware table; None goes by the GPU of this machine, if the server is on it.
+        gpus: names of the GPUs of this machine; () if it has none.
+        cores: cores of this machine that a local server may use.
 
     Raises:
         UsageError: an unknown row or machine, or a [hardware.NAME] value that cannot be.
@@ -105,16 +108,14 @@ def plan_for(
     if not base_url.endswith("/v1"):
         base_url += "/v1"
     local = is_local(base_url)
-    machine = machines.choose(
-        machines.table(profile), hardware, machines.local_gpus() if local and hardware is None else (), local=local
-    )
+    machine = machines.choose(machines.table(profile), hardware, tuple(gpus) if local else (), local=local)
     notes = []
     if machine is None:
         notes.append("no limits: the server's hardware is unknown, name it with --hardware")
     model = read_model(model_dir) if model_dir is not None else None
     ceiling = None
     if machine is not None and model is not None:
-        ceiling = bounds(model, machine, devices=_devices(profile.serving.args), cores=machines.local_cores())
+        ceiling = bounds(model, machine, devices=_devices(profile.serving.args), cores=cores)
         if machine.per_core and not local:
             ceiling = None
     if ceiling is None:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from annie_eval.profile.types import Verdict
-from annie_eval.stats import binomial as stats
+from annie_eval.stats import binomial, medians
 
 LOOKS = (15, 21, 31, 41, 61)
 """Sample counts at which a median is judged; the last is the cap. All odd, see above."""
@@ -60,12 +60,6 @@ class Estimate:
         return "FAIL" if (self.low > limit if at_most else self.high < limit) else "INCONCLUSIVE"
 
 
-def worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """ERROR, else FAIL, else INCONCLUSIVE, else PASS; INCONCLUSIVE for none at all."""
-    order: tuple[Verdict, ...] = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS")
-    return next((v for v in order if v in verdicts), "INCONCLUSIVE")
-
-
 def next_look(n: int, looks: Sequence[int]) -> int | None:
     """The next sample count at which to judge; None once the cap is reached."""
     return next((look for look in looks if look > n), None)
@@ -73,8 +67,8 @@ def next_look(n: int, looks: Sequence[int]) -> int | None:
 
 def median_of(values: Sequence[float]) -> Estimate:
     """The median with its exact bootstrap interval."""
-    low, high = stats.median_interval(values, CONFIDENCE)
-    return Estimate(stats.median(values), low, high, len(values))
+    low, high = medians.median_interval(values, CONFIDENCE)
+    return Estimate(medians.median(values), low, high, len(values))
 
 
 def widening(values: Sequence[float]) -> float:
@@ -119,21 +113,21 @@ def share_of(good: int, n: int) -> Estimate:
 
     Wider would need over a hundred samples to believe in 90 %, and a share is judged at few looks.
     """
-    low, high = stats.clopper_pearson(good, n, 0.99)
+    low, high = binomial.clopper_pearson(good, n, 0.99)
     return Estimate(good / n if n else 0.0, low, high, n)
 
 
 def slope_of(groups: Groups) -> Estimate:
     """Theil-Sen slope over all (x, value), in value per x: half a group may be stragglers and it does not move."""
     x, y = _flat(groups)
-    line = stats.theil_sen(x, y, CONFIDENCE)
+    line = medians.theil_sen(x, y, CONFIDENCE)
     return Estimate(line.slope, line.low, line.high, len(x))
 
 
 def ratio_of(groups: Groups) -> Estimate:
     """Median at the largest x over the median at the smallest."""
     last, first = groups[max(groups)], groups[min(groups)]
-    ratio = stats.median_ratio_tost(last, first, 1.0, (1.0 - CONFIDENCE) / 2)
+    ratio = medians.median_ratio_tost(last, first, 1.0, (1.0 - CONFIDENCE) / 2)
     return Estimate(ratio.ratio, ratio.low, ratio.high, min(len(last), len(first)))
 
 
@@ -171,19 +165,19 @@ def shape_of(groups: Groups, limit: float | None) -> Shape:
         return replace(whole, verdict="ERROR")
     if limit is None or whole.excess.low < CONCAVE or late.value < CONCAVE:
         return whole
-    medians = {x: stats.median(groups[x]) for x in xs}
+    median_at = {x: medians.median(groups[x]) for x in xs}
     for curve, excess in zip(curves, found, strict=True):
-        if excess.low >= CONCAVE and excess.high <= limit and (curve[0] == xs[0] or _on_a_floor(medians)):
+        if excess.low >= CONCAVE and excess.high <= limit and (curve[0] == xs[0] or _on_a_floor(median_at)):
             return Shape("PASS", excess, curve[0], late)
     bent = all(excess.low > limit for excess in found[:2])
     return replace(whole, verdict="FAIL") if bent and _no_floor(bends, xs, limit) else whole
 
 
-def _on_a_floor(medians: Mapping[float, float]) -> bool:
+def _on_a_floor(median_at: Mapping[float, float]) -> bool:
     """Whether no shorter x lies below, by more than 10 %, the line through the first two of the last three."""
-    a, b = sorted(medians)[-3:-1]
-    slope = (medians[b] - medians[a]) / (b - a)
-    return all(y >= 0.9 * (medians[a] - slope * (a - x)) for x, y in medians.items() if x < a)
+    a, b = sorted(median_at)[-3:-1]
+    slope = (median_at[b] - median_at[a]) / (b - a)
+    return all(y >= 0.9 * (median_at[a] - slope * (a - x)) for x, y in median_at.items() if x < a)
 
 
 def _no_floor(bends: _Bends, xs: Sequence[float], limit: float) -> bool:
@@ -220,22 +214,24 @@ def _bends(groups: Groups, curves: Sequence[Sequence[float]], resamples: int = 2
     xs = sorted(groups)
     n = min(map(len, groups.values()))
 
-    def share(curve: Sequence[float], medians: Mapping[float, float]) -> float:
-        a, b, c = _parabola(curve, [medians[x] for x in curve])
+    def share(curve: Sequence[float], median_at: Mapping[float, float]) -> float:
+        a, b, c = _parabola(curve, [median_at[x] for x in curve])
         end = curve[-1]
         return c * end * end / (a + b * end + c * end * end)
 
-    def growth(upto: float, medians: Mapping[float, float]) -> float:
+    def growth(upto: float, median_at: Mapping[float, float]) -> float:
         if upto == xs[0]:
             return 0.0
-        first, last = ((medians[b] - medians[a]) / (b - a) for a, b in ((xs[0], upto), xs[-2:]))
+        first, last = ((median_at[b] - median_at[a]) / (b - a) for a, b in ((xs[0], upto), xs[-2:]))
         return first / last if last > 0 else 0.0
 
     asked: list[Callable[[Mapping[float, float]], float]] = [functools.partial(share, curve) for curve in curves]
     asked += [functools.partial(growth, xs[1]), functools.partial(growth, xs[-3])]
-    asked.append(lambda medians: medians[xs[-1]] / medians[xs[-2]])
-    true = {x: stats.median(groups[x]) for x in xs}
-    drawn = [dict(zip(xs, medians, strict=True)) for medians in _resampled_medians([groups[x] for x in xs], resamples)]
+    asked.append(lambda median_at: median_at[xs[-1]] / median_at[xs[-2]])
+    true = {x: medians.median(groups[x]) for x in xs}
+    drawn = [
+        dict(zip(xs, median_at, strict=True)) for median_at in _resampled_medians([groups[x] for x in xs], resamples)
+    ]
     tail = (1.0 - CONFIDENCE) / 2
     found = []
     for of in asked:
@@ -261,7 +257,7 @@ def _resampled_medians(columns: Sequence[Sequence[float]], resamples: int) -> li
         blocks.append((n, [(order, [column[i] for i in order]) for order, column in zip(orders, block, strict=True)]))
     found = []
     for _ in range(resamples):
-        medians: list[float] = []
+        row: list[float] = []
         for n, ordered in blocks:
             times = [0] * n
             for i in draw.choices(range(n), k=n):
@@ -269,8 +265,8 @@ def _resampled_medians(columns: Sequence[Sequence[float]], resamples: int) -> li
             for order, values in ordered:
                 upto = list(itertools.accumulate([times[i] for i in order]))
                 upper = values[bisect.bisect_right(upto, n // 2)]
-                medians.append(upper if n % 2 else (values[bisect.bisect_right(upto, n // 2 - 1)] + upper) / 2)
-        found.append(medians)
+                row.append(upper if n % 2 else (values[bisect.bisect_right(upto, n // 2 - 1)] + upper) / 2)
+        found.append(row)
     return found
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annie_eval.profile.load import Expect, Profile, Scenario, Turn
-from annie_eval.wire.sample import Answer, Exchange, ToolCall, Variant
+from annie_eval.profile.types import Expect, Profile, Scenario, Turn, Variant
+from annie_eval.wire.sample import Answer, Exchange, ToolCall
 
 
 @dataclass(frozen=True, slots=True)

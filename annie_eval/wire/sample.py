@@ -11,27 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from annie_eval.profile.load import Expect, Limits, Scenario
+    from annie_eval.profile.types import Expect, Limits, Scenario, Variant
 
-Thinking = Literal["on", "off", "unset"]
 Channel = Literal["content", "reasoning", "tool_calls"]
 # OpenAI's, and `repetition` of vLLM.
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "function_call", "content_filter", "repetition"})
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """How a scenario is sent. `unset` thinking sends no switch at all: the template's own default applies."""
-
-    stream: bool = True
-    thinking: Thinking = "off"
-    repeat: int = 1
-
-    @property
-    def label(self) -> str:
-        """`stream.off`, or `whole.on.2` for the second repeat."""
-        label = f"{'stream' if self.stream else 'whole'}.{self.thinking}"
-        return label if self.repeat == 1 else f"{label}.{self.repeat}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,56 +100,6 @@ class Sample:
     exchanges: tuple[Exchange, ...]
     tools: Mapping[str, Mapping[str, Any]]
     limits: Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing wrong, with the text that shows it.
-
-    Attributes:
-        detector: name of the detector, such as `markdown`.
-        reason: what is wrong, in one short sentence; names the rule.
-        excerpt: the offending text with a little context, at most 160 characters.
-        channel: where it was found; None where something is missing altogether.
-        exchange: index into `Sample.exchanges`.
-        span: start and end of the offence in the channel's text, in characters; None if there is no text.
-    """
-
-    detector: str
-    reason: str
-    excerpt: str = ""
-    channel: Channel | None = None
-    exchange: int = 0
-    span: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """A gate's view of one sample: it passes when nothing was found and nothing broke."""
-
-    gate: str
-    sample: str
-    findings: tuple[Finding, ...] = ()
-    error: str | None = None
-
-    @property
-    def passed(self) -> bool:
-        return self.error is None and not self.findings
-
-
-def sample_key(scenario_id: str, variant: Variant) -> str:
-    """The name of a sample within a run, for example `markdown-shopping.stream.off`."""
-    return f"{scenario_id}.{variant.label}"
-
-
-def excerpt(text: str, start: int, end: int, context: int = 40) -> str:
-    """The text around a span, on one line, at most 160 characters, with `…` where it was cut."""
-    left, right = max(0, start - context), min(len(text), max(end, start) + context)
-    shown = text[left:right]
-    if len(shown) > 158:
-        shown, right = shown[:157], left + 157
-    shown = shown.replace("\n", "\\n")[:158]
-    return ("…" if left else "") + shown + ("…" if right < len(text) else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annie_eval.errors import ExchangeError
+from annie_eval.strict_json import strict_json
 
 DONE = "[DONE]"
 _BOM = b"\xef\xbb\xbf"
@@ -98,14 +99,6 @@ def read_stream(body: bytes) -> Stream:
     return Stream(tuple(found), tuple(stray), b"" if begun is None else body[begun:])
 
 
-def strict_json(text: str) -> Any:
-    """JSON as RFC 8259 has it. Raises ValueError on anything else, NaN and duplicate keys included."""
-    try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
 def _lines(body: bytes) -> Iterator[tuple[int, int, bytes]]:
     """(start, end, line) of every terminated line; `end` is behind the line's end mark."""
     start = len(_BOM) if body.startswith(_BOM) else 0
@@ -164,19 +157,6 @@ def refuse_error(value: Mapping[str, Any]) -> None:
         return
     said = error.get("message") if isinstance(error, Mapping) else error
     raise ExchangeError(f"the server reported an error: {quote(said if isinstance(said, str) else json.dumps(error))}")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {twice!a} twice in one object")
-    return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 def kind(value: Any) -> str:

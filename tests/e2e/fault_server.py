@@ -30,7 +30,8 @@ from faults.fault import Fault, Response
 from faults.http import head, write
 from faults.reply import Ask, Call, Reply, chunks, dump, limited, whole
 
-from annie_eval.profile.load import Profile, Scenario, load
+from annie_eval.profile.load import load
+from annie_eval.profile.types import Profile, Scenario
 
 MODEL = "annie-test"
 _MAX_MODEL_LEN = 32_768

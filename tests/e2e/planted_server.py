@@ -20,7 +20,7 @@ from faults import FAULTS
 from faults.fault import Fault, Response
 from faults.reply import Ask, Call, Reply
 
-from annie_eval.profile.load import Profile
+from annie_eval.profile.types import Profile
 
 _draw = random.Random(3)
 _WORDS = ("Sure", "Well", "Of course", "Right", "Yes", "Gladly", "Okay", "Certainly")

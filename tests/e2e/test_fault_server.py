@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from annie_eval.profile.load import Profile, load
-from annie_eval.wire import parse as wire
+from annie_eval.profile.load import load
+from annie_eval.profile.types import Profile
+from annie_eval.wire import parse
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fault_server import MODEL, FaultServer
@@ -98,7 +99,7 @@ def shape(value: Any) -> Any:
 
 def kinds(body: bytes) -> list[Any]:
     """The different shapes of a stream's chunks, in order of appearance."""
-    shapes = [shape(event.value) for event in wire.events(body)]
+    shapes = [shape(event.value) for event in parse.events(body)]
     return [s for i, s in enumerate(shapes) if s not in shapes[:i]]
 
 
@@ -126,7 +127,7 @@ def test_a_whole_answer_has_the_fields_of_the_real_one(
 
 
 def test_it_plays_the_script_of_a_scenario(server: FaultServer, profile: Profile) -> None:
-    first = wire.parse(ask(server, profile, "Weather in Oslo?"), streamed=True)
+    first = parse.parse(ask(server, profile, "Weather in Oslo?"), streamed=True)
     (call,) = first.tool_calls
     assert (call.name, json.loads(call.arguments or "")) == ("web_search", CALL[0]["arguments"])
     assert first.finish_reason == "tool_calls"
@@ -135,23 +136,23 @@ def test_it_plays_the_script_of_a_scenario(server: FaultServer, profile: Profile
         {"role": "assistant", "content": "", "tool_calls": []},
         {"role": "tool", "tool_call_id": call.id, "content": "Rain."},
     ]
-    assert wire.parse(ask(server, profile, *asked), streamed=True).content == "Rain."
+    assert parse.parse(ask(server, profile, *asked), streamed=True).content == "Rain."
     asked += [{"role": "assistant", "content": "Rain."}, "And tomorrow?"]
-    assert wire.parse(ask(server, profile, *asked), streamed=True).content == "Sunshine."
+    assert parse.parse(ask(server, profile, *asked), streamed=True).content == "Sunshine."
 
 
 def test_it_honours_the_token_limit_and_the_switch_of_thinking(server: FaultServer, profile: Profile) -> None:
-    cut = wire.parse(ask(server, profile, "Go on!", max_tokens=2), streamed=True)
+    cut = parse.parse(ask(server, profile, "Go on!", max_tokens=2), streamed=True)
     assert (cut.content, cut.finish_reason) == ("One two", "length")
-    assert wire.parse(ask(server, profile, "Hello!"), streamed=True).reasoning is None
-    thought = wire.parse(ask(server, profile, "Hello!", chat_template_kwargs=None), streamed=True)
+    assert parse.parse(ask(server, profile, "Hello!"), streamed=True).reasoning is None
+    thought = parse.parse(ask(server, profile, "Hello!", chat_template_kwargs=None), streamed=True)
     assert thought.reasoning
     assert thought.content == "Hello there."
 
 
 def test_both_ways_of_asking_give_the_same_tokens(server: FaultServer, profile: Profile) -> None:
     one, other = (
-        wire.parse(ask(server, profile, "Hello!", stream=stream, return_token_ids=True), streamed=stream)
+        parse.parse(ask(server, profile, "Hello!", stream=stream, return_token_ids=True), streamed=stream)
         for stream in (True, False)
     )
     assert one.token_ids == other.token_ids

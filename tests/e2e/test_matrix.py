@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from annie_eval import serving
-from annie_eval.cli import main as cli
+from annie_eval.cli import main
 from annie_eval.profile.load import load
 from annie_eval.serving import Target, TargetSpec
 
@@ -145,5 +145,5 @@ def test_a_checkpoint_is_resumed_on_a_server_that_was_started_anew(
                 return connect(spec if spec.base_url else replace(spec, model_dir=None, base_url=there), *others)
 
             monkeypatch.setattr(serving, "open_target", start)
-            assert cli.main([*arguments, str(tmp_path / "m"), *more]) == 0, capsys.readouterr().err
+            assert main.main([*arguments, str(tmp_path / "m"), *more]) == 0, capsys.readouterr().err
     assert planted.received == 0

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from annie_eval.profile.load import Profile, load
+from annie_eval.profile.load import load
+from annie_eval.profile.types import Profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fault_server import FaultServer

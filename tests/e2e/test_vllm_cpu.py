@@ -100,10 +100,10 @@ def made(algorithm: str) -> Made:
     from modelopt.torch.export import export_hf_checkpoint
 
     from quant.formats import fp8, fused
-    from quant.quantize import modelopt_backend as nvfp4_backend
+    from quant.quantize import modelopt_backend
 
     blocks = {-1: 16, "type": "dynamic", "scale_bits": (4, 3)}
-    four = {"num_bits": (2, 1), "block_sizes": blocks, "backend": nvfp4_backend.register_backend()}
+    four = {"num_bits": (2, 1), "block_sizes": blocks, "backend": modelopt_backend.register_backend()}
     fp8.register_backends()
     eight, eight_input = (
         {"num_bits": (4, 3), "axis": None, "backend": name} for name in (fp8.WEIGHT_BACKEND, fp8.INPUT_BACKEND)

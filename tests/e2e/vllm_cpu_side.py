@@ -160,20 +160,20 @@ def platforms() -> None:
     from vllm.model_executor.layers.quantization import modelopt
     from vllm.platforms import PlatformEnum
 
-    from quant.vllm_cpu import plugin as vllm_cpu
+    from quant.vllm_cpu import plugin
 
     assert PlatformEnum.CPU not in linear._POSSIBLE_NVFP4_KERNELS
     marlin, tables = linear.MarlinNvFp4LinearKernel, (linear._POSSIBLE_NVFP4_KERNELS, linear._POSSIBLE_FP8_KERNELS)
     before = [{platform: list(kernels) for platform, kernels in table.items()} for table in tables]
     with mock.patch.object(platforms.current_platform, "is_cpu", return_value=False):
-        vllm_cpu.register()
+        plugin.register()
     assert [dict(table) for table in tables] == before
     assert linear.MarlinNvFp4LinearKernel is marlin
     assert "quant.vllm_cpu.kernels" not in sys.modules
     assert modelopt.requantize_with_max_scale.__module__.startswith("vllm.")
 
-    vllm_cpu.register()
-    vllm_cpu.register()
+    plugin.register()
+    plugin.register()
     names = [kernel.__name__ for kernel in linear._POSSIBLE_NVFP4_KERNELS[PlatformEnum.CPU]]
     assert names == ["CpuNvFp4LinearKernel", "EmulationNvFp4LinearKernel"]
     assert [k.__name__ for k in linear._POSSIBLE_FP8_KERNELS[PlatformEnum.CPU]].count("CpuFp8LinearKernel") == 1

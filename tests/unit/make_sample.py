@@ -6,8 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annie_eval.profile.load import AnswerExpectation, CallExpectation, Expect, Limits, Scenario, Turn
-from annie_eval.wire.sample import Answer, Exchange, Sample, Thinking, ToolCall, Usage, Variant
+from annie_eval.profile.types import (
+    AnswerExpectation,
+    CallExpectation,
+    Expect,
+    Limits,
+    Scenario,
+    Thinking,
+    Turn,
+    Variant,
+)
+from annie_eval.wire.sample import Answer, Exchange, Sample, ToolCall, Usage
 
 TOOLS: dict[str, dict[str, Any]] = {
     "search_memory": {

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from annie_eval.profile.load import Expect, Scenario
+from annie_eval.profile.types import Expect, Scenario
 
 _STOP_TOKEN = 2
 _FINGERPRINT = "vllm-0.32.0-1cee543d"

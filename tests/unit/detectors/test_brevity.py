@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from make_sample import call, reply, sample
 
 from annie_eval.detectors.brevity import find
-from annie_eval.profile.load import Limits
+from annie_eval.profile.types import Limits
 
 
 def reasons(content: str | None, **more: object) -> list[str]:

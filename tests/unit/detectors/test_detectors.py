@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_sample import call, reply, sample, wants
 
-from annie_eval.detectors import NAMES, detect
-from annie_eval.profile.load import AnswerExpectation, Expect
+from annie_eval.detectors import detect
+from annie_eval.profile.types import DETECTORS, AnswerExpectation, Expect
 from annie_eval.wire.sample import Sample
 
-OURS = [name for name in NAMES if name != "wire"]
+OURS = [name for name in DETECTORS if name != "wire"]
 SPOKEN = (
     "Paris is the capital of France, and it lies on the Seine, about two hours from the sea. The best time to visit is"
     " in spring, when the gardens bloom. Shall I look up trains for you?"

@@ -6,7 +6,7 @@ import pytest
 from make_sample import reply, sample
 
 from annie_eval.detectors.knowledge import find
-from annie_eval.profile.load import AnswerExpectation
+from annie_eval.profile.types import AnswerExpectation
 
 
 def misses(question: str, expected: dict[str, object], text: str) -> list[str]:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_sample import call, reply, sample
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.detectors.thinking import find
-from annie_eval.wire.sample import Finding, Thinking
+from annie_eval.profile.types import Thinking
 
 THOUGHT = "The capital of France is well known to be Paris, so a short answer will do."
 

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annie_eval.gates.decide import SEVERITY, GateResult, decide, operating_curve, overall, tolerates, worst
-from annie_eval.profile.load import Gate
-from annie_eval.stats import binomial as stats
-from annie_eval.wire.sample import Finding, Judgement
+from annie_eval.detectors.finding import Finding
+from annie_eval.gates.decide import GateResult, decide, operating_curve, overall, tolerates
+from annie_eval.gates.judgement import Judgement
+from annie_eval.gates.verdicts import SEVERITY, worst
+from annie_eval.profile.types import Gate
+from annie_eval.stats import binomial
 
 MISS = Finding("markdown", "a bullet list", "- milk", "content")
 
@@ -149,8 +151,8 @@ def test_misses_of_one_prompt_fail_no_bound_that_fewer_prompts_leave_open() -> N
 
 def test_result_carries_the_numbers_that_the_reports_show() -> None:
     result = decide(gate(12), judgements(12, 3), 15)
-    assert result.interval == stats.clopper_pearson(12, 15, 0.95)
-    assert result.rules_out == stats.rules_out(3, 15)
+    assert result.interval == binomial.clopper_pearson(12, 15, 0.95)
+    assert result.rules_out == binomial.rules_out(3, 15)
     assert result.baseline == {"NVFP4 PTQ": "3/15"}
     assert (result.required, result.expected, result.confidence) == (12, 15, 0.95)
     assert decide(gate(None), [], 15).required == 15
@@ -220,11 +222,12 @@ def result(verdict: str) -> GateResult:
 
 
 def test_overall_is_the_worst() -> None:
-    for first, second in itertools.product(SEVERITY, repeat=2):
+    for first, second in itertools.product(SEVERITY[1:], repeat=2):
         worse = min(first, second, key=SEVERITY.index)
         assert overall([result(first), result(second)]) == worse
         assert overall([result(first)], [{"verdict": second}]) == worse
-    assert SEVERITY == ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")
+    assert SEVERITY == ("REFUSED", "FAIL", "ERROR", "INCONCLUSIVE", "PASS")
+    assert worst(["PASS", "INCONCLUSIVE", "ERROR", "FAIL", "REFUSED"]) == "REFUSED"
     assert overall([result("PASS")]) == "PASS"
 
 
@@ -241,7 +244,7 @@ def test_operating_curve_is_the_sum_over_all_outcomes(rules: Gate, rate: float) 
     n = 20
     expected = {"PASS": 0.0, "INCONCLUSIVE": 0.0, "FAIL": 0.0}
     for passed in range(n + 1):
-        weight = stats.binomial_tail(passed, n, rate) - stats.binomial_tail(passed + 1, n, rate)
+        weight = binomial.binomial_tail(passed, n, rate) - binomial.binomial_tail(passed + 1, n, rate)
         expected[decide(rules, judgements(passed, n - passed), n).verdict] += weight
     (point,) = operating_curve(rules, n, [rate])
     assert (point.passes, point.inconclusive, point.fails) == pytest.approx(tuple(expected.values()), abs=1e-9)

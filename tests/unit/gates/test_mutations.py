@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.gates import decide as gates
+from annie_eval.gates import decide
 
 TESTS = Path(__file__).with_name("test_gates.py")
 
@@ -28,8 +28,8 @@ MUTATIONS = [
     ("if upper < gate.lower_bound:", "if upper > gate.lower_bound:"),
     ("if lower < gate.lower_bound:", "if lower <= 0:"),
     ("if lower < gate.lower_bound:", "if lower > gate.lower_bound:"),
-    ("upper = stats_clusters.upper_bound(", "upper = stats_clusters.lower_bound("),
-    ("lower = stats_clusters.lower_bound(", "lower = stats_clusters.upper_bound("),
+    ("upper = clusters.upper_bound(", "upper = clusters.lower_bound("),
+    ("lower = clusters.lower_bound(", "lower = clusters.upper_bound("),
     ("elif broken:", "elif False:"),
     ("    if failure:\n        verdict", "    if failure and not broken:\n        verdict"),
     ("elif n == 0:", "elif n < 0:"),
@@ -45,8 +45,6 @@ MUTATIONS = [
     ("if judgement.error is None and judgement.findings)", "if judgement.findings)"),
     ("n = len(judgements) - len(broken)", "n = len(judgements)"),
     ('return result.verdict == "PASS"', 'return result.verdict != "FAIL"'),
-    ("min(verdicts, key=SEVERITY.index", "max(verdicts, key=SEVERITY.index"),
-    ('("FAIL", "ERROR", "INCONCLUSIVE", "PASS")', '("ERROR", "FAIL", "INCONCLUSIVE", "PASS")'),
     ('return worst(verdicts) or "ERROR"', 'return worst(verdicts) or "PASS"'),
     ('verdicts += [row["verdict"] for row in timings]', "pass"),
     ("elif selected is not None and n < selected:", "elif False:"),
@@ -69,7 +67,7 @@ def caught(suite: types.ModuleType, source: str) -> bool:
     mutant = types.ModuleType("gates_mutant")
     sys.modules["gates_mutant"] = mutant  # dataclasses look their module up
     exec(compile(source, "gates_mutant", "exec"), mutant.__dict__)
-    for name in ("decide", "overall", "tolerates", "worst", "SEVERITY", "GateResult", "operating_curve"):
+    for name in ("decide", "overall", "tolerates", "GateResult", "operating_curve"):
         setattr(suite, name, getattr(mutant, name))
     plain = [
         lambda: suite.test_a_part_of_a_gate_and_a_run_cut_short_are_no_verdict(("*",)),
@@ -91,11 +89,11 @@ def caught(suite: types.ModuleType, source: str) -> bool:
 
 
 def test_intact_gates_are_not_caught(suite: types.ModuleType) -> None:
-    assert not caught(suite, Path(gates.__file__).read_text(encoding="utf-8"))
+    assert not caught(suite, Path(decide.__file__).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(("intact", "broken"), MUTATIONS, ids=range(len(MUTATIONS)))
 def test_broken_rule_is_caught(suite: types.ModuleType, intact: str, broken: str) -> None:
-    source = Path(gates.__file__).read_text(encoding="utf-8")
+    source = Path(decide.__file__).read_text(encoding="utf-8")
     assert source.count(intact) == 1, f"gates.py has changed: {intact!r} is not there once"
     assert caught(suite, source.replace(intact, broken))

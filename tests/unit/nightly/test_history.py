@@ -16,8 +16,7 @@ import pytest
 from annie_eval.cli.main import main
 from annie_eval.nightly import drift, plot, records, table
 from annie_eval.nightly.records import Count, Night
-from annie_eval.stats import binomial as stats
-from annie_eval.stats import trend
+from annie_eval.stats import binomial, trend
 
 FINGERPRINT = {"server": "vllm", "server_version": "0.32.0", "weights": "aaaa"}
 
@@ -28,7 +27,7 @@ def verdict(counts: dict[str, tuple[int, int]], **more: Any) -> dict[str, Any]:
         "verdict": "PASS",
         "started": "2026-11-01T03:00:00+00:00",
         "gates": [
-            {"name": name, "passed": k, "n": n, "interval": stats.clopper_pearson(k, n), "verdict": "PASS"}
+            {"name": name, "passed": k, "n": n, "interval": binomial.clopper_pearson(k, n), "verdict": "PASS"}
             for name, (k, n) in counts.items()
         ],
         "timings": [],

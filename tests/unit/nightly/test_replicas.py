@@ -8,9 +8,10 @@ from collections import Counter
 import pytest
 from scipy import stats as scipy_stats
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
+from annie_eval.gates.judgement import Judgement
 from annie_eval.serving.replicas import ALPHA, Shares, check_same, compare
-from annie_eval.wire.sample import Finding, Judgement
 
 MISS = (Finding("markdown", "bold text"),)
 KEYS = [f"s-{i:03}.{way}.off" for i in range(60) for way in ("stream", "whole")]

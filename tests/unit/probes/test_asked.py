@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from annie_eval.errors import UsageError
-from annie_eval.plugin import on_demand as asked
+from annie_eval.plugin import on_demand
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from annie_eval.plugin import on_demand as asked
     ],
 )
 def test_an_expression_asks_for_what_it_would_select(expression: str, asks: bool) -> None:
-    assert asked.asks_for(expression, asked.PROBE) is asks
+    assert on_demand.asks_for(expression, on_demand.PROBE) is asks
 
 
 def config(expression: str, base_url: str | None = "http://127.0.0.1:9/v1") -> Any:
@@ -40,15 +40,15 @@ def config(expression: str, base_url: str | None = "http://127.0.0.1:9/v1") -> A
 def test_a_file_is_ignored_unless_it_is_asked_for_and_has_a_server() -> None:
     tests = Path("/p/tests/behavior")
     ours = tests / "test_probes.py"
-    assert not asked.ignores(config("probe"), ours, tests)
-    assert asked.ignores(config("probe", None), ours, tests)
-    assert asked.ignores(config("snapshot"), ours, tests)
-    assert not asked.ignores(config(""), tests / "test_brevity.py", tests)
-    assert not asked.ignores(config(""), Path("/elsewhere/test_probes.py"), tests)
+    assert not on_demand.ignores(config("probe"), ours, tests)
+    assert on_demand.ignores(config("probe", None), ours, tests)
+    assert on_demand.ignores(config("snapshot"), ours, tests)
+    assert not on_demand.ignores(config(""), tests / "test_brevity.py", tests)
+    assert not on_demand.ignores(config(""), Path("/elsewhere/test_probes.py"), tests)
 
 
 def test_a_missing_library_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"^-m snapshot: needs syrupy, which is not installed; pip install syrupy$"):
-        asked.asked(cast("pytest.Config", config("snapshot")))
-    assert asked.asked(cast("pytest.Config", config("not snapshot"))) == []
+        on_demand.asked(cast("pytest.Config", config("snapshot")))
+    assert on_demand.asked(cast("pytest.Config", config("not snapshot"))) == []

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import pytest
 
+from annie_eval.detectors.finding import Finding
+from annie_eval.gates.judgement import Judgement
 from annie_eval.probes import report
 from annie_eval.probes.example import Example
 from annie_eval.probes.noise import Edit
@@ -16,7 +18,7 @@ from annie_eval.probes.prober import Prober
 from annie_eval.probes.search import CONFIRMED, Asker, Kept, Outcome, row
 from annie_eval.profile.load import load
 from annie_eval.run.reader import Judged, Reader, SampleBroken
-from annie_eval.wire.sample import Finding, Judgement, Sample
+from annie_eval.wire.sample import Sample
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"properties": {}, "required": []}}}
 FOUND = Finding("thinking", "thinking tag '<think>'", "<think>Okay", "content")

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from annie_eval.detectors import detect
-from annie_eval.profile.load import Profile, Scenario, builtin_names, load
+from annie_eval.profile.load import builtin_names, load
+from annie_eval.profile.types import Profile, Scenario, sample_key
 from annie_eval.wire.conversation import next_request
-from annie_eval.wire.sample import Answer, Exchange, Sample, ToolCall, Usage, sample_key
+from annie_eval.wire.sample import Answer, Exchange, Sample, ToolCall, Usage
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 PROFILES = [*builtin_names(), str(EXAMPLES / "concierge" / "concierge.toml")]

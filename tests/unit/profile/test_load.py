@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from annie_eval.profile.argument_checks import MISSING, check_value
-from annie_eval.profile.load import AnswerExpectation, Expect, Gate, builtin_names, load
-from annie_eval.wire.sample import Variant
+from annie_eval.profile.load import builtin_names, load
+from annie_eval.profile.types import AnswerExpectation, Expect, Gate, Variant
 
 if TYPE_CHECKING:
     from conftest import Desk

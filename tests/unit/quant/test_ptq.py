@@ -18,7 +18,7 @@ from quant import recipe
 from quant.checkpoint import atomic
 from quant.cli import main
 from quant.errors import NotServedAsMade, UsageError
-from quant.export import verify as served
+from quant.export import verify
 from quant.preflight.check import preflight
 
 NAMES = {
@@ -150,8 +150,8 @@ def test_another_weight_than_the_models_is_refused(model: Path, calib: Path, tmp
 
     assert ptq(model, calib, tmp_path / "out") == 0
     dtype = torch.bfloat16
-    computed = served.exported_digests(tmp_path / "out", dtype)
-    assert served.assert_served_as_made(computed, tmp_path / "out", dtype) == 14
+    computed = verify.exported_digests(tmp_path / "out", dtype)
+    assert verify.assert_served_as_made(computed, tmp_path / "out", dtype) == 14
     name = "model.layers.1.mlp.up_proj"
 
     def flip(tensors: mutants.Tensors) -> None:
@@ -160,13 +160,13 @@ def test_another_weight_than_the_models_is_refused(model: Path, calib: Path, tmp
 
     mutants.change(tmp_path / "out", flip)
     with pytest.raises(NotServedAsMade, match=r"1 different, first model.layers.1.mlp.up_proj"):
-        served.assert_served_as_made(computed, tmp_path / "out", dtype)
+        verify.assert_served_as_made(computed, tmp_path / "out", dtype)
 
 
 def test_an_export_that_differs_leaves_nothing(
     model: Path, calib: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(served, "computed_digests", lambda _model: {"model.layers.0.mlp.up_proj": "0"})
+    monkeypatch.setattr(verify, "computed_digests", lambda _model: {"model.layers.0.mlp.up_proj": "0"})
     assert ptq(model, calib, tmp_path / "out") == 1
     assert "exported weights are not the model's" in one_line(capsys)
     assert list(tmp_path.iterdir()) == []

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.gates.decide import RunVerdict, decide, overall
+from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import Gate
-from annie_eval.run import verdict_json as json_report
+from annie_eval.run import verdict_json
 from annie_eval.run.store import Store, StoredExchange
-from annie_eval.wire.sample import Finding, Judgement
 
 FINGERPRINT = {"server": "vllm", "server_version": "0.32.0", "served_model": "annie", "sampling": {"temperature": 0.0}}
 SNAPSHOT: dict[str, Any] = {
@@ -103,7 +104,7 @@ def make_run(
     )
     store.close()
     if finished:
-        json_report.write(run / json_report.FILE, verdict)
+        verdict_json.write(run / verdict_json.FILE, verdict)
     if shots:
         (run / "timing.jsonl").write_text("".join(json.dumps(shot) + "\n" for shot in shots))
     return run

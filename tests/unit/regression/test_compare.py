@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from scipy import stats as scipy_stats
 
+from annie_eval.detectors.finding import Finding
+from annie_eval.gates.judgement import Judgement
 from annie_eval.regression.baseline import load
 from annie_eval.regression.compare import ALPHA, compare_gates, overall
 from annie_eval.regression.compare_runs import against
 from annie_eval.regression.result import Regression, from_dict
-from annie_eval.wire.sample import Finding, Judgement
 from benchmarks.regression_power import found, passed
 
 MISS = (Finding("markdown", "bold text"),)

@@ -13,12 +13,11 @@ from finished_run import FINGERPRINT, SNAPSHOT, body
 
 from annie_eval.profile.diff import differences, snapshot
 from annie_eval.profile.load import load as load_profile
-from annie_eval.regression import determinism as steady
-from annie_eval.regression import timings as speed
+from annie_eval.regression import determinism, timings
 from annie_eval.regression.baseline import load
 from annie_eval.regression.compare_runs import against
 from annie_eval.regression.result import Regression
-from annie_eval.serving import fingerprint_diff as facts
+from annie_eval.serving import fingerprint_diff
 
 NAMES = [f"s-{i:02}" for i in range(10)]
 ALL = dict.fromkeys(NAMES, True)
@@ -44,7 +43,7 @@ LOCAL: dict[str, Any] = {
 
 
 def changed(**facts_now: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    found = facts.between(LOCAL, {**LOCAL, **facts_now})
+    found = fingerprint_diff.between(LOCAL, {**LOCAL, **facts_now})
     return found.compared, found.refused
 
 
@@ -87,12 +86,12 @@ def test_another_template_sampling_or_parser_refuses(now: dict[str, Any], said: 
 
 def test_equal_fingerprints_and_reordered_flags_are_no_difference() -> None:
     reordered = ["--enforce-eager", "--max_num_seqs", "8", "--tool-call-parser=hermes"]
-    assert facts.between(LOCAL, {**LOCAL, "arguments": reordered}) == facts.Differences()
+    assert fingerprint_diff.between(LOCAL, {**LOCAL, "arguments": reordered}) == fingerprint_diff.Differences()
 
 
 def test_a_server_at_a_url_is_not_blamed_for_what_it_does_not_tell() -> None:
     remote = {**FINGERPRINT, "tool_parser": None, "chat_template_kwargs": None, "max_model_len": 8192}
-    assert facts.between({**remote, "tool_parser": "hermes"}, remote) == facts.Differences()
+    assert fingerprint_diff.between({**remote, "tool_parser": "hermes"}, remote) == fingerprint_diff.Differences()
 
 
 # What the profile says.
@@ -225,13 +224,13 @@ def test_a_server_that_answers_one_question_in_many_ways_samples() -> None:
     odd = {"questions": 3, "asked": 24, "distinct": [3, 3, 3], "odd": 12}
     even = {"questions": 3, "asked": 24, "distinct": [4, 2, 3], "odd": 6}
     before = {"questions": 3, "times": 4, "distinct": [4, 3, 4]}  # as earlier versions wrote it
-    assert "the temperature was raised" in (steady.trace(None, odd) or "")
-    assert "the temperature was raised" in (steady.trace(even, odd) or "")
-    assert "asked 12 times in all" in (steady.trace(None, before) or "")
-    assert steady.trace(odd, odd) is None
-    assert steady.trace(before, odd) is None
-    assert steady.trace(even, even) is None
-    assert steady.trace(even, None) is None
+    assert "the temperature was raised" in (determinism.trace(None, odd) or "")
+    assert "the temperature was raised" in (determinism.trace(even, odd) or "")
+    assert "asked 12 times in all" in (determinism.trace(None, before) or "")
+    assert determinism.trace(odd, odd) is None
+    assert determinism.trace(before, odd) is None
+    assert determinism.trace(even, even) is None
+    assert determinism.trace(even, None) is None
 
 
 class Voices:
@@ -268,12 +267,12 @@ def test_rewording_by_chance_is_no_temperature_and_few_wordings_are_one(
 ) -> None:
     profile, runs = load_profile("annie"), 400
     samples = 0
-    monkeypatch.setattr(steady, "Client", NoServer)
+    monkeypatch.setattr(determinism, "Client", NoServer)
     for seed in range(runs):
         voices = Voices(seed, rewords, ways)
-        monkeypatch.setattr(steady, "_ask", voices)
-        found = asyncio.run(steady._probe(profile.scenarios[:3], profile, "http://127.0.0.1:9/v1", "m", None))
-        samples += steady.trace(None, found) is not None
+        monkeypatch.setattr(determinism, "_ask", voices)
+        found = asyncio.run(determinism._probe(profile.scenarios[:3], profile, "http://127.0.0.1:9/v1", "m", None))
+        samples += determinism.trace(None, found) is not None
         assert voices.asked == (12 if rewords == 0 else voices.asked)
     assert least <= samples / runs <= most
 
@@ -320,34 +319,34 @@ def slow(factor: float, n: int = 21) -> dict[str, list[float]]:
 
 
 def test_a_slow_down_beyond_the_noise_fails_and_one_within_passes() -> None:
-    noise = speed.noise(slow(1.0), slow(1.01))
+    noise = timings.noise(slow(1.0), slow(1.01))
     assert noise.aa
-    assert [speed.compare(slow(1.0), slow(f), noise)[0].verdict for f in (1.0, 0.5, 1.3)] == ["PASS", "PASS", "FAIL"]
+    assert [timings.compare(slow(1.0), slow(f), noise)[0].verdict for f in (1.0, 0.5, 1.3)] == ["PASS", "PASS", "FAIL"]
 
 
 def test_a_few_milliseconds_are_no_slow_down() -> None:
-    noise = speed.Noise({}, aa=False)
+    noise = timings.Noise({}, aa=False)
     fast = {"ttft_short": [0.2 + 0.001 * i for i in range(21)]}, {"ttft_short": [0.9 + 0.001 * i for i in range(21)]}
-    assert speed.compare(*fast, noise)[0].verdict == "PASS"
+    assert timings.compare(*fast, noise)[0].verdict == "PASS"
 
 
 def test_a_noisy_aa_run_raises_the_floor() -> None:
-    quiet, wild = speed.noise(slow(1.0), slow(1.01)), speed.noise(slow(1.0), slow(1.5))
+    quiet, wild = timings.noise(slow(1.0), slow(1.01)), timings.noise(slow(1.0), slow(1.5))
     assert quiet.floors["ttft_short"] < 1.1 < 1.5 < wild.floors["ttft_short"]
-    assert speed.compare(slow(1.0), slow(1.3), wild)[0].verdict != "FAIL"
+    assert timings.compare(slow(1.0), slow(1.3), wild)[0].verdict != "FAIL"
 
 
 def test_rates_are_slower_when_they_are_lower() -> None:
-    noise = speed.Noise({}, aa=False)
+    noise = timings.Noise({}, aa=False)
     fast, half = {"decode": [30.0 + i % 3 for i in range(21)]}, {"decode": [15.0 + i % 3 for i in range(21)]}
-    found = speed.compare(fast, half, noise)[0]
+    found = timings.compare(fast, half, noise)[0]
     assert found.verdict == "FAIL"
     assert found.ratio == pytest.approx(31 / 16)
-    assert speed.compare(half, fast, noise)[0].verdict == "PASS"
+    assert timings.compare(half, fast, noise)[0].verdict == "PASS"
 
 
 def test_few_measurements_are_not_compared_and_load_is_not_judged() -> None:
-    noise = speed.Noise({}, aa=False)
-    assert speed.compare(slow(1.0, 5), slow(9.0, 5), noise) == []
+    noise = timings.Noise({}, aa=False)
+    assert timings.compare(slow(1.0, 5), slow(9.0, 5), noise) == []
     loaded = {"ttft_under_load": [50.0 + i for i in range(30)]}, {"ttft_under_load": [500.0 + i for i in range(30)]}
-    assert not speed.compare(*loaded, noise)[0].judged
+    assert not timings.compare(*loaded, noise)[0].judged

@@ -9,42 +9,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from annie_eval.stats import binomial as stats
-from annie_eval.stats import clusters as stats_clusters
+from annie_eval.stats import binomial, clusters
 
 
 @given(st.floats(0.001, 0.999), st.floats(1, 500))
 def test_t_quantile_is_scipys(q: float, freedom: float) -> None:
     expected = scipy_stats.t.ppf(q, freedom)
-    assert stats_clusters.t_quantile(q, freedom) == pytest.approx(expected, rel=1e-9, abs=1e-7)
+    assert clusters.t_quantile(q, freedom) == pytest.approx(expected, rel=1e-9, abs=1e-7)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60))
 def test_clusters_of_one_give_the_exact_interval(outcomes: list[bool]) -> None:
-    found = stats_clusters.interval([int(o) for o in outcomes], [1] * len(outcomes))
-    assert found == pytest.approx(stats.clopper_pearson(sum(outcomes), len(outcomes)), abs=1e-9)
+    found = clusters.interval([int(o) for o in outcomes], [1] * len(outcomes))
+    assert found == pytest.approx(binomial.clopper_pearson(sum(outcomes), len(outcomes)), abs=1e-9)
 
 
 def test_repeats_that_all_agree_count_once() -> None:
     """10 prompts of which 8 always pass and 2 never: a hundred samples say hardly more than ten."""
     passed, sizes = [10] * 8 + [0] * 2, [10] * 10
-    assert stats_clusters.effective_size(passed, sizes) < 10
-    low, high = stats_clusters.interval(passed, sizes)
-    exact = stats.clopper_pearson(8, 10)
+    assert clusters.effective_size(passed, sizes) < 10
+    low, high = clusters.interval(passed, sizes)
+    exact = binomial.clopper_pearson(8, 10)
     assert low <= exact[0] + 0.02
     assert high >= exact[1] - 0.02
 
 
 def test_where_nothing_was_missed_the_clusters_are_what_counts() -> None:
-    assert stats_clusters.effective_size([5] * 12, [5] * 12) == 12
-    assert stats_clusters.lower_bound([5] * 12, [5] * 12) == pytest.approx(stats.lower_bound(12, 12))
-    assert stats_clusters.upper_bound([0] * 12, [5] * 12) == pytest.approx(stats.upper_bound(0, 12))
+    assert clusters.effective_size([5] * 12, [5] * 12) == 12
+    assert clusters.lower_bound([5] * 12, [5] * 12) == pytest.approx(binomial.lower_bound(12, 12))
+    assert clusters.upper_bound([0] * 12, [5] * 12) == pytest.approx(binomial.upper_bound(0, 12))
 
 
 def test_variance_and_deff_by_hand() -> None:
     """Two clusters of two: k = (2, 1), p = 3/4, v = 2 * 2 * (1/2)^2 / 16 = 1/16, p(1-p)/v = 3, times (t3/t1)^2."""
     freedom = (scipy_stats.t.ppf(0.975, 3) / scipy_stats.t.ppf(0.975, 1)) ** 2
-    assert stats_clusters.effective_size([2, 1], [2, 2]) == pytest.approx(3 * freedom, rel=1e-9)
+    assert clusters.effective_size([2, 1], [2, 2]) == pytest.approx(3 * freedom, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +58,9 @@ def test_coverage_holds_where_the_plain_interval_fails(scenarios: int, repeats: 
     for _ in range(runs):
         rates = [draw.betavariate(a, b) for _ in range(scenarios)]
         passed = [sum(draw.random() < rate for _ in range(repeats)) for rate in rates]
-        low, high = stats_clusters.interval(passed, [repeats] * scenarios)
+        low, high = clusters.interval(passed, [repeats] * scenarios)
         covered += low <= mean <= high
-        low, high = stats.clopper_pearson(sum(passed), scenarios * repeats)
+        low, high = binomial.clopper_pearson(sum(passed), scenarios * repeats)
         plain += low <= mean <= high
     assert covered / runs >= 0.93
     assert plain < covered
@@ -72,13 +71,13 @@ def test_pass_hat_k_is_the_mean_over_prompts(counts: list[tuple[int, int]], k: i
     passed, sizes = [min(a, b) for a, b in counts], [b for _, b in counts]
     if max(sizes) < k:
         with pytest.raises(ValueError, match="repeats"):
-            stats_clusters.pass_hat_k(passed, sizes, k)
+            clusters.pass_hat_k(passed, sizes, k)
         return
-    chances = [stats.pass_hat_k(c, n, k) for c, n in zip(passed, sizes, strict=True) if n >= k]
-    assert stats_clusters.pass_hat_k(passed, sizes, k) == pytest.approx(sum(chances) / len(chances))
+    chances = [binomial.pass_hat_k(c, n, k) for c, n in zip(passed, sizes, strict=True) if n >= k]
+    assert clusters.pass_hat_k(passed, sizes, k) == pytest.approx(sum(chances) / len(chances))
 
 
 @pytest.mark.parametrize(("passed", "sizes"), [([], []), ([1], [1, 2]), ([3], [2]), ([-1], [2]), ([0], [0])])
 def test_counts_that_cannot_be_are_refused(passed: list[int], sizes: list[int]) -> None:
     with pytest.raises(ValueError, match=r"counts|needs"):
-        stats_clusters.effective_size(passed, sizes)
+        clusters.effective_size(passed, sizes)

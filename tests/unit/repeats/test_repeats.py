@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from annie_eval.cli.main import main
+from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
 from annie_eval.gates.decide import GateResult, RunVerdict, decide
+from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.repeats import Repeats, decide_repeated, keys_of_round, own_repeats, round_of, threshold
-from annie_eval.profile.load import Gate, Profile, load
-from annie_eval.report import page as html
+from annie_eval.profile.load import load
+from annie_eval.profile.types import Gate, Profile, Variant
+from annie_eval.report import page
 from annie_eval.report import repeats as report
-from annie_eval.run import verdict_json as json_report
-from annie_eval.wire.sample import Finding, Judgement, Variant
+from annie_eval.run import verdict_json
 
 PROFILE = load("annie")
 TOOLS = PROFILE.gates["tool_calling"]  # 6 of 10
@@ -243,14 +245,14 @@ def test_the_report_says_how_the_decision_came(rounds: list[int], repeats: Repea
 def test_verdict_json_keeps_what_was_said_of_repeats(tmp_path: Path) -> None:
     for repeats, rounds in ((Repeats(3), [8, 6, 4]), (Repeats(8, True), [10])):
         verdict = RunVerdict("PASS", gates=(decided(rounds, repeats),), started=1.0, run_dir=str(tmp_path))
-        json_report.write(tmp_path / "verdict.json", verdict)
-        assert json_report.load(tmp_path / "verdict.json").gates[0].repeats == verdict.gates[0].repeats
+        verdict_json.write(tmp_path / "verdict.json", verdict)
+        assert verdict_json.load(tmp_path / "verdict.json").gates[0].repeats == verdict.gates[0].repeats
 
 
 def test_the_page_says_how_the_decision_came() -> None:
     verdict = RunVerdict("PASS", gates=(decided([10], Repeats(8, True)),))
-    assert "decided after 1 round: 62.3% to 100% lies above 60%" in html.page(verdict, {})
-    assert "repeats:" not in html.page(replace(verdict, gates=(replace(verdict.gates[0], repeats={}),)), {})
+    assert "decided after 1 round: 62.3% to 100% lies above 60%" in page.page(verdict, {})
+    assert "repeats:" not in page.page(replace(verdict, gates=(replace(verdict.gates[0], repeats={}),)), {})
 
 
 @pytest.mark.parametrize(

@@ -91,14 +91,14 @@ def test_the_exact_error_is_below_what_is_stated(threshold: float, prompts: int)
 
 def test_looking_at_an_ordinary_interval_every_round_would_not_hold() -> None:
     """The reason for all this: the same rule with Clopper-Pearson is wrong far more often than one time in twenty."""
-    from annie_eval.stats import binomial as stats
+    from annie_eval.stats import binomial
 
     toss, wrong = random.Random(5), 0
     for _ in range(200):
         passed = 0
         for turn in range(1, 31):
             passed += sum(toss.random() < 0.5 for _ in range(10))
-            low, high = stats.clopper_pearson(passed, 10 * turn)
+            low, high = binomial.clopper_pearson(passed, 10 * turn)
             if not low <= 0.5 <= high:
                 wrong += 1
                 break

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from annie_eval.cli import main as cli
+from annie_eval.cli import main
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "web_search", "arguments": '{"query": "weather Oslo"}'}}
 WANTED = {"calls": [{"name": "web_search", "arguments": {"query": {"contains": "Oslo"}}}]}
@@ -25,7 +25,7 @@ def _check(
 ) -> tuple[int, list[dict[str, Any]], str]:
     text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    status = cli.main(["check", "--profile", "annie-smol", *words])
+    status = main.main(["check", "--profile", "annie-smol", *words])
     said = capsys.readouterr()
     return status, [json.loads(line) for line in said.out.splitlines()], said.err
 
@@ -130,6 +130,6 @@ def test_bad_input_is_one_line(
 
 def test_help_says_what_a_line_holds(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["check", "--help"])
+        main.main(["check", "--help"])
     said = capsys.readouterr().out
     assert all(field in said for field in ("messages", "thinking", "expect", "then", "finish_reasons", "findings"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.cli import main as cli
+from annie_eval.cli import main
 from annie_eval.run.store import Store
 
 KEY = "no-markdown-00.stream.off"
@@ -19,7 +19,7 @@ KEY = "no-markdown-00.stream.off"
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line with which bad input is refused."""
     try:
-        status = cli.main(arguments)
+        status = main.main(arguments)
     except SystemExit as left:
         status = int(left.code or 0)
     printed = capsys.readouterr()
@@ -59,11 +59,11 @@ def test_bad_run_directories_are_one_line(capsys: pytest.CaptureFixture[str], ru
 
 
 def test_show_prints_the_run_and_a_sample(capsys: pytest.CaptureFixture[str], run_dir: Path) -> None:
-    assert cli.main(["show", str(run_dir)]) == 0
+    assert main.main(["show", str(run_dir)]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "verdict: FAIL (1 of 7 gates failed: no_markdown 7/15, needs 12)"
     assert "\x1b" not in out
-    assert cli.main(["show", str(run_dir), KEY]) == 0
+    assert main.main(["show", str(run_dir), KEY]) == 0
     assert "data: [DONE]" in capsys.readouterr().out
 
 
@@ -73,9 +73,9 @@ def test_a_run_is_found_by_its_name(
     (tmp_path / "runs").mkdir()
     run_dir.rename(tmp_path / "runs" / "a-run")
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["show", "a-run"]) == 0
+    assert main.main(["show", "a-run"]) == 0
     assert "verdict: FAIL" in capsys.readouterr().out
-    assert cli.main(["runs"]) == 0
+    assert main.main(["runs"]) == 0
     assert "a-run" in capsys.readouterr().out
 
 
@@ -102,7 +102,7 @@ def test_runs_lists_the_newest_first_and_reports_and_skips_what_is_damaged(
     whole = (run_dir / "run.sqlite").read_bytes()
     (runs / "holed").mkdir()
     (runs / "holed" / "run.sqlite").write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
-    assert cli.main(["runs", str(runs)]) == 0
+    assert main.main(["runs", str(runs)]) == 0
     printed = capsys.readouterr()
     head, *rows = printed.out.splitlines()
     assert head.split() == ["started", "profile", "verdict", "run", "target"]
@@ -127,7 +127,7 @@ def test_runs_lists_the_newest_first_and_reports_and_skips_what_is_damaged(
 
 
 def test_an_empty_directory_has_no_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert cli.main(["runs", str(tmp_path)]) == 0
+    assert main.main(["runs", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "no runs\n"
 
 
@@ -135,13 +135,13 @@ def test_report_writes_a_page_and_prints_json(
     capsys: pytest.CaptureFixture[str], run_dir: Path, tmp_path: Path
 ) -> None:
     page = tmp_path / "out.html"
-    assert cli.main(["report", str(run_dir), "--html", str(page), "--json"]) == 0
+    assert main.main(["report", str(run_dir), "--html", str(page), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == "FAIL"
     assert "What is on my list?" in page.read_text(encoding="utf-8")
 
 
 def test_gates_prints_the_operating_curves_of_a_profile(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["gates", "annie"]) == 0
+    assert main.main(["gates", "annie"]) == 0
     rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
     at = rows["gate"].index("50%")
     assert rows["tool_calling"][at] == "38%"
@@ -151,11 +151,11 @@ def test_gates_prints_the_operating_curves_of_a_profile(capsys: pytest.CaptureFi
 
 
 def test_doctor_names_what_is_wrong_with_a_directory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert cli.main(["doctor", "--model-dir", str(tmp_path)]) == 2
+    assert main.main(["doctor", "--model-dir", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("FAIL  target: ")
     assert "config.json" in line
-    assert cli.main(["doctor"]) == 2
+    assert main.main(["doctor"]) == 2
     assert "no target" in capsys.readouterr().out
 
 

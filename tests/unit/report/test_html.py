@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.gates.decide import RunVerdict, decide
+from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import Gate
 from annie_eval.report import page as html
 from annie_eval.report.exchange_html import marked
 from annie_eval.run.store import StoredExchange, StoredSample
-from annie_eval.wire.sample import Finding, Judgement
 
 KNOWN = {"html", "meta", "title", "style", "body", "header", "div", "h1", "h2", "h4", "p", "b", "br", "span", "mark"}
 KNOWN |= {

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
 from annie_eval.gates.decide import RunVerdict, decide, overall
+from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import Gate
-from annie_eval.run import verdict_json as json_report
-from annie_eval.wire.sample import Finding, Judgement
+from annie_eval.run import verdict_json
 
-SCHEMA = json.loads(json_report.SCHEMA.read_text(encoding="utf-8"))
+SCHEMA = json.loads(verdict_json.SCHEMA.read_text(encoding="utf-8"))
 
 
 def refuse(constant: str) -> Any:
@@ -27,7 +28,7 @@ def refuse(constant: str) -> Any:
 
 
 def parsed(verdict: RunVerdict) -> Any:
-    raw = json.loads(json_report.dumps(verdict), parse_constant=refuse)
+    raw = json.loads(verdict_json.dumps(verdict), parse_constant=refuse)
     jsonschema.Draft202012Validator(SCHEMA).validate(raw)
     return raw
 
@@ -81,22 +82,22 @@ def without_surrogates(verdict: RunVerdict) -> RunVerdict:
 
 def test_file_reads_back_as_it_was(failed: RunVerdict, tmp_path: Path) -> None:
     verdict = without_surrogates(failed)
-    json_report.write(tmp_path / "verdict.json", verdict)
-    again = json_report.load(tmp_path / "verdict.json")
+    verdict_json.write(tmp_path / "verdict.json", verdict)
+    again = verdict_json.load(tmp_path / "verdict.json")
     assert again.gates == verdict.gates
     assert again.timings == verdict.timings
     assert again.started == verdict.started
-    assert json_report.dumps(again) == json_report.dumps(verdict)
+    assert verdict_json.dumps(again) == verdict_json.dumps(verdict)
     assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
 
 
 def test_hostile_text_stays_text(failed: RunVerdict, tmp_path: Path) -> None:
-    json_report.write(tmp_path / "verdict.json", failed)
+    verdict_json.write(tmp_path / "verdict.json", failed)
     data = (tmp_path / "verdict.json").read_bytes()
     assert data.isascii()
     assert b"\x1b" not in data
     assert b"\\udc80" not in data.replace(b"\\\\udc80", b"")  # lone surrogates are no Unicode text
-    json_report.load(tmp_path / "verdict.json")
+    verdict_json.load(tmp_path / "verdict.json")
 
 
 values = st.recursive(
@@ -129,15 +130,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(
     failed: RunVerdict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "verdict.json"
-    json_report.write(path, failed)
+    verdict_json.write(path, failed)
     before = path.read_bytes()
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(json_report.os, "fsync", full)
+    monkeypatch.setattr(verdict_json.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        json_report.write(path, dataclasses.replace(failed, seconds=1.0))
+        verdict_json.write(path, dataclasses.replace(failed, seconds=1.0))
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["verdict.json"]
 
@@ -158,7 +159,7 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path: Path, content: bytes | No
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UsageError) as caught:
-        json_report.load(path)
+        verdict_json.load(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -175,6 +176,6 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path: Path, content: bytes | No
 )
 def test_a_changed_field_is_named(failed: RunVerdict, tmp_path: Path, change: dict[str, Any], field: str) -> None:
     path = tmp_path / "verdict.json"
-    path.write_text(json.dumps({**json_report.to_dict(failed), **change}))
+    path.write_text(json.dumps({**verdict_json.to_dict(failed), **change}))
     with pytest.raises(UsageError, match=rf"verdict\.json: {field}".replace("[", r"\[").replace("]", r"\]")):
-        json_report.load(path)
+        verdict_json.load(path)

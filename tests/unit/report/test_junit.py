@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.gates.decide import RunVerdict
+from annie_eval.gates.judgement import Judgement
 from annie_eval.report import junit
-from annie_eval.wire.sample import Finding, Judgement
 
 
 def test_a_miss_names_gate_sample_and_every_reason() -> None:
@@ -53,7 +54,8 @@ def test_they_arrive_in_the_file(
 import pytest
 from annie_eval.gates.decide import RunVerdict
 from annie_eval.report import junit
-from annie_eval.wire.sample import Finding, Judgement
+from annie_eval.detectors.finding import Finding
+from annie_eval.gates.judgement import Judgement
 
 def pytest_runtest_makereport(item, call):
     if call.when == "call":

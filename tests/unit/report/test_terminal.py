@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.gates.decide import RunVerdict, decide, overall
+from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import Gate
 from annie_eval.report import terminal
-from annie_eval.report.phrases import headline, printable
-from annie_eval.wire.sample import Finding, Judgement
+from annie_eval.report.phrases import headline
+from annie_eval.text import printable
 
 
 def shown(verdict: RunVerdict, width: int = 100, color: bool = False) -> str:

@@ -6,9 +6,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from annie_eval.profile.load import Expect, Profile, Sampling, Scenario, Turn
+from annie_eval.profile.types import Expect, Profile, Sampling, Scenario, Turn, Variant
 from annie_eval.wire.conversation import is_last, next_request
-from annie_eval.wire.sample import Answer, Exchange, ToolCall, Variant
+from annie_eval.wire.sample import Answer, Exchange, ToolCall
 
 TOOL = {"type": "function", "function": {"name": "web_search", "parameters": {"type": "object"}}}
 THEN = Expect(calls=())

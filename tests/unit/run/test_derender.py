@@ -9,13 +9,14 @@ from typing import Any, cast
 
 import pytest
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.errors import ExchangeError
 from annie_eval.http_client import Client, Response, TransportError
-from annie_eval.profile.load import Expect, Gate, Limits, Scenario, Turn
+from annie_eval.profile.types import Expect, Gate, Limits, Scenario, Turn, Variant
 from annie_eval.run.derender import CHUNK, NotOffered, derender
 from annie_eval.run.judge import judge
-from annie_eval.wire import parse as wire
-from annie_eval.wire.sample import Exchange, Finding, Sample, Variant
+from annie_eval.wire import parse
+from annie_eval.wire.sample import Exchange, Sample
 
 IDS = list(range(20, 31))  # the last one is the stop token
 WORDS = [f"w{i} " for i in IDS]
@@ -29,7 +30,7 @@ def sample(ids: list[int] | None = IDS) -> Sample:
         value["prompt_token_ids"] = [1, 2]
     body = json.dumps(value).encode()
     request = {"model": "m", "messages": [], "stream": False}
-    exchange = Exchange(request, 200, (), body, (), wire.parse(body, streamed=False), Expect())
+    exchange = Exchange(request, 200, (), body, (), parse.parse(body, streamed=False), Expect())
     return Sample("s", Scenario("s", "c", (Turn("hi"),)), Variant(), (exchange,), {}, Limits())
 
 

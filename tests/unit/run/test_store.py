@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
+from annie_eval.gates.judgement import Judgement
 from annie_eval.run.store import Attempt, Store, StoredExchange
-from annie_eval.wire.sample import Finding, Judgement
 
 EXCHANGE = StoredExchange(0, 0, {"model": "m"}, 200, (("a", "b"),), b"\x00\xffbody", ((5, 3), (9, 4)))
 

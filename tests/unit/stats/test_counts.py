@@ -11,7 +11,7 @@ from scipy import stats as scipy_stats
 from scipy.special import betainc
 from scipy.stats import false_discovery_control
 
-from annie_eval.stats import binomial as stats
+from annie_eval.stats import binomial, distributions
 
 CLOSE = {"rel": 1e-9, "abs": 1e-12}
 
@@ -29,13 +29,13 @@ rates = st.floats(0.001, 0.999)
 @settings(deadline=None)
 @given(x=st.floats(0, 1), a=st.floats(0.05, 1e5), b=st.floats(0.05, 1e5))
 def test_beta_cdf_is_scipys(x: float, a: float, b: float) -> None:
-    assert stats.beta_cdf(x, a, b) == pytest.approx(float(betainc(a, b, x)), rel=1e-9, abs=1e-11)
+    assert distributions.beta_cdf(x, a, b) == pytest.approx(float(betainc(a, b, x)), rel=1e-9, abs=1e-11)
 
 
 @settings(deadline=None)
 @given(q=st.floats(1e-6, 1 - 1e-6), a=st.integers(1, 5000), b=st.integers(1, 5000))
 def test_beta_quantile_is_scipys(q: float, a: int, b: int) -> None:
-    assert stats.beta_quantile(q, a, b) == pytest.approx(float(scipy_stats.beta.ppf(q, a, b)), **CLOSE)
+    assert distributions.beta_quantile(q, a, b) == pytest.approx(float(scipy_stats.beta.ppf(q, a, b)), **CLOSE)
 
 
 @settings(deadline=None)
@@ -43,7 +43,7 @@ def test_beta_quantile_is_scipys(q: float, a: int, b: int) -> None:
 def test_clopper_pearson_and_wilson_are_scipys(k_n: tuple[int, int], confidence: float) -> None:
     k, n = k_n
     test = scipy_stats.binomtest(k, n)
-    for ours, method in ((stats.clopper_pearson, "exact"), (stats.wilson, "wilson")):
+    for ours, method in ((binomial.clopper_pearson, "exact"), (binomial.wilson, "wilson")):
         theirs = test.proportion_ci(confidence, method=method)
         assert ours(k, n, confidence) == pytest.approx((theirs.low, theirs.high), **CLOSE)
 
@@ -54,15 +54,15 @@ def test_one_sided_bounds_are_scipys(k_n: tuple[int, int], confidence: float) ->
     k, n = k_n
     low = scipy_stats.binomtest(k, n, alternative="greater").proportion_ci(confidence).low
     high = scipy_stats.binomtest(k, n, alternative="less").proportion_ci(confidence).high
-    assert stats.lower_bound(k, n, confidence) == pytest.approx(low, **CLOSE)
-    assert stats.upper_bound(k, n, confidence) == pytest.approx(high, **CLOSE)
+    assert binomial.lower_bound(k, n, confidence) == pytest.approx(low, **CLOSE)
+    assert binomial.upper_bound(k, n, confidence) == pytest.approx(high, **CLOSE)
 
 
 @settings(deadline=None)
 @given(k_n=counts(), rate=st.floats(0, 1))
 def test_binomial_tail_is_scipys(k_n: tuple[int, int], rate: float) -> None:
     k, n = k_n
-    assert stats.binomial_tail(k, n, rate) == pytest.approx(float(scipy_stats.binom.sf(k - 1, n, rate)), **CLOSE)
+    assert binomial.binomial_tail(k, n, rate) == pytest.approx(float(scipy_stats.binom.sf(k - 1, n, rate)), **CLOSE)
 
 
 @settings(deadline=None)
@@ -70,14 +70,14 @@ def test_binomial_tail_is_scipys(k_n: tuple[int, int], rate: float) -> None:
 def test_mcnemar_is_the_binomial_test_on_what_differs(worse: int, better: int) -> None:
     differing = worse + better
     expected = scipy_stats.binomtest(worse, differing, 0.5, alternative="greater").pvalue if differing else 1.0
-    assert stats.mcnemar(worse, better) == pytest.approx(expected, **CLOSE)
+    assert binomial.mcnemar(worse, better) == pytest.approx(expected, **CLOSE)
 
 
 @settings(deadline=None)
 @given(k_n=counts(150), confidence=confidences)
 def test_intervals_hold_the_estimate_and_grow_with_confidence(k_n: tuple[int, int], confidence: float) -> None:
     k, n = k_n
-    for interval in (stats.clopper_pearson, stats.wilson):
+    for interval in (binomial.clopper_pearson, binomial.wilson):
         low, high = interval(k, n, confidence)
         assert 0.0 <= low <= k / n <= high <= 1.0
         wider = interval(k, n, (1 + confidence) / 2)
@@ -90,8 +90,8 @@ def test_intervals_hold_the_estimate_and_grow_with_confidence(k_n: tuple[int, in
 def test_one_more_pass_never_lowers_a_bound(k_n: tuple[int, int], confidence: float) -> None:
     k, n = k_n
     if k < n:
-        assert stats.lower_bound(k, n, confidence) < stats.lower_bound(k + 1, n, confidence)
-        assert stats.upper_bound(k, n, confidence) < stats.upper_bound(k + 1, n, confidence)
+        assert binomial.lower_bound(k, n, confidence) < binomial.lower_bound(k + 1, n, confidence)
+        assert binomial.upper_bound(k, n, confidence) < binomial.upper_bound(k + 1, n, confidence)
 
 
 @settings(deadline=None)
@@ -99,38 +99,38 @@ def test_one_more_pass_never_lowers_a_bound(k_n: tuple[int, int], confidence: fl
 def test_exact_intervals_cover_at_least_as_often_as_they_say(n: int, rate: float, confidence: float) -> None:
     covered = {"two-sided": 0.0, "lower": 0.0, "upper": 0.0}
     for k, weight in enumerate(scipy_stats.binom.pmf(range(n + 1), n, rate)):
-        low, high = stats.clopper_pearson(k, n, confidence)
+        low, high = binomial.clopper_pearson(k, n, confidence)
         covered["two-sided"] += weight * (low <= rate <= high)
-        covered["lower"] += weight * (stats.lower_bound(k, n, confidence) <= rate)
-        covered["upper"] += weight * (rate <= stats.upper_bound(k, n, confidence))
+        covered["lower"] += weight * (binomial.lower_bound(k, n, confidence) <= rate)
+        covered["upper"] += weight * (rate <= binomial.upper_bound(k, n, confidence))
     assert min(covered.values()) >= confidence - 1e-9
 
 
 def test_what_the_study_s_numbers_mean() -> None:
-    assert stats.rules_out(0, 25) == pytest.approx(1 - 0.05 ** (1 / 25))
-    assert round(100 * stats.rules_out(0, 25), 1) == 11.3
-    assert [stats.samples_to_rule_out(rate) for rate in (0.05, 0.02, 0.01)] == [59, 149, 299]
-    assert round(stats.binomial_tail(6, 10, 0.5), 2) == 0.38
-    assert round(stats.binomial_tail(12, 15, 0.7), 2) == 0.30
-    assert round(stats.lower_bound(10, 10), 2) == 0.74
-    assert stats.mcnemar(5, 0) <= 0.05 < stats.mcnemar(4, 0)
-    assert stats.mcnemar(7, 1) <= 0.05 < stats.mcnemar(6, 1)
+    assert binomial.rules_out(0, 25) == pytest.approx(1 - 0.05 ** (1 / 25))
+    assert round(100 * binomial.rules_out(0, 25), 1) == 11.3
+    assert [binomial.samples_to_rule_out(rate) for rate in (0.05, 0.02, 0.01)] == [59, 149, 299]
+    assert round(binomial.binomial_tail(6, 10, 0.5), 2) == 0.38
+    assert round(binomial.binomial_tail(12, 15, 0.7), 2) == 0.30
+    assert round(binomial.lower_bound(10, 10), 2) == 0.74
+    assert binomial.mcnemar(5, 0) <= 0.05 < binomial.mcnemar(4, 0)
+    assert binomial.mcnemar(7, 1) <= 0.05 < binomial.mcnemar(6, 1)
 
 
 @settings(deadline=None)
 @given(rate=st.floats(0.002, 0.9), confidence=st.floats(0.5, 0.99), misses=st.integers(0, 8))
 def test_samples_to_rule_out_is_the_least_n_that_does(rate: float, confidence: float, misses: int) -> None:
-    n = stats.samples_to_rule_out(rate, confidence, misses)
-    assert stats.rules_out(misses, n, confidence) <= rate + 1e-9
+    n = binomial.samples_to_rule_out(rate, confidence, misses)
+    assert binomial.rules_out(misses, n, confidence) <= rate + 1e-9
     if n - 1 > misses:
-        assert stats.rules_out(misses, n - 1, confidence) > rate - 1e-9
+        assert binomial.rules_out(misses, n - 1, confidence) > rate - 1e-9
 
 
 def test_without_samples_nothing_is_known() -> None:
-    assert stats.clopper_pearson(0, 0) == (0.0, 1.0)
-    assert stats.wilson(0, 0) == (0.0, 1.0)
-    assert stats.rules_out(0, 0) == 1.0
-    assert stats.lower_bound(0, 0) == 0.0
+    assert binomial.clopper_pearson(0, 0) == (0.0, 1.0)
+    assert binomial.wilson(0, 0) == (0.0, 1.0)
+    assert binomial.rules_out(0, 0) == 1.0
+    assert binomial.lower_bound(0, 0) == 0.0
 
 
 @settings(deadline=None)
@@ -139,7 +139,7 @@ def test_operating_curve_rises_with_the_rate_and_falls_with_what_is_required(n: 
     better = min(1.0, rate * 1.05)
     previous = 1.0
     for required in range(n + 1):
-        (_, worse_accepted), (_, better_accepted) = stats.operating_curve(required, n, [rate, better])
+        (_, worse_accepted), (_, better_accepted) = binomial.operating_curve(required, n, [rate, better])
         assert worse_accepted <= better_accepted + 1e-12
         assert worse_accepted <= previous + 1e-12
         previous = worse_accepted
@@ -152,12 +152,12 @@ def test_holm_is_the_textbook_s(p_values: list[float]) -> None:
     order = sorted(range(m), key=lambda i: p_values[i])
     for position, index in enumerate(order):
         expected = max((min(1.0, (m - j) * p_values[order[j]]) for j in range(position + 1)), default=0.0)
-        assert stats.holm(p_values)[index] == pytest.approx(expected)
+        assert binomial.holm(p_values)[index] == pytest.approx(expected)
 
 
 def test_holm_is_stricter_than_no_correction_and_than_fdr() -> None:
     p_values = [0.001, 0.011, 0.02, 0.04, 0.3]
-    adjusted = stats.holm(p_values)
+    adjusted = binomial.holm(p_values)
     assert adjusted == pytest.approx([0.005, 0.044, 0.06, 0.08, 0.3])
     assert all(a >= f - 1e-12 for a, f in zip(adjusted, false_discovery_control(p_values), strict=True))
 
@@ -168,32 +168,32 @@ def test_pass_hat_k_is_the_chance_of_drawing_only_passes(k_n: tuple[int, int], k
     passed, n = k_n
     if k <= n:
         expected = float(scipy_stats.hypergeom.pmf(k, n, passed, k))
-        assert stats.pass_hat_k(passed, n, k) == pytest.approx(expected, **CLOSE)
-        assert stats.pass_hat_k(n, n, k) == 1.0
+        assert binomial.pass_hat_k(passed, n, k) == pytest.approx(expected, **CLOSE)
+        assert binomial.pass_hat_k(n, n, k) == 1.0
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: stats.clopper_pearson(3, 2),
-        lambda: stats.clopper_pearson(-1, 2),
-        lambda: stats.clopper_pearson(0, 0, 1.0),
-        lambda: stats.wilson(0, 0, 0.0),
-        lambda: stats.lower_bound(0, 5, 95),
-        lambda: stats.rules_out(6, 5),
-        lambda: stats.samples_to_rule_out(0.0),
-        lambda: stats.samples_to_rule_out(0.1, misses=-1),
-        lambda: stats.binomial_tail(1, -1, 0.5),
-        lambda: stats.binomial_tail(1, 2, 1.5),
-        lambda: stats.binomial_tail(1, 2, math.nan),
-        lambda: stats.beta_cdf(0.5, 0.0, 1.0),
-        lambda: stats.beta_cdf(-0.1, 1.0, 1.0),
-        lambda: stats.mcnemar(-1, 0),
-        lambda: stats.holm([0.5, 1.2]),
-        lambda: stats.holm([math.nan]),
-        lambda: stats.pass_hat_k(1, 2, 3),
-        lambda: stats.pass_hat_k(1, 2, 0),
-        lambda: stats.operating_curve(4, 3, [0.5]),
+        lambda: binomial.clopper_pearson(3, 2),
+        lambda: binomial.clopper_pearson(-1, 2),
+        lambda: binomial.clopper_pearson(0, 0, 1.0),
+        lambda: binomial.wilson(0, 0, 0.0),
+        lambda: binomial.lower_bound(0, 5, 95),
+        lambda: binomial.rules_out(6, 5),
+        lambda: binomial.samples_to_rule_out(0.0),
+        lambda: binomial.samples_to_rule_out(0.1, misses=-1),
+        lambda: binomial.binomial_tail(1, -1, 0.5),
+        lambda: binomial.binomial_tail(1, 2, 1.5),
+        lambda: binomial.binomial_tail(1, 2, math.nan),
+        lambda: distributions.beta_cdf(0.5, 0.0, 1.0),
+        lambda: distributions.beta_cdf(-0.1, 1.0, 1.0),
+        lambda: binomial.mcnemar(-1, 0),
+        lambda: binomial.holm([0.5, 1.2]),
+        lambda: binomial.holm([math.nan]),
+        lambda: binomial.pass_hat_k(1, 2, 3),
+        lambda: binomial.pass_hat_k(1, 2, 0),
+        lambda: binomial.operating_curve(4, 3, [0.5]),
     ],
 )
 def test_bad_input_is_refused_before_any_shortcut(call: object) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from annie_eval.stats import binomial as stats
+from annie_eval.stats import medians
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
 few = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=5)
@@ -27,16 +27,16 @@ def enumerated_quantile(medians: list[float], q: float) -> float:
 @settings(deadline=None)
 @given(values)
 def test_median_is_pythons(sample: list[float]) -> None:
-    assert stats.median(sample) == statistics.median(sample)
+    assert medians.median(sample) == statistics.median(sample)
 
 
 @settings(deadline=None)
 @given(few, st.sampled_from([0.5, 0.8, 0.9, 0.95]))
 def test_median_interval_is_that_of_all_possible_resamples(sample: list[float], confidence: float) -> None:
-    medians = sorted(statistics.median(draw) for draw in itertools.product(sample, repeat=len(sample)))
+    every = sorted(statistics.median(draw) for draw in itertools.product(sample, repeat=len(sample)))
     tail = (1 - confidence) / 2
-    expected = enumerated_quantile(medians, tail), enumerated_quantile(medians, 1 - tail)
-    assert stats.median_interval(sample, confidence) == expected
+    expected = enumerated_quantile(every, tail), enumerated_quantile(every, 1 - tail)
+    assert medians.median_interval(sample, confidence) == expected
 
 
 @pytest.mark.parametrize("n", [20, 21, 60])
@@ -45,7 +45,7 @@ def test_median_interval_is_where_scipys_bootstrap_goes(n: int) -> None:
     result = scipy_stats.bootstrap(
         (sample,), numpy.median, confidence_level=0.9, method="percentile", n_resamples=20_000, rng=7
     )
-    low, high = stats.median_interval(sample, 0.9)
+    low, high = medians.median_interval(sample, 0.9)
     ordered = sorted(sample)
     # Drawing 20,000 times places a quantile within a few thousandths: at most one order statistic off.
     for ours, drawn in ((low, result.confidence_interval.low), (high, result.confidence_interval.high)):
@@ -54,20 +54,20 @@ def test_median_interval_is_where_scipys_bootstrap_goes(n: int) -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 7, 30, 301, 1200, 2001])
 def test_bootstrap_probabilities_are_complete(n: int) -> None:
-    medians, cumulative = stats._bootstrap_medians([float(i) for i in range(n)])
+    values, cumulative = medians._bootstrap_medians([float(i) for i in range(n)])
     assert cumulative[-1] == pytest.approx(1.0, abs=1e-9)
     assert all(earlier <= later + 1e-12 for earlier, later in itertools.pairwise(cumulative))
-    assert medians == sorted(medians)
+    assert values == sorted(values)
 
 
 @settings(deadline=None)
 @given(values)
 def test_intervals_hold_the_median_and_the_exact_one_is_made_of_values(sample: list[float]) -> None:
-    middle = stats.median(sample)
-    for interval in (stats.median_interval, stats.median_order_interval):
+    middle = medians.median(sample)
+    for interval in (medians.median_interval, medians.median_order_interval):
         low, high = interval(sample, 0.9)
         assert low <= middle <= high
-    low, high = stats.median_order_interval(sample, 0.9)
+    low, high = medians.median_order_interval(sample, 0.9)
     assert (low in sample and high in sample) or (low, high) == (-math.inf, math.inf)
 
 
@@ -76,14 +76,14 @@ def test_intervals_hold_the_median_and_the_exact_one_is_made_of_values(sample: l
 def test_order_of_the_values_does_not_matter(sample: list[float], rng: random.Random) -> None:
     shuffled = sample.copy()
     rng.shuffle(shuffled)
-    assert stats.median_interval(sample) == stats.median_interval(shuffled)
-    assert stats.median_order_interval(sample) == stats.median_order_interval(shuffled)
+    assert medians.median_interval(sample) == medians.median_interval(shuffled)
+    assert medians.median_order_interval(sample) == medians.median_order_interval(shuffled)
 
 
 @settings(deadline=None)
 @given(st.integers(1, 60), st.sampled_from([0.8, 0.9, 0.95]))
 def test_order_interval_covers_and_no_shorter_symmetric_one_does(n: int, confidence: float) -> None:
-    low, high = stats.median_order_interval([float(i) for i in range(1, n + 1)], confidence)
+    low, high = medians.median_order_interval([float(i) for i in range(1, n + 1)], confidence)
 
     def coverage(rank: int) -> float:
         return 1 - 2 * float(scipy_stats.binom.cdf(rank - 1, n, 0.5))
@@ -102,9 +102,9 @@ def test_median_intervals_cover_the_true_median_of_skewed_timings() -> None:
     hits = {"bootstrap": 0, "order": 0}
     for _ in range(1500):
         sample = [rng.lognormvariate(0, 0.4) for _ in range(20)]
-        low, high = stats.median_interval(sample, 0.9)
+        low, high = medians.median_interval(sample, 0.9)
         hits["bootstrap"] += low <= 1.0 <= high
-        low, high = stats.median_order_interval(sample, 0.9)
+        low, high = medians.median_order_interval(sample, 0.9)
         hits["order"] += low <= 1.0 <= high
     assert 0.86 < hits["bootstrap"] / 1500 < 0.97
     assert 0.88 < hits["order"] / 1500 < 0.985
@@ -119,7 +119,7 @@ def test_ratio_interval_is_that_of_all_possible_resamples(first: list[float], se
     tops = [statistics.median(draw) for draw in itertools.product(first, repeat=len(first))]
     bottoms = [statistics.median(draw) for draw in itertools.product(second, repeat=len(second))]
     ratios = sorted(top / bottom for top in tops for bottom in bottoms)
-    result = stats.median_ratio_tost(first, second, 0.1)
+    result = medians.median_ratio_tost(first, second, 0.1)
     assert result.low == pytest.approx(enumerated_quantile(ratios, 0.05))
     assert result.high == pytest.approx(enumerated_quantile(ratios, 0.95))
     assert result.ratio == statistics.median(first) / statistics.median(second)
@@ -131,9 +131,9 @@ def test_equivalence_is_shown_refuted_or_left_open() -> None:
     same = [100 * rng.lognormvariate(0, 0.03) for _ in range(40)]
     slower = [150 * rng.lognormvariate(0, 0.03) for _ in range(40)]
     wild = [100 * rng.lognormvariate(0, 0.8) for _ in range(9)]
-    shown = stats.median_ratio_tost(same, base, 0.1)
-    refuted = stats.median_ratio_tost(slower, base, 0.1)
-    unclear = stats.median_ratio_tost(wild, base, 0.1)
+    shown = medians.median_ratio_tost(same, base, 0.1)
+    refuted = medians.median_ratio_tost(slower, base, 0.1)
+    unclear = medians.median_ratio_tost(wild, base, 0.1)
     assert (shown.equivalent, shown.different) == (True, False)
     assert (refuted.equivalent, refuted.different) == (False, True)
     assert (unclear.equivalent, unclear.different) == (False, False)
@@ -145,7 +145,7 @@ def test_equivalence_is_rarely_claimed_at_the_edge_of_the_margin() -> None:
     for _ in range(600):
         first = [1.1 * rng.lognormvariate(0, 0.1) for _ in range(31)]
         second = [rng.lognormvariate(0, 0.1) for _ in range(31)]
-        claimed += stats.median_ratio_tost(first, second, 0.1).equivalent
+        claimed += medians.median_ratio_tost(first, second, 0.1).equivalent
     assert claimed / 600 < 0.08  # alpha is 5 %; three standard errors of 600 draws are 2.7 %
 
 
@@ -158,11 +158,11 @@ def test_theil_sen_is_scipys(pairs: list[tuple[int, int]], confidence: float) ->
     x, y = [float(a) for a, _ in pairs], [float(b) for _, b in pairs]
     if len(set(x)) < 2:
         with pytest.raises(ValueError, match="all x are equal"):
-            stats.theil_sen(x, y)
+            medians.theil_sen(x, y)
         return
     with numpy.errstate(invalid="ignore"):  # where ties leave no variance, scipy has no interval
         theirs = scipy_stats.theilslopes(y, x, confidence)
-    ours = stats.theil_sen(x, y, confidence)
+    ours = medians.theil_sen(x, y, confidence)
     assert (ours.slope, ours.intercept) == pytest.approx((theirs.slope, theirs.intercept), rel=1e-9, abs=1e-9)
     assert ours.low <= ours.slope <= ours.high
     if not math.isnan(theirs.low_slope):
@@ -172,7 +172,7 @@ def test_theil_sen_is_scipys(pairs: list[tuple[int, int]], confidence: float) ->
 def test_theil_sen_finds_the_line_through_a_quarter_of_rubbish() -> None:
     x = [float(i) for i in range(40)]
     y = [3.0 + 0.5 * a if i % 4 else 1e6 for i, a in enumerate(x)]
-    line = stats.theil_sen(x, y)
+    line = medians.theil_sen(x, y)
     assert line.slope == pytest.approx(0.5)
     assert line.low <= 0.5 <= line.high
 
@@ -180,19 +180,19 @@ def test_theil_sen_finds_the_line_through_a_quarter_of_rubbish() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: stats.median([]),
-        lambda: stats.median([1.0, math.nan]),
-        lambda: stats.median_interval([]),
-        lambda: stats.median_interval([1.0], 1.0),
-        lambda: stats.median_interval([math.inf]),
-        lambda: stats.median_order_interval([1.0], 0.0),
-        lambda: stats.median_ratio_tost([1.0], [0.0], 0.1),
-        lambda: stats.median_ratio_tost([1.0], [1.0], 0.0),
-        lambda: stats.median_ratio_tost([1.0], [1.0], 0.1, alpha=0.5),
-        lambda: stats.theil_sen([1.0], [1.0]),
-        lambda: stats.theil_sen([1.0, 2.0], [1.0]),
-        lambda: stats.theil_sen([1.0, 2.0, 3.0], [1.0, 2.0]),
-        lambda: stats.theil_sen([1.0, 2.0], [1.0, math.nan]),
+        lambda: medians.median([]),
+        lambda: medians.median([1.0, math.nan]),
+        lambda: medians.median_interval([]),
+        lambda: medians.median_interval([1.0], 1.0),
+        lambda: medians.median_interval([math.inf]),
+        lambda: medians.median_order_interval([1.0], 0.0),
+        lambda: medians.median_ratio_tost([1.0], [0.0], 0.1),
+        lambda: medians.median_ratio_tost([1.0], [1.0], 0.0),
+        lambda: medians.median_ratio_tost([1.0], [1.0], 0.1, alpha=0.5),
+        lambda: medians.theil_sen([1.0], [1.0]),
+        lambda: medians.theil_sen([1.0, 2.0], [1.0]),
+        lambda: medians.theil_sen([1.0, 2.0, 3.0], [1.0, 2.0]),
+        lambda: medians.theil_sen([1.0, 2.0], [1.0, math.nan]),
     ],
 )
 def test_bad_input_is_refused_before_any_shortcut(call: object) -> None:

@@ -268,9 +268,3 @@ def test_a_share_needs_samples_to_be_believed() -> None:
 def test_a_p95_needs_72_values() -> None:
     assert rule.percentile(list(range(71)), 0.95) is None
     assert rule.percentile(list(range(1, 101)), 0.95) == 95
-
-
-def test_the_worst_verdict_stands() -> None:
-    assert rule.worst(["PASS", "INCONCLUSIVE", "FAIL"]) == "FAIL"
-    assert rule.worst(["PASS", "ERROR", "FAIL"]) == "ERROR"
-    assert rule.worst([]) == "INCONCLUSIVE"

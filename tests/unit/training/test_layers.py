@@ -9,7 +9,7 @@ import torch
 from adapted import adapted
 from torch import nn
 
-from quant.export import verify as served
+from quant.export import verify
 from quant.formats import fp8, nvfp4
 from quant.training.layers import Kind, TrainedLinear, installed, merge_adapters
 
@@ -59,12 +59,12 @@ def test_the_forward_pass_is_modelopts_and_the_merged_models(tiny_llama: Path) -
         theirs_weight = module.weight_quantizer(module.base_layer.weight + delta.bfloat16())
         with installed(model) as layers:
             ours = model(ids).logits
-            digests = {name: served.digest(each.quantized_weight()) for name, each in layers.items()}
+            digests = {name: verify.digest(each.quantized_weight()) for name, each in layers.items()}
         assert (model(ids).logits == theirs).all()  # the originals are back
         merged = merge_adapters(wrapped, layers)
         after = merged(ids).logits
     assert torch.equal(ours, after)
-    assert served.computed_digests(merged) == digests
+    assert verify.computed_digests(merged) == digests
     # ModelOpt rounds B A to BF16 before it adds it, we do not: of the quantised weights only a few are others.
     name = "model.layers.0.mlp.up_proj"
     same = (theirs_weight == merged.get_submodule(name).weight_quantizer(merged.get_submodule(name).weight)).float()

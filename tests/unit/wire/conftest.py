@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from annie_eval.profile.load import Expect, Limits, Scenario, Turn
-from annie_eval.wire import parse as wire
-from annie_eval.wire.sample import Exchange, Sample, Variant
+from annie_eval.profile.types import Expect, Limits, Scenario, Turn, Variant
+from annie_eval.wire import parse
+from annie_eval.wire.sample import Exchange, Sample
 
 HEADERS = {True: "text/event-stream; charset=utf-8", False: "application/json"}
 
@@ -81,7 +81,7 @@ def sample() -> Callable[..., Sample]:
             (("content-type", content_type or HEADERS[streamed]),),
             body,
             ((1, len(body)),),
-            wire.parse(body, streamed=streamed),
+            parse.parse(body, streamed=streamed),
             Expect(topic=topic),
         )
         scenario = Scenario("hello", "greeting", (Turn("Hello."),))

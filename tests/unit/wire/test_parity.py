@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.detectors.parity import (
     compare,
     compare_derendered,
@@ -16,7 +17,7 @@ from annie_eval.detectors.parity import (
     derender_stream_request,
 )
 from annie_eval.errors import ExchangeError
-from annie_eval.wire.sample import Finding, Sample
+from annie_eval.wire.sample import Sample
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from annie_eval.errors import ExchangeError
-from annie_eval.wire import parse as wire
+from annie_eval.wire import parse
 from annie_eval.wire.sample import ToolCall, Usage
 
 CALL = {"index": 0, "id": "a", "type": "function", "function": {"name": "look"}}
@@ -16,33 +16,33 @@ CALL = {"index": 0, "id": "a", "type": "function", "function": {"name": "look"}}
 
 def test_a_stream_is_joined_per_channel_and_nothing_is_stripped(bodies: Any) -> None:
     body = bodies.stream({"reasoning": " hm"}, {"reasoning": "\n"}, {"content": "\n Hello"}, {"content": " there. "})
-    answer = wire.parse(body, streamed=True)
+    answer = parse.parse(body, streamed=True)
     assert (answer.content, answer.reasoning) == ("\n Hello there. ", " hm\n")
     assert answer.finish_reason == "stop"
     assert answer.usage == Usage(9, 3)
 
 
 def test_a_whole_answer_has_the_same_channels(bodies: Any) -> None:
-    answer = wire.parse(bodies.whole({"content": " Hi. ", "reasoning": "hm"}), streamed=False)
+    answer = parse.parse(bodies.whole({"content": " Hi. ", "reasoning": "hm"}), streamed=False)
     assert (answer.content, answer.reasoning, answer.finish_reason) == (" Hi. ", "hm", "stop")
 
 
 def test_absent_null_and_empty_are_told_apart(bodies: Any) -> None:
-    assert wire.parse(bodies.whole({"content": None}), streamed=False).content is None
-    assert wire.parse(bodies.whole({}), streamed=False).content is None
-    assert wire.parse(bodies.whole({"content": ""}), streamed=False).content == ""
+    assert parse.parse(bodies.whole({"content": None}), streamed=False).content is None
+    assert parse.parse(bodies.whole({}), streamed=False).content is None
+    assert parse.parse(bodies.whole({"content": ""}), streamed=False).content == ""
 
 
 def test_the_older_name_of_reasoning_is_read(bodies: Any) -> None:
     body = bodies.stream({"reasoning_content": "a"}, {"reasoning_content": "b"})
-    assert wire.parse(body, streamed=True).reasoning == "ab"
+    assert parse.parse(body, streamed=True).reasoning == "ab"
 
 
 def test_both_names_of_reasoning_count_once_when_equal_and_both_when_not(bodies: Any) -> None:
     same = bodies.stream({"reasoning": "ab", "reasoning_content": "ab"})
     other = bodies.stream({"reasoning": "ab", "reasoning_content": "cd"})
-    assert wire.parse(same, streamed=True).reasoning == "ab"
-    assert wire.parse(other, streamed=True).reasoning == "abcd"
+    assert parse.parse(same, streamed=True).reasoning == "ab"
+    assert parse.parse(other, streamed=True).reasoning == "abcd"
 
 
 def test_tool_calls_are_joined_by_index(bodies: Any) -> None:
@@ -51,7 +51,7 @@ def test_tool_calls_are_joined_by_index(bodies: Any) -> None:
 
     second = {"index": 1, "id": "b", "function": {"name": "ask", "arguments": ""}}
     body = bodies.stream({"tool_calls": [CALL, second]}, fragment(0, '{"q'), fragment(1, "{}"), fragment(0, '": 1}'))
-    assert wire.parse(body, streamed=True).tool_calls == (
+    assert parse.parse(body, streamed=True).tool_calls == (
         ToolCall("a", "look", '{"q": 1}', 0),
         ToolCall("b", "ask", "{}", 1),
     )
@@ -68,30 +68,30 @@ def test_fragments_without_an_index_go_by_id_then_to_the_last_call(bodies: Any) 
         fragment(id="a", function={"arguments": "!"}),
         fragment(function={"arguments": "]"}),
     )
-    calls = wire.parse(body, streamed=True).tool_calls
+    calls = parse.parse(body, streamed=True).tool_calls
     assert [(call.id, call.arguments) for call in calls] == [("a", "{}!"), ("b", "[]")]
 
 
 def test_arguments_that_are_no_string_are_none(bodies: Any) -> None:
     call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": {"q": 1}}}
-    assert wire.parse(bodies.whole({"tool_calls": [call]}), streamed=False).tool_calls[0].arguments is None
+    assert parse.parse(bodies.whole({"tool_calls": [call]}), streamed=False).tool_calls[0].arguments is None
 
 
 def test_the_old_function_call_is_a_call_without_an_id(bodies: Any) -> None:
     body = bodies.stream({"function_call": {"name": "look", "arguments": "{"}}, {"function_call": {"arguments": "}"}})
-    assert wire.parse(body, streamed=True).tool_calls == (ToolCall(None, "look", "{}"),)
+    assert parse.parse(body, streamed=True).tool_calls == (ToolCall(None, "look", "{}"),)
 
 
 def test_content_given_as_text_parts_is_joined(bodies: Any) -> None:
     parts = [{"type": "text", "text": "Hello "}, {"type": "text", "text": "there."}]
-    assert wire.parse(bodies.whole({"content": parts}), streamed=False).content == "Hello there."
+    assert parse.parse(bodies.whole({"content": parts}), streamed=False).content == "Hello there."
 
 
 def test_usage_is_taken_from_any_chunk_and_the_last_counts(bodies: Any) -> None:
     running = bodies.chunk({"content": "a"}) | {"usage": {"prompt_tokens": 9, "completion_tokens": 1}}
     chunks = bodies.chunks({"content": "b"})
-    assert wire.parse(bodies.sse([running, *chunks]), streamed=True).usage == Usage(9, 3)
-    assert wire.parse(bodies.sse([*chunks[:-1], running]), streamed=True).usage == Usage(9, 1)
+    assert parse.parse(bodies.sse([running, *chunks]), streamed=True).usage == Usage(9, 3)
+    assert parse.parse(bodies.sse([*chunks[:-1], running]), streamed=True).usage == Usage(9, 1)
 
 
 def test_cached_and_reasoning_tokens_are_read_where_each_server_has_them(bodies: Any) -> None:
@@ -99,29 +99,29 @@ def test_cached_and_reasoning_tokens_are_read_where_each_server_has_them(bodies:
     vllm = bodies.envelope([], usage=bodies.usage | details)
     sglang = bodies.envelope([], usage=bodies.usage | {"reasoning_tokens": 2, "prompt_tokens_details": None})
     chunks = bodies.chunks({"content": "a"})[:-1]
-    assert wire.parse(bodies.sse([*chunks, vllm]), streamed=True).usage == Usage(9, 3, 4, 2)
-    assert wire.parse(bodies.sse([*chunks, sglang]), streamed=True).usage == Usage(9, 3, None, 2)
+    assert parse.parse(bodies.sse([*chunks, vllm]), streamed=True).usage == Usage(9, 3, 4, 2)
+    assert parse.parse(bodies.sse([*chunks, sglang]), streamed=True).usage == Usage(9, 3, None, 2)
 
 
 def test_token_ids_and_the_prompt_are_read(bodies: Any) -> None:
     first = bodies.chunk({"role": "assistant", "content": ""}) | {"prompt_token_ids": [5, 6], "prompt_text": "<p>"}
     body = bodies.sse([first, bodies.chunk({"content": "a"}, token_ids=[1]), bodies.chunk({}, "stop", token_ids=[2])])
-    answer = wire.parse(body, streamed=True)
+    answer = parse.parse(body, streamed=True)
     assert (answer.token_ids, answer.prompt_text) == ((1, 2), "<p>")
-    assert wire.prompt_token_ids(body, streamed=True) == (5, 6)
-    assert wire.prompt_token_ids(bodies.whole({}), streamed=False) is None
+    assert parse.prompt_token_ids(body, streamed=True) == (5, 6)
+    assert parse.prompt_token_ids(bodies.whole({}), streamed=False) is None
 
 
 def test_surrogate_halves_are_joined_across_deltas_and_a_lone_one_is_replaced(bodies: Any) -> None:
     body = bodies.stream({"content": "\ud83d"}, {"content": "\ude00 and \ud800x"})
-    content = wire.parse(body, streamed=True).content
+    content = parse.parse(body, streamed=True).content
     assert content == "\U0001f600 and \ufffdx"
     assert content.encode()
 
 
 def test_an_event_ends_where_its_blank_line_does(bodies: Any) -> None:
     body = bodies.stream({"content": "a"})
-    events = wire.events(body)
+    events = parse.events(body)
     assert [body[e.start : e.end] for e in events] == [part + b"\n\n" for part in body.split(b"\n\n")[:-1]]
     assert events[-1].data == "[DONE]"
     assert events[-1].value is None
@@ -130,7 +130,7 @@ def test_an_event_ends_where_its_blank_line_does(bodies: Any) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
 def test_every_line_end_of_the_standard_is_read(bodies: Any, end: str) -> None:
     body = bodies.stream({"content": "a\nb"}).decode().replace("\n", end).encode()
-    assert wire.parse(body, streamed=True).content == "a\nb"
+    assert parse.parse(body, streamed=True).content == "a\nb"
 
 
 def test_comments_other_fields_a_byte_order_mark_and_split_data_are_read(bodies: Any) -> None:
@@ -140,24 +140,24 @@ def test_comments_other_fields_a_byte_order_mark_and_split_data_are_read(bodies:
         + json.dumps(bodies.chunk({"role": "assistant", "content": "ab"})).encode()
     )
     body += f"\n\n: keep-alive\n\ndata: {last}\n\ndata: [DONE]\n\n".encode()
-    assert wire.parse(body, streamed=True).content == "abc"
+    assert parse.parse(body, streamed=True).content == "abc"
 
 
 def test_an_event_without_its_blank_line_is_not_dispatched(bodies: Any) -> None:
     body = bodies.sse(bodies.chunks({"content": "a"}))[:-1]
-    assert [e.data for e in wire.events(body)][-1] != "[DONE]"
+    assert [e.data for e in parse.events(body)][-1] != "[DONE]"
     with pytest.raises(ExchangeError, match="broke off after 1 events"):
-        wire.parse(bodies.sse([bodies.chunk({"content": "a"}), bodies.chunk({}, "stop")])[:-16], streamed=True)
+        parse.parse(bodies.sse([bodies.chunk({"content": "a"}), bodies.chunk({}, "stop")])[:-16], streamed=True)
 
 
 def test_what_follows_done_is_not_read(bodies: Any) -> None:
     body = bodies.stream({"content": "a"}) + bodies.sse([bodies.chunk({"content": "b"})]) + b"\xff\xfe rubbish"
-    assert wire.parse(body, streamed=True).content == "a"
+    assert parse.parse(body, streamed=True).content == "a"
 
 
 def broken(body: bytes, *, streamed: bool) -> str:
     with pytest.raises(ExchangeError) as caught:
-        wire.parse(body, streamed=streamed)
+        parse.parse(body, streamed=streamed)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -237,12 +237,12 @@ def test_a_stream_without_finish_reason_and_done_is_an_error(bodies: Any) -> Non
     assert broken(bodies.sse(chunks[:2], done=False), streamed=True) == (
         "the stream broke off after 2 events: no finish_reason and no [DONE]"
     )
-    assert wire.parse(bodies.sse(chunks[:2]), streamed=True).finish_reason is None
-    assert wire.parse(bodies.sse(chunks, done=False), streamed=True).finish_reason == "stop"
+    assert parse.parse(bodies.sse(chunks[:2]), streamed=True).finish_reason is None
+    assert parse.parse(bodies.sse(chunks, done=False), streamed=True).finish_reason == "stop"
 
 
 def test_null_error_is_no_error(bodies: Any) -> None:
-    assert wire.parse(bodies.sse([c | {"error": None} for c in bodies.chunks({"content": "a"})]), streamed=True)
+    assert parse.parse(bodies.sse([c | {"error": None} for c in bodies.chunks({"content": "a"})]), streamed=True)
 
 
 def test_a_stream_whose_choices_have_no_delta_is_none(bodies: Any) -> None:
@@ -251,4 +251,4 @@ def test_a_stream_whose_choices_have_no_delta_is_none(bodies: Any) -> None:
         for choice in chunk["choices"]:
             choice["message"] = choice.pop("delta")
     with pytest.raises(ExchangeError, match="no choice of the stream has a delta"):
-        wire.parse(bodies.sse(chunks), streamed=True)
+        parse.parse(bodies.sse(chunks), streamed=True)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annie_eval.errors import ExchangeError
-from annie_eval.wire import parse as wire
+from annie_eval.wire import parse
 from annie_eval.wire.sample import Answer, ToolCall, Usage
 from annie_eval.wire.sse import read_stream
 
@@ -98,19 +98,19 @@ def event(draw: st.DrawFn, data: str) -> bytes:
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_way_to_stream_an_answer_gives_that_answer(pair: tuple[Answer, bytes]) -> None:
     answer, body = pair
-    assert wire.parse(body, streamed=True) == answer
+    assert parse.parse(body, streamed=True) == answer
 
 
 @given(rendered())
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_events_of_a_stream_cover_its_data_in_order(pair: tuple[Answer, bytes]) -> None:
     _, body = pair
-    events = wire.events(body)
+    events = parse.events(body)
     ends = [0, *(e.end for e in events)]
     assert ends == sorted(ends)
     # An event is complete in the bytes up to its end, and not one byte before the mark of its blank line begins.
     for i, e in enumerate(events):
-        assert len(wire.events(body[: e.end])) == i + 1
+        assert len(parse.events(body[: e.end])) == i + 1
         assert e.value is None or b"data:" in body[e.start : e.end]
 
 
@@ -126,12 +126,12 @@ def test_a_whole_answer_gives_that_answer(answer: Answer) -> None:
     if answer.token_ids is not None:
         choice["token_ids"] = list(answer.token_ids)
     body = {"choices": [choice], "usage": usage_object(answer.usage or Usage()), "prompt_text": answer.prompt_text}
-    assert wire.parse(json.dumps(body).encode(), streamed=False) == answer
+    assert parse.parse(json.dumps(body).encode(), streamed=False) == answer
 
 
 def parsed(body: bytes, *, streamed: bool) -> Answer | None:
     try:
-        return wire.parse(body, streamed=streamed)
+        return parse.parse(body, streamed=streamed)
     except ExchangeError as error:
         cause = str(error)
     assert cause.isprintable()
@@ -175,7 +175,7 @@ def test_a_damaged_stream_is_refused_or_still_text(pair: tuple[Answer, bytes], d
 def test_a_truncated_stream_never_passes_for_a_whole_one(pair: tuple[Answer, bytes], data: st.DataObject) -> None:
     """Cut before the event with the finish_reason is complete, there is no answer."""
     _, body = pair
-    events = wire.events(body)
+    events = parse.events(body)
     finish = events[-3]
     at = data.draw(st.integers(0, finish.end - 2))
     assert parsed(body[:at], streamed=True) is None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from annie_eval.detectors.wire import compare, find
-from annie_eval.wire import parse as wire
+from annie_eval.wire import parse
 from annie_eval.wire.sample import Sample
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -37,11 +37,11 @@ def test_both_ways_say_the_same(name: str, sample: Callable[..., Sample]) -> Non
 
 
 def test_the_channels_are_those_that_were_sent() -> None:
-    plain, think = (wire.parse(read(name, streamed=True), streamed=True) for name in ("plain", "think"))
+    plain, think = (parse.parse(read(name, streamed=True), streamed=True) for name in ("plain", "think"))
     assert plain.content == "\nThe capital of France is Paris."
     assert plain.reasoning is None
     assert (think.content, think.reasoning) == ("", "\nThe capital of France is Paris.")
     assert think.usage is not None
     assert (think.usage.prompt_tokens, think.usage.completion_tokens, think.usage.reasoning_tokens) == (41, 9, 8)
-    (call,) = wire.parse(read("required", streamed=True), streamed=True).tool_calls
+    (call,) = parse.parse(read("required", streamed=True), streamed=True).tool_calls
     assert (call.name, call.index) == ("search_memory", 0)

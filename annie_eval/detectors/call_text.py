@@ -1,10 +1,21 @@
-"""Find a tool call written as text: tags, JSON, or code where a call should have come over the tool channel."""
+"""Find a tool call written as text: tags, JSON, or code where a call should have come over the tool channel.
+
+What gives a call away, whether its tool was offered or not:
+
+- a tool tag of any family, or a tag named after an offered tool or one of its parameters;
+- JSON or Python's repr: a key in quotes and a value, in text that has a bracket, or what is left of one;
+- code: a name with arguments in round brackets, `search_memory(query=...)`, `tools.call("...")`;
+- the name of an offered tool that no speech would carry: on a line of its own, glued to other letters, behind
+  "calling" or a slash, before a parameter, a colon or an arrow; any snake_case name that is a line of its own;
+- an announcement in brackets, `[Calling tool: ...]`; addresses and fences of known families.
+
+Only the name of an offered tool in a sentence is talk: "I can use get_weather for that."
+"""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,17 +33,37 @@ class CallText:
     tagged: bool = False
 
 
-_FENCE = re.compile(r"(?:```|~~~)[ \t]*(?:tool_code|tool_call|tool_use|function_call)", re.IGNORECASE)
-_ADDRESS = re.compile(r"\bto=(?:functions|tools)\.|✿(?:FUNCTION|ARGS)✿|\bfunctions\.\w{2,40}:\d")
-_REACT = re.compile(r"^[ \t*]{0,4}Action Input[ \t*]{0,4}:", re.MULTILINE)
-_NAME_KEY = re.compile(
-    r"""["'](?:name|function|tool|tool_name|action|function_name|recipient_name)["']\s{0,4}:\s{0,4}["'](?P<name>[\w.:-]{1,80})["']"""
-)
-_ARGUMENTS_KEY = re.compile(
-    r"""["'](?:arguments|parameters|params|args|input|action_input|tool_input|kwargs|query)["']\s{0,4}:"""
-)
-_OPEN_OBJECT = re.compile(r"\A\s*(?:```\w*\s*)?\{")
 _NEAR = 400
+_IDENTIFIER = r"[a-z][a-z0-9]{0,40}(?:_[a-z0-9]{1,40}){1,8}|[a-z]{1,40}[A-Z]\w{0,60}|[A-Z][a-z]+(?:[A-Z][a-z]+){1,6}"
+_MARKUP = (
+    ("tool call in a code fence", r"(?:```|~~~)[ \t]*(?:tool_code|tool_call|tool_use|function_call)"),
+    (
+        "address of a tool in text",
+        r"\bto=(?:functions|tools)\.|✿(?:FUNCTION|ARGS)✿|\bfunctions\.\w{2,40}:\d|\[ARGS\]"
+        r"|\bcall:\w{2,40}\{",
+    ),
+    ("ReAct action in text", r"^[ \t*]{0,4}Action Input[ \t*]{0,4}:"),
+    (
+        "tool call announced in brackets",
+        r"[\[(<]\s?(?:tool |function )?(?:call(?:ing|ed)?|us(?:ing|ed|e)|invok(?:ing|ed?)|execut(?:ing|ed?)|tool"
+        r"|function)(?: (?:the )?(?:tool|function))?s?\s?[:=][^\])>\n]{0,80}[\])>]",
+    ),
+)
+_JSON = (
+    r"[{\[]\s{0,40}[\"'][\w. -]{1,60}(?:[\"']\s{0,8}:|\Z)"  # {"name":
+    r"|[\"'][\w. -]{1,60}[\"']\s{0,8}:\s{0,8}(?:[\"'\[{]|-?\d|true\b|false\b|null\b|None\b|True\b|False\b)"
+    r"|\w[\"']\s{0,8}:\s{0,8}[\[{\"']|[\"'\d\]}]\s{0,8}\}\s{0,8}[}\]]|:\s{0,8}\{\s{0,8}[\"']"
+)
+_CODE = (
+    r"(?<![\w.])(?:[A-Za-z_]\w{0,40}\.){0,3}[A-Za-z_]\w{1,60}\(\s{0,4}(?:\w{1,40}\s{0,4}=(?!=)|[\"'{]|\[[\"'{\]])"
+    rf"|(?<![\w.-])(?:{_IDENTIFIER})\([\w)]|(?<![\w.-])(?:[a-z]\w{{0,40}}_\w{{1,40}})(?:\s?\{{|\[ARGS\])"
+    r"|\b\w{2,40}\.call\w{0,20}\("
+)
+_ANY_NAME_ALONE = r"(?:^[ \t]*|(?<=[.!?:] ))[a-z][a-z0-9]{0,40}(?:_[a-z0-9]{1,40}){1,8}[ \t]*$"
+_BRACKET = re.compile(r"[{}\[\]]")
+_PATTERNS = {"JSON": re.compile(_JSON), "code": re.compile(_CODE)}
+_ALONE = re.compile(_ANY_NAME_ALONE, re.MULTILINE)
+_ANNOUNCED = tuple((reason, re.compile(pattern, re.IGNORECASE | re.MULTILINE)) for reason, pattern in _MARKUP)
 
 
 def find_call_text(text: str, tools: Mapping[str, Mapping[str, Any]], *, about_tags: bool = False) -> CallText | None:
@@ -42,20 +73,19 @@ def find_call_text(text: str, tools: Mapping[str, Mapping[str, Any]], *, about_t
         tools: JSON Schema of the parameters by name of the tools that were offered.
         about_tags: the user asked about tool tags: naming one is no call, a tag followed by a call still is.
     """
-    found = _tagged(text, tools, about_tags) or _json(text, tools) or _code(text, tools)
-    if found or about_tags:
+    if found := _tagged(text, tools, about_tags) or _structured(text, tools):
         return found
-    for pattern, reason in (
-        (_FENCE, "tool call in a code fence"),
-        (_ADDRESS, "address of a tool in text"),
-        (_REACT, "ReAct action in text"),
-    ):
+    if about_tags:
+        return None
+    for reason, pattern in _ANNOUNCED:
         if match := pattern.search(text):
-            return CallText(reason, match.start(), match.end(), tagged=True)
-    return None
+            return CallText(reason, *match.span(), tagged=True)
+    if match := _ALONE.search(text):
+        return CallText("name of a tool in text", *match.span())
+    return next(_named(text, tools), None)
 
 
-def _tagged(text: str, tools: Mapping[str, Any], about_tags: bool) -> CallText | None:
+def _tagged(text: str, tools: Mapping[str, Mapping[str, Any]], about_tags: bool) -> CallText | None:
     for tag in scan(text):
         if tag.kind != "tool":
             continue
@@ -63,6 +93,8 @@ def _tagged(text: str, tools: Mapping[str, Any], about_tags: bool) -> CallText |
         if about_tags and not _calls_something(after, tools):
             continue
         return CallText(f"tool tag {text[tag.start : tag.end].strip()!r} in text", tag.start, tag.end, tagged=True)
+    if "<" in text and (match := _tag_pattern(_names(tools)).search(text)):
+        return CallText(f"tag named after a tool, {match.group()!r}, in text", *match.span(), tagged=True)
     return None
 
 
@@ -72,48 +104,55 @@ def _calls_something(after: str, tools: Mapping[str, Any]) -> bool:
     return body[:1] in ("{", "<", "[") and any(name in body for name in tools)
 
 
-def _json(text: str, tools: Mapping[str, Mapping[str, Any]]) -> CallText | None:
-    """An object with a name and arguments, whole or not; or a bare object of one tool's arguments."""
-    if '"' not in text and "'" not in text:
-        return None
-    for match in _NAME_KEY.finditer(text):
-        around = text[max(0, match.start() - _NEAR) : match.end() + _NEAR]
-        if "{" in around and (_ARGUMENTS_KEY.search(around) or match.group("name") in tools):
-            start = text.rfind("{", 0, match.start())
-            return CallText("tool call as JSON in text", start if start >= 0 else match.start(), match.end())
-    if not _OPEN_OBJECT.match(text):
-        return None
-    start = text.index("{")
-    try:
-        value, end = json.JSONDecoder().raw_decode(text, start)
-    except (ValueError, RecursionError):
-        return None
-    keys = set(value)
-    for name, schema in tools.items():
-        properties = schema.get("properties", {})
-        if name in keys or (keys and isinstance(properties, Mapping) and keys <= set(properties)):
-            return CallText(f"arguments of {name} as JSON in text", start, end)
+def _structured(text: str, tools: Mapping[str, Mapping[str, Any]]) -> CallText | None:
+    """A call as JSON or code."""
+    for kind, pattern in _PATTERNS.items():
+        if kind == "JSON" and not _BRACKET.search(text):
+            continue
+        if match := pattern.search(text):
+            about = next((name for name in tools if name in text), None)
+            what = f"call of {about}" if about else "a call or its arguments"
+            return CallText(f"{what} as {kind} in text", *match.span())
     return None
 
 
-def _code(text: str, tools: Mapping[str, Any]) -> CallText | None:
-    """A call as a program would write it: `search_memory(query="...")`, `[search_memory: ...]`."""
+def _named(text: str, tools: Mapping[str, Mapping[str, Any]]) -> Iterator[CallText]:
+    """The name of an offered tool where no speech would have it."""
     if not any(name in text for name in tools):
-        return None
-    if match := _code_pattern(tuple(tools)).search(text):
+        return
+    for match in _name_pattern(_names(tools)).finditer(text):
         name = next(name for name in tools if name in match.group())
-        return CallText(f"call of {name} as code in text", match.start(), match.end())
-    return None
+        yield CallText(f"call of {name} in text", *match.span())
+
+
+def _names(tools: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the tools, and of all their parameters."""
+    parameters: set[str] = set()
+    for schema in tools.values():
+        properties = schema.get("properties")
+        parameters |= set(properties) if isinstance(properties, Mapping) else set()
+    return tuple(tools), tuple(sorted(parameters))
 
 
 @lru_cache(maxsize=64)
-def _code_pattern(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Names of one plain word need a closer likeness to code: "the weather (in Paris)" is speech."""
-    every = "|".join(re.escape(name) for name in names) or r"(?!)"
-    composed = "|".join(re.escape(name) for name in names if not name.isalpha()) or r"(?!)"
+def _tag_pattern(names: tuple[tuple[str, ...], tuple[str, ...]]) -> re.Pattern[str]:
+    every = "|".join(re.escape(name) for name in (*names[0], *names[1])) or r"(?!)"
+    return re.compile(rf"</?(?:{every})(?:\s[^<>]{{0,80}})?/?>")
+
+
+@lru_cache(maxsize=64)
+def _name_pattern(names: tuple[tuple[str, ...], tuple[str, ...]]) -> re.Pattern[str]:
+    """Names of one plain word need a closer likeness to a call: "the weather (in Paris)" is speech."""
+    every = "|".join(re.escape(name) for name in names[0]) or r"(?!)"
+    composed = "|".join(re.escape(name) for name in names[0] if re.search(r"[^a-z]|[a-z][A-Z]", name)) or r"(?!)"
+    parameters = "|".join(re.escape(name) for name in names[1]) or r"(?!)"
     return re.compile(
-        r"(?<![\w.-])(?:(?:functions|tools|default_api)\.)?(?:"
-        rf"(?:{every})(?:\(\s{{0,4}}(?:\w{{1,40}}\s{{0,4}}[=:]|[\"'{{\[)])|\s{{0,2}}[:=]?\s{{0,2}}\{{)"
-        rf"|(?:{composed})(?:\s?\(|\s?[:=]\s?[\"'\[]|\s\w{{1,40}}=)"
-        rf")|\[(?:{composed})\b[^\]\n]{{0,200}}\]"
+        rf"(?<![\w.-])(?:{every})(?:\s{{0,2}}[:=]?\s{{0,2}}\{{|\s?\[ARGS\]|[ \t]*\n[ \t]*(?:{parameters})\b)"
+        rf"|(?<=\w)(?:{composed})|(?:{composed})(?=[^\W_])"
+        rf"|^[ \t]*(?:{every})[ \t]*(?:\n[ \t]*\S|\Z)|(?:{composed})[ \t]*\n[ \t]*\S|[.!?:](?:{composed})"
+        rf"|(?:{composed})(?:\s?(?:=>|->|→)|\s?[:=]\s?[\"'\[]|\s\w{{1,40}}[=:]\s?\S|\s[\"'])"
+        rf"|(?:^|[\s(\[])[/@](?:{composed})\b|\[(?:{composed})\b[^\]\n]{{0,200}}\]"
+        r"|(?:^|[.!?\n\[(][ \t]{0,4})(?i:call(?:ing|ed)?|us(?:ing|ed)|invok(?:ing|ed?)|running|executing|tool|function"
+        rf"|action|name)[\s:=`\"'*]{{1,6}}(?:the |tool |function ){{0,2}}[`\"'*]{{0,2}}(?:{composed})",
+        re.MULTILINE,
     )

@@ -61,14 +61,17 @@ def find(sample: Sample) -> tuple[Finding, ...]:
             ("reasoning", exchange.answer.reasoning),
         )
         for channel, text in channels:
-            circle = next(_circles(text or ""), None)
-            if circle is None and channel == "content":
-                circle = _said_twice(text or "")
+            circle = find_circle(text or "") if channel == "content" else next(_circles(text or ""), None)
             if circle:
                 reason, start, end = circle
                 shown = excerpt(text or "", start, end)
                 findings.append(Finding("degeneration", reason, shown, channel, index, (start, end)))
     return tuple(findings)
+
+
+def find_circle(text: str) -> tuple[str, int, int] | None:
+    """(reason, start, end) of the first circle or second saying in a text; None if there is none."""
+    return next(_circles(text), None) or _said_twice(text)
 
 
 def _circles(text: str) -> Iterator[tuple[str, int, int]]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from annie_eval.detectors.argument_text import find_garbled
 from annie_eval.detectors.call_text import find_call_text
 from annie_eval.detectors.context import cut_off, user_text
 from annie_eval.detectors.finding import Finding, excerpt
@@ -76,7 +77,7 @@ def _judge(sample: Sample, index: int, exchange: Exchange, wanted: tuple[CallExp
         yield Finding("tool_calls", misfit, answer.finish_reason or "", None, index)
     if wanted:
         yield from _ids(calls, index)
-        received = [_read(call, sample.tools) for call in calls]
+        received = [_read(call, sample.tools, user_text(exchange)) for call in calls]
         for one in received:
             if one.problem:
                 yield _of(one.call, one.problem, index)
@@ -140,7 +141,7 @@ def _ids(calls: tuple[ToolCall, ...], index: int) -> Iterator[Finding]:
         seen.add(call.id or "")
 
 
-def _read(call: ToolCall, tools: Mapping[str, Mapping[str, Any]]) -> _Call:
+def _read(call: ToolCall, tools: Mapping[str, Mapping[str, Any]], asked: str) -> _Call:
     if not call.name:
         return _Call(call, None, "call without a name")
     if call.name not in tools:
@@ -150,6 +151,8 @@ def _read(call: ToolCall, tools: Mapping[str, Mapping[str, Any]]) -> _Call:
     except ValueError as error:
         return _Call(call, None, f"arguments of {call.name} {error}")
     problem = _schema_problem(call.name, tools[call.name], arguments)
+    if problem is None and (garbled := find_garbled(arguments, asked, tools[call.name])):
+        problem = f"argument {_said(garbled[0])} of {call.name} {' '.join(garbled[1].split())}"
     return _Call(call, arguments, problem)
 
 
@@ -210,24 +213,57 @@ def _validator(schema: str) -> Validator:
     return tool_schema.validator(_closed(json.loads(schema) or {"type": "object"}))
 
 
-_OPEN_ENDED = frozenset(
-    ["additionalProperties", "patternProperties", "unevaluatedProperties", "$ref", "allOf", "anyOf", "oneOf", "if"]
-)
+_IN_PLACE = frozenset(["$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "then", "else", "dependentSchemas"])
+_SAYS = frozenset(["additionalProperties", "patternProperties", "unevaluatedProperties"])
 
 
-def _closed(schema: Any, top: bool = True) -> Any:
-    """The schema with `additionalProperties: false` wherever it lists properties and leaves others unsaid."""
+def _closed(schema: Any, root: Any = None, top: bool = True) -> Any:
+    """The schema with every object that lists properties closed to others, unless it says itself what it takes.
+
+    The parameters as a whole are closed even where none is listed; an object within them that lists none is free-form.
+    What `$ref`, `allOf`, `anyOf`, `oneOf` and `if` list counts as listed.
+    """
     if not isinstance(schema, dict):
         return schema
-    closed = dict(schema)
-    for key in ("properties", "$defs"):
-        if isinstance(closed.get(key), dict):
-            closed[key] = {name: _closed(inner, False) for name, inner in closed[key].items()}
-    if isinstance(closed.get("items"), dict):
-        closed["items"] = _closed(closed["items"], False)
-    if ("properties" in closed or top) and not _OPEN_ENDED & closed.keys():
-        closed["additionalProperties"] = False
+    root = schema if root is None else root
+    closed = {key: _closed_within(key, value, root) for key, value in schema.items()}
+    if (top or _lists(schema, root, set())) and not _SAYS & schema.keys():
+        closed["unevaluatedProperties" if _IN_PLACE & schema.keys() else "additionalProperties"] = False
     return closed
+
+
+def _closed_within(key: str, value: Any, root: Any) -> Any:
+    """A member of a schema: what judges the same object stays open, what judges its members is closed."""
+    if key in ("properties", "patternProperties") and isinstance(value, dict):
+        return {name: _closed(inner, root, False) for name, inner in value.items()}
+    if key in ("$defs", "definitions", "dependentSchemas") and isinstance(value, dict):
+        return {name: _closed_members(inner, root) for name, inner in value.items()}
+    if key in ("items", "additionalProperties", "contains"):
+        return _closed(value, root, False)
+    if key in ("prefixItems",) and isinstance(value, list):
+        return [_closed(inner, root, False) for inner in value]
+    if key in ("allOf", "anyOf", "oneOf") and isinstance(value, list):
+        return [_closed_members(inner, root) for inner in value]
+    return _closed_members(value, root) if key in ("if", "then", "else") else value
+
+
+def _closed_members(schema: Any, root: Any) -> Any:
+    if not isinstance(schema, dict):
+        return schema
+    return {key: _closed_within(key, value, root) for key, value in schema.items()}
+
+
+def _lists(schema: Any, root: Any, seen: set[int]) -> bool:
+    """Whether a schema lists any property of the object that it judges."""
+    if not isinstance(schema, dict) or id(schema) in seen:
+        return False
+    seen.add(id(schema))
+    if schema.get("properties"):
+        return True
+    parts = [part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key, ())]
+    parts += [schema.get(key) for key in ("if", "then", "else")]
+    parts += [tool_schema.resolved(schema[key], root) for key in ("$ref", "$dynamicRef") if key in schema]
+    return any(_lists(part, root, seen) for part in parts)
 
 
 def _pair(wanted: tuple[CallExpectation, ...], received: list[_Call], index: int) -> Iterator[Finding]:

@@ -1,8 +1,8 @@
-"""Tool calls that a server's parser garbled: names with lost or added letters, later calls without their arguments.
+"""Tool calls that a server's parser garbled: in their names, in markup left in arguments, in arguments left out.
 
 A model that calls another tool than the wanted one, or leaves an argument out, makes its own mistake, which a gate may
-forgive a few times. Letters lost from an offered name, or `{}` for each later one of parallel calls, are a parser's
-work: rare, and no model gets better by training.
+forgive a few times. Letters lost from an offered name, `</parameter>` in an argument, or `{}` for a later one of
+parallel calls are a parser's work: it may strike few calls, and training mends none of it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from annie_eval.detectors.argument_text import MARKUP
 from annie_eval.wire.sample import Exchange, ToolCall
 
 _NAME = re.compile(r"[\w.:/@-]+")  # OpenAI allows letters, digits, _ and -; servers of MCP tools also . : / @
@@ -27,6 +28,8 @@ def call_breaches(exchange: Exchange) -> Iterator[Breach]:
     for call in calls:
         if call.name and call.name not in offered and (why := _mangled(call.name, offered)):
             yield why, call.name
+        if markup := MARKUP.search(call.arguments or ""):
+            yield "markup of the tool call in its arguments", markup.group()
     if any(_given(call) for call in calls[:1]):
         for call in calls[1:]:
             required = offered.get(call.name or "", {}).get("required")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,97 @@ def test_a_schema_that_says_so_leaves_unknown_parameters_alone() -> None:
     tools = {"note": {"type": "object", "properties": {}, "additionalProperties": True}}
     given = reply(calls=[call("note", {"anything": 1})], wanted=[wants("note")])
     assert find(sample(given, tools=tools)) == ()
+
+
+OPTIONS = {"type": "object", "properties": {"mode": {"type": "string"}}}
+NESTED: dict[str, dict[str, Any]] = {
+    "free": {"properties": {"options": {"type": "object"}}},
+    "empty": {"properties": {"options": {"type": "object", "properties": {}}}},
+    "plain": {"properties": {"options": OPTIONS}},
+    "ref": {"properties": {"options": {"$ref": "#/$defs/options"}}, "$defs": {"options": OPTIONS}},
+    "any": {"properties": {"options": {"anyOf": [OPTIONS, {"type": "null"}]}}},
+    "all": {"properties": {"options": {"allOf": [OPTIONS, {"properties": {"speed": {"type": "integer"}}}]}}},
+    "said": {"properties": {"options": OPTIONS | {"additionalProperties": True}}},
+    "none": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("tool", "options", "fits"),
+    [
+        *[(tool, {"mode": "dry"}, True) for tool in NESTED if tool != "none"],
+        ("all", {"mode": "dry", "speed": 2}, True),
+        ("free", {"anything": 1}, True),
+        ("empty", {"anything": 1}, True),
+        ("said", {"anything": 1}, True),
+        *[(tool, {"anything": 1}, False) for tool in ("plain", "ref", "any", "all")],
+        ("none", {}, False),
+        ("free", {}, True),
+    ],
+)
+def test_an_object_that_lists_properties_is_closed_however_it_lists_them(tool: str, options: Any, fits: bool) -> None:
+    made = reply(calls=[call(tool, {"options": options})], wanted=[wants(tool)])
+    found = find(replace(sample(made), tools=NESTED))
+    assert [("break the schema" in finding.reason) for finding in found] == ([] if fits else [True])
+    # The arguments as a whole are closed always.
+    extra = reply(calls=[call(tool, {"more": 1})], wanted=[wants(tool)])
+    assert find(replace(sample(extra), tools=NESTED))
+
+
+ANY = wants("search_memory")
+GARBLED = [
+    ("spare key</arg_value>", "markup of the call"),
+    ("spare key\n</parameter>", "markup of the call"),
+    ("spare key</parameter></function></tool_call><tool_call><function=stop>", "markup of the call"),
+    ("[ARGS]spare key", "markup of the call"),
+    ("spare key<|im_end|>", "markup"),
+    ("&quot;spare key&quot;", "an HTML entity"),
+    ("spare&nbsp;key", "an HTML entity"),
+    ("caf\\u00e9 key", "escapes"),
+    ("cafÃ© key", "mojibake"),
+    ("spare\0key", "a control character"),
+    ("\nspare key\n", "a line break"),
+    ('"spare key"', "in quotes once more"),
+    ("<person>", "a placeholder"),
+    ("null", "a null"),
+    ('{"query": "spare key"}', "JSON"),
+    ('spare key"}', "JSON"),
+    ("query: spare key", "its own name"),
+    ("spare key " * 9, "in circles"),
+]
+
+
+@pytest.mark.parametrize(("value", "what"), GARBLED)
+def test_a_garbled_argument_is_a_miss_and_its_clean_twin_is_none(value: str, what: str) -> None:
+    assert [what in reason for reason in reasons(call("search_memory", {"query": value}), wanted=[ANY])] == [True]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "the café's spare key, <3, 5 > 3",
+        "none",
+        "<b>bold</b> &amp; plain",
+        "import re\nprint(re.sub('\\n', '', x))\n",
+        '{"mood": "happy"}',
+        "Tom & Jerry",
+        '"To be" or "not to be"',
+        "C:\\temp",
+    ],
+)
+def test_an_argument_that_only_looks_garbled_is_none(value: str) -> None:
+    assert reasons(call("search_memory", {"query": value}), wanted=[ANY]) == []
+
+
+def test_half_of_a_surrogate_pair_in_an_argument_is_a_miss() -> None:
+    half = call("search_memory", '{"query": "key \\ud83d"}')
+    assert ["surrogate" in reason for reason in reasons(half, wanted=[ANY])] == [True]
+    assert reasons(call("search_memory", '{"query": "key \\ud83d\\ude00"}'), wanted=[ANY]) == []
+
+
+def test_what_the_user_said_himself_is_not_garbled() -> None:
+    said = reply(calls=[call("search_memory", {"query": "null"})], wanted=[ANY], user="Search for null, please.")
+    assert find(sample(said)) == ()
 
 
 def test_a_broken_schema_in_the_profile_is_an_error_not_a_miss() -> None:
@@ -345,7 +437,7 @@ def test_a_dropped_call_is_named(text: str, reason: str) -> None:
     ],
 )
 def test_a_call_of_any_family_is_found_in_text(text: str) -> None:
-    assert [f.reason for f in find(sample(reply(text, wanted=())))][0].startswith("dropped call")
+    assert any(finding.reason.startswith("dropped call") for finding in find(sample(reply(text, wanted=()))))
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,18 @@ def test_a_garbled_name_is_the_parsers_and_another_tool_the_models(
 
 
 @pytest.mark.parametrize(
+    ("query", "found"),
+    [("key</arg_value>", True), ("key\\n</parameter>", True), ("<b>key</b>", False), ("key", False)],
+)
+def test_markup_of_the_call_in_its_arguments_is_the_parsers(
+    bodies: Any, sample: Callable[..., Sample], query: str, found: bool
+) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "look_up", "arguments": f'{{"query": "{query}"}}'}}
+    said = reasons(sample(bodies.whole({"tool_calls": [call]}, "tool_calls"), streamed=False, more=TOOLS))
+    assert said == (["markup of the tool call in its arguments"] if found else [])
+
+
+@pytest.mark.parametrize(
     ("first", "second", "found"),
     [
         (("look_up", '{"query": "a"}'), ("look_up", "{}"), True),

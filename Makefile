@@ -1,7 +1,7 @@
 # make gate      judge a model with the release gate (the embedded default, or MODEL=DIR PROFILE=NAME)
-# make test      ruff, mypy and the project's own tests
+# make test      ruff, mypy, import-linter and the project's own tests
 # make model     build the embedded models: the untuned one, and the three of the study, from it and adapters/
-# make results   judge the embedded models on held-out prompts on this machine, and write docs/results.md anew
+# make results   judge the embedded models on held-out prompts on this machine, and write docs/results.md again
 #
 # All make the environments they need, from pinned lists, and skip what is already there. The server lives in its
 # own environment, as in production: vLLM and ModelOpt pin versions that exclude each other. Elsewhere than on a
@@ -31,6 +31,7 @@ lint: env
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
 
 env: .venv/.ready
 server: .venv-vllm/.ready
@@ -68,12 +69,12 @@ models/annie-smol-%/config.json: | .venv/.ready
 	rm -rf $(@D)
 	.venv/bin/python -m quant merge --model $(patsubst %/config.json,%,$<) --adapter adapters/$(notdir $(@D)) --out $(@D)
 
-# Goes on where it was interrupted; `rm -rf build/study` begins anew.
+# Goes on where it was interrupted; `rm -rf build/study` starts over.
 results: env server model
-	.venv/bin/python research/annie_smol/study/run.py --base models/smollm2-135m-instruct-bf16 --work build/study \
+	.venv/bin/python -m research.annie_smol.study.run --base models/smollm2-135m-instruct-bf16 --work build/study \
 		--results build/study/results --seed 20261128 --only 'annie-smol-*'
-	cp build/study/results/annie-smol-bf16.json build/study/results/annie-smol-nvfp4-???.json docs/results/cpu/
-	.venv/bin/python research/annie_smol/study/report.py --results docs/results --out docs/results.md
+	cp build/study/results/annie-smol-bf16.json build/study/results/annie-smol-nvfp4-???.json research/annie_smol/results/cpu/
+	.venv/bin/python -m research.annie_smol.study.report --results research/annie_smol/results --out docs/results.md
 
 clean:
 	rm -rf .venv .venv-vllm models runs build

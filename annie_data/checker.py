@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quant.errors import UsageError
+from annie_eval.errors import UsageError
 
 _LIMIT = 600.0
 

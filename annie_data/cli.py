@@ -1,29 +1,55 @@
-"""`python -m quant data generate|validate|coverage|decontaminate|sample`: conversations to train on."""
+"""The command `annie-data`, also `python -m annie_data`: conversations to train on.
+
+Status 0: done. 1: the command did its work and the answer is no (problems found, a teacher that gave up). 2: usage
+error, in one line. 130: interrupted.
+"""
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-_AGAINST = "profile, .jsonl file or directory of scenarios; may be repeated (default: every profile of ours)"
+from annie_data import decontaminate, generate, sample, validate
+from annie_eval.errors import UsageError
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of every subcommand."""
-    commands = parser.add_subparsers(required=True, metavar="generate|validate|coverage|decontaminate|sample")
-    _generate(commands.add_parser("generate", help="have a teacher write a mix of conversations"))
-    _validate(commands.add_parser("validate", help="say what is wrong with a data file, a line for each problem"))
-    _coverage(commands.add_parser("coverage", help="count how often each fact and sum of the domain is taught"))
-    _decontaminate(commands.add_parser("decontaminate", help="remove what is too near to a scenario, and say so"))
-    _sample(commands.add_parser("sample", help="have a model answer prompts, and keep what a check accepts"))
+Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int], str]
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Dispatch; returns the exit status."""
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its complaint in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def dispatch(program: str, commands: Mapping[str, Command], argv: Sequence[str] | None) -> int:
+    """Parse `argv` for one of some commands and run it; returns the exit status."""
+    parser = _Parser(prog=program)
+    subparsers = parser.add_subparsers(required=True, dest="command_name", metavar="|".join(commands))
+    for name, (add_arguments, _, text) in commands.items():
+        add_arguments(subparsers.add_parser(name, help=text, description=text))
+    arguments = parser.parse_args(argv)
+    command = f"{program} {arguments.command_name}"
     try:
-        return int(arguments.data_command(arguments))
+        return commands[arguments.command_name][1](arguments)
+    except UsageError as error:
+        print(f"{command}: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("python -m quant data: interrupted; what was done is kept, --resume goes on", file=sys.stderr)
+        print(f"{command}: interrupted; what was done is kept, --resume continues", file=sys.stderr)
         return 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    commands: dict[str, Command] = {
+        "generate": (_generate, generate.run, "have a teacher write a mix of conversations"),
+        "validate": (_validate, validate.run, "say what is wrong with a data file, a line for each problem"),
+        "decontaminate": (_decontaminate, decontaminate.run, "remove what is too near to a scenario, and say so"),
+        "sample": (_sample, sample.run, "have a model answer prompts, and keep what a check accepts"),
+    }
+    return dispatch("annie-data", commands, argv)
 
 
 def _endpoint(parser: argparse.ArgumentParser) -> None:
@@ -33,64 +59,28 @@ def _endpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def _generate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--mix", required=True, metavar="NAME|FILE", help="one of ours, such as annie-430, or a .toml")
-    parser.add_argument("--count", type=int, metavar="N", help="the mix's proportions at this size")
-    parser.add_argument("--teacher", choices=("builtin", "endpoint", "command"), default="builtin")
+    parser.add_argument("--mix", type=Path, required=True, metavar="FILE", help="a .toml file, see docs/data.md")
+    parser.add_argument("--teacher", choices=("endpoint", "command"), required=True)
     _endpoint(parser)
     parser.add_argument("--command", metavar="LINE", help="writes JSON Lines; {prompt} is the prompt's file")
     parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="for a batch; multi-turn 2.5 x")
-    parser.add_argument("--attempts", type=int, default=20, metavar="N", help="fruitless batches in a row")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--against", action="append", type=Path, default=[], metavar="PATH", help=_AGAINST)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was killed or gave up")
-
-    def call(arguments: argparse.Namespace) -> int:
-        from annie_data.generate_command import run
-
-        return run(arguments)
-
-    parser.set_defaults(data_command=call)
+    generate.add_arguments(parser)
 
 
 def _validate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("--mix", metavar="NAME|FILE", help="the counts of kinds and of tool calls must be this mix's")
+    parser.add_argument(
+        "--mix", type=Path, metavar="FILE", help="the counts of kinds and of tool calls must be this mix's"
+    )
     parser.add_argument("--count", type=int, metavar="N", help="the mix's proportions at this size")
     parser.add_argument("--max-sentences", type=int, default=3, metavar="N", help="of a spoken reply (default: 3)")
     parser.add_argument("--max-words", type=int, default=80, metavar="N", help="of a spoken reply (default: 80)")
 
-    def call(arguments: argparse.Namespace) -> int:
-        from annie_data.validate import run
-
-        return run(arguments)
-
-    parser.set_defaults(data_command=call)
-
-
-def _coverage(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("--least", type=int, default=1, metavar="N", help="name what is there less often (default: 1)")
-
-    def call(arguments: argparse.Namespace) -> int:
-        from research.annie_smol.generator.coverage import run
-
-        return run(arguments)
-
-    parser.set_defaults(data_command=call)
-
 
 def _decontaminate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("--against", action="append", type=Path, default=[], metavar="PATH", help=_AGAINST)
+    parser.add_argument("--against", action="append", type=Path, default=[], metavar="PATH", help=generate.AGAINST)
     parser.add_argument("--out", type=Path, metavar="FILE", help="what is left; without it, hits are only reported")
-
-    def call(arguments: argparse.Namespace) -> int:
-        from annie_data.decontaminate import run
-
-        return run(arguments)
-
-    parser.set_defaults(data_command=call)
 
 
 def _sample(parser: argparse.ArgumentParser) -> None:
@@ -105,11 +95,4 @@ def _sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="of one request (default: 120)")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was killed")
-
-    def call(arguments: argparse.Namespace) -> int:
-        from annie_data.sample import run
-
-        return run(arguments)
-
-    parser.set_defaults(data_command=call)
+    parser.add_argument("--resume", action="store_true", help="continue a run that was killed")

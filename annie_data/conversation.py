@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quant.errors import UsageError
+from annie_eval.errors import UsageError
 
 Message = dict[str, Any]
 Line = dict[str, Any]

@@ -1,4 +1,4 @@
-"""`python -m quant data decontaminate FILE`: take out what is too near to a scenario, and name the scenario.
+"""`annie-data decontaminate FILE`: take out what is too near to a scenario, and name the scenario.
 
 Every message is compared, whoever says it, with everything that a scenario has the user say (`overlap`).
 """
@@ -11,7 +11,7 @@ from annie_data.generate import write_lines
 from annie_data.overlap import Overlap, contamination
 from annie_data.scenario_prompts import prompts, scenario_files
 from annie_data.teachers.protocol import excerpt
-from quant.errors import UsageError
+from annie_eval.errors import UsageError
 
 
 def run(arguments: argparse.Namespace) -> int:

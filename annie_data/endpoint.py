@@ -5,7 +5,7 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from quant.errors import UsageError
+from annie_eval.errors import UsageError
 
 _MOST_BYTES = 8_000_000  # ten conversations take some 20,000
 
@@ -14,7 +14,7 @@ class EndpointFailure(Exception):
     """The endpoint did not answer this request; asking again may help."""
 
 
-class Endpoint:
+class ChatEndpoint:
     """Where chat completions come from.
 
     Args:

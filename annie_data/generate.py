@@ -5,8 +5,10 @@ already (`duplicates`), and scenarios of the profiles (`overlap`). What fails is
 asked for again; a teacher that brings nothing usable `attempts` times in a row ends the run, which --resume continues.
 """
 
+import argparse
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +18,21 @@ from typing import Any
 
 from annie_data.conversation import Line, calls, dumps, users
 from annie_data.duplicates import Duplicates
+from annie_data.endpoint import ChatEndpoint
 from annie_data.journal import Journal
 from annie_data.language import language
-from annie_data.mix import Mix, Need
+from annie_data.mix import Mix, Need, load_mix
 from annie_data.overlap import Overlap, contamination
 from annie_data.rules import problems
-from annie_data.scenario_prompts import Profile
+from annie_data.scenario_prompts import offered_tools, prompts, scenario_files
+from annie_data.teachers.command import CommandTeacher
+from annie_data.teachers.endpoint import EndpointTeacher
 from annie_data.teachers.protocol import Draft, Drop, Order, Teacher, excerpt
+from annie_eval.errors import UsageError
+from annie_eval.profile.load import load
+from annie_eval.profile.types import Profile
 
+AGAINST = "profile, .jsonl file or directory of scenarios; may be repeated (default: every profile of annie-eval)"
 _AVOIDED = 24
 
 
@@ -140,20 +149,21 @@ class Generation:
     def _line(self, draft: Draft) -> Line:
         messages = draft.messages
         if self.profile.system_prompt:
-            messages = [{"role": "system", "content": self.profile.system_prompt}, *messages]
+            messages = [{"role": "system", "content": self.profile.system_prompt.strip("\n")}, *messages]
         line: Line = {"messages": messages}
         if self.profile.tools:
-            line["tools"] = list(self.profile.tools)
+            line["tools"] = offered_tools(self.profile)
         thinking = draft.meta["thinking"]
         if thinking != "unset":
-            line["chat_template_kwargs"] = {self.profile.thinking_kwarg: thinking == "on"}
+            line["chat_template_kwargs"] = {self.profile.serving.thinking_kwarg: thinking == "on"}
         line["meta"] = {**draft.meta, "teacher": self.teacher.name, "seed": self.seed}
         return line
 
     def _fault(self, line: Line, need: Need) -> Drop | None:
         """Why a conversation cannot be kept; None, and it is remembered, where it can."""
         first = excerpt(next(iter(users(line["messages"])), ""))
-        wrong = problems(line, max_sentences=self.profile.max_sentences, max_words=self.profile.max_words)
+        limits = self.profile.limits
+        wrong = problems(line, max_sentences=limits.max_sentences, max_words=limits.max_words)
         if wrong:
             return Drop(_cause(wrong[0]), excerpt(f"{wrong[0]} | {first}"))
         made = calls(line["messages"])
@@ -181,7 +191,7 @@ class Generation:
 def _cause(problem: str) -> str:
     """The kind of a problem, for counting."""
     for sign, cause in (
-        ("holds the tag", "tags"), ("a mark of chat templates", "tags"), ("text of a hook", "hook text"),
+        ("holds the tag", "tags"), ("a token of chat templates", "tags"), ("text of a hook", "hook text"),
         ("beside a tool", "speech beside a call"),
         ("sentences, at most", "too long"), ("words, at most", "too long"), ("not finished", "unfinished"),
         ("tool_calls", "bad tool call"), ("has no result", "bad tool call"), ("answers no call", "bad tool call"),
@@ -210,7 +220,20 @@ def write_lines(path: Path, lines: Sequence[Line]) -> None:
     write_atomically(path, "".join(dumps(line) + "\n" for line in lines))
 
 
-def report(generation: Generation, plan: dict[str, Any]) -> dict[str, Any]:
+def counter(name: str, total: int) -> Callable[[int], None]:
+    """A function that is told how many more of `total` are done; on a terminal it shows the sum."""
+    done = 0
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        if sys.stderr.isatty():
+            print(f"\r{name}: {done} of {total} ", end="" if done < total else "\n", file=sys.stderr, flush=True)
+
+    return step
+
+
+def _report(generation: Generation, plan: dict[str, Any]) -> dict[str, Any]:
     """What `OUT.report.json` says."""
     tally = generation.tally
     return {
@@ -226,3 +249,119 @@ def report(generation: Generation, plan: dict[str, Any]) -> dict[str, Any]:
 def dump_report(content: dict[str, Any]) -> str:
     """JSON for people and programs."""
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def generate(
+    mix: Mix,
+    profile: Profile,
+    teacher: Teacher,
+    out: Path,
+    *,
+    seed: int = 0,
+    attempts: int = 20,
+    against: Sequence[Path] = (),
+    resume: bool = False,
+) -> int:
+    """Have `teacher` write the conversations of `mix` into `out`, and a report beside it.
+
+    Args:
+        attempts: batches in a row that may bring nothing usable.
+        against: what the conversations must not overlap, see `scenario_files`.
+        resume: continue the journal of a run that was killed or gave up.
+
+    Returns status 0: the file is there; 1: the teacher brought too little. Raises UsageError before anything is asked.
+    """
+    if mix.count == 0:
+        raise UsageError(f"mix {mix.name}: every count is 0; give at least one kind a count")
+    for kind in mix.kinds:
+        if kind.tool and kind.tool not in profile.tools:
+            there = f"it has {', '.join(sorted(profile.tools))}" if profile.tools else "it has none"
+            raise UsageError(
+                f"mix {mix.name}: kinds.{kind.name}.tool {kind.tool!r} is no tool of {mix.profile}; {there}"
+            )
+    if attempts < 1:
+        raise UsageError(f"--attempts is {attempts}; write a number of at least 1")
+    overlap = Overlap(prompts(scenario_files(against)))
+    plan = {
+        "mix": mix.name, "kinds": {kind.name: kind.count for kind in mix.kinds}, "profile": mix.profile,
+        "thinking": mix.thinking, "teacher": teacher.name, "seed": seed,
+    }  # fmt: skip
+    if out.exists():
+        if not resume:
+            raise UsageError(f"{out} exists already; name another --out, or remove it first")
+        if not Journal.path_for(out).exists():
+            print(f"{out} is complete")
+            return 0
+    journal = Journal(out, plan, resume=resume)
+    done = False
+    try:
+        run_ = Generation(mix, profile, teacher, overlap, journal, seed=seed, attempts=attempts)
+        done = _finish(run_, plan, out, mix.count)
+    finally:
+        journal.close(done=done)
+    return 0 if done else 1
+
+
+def _finish(generation: Generation, plan: dict[str, Any], out: Path, count: int) -> bool:
+    """Run to the end and write what there is; whether that is everything."""
+    report_path = out.with_name(out.name + ".report.json")
+    lines, failure = None, ""
+    try:
+        lines = generation.run(counter("generate", count))
+    except OutOfPatience as error:
+        failure = str(error)
+    content = _report(generation, plan)
+    write_atomically(report_path, dump_report({"finished": lines is not None, **content}))
+    if lines is not None:
+        write_lines(out, lines)
+    kept = ", ".join(f"{n} {kind}" for kind, n in content["kept"].items() if n)
+    print(f"{content['conversations']} of {count} conversations in {content['batches']} batches: {kept or 'none'}")
+    for cause, n in content["dropped"].items():
+        print(f"  dropped {n:5d}  {cause}")
+    if lines is None:
+        print(f"generate: {failure}; see {report_path}, correct the teacher, continue with --resume", file=sys.stderr)
+        return False
+    print(f"wrote {out} and {report_path}")
+    return True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of every command that generates, whatever its teacher."""
+    parser.add_argument("--count", type=int, metavar="N", help="the mix's proportions at this size")
+    parser.add_argument("--attempts", type=int, default=20, metavar="N", help="fruitless batches in a row")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--against", action="append", type=Path, default=[], metavar="PATH", help=AGAINST)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--resume", action="store_true", help="continue a run that was killed or gave up")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`annie-data generate`: as `generate`, with the teacher that the arguments name."""
+    mix = load_mix(arguments.mix, arguments.count)
+    profile = load(mix.profile)
+    teacher = _teacher(arguments, profile)
+    return generate(mix, profile, teacher, arguments.out, seed=arguments.seed, attempts=arguments.attempts,
+                    against=arguments.against, resume=arguments.resume)  # fmt: skip
+
+
+_OPTIONS = {"endpoint": ("base_url", "model", "api_key_env"), "command": ("command",)}
+
+
+def _teacher(arguments: argparse.Namespace, profile: Profile) -> Teacher:
+    for owner, names in _OPTIONS.items():
+        for name in names:
+            if owner != arguments.teacher and getattr(arguments, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"{option} is for --teacher {owner}, not for {arguments.teacher}; leave one of them out"
+                )
+    if not arguments.timeout > 0:
+        raise UsageError(f"--timeout is {arguments.timeout}; write seconds, more than 0")
+    if arguments.teacher == "command":
+        if arguments.command is None:
+            raise UsageError("--teacher command wants --command, the program that writes the conversations")
+        return CommandTeacher(arguments.command, profile, arguments.timeout)
+    if arguments.base_url is None:
+        raise UsageError("--teacher endpoint wants --base-url, such as http://localhost:8000/v1")
+    endpoint = ChatEndpoint(arguments.base_url, arguments.model, arguments.api_key_env, arguments.timeout)
+    return EndpointTeacher(endpoint, profile, arguments.seed)

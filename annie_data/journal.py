@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from quant.errors import UsageError
+from annie_eval.errors import UsageError
 
 
 class Journal:

@@ -14,13 +14,12 @@ turns = [2, 6]                # user turns
 calls = 2                     # so many of them call a tool, the others none; left out: as it comes
 """
 
-import tomllib
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from quant.errors import UsageError
+from annie_eval.errors import UsageError
+from annie_eval.profile.files import read_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,43 +75,12 @@ class Mix:
         return [need for need in found if need.count]
 
 
-def _builtin() -> dict[str, str]:
-    return {
-        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
-        for entry in (resources.files("annie_data") / "mixes").iterdir()
-        if entry.name.endswith(".toml")
-    }
+def load_mix(path: Path, count: int | None = None) -> Mix:
+    """The mix in a TOML file, scaled to `count` conversations if that is given.
 
-
-def builtin_names() -> list[str]:
-    """The mixes that ship with the package."""
-    return sorted(_builtin())
-
-
-def load_mix(name_or_path: str, count: int | None = None) -> Mix:
-    """A mix by name or file, scaled to `count` conversations if that is given.
-
-    Raises UsageError that names the file, the field and the mend.
+    Raises UsageError that names the file, the field and what to write.
     """
-    if name_or_path.endswith(".toml"):
-        path = Path(name_or_path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}; name a mix's .toml file") from error
-        except UnicodeDecodeError:
-            raise UsageError(f"{path}: not UTF-8; save the file as UTF-8") from None
-    elif name_or_path in _builtin():
-        text = _builtin()[name_or_path]
-    else:
-        raise UsageError(
-            f"there is no mix {name_or_path!r}; choose from {', '.join(builtin_names())}, or give a .toml"
-        )
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"mix {name_or_path}: not TOML ({error})") from None
-    mix = _mix(raw, Path(name_or_path).stem, f"mix {name_or_path}")
+    mix = _mix(read_toml(path, f"mix {path}"), path.stem, f"mix {path}")
     return mix if count is None else _scaled(mix, count)
 
 

@@ -6,8 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from annie_data import speech
 from annie_data.conversation import Line, Message
+from annie_eval.detectors import detect
+from annie_eval.detectors.english.sentences import count_sentences, count_words, is_finished
+from annie_eval.detectors.tags import scan
+from annie_eval.profile.types import Expect, Limits, Scenario, Turn
+from annie_eval.wire.sample import Answer, Exchange, Sample
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -22,6 +26,12 @@ _FIELDS = {
     "tool": {"role", "content", "tool_call_id"},
 }
 _THE_USER = re.compile(r"\bthe user\b", re.IGNORECASE)
+#: Tokens of chat templates, which no text of a conversation may hold: they would end the turn.
+_TEMPLATE_TOKEN = re.compile(r"<\|[a-z_]{2,30}\|>|\[/?INST\]|<<SYS>>|<(?:start|end)_of_turn>", re.IGNORECASE)
+#: What command lines of assistants mix into their answers: notes of hooks, and reminders of the program around them.
+HOOK_TEXT = re.compile(
+    r"system-reminder|\b(?:SessionStart|SessionEnd|UserPromptSubmit|PreToolUse|PostToolUse)\b|\bStop hook\b"
+)
 
 
 def problems(line: Line, *, max_sentences: int = MAX_SENTENCES, max_words: int = MAX_WORDS) -> list[str]:
@@ -95,9 +105,9 @@ def _shape(message: Message) -> Iterator[str]:
             return
         texts["reasoning_content"] = message["reasoning_content"]
     for field, text in texts.items():
-        if mark := speech.TEMPLATE_MARK.search(text):
-            yield f"{field}: holds {mark.group()!r}, a mark of chat templates"
-        if mark := speech.HOOK_TEXT.search(text):
+        if mark := _TEMPLATE_TOKEN.search(text):
+            yield f"{field}: holds {mark.group()!r}, a token of chat templates"
+        if mark := HOOK_TEXT.search(text):
             yield f"{field}: holds {mark.group()!r}, text of a hook"
         if "\ufffd" in text or re.search(r"[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]", text):
             yield f"{field}: holds a character that is none"
@@ -179,7 +189,7 @@ def _calls(message: Message, tools: Mapping[str, Mapping[str, Any]]) -> Iterator
         if not isinstance(arguments, dict):
             yield f"{where}.function.arguments: is no JSON object"
             continue
-        if tagged := next((found for found in map(speech.tag, _strings(arguments)) if found), None):
+        if tagged := next((found for found in map(_tag, _strings(arguments)) if found), None):
             yield f"{where}.function.arguments: holds the tag {tagged!r}"
         from annie_eval.profile.tool_schema import Endless, errors
 
@@ -202,7 +212,7 @@ def _reply(message: Message, max_sentences: int, max_words: int) -> Iterator[str
     text = message.get("content") or ""
     thought = message.get("reasoning_content", "")
     for field, said in (("content", text), ("reasoning_content", thought)):
-        if found := speech.tag(said):
+        if found := _tag(said):
             yield f"{field}: holds the tag {found!r}"
         if _THE_USER.search(said):
             yield f"{field}: speaks of the user"
@@ -213,14 +223,26 @@ def _reply(message: Message, max_sentences: int, max_words: int) -> Iterator[str
     if not text.strip():
         yield "content: is empty"
         return
-    if found := speech.markdown(text):
-        yield f"content: holds {found}"
-    if (count := speech.count_sentences(text)) > max_sentences:
+    yield from (f"content: holds {reason}" for reason in _markdown(text))
+    if (count := count_sentences(text)) > max_sentences:
         yield f"content: {count} sentences, at most {max_sentences} are spoken"
-    if (count := len(text.split())) > max_words:
+    if (count := count_words(text)) > max_words:
         yield f"content: {count} words, at most {max_words} are spoken"
-    if message.get("weight", 1) and not speech.is_finished(text):
+    if message.get("weight", 1) and not is_finished(text):
         yield "content: the last sentence is not finished"
+
+
+def _tag(text: str) -> str | None:
+    """The first tag in a text, as it stands there; None where there is none."""
+    return next((text[tag.start : tag.end] for tag in scan(text)), None)
+
+
+def _markdown(reply: str) -> list[str]:
+    """What the gate's markdown detector finds in a reply: a reason for each kind of mark."""
+    exchange = Exchange({}, 200, (), b"", (), Answer(reply), Expect())
+    scenario = Scenario("reply", "speech", (Turn(""),))
+    sample = Sample("reply", scenario, scenario.variants[0], (exchange,), {}, Limits())
+    return [finding.reason for finding in detect("markdown", sample)]
 
 
 def _results(messages: Sequence[Message]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`python -m quant data sample`: have a model answer the prompts of a data file, keep the answers that pass a check.
+"""`annie-data sample`: have a model answer the prompts of a data file, keep the answers that pass a check.
 
 On-policy data for distillation (QAD): what the BF16 model says itself, rather than what a teacher would have it say.
 Each conversation keeps its history and its last request; the replies after it are made anew by the endpoint. A call
@@ -11,21 +11,20 @@ Replies of the history are given `weight` 0: the model did not say them.
 import argparse
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from annie_data.checker import Checker
 from annie_data.conversation import Line, Message, read_lines
 from annie_data.duplicates import Duplicates
-from annie_data.endpoint import Endpoint, EndpointFailure
+from annie_data.endpoint import ChatEndpoint, EndpointFailure
 from annie_data.expectation import expectation
-from annie_data.generate import dump_report, write_atomically, write_lines
+from annie_data.generate import counter, dump_report, write_atomically, write_lines
 from annie_data.journal import Journal
 from annie_data.rules import problems
-from quant.checkpoint.provenance import file_digest
-from quant.errors import UsageError
-from quant.quantize.progress import Progress
+from annie_eval.errors import UsageError
 
 _Answer = tuple[list[Message], list[str]] | str
 _PATIENCE = 3  # batches in a row in which nothing came but failures of the endpoint; failures of one prompt
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--temperature must be at least 0 and --timeout more than 0")
     prompts = _prompts(arguments.prompts)
     checker = Checker(arguments.check)
-    endpoint = Endpoint(arguments.base_url, arguments.model, arguments.api_key_env, arguments.timeout)
+    endpoint = ChatEndpoint(arguments.base_url, arguments.model, arguments.api_key_env, arguments.timeout)
     out: Path = arguments.out
     if out.exists():
         if not arguments.resume:
@@ -52,13 +51,15 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{out} is complete")
             return 0
     options = ("samples", "attempts", "temperature", "max_tokens", "seed", "check", "model")
-    plan = {"prompts": file_digest(arguments.prompts), **{name: getattr(arguments, name) for name in options}}
+    plan = {
+        "prompts": sha256(arguments.prompts.read_bytes()).hexdigest(),
+        **{name: getattr(arguments, name) for name in options},
+    }
     journal = Journal(out, plan, resume=arguments.resume)
     done = False
     try:
-        sampling = Sampling(prompts, endpoint, checker, journal, arguments)
-        with Progress("sample", sampling.wanted, "answers") as bar:
-            asyncio.run(sampling.run(bar))
+        sampling = SamplingRun(prompts, endpoint, checker, journal, arguments)
+        asyncio.run(sampling.run(counter("sample", sampling.wanted)))
         report = sampling.report(plan)
         write_atomically(out.with_name(out.name + ".report.json"), dump_report(report))
         write_lines(out, sampling.lines())
@@ -85,13 +86,13 @@ def _prompts(path: Path) -> dict[int, Line]:
     return found
 
 
-class Sampling:
+class SamplingRun:
     """The run: what is wanted, what was tried, what was kept."""
 
     def __init__(
         self,
         prompts: dict[int, Line],
-        endpoint: Endpoint,
+        endpoint: ChatEndpoint,
         checker: Checker,
         journal: Journal,
         arguments: argparse.Namespace,
@@ -140,9 +141,9 @@ class Sampling:
             "given_up": [number for number, kept in self._kept.items() if len(kept) < self._arguments.samples],
         }
 
-    async def run(self, bar: Progress) -> None:
+    async def run(self, step: Callable[[int], None]) -> None:
         """Ask, check and keep until nothing is open."""
-        bar.add(sum(map(len, self._kept.values())))
+        step(sum(map(len, self._kept.values())))
         client = await self._endpoint.client()
         room = asyncio.Semaphore(self._arguments.in_flight)
         broken = 0
@@ -160,7 +161,7 @@ class Sampling:
                         )
                     before = sum(map(len, self._kept.values()))
                     self._judge(batch, answers)
-                    bar.add(sum(map(len, self._kept.values())) - before)
+                    step(sum(map(len, self._kept.values())) - before)
         finally:
             await client.close()
 

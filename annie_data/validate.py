@@ -1,4 +1,4 @@
-"""`python -m quant data validate FILE`: every problem of a data file, one line each.
+"""`annie-data validate FILE`: every problem of a data file, one line each.
 
 Each conversation by itself (`rules`), twins (`duplicates`), and with --mix the balance of the whole: the counts of
 kinds and of tool calls. A reply or request that makes up more than its share is noted, and is no problem.
@@ -14,7 +14,7 @@ from annie_data.duplicates import Duplicates
 from annie_data.mix import Mix, load_mix
 from annie_data.rules import problems
 from annie_data.words import key
-from quant.errors import UsageError
+from annie_eval.errors import UsageError
 
 _ENOUGH = 100  # lines, from which on shares mean something
 _MOST_SAME = 0.05

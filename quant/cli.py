@@ -22,7 +22,6 @@ COMMANDS = {
         "quant.commands.default_model",
         "build the embedded default model (SmolLM2-135M-Instruct, BF16)",
     ),
-    "data": ("annie_data.cli", "write, check, decontaminate and sample conversations to train on"),
     "recipes": ("quant.commands.recipes", "list the recipes, or show one"),
     "sft": ("quant.commands.sft", "fine-tune a checkpoint in BF16 on conversations"),
     "ptq": ("quant.commands.ptq", "quantise a checkpoint after training, export and check it"),
@@ -83,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_overview(), end="")
         return 0 if arguments else 2
     name = arguments[0]
+    if name == "data":
+        print("python -m quant data: is a command of its own now; run annie-data, see docs/data.md", file=sys.stderr)
+        return 2
     if name not in COMMANDS:
         print(f"python -m quant: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2

@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from annie_data.scenario_prompts import Profile
 from annie_data.teachers.prompt import prompt, read
-from annie_data.teachers.protocol import Batch, Drop, Order, excerpt
-from quant.errors import UsageError
+from annie_data.teachers.protocol import Drop, Order, TeacherAnswer, excerpt
+from annie_eval.errors import UsageError
+from annie_eval.profile.types import Profile
 
 _LONGER = 2.5  # conversations of several turns take about as much longer to write
 _MOST_BYTES = 8_000_000
@@ -28,7 +28,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LOOK = 0.05  # seconds between two looks at a command that runs
 
 
-class Command:
+class CommandTeacher:
     """Asks by running a command once a batch."""
 
     batch = 10
@@ -53,7 +53,7 @@ class Command:
         self.name = f"command:{Path(program).name}"
         self._profile, self._timeout = profile, timeout
 
-    def write(self, order: Order) -> Batch:
+    def write(self, order: Order) -> TeacherAnswer:
         """One run of the command."""
         limit = self._timeout * (_LONGER if order.kind.turns[1] > 1 else 1)
         with tempfile.TemporaryDirectory(prefix="annie-teacher-") as directory:
@@ -64,7 +64,7 @@ class Command:
             words = [word.replace("{prompt}", str(file)) for word in self._words]
             said, drop = self._run(words, file, work, limit, feed=words == self._words)
         if drop is not None:
-            return Batch([], [drop])
+            return TeacherAnswer([], [drop])
         return read(said, order)
 
     @staticmethod

@@ -2,10 +2,10 @@
 
 import time
 
-from annie_data.endpoint import Endpoint, EndpointFailure
-from annie_data.scenario_prompts import Profile
+from annie_data.endpoint import ChatEndpoint, EndpointFailure
 from annie_data.teachers.prompt import prompt, read
-from annie_data.teachers.protocol import Batch, Drop, Order, excerpt
+from annie_data.teachers.protocol import Drop, Order, TeacherAnswer, excerpt
+from annie_eval.profile.types import Profile
 
 _LONGER = 2.5
 _TOKENS = 1000  # a conversation of several turns with a call takes about 500
@@ -16,12 +16,12 @@ class EndpointTeacher:
 
     batch = 10
 
-    def __init__(self, endpoint: Endpoint, profile: Profile, seed: int, temperature: float = 1.0) -> None:
+    def __init__(self, endpoint: ChatEndpoint, profile: Profile, seed: int, temperature: float = 1.0) -> None:
         self.name = f"endpoint:{endpoint.base_url}"
         self._failures = 0
         self._endpoint, self._profile, self._seed, self._temperature = endpoint, profile, seed, temperature
 
-    def write(self, order: Order) -> Batch:
+    def write(self, order: Order) -> TeacherAnswer:
         """One request."""
         limit = self._endpoint.timeout * (_LONGER if order.kind.turns[1] > 1 else 1)
         body = {
@@ -36,7 +36,7 @@ class EndpointTeacher:
             time.sleep(min(5.0, 0.1 * 2**self._failures))  # an overloaded server is not helped by asking at once
             self._failures += 1
             cause = str(error) if str(error) == "no answer in time" else "the endpoint failed"
-            return Batch([], [Drop(cause, excerpt(str(error)))])
+            return TeacherAnswer([], [Drop(cause, excerpt(str(error)))])
         self._failures = 0
         content = choice["message"].get("content")
         return read(content if isinstance(content, str) else "", order)

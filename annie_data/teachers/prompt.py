@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from annie_data import speech
 from annie_data.conversation import Message
-from annie_data.scenario_prompts import Profile
-from annie_data.teachers.protocol import Batch, Draft, Drop, Order, excerpt
+from annie_data.rules import HOOK_TEXT
+from annie_data.scenario_prompts import offered_tools
+from annie_data.teachers.protocol import Draft, Drop, Order, TeacherAnswer, excerpt
+from annie_eval.profile.types import Profile
 
 PROMPT_LIMIT = 3000
 _AVOID_LIMIT = 600
@@ -42,7 +43,7 @@ def prompt(order: Order, profile: Profile) -> str:
         if most == 1
         else f"{least} to {most} user turns in each; later turns refer to earlier ones."
     )
-    tools = {tool["function"]["name"]: tool["function"] for tool in profile.tools}
+    tools = {tool["function"]["name"]: tool["function"] for tool in offered_tools(profile)}
     if order.calls is False:
         rules.append("No tool is called.")
     else:
@@ -89,7 +90,7 @@ def _example(order: Order) -> str:
     return f'Form: {{"messages": [{asks}, {calling}, {result}, {says}]}}'
 
 
-_HOOK = re.compile(rf"\bhooks?\b|{speech.HOOK_TEXT.pattern}", re.IGNORECASE)
+_HOOK = re.compile(rf"\bhooks?\b|{HOOK_TEXT.pattern}", re.IGNORECASE)
 _PLAN = re.compile(
     r"\b(?:plan|steps?|approach|I(?:'ll| will| am going to|'m going to)|let me|first,|here(?:'s| is) (?:how|my)|would"
     r" you like|ready to|shall I|next I)\b",
@@ -98,10 +99,10 @@ _PLAN = re.compile(
 _FENCE = re.compile(r"```[a-z]*|[\s,\]]+|\[")
 
 
-def read(text: str, order: Order) -> Batch:
+def read(text: str, order: Order) -> TeacherAnswer:
     """The conversations in a teacher's answer, and everything else in it by its cause."""
     if not text.strip():
-        return Batch([], [Drop("empty answer")])
+        return TeacherAnswer([], [Drop("empty answer")])
     drafts: list[Draft] = []
     drops: list[Drop] = []
     prose: list[str] = []
@@ -115,7 +116,7 @@ def read(text: str, order: Order) -> Batch:
                 _draft(found, order, drafts, drops)
     for words in prose:
         drops.append(_named(words, whole=not drafts and not drops))
-    return Batch(drafts, drops)
+    return TeacherAnswer(drafts, drops)
 
 
 def _named(words: str, *, whole: bool) -> Drop:

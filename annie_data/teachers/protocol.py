@@ -46,7 +46,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TeacherAnswer:
     """What came back for an order."""
 
     drafts: Sequence[Draft]
@@ -61,7 +61,7 @@ class Teacher(Protocol):
     #: how many conversations it is best asked for at once
     batch: int
 
-    def write(self, order: Order) -> Batch:
+    def write(self, order: Order) -> TeacherAnswer:
         """One batch. What went wrong is told in `drops`; UsageError only for what asking again cannot mend."""
         ...
 

@@ -63,8 +63,8 @@ def endpoint() -> Iterator[Any]:
     server.shutdown()
 
 
-def quant_data(*words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "quant", "data", *words]
+def annie_data(*words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "annie_data", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
@@ -78,7 +78,7 @@ def assert_whole(out: Path, mix: Path) -> dict[str, Any]:
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert Counter(line["meta"]["kind"] for line in lines) == KINDS
     assert len({json.dumps(line["messages"]) for line in lines}) == len(lines)
-    judged = quant_data("validate", str(out), "--mix", str(mix))
+    judged = annie_data("validate", str(out), "--mix", str(mix))
     assert (judged.returncode, judged.stderr) == (0, ""), judged.stdout
     assert not list(out.parent.glob(f".{out.name}*")), "nothing but the result is left"
     report: dict[str, Any] = json.loads((out.parent / f"{out.name}.report.json").read_text())
@@ -90,7 +90,7 @@ def assert_whole(out: Path, mix: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("file", [True, False], ids=["prompt as a file", "prompt on standard input"])
 def test_a_flaky_command_ends_with_exactly_the_mix(tmp_path: Path, mix: Path, file: bool) -> None:
     out = tmp_path / "set.jsonl"
-    made = quant_data("generate", "--mix", str(mix), *command_teacher(tmp_path, file=file), "--out", str(out))
+    made = annie_data("generate", "--mix", str(mix), *command_teacher(tmp_path, file=file), "--out", str(out))
     assert made.returncode == 0, made.stderr
     report = assert_whole(out, mix)
     causes = {
@@ -109,7 +109,7 @@ def test_a_flaky_command_ends_with_exactly_the_mix(tmp_path: Path, mix: Path, fi
 def test_a_flaky_endpoint_ends_with_exactly_the_mix(tmp_path: Path, mix: Path, endpoint: Any) -> None:
     out = tmp_path / "set.jsonl"
     words = ["--teacher", "endpoint", "--base-url", endpoint.url, "--timeout", "1.5"]
-    made = quant_data("generate", "--mix", str(mix), *words, "--out", str(out))
+    made = annie_data("generate", "--mix", str(mix), *words, "--out", str(out))
     assert made.returncode == 0, made.stderr
     report = assert_whole(out, mix)
     assert {
@@ -129,7 +129,7 @@ def test_a_flaky_endpoint_ends_with_exactly_the_mix(tmp_path: Path, mix: Path, e
 
 def _killed_in_the_middle(words: list[str], journal: Path, entries: int) -> None:
     """Start a run, and kill it hard once its journal has so many entries."""
-    process = subprocess.Popen([sys.executable, "-m", "quant", "data", *words], start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-m", "annie_data", *words], start_new_session=True)
     try:
         deadline = time.monotonic() + 60
         while not journal.exists() or journal.read_bytes().count(b"\n") <= entries:
@@ -151,11 +151,11 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, mix: Path) -> None:
     with journal.open("a") as torn:
         torn.write('{"need": 1, "number": 99, "kept": [{"messages"')
 
-    refused = quant_data(*words)
+    refused = annie_data(*words)
     assert refused.returncode == 2
     assert "--resume" in refused.stderr
 
-    made = quant_data(*words, "--resume")
+    made = annie_data(*words, "--resume")
     assert made.returncode == 0, made.stderr
     report = assert_whole(out, mix)
     kept = [line for entry in before for line in entry["kept"]]
@@ -163,23 +163,23 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, mix: Path) -> None:
     assert kept
     assert all(line in lines for line in kept), "what was kept before the kill is still there"
     assert report["batches"] > len(before)
-    assert quant_data(*words, "--resume").returncode == 0, "a finished run has nothing left to do"
+    assert annie_data(*words, "--resume").returncode == 0, "a finished run has nothing left to do"
 
 
 def test_a_killed_run_of_the_built_in_teacher_ends_with_the_same_bytes(tmp_path: Path) -> None:
     words = ["generate", "--mix", "annie-smol-10k", "--count", "2500", "--seed", "5"]
     whole = tmp_path / "whole.jsonl"
-    assert quant_data(*words, "--out", str(whole)).returncode == 0
+    assert annie_data(*words, "--out", str(whole)).returncode == 0
     out = tmp_path / "set.jsonl"
     _killed_in_the_middle([*words, "--out", str(out)], tmp_path / ".set.jsonl.journal", 8)
-    assert quant_data(*words, "--out", str(out), "--resume").returncode == 0
+    assert annie_data(*words, "--out", str(out), "--resume").returncode == 0
     assert out.read_bytes() == whole.read_bytes()
 
 
 def test_a_teacher_that_brings_nothing_is_asked_a_bounded_number_of_times(tmp_path: Path, mix: Path) -> None:
     out = tmp_path / "set.jsonl"
     words = ["generate", "--mix", str(mix), "--teacher", "command", "--command", "true", "--attempts", "4"]
-    made = quant_data(*words, "--out", str(out))
+    made = annie_data(*words, "--out", str(out))
     assert made.returncode == 1
     assert made.stderr.count("\n") == 1
     assert "4 batches in a row" in made.stderr
@@ -193,7 +193,7 @@ def test_a_killed_run_leaves_no_command_behind(tmp_path: Path, mix: Path) -> Non
     """An orphan would go on writing, and nobody would read it."""
     (tmp_path / "write.sh").write_text(f"echo $$ > {tmp_path}/pid; exec sleep 60\n")
     words = ["generate", "--mix", str(mix), "--teacher", "command", "--command", f"sh {tmp_path}/write.sh"]
-    run = [sys.executable, "-m", "quant", "data", *words, "--out", str(tmp_path / "set.jsonl")]
+    run = [sys.executable, "-m", "annie_data", *words, "--out", str(tmp_path / "set.jsonl")]
     process = subprocess.Popen(run, start_new_session=True)
     deadline = time.monotonic() + 60
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
@@ -211,12 +211,12 @@ def test_a_killed_run_leaves_no_command_behind(tmp_path: Path, mix: Path) -> Non
 def test_two_runs_never_write_the_same_file(tmp_path: Path, mix: Path) -> None:
     out = tmp_path / "set.jsonl"
     words = ["generate", "--mix", str(mix), "--teacher", "command", "--command", "sleep 30", "--out", str(out)]
-    first = subprocess.Popen([sys.executable, "-m", "quant", "data", *words], start_new_session=True)
+    first = subprocess.Popen([sys.executable, "-m", "annie_data", *words], start_new_session=True)
     try:
         while not (tmp_path / ".set.jsonl.journal").exists():
             time.sleep(0.02)
         time.sleep(0.2)
-        second = quant_data(*words, "--resume")
+        second = annie_data(*words, "--resume")
         assert second.returncode == 2
         assert "another process" in second.stderr
     finally:

@@ -118,7 +118,7 @@ def model(prompts: tuple[Path, list[dict[str, Any]]]) -> Iterator[Model]:
 
 def _words(prompts: Path, model: Model, out: Path, *more: str) -> list[str]:
     given = ["--base-url", model.url, "--model", "m", "--prompts", str(prompts), "--check", CHECK, "--out", str(out)]
-    return [sys.executable, "-m", "quant", "data", "sample", *given, *more]
+    return [sys.executable, "-m", "annie_data", "sample", *given, *more]
 
 
 def _run(words: list[str]) -> subprocess.CompletedProcess[str]:
@@ -149,7 +149,7 @@ def test_only_answers_without_findings_are_kept(
     sent = model.bodies[0]
     assert (sent["temperature"], sent["max_tokens"], sent["tools"][0]["type"]) == (1.0, 96, "function")
     assert not any("reasoning_content" in one or "weight" in one for body in model.bodies for one in body["messages"])
-    judged = _run([sys.executable, "-m", "quant", "data", "validate", str(out)])
+    judged = _run([sys.executable, "-m", "annie_data", "validate", str(out)])
     assert "0 problems" in judged.stdout, judged.stdout
 
 
@@ -217,7 +217,7 @@ def test_a_check_that_does_not_work_is_no_verdict(
 
 def test_nothing_at_the_url_is_told_at_once(tmp_path: Path, prompts: tuple[Path, list[dict[str, Any]]]) -> None:
     words = ["--base-url", "http://127.0.0.1:9/v1", "--prompts", str(prompts[0]), "--check", CHECK]
-    ended = _run([sys.executable, "-m", "quant", "data", "sample", *words, "--out", str(tmp_path / "x.jsonl")])
+    ended = _run([sys.executable, "-m", "annie_data", "sample", *words, "--out", str(tmp_path / "x.jsonl")])
     assert ended.returncode == 2
     assert "cannot be reached" in ended.stderr
     assert ended.stderr.count("\n") == 1

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support import tiny
 
 ROOT = Path(__file__).parents[2]
 SERVER_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
@@ -23,16 +23,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not SERVER_PYTHON.exists(), reason="the server's environment is not there: make server"),
 ]
-
-
-def tiny() -> Any:
-    """The tiny models of the unit tests."""
-    folder = str(ROOT / "tests" / "unit" / "quant")
-    sys.path.insert(0, folder)
-    try:
-        return importlib.import_module("tiny")
-    finally:
-        sys.path.remove(folder)
 
 
 def on_the_server(check: str, arguments: dict[str, Any], scratch: Path) -> Any:
@@ -108,7 +98,7 @@ def make(name: str, recipe_name: str, source: Path, root: Path, image: str) -> M
 
     chosen = recipe.load(recipe_name)
     tokenizer = loading.load_tokenizer(source)
-    file = tiny().calibration_file(root / "calibration.jsonl")
+    file = tiny.calibration_file(root / "calibration.jsonl")
     sequences = calibration.tokenize(tokenizer, calibration.read_samples(file, 8), file, 128, 8)
     model = loading.load_model(source, "cpu")
     before = logprobs(model)
@@ -124,7 +114,7 @@ def make(name: str, recipe_name: str, source: Path, root: Path, image: str) -> M
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
     root = tmp_path_factory.mktemp("serving")
-    text, vl = tiny().qwen3_5_text(root / "text"), tiny().qwen3_5_vl(root / "vl")
+    text, vl = tiny.qwen3_5_text(root / "text"), tiny.qwen3_5_vl(root / "vl")
     found = {f"text-{recipe}": make("text", recipe, text, root, "vllm-0.32") for recipe in RECIPES}
     found["wrapped-nvfp4-default"] = make("text", "nvfp4-default", text, root, "vllm-0.24")
     found["wrapped-qwen3_5-mixed"] = make("text", "qwen3_5-mixed", text, root, "ngc-26.09")

@@ -1,7 +1,7 @@
 """FSDP2 over two GPUs with NCCL: the loss curve of one GPU, a resumed run, and the bit check.
 
     pytest tests/gpu/test_fsdp2.py
-        or, for the table:  python tests/gpu/test_fsdp2.py [MODEL_DIR DATA.jsonl]
+        or, for the table:  python -m tests.gpu.test_fsdp2 [MODEL_DIR DATA.jsonl]
 
 Without arguments a tiny Llama is made. Needs two CUDA GPUs, nvidia-modelopt, peft; skips itself elsewhere. On GPUs
 attention's gradient adds up in no fixed order, so that what is equal to the bit on CPUs
@@ -21,15 +21,11 @@ from typing import Any
 
 import torch
 
-UNIT = Path(__file__).resolve().parents[1] / "unit"
-sys.path[:0] = [str(UNIT / "training"), str(UNIT / "quant"), str(UNIT.parents[1])]
-
 if torch.cuda.device_count() < 2:
     raise unittest.SkipTest("needs two CUDA GPUs")
 
-import fsdp2_worker  # noqa: E402
-import tiny  # noqa: E402
-from made_up import conversations, write  # noqa: E402
+from tests.support import fsdp2_worker, tiny
+from tests.support.made_up import conversations, write
 
 ROWS = 96
 """Conversations taken of a data file."""
@@ -49,7 +45,7 @@ def made_up(directory: Path) -> tuple[Path, Path]:
 
 def two_gpus(model: Path, data: Path, out: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*command, fsdp2_worker.__file__, model, data, out], capture_output=True, text=True,
+    done = subprocess.run([*command, "-m", fsdp2_worker.__name__, model, data, out], capture_output=True, text=True,
                           timeout=500, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
 

@@ -1,6 +1,6 @@
 """On a CUDA GPU: weights quantised in stacks are those of the layers bit for bit, and compiled training is the same.
 
-    pytest tests/gpu/test_stacked.py        or, for the tables:  python tests/gpu/test_stacked.py
+    pytest tests/gpu/test_stacked.py        or, for the tables:  python -m tests.gpu.test_stacked
 
 Needs torch with CUDA, triton and nvidia-modelopt; skips itself elsewhere. Attention runs on deterministic kernels, so
 that the losses of two ways can be compared at all.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,19 +22,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-UNIT = Path(__file__).resolve().parents[1] / "unit"
-sys.path[:0] = [str(UNIT / "training"), str(UNIT / "quant"), str(UNIT.parents[1])]
-
 if not torch.cuda.is_available():
     pytest.skip("needs a CUDA GPU", allow_module_level=True)
 
-import tiny  # noqa: E402
-from adapted import examples, trainer  # noqa: E402
-
-from quant.formats import nvfp4  # noqa: E402
-from quant.training.layers import Kind, TrainedLinear  # noqa: E402
-from quant.training.loop import How, compiled, decoder_layers  # noqa: E402
-from quant.training.stacked import Stacked  # noqa: E402
+from quant.formats import nvfp4
+from quant.training.layers import Kind, TrainedLinear
+from quant.training.loop import How, compiled, decoder_layers
+from quant.training.stacked import Stacked
+from tests.support import tiny
+from tests.support.adapted import examples, trainer
 
 SHAPES = ((576, 576), (192, 576), (1536, 576), (576, 1536), (64, 48), (3, 16))
 """SmolLM2-135M's, and slices that are no whole number of the kernel's tiles."""

@@ -11,7 +11,8 @@ import re
 from pathlib import Path
 
 import torch
-from mutants import MLP, WEIGHTS, Tensors, _simple, change, change_json, in_both, mutant
+
+from tests.support.mutants import MLP, WEIGHTS, Tensors, _simple, change, change_json, in_both, mutant
 
 TEMPLATE, TOKENIZER, GENERATION = "chat_template.jinja", "tokenizer.json", "generation_config.json"
 

@@ -1,4 +1,4 @@
-"""`python -m quant data coverage FILE`: how often each fact and sum of the domain of annie-smol is taught.
+"""`python -m research.annie_smol.generator coverage FILE`: how often each fact and sum of the domain is taught.
 
 Counted is what the replies say that are to be learnt, in any turn: "Two plus three is five." is one for 2 + 3;
 a reply that names Paris is one for France where the request or the reply names the country. What a reply
@@ -15,7 +15,7 @@ from statistics import median
 
 from annie_data.conversation import Line, read_lines
 from annie_data.words import key
-from quant.errors import UsageError
+from annie_eval.errors import UsageError
 from research.annie_smol.generator import facts_table, lexicon, reasoning, sums
 from research.annie_smol.generator.wording import americanised
 
@@ -123,6 +123,12 @@ def _facts() -> dict[str, list[str]]:
         for said in {key(said) for answer in answers for said in (answer, americanised(answer))}:
             found[said].append(answers[0])
     return dict(found)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--least", type=int, default=1, metavar="N", help="name what is there less often (default: 1)")
 
 
 def run(arguments: argparse.Namespace) -> int:

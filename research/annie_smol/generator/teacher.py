@@ -3,8 +3,8 @@
 from random import Random
 
 from annie_data.mix import Mix
-from annie_data.teachers.protocol import Batch, Draft, Order
-from quant.errors import UsageError
+from annie_data.teachers.protocol import Draft, Order, TeacherAnswer
+from annie_eval.errors import UsageError
 from research.annie_smol.generator import compose
 
 
@@ -27,7 +27,7 @@ class Builtin:
         self.name = "builtin"
         self._seed, self._thinking = seed, mix.thinking
 
-    def write(self, order: Order) -> Batch:
+    def write(self, order: Order) -> TeacherAnswer:
         """`order.count` conversations, each from a seed of its own."""
         wanted = {None: "any", True: "calls", False: "none"}[order.calls]
         drafts = []
@@ -38,4 +38,4 @@ class Builtin:
                 order.kind.name, rng, tools=order.calls, think=self._thinking, number=place
             )
             drafts.append(Draft(messages, what))
-        return Batch(drafts)
+        return TeacherAnswer(drafts)

@@ -1,24 +1,20 @@
-"""How much of what is copied from the scenarios `data decontaminate` finds, and how much it takes that was not.
+"""How much of what is copied from the scenarios `annie-data decontaminate` finds, and how much it takes that was not.
 
-    .venv/bin/python research/annie_smol/study/decontamination.py [--conversations 4000]
+    .venv/bin/python -m research.annie_smol.study.decontamination [--conversations 4000]
 
 Copied: every judged prompt of every profile (four words or more, Latin letters), paraphrased in three ways by each
-method of tests/unit/data/paraphrase.py, and by pairs of methods. Not copied: conversations of the built-in teacher,
+method of paraphrase.py, and by pairs of methods. Not copied: conversations of the built-in teacher,
 which is made from the domain's description alone.
 """
 
 import argparse
-import sys
 from collections import Counter
-from pathlib import Path
 from random import Random
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "tests" / "unit" / "data"))
-import paraphrase
 
 from annie_data.overlap import Overlap, contamination
 from annie_data.scenario_prompts import Prompt, prompts, scenario_files
 from research.annie_smol.generator import compose
+from research.annie_smol.study import paraphrase
 
 
 def main() -> None:

@@ -21,11 +21,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import tables
-
 from research.annie_smol.generator import lexicon
 from research.annie_smol.generator.grammar import sentence
 from research.annie_smol.generator.reasoning import SCALES
+from research.annie_smol.study import tables
 
 Filling = tuple[dict[str, str], str, str]  # slots, reply, thought
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tables
+from research.annie_smol.study import tables
 
 COLUMNS = {"tool_calling": 3, "factual": 2, "reasoning": 2, "no_markdown": 1, "brevity": 1, "restraint": 1,
            "thinking_leak": 1}  # fmt: skip

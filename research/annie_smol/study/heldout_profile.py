@@ -1,37 +1,33 @@
 """A held-out profile of the annie-smol domain: hundreds of scenarios that are near to no training prompt.
 
-    .venv/bin/python research/annie_smol/study/heldout_profile.py --training data/annie-smol-4300.jsonl \
+    .venv/bin/python -m research.annie_smol.study.heldout_profile --training data/annie-smol-4300.jsonl \
         --seed 77 --out heldout
     .venv/bin/pytest --model-dir DIR --profile heldout/annie-smol-heldout.toml
 
 The prompts come from the built-in teacher under a seed of their own, which must not be that of a training line. Only
-those are kept that `data decontaminate` would not take for one of the training files', nor for a scenario of ours. So
-they ask for the same things in other words, as far as one grammar has them: what a model scores here tells what it has
-learnt beyond the lines that it saw, and is no measure of how it answers people. Gates, limits and serving are those of
-annie-smol, with --samples each. With --free, freely worded prompts (study/free.py) stand beside them, under ids that
-begin with `free-`, as many of them as are near to no training prompt, and a gate has both.
+those are kept that `annie-data decontaminate` would not take for one of the training files', nor for a scenario that
+ships. So they ask for the same things in other words, as far as one grammar has them: what a model scores here tells
+what it has learnt beyond the lines that it saw, and is no measure of how it answers people. Gates, limits and serving
+are those of annie-smol, with --samples each. With --free, freely worded prompts (study/free.py) stand beside them,
+under ids that begin with `free-`, as many of them as are near to no training prompt, and a gate has both.
 """
 
 import argparse
 import json
 import math
 import re
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import free
-
 from annie_data.conversation import read_lines, users
 from annie_data.expectation import expectation
 from annie_data.overlap import Overlap
-from annie_data.scenario_prompts import Prompt, profiles_directory, prompts, scenario_files
+from annie_data.scenario_prompts import PROFILES, Prompt, prompts, scenario_files
 from research.annie_smol.generator import compose
+from research.annie_smol.study import free
 
 TOOLS = ("search_memory", "web_search", "set_timer")
 GATES: dict[str, tuple[str, ...]] = {
@@ -84,7 +80,7 @@ def known(training: Sequence[Path], seed: int) -> Overlap:
     for path in training:
         for one in read_lines(path):
             if one.line is None:
-                raise SystemExit(f"{path}:{one.number}: {one.problem}; python -m quant data validate names all")
+                raise SystemExit(f"{path}:{one.number}: {one.problem}; annie-data validate names all")
             if (one.line.get("meta") or {}).get("seed") == seed:
                 raise SystemExit(f"{path}:{one.number}: was made with seed {seed} too; hold out another --seed")
             texts += users(one.line["messages"])
@@ -133,7 +129,7 @@ def scenarios(overlap: Overlap, seed: int, samples: int) -> list[dict[str, Any]]
 
 def profile(counts: Counter[str]) -> str:
     """annie-smol's file with other scenarios and counts, of which the same shares are required."""
-    text = (profiles_directory() / "annie-smol.toml").read_text(encoding="utf-8")
+    text = (PROFILES / "annie-smol.toml").read_text(encoding="utf-8")
     text = re.sub(r'scenarios = ".*"', 'scenarios = "annie-smol-heldout.jsonl"', text)
 
     def scaled(match: re.Match[str]) -> str:

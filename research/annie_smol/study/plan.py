@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 # How each data file is made: a file of the repository, the first lines of one (their order is shuffled), prose that
 # every Python has, freely worded examples (spoken.py) or frames (frames.py), others one after the other, or arguments
-# of `quant data`.
+# of the generator's command.
 DATA: dict[str, tuple[str, ...]] = {
     "sft": ("join", "sft-16k", "spoken", "frames"),
     "sft-16k": ("generate", "--mix", "annie-smol-sft", "--count", "16000", "--seed", "7"),

@@ -1,6 +1,6 @@
 """docs/results.md from the study's result files: the study's table with intervals, paired tests, ablations and plots.
 
-    .venv/bin/python research/annie_smol/study/report.py --results docs/results --out docs/results.md
+    .venv/bin/python -m research.annie_smol.study.report --results research/annie_smol/results --out docs/results.md
 
 Every number on the page comes out of a result file that `run.py` wrote; notes.md holds what was concluded. Pairs are
 samples that both candidates answered: exact two-sided McNemar, Holm-adjusted over the gates of a row. Plots are
@@ -16,9 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import plan
-
 from annie_eval.stats import binomial as stats
+from research.annie_smol.study import plan
 
 Result = Mapping[str, Any]
 GATES = (

@@ -1,6 +1,6 @@
 """The study: make every candidate, serve it with a real vLLM, judge it with the real gate, keep a small result file.
 
-    .venv/bin/python research/annie_smol/study/run.py --base models/smollm2-135m-instruct-bf16 --work WORK
+    .venv/bin/python -m research.annie_smol.study.run --base models/smollm2-135m-instruct-bf16 --work WORK
         --results RESULTS [--only PATTERN ...] [--gpus 4] [--servers 2] [--samples 200] [--seed N]
         [--vllm-python PYTHON]
 
@@ -30,10 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import plan
-import spoken
-
 from annie_eval.run.results import outcomes
+from research.annie_smol.study import plan, spoken
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -103,9 +101,8 @@ class Study:
 
                 path.write_text("\n\n".join(topics.topics.values()), encoding="utf-8")
             else:
-                self._run(
-                    f"data-{name}", [sys.executable, "-m", "quant", "data", kind, *rest, "--out", str(path)], None
-                )
+                command = [sys.executable, "-m", "research.annie_smol.generator", kind, *rest, "--out", str(path)]
+                self._run(f"data-{name}", command, None)
         return path
 
     def held_out(self, samples: int) -> Path:
@@ -116,7 +113,7 @@ class Study:
         trained = [self.data(name) for name in ("sft", "430", "4300")]
         with self._lock:
             if not path.exists():
-                script = [sys.executable, str(ROOT / "research/annie_smol/study/heldout_profile.py")]
+                script = [sys.executable, "-m", "research.annie_smol.study.heldout_profile"]
                 script += [part for file in trained for part in ("--training", str(file))]
                 script += ["--free", str(Path(__file__).parent / free)]
                 numbers = ["--seed", str(self.options.seed), "--samples", str(samples)]

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import frames
-import tables
-
 from annie_data.overlap import Overlap
-from annie_data.scenario_prompts import Profile, Prompt, load_profile, prompts, scenario_files
+from annie_data.scenario_prompts import Prompt, offered_tools, prompts, scenario_files
+from annie_eval.profile.load import load
+from annie_eval.profile.types import Profile
+from research.annie_smol.study import frames, tables
 
 COLUMNS = {"facts": 2, "reasoning": 2, "speech": 2, "formats": 2, "memory": 4, "web": 4, "timers": 3}
 TOOLS = {"memory": "search_memory", "web": "web_search", "timers": "set_timer"}
@@ -63,7 +63,7 @@ def lines(directory: Path) -> Iterator[dict[str, Any]]:
 
     Raises what `tables.rows` raises.
     """
-    profile = load_profile("annie-smol")
+    profile = load("annie-smol")
     for kind, number, parts in tables.rows(directory, COLUMNS):
         thinks = number % 4 == 0
         thought = THOUGHTS[kind][number // 4 % 2] if thinks else ""
@@ -72,7 +72,7 @@ def lines(directory: Path) -> Iterator[dict[str, Any]]:
 
 def frame_lines(directory: Path) -> Iterator[dict[str, Any]]:
     """Every filled frame that is near to no scenario of ours. Raises what `frames.filled` raises."""
-    profile = load_profile("annie-smol")
+    profile = load("annie-smol")
     overlap = Overlap([Prompt(one.scenario, one.text, one.asked) for one in prompts(scenario_files([]))])
     said = set()
     for number, (prompt, reply, thought) in enumerate(frames.filled(directory)):
@@ -87,8 +87,8 @@ def frame_lines(directory: Path) -> Iterator[dict[str, Any]]:
 
 def _line(profile: Profile, kind: str, messages: list[dict[str, Any]], thinks: bool) -> dict[str, Any]:
     return {
-        "messages": [{"role": "system", "content": profile.system_prompt}, *messages],
-        "tools": list(profile.tools),
+        "messages": [{"role": "system", "content": profile.system_prompt.strip("\n")}, *messages],
+        "tools": offered_tools(profile),
         "chat_template_kwargs": {"enable_thinking": thinks},
         "meta": {"kind": f"spoken_{kind}", "thinking": "on" if thinks else "off", "teacher": "language model"},
     }

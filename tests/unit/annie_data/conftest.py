@@ -1,13 +1,9 @@
 """What the tests of annie_data share: the files beside them, and a sound conversation to spoil."""
 
 import copy
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # paraphrase.py is imported by name
 
 QUERY = {"type": "object", "properties": {"query": {"type": "string", "minLength": 1}}, "required": ["query"],
          "additionalProperties": False}  # fmt: skip

@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from random import Random
 
-import paraphrase
 import pytest
 
+from annie_data import cli
 from annie_data.overlap import Overlap, contamination
-from annie_data.scenario_prompts import Prompt, profiles_directory, prompts, scenario_files
-from quant import cli
+from annie_data.scenario_prompts import PROFILES, Prompt, prompts, scenario_files
 from research.annie_smol.generator import compose
+from research.annie_smol.study import paraphrase
 
 
 @functools.lru_cache(maxsize=1)
@@ -29,7 +29,7 @@ def asked() -> list[Prompt]:
 
 def test_every_profile_of_ours_is_read_by_default() -> None:
     files = {file.name for file in scenario_files([])}
-    assert files >= {file.name for file in (profiles_directory().parent / "scenarios").glob("*.jsonl")}
+    assert files >= {file.name for file in (PROFILES.parent / "scenarios").glob("*.jsonl")}
     assert len(everything()[0]) > 400
 
 
@@ -133,7 +133,7 @@ def test_the_command_removes_and_reports(tmp_path: Path, capsys: pytest.CaptureF
     copied = line("um, tell me WHERE the zebra has slept please")
     data.write_text("\n".join([line("Hello there, Ben."), copied, line("How tall is a zebra?")]) + "\n")
     out = tmp_path / "clean.jsonl"
-    words = ["data", "decontaminate", str(data), "--against", str(scenarios)]
+    words = ["decontaminate", str(data), "--against", str(scenarios)]
     assert cli.main([*words, "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert f"{data}:2: messages.0.content" in said
@@ -145,7 +145,7 @@ def test_the_command_removes_and_reports(tmp_path: Path, capsys: pytest.CaptureF
     ]
     assert cli.main(words) == 1
     assert cli.main([*words, "--out", str(out)]) == 2
-    assert cli.main(["data", "decontaminate", str(out), "--against", str(scenarios)]) == 0
+    assert cli.main(["decontaminate", str(out), "--against", str(scenarios)]) == 0
 
 
 def test_a_scenario_is_found_in_any_role_and_in_plain_text() -> None:
@@ -164,9 +164,9 @@ def test_a_scenario_is_found_in_any_role_and_in_plain_text() -> None:
     ("name", "content", "told"),
     [
         ("none.jsonl", None, "no such file"),
-        ("bad.jsonl", "{", "bad.jsonl:1: not JSON"),
-        ("list.jsonl", "[]", "list.jsonl:1: is no scenario"),
-        ("bad.toml", "=", "not TOML"),
+        ("bad.jsonl", "{", "bad.jsonl:1:2: is broken JSON"),
+        ("list.jsonl", "[]", "list.jsonl:1: is [], but each line must be one JSON object"),
+        ("bad.toml", "=", "not valid TOML"),
         ("empty.toml", "system_prompt = 'x'", "scenarios names no file"),
         ("latin.jsonl", b"\xff\xfe", "not UTF-8"),
     ],
@@ -179,7 +179,7 @@ def test_unusable_scenarios_are_named(
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert cli.main(["data", "decontaminate", str(data), "--against", str(path)]) == 2
+    assert cli.main(["decontaminate", str(data), "--against", str(path)]) == 2
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1

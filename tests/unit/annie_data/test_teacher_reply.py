@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from annie_data.mix import Kind
-from annie_data.scenario_prompts import load_profile
 from annie_data.teachers.prompt import PROMPT_LIMIT, prompt, read
 from annie_data.teachers.protocol import Order
+from annie_eval.profile.load import load
 
 ORDER = Order(Kind("greetings", 10, "greetings"), False, 10, 0)
 
@@ -98,7 +98,7 @@ def test_form_is_mended_and_words_never_are() -> None:
 
 
 def test_the_prompt_is_short_names_the_kind_and_shows_the_form() -> None:
-    profile = load_profile("annie")
+    profile = load("annie")
     kind = Kind("multi_turn", 10, "x" * 2000, turns=(2, 6))
     text = prompt(Order(kind, None, 10, 0, True, ["y" * 50] * 100), profile)
     assert len(text) < PROMPT_LIMIT

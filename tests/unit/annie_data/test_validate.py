@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quant import cli
+from annie_data import cli
 
 Line = dict[str, Any]
 
@@ -23,7 +23,7 @@ def _write(path: Path, lines: list[Any]) -> str:
 
 def test_a_sound_file_is_status_0(tmp_path: Path, sound: Line, capsys: pytest.CaptureFixture[str]) -> None:
     path = _write(tmp_path / "x.jsonl", [sound, "", _pair("Hello\u2028there"), _pair("Bye")])
-    assert cli.main(["data", "validate", path]) == 0
+    assert cli.main(["validate", path]) == 0
     assert "3 sound conversations" in capsys.readouterr().out
 
 
@@ -33,7 +33,7 @@ def test_every_problem_has_its_line(tmp_path: Path, sound: Line, capsys: pytest.
     path = _write(
         tmp_path / "x.jsonl", [sound, "{", "[1]", marked, "", _pair("Hello there"), _pair("Hello, there!"), sound]
     )
-    assert cli.main(["data", "validate", path]) == 1
+    assert cli.main(["validate", path]) == 1
     told = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[0].rpartition(":")[2] for line in told[:-1]] == ["2", "3", "4", "7", "8"]
     assert "not JSON" in told[0]
@@ -54,7 +54,7 @@ def test_near_twins_are_found_but_not_other_numbers_or_calls(
     same = [_pair(LONG.format("red"), LONG.format("red") + "."), _pair(LONG.format("red"), LONG.format("shy") + ".")]
     numbers = [_pair(f"Wait {n} minutes for the tea, please", f"I wait {n} minutes for the tea.") for n in (5, 6)]
     path = _write(tmp_path / "x.jsonl", [sound, other, *same, *numbers])
-    assert cli.main(["data", "validate", path]) == 1
+    assert cli.main(["validate", path]) == 1
     told = capsys.readouterr().out.splitlines()
     assert len(told) == 2
     assert "x.jsonl:4: messages: nearly the same (0.9" in told[0]
@@ -65,7 +65,7 @@ def test_balance_is_held_against_a_mix(tmp_path: Path, capsys: pytest.CaptureFix
     mix = tmp_path / "mix.toml"
     mix.write_text('profile = "annie-smol"\n[kinds.a]\ncount = 2\n[kinds.b]\ncount = 1\ntool = "web_search"\n')
     path = _write(tmp_path / "x.jsonl", [_pair("Hello"), _pair("Goodbye", kind="b"), _pair("Thanks", kind="c")])
-    assert cli.main(["data", "validate", path, "--mix", str(mix)]) == 1
+    assert cli.main(["validate", path, "--mix", str(mix)]) == 1
     told = capsys.readouterr().out
     assert "1 sound conversations of kind a, 2 wanted" in told
     assert "1 conversations of kind b do not call web_search" in told
@@ -74,7 +74,7 @@ def test_balance_is_held_against_a_mix(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_one_answer_to_everything_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = _write(tmp_path / "x.jsonl", [_pair(f"What is number {n} about?", "I do not know.") for n in range(120)])
-    assert cli.main(["data", "validate", path]) == 0
+    assert cli.main(["validate", path]) == 0
     assert "note: the last reply 'i do not know' is that of 120 of 120" in capsys.readouterr().out
 
 
@@ -91,12 +91,12 @@ def test_what_is_no_data_file_is_status_2(
     path = tmp_path / "x.jsonl"
     if content is not None:
         path.write_bytes(content)
-    assert cli.main(["data", "validate", str(path)]) == 2
+    assert cli.main(["validate", str(path)]) == 2
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
 
 
 def test_a_directory_is_status_2(tmp_path: Path) -> None:
-    assert cli.main(["data", "validate", str(tmp_path)]) == 2
-    assert cli.main(["data", "validate", str(tmp_path), "--count", "3"]) == 2
+    assert cli.main(["validate", str(tmp_path)]) == 2
+    assert cli.main(["validate", str(tmp_path), "--count", "3"]) == 2

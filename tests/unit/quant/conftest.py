@@ -1,6 +1,5 @@
 """What the tests of quant share: the embedded default model, built once for everybody."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from quant.commands import default_model
 
 ROOT = Path(__file__).parents[3]
-sys.path.insert(0, str(Path(__file__).parent))  # tiny.py and mutants.py are imported by name
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from quant.checkpoint import loading
 from quant.quantize import calibration
+from tests.support import tiny
 
 START = list(range(100, 148))
 

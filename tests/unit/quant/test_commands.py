@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import mutants
 import pytest
-import tiny
 
 from quant import recipe
 from quant.checkpoint.safetensors_file import BadFile
 from quant.checkpoint.view import read_json
 from quant.cli import main
+from tests.support import mutants, tiny
 
 SHIPPED = recipe.available()["nvfp4-default"].read_text()
 

@@ -8,16 +8,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-import mutants
-import mutants_input  # noqa: F401 (adds to mutants.ALL)
 import pytest
-import tiny
 from safetensors.torch import load_file, save_file
 
 from quant import images
 from quant.cli import main
 from quant.preflight.check import preflight
 from quant.preflight.config import is_excluded
+from tests.support import (
+    mutants,
+    mutants_input,  # noqa: F401 (adds to mutants.ALL)
+    tiny,
+)
 
 RECIPES = ("nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "fp8", "qwen3_5-mixed")
 MODELS = {"llama": tiny.llama, "text": tiny.qwen3_5_text, "vl": tiny.qwen3_5_vl}

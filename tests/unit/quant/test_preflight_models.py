@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mutants
 import pytest
-import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
 from quant.cli import main
 from quant.preflight.check import preflight
+from tests.support import mutants, tiny
 
 Edit = Callable[[Path], None]
 

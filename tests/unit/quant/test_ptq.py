@@ -10,9 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import mutants
 import pytest
-import tiny
 
 from quant import recipe
 from quant.checkpoint import atomic
@@ -20,6 +18,7 @@ from quant.cli import main
 from quant.errors import NotServedAsMade, UsageError
 from quant.export import verify
 from quant.preflight.check import preflight
+from tests.support import mutants, tiny
 
 NAMES = {
     "nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "qwen3_5-mixed", "fp8",

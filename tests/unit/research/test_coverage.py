@@ -7,12 +7,13 @@ from random import Random
 
 import pytest
 
+from annie_data import cli
 from annie_data.conversation import Line
 from annie_data.mix import load_mix
 from annie_eval.cli.check import read_sample
 from annie_eval.detectors import detect
 from annie_eval.profile.load import load
-from quant import cli
+from research.annie_smol.generator import __main__ as generator
 from research.annie_smol.generator import coverage, quiz, sums
 
 
@@ -69,15 +70,19 @@ def test_quizzes_deal_the_whole_domain_before_anything_comes_again() -> None:
 
 def test_the_fine_tuning_mix_teaches_every_item(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A quarter of the mix, less what lists nothing: scenarios and twins take no item out whole."""
-    kinds = [kind for kind in load_mix("annie-smol-sft", 4000).kinds if kind.name in {"quiz", "reasoning", "factual"}]
+    kinds = [
+        kind
+        for kind in load_mix(generator.MIXES / "annie-smol-sft.toml", 4000).kinds
+        if kind.name in {"quiz", "reasoning", "factual"}
+    ]
     text = "".join(f"[kinds.{k.name}]\ncount = {k.count}\nturns = {list(k.turns)}\n" for k in kinds)
     (tmp_path / "part.toml").write_text(f'profile = "annie-smol"\n{text}')
     out = tmp_path / "sft.jsonl"
-    assert cli.main(["data", "generate", "--mix", str(tmp_path / "part.toml"), "--seed", "7", "--out", str(out)]) == 0
+    assert generator.main(["generate", "--mix", str(tmp_path / "part.toml"), "--seed", "7", "--out", str(out)]) == 0
     capsys.readouterr()
-    assert cli.main(["data", "coverage", str(out), "--least", "0"]) == 0
+    assert generator.main(["coverage", str(out), "--least", "0"]) == 0
     assert "| sums and differences | 462 |" in capsys.readouterr().out
-    assert cli.main(["data", "coverage", str(out), "--least", "1000"]) == 1
+    assert generator.main(["coverage", str(out), "--least", "1000"]) == 1
     assert "fewer than 1000 times: capitals: " in capsys.readouterr().out
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     taught = coverage.count(lines)
@@ -93,7 +98,7 @@ def test_a_sum_that_a_scenario_asks_stays_in_other_words(tmp_path: Path, capsys:
     wordings = [(sums.story if n % 2 else sums.bare)(Random(n), ("plus", 2, 3)) for n in range(60)]
     path.write_text("".join(json.dumps(_line(one.user, one.reply)) + "\n" for one in wordings))
     clean = tmp_path / "clean.jsonl"
-    assert cli.main(["data", "decontaminate", str(path), "--out", str(clean)]) == 0
+    assert cli.main(["decontaminate", str(path), "--out", str(clean)]) == 0
     left = clean.read_text(encoding="utf-8").splitlines()
     assert len(left) >= 45, capsys.readouterr().out
 

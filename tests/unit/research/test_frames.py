@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "research" / "annie_smol" / "study"))
-import frames  # noqa: E402
-import spoken  # noqa: E402
-
-from annie_data.overlap import Overlap  # noqa: E402
-from annie_data.scenario_prompts import Prompt, prompts, scenario_files  # noqa: E402
-from research.annie_smol.generator import lexicon  # noqa: E402
-from research.annie_smol.generator.reasoning import SCALES  # noqa: E402
+from annie_data.overlap import Overlap
+from annie_data.scenario_prompts import Prompt, prompts, scenario_files
+from research.annie_smol.generator import lexicon
+from research.annie_smol.generator.reasoning import SCALES
+from research.annie_smol.study import frames, spoken
 
 NUMBER = {lexicon.in_words(number): number for number in range(101)} | {str(number): number for number in range(101)}
 WORD = re.compile("|".join(sorted(map(re.escape, NUMBER), key=len, reverse=True)))
-SPOKEN = ROOT / "data" / "spoken"
+SPOKEN = Path(__file__).resolve().parents[3] / "data" / "spoken"
 
 
 def _numbers(text: str) -> list[int]:
@@ -84,10 +79,10 @@ def test_they_are_the_same_each_time_and_none_is_near_to_a_scenario() -> None:
 
 
 def test_they_pass_validate(tmp_path: Path) -> None:
-    from quant import cli
+    from annie_data import cli
 
     (tmp_path / "frames.jsonl").write_text(spoken.text(SPOKEN, "frames"))
-    assert cli.main(["data", "validate", str(tmp_path / "frames.jsonl")]) == 0
+    assert cli.main(["validate", str(tmp_path / "frames.jsonl")]) == 0
 
 
 @pytest.mark.parametrize(

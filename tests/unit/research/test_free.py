@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from annie_eval.profile.load import load
+from research.annie_smol.study import free, spoken
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDY = ROOT / "research" / "annie_smol" / "study"
-sys.path.insert(0, str(STUDY))
-import free  # noqa: E402
-import spoken  # noqa: E402
 
 
 @pytest.mark.parametrize("directory", ["free", "free-dev"])
@@ -64,7 +61,7 @@ def test_what_is_taught_is_sound_and_asks_nothing_that_is_judged() -> None:
 
 
 def test_what_is_taught_passes_validate(tmp_path: Path) -> None:
-    from quant import cli
+    from annie_data import cli
 
     (tmp_path / "spoken.jsonl").write_text(spoken.text(ROOT / "data" / "spoken"))
-    assert cli.main(["data", "validate", str(tmp_path / "spoken.jsonl")]) == 0
+    assert cli.main(["validate", str(tmp_path / "spoken.jsonl")]) == 0

@@ -19,8 +19,8 @@ SAMPLES = 40
 
 def _made(training: Path, out: Path, seed: int, samples: int) -> subprocess.CompletedProcess[str]:
     words = ["--training", str(training), "--seed", str(seed), "--samples", str(samples), "--out", str(out)]
-    command = [sys.executable, str(ROOT / "research" / "annie_smol" / "study" / "heldout_profile.py"), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "research.annie_smol.study.heldout_profile", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "research" / "annie_smol" / "study"))
-import plan
-import report
+from research.annie_smol.study import plan, report
+
+
+ROOT = Path(__file__).parents[3]
 
 
 def result(name: str, missed: set[int], n: int = 200, **more: Any) -> dict[str, Any]:
@@ -73,8 +74,8 @@ def test_notes_with_a_gap_are_not_published(tmp_path: Path) -> None:
     (tmp_path / "bf16.json").write_text(json.dumps(result("bf16", set())))
     (tmp_path / "notes.md").write_text("Tools: @@ of 400.")
     command = ["--results", str(tmp_path), "--notes", str(tmp_path / "notes.md"), "--out", str(tmp_path / "page.md")]
-    script = Path(report.__file__)
-    done = subprocess.run([sys.executable, script, *command], capture_output=True, text=True, check=False)
+    script = [sys.executable, "-m", report.__name__]
+    done = subprocess.run([*script, *command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, "still to be written where @@ stands" in done.stderr) == (2, True)
     assert not (tmp_path / "page.md").exists()
 

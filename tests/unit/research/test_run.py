@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import threading
 from argparse import Namespace
 from pathlib import Path
@@ -12,9 +11,7 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "research" / "annie_smol" / "study"))
-import plan
-import run
+from research.annie_smol.study import plan, run
 
 ONE = plan.Candidate("one", "a candidate", start="")
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from annie_data import cli
 from annie_data.conversation import calls, users
-from quant import cli
+from research.annie_smol.generator import __main__ as generator
 
 DATA = Path(__file__).parents[3] / "data"
 SETS = {
@@ -32,17 +33,22 @@ def _rows(columns: int) -> list[list[str]]:
 @pytest.mark.parametrize("name", SETS)
 def test_the_card_s_command_makes_the_same_bytes(name: str, tmp_path: Path) -> None:
     out = tmp_path / "again.jsonl"
-    assert cli.main(["data", "generate", *SETS[name], "--out", str(out)]) == 0
+    assert generator.main(["generate", *SETS[name], "--out", str(out)]) == 0
     same = out.read_bytes() == (DATA / f"{name}.jsonl").read_bytes()
     assert same, f"make data/{name}.jsonl anew with the command in data/README.md, and put its counts into the card"
-    assert f"data generate {' '.join(SETS[name])} --out data/{name}.jsonl" in (DATA / "README.md").read_text()
+    assert (
+        f"-m research.annie_smol.generator generate {' '.join(SETS[name])} --out data/{name}.jsonl"
+        in (DATA / "README.md").read_text()
+    )
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_each_set_is_valid_and_free_of_scenarios(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(DATA / f"{name}.jsonl")
-    assert cli.main(["data", "validate", path, *SETS[name][:-2]]) == 0, capsys.readouterr().out
-    assert cli.main(["data", "decontaminate", path]) == 0, capsys.readouterr().out
+    assert (
+        cli.main(["validate", path, "--mix", str(generator.MIXES / f"{SETS[name][1]}.toml"), *SETS[name][2:-2]]) == 0
+    ), capsys.readouterr().out
+    assert cli.main(["decontaminate", path]) == 0, capsys.readouterr().out
 
 
 def test_what_was_sampled_on_policy_has_the_prompts_of_annie_430(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,7 +56,7 @@ def test_what_was_sampled_on_policy_has_the_prompts_of_annie_430(capsys: pytest.
     assert [users(line["messages"]) for line in sampled] == [users(line["messages"]) for line in written]
     assert sum(a["messages"][-1] != b["messages"][-1] for a, b in zip(sampled, written, strict=True)) > 200
     path = str(DATA / "annie-430-on-policy.jsonl")
-    assert cli.main(["data", "decontaminate", path]) == 0, capsys.readouterr().out
+    assert cli.main(["decontaminate", path]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -1,15 +1,12 @@
 """What the tests of training share: a tiny model with a longer context, and a few conversations."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "quant"))  # tiny.py is imported by name
-sys.path.insert(0, str(Path(__file__).parent))  # and made_up.py
-
-from made_up import conversations, write
+from tests.support import tiny
+from tests.support.made_up import conversations, write
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +17,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two layers, hidden 128, a byte tokenizer, a context of 2048."""
-    import tiny
-
     directory = tmp_path_factory.mktemp("models") / "llama"
     directory.mkdir()
     tiny.llama(directory)

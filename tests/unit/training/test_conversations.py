@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ from quant.commands.default_model import chat_template
 from quant.errors import UsageError
 from quant.training.batches import MULTIPLE, collate, micro_batches, padded, plan
 from quant.training.conversations import Renderer, read_conversations, render_all
-
-sys.path.insert(0, str(Path(__file__).parent))
-from made_up import ADD, call, conversations, write
+from tests.support.made_up import ADD, call, conversations, write
 
 # Qwen3.5's rules for the parts that matter here: a closed, empty block in the prompt without thinking, an open one
 # with it, reasoning of earlier turns dropped, and tool calls as XML with a parameter each.

@@ -8,12 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fsdp2_worker
-import pytest
 import torch
 
 from quant.preflight.check import preflight
 from quant.training.batches import shares
+from tests.support import fsdp2_worker, pytest
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_rows_are_dealt_out_and_every_process_goes_forward_as_often() -> None:
@@ -42,8 +43,8 @@ def together(tiny_llama: Path, few: Path, tmp_path_factory: pytest.TempPathFacto
                    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}  # fmt: skip
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*command, fsdp2_worker.__file__, tiny_llama, few, out], env=environment, capture_output=True, text=True,
-        timeout=300, check=False,
+        [*command, "-m", fsdp2_worker.__name__, tiny_llama, few, out], cwd=ROOT, env=environment, capture_output=True,
+        text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.count("holds an interrupted run") == 1, "said by one process"

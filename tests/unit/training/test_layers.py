@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from adapted import adapted
 from torch import nn
 
 from quant.export import verify
 from quant.formats import fp8, nvfp4
 from quant.training.layers import Kind, TrainedLinear, installed, merge_adapters
+from tests.support.adapted import adapted
 
 
 def layer(kind: Kind, inputs: Kind) -> TrainedLinear:

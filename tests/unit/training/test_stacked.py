@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from adapted import adapted, trainer
 from torch import nn
 
 from quant.formats import nvfp4
@@ -16,6 +15,7 @@ from quant.training import stacked
 from quant.training.layers import Kind, TrainedLinear, installed, share_inputs
 from quant.training.loop import How, decoder_layers
 from quant.training.stacked import Stacked
+from tests.support.adapted import adapted, trainer
 
 OLD, NEW = How(stacked=False, traced=False), How()
 

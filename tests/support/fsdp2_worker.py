@@ -1,6 +1,6 @@
 """What one process of tests/unit/training/test_fsdp2.py and tests/gpu/test_fsdp2.py does, started by torchrun.
 
-    torchrun --nproc-per-node 2 fsdp2_worker.py MODEL DATA OUT
+    torchrun --nproc-per-node 2 -m tests.support.fsdp2_worker MODEL DATA OUT
 
 Process 0 writes what it found to OUT/RECIPE.pt, and checkpoints to OUT/whole and OUT/killed.
 """
@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
 
 import torch
 import torch.distributed as dist

@@ -36,6 +36,7 @@ turns = [2, 4]
 calls = 2
 describe = "several turns"
 """
+BUILT_IN = "research.annie_smol.generator"
 KINDS = {"greetings": 15, "search_memory": 25, "set_timer": 12, "multi_turn": 6}
 
 
@@ -63,8 +64,8 @@ def endpoint() -> Iterator[Any]:
     server.shutdown()
 
 
-def annie_data(*words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "annie_data", *words]
+def annie_data(*words: str, timeout: float = 120, module: str = "annie_data") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
@@ -127,9 +128,9 @@ def test_a_flaky_endpoint_ends_with_exactly_the_mix(tmp_path: Path, mix: Path, e
     assert any("an answer of more than" in text for text in told), told
 
 
-def _killed_in_the_middle(words: list[str], journal: Path, entries: int) -> None:
+def _killed_in_the_middle(words: list[str], journal: Path, entries: int, module: str = "annie_data") -> None:
     """Start a run, and kill it hard once its journal has so many entries."""
-    process = subprocess.Popen([sys.executable, "-m", "annie_data", *words], start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-m", module, *words], start_new_session=True)
     try:
         deadline = time.monotonic() + 60
         while not journal.exists() or journal.read_bytes().count(b"\n") <= entries:
@@ -169,10 +170,10 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, mix: Path) -> None:
 def test_a_killed_run_of_the_built_in_teacher_ends_with_the_same_bytes(tmp_path: Path) -> None:
     words = ["generate", "--mix", "annie-smol-10k", "--count", "2500", "--seed", "5"]
     whole = tmp_path / "whole.jsonl"
-    assert annie_data(*words, "--out", str(whole)).returncode == 0
+    assert annie_data(*words, "--out", str(whole), module=BUILT_IN).returncode == 0
     out = tmp_path / "set.jsonl"
-    _killed_in_the_middle([*words, "--out", str(out)], tmp_path / ".set.jsonl.journal", 8)
-    assert annie_data(*words, "--out", str(out), "--resume").returncode == 0
+    _killed_in_the_middle([*words, "--out", str(out)], tmp_path / ".set.jsonl.journal", 8, BUILT_IN)
+    assert annie_data(*words, "--out", str(out), "--resume", module=BUILT_IN).returncode == 0
     assert out.read_bytes() == whole.read_bytes()
 
 

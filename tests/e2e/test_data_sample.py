@@ -142,7 +142,7 @@ def test_only_answers_without_findings_are_kept(
         assert not any("weight" in one for one in line["messages"][asked:])
     report = json.loads((tmp_path / "policy.jsonl.report.json").read_text())
     refused = " ".join(report["refused"])
-    for cause in ("emphasis", "tag", "not offered", "no call", "endpoint", "is empty", "max_tokens"):
+    for cause in ("list in speech", "tag", "not offered", "no call", "endpoint", "is empty", "max_tokens"):
         assert cause in refused, (cause, report["refused"])
     faulty = sum(1 for number in range(len(given)) if number % len(FAULTS))
     assert report["asked"] == len(given) + faulty, report["refused"]

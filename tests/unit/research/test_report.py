@@ -13,7 +13,6 @@ from scipy.stats import binomtest
 
 from research.annie_smol.study import plan, report
 
-
 ROOT = Path(__file__).parents[3]
 
 

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from quant.preflight.check import preflight
 from quant.training.batches import shares
-from tests.support import fsdp2_worker, pytest
+from tests.support import fsdp2_worker
 
 ROOT = Path(__file__).parents[3]
 

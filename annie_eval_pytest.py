@@ -1,68 +1,183 @@
-"""Lets `pytest --model-dir DIR` take a directory outside the project; does nothing in any other suite.
+"""The pytest plugin's entry point: adds the gate's options, and loads the gate where a target is named.
 
-pytest looks for its configuration before it knows the options that a conftest.py adds. It takes the value of
-`--model-dir DIR` for a test path, roots the session in DIR, and never reads the conftest.py that adds the option
-(documented by pytest under "Initialization: determining rootdir"; `--model-dir=DIR` is not affected). This module is
-an entry point, so it is there in time: it writes our options with `=` and has the configuration found again.
-It is a module of its own because pytest rewrites every module of a package that has an entry point.
+pytest imports this module in every suite of the environment, so it imports nothing but pytest, and without a target
+(`--model-dir`, `--base-url`, or `base-url` in `[tool.annie-eval]` of pyproject.toml) it only adds options and two
+fixtures that skip. It is a module of its own because pytest rewrites every module of a package with an entry point.
+
+Two things of pytest shape it:
+
+- Options of the same name as another plugin's end the session with a traceback. So ours are added last, after every
+  plugin and conftest.py, and a name that is taken is left to its owner: ours is then `--annie-NAME`.
+- pytest looks for its configuration before it loads plugins. It takes the value of `--model-dir DIR` for a test path
+  and roots the session in DIR (documented under "Initialization: determining rootdir and configfile"; not so for
+  `--model-dir=DIR`). So our options are joined to their values with `=`, and the configuration is found again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
+from argparse import Namespace
+from collections.abc import Collection, Generator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.config.findpaths import determine_setup
 
-_WITH_VALUE = frozenset(
-    f"--{name}"
-    for name in (
-        *("model-dir", "base-url", "profile", "served-model", "api-key-env", "serve", "image", "vllm-python"),
-        *(
-            "vllm-arg",
-            "port",
-            "startup-timeout",
-            "concurrency",
-            "run-dir",
-            "hardware",
-            "probe-budget",
-            "probe-seed",
-            "repeats",
-        ),
-        "baseline",
-    )
+if TYPE_CHECKING:
+    from annie_eval.run.reader import Asker, EndpointInfo
+
+PLUGIN = "annie_eval.plugin"
+TARGETS = ("model-dir", "base-url")
+
+#: Name of each option, without dashes, and the arguments of pytest's `addoption`.
+OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "model-dir": {"type": Path, "metavar": "DIR", "help": "serve this checkpoint with vLLM and judge it"},
+        "base-url": {
+            "action": "append",
+            "metavar": "URL",
+            "help": "judge the server at this URL, such as http://host:8000/v1; several share the work and must agree",
+        },
+        "profile": {"metavar": "NAME|PATH", "help": "what shippable means (default: annie)"},
+        "served-model": {"metavar": "NAME", "help": "model name to ask for (default: the one the server lists)"},
+        "api-key-env": {"metavar": "VAR", "help": "environment variable that holds the API key"},
+        "serve": {"choices": ("native", "docker"), "default": "native", "help": "how --model-dir is served"},
+        "image": {"metavar": "NAME", "help": "container image for --serve docker"},
+        "vllm-python": {"type": Path, "metavar": "PATH", "help": "interpreter of the server's environment"},
+        "vllm-arg": {
+            "action": "append",
+            "default": [],
+            "metavar": "ARG",
+            "help": "pass ARG through to vLLM, for example --vllm-arg=--max-num-seqs=8; may be repeated",
+        },
+        "port": {"type": int, "metavar": "N", "help": "port for the server (default: a free one)"},
+        "startup-timeout": {
+            "type": float,
+            "default": 900.0,
+            "metavar": "S",
+            "help": "seconds for the server to start (default: 900)",
+        },
+        "concurrency": {"type": int, "metavar": "N", "help": "requests in flight (default: the profile's)"},
+        "run-dir": {
+            "type": Path,
+            "metavar": "DIR",
+            "help": "where this run is kept (default: a new directory in runs/)",
+        },
+        "resume": {"action": "store_true", "help": "continue the run in --run-dir; answers are kept"},
+        "probe-budget": {
+            "type": int,
+            "default": 300,
+            "metavar": "N",
+            "help": "most prompts for each probe of -m probe",
+        },
+        "probe-seed": {"type": int, "default": 0, "metavar": "N", "help": "another seed draws other prompts"},
+        "baseline": {"metavar": "NAME|RUN", "help": "compare the run with a blessed one, sample by sample"},
+        "repeats": {
+            "type": int,
+            "metavar": "N",
+            "help": "ask every sample N times; with --until-decided at most (default: 20)",
+        },
+        "until-decided": {
+            "action": "store_true",
+            "help": "ask each gate's samples again until the evidence decides it",
+        },
+        "hardware": {"metavar": "NAME", "help": "whose timing limits apply (default: what the server reports)"},
+    }
 )
-_TARGET = ("--model-dir", "--base-url")
+_SWITCHES = frozenset(name for name, attributes in OPTIONS.items() if attributes.get("action") == "store_true")
+
+_TAKEN = pytest.StashKey[frozenset[str]]()
+_NOTE = pytest.StashKey[str]()
+_DEFAULTS = pytest.StashKey[Mapping[str, Any]]()
 
 
-def join_values(args: list[str]) -> list[str]:
-    """`["--model-dir", "DIR", "-q"]` -> `["--model-dir=DIR", "-q"]`; unchanged where no target is named."""
-    if not any(arg.split("=")[0] in _TARGET for arg in args):
-        return args
+def option(config: pytest.Config, name: str) -> Any:
+    """The value of one of our options, by its name without dashes; whether or not that name was taken."""
+    return getattr(config.option, _dest(name), None)
+
+
+def _dest(name: str) -> str:
+    return f"annie_{name.replace('-', '_')}"
+
+
+def has_target(config: pytest.Config) -> bool:
+    """Whether this session judges a model."""
+    return any(option(config, name) is not None for name in TARGETS)
+
+
+def join_values(args: list[str], names: Collection[str] = tuple(OPTIONS)) -> list[str]:
+    """`["--model-dir", "DIR", "-q"]` -> `["--model-dir=DIR", "-q"]`, for the options in `names`."""
     joined: list[str] = []
     rest = iter(args)
     for arg in rest:
         if arg == "--":
             return [*joined, arg, *rest]
-        value = next(rest, None) if arg in _WITH_VALUE else None
+        name = arg.removeprefix("--annie-") if arg.startswith("--annie-") else arg.removeprefix("--")
+        ours = name != arg and name in (OPTIONS if arg.startswith("--annie-") else names)
+        value = next(rest, None) if ours and name not in _SWITCHES else None
         joined.append(arg if value is None else f"{arg}={value}")
     return joined
+
+
+def _named(args: list[str]) -> set[str]:
+    """The long options on a command line, without dashes and values."""
+    before = args[: args.index("--")] if "--" in args else args
+    return {arg[2:].partition("=")[0] for arg in before if arg.startswith("--")}
+
+
+def _taken(parser: pytest.Parser) -> frozenset[str]:
+    """Those of our names that somebody else's option has."""
+
+    def unknown(names: Collection[str]) -> set[str] | None:
+        try:
+            return set(parser.parse_known_and_unknown_args([f"--{name}" for name in names], Namespace())[1])
+        except pytest.UsageError:
+            return None  # one of them is known, and wants a value
+
+    free = unknown(OPTIONS)
+    if free is not None:
+        return frozenset(name for name in OPTIONS if f"--{name}" not in free)
+    return frozenset(name for name in OPTIONS if not unknown([name]))
+
+
+def _add_options(config: pytest.Config, parser: pytest.Parser) -> None:
+    taken = config.stash[_TAKEN] = _taken(parser)
+    group = parser.getgroup("annie-eval", "annie-eval: release gate for a served model")
+    for name, attributes in OPTIONS.items():
+        flag = f"--annie-{name}" if name in taken else f"--{name}"
+        group.addoption(flag, dest=_dest(name), **attributes)
+
+
+def _check_taken(config: pytest.Config, args: list[str], configured: bool) -> None:
+    """Say it where the command line uses an option of ours under a name that is another plugin's here.
+
+    Raises UsageError in a session with a target; in others the option is the other plugin's, and a note says so.
+    """
+    taken, named = config.stash[_TAKEN], _named(args)
+    clash = sorted(taken & named)
+    if not clash:
+        return
+    ours = {name for name in TARGETS if name not in taken} | {f"annie-{name}" for name in TARGETS}
+    flags = ", ".join(f"--{name}" for name in clash)
+    mend = ", ".join(f"--annie-{name}" for name in clash)
+    said = f"{flags}: another plugin of this environment has that option; the gate's is {mend}"
+    if configured or ours & named:
+        raise pytest.UsageError(f"{said} (or turn that plugin off with -p no:NAME)")
+    if set(TARGETS) & set(clash):
+        config.stash[_NOTE] = f"annie-eval: {said}"
 
 
 def _load_syrupy(config: pytest.Config, args: list[str]) -> None:
     """Load syrupy, which pytest.ini keeps out because it costs start-up time, where `-m` asks for snapshots.
 
-    Here, because its options must be known before the command line is read. A worker of xdist has no command line:
-    its options are there already. Raises UsageError for an option of snapshots without them.
+    Here, because its options must be known before the command line is read. Raises UsageError for an option of
+    snapshots without them.
     """
-    options = config.option
-    worker = getattr(options, "base_url", None) is not None or getattr(options, "model_dir", None) is not None
-    if not worker and not any(arg.split("=")[0] in _TARGET for arg in args):
-        return
-    expression = str(getattr(options, "markexpr", "") or getattr(config.known_args_namespace, "markexpr", ""))
-    option = next((arg.split("=")[0] for arg in args if arg.startswith("--snapshot-")), None)
-    if option is None and "snapshot" not in expression:
+    expression = str(getattr(config.known_args_namespace, "markexpr", ""))
+    flag = next((arg.split("=")[0] for arg in args if arg.startswith("--snapshot-")), None)
+    if flag is None and "snapshot" not in expression:
         return
     from annie_eval.plugin.on_demand import SNAPSHOT, asks_for
 
@@ -70,31 +185,125 @@ def _load_syrupy(config: pytest.Config, args: list[str]) -> None:
         config.pluginmanager.unblock("syrupy")
         with contextlib.suppress(ImportError):  # who needs it says that it is missing
             config.pluginmanager.import_plugin("syrupy")
-    elif option is not None:
-        raise pytest.UsageError(f"{option}: snapshots run only where they are asked for; add -m snapshot")
+    elif flag is not None:
+        raise pytest.UsageError(f"{flag}: snapshots run only where they are asked for; add -m snapshot")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
-    _load_syrupy(early_config, args)
-    joined = join_values(args)
-    if joined == args:
-        return
-    args[:] = joined
-    config: object = early_config
-    known = parser.parse_known_args(args, namespace=copy.copy(early_config.option))
-    before = early_config.inipath
-    config._rootpath, config._inipath, config._inicfg, _ = determine_setup(  # type: ignore[attr-defined]
+def _find_configuration_again(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    """Do again what pytest did with a command line on which the values of our options looked like test paths."""
+    from _pytest.config.findpaths import determine_setup
+
+    private: Any = config
+    known = parser.parse_known_args(args, namespace=copy.copy(config.option))
+    before = config.inipath
+    private._rootpath, private._inipath, private._inicfg, _ = determine_setup(
         inifile=known.inifilename,
         override_ini=known.override_ini,
         args=known.file_or_dir,
         rootdir_cmd_arg=known.rootdir or None,
-        invocation_dir=early_config.invocation_params.dir,
+        invocation_dir=config.invocation_params.dir,
     )
-    config._inicache.clear()  # type: ignore[attr-defined]
-    if early_config.inipath != before and not hasattr(early_config, "workerinput"):
-        args[:] = [*early_config.getini("addopts"), *args]
-        known = parser.parse_known_args(args, namespace=copy.copy(early_config.option))
+    private._inicache.clear()
+    if config.inipath != before:
+        args[:] = [*config.getini("addopts"), *args]
+        known = parser.parse_known_args(args, namespace=copy.copy(config.option))
+        private._configure_python_path()
     if known.confcutdir is None:
-        known.confcutdir = str(early_config.inipath.parent if early_config.inipath else early_config.rootpath)
-    early_config.known_args_namespace = known
+        known.confcutdir = str(config.inipath.parent if config.inipath else config.rootpath)
+    config.known_args_namespace = known
+
+
+def _defaults(config: pytest.Config) -> Mapping[str, Any]:
+    """`[tool.annie-eval]` of the pyproject.toml of the directory that pytest was started in."""
+    start = config.invocation_params.dir
+    file = next((path for at in (start, *start.parents) if (path := at / "pyproject.toml").is_file()), None)
+    if file is None or b"annie-eval" not in file.read_bytes():  # without a parse, which would cost every suite
+        return {}
+    from annie_eval.errors import UsageError
+    from annie_eval.profile.defaults import read
+
+    try:
+        return read(file)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    defaults = _defaults(early_config)
+    configured = "base-url" in defaults
+    if configured or any(name.removeprefix("annie-") in TARGETS for name in _named(args)):
+        _load_syrupy(early_config, args)
+        joined = join_values(args, OPTIONS.keys() - _taken(parser))
+        if joined != args:
+            args[:] = joined
+            _find_configuration_again(early_config, parser, args)
+    result = yield
+    _add_options(early_config, parser)
+    _check_taken(early_config, args, configured)
+    early_config.stash[_DEFAULTS] = defaults
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Fill in what the command line leaves open, and load the gate if there is a target."""
+    defaults = dict(config.stash.get(_DEFAULTS, {}))
+    if has_target(config):
+        defaults.pop("base-url", None)
+    if option(config, "model-dir") is None:
+        defaults.pop("vllm-python", None)  # has no use, and would be refused
+    for name, value in defaults.items():
+        if option(config, name) is None:
+            setattr(config.option, _dest(name), value)
+    if has_target(config):
+        config.pluginmanager.import_plugin(PLUGIN)
+    elif option(config, "baseline") is not None:
+        raise pytest.UsageError("--baseline: needs a target to compare; give --model-dir or --base-url")
+    else:
+        _refuse_gates(config)
+
+
+def _refuse_gates(config: pytest.Config) -> None:
+    """Without a server the gate's tests would all be skipped, which looks like a pass."""
+    named = [arg for arg in config.args if "behavior" in arg or "perf" in arg]
+    if not named:
+        return
+    from annie_eval.resources import GATE_TESTS
+
+    for arg in named:
+        path = (config.invocation_params.dir / arg.partition("::")[0]).resolve()
+        if any(path.is_relative_to(GATE_TESTS / name) for name in ("behavior", "perf")):
+            raise pytest.UsageError(f"{arg}: the gate's tests need a target; give --model-dir or --base-url")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return config.stash.get(_NOTE, None)
+
+
+def _session(request: pytest.FixtureRequest) -> Any:
+    session = request.config.pluginmanager.get_plugin("annie-session")
+    if session is None:
+        pytest.skip("no target: give --model-dir or --base-url")
+    return session
+
+
+@pytest.fixture(scope="session")
+def endpoint(request: pytest.FixtureRequest) -> EndpointInfo:
+    """The server under test: `base_url`, `served_model`, `fingerprint`, and an openai `client`."""
+    import os
+
+    reader = _session(request).reader
+    return reader.endpoint(os.environ.get(option(request.config, "api-key-env") or ""))  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def ask(request: pytest.FixtureRequest) -> Asker:
+    """Ask one more question: `ask("What time is it?").findings` is judged as the profile's scenarios are."""
+    session = _session(request)
+    from annie_eval.run.reader import Asker
+
+    session.reader.endpoint(None)
+    return Asker(session.reader)

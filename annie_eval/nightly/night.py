@@ -32,11 +32,11 @@ from annie_eval.regression import determinism
 from annie_eval.regression import timings as speed
 from annie_eval.regression.compare_runs import against, with_regression
 from annie_eval.regression.run_data import SHOTS, shots
+from annie_eval.resources import GATE_TESTS
 from annie_eval.run import verdict_json
 from annie_eval.run.store import FILE, Store
 from annie_eval.serving.spec import split_url
 
-ROOT = Path(__file__).resolve().parents[2]
 _ROOM = 16 * 1024 * 1024  # bytes that a night may need beside three times its baseline's size
 _TIMED = ("ttft_short", "decode")
 _STOP = 30.0  # seconds that a stopped gate has for its own end
@@ -231,7 +231,11 @@ def _cut_off(history: Path) -> list[str]:
 
 def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> tuple[int, str]:
     """Exit status and output of the gate, as a pytest process of its own."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "annie-eval"]
+    command += [f"-pno:{name}" for name in ("cacheprovider", "xdist", "anyio", "syrupy")]
+    # The same gate whatever project's directory this is: its pytest configuration plays no part.
+    command += ["-c", os.devnull, f"--rootdir={GATE_TESTS}", f"--confcutdir={GATE_TESTS}"]
+    command += [str(GATE_TESTS / "perf"), str(GATE_TESTS / "behavior")]
     for url in options.base_urls:
         command += ["--base-url", url]
     command += ["--profile", str(profile.path.resolve()), "--run-dir", str(run_dir)]
@@ -243,7 +247,7 @@ def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> t
     ):
         if value is not None:
             command += [flag, str(value)]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
 
     def stop(number: int, frame: object) -> None:
         raise Stopped(f"stopped by {signal.Signals(number).name}")
@@ -251,7 +255,6 @@ def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> t
     before = signal.signal(signal.SIGTERM, stop)
     process = subprocess.Popen(
         command,
-        cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

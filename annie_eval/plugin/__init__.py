@@ -1,7 +1,7 @@
 """pytest glue: options, markers, fixtures and hooks of the release gate. No logic of its own.
 
-Loaded by a `conftest.py` with `pytest_plugins = ["annie_eval.plugin"]`, never by an entry point: other suites in
-the same environment do not see it. Without a target (`--model-dir` or `--base-url`) it only registers its options.
+Loaded by the entry point, `annie_eval_pytest`, where a target is named; other suites in the same environment do not
+see it. Loaded otherwise (`-p annie_eval.plugin`) and without a target it does nothing.
 
 Under xdist the controller owns the run: directory, server and sampler. Workers write what their tests want into the
 run's store and read judgements out of it.
@@ -10,7 +10,6 @@ run's store and read judgements out of it.
 from __future__ import annotations
 
 import gc
-import os
 import re
 from collections.abc import Generator
 from dataclasses import replace
@@ -21,71 +20,51 @@ import pytest
 
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.gates.repeats import Repeats, keys_of_round
+from annie_eval.plugin import collection
 from annie_eval.plugin import on_demand as asked
-from annie_eval.plugin.options import pytest_addoption, target_spec
+from annie_eval.plugin.options import target_spec
 from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile
-from annie_eval.run.reader import Asker, EndpointInfo, Judged, Reader, SampleBroken
+from annie_eval.run.reader import Judged, Reader, SampleBroken
+from annie_eval.run.runs import RUNS
+from annie_eval_pytest import has_target, option
 
 if TYPE_CHECKING:
     from annie_eval.gates.decide import RunVerdict
     from annie_eval.regression.compare_runs import Comparison
     from annie_eval.run.lifecycle import Run
-
-__all__ = ["pytest_addoption"]
+    from annie_eval.timing import Row
 
 GATE, PERF = "gate", "perf"
 # Samples that a test wants without being judged by a gate.
 WANTED = pytest.StashKey[list[str]]()
 _LEAST_PROBED = 20  # prompts: fewer find little, and leave nothing for shrinking
-_TESTS = Path(__file__).resolve().parents[2] / "tests"
-
-
-def has_target(config: pytest.Config) -> bool:
-    """Whether this session judges a model; otherwise it tests the project."""
-    return config.getoption("model_dir") is not None or config.getoption("base_url") is not None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if not has_target(config):
+        return
     config.addinivalue_line("markers", f'{GATE}(name): judged by this gate of the profile; "*" means all others')
     config.addinivalue_line("markers", f"{PERF}(name): judged by this timing gate")
     for mark in asked.ON_DEMAND:
         config.addinivalue_line("markers", f"{mark}: runs only where -m asks for it")
-    if not has_target(config):
-        if config.getoption("baseline") is not None:
-            raise pytest.UsageError("--baseline: needs a target to compare; give --model-dir or --base-url")
-        return
-    if config.args_source in (config.ArgsSource.TESTPATHS, config.ArgsSource.INVOCATION_DIR):
-        config.args = [str(_TESTS / "perf"), str(_TESTS / "behavior")]
-        if not _TESTS.is_relative_to(config.rootpath):  # else pytest would load our conftest.py, too late for plugins
-            config.pluginmanager._confcutdir = _TESTS
+    alone = collection.choose(config)
+    if alone and not any(asked.asks_for(config.option.markexpr, mark) for mark in asked.ON_DEMAND):
         # The table at the end has each miss in one line, and each cause of an error once.
-        if not any(asked.asks_for(config.option.markexpr, mark) for mark in asked.ON_DEMAND):
-            config.option.tbstyle = "no" if config.option.tbstyle == "auto" else config.option.tbstyle
-            config.option.reportchars = "" if config.option.reportchars == "fE" else config.option.reportchars
+        config.option.tbstyle = "no" if config.option.tbstyle == "auto" else config.option.tbstyle
+        config.option.reportchars = "" if config.option.reportchars == "fE" else config.option.reportchars
     try:
         on_demand = asked.asked(config)
         session: _Session = _Worker(config) if hasattr(config, "workerinput") else _Owner(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
+    config.pluginmanager.register(collection)
     config.pluginmanager.register(session, "annie-session")
     asked.load(config, on_demand)
     # Its only work in a session without property-based tests is an import that costs a fifth of a second at the end.
-    if asked.PROBE not in on_demand and config.pluginmanager.has_plugin("hypothesispytest"):
+    if alone and asked.PROBE not in on_demand and config.pluginmanager.has_plugin("hypothesispytest"):
         config.pluginmanager.unregister(name="hypothesispytest")
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    return True if asked.ignores(config, collection_path, _TESTS / "behavior") else None
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A file that was named itself is read whatever was asked for."""
-    ignored = [item for item in items if asked.ignores(config, item.path, _TESTS / "behavior")]
-    if ignored:
-        config.hook.pytest_deselected(items=ignored)
-        items[:] = [item for item in items if item not in ignored]
 
 
 def _samples_of(profile: Profile, name: str, path: Path) -> list[tuple[str, str]]:
@@ -114,8 +93,8 @@ class _Session:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.profile: Profile = load(config.getoption("profile"))
-        self.repeats = Repeats.of(config.getoption("repeats"), config.getoption("until_decided"))
+        self.profile: Profile = load(option(config, "profile") or "annie")
+        self.repeats = Repeats.of(option(config, "repeats"), option(config, "until-decided"))
         self._reader: Reader | None = None
 
     @property
@@ -158,9 +137,9 @@ class _Session:
         items[:] = timed + others
 
     def _hardware_known(self) -> bool:
-        if self.config.getoption("hardware") is not None:
+        if option(self.config, "hardware") is not None:
             return True
-        if self.config.getoption("model_dir") is None:
+        if option(self.config, "model-dir") is None:
             return False
         from annie_eval.serving import machine
         from annie_eval.timing import hardware
@@ -237,27 +216,27 @@ class _Owner(_Session):
         super().__init__(config)
         from annie_eval.run.lifecycle import Run, RunOptions
 
-        if config.getoption("concurrency") is not None and config.getoption("concurrency") < 1:
-            raise UsageError(f"--concurrency {config.getoption('concurrency')}: must be at least 1")
-        if config.getoption("probe_budget") < _LEAST_PROBED:
-            raise UsageError(f"--probe-budget {config.getoption('probe_budget')}: must be at least {_LEAST_PROBED}")
-        if config.getoption("hardware") is not None:
+        if option(config, "concurrency") is not None and option(config, "concurrency") < 1:
+            raise UsageError(f"--concurrency {option(config, 'concurrency')}: must be at least 1")
+        if option(config, "probe-budget") < _LEAST_PROBED:
+            raise UsageError(f"--probe-budget {option(config, 'probe-budget')}: must be at least {_LEAST_PROBED}")
+        if option(config, "hardware") is not None:
             from annie_eval.timing import hardware
 
-            hardware.choose(hardware.table(self.profile), config.getoption("hardware"), (), local=True)
+            hardware.choose(hardware.table(self.profile), option(config, "hardware"), (), local=True)
         check(spec, self.profile)
         self.run: Run | None = None
         self.verdict: RunVerdict | None = None
-        self._comparison = self._compared_with(config.getoption("baseline"))
+        self._comparison = self._compared_with(option(config, "baseline"))
         self._note: str | None = None
         if config.option.collectonly:
             return
         options = RunOptions(
-            runs_root=config.rootpath / "runs",
-            run_dir=config.getoption("run_dir"),
-            resume=config.getoption("resume"),
-            concurrency=config.getoption("concurrency"),
-            hardware=config.getoption("hardware"),
+            runs_root=config.invocation_params.dir / RUNS,
+            run_dir=option(config, "run-dir"),
+            resume=option(config, "resume"),
+            concurrency=option(config, "concurrency"),
+            hardware=option(config, "hardware"),
             repeats=self.repeats,
         )
         self.run = Run(self.profile, spec, options)
@@ -269,7 +248,7 @@ class _Owner(_Session):
             return None
         from annie_eval.regression.compare_runs import Comparison
 
-        return Comparison(baseline, self.config.rootpath / "runs", self.profile)
+        return Comparison(baseline, self.config.invocation_params.dir / RUNS, self.profile)
 
     def _progress(self, line: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
@@ -406,24 +385,12 @@ def judged(request: pytest.FixtureRequest) -> Judged:
 
 
 @pytest.fixture
-def timing(request: pytest.FixtureRequest) -> Any:
-    """The row that the timing gate of this test measured."""
+def timing(request: pytest.FixtureRequest) -> Row:
+    """The row that the timing gate of this test measured, out of the run's store."""
+    from annie_eval.timing import Row
+
     marker = request.node.get_closest_marker(PERF)
     try:
-        return _session(request).reader.timing(marker.args[0])
+        return Row.from_dict(_session(request).reader.timing(marker.args[0]))
     except SampleBroken as error:
         pytest.fail(str(error), pytrace=False)
-
-
-@pytest.fixture(scope="session")
-def endpoint(request: pytest.FixtureRequest) -> EndpointInfo:
-    """The server under test: `base_url`, `served_model`, `fingerprint`, and an openai `client`."""
-    return _session(request).reader.endpoint(os.environ.get(request.config.getoption("api_key_env") or ""))
-
-
-@pytest.fixture(scope="session")
-def ask(request: pytest.FixtureRequest) -> Asker:
-    """Ask one more question: `ask("What time is it?").findings` is judged as the profile's scenarios are."""
-    session = _session(request)
-    session.reader.endpoint(None)
-    return Asker(session.reader)

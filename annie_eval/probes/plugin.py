@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from annie_eval.probes import report
+from annie_eval_pytest import option
 
 if TYPE_CHECKING:
     from annie_eval.probes.prober import Prober
@@ -75,7 +76,7 @@ def probes(request: pytest.FixtureRequest) -> Probes:
     reader.endpoint(None)  # the server is ready
     # The variable is hypothesis's own; without it, its directory in the root of the project.
     database = Path(os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY", config.rootpath / ".hypothesis")) / "examples"
-    prober = Prober(reader, database, config.getoption("probe_budget"), config.getoption("probe_seed"))
+    prober = Prober(reader, database, option(config, "probe-budget"), option(config, "probe-seed"))
     return Probes(prober, reader)
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from annie_eval.errors import UsageError
+from annie_eval.resources import server_python
 from annie_eval.serving import checkpoint
 
 if TYPE_CHECKING:
     from annie_eval.profile.types import Profile
 
 CONNECT_TIMEOUT = 5.0  # seconds
-_SERVER_ENVIRONMENT = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class TargetSpec:
         api_key_env: name of the environment variable that holds the API key.
         serve: how `model_dir` is served.
         image: Docker image; needed for `docker`.
-        vllm_python: interpreter with vLLM; by default `.venv-vllm/bin/python` beside this package, else this one.
+        vllm_python: interpreter with vLLM; by default `.venv-vllm/bin/python` in the current directory or the
+            checkout, else this one.
         vllm_args: further arguments for vLLM; they override ours.
         port: by default a free one.
         startup_timeout: seconds until the server must have answered.
@@ -211,16 +212,16 @@ def interpreter(spec: TargetSpec) -> Path:
         if not os.access(path, os.X_OK):
             raise UsageError(f"--vllm-python {spec.vllm_python}: not executable; name a Python interpreter with vLLM")
         return path.absolute()  # not resolved: the interpreter of a virtual environment is a link
-    if _SERVER_ENVIRONMENT.is_file():
-        return _SERVER_ENVIRONMENT
+    if (found := server_python()) is not None:
+        return found
     import importlib.util
     import sys
 
     if importlib.util.find_spec("vllm") is not None:
         return Path(sys.executable)
     raise UsageError(
-        "no vLLM: neither .venv-vllm beside this project nor this Python has it;"
-        " run `make server`, name one with --vllm-python, or use --serve docker or --base-url"
+        "no vLLM: neither .venv-vllm in this directory nor this Python has it;"
+        " name an interpreter with --vllm-python, or use --serve docker or --base-url"
     )
 
 

@@ -9,6 +9,8 @@ import pytest
 from syrupy.data import SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
+from annie_eval.resources import GATE_TESTS, INSTALLED
+
 if TYPE_CHECKING:
     from syrupy.location import PyTestLocation
 
@@ -16,10 +18,15 @@ if TYPE_CHECKING:
 PLACE = pytest.StashKey[tuple[str, str, str]]()
 
 
+def home(config: pytest.Config) -> Path:
+    """Where the snapshots' directory is: in the user's project, which keeps them; in a checkout beside the tests."""
+    return config.rootpath if INSTALLED else GATE_TESTS / "behavior"
+
+
 class SignatureExtension(SingleFileSnapshotExtension):
     """`<snapshots>/<profile>/<model identity>/<scenario>.json`.
 
-    `<snapshots>` is syrupy's own directory beside the tests, `--snapshot-dirname`.
+    `<snapshots>` is the directory that `--snapshot-dirname` names, in `home`.
     """
 
     _write_mode = WriteMode.TEXT
@@ -32,12 +39,12 @@ class SignatureExtension(SingleFileSnapshotExtension):
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
         profile, model, _ = test_location.item.stash[PLACE]
-        return str(Path(test_location.filepath).parent / cls.snapshot_dirname / profile / model)
+        return str(home(test_location.item.config) / cls.snapshot_dirname / profile / model)
 
     @classmethod
     def discovery_dirname(cls, *, test_location: PyTestLocation) -> str:
         """Asked of every test that was collected, also of those that have no place."""
-        return str(Path(test_location.filepath).parent / cls.snapshot_dirname)
+        return str(home(test_location.item.config) / cls.snapshot_dirname)
 
     @classmethod
     def get_file_basename(cls, *, test_location: PyTestLocation, index: Any) -> str:

@@ -14,7 +14,7 @@ import pytest
 from annie_eval.plugin import WANTED
 from annie_eval.plugin.on_demand import SNAPSHOT
 from annie_eval.run.reader import Reader, SampleBroken
-from annie_eval.snapshots.extension import PLACE, SignatureExtension
+from annie_eval.snapshots.extension import PLACE, SignatureExtension, home
 from annie_eval.snapshots.identity import identity
 from annie_eval.snapshots.signature import dumps
 from annie_eval.snapshots.signature import signature as signature_of
@@ -123,6 +123,5 @@ def _folder(config: pytest.Config) -> Path | None:
     if run is None or facts is None:
         return None
     model = identity(run.store.meta("fingerprint", {}), facts["served_model"])
-    tests = Path(__file__).resolve().parents[2] / "tests" / "behavior"
-    folder: Path = tests / config.option.snapshot_dirname / _profile(config).name / model
+    folder: Path = home(config) / config.option.snapshot_dirname / _profile(config).name / model
     return folder

@@ -32,16 +32,14 @@ def test_an_expression_asks_for_what_it_would_select(expression: str, asks: bool
     assert on_demand.asks_for(expression, on_demand.PROBE) is asks
 
 
-def config(expression: str, base_url: str | None = "http://127.0.0.1:9/v1") -> Any:
-    options = {"markexpr": expression, "base_url": base_url, "model_dir": None}
-    return SimpleNamespace(option=SimpleNamespace(**options), getoption=options.get)
+def config(expression: str) -> Any:
+    return SimpleNamespace(option=SimpleNamespace(markexpr=expression))
 
 
-def test_a_file_is_ignored_unless_it_is_asked_for_and_has_a_server() -> None:
+def test_a_file_is_ignored_unless_it_is_asked_for() -> None:
     tests = Path("/p/tests/behavior")
     ours = tests / "test_probes.py"
     assert not on_demand.ignores(config("probe"), ours, tests)
-    assert on_demand.ignores(config("probe", None), ours, tests)
     assert on_demand.ignores(config("snapshot"), ours, tests)
     assert not on_demand.ignores(config(""), tests / "test_brevity.py", tests)
     assert not on_demand.ignores(config(""), Path("/elsewhere/test_probes.py"), tests)

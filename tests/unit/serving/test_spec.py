@@ -122,9 +122,9 @@ def test_an_interpreter_that_is_not_there_or_not_executable(
 def test_without_a_server_environment_the_mend_says_how_to_get_one(
     good: TargetSpec, profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spec, "_SERVER_ENVIRONMENT", tmp_path / "nowhere")
+    monkeypatch.setattr(spec, "server_python", lambda: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "make server" in refused(replace(good, vllm_python=None), profile)
+    assert "name an interpreter with --vllm-python" in refused(replace(good, vllm_python=None), profile)
 
 
 def test_the_projects_server_environment_is_the_default(
@@ -133,7 +133,7 @@ def test_the_projects_server_environment_is_the_default(
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
     python.write_text("")
-    monkeypatch.setattr(spec, "_SERVER_ENVIRONMENT", python)
+    monkeypatch.setattr(spec, "server_python", lambda: python)
     assert spec.interpreter(replace(good, vllm_python=None)) == python
 
 

@@ -1,0 +1,115 @@
+"""What a gated session collects: the gate's tests, whatever the user's pytest is configured to do, and the user's."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from annie_eval.plugin import on_demand
+from annie_eval.resources import GATE_TESTS, INSTALLED
+
+FIXTURES = frozenset({"ask", "endpoint"})
+"""The fixtures that make a test of the user's one that asks the model."""
+_USES_FIXTURES = re.compile(rb"\b(?:ask|endpoint)\b")
+_OWN = pytest.StashKey[Iterable[Path]]()
+
+
+def choose(config: pytest.Config) -> bool:
+    """Have the gates collected, and the user's tests beside them, unless the command line names what to collect.
+
+    The user's tests are those below `testpaths`, or in `tests` where that is not configured, and of them those that
+    use `ask` or `endpoint`. Returns whether the gates are collected alone.
+    """
+    config.stash[_OWN] = []
+    if config.args_source not in (config.ArgsSource.TESTPATHS, config.ArgsSource.INVOCATION_DIR):
+        return False
+    own = [] if config.rootpath == GATE_TESTS.parent else _own_tests(config)
+    config.stash[_OWN] = [config.invocation_params.dir / path for path in own]
+    config.args = [str(GATE_TESTS / "perf"), str(GATE_TESTS / "behavior"), *own]
+    if not own and not GATE_TESTS.is_relative_to(config.rootpath):
+        # Or pytest would list every directory above the gates, and load any conftest.py that lies there.
+        config.pluginmanager._confcutdir = GATE_TESTS
+    return not own
+
+
+def _own_tests(config: pytest.Config) -> list[str]:
+    if config.args_source is config.ArgsSource.TESTPATHS:
+        return list(config.args)
+    project = config.inipath is not None and config.invocation_params.dir == config.rootpath
+    return ["tests"] if project and (config.rootpath / "tests").is_dir() else []
+
+
+def is_gate(path: Path) -> bool:
+    return path.parent.parent == GATE_TESTS and path.parent.name in ("perf", "behavior")
+
+
+class GateModule(pytest.Module):
+    """A file of gates, read the same whatever import mode and naming patterns the user's suite has."""
+
+    def _getobj(self) -> ModuleType:
+        # Under a name of its own: the user's suite may have a test_brevity.py too.
+        name = f"annie_eval.gate_tests.{self.path.parent.name}.{self.path.stem}"
+        spec = importlib.util.spec_from_file_location(name, self.path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def funcnamefilter(self, name: str) -> bool:
+        return name.startswith("test_")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """A file of gates is that alone: no doctests, and nothing that a linter's plugin would add."""
+    found = yield
+    if not is_gate(file_path):
+        return found
+    return [GateModule.from_parent(parent, path=file_path)] if file_path.match("test_*.py") else []
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """The package around an installed wheel's gates is a plain directory: as a package pytest would import it."""
+    return pytest.Dir.from_parent(parent, path=path) if INSTALLED and path == GATE_TESTS.parent else None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if on_demand.ignores(config, collection_path, GATE_TESTS / "behavior"):
+        return True
+    if collection_path.suffix != ".py" or not _below(collection_path, config.stash[_OWN]):
+        return None
+    # Not even imported: the gate's environment need not have what the user's other tests need.
+    conftests = (
+        folder / "conftest.py" for folder in collection_path.parents if folder.is_relative_to(config.rootpath)
+    )
+    files = (collection_path, *(file for file in conftests if file.is_file()))
+    return None if any(_USES_FIXTURES.search(file.read_bytes()) for file in files) else True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    own = config.stash[_OWN]
+
+    def wanted(item: pytest.Item) -> bool:
+        if _below(item.path, own) and not is_gate(item.path):
+            return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+        # A file that was named itself is read whatever was asked for.
+        return not on_demand.ignores(config, item.path, GATE_TESTS / "behavior")
+
+    dropped = [item for item in items if not wanted(item)]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in set(dropped)]
+
+
+def _below(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)

@@ -1,0 +1,23 @@
+"""Finds what lies outside the package's modules: the gate's tests, and the server's Python environment.
+
+An installed wheel holds the gate's tests as `annie_eval/gate_tests`. In a checkout, and in an editable install of one,
+they are found in place: `tests/behavior` and `tests/perf` are the one source.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+_PACKAGED: Final = _PACKAGE / "gate_tests"
+INSTALLED: Final = _PACKAGED.is_dir()
+"""Whether this is an installed wheel, not a checkout."""
+GATE_TESTS: Final = _PACKAGED if INSTALLED else _PACKAGE.parent / "tests"
+"""The directory that holds the gate's tests, in `perf` and `behavior`."""
+
+
+def server_python() -> Path | None:
+    """The interpreter of `.venv-vllm` in the current directory, else in the checkout; None if neither is there."""
+    places = [Path.cwd()] if INSTALLED else [Path.cwd(), _PACKAGE.parent]
+    return next((file for place in places if (file := place / ".venv-vllm" / "bin" / "python").is_file()), None)

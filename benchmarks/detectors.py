@@ -1,6 +1,6 @@
 """How often the detectors are wrong on texts that nobody wrote for them: false alarms, misses and examples of both.
 
-    .venv/bin/python benchmarks/detectors.py [--corpora DIR] [--cases FILE] [--parser-tests WHEEL_OR_SDIST]
+    .venv/bin/python -m benchmarks.detectors [--corpora DIR] [--cases FILE] [--parser-tests WHEEL_OR_SDIST]
                                              [--rows WORD] [--examples 3] [--processes 2]
 
 Without an option it measures what is in the repository: tags and their remnants, and speed. `--corpora` adds speech,
@@ -17,14 +17,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from detector_sets import cases, corpora, parser_outputs, speed, tag_forms
-from detector_sets.judging import judge
-from detector_sets.rows import Item, Row
-
-from annie_eval.detectors import NAMES
+from annie_eval.profile.types import DETECTORS
+from benchmarks.detector_sets import cases, corpora, parser_outputs, speed, tag_forms
+from benchmarks.detector_sets.judging import judge
+from benchmarks.detector_sets.rows import Item, Row
 
 # `wire` looks at bytes, and there are none.
-_JUDGES = tuple(name for name in NAMES if name != "wire")
+_JUDGES = tuple(name for name in DETECTORS if name != "wire")
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """Tokens per second of LoRA training: BF16, NVFP4 by this project, and NVFP4 by ModelOpt's own means; one run.
 
-    python benchmarks/qat_throughput.py --model DIR --data FILE.jsonl [--rows N] [--seconds S] [--output FILE.md]
+    python -m benchmarks.qat_throughput --model DIR --data FILE.jsonl [--rows N] [--seconds S] [--output FILE.md]
 
 Two settings: `chat`, the conversations of FILE in batches of similar length of at most 16384 tokens, and `long`, eight
 sequences of 2048 tokens of which all count. Every flow trains the same model by the same adapter on the same rows:
@@ -29,12 +29,11 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from quant import recipe
 from quant.checkpoint import loading
@@ -195,7 +194,7 @@ def qat_trainer(options: argparse.Namespace, examples: Sequence[Example], length
     rows = (rows * (1 + steps * rows_a_step // len(rows)))[: steps * rows_a_step]
     stamps: list[float] = []
 
-    class Stamp(TrainerCallback):
+    class Stamp(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
         def on_step_end(self, *_: Any, **__: Any) -> None:
             synchronize()
             stamps.append(time.perf_counter())
@@ -259,14 +258,14 @@ def main() -> int:
     opaque, each = replace(fast, traced=False), replace(fast, traced=False, stacked=False)
     for setting, examples in (("chat", chat), ("long", long)):
         flows += [
-            ("bf16 plain", setting, lambda e=examples: plain(options, e, "bf16")),
-            ("bf16 loop", setting, lambda e=examples: loop(options, e, "bf16", fast)),
-            ("nvfp4 loop", setting, lambda e=examples: loop(options, e, "nvfp4", fast)),
-            ("nvfp4 loop, opaque inputs", setting, lambda e=examples: loop(options, e, "nvfp4", opaque)),
-            ("nvfp4 loop, layer by layer", setting, lambda e=examples: loop(options, e, "nvfp4", each)),
-            ("modelopt loop", setting, lambda e=examples: plain(options, e, "modelopt")),
+            ("bf16 plain", setting, partial(plain, options, examples, "bf16")),
+            ("bf16 loop", setting, partial(loop, options, examples, "bf16", fast)),
+            ("nvfp4 loop", setting, partial(loop, options, examples, "nvfp4", fast)),
+            ("nvfp4 loop, opaque inputs", setting, partial(loop, options, examples, "nvfp4", opaque)),
+            ("nvfp4 loop, layer by layer", setting, partial(loop, options, examples, "nvfp4", each)),
+            ("modelopt loop", setting, partial(plain, options, examples, "modelopt")),
         ]
-    flows += [(f"QATTrainer {n}", "chat", lambda n=n: qat_trainer(options, chat, n)) for n in (8192, 512)]
+    flows += [(f"QATTrainer {n}", "chat", partial(qat_trainer, options, chat, n)) for n in (8192, 512)]
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     peak = next((value for key, value in PEAK.items() if key in name), None)
     weights = sum(

@@ -1,6 +1,6 @@
 """A checkpoint of a stated architecture with random weights: time does not ask what a model has learnt.
 
-    python benchmarks/random_checkpoint.py --tokenizer models/smollm2-135m-instruct-bf16 --out DIR \
+    python -m benchmarks.random_checkpoint --tokenizer models/smollm2-135m-instruct-bf16 --out DIR \
         [--model-type qwen3_5_text] [--set KEY=VALUE ...] [--for vllm-0.24]
 
 `--set` overrides transformers' defaults for the architecture; those of qwen3_5_text are Qwen3.5-9B's, but for the
@@ -14,8 +14,6 @@ import json
 import shutil
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 COMPANIONS = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 

@@ -1,6 +1,6 @@
 """Greedy answers of a served quantised checkpoint beside those of the fake-quantised model that it was made from.
 
-    python benchmarks/served_agreement.py --checkpoint DIR --reference BF16_DIR --prompts FILE.jsonl
+    python -m benchmarks.served_agreement --checkpoint DIR --reference BF16_DIR --prompts FILE.jsonl
         [--python PYTHON] [--serve NAME=ARGUMENTS ...] [--served NAME=URL ...] [--count N] [--tokens N]
         [--output FILE.md]
 
@@ -35,8 +35,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from quant.checkpoint import dequantize, loading
 from quant.training.conversations import read_conversations, render_all
@@ -194,7 +192,7 @@ def main() -> int:
     parser.add_argument("--ready", type=float, default=240.0, help="seconds that servers may take to start")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
-    default = [] if options.served else GPU_SERVERS if torch.cuda.is_available() else ("CPU plugin=",)
+    default: Sequence[str] = () if options.served else GPU_SERVERS if torch.cuda.is_available() else ("CPU plugin=",)
     to_start = [pair.split("=", 1) for pair in (default if options.serve is None else options.serve)]
     asked = prompts(options.checkpoint, options.prompts, options.count)
     stops = stop_tokens(options.checkpoint)

@@ -66,8 +66,8 @@ def processes(runs: int) -> None:
 
 def detectors(runs: int) -> None:
     sys.path.insert(0, str(ROOT / "tests" / "unit"))
-    from fixed_server import STREAM
-    from make_sample import reply
+    from fixed_server import STREAM  # type: ignore[import-not-found]  # beside this script
+    from make_sample import reply  # type: ignore[import-not-found]  # a helper of the tests
     from make_sample import sample as made
 
     from annie_eval.detectors import detect

@@ -1,10 +1,10 @@
 """The timing client beside the server's own account, on a real vLLM: agreement, cold and warm, share of roofline.
 
 One command starts vLLM, times it and stops it; DIR is a checkpoint, PYTHON the interpreter of vLLM's environment:
-    PYTHON benchmarks/timing_vllm.py --checkpoint DIR --vllm-python PYTHON [--vllm-arg=ARG ...] [--hardware h100]
+    PYTHON -m benchmarks.timing_vllm --checkpoint DIR --vllm-python PYTHON [--vllm-arg=ARG ...] [--hardware h100]
         [--gate NAME] [--context N] [--samples FILE.jsonl] [--output FILE.md]
 or, with vLLM up (--enable-prompt-tokens-details), any Python from 3.11 on:
-    python3 benchmarks/timing_vllm.py --base-url http://127.0.0.1:8000 --checkpoint DIR ...
+    python3 -m benchmarks.timing_vllm --base-url http://127.0.0.1:8000 --checkpoint DIR ...
 
 Needs this repository, and to start a server what vLLM itself brings (h11); the hardware goes by nvidia-smi unless it
 is named. Prints the rows of the gates, and for each kind of request how far client and server are apart: the client's
@@ -23,8 +23,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from annie_eval.cli.perf import Bar, render
 from annie_eval.errors import TargetError, UsageError

@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from annie_eval.detectors import NAMES
-from detector_sets.rows import Item
+from annie_eval.profile.types import DETECTORS
+from benchmarks.detector_sets.rows import Item
 
-ALL = tuple(name for name in NAMES if name not in ("wire", "speakable"))
+ALL = tuple(name for name in DETECTORS if name not in ("wire", "speakable"))
 
 
 def items(path: Path) -> Iterator[Item]:
@@ -23,5 +23,5 @@ def items(path: Path) -> Iterator[Item]:
         if want == "clean":
             yield Item(f"cases {case['kind']} {weight}, clean", "nothing", line, ALL, note=line["id"])
         else:
-            asked = tuple(name for name in want if name in NAMES)
+            asked = tuple(name for name in want if name in DETECTORS)
             yield Item(f"cases {case['kind']} {weight}, faults", "something", line, asked, note=line["id"])

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from detector_sets.rows import Item, said
+from benchmarks.detector_sets.rows import Item, said
 
 # What can be heard in a plain answer. `brevity` and `silence` ask for a finished sentence, which a phrase is not.
 HEARD = ("thinking", "restraint", "markdown", "degeneration")

@@ -13,7 +13,7 @@ from annie_eval.detectors import detect
 from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile
 from annie_eval.wire.sample import Sample
-from detector_sets.rows import Item, Row
+from benchmarks.detector_sets.rows import Item, Row
 
 PROFILE = "annie"
 _CHUNK = 500

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector_sets.rows import Item, said
+from benchmarks.detector_sets.rows import Item, said
 
 _TESTS = re.compile(r"(?:^|/)tests/(?:[^/]+/)*(?:tool_parsers|tool_use|parser)/(?:[^/]+/)*test_(\w+)\.py$")
 _LEAST = 24
@@ -89,9 +89,9 @@ def _sources(archive: Path) -> Iterator[tuple[str, str]]:
 def _strings(tree: ast.Module) -> Iterator[str]:
     """The value of every outermost string expression that is made of constants, docstrings left out."""
     known: dict[str, str] = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and (value := _value(node.value, known)) is not None:
-            known |= {target.id: value for target in node.targets if isinstance(target, ast.Name)}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and (value := _value(statement.value, known)) is not None:
+            known |= {target.id: value for target in statement.targets if isinstance(target, ast.Name)}
     stack: list[ast.AST] = [tree]
     while stack:
         node = stack.pop()

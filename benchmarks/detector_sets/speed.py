@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 from annie_eval.detectors import detect
-from detector_sets.judging import sample_of
-from detector_sets.rows import Item, said
+from benchmarks.detector_sets.judging import sample_of
+from benchmarks.detector_sets.rows import Item, said
 
 MEGABYTE = 1_000_000
 _SAMPLE = 30_000

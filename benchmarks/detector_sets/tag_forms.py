@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from detector_sets.rows import Item, said
+from benchmarks.detector_sets.rows import Item, said
 
 THINK_TAGS: tuple[tuple[str, str], ...] = (
     ("<think>", "</think>"),

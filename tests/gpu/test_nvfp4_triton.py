@@ -1,20 +1,15 @@
 """NVFP4 on a CUDA GPU: our kernel is the reference bit for bit, and how far ModelOpt's Triton kernel is from it.
 
-    pytest tests/gpu/test_nvfp4_triton.py        or, for the table:  python tests/gpu/test_nvfp4_triton.py
+    pytest tests/gpu/test_nvfp4_triton.py        or, for the table:  python -m tests.gpu.test_nvfp4_triton
 
 Needs torch with CUDA (compute capability 8.9 or later), triton and nvidia-modelopt; skips itself elsewhere.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from quant.formats import nvfp4
 

@@ -22,8 +22,8 @@ from research.annie_smol.generator import (
     web,
     wording,
 )
-from research.annie_smol.generator.exchange import Exchange, Family
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.request import AnsweredRequest, Family
 
 KINDS: dict[str, Family] = {
     "greetings": talk.greeting,
@@ -47,7 +47,7 @@ _ANY: dict[Family, int] = {
 _NO_TOOL = {family: weight for family, weight in _ANY.items() if family not in {memory.memory, web.web, timers.timer}}
 
 
-def draw(rng: Random, *, tools: bool | None = None) -> Exchange:
+def draw(rng: Random, *, tools: bool | None = None) -> AnsweredRequest:
     """An exchange of any family; `tools` says whether it must or must not call one."""
     while True:
         pool = _NO_TOOL if tools is False else _ANY
@@ -56,7 +56,7 @@ def draw(rng: Random, *, tools: bool | None = None) -> Exchange:
             return made
 
 
-def _spoken(rng: Random, exchange: Exchange) -> Exchange:
+def _spoken(rng: Random, exchange: AnsweredRequest) -> AnsweredRequest:
     """With its request as it is really said."""
     if rng.random() < 0.08:
         exchange = wording.american(exchange)
@@ -70,7 +70,7 @@ _AGAIN = [
 ]
 
 
-def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
+def _follow_up(rng: Random, tools: bool | None) -> list[AnsweredRequest]:
     """Two exchanges, the second of which lives from the first."""
     while True:
         shape = rng.choice(
@@ -81,7 +81,7 @@ def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
             if not first.again:
                 continue
             question, answer = rng.choice(first.again)
-            second = Exchange(
+            second = AnsweredRequest(
                 "follow_up.asked",
                 pick(rng, [question, f"[and] {question} [again]"]),
                 sentence(answer),
@@ -89,7 +89,9 @@ def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
             )
         elif shape == "again":
             first = draw(rng)
-            second = Exchange("follow_up.again", pick(rng, _AGAIN), first.reply, "I say my last words once more.")
+            second = AnsweredRequest(
+                "follow_up.again", pick(rng, _AGAIN), first.reply, "I say my last words once more."
+            )
         elif shape == "capital":
             first = facts.capital(rng)
             country = rng.choice(sorted(lexicon.CAPITALS))
@@ -105,7 +107,7 @@ def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
                 ],
                 x=country,
             )
-            second = Exchange(
+            second = AnsweredRequest(
                 "follow_up.capital",
                 user,
                 f"The capital of {country} is {lexicon.CAPITALS[country]}.",
@@ -161,7 +163,7 @@ def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
             reply = first.reply
             for lead in ("I found it. ", "Here it is. ", "Yes. ", "Found it. ", "You told me before. "):
                 reply = reply.removeprefix(lead)
-            second = Exchange("follow_up.where", user, reply, "I just found that. I say it again.")
+            second = AnsweredRequest("follow_up.where", user, reply, "I just found that. I say it again.")
         elif shape == "timer":
             first = timers.timer(rng)
             minutes = rng.randint(1, 60)
@@ -169,7 +171,7 @@ def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
             number = rng.choice([str(minutes), lexicon.in_words(minutes)])
             user = pick(rng, ["and another [one] for {n} {unit}", "and one for {n} {unit}", "no, make it {n} {unit}", "{n} {unit}, sorry", "actually, {n} {unit}", "and {n} {unit} more for the {thing}"],
                         n=number, unit=unit, thing=rng.choice(lexicon.TIMED))  # fmt: skip
-            second = Exchange(
+            second = AnsweredRequest(
                 "follow_up.timer",
                 user,
                 f"The timer is set for {minutes} {unit}.",
@@ -195,7 +197,7 @@ def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
                 form=form,
             )
             lead = rng.choice(["", "", "In plain words: ", "I'll say it plainly. "])
-            second = Exchange(
+            second = AnsweredRequest(
                 "follow_up.format", user, lead + first.reply, "I keep to plain words, and say it once more."
             )
         elif shape == "double":
@@ -208,7 +210,7 @@ def _follow_up(rng: Random, tools: bool | None) -> list[Exchange]:
             return [first, second]
 
 
-def multi_turn(rng: Random, tools: bool | None = None) -> list[Exchange]:
+def multi_turn(rng: Random, tools: bool | None = None) -> list[AnsweredRequest]:
     """Two to six exchanges; the last one is what is asked, and with `tools` False none calls a tool."""
     before = False if tools is False else None
     if rng.random() < 0.4:
@@ -274,14 +276,14 @@ def conversation(
     return messages, what
 
 
-def _may_break(before: Exchange, last: Exchange) -> bool:
+def _may_break(before: AnsweredRequest, last: AnsweredRequest) -> bool:
     return len(before.reply.split()) > 3 and not last.family.startswith("follow_up")
 
 
 _ARGUMENT = {"search_memory": "query", "web_search": "query", "set_timer": "minutes"}
 
 
-def _call(exchange: Exchange, call_id: str, *, think: bool) -> list[dict[str, Any]]:
+def _call(exchange: AnsweredRequest, call_id: str, *, think: bool) -> list[dict[str, Any]]:
     assert exchange.call is not None
     name, value = exchange.call
     arguments = json.dumps({_ARGUMENT[name]: value}, ensure_ascii=False)

@@ -5,8 +5,8 @@ from random import Random
 from annie_data.words import STOPWORDS, words
 from research.annie_smol.generator import facts_table as know
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange, Family
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.request import AnsweredRequest, Family
 
 _CAPITAL = [
     "(what is|what's|what was) the capital [city] of {country} [again]",
@@ -39,7 +39,7 @@ _COUNTRY_OF = [
 ]
 
 
-def capital(rng: Random, country: str | None = None, *, backwards: bool | None = None) -> Exchange:
+def capital(rng: Random, country: str | None = None, *, backwards: bool | None = None) -> AnsweredRequest:
     """Capitals, mostly asked by country."""
     country = country or rng.choice(sorted(lex.CAPITALS))
     city = lex.CAPITALS[country]
@@ -83,12 +83,12 @@ def capital(rng: Random, country: str | None = None, *, backwards: bool | None =
         ("which country did I ask about", sentence(f"you asked about {country}")),
         ("what did you say the capital was", f"I said it's {city}."),
     )
-    return Exchange("facts.capital", user, sentence(reply), sentence(thought), question=asks, again=again).stating(
-        country.removeprefix("the ") if backwards else city
-    )
+    return AnsweredRequest(
+        "facts.capital", user, sentence(reply), sentence(thought), question=asks, again=again
+    ).stating(country.removeprefix("the ") if backwards else city)
 
 
-def table(rng: Random, entry: tuple[list[str], list[str]] | None = None) -> Exchange:
+def table(rng: Random, entry: tuple[list[str], list[str]] | None = None) -> AnsweredRequest:
     """The calendar, animals, the body, the earth and the sky."""
     questions, answers = entry or rng.choice(know.TABLE)
     user = pick(rng, questions)
@@ -98,7 +98,7 @@ def table(rng: Random, entry: tuple[list[str], list[str]] | None = None) -> Exch
         if mark in user:
             user = user.removesuffix(" have")
     asks = not user.startswith(("name ", "tell me", "number of"))
-    made = Exchange("facts.table", user, rng.choice(answers), _thought(rng), question=asks)
+    made = AnsweredRequest("facts.table", user, rng.choice(answers), _thought(rng), question=asks)
     core = _core(user, answers)
     return made.stating(*core) if core else made
 
@@ -125,7 +125,7 @@ def _thought(rng: Random) -> str:
     )
 
 
-def young(rng: Random, animal: str | None = None, *, backwards: bool | None = None) -> Exchange:
+def young(rng: Random, animal: str | None = None, *, backwards: bool | None = None) -> AnsweredRequest:
     """What a young animal is called."""
     animal = animal or rng.choice(sorted(know.YOUNG))
     child = know.YOUNG[animal]
@@ -152,12 +152,12 @@ def young(rng: Random, animal: str | None = None, *, backwards: bool | None = No
         reply = rng.choice(
             [f"A young {animal} is called a {child}.", f"A baby {animal} is a {child}.", f"It's called a {child}."]
         )
-    return Exchange("facts.young", user, reply, _thought(rng)).stating(
+    return AnsweredRequest("facts.young", user, reply, _thought(rng)).stating(
         animal if f"a young {animal}" in reply else child
     )
 
 
-def colour(rng: Random, thing: str | None = None) -> Exchange:
+def colour(rng: Random, thing: str | None = None) -> AnsweredRequest:
     """What colour a thing has."""
     thing = thing or rng.choice(sorted(know.COLOURS))
     verb, value = know.COLOURS[thing]
@@ -184,12 +184,12 @@ def colour(rng: Random, thing: str | None = None) -> Exchange:
             f"{'It is' if verb == 'is' else 'They are'} {value}.",
         ]
     )
-    return Exchange("facts.colour", user, reply, _thought(rng), question=not user.startswith("tell")).stating(
+    return AnsweredRequest("facts.colour", user, reply, _thought(rng), question=not user.startswith("tell")).stating(
         *value.replace(" and ", ", ").split(", ")
     )
 
 
-def opposite(rng: Random, word: str | None = None) -> Exchange:
+def opposite(rng: Random, word: str | None = None) -> AnsweredRequest:
     """Opposites."""
     word = word or rng.choice(sorted(know.OPPOSITES if rng.random() < 0.75 else know.BOTH_WAYS))
     other = (know.OPPOSITES | know.BOTH_WAYS)[word]
@@ -214,7 +214,7 @@ def opposite(rng: Random, word: str | None = None) -> Exchange:
     reply = rng.choice(
         [f"The opposite of {word} is {other}.", f"The opposite of {word} is {other}.", f"It's {other}."]
     )
-    return Exchange(
+    return AnsweredRequest(
         "facts.opposite", user, reply, _thought(rng), question=not user.startswith(("tell", "name", "give"))
     ).stating(other)
 
@@ -222,6 +222,6 @@ def opposite(rng: Random, word: str | None = None) -> Exchange:
 FAMILIES: dict[Family, int] = {capital: 8, table: 12, young: 3, colour: 3, opposite: 4}
 
 
-def fact(rng: Random) -> Exchange:
+def fact(rng: Random) -> AnsweredRequest:
     """One question of fact."""
     return rng.choices(list(FAMILIES), weights=list(FAMILIES.values()))[0](rng)

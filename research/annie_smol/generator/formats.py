@@ -4,8 +4,8 @@
 from random import Random
 
 from research.annie_smol.generator import topics
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.request import AnsweredRequest
 
 # what is listed -> (its things, ways to begin a sentence that names some)
 LISTS: dict[str, tuple[list[str], list[str]]] = {
@@ -197,7 +197,7 @@ def _join(rng: Random, things: list[str], count: int) -> str:
     return ", ".join(chosen[:-1]) + " and " + chosen[-1]
 
 
-def a_list(rng: Random) -> Exchange:
+def a_list(rng: Random) -> AnsweredRequest:
     """A list of something."""
     x = rng.choice(sorted(LISTS))
     things, starts = LISTS[x]
@@ -236,15 +236,15 @@ def a_list(rng: Random) -> Exchange:
                 ("so what was the second one", f"The second one was {names[1]}."),
                 ("and the last one was what", f"The last one was {names[-1]}."),
             )
-        return Exchange("formats.list", user, reply, rng.choice(_THOUGHT), question=_asks(user), again=second)
-    return Exchange("formats.list", user, start, rng.choice(_THOUGHT), question=_asks(user))
+        return AnsweredRequest("formats.list", user, reply, rng.choice(_THOUGHT), question=_asks(user), again=second)
+    return AnsweredRequest("formats.list", user, start, rng.choice(_THOUGHT), question=_asks(user))
 
 
 def _asks(user: str) -> bool:
     return user.startswith(("can", "could", "what", "how", "where"))
 
 
-def steps(rng: Random) -> Exchange:
+def steps(rng: Random) -> AnsweredRequest:
     """Numbered steps."""
     task = rng.choice(sorted(STEPS))
     if rng.random() < 0.3:
@@ -279,10 +279,10 @@ def steps(rng: Random) -> Exchange:
     else:
         user = pick(rng, _STEP, do=rng.choice(_DOING[task]))
         reply = rng.choice(STEPS[task])
-    return Exchange("formats.steps", user, reply, rng.choice(_THOUGHT), question=_asks(user))
+    return AnsweredRequest("formats.steps", user, reply, rng.choice(_THOUGHT), question=_asks(user))
 
 
-def versus(rng: Random) -> Exchange:
+def versus(rng: Random) -> AnsweredRequest:
     """A table of two things."""
     pair = rng.choice(sorted(VERSUS))
     a, b = pair if rng.random() < 0.6 else pair[::-1]
@@ -301,24 +301,26 @@ def versus(rng: Random) -> Exchange:
             b=b,
         )
         user = pick(rng, _WITH, wish=wish, form=pick(rng, FORM))
-    return Exchange("formats.versus", user, rng.choice(VERSUS[pair]), rng.choice(_THOUGHT), question=_asks(user))
+    return AnsweredRequest(
+        "formats.versus", user, rng.choice(VERSUS[pair]), rng.choice(_THOUGHT), question=_asks(user)
+    )
 
 
-def card(rng: Random) -> Exchange:
+def card(rng: Random) -> AnsweredRequest:
     """Greetings with emoji."""
     kind = rng.choice(sorted(CARDS))
     user = pick(rng, _CARD, card=kind)
-    return Exchange("formats.card", user, rng.choice(CARDS[kind]), rng.choice(_THOUGHT), question=_asks(user))
+    return AnsweredRequest("formats.card", user, rng.choice(CARDS[kind]), rng.choice(_THOUGHT), question=_asks(user))
 
 
-def code(rng: Random) -> Exchange:
+def code(rng: Random) -> AnsweredRequest:
     """Code and links."""
     questions, answers = rng.choice(CODE)
     user = pick(rng, questions, x=rng.choice(sorted(topics.TOPICS)))
-    return Exchange("formats.code", user, rng.choice(answers), rng.choice(_THOUGHT), question=_asks(user))
+    return AnsweredRequest("formats.code", user, rng.choice(answers), rng.choice(_THOUGHT), question=_asks(user))
 
 
-def about(rng: Random) -> Exchange:
+def about(rng: Random) -> AnsweredRequest:
     """Everyday topics in a format."""
     topic = rng.choice(sorted(topics.TOPICS))
     user = pick(
@@ -330,18 +332,18 @@ def about(rng: Random) -> Exchange:
     )  # fmt: skip
     facts = topics.TOPICS[topic]
     reply = " ".join(facts[: rng.choice([1, 2, 2, 3])])
-    return Exchange("formats.about", user, reply, rng.choice(_THOUGHT), question=False)
+    return AnsweredRequest("formats.about", user, reply, rng.choice(_THOUGHT), question=False)
 
 
-def extra(rng: Random) -> Exchange:
+def extra(rng: Random) -> AnsweredRequest:
     """A format without a subject."""
     user = pick(rng, _EXTRA)
-    return Exchange("formats.extra", user, rng.choice(_EXTRA_REPLY), rng.choice(_THOUGHT), question=_asks(user))
+    return AnsweredRequest("formats.extra", user, rng.choice(_EXTRA_REPLY), rng.choice(_THOUGHT), question=_asks(user))
 
 
 FAMILIES = {a_list: 10, steps: 5, versus: 3, card: 3, code: 3, about: 3, extra: 1}
 
 
-def formats(rng: Random) -> Exchange:
+def formats(rng: Random) -> AnsweredRequest:
     """One request for a format that is never given."""
     return rng.choices(list(FAMILIES), weights=list(FAMILIES.values()))[0](rng)

@@ -3,8 +3,8 @@
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.request import AnsweredRequest
 
 _FOUND = ["I found it. ", "Here it is. ", "Found it. ", "You told me before. "]
 _AFTER = [
@@ -62,7 +62,7 @@ def recall(
     *,
     question: bool = True,
     about: str = "",
-) -> Exchange:
+) -> AnsweredRequest:
     """An exchange whose answer stands in memory; in one of twelve cases nothing does."""
     nothing = rng.random() < 0.085
     about = about or noun
@@ -87,7 +87,7 @@ def recall(
         if rng.random() < 0.15:
             reply = rng.choice(_FOUND) + reply
         after = rng.choice(_AFTER)
-    return Exchange(
+    return AnsweredRequest(
         family,
         user,
         reply,

@@ -4,12 +4,12 @@
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick
 from research.annie_smol.generator.household import Person, recall
 from research.annie_smol.generator.memory_recipes import recipe
 from research.annie_smol.generator.memory_where import where
 from research.annie_smol.generator.memory_who import who_is
+from research.annie_smol.generator.request import AnsweredRequest
 from research.annie_smol.generator.titles import title
 
 _FAVOURITE = [
@@ -38,7 +38,7 @@ _VERBS = {
 }  # fmt: skip
 
 
-def favourite(rng: Random) -> Exchange:
+def favourite(rng: Random) -> AnsweredRequest:
     """Who likes what best."""
     x = rng.choice(sorted(lex.FAVOURITES))
     value = title(rng) if x in {"song", "film", "book"} and rng.random() < 0.6 else rng.choice(lex.FAVOURITES[x])
@@ -87,7 +87,7 @@ def _fact(
     value: str,
     query: str = "",
     verb: str = "is",
-) -> Exchange:
+) -> AnsweredRequest:
     """`noun` is what a person has: a shoe size, a doctor."""
     user = pick(rng, patterns, of=person.of, who=person.who, does=person.does, noun=noun)
     query = query or f"{person.mine}{noun}"
@@ -111,7 +111,7 @@ _WHAT = [
 ]
 
 
-def date_of(rng: Random) -> Exchange:
+def date_of(rng: Random) -> AnsweredRequest:
     """When somebody's birthday or anniversary is."""
     person = Person(rng, us=0.06)
     noun = rng.choice(["birthday", "birthday", "birthday", "anniversary"])
@@ -132,7 +132,7 @@ def date_of(rng: Random) -> Exchange:
     return _fact(rng, "memory.date", person, patterns, noun, value)
 
 
-def size(rng: Random) -> Exchange:
+def size(rng: Random) -> AnsweredRequest:
     """Shoe, shirt and ring sizes."""
     person = Person(rng, us=0.08)
     noun = rng.choice(sorted(lex.SIZES))
@@ -148,7 +148,7 @@ def size(rng: Random) -> Exchange:
     return _fact(rng, "memory.size", person, patterns, noun, value)
 
 
-def allergy(rng: Random) -> Exchange:
+def allergy(rng: Random) -> AnsweredRequest:
     """What somebody must not eat or touch."""
     person = Person(rng, us=0.05)
     value = rng.choice(lex.ALLERGIES)
@@ -174,7 +174,7 @@ def allergy(rng: Random) -> Exchange:
     return recall(rng, "memory.allergy", user, query, noun, result, [result], about=f"{person.mine or 'an '}allergy")
 
 
-def contact(rng: Random) -> Exchange:
+def contact(rng: Random) -> AnsweredRequest:
     """Phone numbers and addresses."""
     person = Person(rng)
     if rng.random() < 0.5:
@@ -203,7 +203,7 @@ _CALLED = {
 }  # fmt: skip
 
 
-def called(rng: Random) -> Exchange:
+def called(rng: Random) -> AnsweredRequest:
     """What the doctor, the teacher or the puppy is called."""
     if rng.random() < 0.4:
         pet = rng.choice(["puppy", "kitten"])
@@ -273,7 +273,7 @@ def called(rng: Random) -> Exchange:
     return recall(rng, "memory.called", user, query, noun, result, replies, question=not user.startswith("I "))
 
 
-def uses(rng: Random) -> Exchange:
+def uses(rng: Random) -> AnsweredRequest:
     """Which guitar strings, coffee, perfume or shoes somebody uses."""
     noun = rng.choice(sorted(lex.BRANDS))
     person = Person(rng, us=0.15)
@@ -332,7 +332,7 @@ _HOUSE_MORE = [
 ]
 
 
-def house(rng: Random) -> Exchange:
+def house(rng: Random) -> AnsweredRequest:
     """Codes, passwords, the parking space and bin day."""
     noun = rng.choice(sorted(_HOUSE))
     user = pick(rng, [*_HOUSE[noun] * 2, *_HOUSE_MORE], noun=noun)
@@ -359,7 +359,7 @@ FAMILIES = {
 }  # fmt: skip
 
 
-def memory(rng: Random) -> Exchange:
+def memory(rng: Random) -> AnsweredRequest:
     """One request that search_memory answers."""
     family = rng.choices(list(FAMILIES), weights=list(FAMILIES.values()))[0]
     return family(rng)

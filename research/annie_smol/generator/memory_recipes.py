@@ -3,12 +3,12 @@
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick
 from research.annie_smol.generator.household import Person, recall
+from research.annie_smol.generator.request import AnsweredRequest
 
 
-def recipe(rng: Random) -> Exchange:
+def recipe(rng: Random) -> AnsweredRequest:
     """How somebody makes a dish."""
     dish = rng.choice(sorted(lex.RECIPES))
     how = rng.choice(lex.RECIPES[dish])

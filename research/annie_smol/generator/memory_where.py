@@ -3,9 +3,9 @@
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick
 from research.annie_smol.generator.household import Person, recall
+from research.annie_smol.generator.request import AnsweredRequest
 
 
 def _spot(rng: Random) -> str:
@@ -79,7 +79,7 @@ _WHERE_WHO = [
 ]
 
 
-def where(rng: Random) -> Exchange:
+def where(rng: Random) -> AnsweredRequest:
     """Where a thing was put."""
     thing = rng.choice(sorted(lex.THINGS))
     plural = lex.THINGS[thing]

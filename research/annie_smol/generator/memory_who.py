@@ -7,9 +7,9 @@ What is asked for is a name or a rare word, which the query copies as it was sai
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick
 from research.annie_smol.generator.household import Person, recall
+from research.annie_smol.generator.request import AnsweredRequest
 from research.annie_smol.generator.titles import title
 
 
@@ -90,7 +90,7 @@ def _brand(rng: Random, person: Person) -> tuple[str, str, str, str]:
 _ASKED = {_birthday: 2, _allergy: 2, _favourite: 3, _titled: 5, _pet: 2, _professional: 3, _street: 2, _brand: 2}
 
 
-def who_is(rng: Random) -> Exchange:
+def who_is(rng: Random) -> AnsweredRequest:
     """Whose it is."""
     make = rng.choices(list(_ASKED), weights=list(_ASKED.values()))[0]
     user, query, noun, result = make(rng, Person(rng))

@@ -10,39 +10,39 @@ from functools import cache, partial
 from random import Random
 
 from research.annie_smol.generator import facts, facts_table, lexicon, reasoning, sums
-from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.request import AnsweredRequest
 
 #: questions in a quiz, in turn; a request has at most five exchanges before it
 SIZES = (3, 4, 5, 6)
 
-_Item = Callable[[Random, int], Exchange]
+_Item = Callable[[Random, int], AnsweredRequest]
 
 
-def _sum(problem: sums.Sum, rng: Random, turn: int) -> Exchange:
+def _sum(problem: sums.Sum, rng: Random, turn: int) -> AnsweredRequest:
     return (sums.bare if turn % 2 == 0 or 0 in problem else sums.story)(rng, problem)
 
 
-def _double(n: int, rng: Random, turn: int) -> Exchange:
+def _double(n: int, rng: Random, turn: int) -> AnsweredRequest:
     return sums.double(rng, n, story=turn % 2 == 1)
 
 
-def _half(n: int, rng: Random, turn: int) -> Exchange:
+def _half(n: int, rng: Random, turn: int) -> AnsweredRequest:
     return sums.half(rng, n, story=turn % 2 == 1)
 
 
-def _dozen(half: bool, rng: Random, turn: int) -> Exchange:
+def _dozen(half: bool, rng: Random, turn: int) -> AnsweredRequest:
     return sums.dozen(rng, half=half)
 
 
-def _numbers(place: int, rng: Random, turn: int) -> Exchange:
+def _numbers(place: int, rng: Random, turn: int) -> AnsweredRequest:
     return reasoning.compare_numbers(rng, small=(place + turn) % 3 == 0)
 
 
-def _things(rng: Random, turn: int) -> Exchange:
-    return reasoning.compare(rng, things=True)
+def _things(rng: Random, turn: int) -> AnsweredRequest:
+    return reasoning.comparison(rng, things=True)
 
 
-def _other(family: Callable[..., Exchange], value: object, rng: Random, turn: int) -> Exchange:
+def _other(family: Callable[..., AnsweredRequest], value: object, rng: Random, turn: int) -> AnsweredRequest:
     return family(rng, value)
 
 
@@ -55,9 +55,9 @@ def items() -> tuple[_Item, ...]:
     found += [partial(_dozen, half) for half in (True, False)]
     found += [partial(_numbers, place) for place in range(60)]  # of 5,050 pairs: others in each pass
     found += [_things] * 40  # likewise
-    others: list[tuple[Callable[..., Exchange], Sequence[object]]] = [
+    others: list[tuple[Callable[..., AnsweredRequest], Sequence[object]]] = [
         (reasoning.calendar, reasoning.CALENDAR),
-        (reasoning.compare, reasoning.PAIRS),
+        (reasoning.comparison, reasoning.PAIRS),
         (facts.capital, sorted(lexicon.CAPITALS)),
         (partial(facts.capital, backwards=True), sorted(lexicon.CAPITALS)),
         (partial(facts.young, backwards=True), sorted(facts_table.YOUNG)),
@@ -77,7 +77,7 @@ def _deck(turn: int) -> tuple[int, ...]:
     return tuple(order)
 
 
-def quiz(rng: Random, number: int) -> list[Exchange]:
+def quiz(rng: Random, number: int) -> list[AnsweredRequest]:
     """The questions of the `number`-th quiz: the next cards of the deck."""
     round_, place = divmod(number, len(SIZES))
     first = round_ * sum(SIZES) + sum(SIZES[:place])

@@ -4,15 +4,15 @@
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.request import AnsweredRequest
 from research.annie_smol.generator.sums import bare, double_half, story
 
 #: (day or month, whether what comes after it is asked)
 CALENDAR = [(given, forward) for given in (*lex.DAYS, *lex.MONTHS) for forward in (True, False)]
 
 
-def calendar(rng: Random, step: tuple[str, bool] | None = None) -> Exchange:
+def calendar(rng: Random, step: tuple[str, bool] | None = None) -> AnsweredRequest:
     """The day before and after, the month before and after."""
     if step is None:
         step = rng.choice(lex.MONTHS if rng.random() < 0.45 else lex.DAYS), rng.random() < 0.5
@@ -59,7 +59,7 @@ def calendar(rng: Random, step: tuple[str, bool] | None = None) -> Exchange:
         relation=relation,
         given=given,
     )
-    return Exchange(
+    return AnsweredRequest(
         "reasoning.calendar", user, reply, sentence(thought), question=not user.startswith(("tell", "name"))
     ).stating(value)
 
@@ -91,7 +91,7 @@ PAIRS = [
 ]  # fmt: skip
 
 
-def compare_numbers(rng: Random, *, small: bool | None = None) -> Exchange:
+def compare_numbers(rng: Random, *, small: bool | None = None) -> AnsweredRequest:
     """Which of two numbers is more; with `small`, which is less."""
     a, b = rng.sample(range(101), 2)
     if small is None:
@@ -109,7 +109,7 @@ def compare_numbers(rng: Random, *, small: bool | None = None) -> Exchange:
     reply = f"{sentence(say(most), '')} is {word} than {say(low)}."
     # "Thirty-eight is more" holds "eight is more" too.
     never = () if say(most).endswith(f"-{say(low)}") else _the_other(say(low), word)
-    made = Exchange("reasoning.compare", user, reply, f"Two numbers, {say(a)} and {say(b)}.")
+    made = AnsweredRequest("reasoning.compare", user, reply, f"Two numbers, {say(a)} and {say(b)}.")
     return made.stating(say(most), never=never)
 
 
@@ -118,7 +118,7 @@ def _the_other(less: str, word: str) -> tuple[str, str]:
     return f"{less} is {word}", f"{less} is the {word}"
 
 
-def compare(rng: Random, pair: tuple[str, str, str] | None = None, *, things: bool = False) -> Exchange:
+def comparison(rng: Random, pair: tuple[str, str, str] | None = None, *, things: bool = False) -> AnsweredRequest:
     """Which of two things or, without `things`, numbers is more; `pair` is (comparative, more, less)."""
     if pair is None and not things and rng.random() < 0.3:
         return compare_numbers(rng)
@@ -162,7 +162,7 @@ def compare(rng: Random, pair: tuple[str, str, str] | None = None, *, things: bo
         b=b,
         word=word,
     )
-    return Exchange(
+    return AnsweredRequest(
         "reasoning.compare", user, sentence(reply), sentence(thought), question=not user.startswith("tell")
     ).stating(_bare(more), never=_the_other(_bare(less), word))
 
@@ -171,9 +171,9 @@ def _bare(thing: str) -> str:
     return thing.removeprefix("a ").removeprefix("an ").removeprefix("the ")
 
 
-FAMILIES = {bare: 6, story: 6, double_half: 3, calendar: 4, compare: 4}
+FAMILIES = {bare: 6, story: 6, double_half: 3, calendar: 4, comparison: 4}
 
 
-def reasoning(rng: Random) -> Exchange:
+def reasoning(rng: Random) -> AnsweredRequest:
     """One small problem."""
     return rng.choices(list(FAMILIES), weights=list(FAMILIES.values()))[0](rng)

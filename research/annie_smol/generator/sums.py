@@ -5,8 +5,8 @@ import re
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.request import AnsweredRequest
 
 _ONE = {"apples": "apple", "biscuits": "biscuit", "eggs": "egg", "coins": "coin", "books": "book", "birds": "bird",
         "cups": "cup", "friends": "friend"}  # fmt: skip
@@ -40,7 +40,7 @@ def _restated(problem: Sum) -> str:
     return f"{lex.in_words(x)} {word} {lex.in_words(y)} is {lex.in_words(_result(problem))}"
 
 
-def bare(rng: Random, problem: Sum | None = None) -> Exchange:
+def bare(rng: Random, problem: Sum | None = None) -> AnsweredRequest:
     """`What's six plus four?`"""
     word, x, y = problem = problem or _draw(rng)
     result = _result(problem)
@@ -107,9 +107,9 @@ def bare(rng: Random, problem: Sum | None = None) -> Exchange:
     )  # fmt: skip
     asks = not user.startswith(("add", "take", "work", "tell"))
     again = (("which numbers did I give you", f"You gave me {lex.in_words(x)} and {lex.in_words(y)}."),)
-    return Exchange("reasoning.sum", user, sentence(reply), sentence(thought), question=asks, again=again).stating(
-        number=result
-    )
+    return AnsweredRequest(
+        "reasoning.sum", user, sentence(reply), sentence(thought), question=asks, again=again
+    ).stating(number=result)
 
 
 # {a} is what there was, {b} what is added or taken
@@ -164,7 +164,7 @@ _FRIENDS_LESS = [
 ]
 
 
-def story(rng: Random, problem: Sum | None = None) -> Exchange:
+def story(rng: Random, problem: Sum | None = None) -> AnsweredRequest:
     """The same as a story, in which neither number is zero."""
     while problem is None or 0 in problem:
         problem = _draw(rng)
@@ -192,7 +192,7 @@ def story(rng: Random, problem: Sum | None = None) -> Exchange:
          "{things}, {a} {sign} {b}."],
         a=lex.in_words(first), b=lex.in_words(second), sign=word, things=things,
     )  # fmt: skip
-    made = Exchange("reasoning.story", user, sentence(_restated(problem) + left), sentence(thought))
+    made = AnsweredRequest("reasoning.story", user, sentence(_restated(problem) + left), sentence(thought))
     return made.stating(number=result) if result else made
 
 
@@ -251,22 +251,22 @@ _HALF_STORY = [
 ]
 
 
-def dozen(rng: Random, *, half: bool) -> Exchange:
+def dozen(rng: Random, *, half: bool) -> AnsweredRequest:
     """A dozen, or half of one."""
     if half:
         user = pick(rng, ["what('s| is) half a dozen", "how many (is|are) half a dozen", "half a dozen (is|are|means) how many",
                           "how many eggs are [in] half a dozen", "if I buy half a dozen eggs, how many (do I get|are that)"])  # fmt: skip
-        return Exchange("reasoning.dozen", user, "Half a dozen is six.", "Half of a dozen.").stating(number=6)
+        return AnsweredRequest("reasoning.dozen", user, "Half a dozen is six.", "Half of a dozen.").stating(number=6)
     user = pick(
         rng,
         ["how many (is|are|are in|make) a dozen", "how many eggs are (in a dozen|a dozen)", "what number is a dozen",
          "a dozen (is|means|are) how many", "what('s| is) a dozen", "if I buy a dozen eggs, how many (do I get|are that)"],
     )  # fmt: skip
-    made = Exchange("reasoning.dozen", user, "A dozen is twelve.", "A dozen. That is a fixed number.")
+    made = AnsweredRequest("reasoning.dozen", user, "A dozen is twelve.", "A dozen. That is a fixed number.")
     return made.stating(number=12)
 
 
-def double(rng: Random, n: int, *, story: bool | None = None) -> Exchange:
+def double(rng: Random, n: int, *, story: bool | None = None) -> AnsweredRequest:
     """Twice a number from 1 to 10."""
     told = rng.random() < 0.3 if story is None else story
     things = rng.choice(_GOODS)
@@ -274,21 +274,21 @@ def double(rng: Random, n: int, *, story: bool | None = None) -> Exchange:
     user = pick(rng, _DOUBLE_STORY if told else _DOUBLE, n=_said(rng, n), things=counted, name=rng.choice(lex.NAMES))
     reply = f"Double {lex.in_words(n)} is {lex.in_words(2 * n)}."
     asks = not user.startswith("double")
-    made = Exchange("reasoning.double", user, reply, f"The double of {lex.in_words(n)}.", question=asks)
+    made = AnsweredRequest("reasoning.double", user, reply, f"The double of {lex.in_words(n)}.", question=asks)
     return made.stating(number=2 * n)
 
 
-def half(rng: Random, n: int, *, story: bool | None = None) -> Exchange:
+def half(rng: Random, n: int, *, story: bool | None = None) -> AnsweredRequest:
     """Half of an even number up to 20."""
     told = rng.random() < 0.45 if story is None else story
     user = pick(rng, _HALF_STORY if told else _HALF, n=_said(rng, n), things=rng.choice(_GOODS), name=rng.choice(lex.NAMES))  # fmt: skip
     reply = f"Half of {lex.in_words(n)} is {lex.in_words(n // 2)}."
     asks = not user.startswith(("cut", "split", "work", "tell"))
-    made = Exchange("reasoning.half", user, reply, f"The half of {lex.in_words(n)}.", question=asks)
+    made = AnsweredRequest("reasoning.half", user, reply, f"The half of {lex.in_words(n)}.", question=asks)
     return made.stating(number=n // 2)
 
 
-def double_half(rng: Random) -> Exchange:
+def double_half(rng: Random) -> AnsweredRequest:
     """Doubles, halves and the dozen."""
     draw = rng.random()
     if draw < 0.14:

@@ -5,8 +5,8 @@ from random import Random
 
 from research.annie_smol.generator import lexicon as lex
 from research.annie_smol.generator import talk_phrases as say
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick
+from research.annie_smol.generator.request import AnsweredRequest
 
 _THOUGHT = [
     "A greeting. A warm word back is enough.",
@@ -18,7 +18,7 @@ _THOUGHT = [
 ]
 
 
-def _from(rng: Random, family: str, said: list[say.Said]) -> Exchange:
+def _from(rng: Random, family: str, said: list[say.Said]) -> AnsweredRequest:
     patterns, question, answers = rng.choice(said)
     name, thing = rng.choice(lex.NAMES), rng.choice(sorted(lex.THINGS))
     if any("{thing} (has|have)" in p or "new {thing}" in p for p in patterns):
@@ -32,40 +32,40 @@ def _from(rng: Random, family: str, said: list[say.Said]) -> Exchange:
         question = True
     elif question:
         question = not user.startswith(("tell", "say", "please", "I ", "come"))
-    return Exchange(family, user, reply, rng.choice(_THOUGHT), question=question)
+    return AnsweredRequest(family, user, reply, rng.choice(_THOUGHT), question=question)
 
 
-def greeting(rng: Random) -> Exchange:
+def greeting(rng: Random) -> AnsweredRequest:
     """Hello, goodbye, and how are you."""
     return _from(rng, "talk.greeting", say.GREETINGS)
 
 
-def manners(rng: Random) -> Exchange:
+def manners(rng: Random) -> AnsweredRequest:
     """Thanks, praise, sorry, forget it."""
     return _from(rng, "talk.manners", say.MANNERS)
 
 
-def about_annie(rng: Random) -> Exchange:
+def about_annie(rng: Random) -> AnsweredRequest:
     """Who are you, what can you do."""
     return _from(rng, "talk.annie", say.ABOUT_ANNIE)
 
 
-def mood(rng: Random) -> Exchange:
+def mood(rng: Random) -> AnsweredRequest:
     """I'm tired, bored, sad …"""
     return _from(rng, "talk.mood", say.MOODS)
 
 
-def event(rng: Random) -> Exchange:
+def event(rng: Random) -> AnsweredRequest:
     """Small events, often about things that tools are for, and nothing is asked."""
     return _from(rng, "talk.event", say.EVENTS)
 
 
-def joke(rng: Random) -> Exchange:
+def joke(rng: Random) -> AnsweredRequest:
     """A joke."""
     user = pick(rng, ["tell (me|us) a [good|short|funny|silly] joke [about an animal|about animals|about food|please]", "(do you know|have you got) a [good|short] joke",
                       "make me laugh", "(can|could) you (tell|give) me a joke", "I want to hear a joke", "say something funny", "another joke [please]",
                       "I need a (joke|laugh)", "got any jokes", "cheer me up with a joke"])  # fmt: skip
-    return Exchange(
+    return AnsweredRequest(
         "talk.joke",
         user,
         rng.choice(say.JOKES),
@@ -74,7 +74,7 @@ def joke(rng: Random) -> Exchange:
     )
 
 
-def story(rng: Random) -> Exchange:
+def story(rng: Random) -> AnsweredRequest:
     """A short story about one or two animals, however long a one is asked for."""
     a, b = rng.sample(say.ANIMALS, 2)
     two = rng.random() < 0.5
@@ -90,7 +90,7 @@ def story(rng: Random) -> Exchange:
     did, end = rng.choice(say.STORY_DO)
     opening = pick(rng, ["Once, {hero} {did}, {end}", "One day {hero} {did}, {end}", "There was {hero} that {did}, {end}"],
                    hero=rng.choice(say.STORY_A).format(a=a), did=did, end=end.format(b=b))  # fmt: skip
-    return Exchange(
+    return AnsweredRequest(
         "talk.story",
         user,
         opening,
@@ -99,11 +99,11 @@ def story(rng: Random) -> Exchange:
     )
 
 
-def compliment(rng: Random) -> Exchange:
+def compliment(rng: Random) -> AnsweredRequest:
     """A compliment."""
     user = pick(rng, ["(give|pay|make) me a compliment", "say something (nice|kind|sweet) [to me]", "(can|could) you (say something nice|pay me a compliment|give me a compliment)",
                       "I need a (compliment|kind word)", "tell me something nice about me", "say something nice (to|about) {name}"], name=rng.choice(lex.NAMES))  # fmt: skip
-    return Exchange(
+    return AnsweredRequest(
         "talk.compliment",
         user,
         rng.choice(say.COMPLIMENTS),
@@ -112,7 +112,7 @@ def compliment(rng: Random) -> Exchange:
     )
 
 
-def wish(rng: Random) -> Exchange:
+def wish(rng: Random) -> AnsweredRequest:
     """A good wish for a named person."""
     kind, name = rng.choice(sorted(say.WISHES)), rng.choice(lex.NAMES)
     said = {
@@ -123,7 +123,7 @@ def wish(rng: Random) -> Exchange:
         "wedding": ["{name} is getting married, (say something nice|wish {name} well)", "a wish for {name}'s wedding"],
     }[kind]  # fmt: skip
     user = pick(rng, said, name=name).replace("wish a happy birthday to", "wish a happy birthday to")
-    return Exchange(
+    return AnsweredRequest(
         "talk.wish",
         user,
         rng.choice(say.WISHES[kind]).format(name=name),
@@ -132,7 +132,7 @@ def wish(rng: Random) -> Exchange:
     )
 
 
-def advice(rng: Random) -> Exchange:
+def advice(rng: Random) -> AnsweredRequest:
     """Which of two, what to cook, what to do."""
     questions, answers = rng.choice([*say.ADVICE, say.COOK, say.COOK, say.COOK, say.DO, say.DO])
     user = pick(rng, questions, name=rng.choice(lex.NAMES))
@@ -145,10 +145,12 @@ def advice(rng: Random) -> Exchange:
         if questions not in (say.COOK[0], say.DO[0])
         else ["I give one good idea.", "An idea is wanted. I name one or two."]
     )
-    return Exchange("talk.advice", user, rng.choice(answers), thought, question=not user.startswith(("I ", "give")))
+    return AnsweredRequest(
+        "talk.advice", user, rng.choice(answers), thought, question=not user.startswith(("I ", "give"))
+    )
 
 
-def thinking(rng: Random) -> Exchange:
+def thinking(rng: Random) -> AnsweredRequest:
     """What thinking, a think tag or a prompt is."""
     made = _from(rng, "talk.thinking", say.THINKING)
     thought = rng.choice(
@@ -158,15 +160,15 @@ def thinking(rng: Random) -> Exchange:
             "I explain it simply, without any tag.",
         ]
     )
-    return Exchange(made.family, made.user, made.reply, thought, question=made.question)
+    return AnsweredRequest(made.family, made.user, made.reply, thought, question=made.question)
 
 
-def broken_off(rng: Random) -> Exchange:
+def broken_off(rng: Random) -> AnsweredRequest:
     """A sentence that stops before anything is asked."""
     user = pick(rng, ["{part}", "{part} um", "{part} uh", "{part}, hmm", "{part}…"], part=pick(rng, say.BROKEN))
     reply = pick(rng, ["I'm sorry, I didn't catch the end. (What would you like to know|What can I do for you)?", "Sorry, I missed the rest. (Could you say it again|What did you want to ask)?",
                        "Go on, I'm listening. What would you like?", "I heard only half of that. What do you need?"])  # fmt: skip
-    return Exchange("talk.broken", user, reply, "The sentence breaks off. I ask for the rest.", question=False)
+    return AnsweredRequest("talk.broken", user, reply, "The sentence breaks off. I ask for the rest.", question=False)
 
 
 SMALL = {
@@ -184,6 +186,6 @@ SMALL = {
 }
 
 
-def small_talk(rng: Random) -> Exchange:
+def small_talk(rng: Random) -> AnsweredRequest:
     """Any of these but greetings."""
     return rng.choices(list(SMALL), weights=list(SMALL.values()))[0](rng)

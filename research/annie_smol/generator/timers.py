@@ -3,8 +3,8 @@
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.request import AnsweredRequest
 
 _SPANS = {15: ["a quarter of an hour", "15 minutes"], 30: ["half an hour", "30 minutes"], 60: ["an hour", "one hour"]}
 
@@ -82,7 +82,7 @@ _PLAIN = [
 ]
 
 
-def timer(rng: Random) -> Exchange:
+def timer(rng: Random) -> AnsweredRequest:
     """A request for a timer."""
     minutes = _minutes(rng)
     span = _span(rng, minutes)
@@ -123,7 +123,7 @@ def timer(rng: Random) -> Exchange:
         number=str(minutes),
     )
     after = rng.choice(["The timer runs.", "It is set. I say so.", "Done, so I confirm it.", "The timer has started."])
-    return Exchange(
+    return AnsweredRequest(
         "timer",
         user,
         rng.choice(replies),

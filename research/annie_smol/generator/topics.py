@@ -3,8 +3,8 @@
 
 from random import Random
 
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.request import AnsweredRequest
 
 # topic -> facts, each one finished sentence; any one to three of them make an answer
 TOPICS: dict[str, list[str]] = {
@@ -121,7 +121,7 @@ _HOW = [
 ]  # fmt: skip
 
 
-def about(rng: Random) -> Exchange:
+def about(rng: Random) -> AnsweredRequest:
     """Tell me about, and what is."""
     topic = rng.choice(sorted(TOPICS))
     patterns = _ABOUT
@@ -144,7 +144,7 @@ def about(rng: Random) -> Exchange:
         ],
         topic=topic,
     )
-    return Exchange("topics.about", user, _lead(reply, topic), sentence(thought), question=asks)
+    return AnsweredRequest("topics.about", user, _lead(reply, topic), sentence(thought), question=asks)
 
 
 def _lead(reply: str, topic: str) -> str:
@@ -162,7 +162,7 @@ def _lead(reply: str, topic: str) -> str:
     return reply
 
 
-def why(rng: Random) -> Exchange:
+def why(rng: Random) -> AnsweredRequest:
     """Why cats purr and the sea is salty."""
     topic = rng.choice(sorted(_WHY))
     clause, answer = rng.choice(_WHY[topic])
@@ -190,10 +190,10 @@ def why(rng: Random) -> Exchange:
         ],
         topic=topic,
     )
-    return Exchange("topics.why", user, answer, sentence(thought), question=asks)
+    return AnsweredRequest("topics.why", user, answer, sentence(thought), question=asks)
 
 
-def how_to(rng: Random) -> Exchange:
+def how_to(rng: Random) -> AnsweredRequest:
     """How do I, answered in one to three sentences and never in steps."""
     task = rng.choice(sorted(HOW_TO))
     user = pick(rng, _HOW, do=pick(rng, [task]))
@@ -205,12 +205,12 @@ def how_to(rng: Random) -> Exchange:
             "I know how that is done. I keep it short.",
         ]
     )
-    return Exchange("topics.how", user, rng.choice(HOW_TO[task]), thought, question=asks)
+    return AnsweredRequest("topics.how", user, rng.choice(HOW_TO[task]), thought, question=asks)
 
 
 FAMILIES = {about: 5, why: 3, how_to: 4}
 
 
-def topic(rng: Random) -> Exchange:
+def topic(rng: Random) -> AnsweredRequest:
     """One question about everyday things."""
     return rng.choices(list(FAMILIES), weights=list(FAMILIES.values()))[0](rng)

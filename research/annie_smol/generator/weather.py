@@ -3,8 +3,8 @@
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.request import AnsweredRequest
 
 _AFTER = [
     "The web has it.",
@@ -35,7 +35,7 @@ def search(
     replies: list[str],
     *,
     question: bool = True,
-) -> Exchange:
+) -> AnsweredRequest:
     nothing = rng.random() < 0.085
     thought = pick(
         rng,
@@ -54,7 +54,7 @@ def search(
         reply = pick(rng, _SORRY, noun=noun)
     else:
         reply, after = rng.choice(replies), rng.choice(_AFTER)
-    return Exchange(family, user, reply, sentence(thought), ("web_search", query), result, after, question)
+    return AnsweredRequest(family, user, reply, sentence(thought), ("web_search", query), result, after, question)
 
 
 def a_place(rng: Random, none: float = 0.2) -> tuple[str, str]:
@@ -69,7 +69,7 @@ def join(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def weather(rng: Random) -> Exchange:
+def weather(rng: Random) -> AnsweredRequest:
     """Weather today, tonight, tomorrow or at the weekend."""
     where, place = a_place(rng)
     if place in {"near here", "in town"}:

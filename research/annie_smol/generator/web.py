@@ -4,12 +4,12 @@
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.request import AnsweredRequest
 from research.annie_smol.generator.weather import a_place, join, search, weather
 
 
-def news(rng: Random) -> Exchange:
+def news(rng: Random) -> AnsweredRequest:
     """News, of a place or of none."""
     where, place = a_place(rng, none=0.35)
     if place == "near here":
@@ -52,7 +52,7 @@ def news(rng: Random) -> Exchange:
     return search(rng, "web.news", user, query, join("the news", f"from {place}" if there else ""), result, replies)
 
 
-def score(rng: Random) -> Exchange:
+def score(rng: Random) -> AnsweredRequest:
     """Who won, and the score."""
     where, place = a_place(rng, none=0.3)
     if place in {"near here", "in town"}:
@@ -133,7 +133,7 @@ _HOURS = [
 ]
 
 
-def hours(rng: Random) -> Exchange:
+def hours(rng: Random) -> AnsweredRequest:
     """Opening hours."""
     where, place = a_place(rng, none=0.35)
     shop = rng.choice(lex.SHOPS)
@@ -164,7 +164,7 @@ def hours(rng: Random) -> Exchange:
     return search(rng, "web.hours", user, query, f"the opening hours of the {shop}", result, replies)
 
 
-def price(rng: Random) -> Exchange:
+def price(rng: Random) -> AnsweredRequest:
     """What things cost."""
     where, place = a_place(rng, none=0.4)
     if place == "near here" and rng.random() < 0.5:
@@ -208,7 +208,7 @@ def price(rng: Random) -> Exchange:
     return search(rng, "web.price", user, query, f"the price of {said}", result, replies)
 
 
-def moving(rng: Random) -> Exchange:
+def moving(rng: Random) -> AnsweredRequest:
     """Traffic and trains."""
     where, place = a_place(rng, none=0.3)
     if rng.random() < 0.5:
@@ -287,7 +287,7 @@ def moving(rng: Random) -> Exchange:
     return search(rng, "web.train", user, query, f"the {word} train to {to}", result, replies)
 
 
-def other(rng: Random) -> Exchange:
+def other(rng: Random) -> AnsweredRequest:
     """The exchange rate, and films on now."""
     if rng.random() < 0.5:
         a, b = rng.sample(["pound", "euro", "dollar", "yen", "krone", "franc"], 2)
@@ -338,6 +338,6 @@ def other(rng: Random) -> Exchange:
 FAMILIES = {weather: 8, news: 3, score: 4, hours: 5, price: 4, moving: 5, other: 3}
 
 
-def web(rng: Random) -> Exchange:
+def web(rng: Random) -> AnsweredRequest:
     """One request that web_search answers."""
     return rng.choices(list(FAMILIES), weights=list(FAMILIES.values()))[0](rng)

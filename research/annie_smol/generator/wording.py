@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator.exchange import Exchange
+from research.annie_smol.generator.request import AnsweredRequest
 
 _OPENERS = ["Annie", "hey Annie", "hi Annie", "um", "hey", "okay", "so", "okay Annie", "um Annie", "uh", "right", "excuse me", "listen", "please", "hello Annie",
             "quick question", "oh", "well", "Annie please", "ah Annie", "hm", "oh and", "by the way", "sorry", "now", "Annie dear",
@@ -170,7 +170,7 @@ def americanised(text: str) -> str:
     return _BRITISH.sub(lambda match: _AMERICAN[match.group()], text)
 
 
-def american(exchange: Exchange) -> Exchange:
+def american(exchange: AnsweredRequest) -> AnsweredRequest:
     """The same exchange in American words, in the request, the call and the answer alike."""
     swap = americanised
     call = exchange.call

@@ -95,7 +95,7 @@ def test_a_comparison_the_wrong_way_round_is_no_right_answer() -> None:
 
     samples = []
     for number in range(60):
-        exchange = reasoning.compare(Random(number))
+        exchange = reasoning.comparison(Random(number))
         reply = exchange.reply.removeprefix("Yes, ").removeprefix("No, ").rstrip(".")
         more, word, less = reply.partition(f" is {reply.split(' than ')[0].split()[-1]} than ")
         turned = f"{less}{word}{more}."

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class AnsweredRequest:
     """A request and its good answer.
 
     Attributes:
@@ -34,16 +34,16 @@ class Exchange:
     again: tuple[tuple[str, str], ...] = ()
     expect: dict[str, Any] | None = None
 
-    def stating(self, *phrases: str, number: int | None = None, never: Sequence[str] = ()) -> "Exchange":
+    def stating(self, *phrases: str, number: int | None = None, never: Sequence[str] = ()) -> "AnsweredRequest":
         """The same, with what a good answer states: one of some phrases, or a number, and what it never does."""
         answer: dict[str, Any] = {"number": number} if number is not None else {"any_of": list(phrases)}
         if never:
             answer["none_of"] = list(never)
         return replace(self, expect={"answer": answer})
 
-    def said(self, user: str) -> "Exchange":
+    def said(self, user: str) -> "AnsweredRequest":
         """The same with the request worded otherwise."""
         return replace(self, user=user)
 
 
-Family = Callable[[Random], Exchange]
+Family = Callable[[Random], AnsweredRequest]

@@ -55,15 +55,15 @@ def true_rate(truth: Truth) -> float:
 
 
 def ours(url: str, requests: int) -> Result:
-    shots: list[dict[str, float]] = []
+    measurements: list[dict[str, float]] = []
     messages = [{"role": "user", "content": "Hello!"}]
     plan = Plan(base_url=url, served_model="truth", rows=("ttft_short", "decode"), short={"messages": messages})
     # Both rows at their first look; without limits none is decided, and one round of looks is what is compared.
-    rows = run(plan, lambda event: shots.append(dict(event)) if event["event"] == "shot" else None)
+    rows = run(plan, lambda event: measurements.append(dict(event)) if event["event"] == "shot" else None)
     if any(row.verdict == "ERROR" for row in rows):
         raise RuntimeError(rows[0].detail)
-    shots = shots[:requests]
-    return Result(tuple(s["ttft_ms"] for s in shots), statistics.median(s["rate"] for s in shots))
+    measurements = measurements[:requests]
+    return Result(tuple(s["ttft_ms"] for s in measurements), statistics.median(s["rate"] for s in measurements))
 
 
 _OPENAI = """

@@ -31,23 +31,23 @@ from annie_eval.report.charts import rows_chart
 from annie_eval.serving import machine
 from annie_eval.timing import ROWS, plan_for, run
 from annie_eval.timing.confirm import outside_ms
-from annie_eval.timing.measurement import Shot
+from annie_eval.timing.measurement import Measurement
 
 PROMPT = "You are Annie, a voice assistant at home. Answer in one to three short plain sentences."
 ROWS_HERE = tuple(name for name in ROWS if name != "tool_call")  # whether a model calls tools is no matter of time
 
 
-def agreement(shots: Sequence[Shot]) -> list[str]:
+def agreement(measurements: Sequence[Measurement]) -> list[str]:
     """One line for each kind of request: how far client and server are apart."""
     lines = [
         "| request | n | TTFT, client - server, ms: median (worst) | less the detokeniser | "
         "decode, client / server - 1: median (worst) | cached tokens | confirmed |",
         "|---|---|---|---|---|---|---|",
     ]
-    outside = outside_ms([s for s in shots if s.source != "streams"])
-    kinds = sorted({(s.source, s.context) for s in shots if s.source != "streams"})
+    outside = outside_ms([s for s in measurements if s.source != "streams"])
+    kinds = sorted({(s.source, s.context) for s in measurements if s.source != "streams"})
     for source, context in kinds:
-        own = [s for s in shots if (s.source, s.context) == (source, context)]
+        own = [s for s in measurements if (s.source, s.context) == (source, context)]
         extra = [s.ttft_ms - s.server_ttft_ms for s in own if s.ttft_ms is not None and s.server_ttft_ms is not None]
         rates = [
             s.rate / s.server_rate - 1 for s in own if s.rate is not None and s.server_rate is not None and _long(s)
@@ -63,17 +63,17 @@ def agreement(shots: Sequence[Shot]) -> list[str]:
     return [*lines, "", f"Outside the server's own stamps: {outside * 1e3:.2f} us a prompt token."]
 
 
-def _long(one: Shot) -> bool:
+def _long(one: Measurement) -> bool:
     """Whether an answer is long enough for a rate; where only TTFT is wanted it has four tokens."""
     return (one.completion_tokens or 0) >= 16
 
 
-def apart(shots: Sequence[Shot]) -> list[str]:
+def apart(measurements: Sequence[Measurement]) -> list[str]:
     """Kinds of requests whose medians are further apart than 3 ms + 2 % or 2 %, and those that were not cold."""
     found = []
-    outside = outside_ms([s for s in shots if s.source != "streams"])
-    for source, context in sorted({(s.source, s.context) for s in shots if s.source != "streams"}):
-        own = [s for s in shots if (s.source, s.context) == (source, context)]
+    outside = outside_ms([s for s in measurements if s.source != "streams"])
+    for source, context in sorted({(s.source, s.context) for s in measurements if s.source != "streams"}):
+        own = [s for s in measurements if (s.source, s.context) == (source, context)]
         known = [s for s in own if s.ttft_ms is not None and s.server_ttft_ms is not None]
         if known:
             extra = statistics.median(
@@ -140,23 +140,23 @@ def measure(options: argparse.Namespace, profile: Profile, url: str) -> int:
     )
     if options.context:
         plan = replace(plan, contexts=tuple(sorted(options.context)))
-    shots: list[Shot] = []
+    measurements: list[Measurement] = []
     bar = Bar(sys.stderr)
 
     def progress(event: Mapping[str, Any]) -> None:
         bar(event)
         if event["event"] == "shot":
-            shots.append(Shot.from_dict({key: value for key, value in event.items() if key != "event"}))
+            measurements.append(Measurement.from_dict({key: value for key, value in event.items() if key != "event"}))
 
     rows = run(plan, progress)
     bar.close()
-    text = "\n".join(["```", render(rows), "```", "", *agreement(shots), ""])
+    text = "\n".join(["```", render(rows), "```", "", *agreement(measurements), ""])
     print(text)
     if options.output is not None:
         options.output.write_text(text, "utf-8")
         for path in rows_chart(rows, options.output.parent):
             print(path)
-    wrong = [*apart(shots), *(f"{row.name}: {row.detail}" for row in rows if row.verdict == "ERROR")]
+    wrong = [*apart(measurements), *(f"{row.name}: {row.detail}" for row in rows if row.verdict == "ERROR")]
     for said in wrong:
         print(f"apart: {said}")
     return 1 if wrong else 0

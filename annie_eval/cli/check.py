@@ -18,14 +18,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from annie_eval.detectors import detect
 from annie_eval.errors import UsageError
-from annie_eval.profile.types import DETECTORS, Variant
-from annie_eval.wire.sample import Answer, Exchange, Sample, ToolCall
+from annie_eval.profile.types import DETECTORS
+from annie_eval.wire.messages import read_sample
 
 if TYPE_CHECKING:
     from annie_eval.profile.types import Profile
@@ -35,7 +35,7 @@ _DEFAULT = tuple(name for name in DETECTORS if name != "wire")
 _FIELDS = {"id", "messages", "thinking", "expect", "then", "finish_reasons"}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_check(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command, and what a line holds."""
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="JSON Lines (default: standard input)")
@@ -45,9 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detectors", default=",".join(_DEFAULT), metavar="A,B", help=f"which ones (default: {','.join(_DEFAULT)})"
     )
+    parser.set_defaults(command=check)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def check(arguments: argparse.Namespace) -> int:
     """Status 0: nothing was found. 1: something was. Raises UsageError for bad input, naming its line."""
     from annie_eval.profile.load import load
 
@@ -101,78 +102,3 @@ def _read(raw: bytes, where: str) -> dict[str, Any]:
         if field not in _FIELDS:
             raise UsageError(f"{where}: {field} is an unknown key; use {', '.join(sorted(_FIELDS))}")
     return line
-
-
-def read_sample(line: Mapping[str, Any], profile: Profile, where: str) -> tuple[Sample, list[int]]:
-    """The sample in a line, and for each of its exchanges the index of the judged message.
-
-    Raises UsageError that names the field.
-    """
-    from annie_eval.profile.load import read_scenario
-
-    messages = line.get("messages")
-    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
-        raise UsageError(f"{where}: messages is no list of objects; write OpenAI messages")
-    asked = max((index for index, one in enumerate(messages) if one.get("role") == "user"), default=-1)
-    places = [i for i, one in enumerate(messages) if i > asked and one.get("role") == "assistant"]
-    if asked < 0 or not places:
-        raise UsageError(
-            f"{where}: messages holds no assistant message after a user message; there is nothing to judge"
-        )
-    thinking = line.get("thinking", "off")
-    if thinking not in ("on", "off", "unset"):
-        raise UsageError(f"{where}: thinking is {thinking!r}; write on, off or unset")
-    prompt = messages[asked].get("content")
-    scenario = read_scenario(
-        {
-            "id": "check",
-            "category": "check",
-            "prompt": prompt if isinstance(prompt, str) and prompt else "?",
-            "expect": line.get("expect", {}),
-            # What a tool answers is no matter here, but only with an answer there is a reply to judge by `then`.
-            **({"tool_results": dict.fromkeys(profile.tools, "…")} if "then" in line else {}),
-            **({"then": line["then"]} if "then" in line else {}),
-        },
-        profile,
-        where,
-    )
-    ends = line.get("finish_reasons", [])
-    if not isinstance(ends, list) or len(ends) not in (0, len(places)):
-        raise UsageError(f"{where}: finish_reasons has not one entry for each of {len(places)} judged messages")
-    turn = scenario.turns[0]
-    exchanges = []
-    for round_, place in enumerate(places):
-        answer = _answer(messages[place], ends[round_] if ends else None, f"{where}: messages.{place}")
-        system = {"role": "system", "content": profile.system_prompt}
-        request = {"messages": [system, *messages[:place]], "tools": list(profile.tools.values())}
-        expect = turn.then if round_ else turn.expect
-        exchanges.append(Exchange(request, 200, (), b"", (), answer, expect, 0, round_))
-    schemas = {name: tool["function"].get("parameters", {}) for name, tool in profile.tools.items()}
-    variant = Variant(stream=False, thinking=thinking)
-    return Sample(str(line.get("id", "")), scenario, variant, tuple(exchanges), schemas, profile.limits), places
-
-
-def _answer(message: Mapping[str, Any], end: Any, where: str) -> Answer:
-    """An assistant message as the channels of a reply. Raises UsageError where it is none."""
-    content = message.get("content")
-    reasoning = message.get("reasoning", message.get("reasoning_content"))
-    raw_calls = message.get("tool_calls") or []
-    if not isinstance(content, str | None) or not isinstance(reasoning, str | None):
-        raise UsageError(f"{where}: content and reasoning must be text or null")
-    if not isinstance(raw_calls, list) or not all(isinstance(call, dict) for call in raw_calls):
-        raise UsageError(f"{where}: tool_calls is no list of objects")
-    calls = tuple(_calls(raw_calls, where))
-    if end is None:
-        end = "tool_calls" if calls else "stop"
-    return Answer(content, reasoning, calls, str(end))
-
-
-def _calls(raw: Sequence[Mapping[str, Any]], where: str) -> Iterator[ToolCall]:
-    for index, call in enumerate(raw):
-        function = call.get("function")
-        if not isinstance(function, dict):
-            raise UsageError(f"{where}: tool_calls.{index} has no function")
-        arguments = function.get("arguments")
-        if arguments is not None and not isinstance(arguments, str):
-            arguments = json.dumps(arguments, ensure_ascii=False)
-        yield ToolCall(call.get("id"), function.get("name"), arguments, index)

@@ -33,7 +33,7 @@ _LONGEST = 64 * 1024  # characters of a system prompt
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Row:
+class PromptResult:
     """One system prompt.
 
     Attributes:
@@ -59,7 +59,7 @@ class Row:
     run_dir: str = ""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_matrix(parser: argparse.ArgumentParser) -> None:
     """Declare what `annie-eval matrix` takes."""
     parser.add_argument(
         "--system-prompts",
@@ -82,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="for the runs (default: a new one in runs/)")
     parser.add_argument("--resume", action="store_true", help="go on with the matrix in --run-dir; answers are kept")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON in place of the table")
+    parser.set_defaults(command=matrix)
 
 
 def read_prompts(directory: Path) -> dict[str, str]:
@@ -118,7 +119,7 @@ def read_prompts(directory: Path) -> dict[str, str]:
     return found
 
 
-def run(options: argparse.Namespace) -> int:
+def matrix(options: argparse.Namespace) -> int:
     """Run the matrix and print it. Status 0 when some prompt passes every gate, 1 when none does."""
     import shlex
 
@@ -140,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
     check(spec, profile)
     directory = _directory(options, profile)
     verdicts = _measure(spec, profile, {OWN: profile.system_prompt, **prompts}, directory, options.concurrency)
-    rows = compare(verdicts)
+    rows = prompt_results(verdicts)
     document = {"profile": profile.name, "rows": [dataclasses.asdict(row) for row in rows]}
     print(json.dumps(document, indent=1) if options.json else "\n".join([*table(rows), "", f"runs: {directory}"]))
     try:
@@ -221,7 +222,7 @@ def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, co
         run.close()
 
 
-def compare(verdicts: Mapping[str, RunVerdict]) -> list[Row]:
+def prompt_results(verdicts: Mapping[str, RunVerdict]) -> list[PromptResult]:
     """A row for each prompt, the profile's own first; p-values hold over all other prompts together (Holm)."""
     from annie_eval.regression.run_data import scenario_of
     from annie_eval.stats import binomial
@@ -239,7 +240,7 @@ def compare(verdicts: Mapping[str, RunVerdict]) -> list[Row]:
         if name != OWN:
             p_values[name] = sign_flip(list(gained.values()))
         rows.append(
-            Row(
+            PromptResult(
                 prompt=name,
                 verdict=verdict.verdict,
                 gates={gate.name: (gate.verdict, gate.passed, gate.n) for gate in verdict.gates},
@@ -266,7 +267,7 @@ def _outcomes(run_dir: str) -> dict[str, bool]:
     return sound
 
 
-def table(rows: Sequence[Row]) -> list[str]:
+def table(rows: Sequence[PromptResult]) -> list[str]:
     """The matrix as lines of text: a gate that does not hold is marked by its verdict."""
     from annie_eval.report.phrases import percent
     from annie_eval.text import aligned, printable

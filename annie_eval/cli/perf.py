@@ -12,18 +12,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from annie_eval.errors import TargetError, UsageError
 from annie_eval.gates.verdicts import worst
 from annie_eval.report.charts import rows_chart
 from annie_eval.serving import machine
 from annie_eval.timing.plan import plan_for
 from annie_eval.timing.process import run
-from annie_eval.timing.result import ROWS, Row
+from annie_eval.timing.result import ROWS, TimingResult
 
 STATUS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 1, "ERROR": 3, None: 3}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_perf(parser: argparse.ArgumentParser) -> None:
     """Declare what `annie-eval perf` takes."""
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM and time it")
@@ -37,25 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vllm-arg", action="append", default=[], metavar="ARG", help="pass ARG through to vLLM")
     parser.add_argument("-k", "--gate", action="append", choices=tuple(ROWS), help="only this gate; may be repeated")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="for results (default: a new one in runs/)")
-
-
-def main(argv: Sequence[str]) -> int:
-    """Exit status 0 when every gate passes, 1 when one does not, 2 for bad usage, 3 when one is an ERROR."""
-    parser = argparse.ArgumentParser(prog="annie-eval perf", description=(__doc__ or "").strip())
-    add_arguments(parser)
-    options = parser.parse_args(argv)
-    try:
-        return perf(options)
-    except UsageError as error:
-        print(f"annie-eval perf: {error}", file=sys.stderr)
-        return 2
-    except TargetError as error:
-        print(f"annie-eval perf: {error}", file=sys.stderr)
-        return 3
+    parser.set_defaults(command=perf)
 
 
 def perf(options: argparse.Namespace) -> int:
     """Reach the server, measure, print the table, and leave raw samples, rows and plots in the run directory.
+
+    Exit status 0 when every gate passes, 1 when one does not, 3 when one is an ERROR.
 
     Raises:
         UsageError: something that the caller can mend; found before anything is sent.
@@ -131,7 +118,7 @@ class Bar:
             self._stream.flush()
 
 
-def render(rows: Sequence[Row]) -> str:
+def render(rows: Sequence[TimingResult]) -> str:
     """The rows as a table, and under it what each was measured from."""
     head = ("gate", "verdict", "measured", "interval", "limit", "n", "of roofline")
     lines = [head]

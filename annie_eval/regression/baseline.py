@@ -24,7 +24,7 @@ from typing import Any
 from annie_eval.errors import UsageError
 from annie_eval.profile.schema import did_you_mean
 from annie_eval.regression import timings
-from annie_eval.regression.run_data import SHOTS, Evidence, read, shots
+from annie_eval.regression.run_data import SHOTS, RunData, read, shots
 from annie_eval.run.store import FILE
 
 DIR = "baselines"
@@ -39,7 +39,7 @@ class Baseline:
     """A baseline as it is compared with. `info` goes into reports: `name`, `id`, `run`, `blessed`, `verdict`."""
 
     info: Mapping[str, Any]
-    evidence: Evidence
+    evidence: RunData
     noise: timings.Noise
 
 
@@ -95,7 +95,7 @@ def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[
     return pointer
 
 
-def _finished(run_dir: Path) -> Evidence:
+def _finished(run_dir: Path) -> RunData:
     evidence = read(run_dir)
     state = evidence.facts.get("state", "unknown")
     if state != "finished" or not (run_dir / _VERDICT).is_file():
@@ -118,7 +118,7 @@ def _finished(run_dir: Path) -> Evidence:
     return evidence
 
 
-def _check_aa(first: Evidence, second: Evidence, run_dir: Path, aa: Path) -> None:
+def _check_aa(first: RunData, second: RunData, run_dir: Path, aa: Path) -> None:
     if run_dir.resolve() == aa.resolve():
         raise UsageError(f"--aa {aa}: is the blessed run itself; name a second run of the same server")
     from annie_eval.serving import fingerprint_diff

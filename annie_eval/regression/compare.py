@@ -15,7 +15,7 @@ from annie_eval.gates.verdicts import ComparisonVerdict, worst
 from annie_eval.regression import determinism, diagnosis
 from annie_eval.regression import timings as speed
 from annie_eval.regression.result import Change, GatePair, Regression, TimingPair
-from annie_eval.regression.run_data import Evidence, first_of, scenario_of
+from annie_eval.regression.run_data import RunData, first_of, scenario_of
 from annie_eval.serving import fingerprint_diff
 from annie_eval.stats import binomial
 from annie_eval.stats.paired import default_margin, noninferiority, sign_flip
@@ -25,7 +25,7 @@ ALPHA = 0.05
 _MOST = 4  # changes that the headline names
 
 
-def compare(before: Evidence, now: Evidence, *, baseline: Mapping[str, Any], noise: speed.Noise) -> Regression:
+def compare(before: RunData, now: RunData, *, baseline: Mapping[str, Any], noise: speed.Noise) -> Regression:
     """What the run `now` says against the baseline `before`.
 
     Args:
@@ -56,7 +56,7 @@ def compare(before: Evidence, now: Evidence, *, baseline: Mapping[str, Any], noi
     selected: Mapping[str, Any] = (now.facts.get("selection") or {}).get("gates") or {}
     judged = {**{gate: {} for gate in selected}, **now.judgements}
     gates = compare_gates(before.judgements, judged, margins(now.snapshot), open_ended(now.snapshot))
-    timings = speed.compare(before.timings, now.timings, noise)
+    timings = speed.compare_timings(before.timings, now.timings, noise)
     verdict = overall(gates, timings)
     if fails and verdict != "FAIL":
         verdict = "FAIL"
@@ -202,7 +202,7 @@ def overall(gates: Sequence[GatePair], timings: Sequence[TimingPair]) -> Compari
     return (gates and worst(verdicts)) or "INCONCLUSIVE"
 
 
-def _changes(before: Evidence, now: Evidence, gates: Sequence[GatePair]) -> list[Change]:
+def _changes(before: RunData, now: RunData, gates: Sequence[GatePair]) -> list[Change]:
     found = []
     for gate in gates:
         for direction, keys, judged in (("worse", gate.worse, now), ("better", gate.better, before)):
@@ -221,12 +221,12 @@ def _changes(before: Evidence, now: Evidence, gates: Sequence[GatePair]) -> list
     return found
 
 
-def _answers(run: Evidence, key: str) -> tuple[Mapping[str, Any], ...]:
+def _answers(run: RunData, key: str) -> tuple[Mapping[str, Any], ...]:
     heard = run.heard.get(key)
     return () if heard is None else tuple(reply.as_dict() for reply in heard.replies)
 
 
-def _notes(before: Evidence, now: Evidence, timings: Sequence[TimingPair], noise: speed.Noise) -> list[str]:
+def _notes(before: RunData, now: RunData, timings: Sequence[TimingPair], noise: speed.Noise) -> list[str]:
     found = []
     only = [name for name in before.judgements if name not in now.judgements]
     if only:
@@ -273,6 +273,6 @@ def _some(said: Sequence[str]) -> list[str]:
     return [*said[:_MOST], *more]
 
 
-def _digests(before: Evidence, now: Evidence) -> tuple[Any, Any]:
+def _digests(before: RunData, now: RunData) -> tuple[Any, Any]:
     first, second = ((run.facts.get("identity") or {}).get("digest") for run in (before, now))
     return first, second

@@ -14,7 +14,7 @@ from itertools import zip_longest
 
 from annie_eval.detectors.call_text import find_call_text
 from annie_eval.detectors.tags import scan
-from annie_eval.regression.run_data import Heard, Reply, scenario_of, twin_of
+from annie_eval.regression.run_data import Heard, RecordedReply, scenario_of, twin_of
 from annie_eval.stats.binomial import mcnemar
 from annie_eval.stats.paired import fisher
 
@@ -113,7 +113,7 @@ def _tool_text(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
 def _thinking(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
     """Thinking that had a channel of its own, and comes as speech now; or speech that is taken for thinking."""
 
-    def tagged(reply: Reply) -> bool:
+    def tagged(reply: RecordedReply) -> bool:
         return any(tag.kind == "thinking" for tag in scan(reply.content or ""))
 
     def thought(heard: Heard) -> bool:

@@ -13,14 +13,14 @@ from annie_eval.errors import ExchangeError, UsageError
 from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile
-from annie_eval.regression.run_data import Evidence, twin_of
+from annie_eval.regression.run_data import RunData, twin_of
 from annie_eval.run.detector_digest import digest
 from annie_eval.run.judge import Catalogue, judge
 from annie_eval.run.store import Store
 from annie_eval.wire.sample import Sample
 
 
-def by_todays(run: Evidence) -> tuple[Evidence, str]:
+def by_todays(run: RunData) -> tuple[RunData, str]:
     """The run as today's detectors see it, and a note; the run itself and "" where these have judged it already."""
     if run.facts.get("judged_by") == digest():
         return run, ""
@@ -39,7 +39,7 @@ def by_todays(run: Evidence) -> tuple[Evidence, str]:
     return replace(run, judgements={**run.judgements, **judged}), note
 
 
-def _profile(run: Evidence) -> Profile:
+def _profile(run: RunData) -> Profile:
     """The profile of a run, if it is still as it was."""
     path = run.facts.get("profile_path")
     if not path or not Path(str(path)).is_file():
@@ -50,7 +50,7 @@ def _profile(run: Evidence) -> Profile:
     return profile
 
 
-def _again(run: Evidence, profile: Profile) -> dict[str, dict[str, Judgement]]:
+def _again(run: RunData, profile: Profile) -> dict[str, dict[str, Judgement]]:
     catalogue = Catalogue(profile)
     store = Store(run.dir)
     samples: dict[str, Sample] = {}

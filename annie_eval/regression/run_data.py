@@ -21,7 +21,7 @@ _VARIANT = re.compile(r"\.(?P<stream>stream|whole)\.(?P<thinking>on|off|unset)(?
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class RecordedReply:
     """The channels of one reply, as plain text."""
 
     content: str | None
@@ -53,13 +53,13 @@ class Heard:
     asked: str
     prompt: str | None
     prompt_tokens: int | None
-    replies: tuple[Reply, ...]
+    replies: tuple[RecordedReply, ...]
     tools: tuple[str, ...] = ()
     error: str | None = None
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RunData:
     """A run. `judgements` by gate and sample key; `timings` by row: what was measured, one number a request."""
 
     dir: Path
@@ -100,7 +100,7 @@ def twin_of(key: str) -> str | None:
     return f"{key[: found.start()]}.{other}.{found['thinking']}{found['repeat'] or ''}"
 
 
-def read(run_dir: Path, name: str | None = None) -> Evidence:
+def read(run_dir: Path, name: str | None = None) -> RunData:
     """Read a run.
 
     Raises:
@@ -124,7 +124,7 @@ def read(run_dir: Path, name: str | None = None) -> Evidence:
     finally:
         store.close()
     judgements = {gate: of for gate, of in judgements.items() if of}
-    return Evidence(run_dir, name or run_dir.name, facts, judgements, heard, {**shots(run_dir / SHOTS), **loaded})
+    return RunData(run_dir, name or run_dir.name, facts, judgements, heard, {**shots(run_dir / SHOTS), **loaded})
 
 
 def _heard(stored: StoredSample) -> Heard:
@@ -146,10 +146,10 @@ def _heard(stored: StoredSample) -> Heard:
     return Heard(stored.key, _hash(request), prompt, length, replies, tools, stored.error)
 
 
-def _reply(exchange: StoredExchange) -> Reply:
+def _reply(exchange: StoredExchange) -> RecordedReply:
     answer = parse.parse(exchange.body, streamed=bool(exchange.request.get("stream")))
     calls = tuple((call.name, call.arguments) for call in answer.tool_calls)
-    return Reply(answer.content, answer.reasoning, calls, answer.finish_reason)
+    return RecordedReply(answer.content, answer.reasoning, calls, answer.finish_reason)
 
 
 def _hash(value: Any) -> str:

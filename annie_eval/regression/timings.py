@@ -52,7 +52,7 @@ def noise(first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[fl
     return Noise(floors, second is not None)
 
 
-def compare(
+def compare_timings(
     before: Mapping[str, Sequence[float]], now: Mapping[str, Sequence[float]], known: Noise
 ) -> list[TimingPair]:
     """Every row that both runs have measured often enough."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from annie_eval.timing.result import Row
+from annie_eval.timing.result import TimingResult
 
 WIDTH, HEIGHT = 640, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 36, 44
@@ -69,7 +69,7 @@ def chart(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def charts(rows: Sequence[Row]) -> dict[str, str]:
+def charts(rows: Sequence[TimingResult]) -> dict[str, str]:
     """SVG texts by file name: `ttft.svg` and `decode.svg`, of the rows that hold points."""
     drawn = {}
     for file, title, unit, names in (
@@ -86,7 +86,7 @@ def charts(rows: Sequence[Row]) -> dict[str, str]:
     return drawn
 
 
-def rows_chart(rows: Sequence[Row], directory: Path) -> list[Path]:
+def rows_chart(rows: Sequence[TimingResult], directory: Path) -> list[Path]:
     """Write the charts of the rows that hold points into a directory; returns what was written."""
     written = []
     for file, drawn in charts(rows).items():

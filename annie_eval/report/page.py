@@ -23,7 +23,7 @@ from annie_eval.report.phrases import (
     with_unit,
 )
 from annie_eval.run.store import Store, StoredSample
-from annie_eval.timing.result import Row
+from annie_eval.timing.result import TimingResult
 
 _CSS = Path(__file__).with_name("report.css")
 _BAR = 200  # width of a bar, in pixels
@@ -186,7 +186,7 @@ def _charts(timings: Sequence[Mapping[str, Any]]) -> str:
     """TTFT and decode rate against context; drawn anew from the points, so that no file is needed."""
     from annie_eval.report.charts import charts
 
-    drawn = charts([Row.from_dict(row) for row in timings if row.get("points")])
+    drawn = charts([TimingResult.from_dict(row) for row in timings if row.get("points")])
     return "".join(f"\n<figure>{svg}</figure>" for svg in drawn.values())
 
 

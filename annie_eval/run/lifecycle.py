@@ -253,7 +253,7 @@ class Run:
             lost = [row.as_dict() for row in rows if row.name not in stored]  # of a process that died
         store.save_timing("shot", shots)
         store.save_timing("row", lost)
-        rows_chart([timing.Row.from_dict(row) for row in store.timing("row")], self.dir)
+        rows_chart([timing.TimingResult.from_dict(row) for row in store.timing("row")], self.dir)
 
     def end(self) -> None:
         """Note that a run without gates is over: nothing is decided, and nothing left to resume."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CauseRule:
     """What a log line means. `cause` and `mend` may use the named groups of `pattern`."""
 
     name: str
@@ -19,14 +19,14 @@ class Rule:
     mend: str
 
 
-def _rule(name: str, pattern: str, cause: str, mend: str) -> Rule:
-    return Rule(name, re.compile(pattern), cause, mend)
+def _rule(name: str, pattern: str, cause: str, mend: str) -> CauseRule:
+    return CauseRule(name, re.compile(pattern), cause, mend)
 
 
 _FREE = "stop what else uses the memory, or lower it with --vllm-arg=--gpu-memory-utilization=0.7"
 
 # In this order: the first rule that matches anywhere in the log wins, so what is nearer to the root comes first.
-RULES: tuple[Rule, ...] = (
+RULES: tuple[CauseRule, ...] = (
     # The checkpoint: what it says it is.
     _rule(
         "unknown-model-type",

@@ -45,7 +45,7 @@ def step(log: str) -> str:
     return said
 
 
-class Progress:
+class StartUpProgress:
     """Says each new step once, and a long one again from time to time.
 
     Args:

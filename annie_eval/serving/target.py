@@ -17,7 +17,7 @@ from annie_eval.http_client import Client, Response, TransportError
 from annie_eval.serving import checkpoint, fingerprint, remote
 from annie_eval.serving.docker import docker_command
 from annie_eval.serving.log_diagnosis import diagnose, excerpt
-from annie_eval.serving.log_progress import Progress
+from annie_eval.serving.log_progress import StartUpProgress
 from annie_eval.serving.native import ask, native_command, native_environment, vllm_arguments
 from annie_eval.serving.remote import Kind
 from annie_eval.serving.server import Server, reap_leftovers, state_dir
@@ -248,7 +248,7 @@ def _start(
     base_url = f"http://127.0.0.1:{port}/v1"
     try:
         files = fingerprint.of_files(found, arguments)
-        waiting = _Waiting(server, base_url, served, spec, profile, Progress(progress), cancel)
+        waiting = _Waiting(server, base_url, served, spec, profile, StartUpProgress(progress), cancel)
         version = asyncio.run(waiting.run())
         if version is None:
             missing["version"] = "the server does not tell its version"
@@ -299,7 +299,7 @@ class _Waiting:
         served: str,
         spec: TargetSpec,
         profile: Profile,
-        progress: Progress,
+        progress: StartUpProgress,
         cancel: threading.Event,
     ) -> None:
         self.server, self.base_url, self.served, self.spec, self.profile = server, base_url, served, spec, profile

@@ -1,8 +1,8 @@
 """The timing process: `python -m annie_eval.timing`, a plan as JSON on standard input.
 
-Prints one JSON object a line, `{"event": ..., ...}`: `capabilities`, `shot`, `row`, `progress` and at last `done`.
-Shots and rows go to the plan's output file as well, each flushed before the next request is sent, so that a kill
-loses nothing that was measured.
+Prints one JSON object a line, `{"event": ..., ...}`: `capabilities`, `shot` (a measurement), `row`, `progress` and at
+last `done`. Measurements and rows go to the plan's output file as well, each flushed before the next request is sent,
+so that a kill loses nothing that was measured.
 """
 
 from __future__ import annotations

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from annie_eval.profile.types import Verdict
 from annie_eval.stats import medians
 from annie_eval.timing import verdict as rule
-from annie_eval.timing.measurement import Shot
+from annie_eval.timing.measurement import Measurement
 from annie_eval.timing.plan import Plan
 from annie_eval.timing.prompts import Capabilities
-from annie_eval.timing.result import ROWS, Row
+from annie_eval.timing.result import ROWS, TimingResult
 from annie_eval.timing.verdict import Estimate
 
 MOST_OUTSIDE_US = 2.0  # per prompt token; more than that is no detokeniser
-_LOAD = 0.1  # share of shots beside other traffic above which a miss is not the server's
+_LOAD = 0.1  # share of measurements beside other traffic above which a miss is not the server's
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What a judge makes of the shots: the gated estimate, the verdict, and what to say."""
+class GateEstimate:
+    """What a judge makes of the measurements: the gated estimate, the verdict, and what to say."""
 
     verdict: Verdict
     estimate: Estimate | None
@@ -28,13 +28,13 @@ class Finding:
     roofline: float | None = None
 
 
-Pairs = Sequence[tuple[Shot, float]]
+Pairs = Sequence[tuple[Measurement, float]]
 
 
-def error_row(name: str, plan: Plan, cause: str, n: int = 0, verdict: Verdict = "ERROR") -> Row:
+def error_row(name: str, plan: Plan, cause: str, n: int = 0, verdict: Verdict = "ERROR") -> TimingResult:
     """A row that measured nothing."""
     limit, unit = plan.limits.get(_limit_of(name)), _UNITS[name]
-    return Row(name, verdict, None, None, n, limit, unit, None, cause, plan.hardware)
+    return TimingResult(name, verdict, None, None, n, limit, unit, None, cause, plan.hardware)
 
 
 def _limit_of(name: str) -> str:
@@ -54,16 +54,16 @@ _UNITS = {
 _GATED = {"ttft_warm": "warm_ratio"}  # shown in the row, where it is not the first of the row's limits
 
 
-def settle(
+def confirm_gate(
     name: str,
     plan: Plan,
     capabilities: Capabilities,
     pairs: Pairs,
-    judge: Callable[[Pairs], Finding],
-    server: Callable[[Shot], float | None],
+    judge: Callable[[Pairs], GateEstimate],
+    server: Callable[[Measurement], float | None],
     points: tuple[tuple[float, ...], ...] = (),
     said: Sequence[str] = (),
-) -> Row:
+) -> TimingResult:
     """Judge the client's numbers, then those that the server bears out, and let a miss stand only if both agree."""
     found = judge(pairs)
     verdict, doubt = _confirmed(pairs, found.verdict, judge, server)
@@ -79,7 +79,7 @@ def settle(
     if unchecked:
         detail.append("not checked: " + "; ".join(unchecked))
     estimate = found.estimate
-    return Row(
+    return TimingResult(
         name=name,
         verdict=verdict,
         median=None if estimate is None else estimate.value,
@@ -95,7 +95,10 @@ def settle(
 
 
 def _confirmed(
-    pairs: Pairs, verdict: Verdict, judge: Callable[[Pairs], Finding], server: Callable[[Shot], float | None]
+    pairs: Pairs,
+    verdict: Verdict,
+    judge: Callable[[Pairs], GateEstimate],
+    server: Callable[[Measurement], float | None],
 ) -> tuple[Verdict, list[str]]:
     """What is left of a verdict once samples that the server does not confirm count with the server's number."""
     known = [s for s, _ in pairs if s.account is not None]
@@ -124,7 +127,7 @@ def _confirmed(
     return verdict, said
 
 
-def outside_ms(shots: Sequence[Shot]) -> float:
+def outside_ms(measurements: Sequence[Measurement]) -> float:
     """Milliseconds a prompt token by which the client's TTFT outgrows the server's: Theil-Sen over prompt lengths.
 
     The client handles an answer the same whatever the prompt was, so that what grows with the prompt is the server's,
@@ -132,7 +135,7 @@ def outside_ms(shots: Sequence[Shot]) -> float:
     """
     apart = [
         (float(s.prompt_tokens), s.ttft_ms - s.server_ttft_ms)
-        for s in shots
+        for s in measurements
         if s.prompt_tokens is not None and s.ttft_ms is not None and s.server_ttft_ms is not None
     ]
     if len({n for n, _ in apart}) < 3:

@@ -24,7 +24,7 @@ class LostConnection(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class TimedResponse:
     """One complete response.
 
     Attributes:
@@ -107,7 +107,7 @@ class Connection:
             self._sock.close()
             self._sock = None
 
-    def exchange(self, method: str, path: str, payload: bytes = b"") -> Response:
+    def exchange(self, method: str, path: str, payload: bytes = b"") -> TimedResponse:
         """Send one request in one write and read its response to the end; `path` is absolute.
 
         Raises:
@@ -151,4 +151,4 @@ class Connection:
             raise
         if response.will_close:
             self.close()
-        return Response(response.status, b"".join(parts), tuple(reads), sent)
+        return TimedResponse(response.status, b"".join(parts), tuple(reads), sent)

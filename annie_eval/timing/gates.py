@@ -1,4 +1,4 @@
-"""From shots to the row of each timing gate: what it estimates, and what to say about it. Pure."""
+"""From measurements to the row of each timing gate: what it estimates, and what to say about it. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from annie_eval.gates.verdicts import worst
 from annie_eval.profile.types import Verdict
 from annie_eval.stats import medians
 from annie_eval.timing import verdict as rule
-from annie_eval.timing.confirm import Finding, Pairs, against, error_row, settle
-from annie_eval.timing.measurement import Shot, Source
+from annie_eval.timing.confirm import GateEstimate, Pairs, against, confirm_gate, error_row
+from annie_eval.timing.measurement import Measurement, Source
 from annie_eval.timing.plan import Plan
 from annie_eval.timing.prompts import Capabilities
-from annie_eval.timing.result import Row
+from annie_eval.timing.result import TimingResult
 from annie_eval.timing.server_metrics import LEAST_TOKENS
 from annie_eval.timing.verdict import Estimate
 
@@ -30,9 +30,9 @@ SOURCES: dict[str, tuple[Source, ...]] = {
 """What each row reads; `stalls` takes the cold answers too, where other rows have them measured."""
 
 
-def evaluate(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
-    """The row of one gate from all shots so far; every shot counts, and one that broke makes the row an ERROR."""
-    own = [s for s in shots if s.source in SOURCES[name]]
+def evaluate(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
+    """The row of one gate from all measurements so far; all of them count, and one that broke makes it an ERROR."""
+    own = [s for s in measurements if s.source in SOURCES[name]]
     broken = [s for s in own if s.error is not None]
     if broken:
         first = f"{broken[0].source}: {broken[0].error}"
@@ -40,57 +40,59 @@ def evaluate(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabil
     return _JUDGES[name](name, own, plan, capabilities)
 
 
-def _ttft_short(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
-    pairs = [(s, s.ttft_ms) for s in shots if s.ttft_ms is not None]
-    tokens = _median([s.prompt_tokens for s in shots])
+def _ttft_short(
+    name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities
+) -> TimingResult:
+    pairs = [(s, s.ttft_ms) for s in measurements if s.ttft_ms is not None]
+    tokens = _median([s.prompt_tokens for s in measurements])
 
-    def judge(pairs: Pairs) -> Finding:
+    def judge(pairs: Pairs) -> GateEstimate:
         estimate = rule.median_in_order([value for _, value in pairs])
         share = None
         if plan.bounds is not None and tokens is not None:
             share = plan.bounds.ttft_floor_ms(round(tokens)) / estimate.value
-        return Finding(against(estimate, plan, "ttft_short_ms", at_most=True), estimate, (), share)
+        return GateEstimate(against(estimate, plan, "ttft_short_ms", at_most=True), estimate, (), share)
 
-    said = [f"cold prompts of {_number(tokens)} tokens, {_proof(shots)}"]
-    if sum(s.in_one_piece for s in shots) * 2 > len(shots):
+    said = [f"cold prompts of {_number(tokens)} tokens, {_proof(measurements)}"]
+    if sum(s.in_one_piece for s in measurements) * 2 > len(measurements):
         said.append("every answer comes in one piece: this is the time of the whole answer")
-    late = [s.content_ms - s.ttft_ms for s in shots if s.content_ms is not None and s.ttft_ms is not None]
+    late = [s.content_ms - s.ttft_ms for s in measurements if s.content_ms is not None and s.ttft_ms is not None]
     if late and medians.median(late) > 1.0:
         said.append(
             f"the first spoken text comes {medians.median(late):.0f} ms after the first token (reasoning first)"
         )
-    early = [s.ttft_ms - s.role_ms for s in shots if s.role_ms is not None and s.ttft_ms is not None]
+    early = [s.ttft_ms - s.role_ms for s in measurements if s.role_ms is not None and s.ttft_ms is not None]
     if early and medians.median(early) > 1.0:
         said.append(f"a role chunk without a token comes {medians.median(early):.0f} ms before the first token")
-    return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, said=said)
+    return confirm_gate(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, said=said)
 
 
-def _decode(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
-    rated, short = _rated(shots)
-    if len(rated) * 2 < len(shots):
+def _decode(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
+    rated, short = _rated(measurements)
+    if len(rated) * 2 < len(measurements):
         cause = short or "the server reports no usage, so tokens cannot be counted"
-        return error_row(name, plan, cause, len(shots), "INCONCLUSIVE")
+        return error_row(name, plan, cause, len(measurements), "INCONCLUSIVE")
 
-    def judge(pairs: Pairs) -> Finding:
+    def judge(pairs: Pairs) -> GateEstimate:
         estimate = rule.median_in_order([value for _, value in pairs])
         verdict = against(estimate, plan, "decode_tok_s", at_most=False)
         ceiling = _ceiling(plan, [s for s, _ in pairs])
         if ceiling is not None and estimate.value > ceiling:
             said = f"{estimate.value:.1f} tok/s beats the physical ceiling of {ceiling:.1f}: a wrong token count"
-            return Finding("ERROR", estimate, (said,), estimate.value / ceiling)
-        return Finding(verdict, estimate, (), None if ceiling is None else estimate.value / ceiling)
+            return GateEstimate("ERROR", estimate, (said,), estimate.value / ceiling)
+        return GateEstimate(verdict, estimate, (), None if ceiling is None else estimate.value / ceiling)
 
     said = [f"answers of {_number(_median([s.completion_tokens for s, _ in rated]))} tokens", _counted(rated)]
     if short:
         said.append(short)
-    return settle(name, plan, capabilities, rated, judge, lambda s: s.server_rate, said=said)
+    return confirm_gate(name, plan, capabilities, rated, judge, lambda s: s.server_rate, said=said)
 
 
-def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
-    pairs = [(s, s.ttft_ms) for s in shots if s.ttft_ms is not None]
-    proven = all(s.cached is not None for s in shots)
+def _ttft_cold(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
+    pairs = [(s, s.ttft_ms) for s in measurements if s.ttft_ms is not None]
+    proven = all(s.cached is not None for s in measurements)
 
-    def judge(pairs: Pairs) -> Finding:
+    def judge(pairs: Pairs) -> GateEstimate:
         groups = _groups(pairs)
         found = rule.shape_of(groups, plan.limits.get("ttft_quadratic_share"))
         linear, excess = found.verdict, found.excess
@@ -116,17 +118,17 @@ def _ttft_cold(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
             said += f", over the three longest alone {_percent(late.value)} "
             said += f"({_percent(late.low)} to {_percent(late.high)})"
         share = plan.bounds.slope_floor_ms() / slope.value if plan.bounds is not None and slope.value > 0 else None
-        return Finding(worst(verdicts) or "INCONCLUSIVE", slope, (said,), share)
+        return GateEstimate(worst(verdicts) or "INCONCLUSIVE", slope, (said,), share)
 
-    said = [_proof(shots), *_read_first(capabilities)]
-    return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), said)
+    said = [_proof(measurements), *_read_first(capabilities)]
+    return confirm_gate(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), said)
 
 
-def _ttft_warm(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
-    warm = [s for s in shots if s.source == "warm"]
+def _ttft_warm(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
+    warm = [s for s in measurements if s.source == "warm"]
     pairs = [(s, s.ttft_ms) for s in warm if s.ttft_ms is not None]
 
-    def judge(pairs: Pairs) -> Finding:
+    def judge(pairs: Pairs) -> GateEstimate:
         groups = _groups(pairs)
         slope, ratio = rule.slope_of(groups), rule.ratio_of(groups)
         us = Estimate(slope.value * 1e3, slope.low * 1e3, slope.high * 1e3, slope.n)
@@ -140,7 +142,7 @@ def _ttft_warm(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
             or "INCONCLUSIVE"
         )
         said = f"{us.value:.2f} us per token ({us.low:.2f} to {us.high:.2f}), longest over shortest {ratio.value:.2f}"
-        return Finding(verdict, ratio, (said,))
+        return GateEstimate(verdict, ratio, (said,))
 
     known = [s.cached for s in warm if s.cached is not None]
     if not known:
@@ -151,7 +153,7 @@ def _ttft_warm(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capab
         left = [s.prompt_tokens - s.cached for s in warm if s.prompt_tokens is not None and s.cached is not None]
         said = f"at most {max(left)} tokens of a prompt computed anew"
     known_so = [said, *_read_first(capabilities)]
-    return settle(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), known_so)
+    return confirm_gate(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), known_so)
 
 
 def _read_first(capabilities: Capabilities) -> list[str]:
@@ -159,39 +161,41 @@ def _read_first(capabilities: Capabilities) -> list[str]:
     return ["prompts are text, which the server's tokeniser reads first"] if capabilities.text_prompts else []
 
 
-def _decode_flat(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
-    rated, short = _rated(shots)
+def _decode_flat(
+    name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities
+) -> TimingResult:
+    rated, short = _rated(measurements)
     lengths = {s.context for s, _ in rated}
-    if len(rated) * 2 < len(shots) or len(lengths) < 2:
+    if len(rated) * 2 < len(measurements) or len(lengths) < 2:
         cause = short or "the server reports no usage, so tokens cannot be counted"
-        return error_row(name, plan, cause, len(shots), "INCONCLUSIVE")
+        return error_row(name, plan, cause, len(measurements), "INCONCLUSIVE")
 
-    def judge(pairs: Pairs) -> Finding:
+    def judge(pairs: Pairs) -> GateEstimate:
         ratio = rule.ratio_of(_groups(pairs))
         last = [s for s, _ in pairs if s.context == max(lengths)]
         ceiling = _ceiling(plan, last)
         at_end = medians.median([value for s, value in pairs if s.context == max(lengths)])
         if ceiling is not None and at_end > ceiling:
             said = f"{at_end:.1f} tok/s at {max(lengths)} tokens beats the physical ceiling of {ceiling:.1f}"
-            return Finding("ERROR", ratio, (said,), at_end / ceiling)
+            return GateEstimate("ERROR", ratio, (said,), at_end / ceiling)
         verdict = against(ratio, plan, "decode_flat_ratio", at_most=False)
-        return Finding(verdict, ratio, (), None if ceiling is None else at_end / ceiling)
+        return GateEstimate(verdict, ratio, (), None if ceiling is None else at_end / ceiling)
 
     said = [f"decode rate at {max(lengths)} tokens over that at {min(lengths)}", _counted(rated)]
-    return settle(name, plan, capabilities, rated, judge, lambda s: s.server_rate, _points(rated), said)
+    return confirm_gate(name, plan, capabilities, rated, judge, lambda s: s.server_rate, _points(rated), said)
 
 
-def _stalls(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
-    whole = [s for s in shots if (s.completion_tokens or LEAST_TOKENS) >= LEAST_TOKENS and not s.in_one_piece]
+def _stalls(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
+    whole = [s for s in measurements if (s.completion_tokens or LEAST_TOKENS) >= LEAST_TOKENS and not s.in_one_piece]
     long = [s for s in whole if len(s.gaps_ms) >= 2]
     if not long:
-        return error_row(name, plan, "no answer came in three moments or more", len(shots), "INCONCLUSIVE")
+        return error_row(name, plan, "no answer came in three moments or more", len(measurements), "INCONCLUSIVE")
     pairs = [(s, sorted(s.gaps_ms)[-(-95 * len(s.gaps_ms) // 100) - 1]) for s in long]
     stall = plan.limits.get("stall_ms", float("inf"))
     every = [gap for s in long for gap in s.gaps_ms]
     stalled = sum(max(s.gaps_ms) > stall for s in long)
 
-    def judge(pairs: Pairs) -> Finding:
+    def judge(pairs: Pairs) -> GateEstimate:
         estimate = rule.median_in_order([value for _, value in pairs])
         share = rule.share_of(stalled, len(pairs))
         verdict = (
@@ -204,66 +208,68 @@ def _stalls(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabili
             or "INCONCLUSIVE"
         )
         said = f"{stalled} of {len(pairs)} answers stalled (true share at most {share.high:.1%})"
-        return Finding(verdict, estimate, (said,))
+        return GateEstimate(verdict, estimate, (said,))
 
     p95 = rule.percentile(every, 0.95)
     pooled = "" if p95 is None else f", p95 of all {p95:.1f} ms"
     said = [
         f"p95 of the gaps within an answer, median over answers{pooled}, longest of {len(every)} {max(every):.1f} ms"
     ]
-    return settle(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
+    return confirm_gate(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
 
 
-def _tool_call(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
-    made = [s for s in shots if s.call_ms is not None]
+def _tool_call(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
+    made = [s for s in measurements if s.call_ms is not None]
     if not made:
-        cause = f"none of {len(shots)} answers held a complete tool call; the tool-calling gate judges that"
-        return error_row(name, plan, cause, len(shots), "INCONCLUSIVE")
+        cause = f"none of {len(measurements)} answers held a complete tool call; the tool-calling gate judges that"
+        return error_row(name, plan, cause, len(measurements), "INCONCLUSIVE")
     # An answer without a call never completes one: it counts with the time limit of a request.
-    pairs = [(s, plan.timeout * 1e3 if s.call_ms is None else s.call_ms) for s in shots]
+    pairs = [(s, plan.timeout * 1e3 if s.call_ms is None else s.call_ms) for s in measurements]
 
-    def judge(pairs: Pairs) -> Finding:
+    def judge(pairs: Pairs) -> GateEstimate:
         estimate = rule.median_in_order([value for _, value in pairs])
-        return Finding(against(estimate, plan, "tool_call_ms", at_most=True), estimate)
+        return GateEstimate(against(estimate, plan, "tool_call_ms", at_most=True), estimate)
 
-    def server(s: Shot) -> float | None:
+    def server(s: Measurement) -> float | None:
         if s.call_ms is None or s.ttft_ms is None or s.server_ttft_ms is None:
             return None
         return s.call_ms - s.ttft_ms + s.server_ttft_ms
 
-    said = [f"a complete call in {len(made)} of {len(shots)} answers; the others count as {plan.timeout:g} s"]
-    if len(made) == len(shots):
-        said = [f"a complete call in all {len(shots)} answers"]
-    said.append(f"prompts of {_number(_median([s.prompt_tokens for s in shots]))} tokens, {_proof(shots)}")
-    return settle(name, plan, capabilities, pairs, judge, server, said=said)
+    said = [f"a complete call in {len(made)} of {len(measurements)} answers; the others count as {plan.timeout:g} s"]
+    if len(made) == len(measurements):
+        said = [f"a complete call in all {len(measurements)} answers"]
+    said.append(
+        f"prompts of {_number(_median([s.prompt_tokens for s in measurements]))} tokens, {_proof(measurements)}"
+    )
+    return confirm_gate(name, plan, capabilities, pairs, judge, server, said=said)
 
 
-def _goodput(name: str, shots: Sequence[Shot], plan: Plan, capabilities: Capabilities) -> Row:
+def _goodput(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
     ttft, decode = plan.limits.get("goodput_ttft_ms"), plan.limits.get("goodput_decode_tok_s")
 
-    def good(s: Shot) -> bool:
+    def good(s: Measurement) -> bool:
         fast = ttft is None or (s.ttft_ms is not None and s.ttft_ms <= ttft)
         return fast and (decode is None or s.rate is None or s.counting == "guessed" or s.rate >= decode)
 
-    pairs = [(s, float(good(s))) for s in shots]
+    pairs = [(s, float(good(s))) for s in measurements]
 
-    def judge(pairs: Pairs) -> Finding:
+    def judge(pairs: Pairs) -> GateEstimate:
         estimate = rule.share_of(round(sum(value for _, value in pairs)), len(pairs))
-        return Finding(against(estimate, plan, "goodput_share", at_most=False), estimate)
+        return GateEstimate(against(estimate, plan, "goodput_share", at_most=False), estimate)
 
-    rates = [s.rate for s in shots if s.rate is not None and s.counting != "guessed"]
+    rates = [s.rate for s in measurements if s.rate is not None and s.counting != "guessed"]
     said = [
         f"{plan.streams} streams at once, share of requests with TTFT <= {ttft} ms and >= {decode} tok/s",
-        f"median TTFT {medians.median([s.ttft_ms for s in shots if s.ttft_ms is not None]):.0f} ms",
+        f"median TTFT {medians.median([s.ttft_ms for s in measurements if s.ttft_ms is not None]):.0f} ms",
     ]
     if rates:
         said.append(f"median {medians.median(rates):.1f} tok/s a stream")
     else:
         said.append("decode rate not judged: the server reports no usage")
-    return settle(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
+    return confirm_gate(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
 
 
-_JUDGES: dict[str, Callable[[str, Sequence[Shot], Plan, Capabilities], Row]] = {
+_JUDGES: dict[str, Callable[[str, Sequence[Measurement], Plan, Capabilities], TimingResult]] = {
     "ttft_short": _ttft_short,
     "ttft_cold": _ttft_cold,
     "ttft_warm": _ttft_warm,
@@ -275,20 +281,20 @@ _JUDGES: dict[str, Callable[[str, Sequence[Shot], Plan, Capabilities], Row]] = {
 }
 
 
-def _rated(shots: Sequence[Shot]) -> tuple[list[tuple[Shot, float]], str]:
+def _rated(measurements: Sequence[Measurement]) -> tuple[list[tuple[Measurement, float]], str]:
     """Shots with a decode rate, and what to say of the others."""
     rated = [
         (s, s.rate)
-        for s in shots
+        for s in measurements
         if s.rate is not None
         and s.counting != "guessed"
         and not s.in_one_piece
         and s.completion_tokens is not None
         and s.completion_tokens >= LEAST_TOKENS
     ]
-    counted = [s for s in shots if s.completion_tokens is not None and s.counting != "guessed"]
+    counted = [s for s in measurements if s.completion_tokens is not None and s.counting != "guessed"]
     few = len(counted) - len(rated)
-    return rated, f"{few} of {len(shots)} answers under {LEAST_TOKENS} tokens or in one piece" if few else ""
+    return rated, f"{few} of {len(measurements)} answers under {LEAST_TOKENS} tokens or in one piece" if few else ""
 
 
 def _counted(pairs: Pairs) -> str:
@@ -304,24 +310,24 @@ def _counted(pairs: Pairs) -> str:
     return "several tokens a chunk, uncounted: those of the first chunk estimated by its share of the text"
 
 
-def _proof(shots: Sequence[Shot]) -> str:
+def _proof(measurements: Sequence[Measurement]) -> str:
     """Whether the cold prompts are proven cold."""
-    cold = [s for s in shots if s.source != "warm"]
+    cold = [s for s in measurements if s.source != "warm"]
     known = [s.cached for s in cold if s.cached is not None]
     if len(known) < len(cold):
         return f"{len(known)} of {len(cold)} proven cold: the server reports no cached_tokens for the rest"
     return f"all {len(cold)} proven cold, cached_tokens <= {max(known)}"
 
 
-def _ceiling(plan: Plan, shots: Sequence[Shot]) -> float | None:
+def _ceiling(plan: Plan, measurements: Sequence[Measurement]) -> float | None:
     if plan.bounds is None:
         return None
-    context = _median([s.prompt_tokens for s in shots]) or 0
-    steps = medians.median([_tokens_per_step(s) for s in shots])
+    context = _median([s.prompt_tokens for s in measurements]) or 0
+    steps = medians.median([_tokens_per_step(s) for s in measurements])
     return plan.bounds.decode_ceiling(round(context), steps)
 
 
-def _tokens_per_step(s: Shot) -> float:
+def _tokens_per_step(s: Measurement) -> float:
     """Tokens that one pass over the weights yielded: by the server's counters of drafts, or else at most.
 
     Where nobody counts drafts, the tokens of a moment may all be of one step: that they came by speculative decoding
@@ -334,7 +340,7 @@ def _tokens_per_step(s: Shot) -> float:
 
 def _groups(pairs: Pairs) -> dict[float, list[float]]:
     """Values by prompt length: the wanted one, or the median of what the server counted."""
-    by: dict[int, list[tuple[Shot, float]]] = {}
+    by: dict[int, list[tuple[Measurement, float]]] = {}
     for s, value in pairs:
         by.setdefault(s.context, []).append((s, value))
     return {

@@ -21,11 +21,11 @@ from annie_eval.timing import verdict
 from annie_eval.timing.confirm import error_row
 from annie_eval.timing.connection import Connection, LostConnection
 from annie_eval.timing.gates import SOURCES, evaluate
-from annie_eval.timing.measurement import Shot, Source, pair_rate, shot
+from annie_eval.timing.measurement import Measurement, Source, measurement, pair_rate
 from annie_eval.timing.plan import Plan
 from annie_eval.timing.prompts import Capabilities, Prepared, Requests, Unusable, probe
-from annie_eval.timing.result import Row
-from annie_eval.timing.server_metrics import LEAST_TOKENS, TTFT_SLACK_MS, Account, Ledger, difference
+from annie_eval.timing.result import TimingResult
+from annie_eval.timing.server_metrics import LEAST_TOKENS, TTFT_SLACK_MS, MetricsReader, ServerMetrics, difference
 from annie_eval.timing.stream import Observed, observe
 
 Emit = Callable[[str, Mapping[str, Any]], None]
@@ -52,17 +52,17 @@ class _Step:
     warm: bool = False
 
 
-def measure(plan: Plan, emit: Emit) -> list[Row]:
+def measure(plan: Plan, emit: Emit) -> list[TimingResult]:
     """Measure everything that a plan wants; rows come in the order in which they were decided.
 
     Args:
-        emit: called with (`capabilities` | `shot` | `row` | `progress`, values) as things happen.
+        emit: called with (`capabilities` | `measurement` | `row` | `progress`, values) as things happen.
     """
     key = os.environ.get(plan.api_key_env) if plan.api_key_env else None
     connection = Connection(plan.base_url, key, plan.timeout)
     try:
         connection.open()
-        ledger = Ledger(Connection(plan.base_url, key, plan.timeout), plan.served_model)
+        ledger = MetricsReader(Connection(plan.base_url, key, plan.timeout), plan.served_model)
         capabilities = probe(connection, plan, block_size=ledger.block_size, metrics=ledger.available)
     except (LostConnection, Unusable) as error:
         rows = [error_row(name, plan, str(error)) for name in plan.rows]
@@ -77,7 +77,9 @@ def measure(plan: Plan, emit: Emit) -> list[Row]:
 
 
 class _Bench:
-    def __init__(self, plan: Plan, capabilities: Capabilities, ledger: Ledger, key: str | None, emit: Emit) -> None:
+    def __init__(
+        self, plan: Plan, capabilities: Capabilities, ledger: MetricsReader, key: str | None, emit: Emit
+    ) -> None:
         self.plan, self.capabilities, self.ledger, self.emit = plan, capabilities, ledger, emit
         self._key = key
         self._connection = Connection(plan.base_url, key, plan.timeout)
@@ -88,10 +90,10 @@ class _Bench:
         self._order = random.Random(0)
         self._patience = plan.quiet_wait
         self._further_until = math.inf
-        self.shots: list[Shot] = []
-        self.rows: list[Row] = []
+        self.measurements: list[Measurement] = []
+        self.rows: list[TimingResult] = []
 
-    def run(self) -> list[Row]:
+    def run(self) -> list[TimingResult]:
         pending = [name for name in self.plan.rows if name != "goodput" and not self._unmeasurable(name)]
         done = 0
         while pending:
@@ -162,7 +164,7 @@ class _Bench:
                 again = self._requests.warm(prepared, FIRST_TOKENS if brief else self._context_tokens)
                 self._keep(self._shoot("warm", step.context, again))
 
-    def _answer(self, tokens: int) -> Shot:
+    def _answer(self, tokens: int) -> Measurement:
         """A short question; twice, with half the answer the second time, where chunks hold uncounted tokens.
 
         What the first chunk held follows from the two, see `pair_rate`.
@@ -174,16 +176,16 @@ class _Bench:
         rate = pair_rate(long, half)
         return long if rate is None else replace(long, rate=rate, counting="pair")
 
-    def _shoot(self, source: Source, context: int, prepared: Prepared) -> Shot:
-        """Send one request on a quiet server and put the shot together."""
+    def _shoot(self, source: Source, context: int, prepared: Prepared) -> Measurement:
+        """Send one request on a quiet server and put the measurement together."""
         before, busy = self._quiet()
         payload = prepared.payload()
         try:
             seen = observe(self._connection.exchange("POST", prepared.path, payload), prepared.body.get("max_tokens"))
         except (LostConnection, ExchangeError) as error:
-            return Shot(source, context, error=str(error), busy=busy)
+            return Measurement(source, context, error=str(error), busy=busy)
         account = difference(before, self.ledger.settled(before)) if self.ledger.available else None
-        return shot(source, context, prepared, seen, account=account, busy=busy, bounds=self.plan.bounds)
+        return measurement(source, context, prepared, seen, account=account, busy=busy, bounds=self.plan.bounds)
 
     def _quiet(self) -> tuple[dict[str, float], int]:
         """Wait for a quiet server; once that was in vain, hardly at all until it has been quiet again."""
@@ -213,24 +215,24 @@ class _Bench:
                 return
             self._progress(done, ["goodput"])
 
-    def _keep(self, one: Shot) -> None:
-        self.shots.append(one)
+    def _keep(self, one: Measurement) -> None:
+        self.measurements.append(one)
         self.emit("shot", one.as_dict())
 
     def _decide(self, name: str, done: int, looks: Sequence[int]) -> bool:
         """Judge a row where it is due; True once it is closed."""
-        broken = any(s.error is not None for s in self.shots if s.source in SOURCES[name])
+        broken = any(s.error is not None for s in self.measurements if s.source in SOURCES[name])
         over = name in _SHAPES and time.monotonic() >= self._further_until  # looked at once more, the last time
         if done not in looks and not broken and not over:
             return False
-        row = evaluate(name, self.shots, self.plan, self.capabilities)
+        row = evaluate(name, self.measurements, self.plan, self.capabilities)
         last = over or done >= looks[-1]
         if row.verdict == "INCONCLUSIVE" and not last and row.median is not None and row.limit is not None:
             return False
         self._close(row)
         return True
 
-    def _close(self, row: Row) -> None:
+    def _close(self, row: TimingResult) -> None:
         self.rows.append(row)
         self.emit("row", row.as_dict())
 
@@ -244,7 +246,7 @@ class _Bench:
                 "rounds": done,
                 "next_look": min(following, default=done),
                 "pending": list(pending),
-                "requests": len(self.shots),
+                "requests": len(self.measurements),
             },
         )
 
@@ -303,27 +305,27 @@ def _closed_loop(workers: Sequence[Connection], todo: Sequence[Prepared]) -> lis
 
 
 def _booked(
-    todo: Sequence[Prepared], found: Sequence[Observed | str], account: Account | None, busy: int
-) -> list[Shot]:
-    """The shots of one batch; the server's account is one for all of them, so that all share its doubt."""
-    shots = []
+    todo: Sequence[Prepared], found: Sequence[Observed | str], account: ServerMetrics | None, busy: int
+) -> list[Measurement]:
+    """The measurements of one batch; the server's account is one for all of them, so that all share its doubt."""
+    measurements = []
     for prepared, seen in zip(todo, found, strict=True):
         if isinstance(seen, str):
-            shots.append(Shot("streams", 0, error=seen, busy=busy))
+            measurements.append(Measurement("streams", 0, error=seen, busy=busy))
         else:
-            shots.append(shot("streams", 0, prepared, seen, account=None, busy=busy, bounds=None))
-    whole = [s for s in shots if s.ttft_ms is not None]
-    if account is None or account.requests is None or len(whole) < len(shots):
-        return shots
+            measurements.append(measurement("streams", 0, prepared, seen, account=None, busy=busy, bounds=None))
+    whole = [s for s in measurements if s.ttft_ms is not None]
+    if account is None or account.requests is None or len(whole) < len(measurements):
+        return measurements
     doubts: tuple[str, ...] = ()
-    others = account.requests - len(shots)
+    others = account.requests - len(measurements)
     mean = sum(s.ttft_ms for s in whole if s.ttft_ms is not None) / len(whole)
     server = None if account.ttft_ms is None or not account.requests else account.ttft_ms / account.requests
     if others:
-        doubts = (f"{account.requests} requests finished, {len(shots)} of them ours",)
+        doubts = (f"{account.requests} requests finished, {len(measurements)} of them ours",)
     elif server is not None and not -1.0 <= mean - server <= 2 * TTFT_SLACK_MS + 0.1 * mean:
         doubts = (f"mean TTFT {mean:.1f} ms, server {server:.1f} ms",)
-    return [replace(s, account=account, doubts=doubts, busy=busy + max(0, others)) for s in shots]
+    return [replace(s, account=account, doubts=doubts, busy=busy + max(0, others)) for s in measurements]
 
 
 def _plain(capabilities: Capabilities) -> dict[str, Any]:

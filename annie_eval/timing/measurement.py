@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from annie_eval.timing.prompts import Prepared
 from annie_eval.timing.roofline import Bounds
-from annie_eval.timing.server_metrics import LEAST_TOKENS, Account, disagreements, per_request
+from annie_eval.timing.server_metrics import LEAST_TOKENS, ServerMetrics, disagreements, per_request
 from annie_eval.timing.stream import Counting, Observed
 
 Source = Literal["short", "cold", "warm", "tool", "streams"]
@@ -16,7 +16,7 @@ COLD_SLACK = 16  # tokens; a server may share the first tokens of a chat templat
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class Measurement:
     """One request and its timing. Milliseconds since the request was about to be written.
 
     Attributes:
@@ -45,7 +45,7 @@ class Shot:
     rate: float | None = None
     counting: Counting | Literal["pair"] = "unknown"
     gaps_ms: tuple[float, ...] = ()
-    account: Account | None = None
+    account: ServerMetrics | None = None
     doubts: tuple[str, ...] = ()
     busy: int = 0
 
@@ -53,8 +53,8 @@ class Shot:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Shot:
-        account = None if values["account"] is None else Account(**values["account"])
+    def from_dict(cls, values: Mapping[str, Any]) -> Measurement:
+        account = None if values["account"] is None else ServerMetrics(**values["account"])
         gaps, doubts = tuple(values["gaps_ms"]), tuple(values["doubts"])
         return cls(**{**values, "account": account, "gaps_ms": gaps, "doubts": doubts})
 
@@ -114,21 +114,21 @@ class Shot:
         return (n - 1) / account.decode_ms * 1e3
 
 
-def shot(
+def measurement(
     source: Source,
     context: int,
     prepared: Prepared,
     seen: Observed,
     *,
-    account: Account | None,
+    account: ServerMetrics | None,
     busy: int,
     bounds: Bounds | None,
-) -> Shot:
+) -> Measurement:
     """Put together what the client saw and what the server said, and judge whether it can be."""
     if account is None and seen.server:
         account = per_request(seen.server)
     others = account.requests - 1 if account is not None and account.requests is not None else 0
-    found = Shot(
+    found = Measurement(
         source=source,
         context=context,
         prompt_tokens=seen.prompt_tokens,
@@ -152,7 +152,7 @@ def shot(
     return found if error is None else replace(found, error=error)
 
 
-def impossible(found: Shot, prepared: Prepared, bounds: Bounds | None) -> str | None:
+def impossible(found: Measurement, prepared: Prepared, bounds: Bounds | None) -> str | None:
     """Why this cannot be a measurement of what was asked for; None if it can."""
     n, wanted = found.prompt_tokens, prepared.prompt_tokens
     if found.ttft_ms is None:
@@ -181,7 +181,7 @@ def impossible(found: Shot, prepared: Prepared, bounds: Bounds | None) -> str | 
     return None
 
 
-def pair_rate(long: Shot, half: Shot) -> float | None:
+def pair_rate(long: Measurement, half: Measurement) -> float | None:
     """Tokens per second of an answer whose chunks nobody counted, with the help of one half as long.
 
     The two ends lie (n - m) tokens apart whatever the first chunk held, and at that pace the time from the first chunk

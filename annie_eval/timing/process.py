@@ -12,22 +12,22 @@ from typing import Any
 
 from annie_eval.timing.confirm import error_row
 from annie_eval.timing.plan import Plan
-from annie_eval.timing.result import Row
+from annie_eval.timing.result import TimingResult
 
 Progress = Callable[[Mapping[str, Any]], None]
 
 
-def run(plan: Plan, progress: Progress | None = None) -> list[Row]:
+def run(plan: Plan, progress: Progress | None = None) -> list[TimingResult]:
     """Measure a plan in a process of its own and wait for it. One row for each of `plan.rows`, in their order.
 
     Args:
-        progress: called with every event of the process as it comes: `event` is `capabilities`, `shot` (raw
+        progress: called with every event of the process as it comes: `event` is `capabilities`, `measurement` (raw
             sample), `row`, `progress` (`rounds`, `next_look`, `pending`, `requests`) or `done`.
 
     A process that dies leaves ERROR rows that quote its last words. Whatever happens, an interrupt included, no
     process is left behind.
     """
-    rows: dict[str, Row] = {}
+    rows: dict[str, TimingResult] = {}
     command = [sys.executable, "-m", "annie_eval.timing"]
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
@@ -44,7 +44,7 @@ def run(plan: Plan, progress: Progress | None = None) -> list[Row]:
             for line in process.stdout:
                 event = json.loads(line)
                 if event["event"] == "row":
-                    row = Row.from_dict({key: value for key, value in event.items() if key != "event"})
+                    row = TimingResult.from_dict({key: value for key, value in event.items() if key != "event"})
                     rows[row.name] = row
                 if progress is not None:
                     progress(event)

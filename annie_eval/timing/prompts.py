@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from annie_eval.errors import ExchangeError
-from annie_eval.timing.connection import Connection, LostConnection, Response
+from annie_eval.timing.connection import Connection, LostConnection, TimedResponse
 from annie_eval.timing.plan import Plan
 from annie_eval.timing.stream import Observed, observe
 
@@ -190,7 +190,7 @@ def probe(connection: Connection, plan: Plan, *, block_size: int | None, metrics
     wanted = ("include_usage", "cache_salt", "ignore_eos", "continuous_usage_stats", "chat_template_kwargs")
     found = Capabilities(model, length, block_size=block_size, metrics=metrics)
 
-    def ask(extras: frozenset[str]) -> Response:
+    def ask(extras: frozenset[str]) -> TimedResponse:
         requests = Requests(plan, replace(found, extras=extras))
         prepared = requests.chat(plan.short, PROBE_TOKENS)
         try:
@@ -271,7 +271,7 @@ def _model(connection: Connection, plan: Plan) -> tuple[str, int | None]:
     return name, length if isinstance(length, int) else None
 
 
-def _observed(response: Response) -> Observed | None:
+def _observed(response: TimedResponse) -> Observed | None:
     try:
         return observe(response)
     except ExchangeError:

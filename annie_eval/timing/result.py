@@ -22,7 +22,7 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TimingResult:
     """The result of one timing gate.
 
     Attributes:
@@ -60,7 +60,7 @@ class Row:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Row:
+    def from_dict(cls, values: Mapping[str, Any]) -> TimingResult:
         interval = values["interval"]
         low_high = None if interval is None else (float(interval[0]), float(interval[1]))
         points = tuple(tuple(point) for point in values.get("points", ()))

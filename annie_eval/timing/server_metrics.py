@@ -43,7 +43,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ServerMetrics:
     """What the server says happened between two looks at its counters; None where it has no such counter.
 
     Attributes:
@@ -88,7 +88,7 @@ def block_size(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Account:
+def difference(before: Mapping[str, float], after: Mapping[str, float]) -> ServerMetrics:
     """The account of what happened between two looks."""
 
     def delta(name: str) -> float | None:
@@ -103,7 +103,7 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Accou
         return None if None in values else sum(v for v in values if v is not None) * 1e3
 
     drafts, accepted = delta("drafts") or 0.0, delta("accepted") or 0.0
-    return Account(
+    return ServerMetrics(
         requests=whole("finished"),
         ttft_ms=ms("ttft_sum"),
         queue_prefill_ms=ms("queue_sum", "prefill_sum"),
@@ -115,7 +115,7 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Accou
     )
 
 
-def per_request(metrics: Mapping[str, object]) -> Account:
+def per_request(metrics: Mapping[str, object]) -> ServerMetrics:
     """The account on the answer itself, from vLLM's `--enable-per-request-metrics`.
 
     Its `time_to_first_token_ms` is prefill alone, so that TTFT itself is not confirmed by it.
@@ -126,15 +126,15 @@ def per_request(metrics: Mapping[str, object]) -> Account:
         return float(value) if isinstance(value, int | float) else None
 
     prefill, queue = number("time_to_first_token_ms"), number("queue_time_ms")
-    return Account(
+    return ServerMetrics(
         requests=1,
         queue_prefill_ms=None if prefill is None else prefill + (queue or 0.0),
         decode_ms=number("generation_time_ms"),
     )
 
 
-class Client(Protocol):
-    """What the client saw of one request; a `Shot` is one."""
+class SeenByClient(Protocol):
+    """What the client saw of one request; a `Measurement` is one."""
 
     @property
     def ttft_ms(self) -> float | None: ...
@@ -150,7 +150,7 @@ class Client(Protocol):
     def completion_tokens(self) -> int | None: ...
 
 
-def disagreements(seen: Client, account: Account) -> tuple[str, ...]:
+def disagreements(seen: SeenByClient, account: ServerMetrics) -> tuple[str, ...]:
     """What the server's account does not bear out; () where it confirms the client, or says nothing.
 
     TTFT: the client sees what the server stamps plus the way there and back, so client - server must lie between 0
@@ -182,7 +182,7 @@ def disagreements(seen: Client, account: Account) -> tuple[str, ...]:
     return tuple(found)
 
 
-class Ledger:
+class MetricsReader:
     """The server's counters over HTTP. `available` is False for a server without vLLM's `/metrics`."""
 
     def __init__(self, connection: Connection, model: str | None) -> None:

@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from annie_eval.errors import ExchangeError
-from annie_eval.timing.connection import Response
+from annie_eval.timing.connection import TimedResponse
 from annie_eval.wire.sse import read_stream
 
 Counting = Literal["usage", "chunks", "asked", "unknown", "guessed"]
@@ -87,7 +87,7 @@ class _Chunk:
     counted: int | None
 
 
-def observe(response: Response, asked: int | None = None) -> Observed:
+def observe(response: TimedResponse, asked: int | None = None) -> Observed:
     """Read one streamed answer of `/chat/completions` or `/completions`.
 
     Args:

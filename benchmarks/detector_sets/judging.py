@@ -8,10 +8,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
 
-from annie_eval.cli.check import read_sample
 from annie_eval.detectors import detect
 from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile
+from annie_eval.wire.messages import read_sample
 from annie_eval.wire.sample import Sample
 from benchmarks.detector_sets.rows import Item, Row
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from annie_eval.timing import Row
+from annie_eval.timing import TimingResult
 
 
 @pytest.mark.perf("goodput")
-def test_concurrent_requests_keep_both_limits(timing: Row) -> None:
+def test_concurrent_requests_keep_both_limits(timing: TimingResult) -> None:
     """Goodput: the share of requests, of several at once, that are within the TTFT and the decode limit."""
     assert timing.verdict == "PASS", timing.summary

@@ -2,10 +2,10 @@
 
 import pytest
 
-from annie_eval.timing import Row
+from annie_eval.timing import TimingResult
 
 
 @pytest.mark.perf("stalls")
-def test_an_answer_does_not_stall_between_tokens(timing: Row) -> None:
+def test_an_answer_does_not_stall_between_tokens(timing: TimingResult) -> None:
     """The 95th percentile of the gaps within an answer, and the share of answers with a gap that can be heard."""
     assert timing.verdict == "PASS", timing.summary

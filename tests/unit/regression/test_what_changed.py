@@ -321,32 +321,36 @@ def slow(factor: float, n: int = 21) -> dict[str, list[float]]:
 def test_a_slow_down_beyond_the_noise_fails_and_one_within_passes() -> None:
     noise = timings.noise(slow(1.0), slow(1.01))
     assert noise.aa
-    assert [timings.compare(slow(1.0), slow(f), noise)[0].verdict for f in (1.0, 0.5, 1.3)] == ["PASS", "PASS", "FAIL"]
+    assert [timings.compare_timings(slow(1.0), slow(f), noise)[0].verdict for f in (1.0, 0.5, 1.3)] == [
+        "PASS",
+        "PASS",
+        "FAIL",
+    ]
 
 
 def test_a_few_milliseconds_are_no_slow_down() -> None:
     noise = timings.Noise({}, aa=False)
     fast = {"ttft_short": [0.2 + 0.001 * i for i in range(21)]}, {"ttft_short": [0.9 + 0.001 * i for i in range(21)]}
-    assert timings.compare(*fast, noise)[0].verdict == "PASS"
+    assert timings.compare_timings(*fast, noise)[0].verdict == "PASS"
 
 
 def test_a_noisy_aa_run_raises_the_floor() -> None:
     quiet, wild = timings.noise(slow(1.0), slow(1.01)), timings.noise(slow(1.0), slow(1.5))
     assert quiet.floors["ttft_short"] < 1.1 < 1.5 < wild.floors["ttft_short"]
-    assert timings.compare(slow(1.0), slow(1.3), wild)[0].verdict != "FAIL"
+    assert timings.compare_timings(slow(1.0), slow(1.3), wild)[0].verdict != "FAIL"
 
 
 def test_rates_are_slower_when_they_are_lower() -> None:
     noise = timings.Noise({}, aa=False)
     fast, half = {"decode": [30.0 + i % 3 for i in range(21)]}, {"decode": [15.0 + i % 3 for i in range(21)]}
-    found = timings.compare(fast, half, noise)[0]
+    found = timings.compare_timings(fast, half, noise)[0]
     assert found.verdict == "FAIL"
     assert found.ratio == pytest.approx(31 / 16)
-    assert timings.compare(half, fast, noise)[0].verdict == "PASS"
+    assert timings.compare_timings(half, fast, noise)[0].verdict == "PASS"
 
 
 def test_few_measurements_are_not_compared_and_load_is_not_judged() -> None:
     noise = timings.Noise({}, aa=False)
-    assert timings.compare(slow(1.0, 5), slow(9.0, 5), noise) == []
+    assert timings.compare_timings(slow(1.0, 5), slow(9.0, 5), noise) == []
     loaded = {"ttft_under_load": [50.0 + i for i in range(30)]}, {"ttft_under_load": [500.0 + i for i in range(30)]}
-    assert not timings.compare(*loaded, noise)[0].judged
+    assert not timings.compare_timings(*loaded, noise)[0].judged

@@ -10,9 +10,9 @@ import pytest
 from annie_data import cli
 from annie_data.conversation import Line
 from annie_data.mix import load_mix
-from annie_eval.cli.check import read_sample
 from annie_eval.detectors import detect
 from annie_eval.profile.load import load
+from annie_eval.wire.messages import read_sample
 from research.annie_smol.generator import __main__ as generator
 from research.annie_smol.generator import coverage, quiz, sums
 

@@ -8,9 +8,9 @@ import pytest
 
 from annie_data.expectation import expectation
 from annie_data.words import words
-from annie_eval.cli.check import read_sample
 from annie_eval.detectors import detect
 from annie_eval.profile.load import load
+from annie_eval.wire.messages import read_sample
 
 DATA = Path(__file__).parents[3] / "data"
 DETECTORS = ("thinking", "tool_calls", "restraint", "markdown", "brevity", "silence", "degeneration", "knowledge")

@@ -109,9 +109,9 @@ def test_every_log_says_where_it_is_from() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.name))
 def test_every_rule_can_be_filled_in(rule: object) -> None:
-    from annie_eval.serving.log_causes import Rule
+    from annie_eval.serving.log_causes import CauseRule
 
-    assert isinstance(rule, Rule)
+    assert isinstance(rule, CauseRule)
     rule.cause.format(**dict.fromkeys(rule.pattern.groupindex, "x"))
     assert "{" not in rule.mend
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annie_eval.serving.log_progress import Progress, step
+from annie_eval.serving.log_progress import StartUpProgress, step
 
 # Lines of vLLM 0.32.0 starting SmolLM2 on a CPU, and of 0.24.0 on a GPU, shortened.
 START = """\
@@ -50,7 +50,7 @@ def test_each_line_moves_the_step_on() -> None:
 def test_a_step_is_said_once_and_again_when_it_is_long_and_fast_ones_are_thinned() -> None:
     said: list[str] = []
     clock = [0.0]
-    progress = Progress(said.append, every=15.0, now=lambda: clock[0])
+    progress = StartUpProgress(said.append, every=15.0, now=lambda: clock[0])
     log = ""
     for at, line in [
         (0.0, ""),

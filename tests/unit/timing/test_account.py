@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from annie_eval.timing.measurement import Shot
-from annie_eval.timing.server_metrics import Account, block_size, difference, disagreements, parse, per_request
+from annie_eval.timing.measurement import Measurement
+from annie_eval.timing.server_metrics import ServerMetrics, block_size, difference, disagreements, parse, per_request
 
 METRICS = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -26,8 +26,8 @@ process_cpu_seconds_total 12.0
 """
 
 
-def seen(ttft: float = 90.0, tokens: int = 64, itl: float = 30.0, prompt: int | None = 70) -> Shot:
-    return Shot(
+def seen(ttft: float = 90.0, tokens: int = 64, itl: float = 30.0, prompt: int | None = 70) -> Measurement:
+    return Measurement(
         "short",
         0,
         prompt_tokens=prompt,
@@ -39,7 +39,7 @@ def seen(ttft: float = 90.0, tokens: int = 64, itl: float = 30.0, prompt: int | 
     )
 
 
-AGREED = Account(1, ttft_ms=89.0, decode_ms=63 * 30.0, prompt_tokens=70, generation_tokens=64, cached_tokens=0)
+AGREED = ServerMetrics(1, ttft_ms=89.0, decode_ms=63 * 30.0, prompt_tokens=70, generation_tokens=64, cached_tokens=0)
 
 
 def test_counters_are_summed_over_engines_and_reasons_of_the_own_model() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from annie_eval.errors import UsageError
 from annie_eval.profile.types import CallExpectation, Expect, Profile, Scenario, Turn
-from annie_eval.timing import ROWS, Plan, Row, hardware, plan_for
+from annie_eval.timing import ROWS, Plan, TimingResult, hardware, plan_for
 from annie_eval.timing.roofline import Bounds, Model
 
 TOOL = {"type": "function", "function": {"name": "remember", "parameters": {"type": "object"}}}
@@ -117,8 +117,10 @@ def test_another_text_is_no_plan(text: str) -> None:
 
 
 def test_a_row_survives_the_way_back() -> None:
-    row = Row("decode", "PASS", 33.0, (32.0, 34.0), 15, 25.0, "tok/s", 0.73, "x", "cpu", ((1.0, 2.0, 1.0, 3.0, 15.0),))
-    assert Row.from_dict(row.as_dict()) == row
+    row = TimingResult(
+        "decode", "PASS", 33.0, (32.0, 34.0), 15, 25.0, "tok/s", 0.73, "x", "cpu", ((1.0, 2.0, 1.0, 3.0, 15.0),)
+    )
+    assert TimingResult.from_dict(row.as_dict()) == row
 
 
 def test_the_key_itself_is_never_in_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +137,7 @@ def test_gpus_of_one_model_multiply_what_is_possible() -> None:
 
 
 def test_a_failed_test_reads_the_number_beside_its_limit() -> None:
-    row = Row("decode", "FAIL", 20.0, (19.5, 20.25), 15, 25.0, "tok/s", None, "answers of 64 tokens", "cpu")
+    row = TimingResult("decode", "FAIL", 20.0, (19.5, 20.25), 15, 25.0, "tok/s", None, "answers of 64 tokens", "cpu")
     assert row.summary == "FAIL: 20 tok/s (19.5 to 20.25, n 15), limit 25. answers of 64 tokens"
-    broken = Row("decode", "ERROR", None, None, 0, 25.0, "tok/s", None, "no server", "cpu")
+    broken = TimingResult("decode", "ERROR", None, None, 0, 25.0, "tok/s", None, "no server", "cpu")
     assert broken.summary == "ERROR: no server"

@@ -1,4 +1,4 @@
-"""Rows from made-up shots: impossible numbers, missing calls, the table and the plots."""
+"""Rows from made-up measurements: impossible numbers, missing calls, the table and the plots."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from typing import Any
 
 import pytest
 
-from annie_eval.cli.perf import Bar, main, render
+from annie_eval.cli.main import main
+from annie_eval.cli.perf import Bar, render
 from annie_eval.report.charts import Series, chart, rows_chart
-from annie_eval.timing import Plan, Row
+from annie_eval.timing import Plan, TimingResult
 from annie_eval.timing import verdict as verdict_rule
 from annie_eval.timing.gates import evaluate
-from annie_eval.timing.measurement import Shot, impossible, pair_rate
+from annie_eval.timing.measurement import Measurement, impossible, pair_rate
 from annie_eval.timing.prompts import Capabilities, Prepared
 from annie_eval.timing.roofline import Bounds, Model
-from annie_eval.timing.server_metrics import Account
+from annie_eval.timing.server_metrics import ServerMetrics
 
 Make = Callable[..., Plan]
 EVERYTHING = Capabilities("m", token_prompts=True, fixed_length=True, metrics=True)
-GOOD = Shot("short", 0, None, 70, 64, 0, "length", None, 90.0, 90.0, 1980.0, None, 33.0, "usage", (30.0,) * 63)
+GOOD = Measurement("short", 0, None, 70, 64, 0, "length", None, 90.0, 90.0, 1980.0, None, 33.0, "usage", (30.0,) * 63)
 LIMITS = {"ttft_slope_ms_per_1k": 240.0, "ttft_quadratic_share": 0.25}
 BOUNDS = Bounds(Model(5.93e9, 6.92e9, 32768.0, 32768.0, "fp4", 248_320), 273e9, 500e12)
 
 
-def spread(shot: Shot, n: int = 15, **fields: float) -> list[Shot]:
-    """n shots with a little noise on the named fields."""
+def spread(measurement: Measurement, n: int = 15, **fields: float) -> list[Measurement]:
+    """n measurements with a little noise on the named fields."""
     order = [i * 7 % n for i in range(n)]  # neighbours must not be alike
-    return [replace(shot, **{name: value * (1 + i / 1000) for name, value in fields.items()}) for i in order]  # type: ignore[arg-type]
+    return [replace(measurement, **{name: value * (1 + i / 1000) for name, value in fields.items()}) for i in order]  # type: ignore[arg-type]
 
 
-def row(name: str, shots: Sequence[Shot], plan: Plan) -> Row:
-    return evaluate(name, shots, plan, EVERYTHING)
+def row(name: str, measurements: Sequence[Measurement], plan: Plan) -> TimingResult:
+    return evaluate(name, measurements, plan, EVERYTHING)
 
 
 def test_a_row_shows_the_share_of_the_roofline(make_plan: Make) -> None:
@@ -58,7 +59,7 @@ def test_a_rate_beyond_the_roofline_is_an_error(make_plan: Make) -> None:
 
 def test_speculative_decoding_lifts_the_ceiling(make_plan: Make) -> None:
     plan = make_plan("http://x/v1", "decode", bounds=BOUNDS)
-    fast = replace(GOOD, account=Account(1, prompt_tokens=70, tokens_per_step=2.0))
+    fast = replace(GOOD, account=ServerMetrics(1, prompt_tokens=70, tokens_per_step=2.0))
     assert row("decode", spread(fast, rate=60.0), plan).verdict == "PASS"
 
 
@@ -66,7 +67,7 @@ def test_tokens_that_came_together_may_be_of_one_step_where_nobody_counts_drafts
     plan = make_plan("http://x/v1", "decode", bounds=BOUNDS)
     pairs = replace(GOOD, gaps_ms=(60.0,) * 32)
     assert row("decode", spread(pairs, rate=60.0), plan).verdict == "PASS"
-    told = replace(pairs, account=Account(1, prompt_tokens=70))
+    told = replace(pairs, account=ServerMetrics(1, prompt_tokens=70))
     assert row("decode", spread(told, rate=60.0), plan).verdict == "ERROR", "these counters show no drafts"
 
 
@@ -78,13 +79,16 @@ def test_tokens_that_came_together_may_be_of_one_step_where_nobody_counts_drafts
         ({"cached_tokens": 64}, "64 of 70 prompt tokens of a cold prompt came out of the prefix cache"),
         ({"ttft_ms": None}, "brought no token"),
         ({"prompt_tokens": 40}, "a prompt of about 63 tokens counted as 40: the server truncates prompts"),
-        ({"account": Account(1, prompt_tokens=20)}, "usage says 70 prompt tokens, /metrics 20"),
-        ({"cached_tokens": None, "account": Account(1, cached_tokens=48)}, "48 of 70 prompt tokens of a cold prompt"),
+        ({"account": ServerMetrics(1, prompt_tokens=20)}, "usage says 70 prompt tokens, /metrics 20"),
+        (
+            {"cached_tokens": None, "account": ServerMetrics(1, cached_tokens=48)},
+            "48 of 70 prompt tokens of a cold prompt",
+        ),
     ],
 )
 def test_what_cannot_be_is_no_measurement(change: dict[str, Any], said: str) -> None:
-    shot = replace(GOOD, **change)
-    assert said in (impossible(shot, Prepared("/", {}, 63), BOUNDS) or "")
+    measurement = replace(GOOD, **change)
+    assert said in (impossible(measurement, Prepared("/", {}, 63), BOUNDS) or "")
 
 
 def test_a_chat_template_s_first_tokens_may_be_shared() -> None:
@@ -107,42 +111,42 @@ def test_an_answer_without_a_call_counts_as_never(make_plan: Make) -> None:
 
 
 def test_one_broken_request_makes_the_row_an_error(make_plan: Make) -> None:
-    shots = [*spread(GOOD, 14, ttft_ms=90.0), Shot("short", 0, "HTTP status 500: boom")]
-    found = row("ttft_short", shots, make_plan("http://x/v1", "ttft_short"))
+    measurements = [*spread(GOOD, 14, ttft_ms=90.0), Measurement("short", 0, "HTTP status 500: boom")]
+    found = row("ttft_short", measurements, make_plan("http://x/v1", "ttft_short"))
     assert (found.verdict, found.n) == ("ERROR", 15)
     assert "HTTP status 500: boom (1 of 15 requests)" in found.detail
 
 
 def test_a_confirmed_miss_fails_and_a_few_doubts_do_not_save_it(make_plan: Make) -> None:
-    slow = replace(GOOD, account=Account(1, ttft_ms=149.0))
-    shots = spread(slow, ttft_ms=150.0)
-    shots[3] = replace(shots[3], ttft_ms=170.0, doubts=("TTFT 170.0 ms, server 149.0 ms",))
-    found = row("ttft_short", shots, make_plan("http://x/v1", "ttft_short"))
+    slow = replace(GOOD, account=ServerMetrics(1, ttft_ms=149.0))
+    measurements = spread(slow, ttft_ms=150.0)
+    measurements[3] = replace(measurements[3], ttft_ms=170.0, doubts=("TTFT 170.0 ms, server 149.0 ms",))
+    found = row("ttft_short", measurements, make_plan("http://x/v1", "ttft_short"))
     assert found.verdict == "FAIL"
     assert "the server confirms 14 of 15" in found.detail
 
 
 def test_a_client_faster_than_its_server_does_not_pass(make_plan: Make) -> None:
     """A stamp on something that is no token: the server's own figure decides."""
-    early = replace(GOOD, account=Account(1, ttft_ms=150.0), doubts=("TTFT 5.0 ms, server 150.0 ms",))
+    early = replace(GOOD, account=ServerMetrics(1, ttft_ms=150.0), doubts=("TTFT 5.0 ms, server 150.0 ms",))
     found = row("ttft_short", spread(early, ttft_ms=5.0), make_plan("http://x/v1", "ttft_short"))
     assert found.verdict == "INCONCLUSIVE"
     assert "PASS by the client alone, FAIL by the server's account" in found.detail
 
 
 def test_decode_that_sinks_with_context_fails(make_plan: Make) -> None:
-    shots = [
-        shot
+    measurements = [
+        measurement
         for context, rate in ((512, 33.0), (1024, 30.0), (2048, 24.0))
-        for shot in spread(replace(GOOD, source="cold", context=context, prompt_tokens=context), 11, rate=rate)
+        for measurement in spread(replace(GOOD, source="cold", context=context, prompt_tokens=context), 11, rate=rate)
     ]
-    found = row("decode_flat", shots, make_plan("http://x/v1", "decode_flat"))
+    found = row("decode_flat", measurements, make_plan("http://x/v1", "decode_flat"))
     assert found.verdict == "FAIL"
     assert [point[0] for point in found.points] == [512, 1024, 2048]
 
 
-def cold(curve: Callable[[int], float], noise: float, n: int) -> list[Shot]:
-    """n cold shots at each of five lengths, in turn, with lognormal noise."""
+def cold(curve: Callable[[int], float], noise: float, n: int) -> list[Measurement]:
+    """n cold measurements at each of five lengths, in turn, with lognormal noise."""
     rng = random.Random(1)
     lengths = (512, 1024, 2048, 4096, 8192)
     one = replace(GOOD, source="cold", cached_tokens=0)
@@ -189,8 +193,8 @@ def test_a_bend_that_the_upper_limit_allows_is_not_yet_linear() -> None:
 
 
 def test_shots_survive_the_file() -> None:
-    shot = replace(GOOD, account=Account(1, ttft_ms=89.0), doubts=("x",))
-    assert Shot.from_dict(shot.as_dict()) == shot
+    measurement = replace(GOOD, account=ServerMetrics(1, ttft_ms=89.0), doubts=("x",))
+    assert Measurement.from_dict(measurement.as_dict()) == measurement
 
 
 def test_the_table_names_gate_verdict_limit_and_detail(make_plan: Make) -> None:
@@ -204,7 +208,7 @@ def test_the_table_names_gate_verdict_limit_and_detail(make_plan: Make) -> None:
 def test_plots_are_written_for_rows_with_points(tmp_path: Path) -> None:
     points = ((512.0, 60.0, 58.0, 62.0, 11.0), (1024.0, 110.0, 108.0, 111.0, 11.0))
     rows = [
-        Row(name, "PASS", 1.0, None, 22, 1.0, "x", None, "", "cpu", points)
+        TimingResult(name, "PASS", 1.0, None, 22, 1.0, "x", None, "", "cpu", points)
         for name in ("ttft_cold", "ttft_warm", "decode_flat")
     ]
     written = rows_chart(rows, tmp_path)
@@ -241,7 +245,7 @@ def test_the_bar_is_one_line_on_a_terminal() -> None:
 
 
 def test_bad_usage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--base-url", "http://127.0.0.1:9", "--hardware", "tpu"]) == 2
+    assert main(["perf", "--base-url", "http://127.0.0.1:9", "--hardware", "tpu"]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "--hardware tpu: unknown" in said
@@ -249,7 +253,7 @@ def test_bad_usage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_command_needs_a_target(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        main([])
+        main(["perf"])
     assert stop.value.code == 2
 
 
@@ -257,7 +261,9 @@ def test_the_command_measures_and_leaves_its_results(
     truth: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = truth(ttft_ms=10, itl_ms=1)
-    status = main(["--base-url", url, "--gate", "ttft_short", "--hardware", "dgx-spark", "--run-dir", str(tmp_path)])
+    status = main(
+        ["perf", "--base-url", url, "-k", "ttft_short", "--hardware", "dgx-spark", "--run-dir", str(tmp_path)]
+    )
     printed = capsys.readouterr().out
     assert status == 0, printed
     assert "ttft_short  PASS" in printed
@@ -265,7 +271,9 @@ def test_the_command_measures_and_leaves_its_results(
     assert (tmp_path / "timings.json").exists()
 
 
-def burst(tokens: int, first: int, *, stall_ms: float = 0.0, stall_at: int = 0, share: float | None = None) -> Shot:
+def burst(
+    tokens: int, first: int, *, stall_ms: float = 0.0, stall_at: int = 0, share: float | None = None
+) -> Measurement:
     """An answer at 30 ms a token in chunks of `first`; its first chunk holds `share` of the text, in tokens."""
     ends = [*range(first, tokens, first), tokens]
     at = [(end - first) * 30.0 + (stall_ms if end > stall_at else 0.0) for end in ends]

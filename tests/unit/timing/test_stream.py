@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from annie_eval.errors import ExchangeError
-from annie_eval.timing.connection import Response
+from annie_eval.timing.connection import TimedResponse
 from annie_eval.timing.stream import Observed, observe
 
 MS = 1_000_000
 
 
-def stream(*reads: tuple[int, list[dict[str, Any]]], done: bool = True, status: int = 200) -> Response:
+def stream(*reads: tuple[int, list[dict[str, Any]]], done: bool = True, status: int = 200) -> TimedResponse:
     """A response from (milliseconds, chunks that this read brought)."""
     body, stamps = b"", []
     for i, (ms, chunks) in enumerate(reads):
@@ -23,7 +23,7 @@ def stream(*reads: tuple[int, list[dict[str, Any]]], done: bool = True, status: 
             part += b"data: [DONE]\n\n"
         body += part
         stamps.append((ms * MS, len(part)))
-    return Response(status, body, tuple(stamps), 0)
+    return TimedResponse(status, body, tuple(stamps), 0)
 
 
 def delta(finish: str | None = None, count: int | None = None, **fields: Any) -> dict[str, Any]:
@@ -172,11 +172,11 @@ def test_completions_have_text_without_delta() -> None:
     [
         (stream((1, [delta(content="a")]), done=False), "broke off"),
         (stream((1, [{"error": {"message": "out of memory"}}])), "out of memory"),
-        (Response(500, b"boom", ((1, 4),), 0), "HTTP status 500: boom"),
-        (Response(200, b"", (), 0), "empty"),
-        (Response(200, b"<html>", ((1, 6),), 0), "HTML"),
+        (TimedResponse(500, b"boom", ((1, 4),), 0), "HTTP status 500: boom"),
+        (TimedResponse(200, b"", (), 0), "empty"),
+        (TimedResponse(200, b"<html>", ((1, 6),), 0), "HTML"),
     ],
 )
-def test_a_broken_stream_is_no_measurement(response: Response, said: str) -> None:
+def test_a_broken_stream_is_no_measurement(response: TimedResponse, said: str) -> None:
     with pytest.raises(ExchangeError, match=said):
         observe(response)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from annie_eval.timing import Plan, Row, measure, run
+from annie_eval.timing import Plan, TimingResult, measure, run
 from annie_eval.timing.measure import holdable, long_enough
 from annie_eval.timing.prompts import Capabilities
 
@@ -23,7 +23,7 @@ Make = Callable[..., Plan]
 FAST = {"ttft_ms": 20, "itl_ms": 2}
 
 
-def rows(plan: Plan) -> dict[str, Row]:
+def rows(plan: Plan) -> dict[str, TimingResult]:
     return {row.name: row for row in run(plan)}
 
 
@@ -219,11 +219,17 @@ def test_an_answer_as_long_as_asked_for_is_believed_only_if_half_of_it_is_half_a
 
 def test_an_answer_in_one_piece_is_as_late_as_its_end(truth: Start, make_plan: Make) -> None:
     """An answer of four tokens would look fast there, and the rate of one that was held back very fast."""
-    plan, shots = make_plan(truth(**FAST, at_once=True, metrics=False), "ttft_short", "decode", "stalls"), []
-    found = {row.name: row for row in run(plan, lambda event: shots.append(event) if "ttft_ms" in event else None)}
+    plan, measurements = make_plan(truth(**FAST, at_once=True, metrics=False), "ttft_short", "decode", "stalls"), []
+    found = {
+        row.name: row for row in run(plan, lambda event: measurements.append(event) if "ttft_ms" in event else None)
+    }
     assert found["ttft_short"].verdict == "FAIL"
     # Answers are longer where the pieces of the probe's lie apart on a crowded machine, so that it has a pace.
-    ends = [20 + 2 * (shot["completion_tokens"] - 1) for shot in shots if shot["source"] == "short"]
+    ends = [
+        20 + 2 * (measurement["completion_tokens"] - 1)
+        for measurement in measurements
+        if measurement["source"] == "short"
+    ]
     assert min(ends) >= 20 + 2 * 63
     assert found["ttft_short"].median == pytest.approx(statistics.median(ends), abs=5)
     assert "every answer comes in one piece" in found["ttft_short"].detail
@@ -274,7 +280,7 @@ def test_the_longest_prompt_that_fits_stands_for_those_that_do_not(
 def test_a_shape_is_looked_at_further_where_that_takes_no_time(
     truth: Start, make_plan: Make, monkeypatch: pytest.MonkeyPatch, seconds: float, rounds: int
 ) -> None:
-    monkeypatch.setattr(measure.rule, "FURTHER_LOOKS", (33, 35))
+    monkeypatch.setattr(measure.verdict, "FURTHER_LOOKS", (33, 35))
     monkeypatch.setattr(measure, "FURTHER_S", seconds)
     judge = measure.evaluate
     monkeypatch.setattr(measure, "evaluate", lambda *given: replace(judge(*given), verdict="INCONCLUSIVE"))

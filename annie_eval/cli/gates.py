@@ -1,0 +1,31 @@
+"""`annie-eval gates`: how often each gate of a profile passes models of a given quality."""
+
+from __future__ import annotations
+
+import argparse
+
+from annie_eval.errors import UsageError
+
+
+def add_gates(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
+    parser.add_argument(
+        "--until-decided", type=int, metavar="N", help="with pytest's --until-decided, and at most N rounds"
+    )
+    parser.set_defaults(command=gates)
+
+
+def gates(arguments: argparse.Namespace) -> int:
+    """Exit status 0; raises UsageError for a number of rounds that cannot be."""
+    from annie_eval.profile.load import load
+    from annie_eval.report import operating_curves, rounds
+
+    profile = load(arguments.profile)
+    if arguments.until_decided is None:
+        lines = operating_curves.lines(profile)
+    elif arguments.until_decided < 2:
+        raise UsageError(f"--until-decided {arguments.until_decided}: must be at least 2 rounds")
+    else:
+        lines = rounds.lines(profile, arguments.until_decided)
+    print("\n".join(lines), flush=True)
+    return 0

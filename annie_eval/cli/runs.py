@@ -1,0 +1,109 @@
+"""`annie-eval runs`, `show` and `report`: what is on disk of runs that were made."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import get_terminal_size
+
+from annie_eval.errors import UsageError
+from annie_eval.run.runs import RUNS
+from annie_eval.run.runs import run_dir as find_run
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dir", nargs="?", type=Path, default=RUNS, metavar="DIR", help="default: runs")
+    parser.set_defaults(command=runs)
+
+
+def add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's directory, or its name in runs/")
+    parser.add_argument("sample", nargs="?", metavar="SAMPLE", help="a sample's key, as the report prints it")
+    parser.set_defaults(command=show)
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's directory, or its name in runs/")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
+    parser.add_argument("--json", action="store_true", help="print verdict.json, checked against its schema")
+    parser.set_defaults(command=report)
+
+
+def runs(arguments: argparse.Namespace) -> int:
+    """Exit status 0; raises UsageError where there is no such directory."""
+    from annie_eval.run.store import FILE, Store
+    from annie_eval.text import aligned, printable
+
+    if not arguments.dir.is_dir():
+        raise UsageError(f"{arguments.dir}: no such directory; name the one that holds the runs")
+    found: list[tuple[float, list[str]]] = []
+    skipped = []
+    for path in sorted(arguments.dir.iterdir()):
+        if not (path / FILE).exists():
+            continue
+        try:
+            store = Store(path)
+            try:
+                facts = store.all_meta()
+                started, identity = float(facts["started"]), dict(facts["identity"])
+            finally:
+                store.close()
+        except (UsageError, sqlite3.Error, KeyError, TypeError, ValueError) as error:
+            cause = error if isinstance(error, UsageError) else f"{path}: damaged ({type(error).__name__}: {error})"
+            skipped.append(f"skipped: {printable(str(cause))}")
+            continue
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
+        state = facts.get("state", "?")
+        # The user's own tests, probes and snapshots have no gate: pytest's status is all that they say.
+        # A state may have a cause after a colon, which is `show`'s to tell.
+        verdict = facts.get("verdict") or (
+            "no gate" if state == "finished" else f"unfinished ({str(state).partition(':')[0]})"
+        )
+        row = [when, identity.get("profile"), verdict, path.name, identity.get("target")]
+        found.append((started, [printable(str(cell)) for cell in row]))
+    rows = [row for _, row in sorted(found, key=lambda each: each[0], reverse=True)]
+    _print(aligned([["started", "profile", "verdict", "run", "target"], *rows]) if rows else ["no runs"])
+    for line in skipped:
+        print(line, file=sys.stderr)
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Exit status 0; raises UsageError for a run or a sample that is not there."""
+    from annie_eval.report import show as shown
+
+    run_dir = find_run(arguments.run)
+    if arguments.sample is not None:
+        _print(shown.sample_lines(run_dir, arguments.sample))
+    else:
+        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        _print(shown.run_lines(run_dir, color=color, width=get_terminal_size((100, 24)).columns))
+    return 0
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Exit status 0; raises UsageError for a run that is not there, or a file that cannot be written."""
+    from annie_eval.report import page, show
+    from annie_eval.run import verdict_json
+
+    if arguments.html is None and not arguments.json:
+        raise UsageError("report: say --html FILE, --json or both")
+    run_dir = find_run(arguments.run)
+    verdict = show.load_verdict(run_dir)
+    if arguments.html is not None:
+        try:
+            page.write(arguments.html, verdict, run_dir)
+        except OSError as error:
+            raise UsageError(f"--html {arguments.html}: cannot be written ({error.strerror})") from error
+    if arguments.json:
+        print(verdict_json.dumps(verdict), end="", flush=True)
+    return 0
+
+
+def _print(lines: Sequence[str]) -> None:
+    print("\n".join(lines), flush=True)

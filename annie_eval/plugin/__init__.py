@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from annie_eval.gates.decide import RunVerdict
     from annie_eval.regression.compare_runs import Comparison
     from annie_eval.run.lifecycle import Run
-    from annie_eval.timing import Row
+    from annie_eval.timing import TimingResult
 
 GATE, PERF = "gate", "perf"
 # Samples that a test wants without being judged by a gate.
@@ -385,12 +385,12 @@ def judged(request: pytest.FixtureRequest) -> Judged:
 
 
 @pytest.fixture
-def timing(request: pytest.FixtureRequest) -> Row:
+def timing(request: pytest.FixtureRequest) -> TimingResult:
     """The row that the timing gate of this test measured, out of the run's store."""
-    from annie_eval.timing import Row
+    from annie_eval.timing import TimingResult
 
     marker = request.node.get_closest_marker(PERF)
     try:
-        return Row.from_dict(_session(request).reader.timing(marker.args[0]))
+        return TimingResult.from_dict(_session(request).reader.timing(marker.args[0]))
     except SampleBroken as error:
         pytest.fail(str(error), pytrace=False)

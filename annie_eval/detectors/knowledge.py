@@ -4,12 +4,16 @@ Phrases are found as whole words, apart from case, accents and punctuation, and 
 (`english.assertion`): a negated, asked, doubted or corrected mention is none. A phrase that is itself a
 denial ("couldn't find it") only has to be there. A phrase that is a number is also met by that number in words.
 
-A number is read in digits or words (`english.spoken_numbers`) and must be what the answer comes to, as a
-listener would take it:
+A number is read in digits or words (`english.spoken_numbers`). The answer is the first of these that there is:
 
-- numbers that the question gave, operands ("plus 20"), reasons ("because ...") and asides in brackets do not count;
-- one of several candidates ("41 or 42", "between 40 and 50", a row of numbers) is no answer;
-- a later conclusion ("so that makes ..."), correction or restatement overrides; further facts in other units do not.
+1. the last number that is stated as the answer ("the answer is 7", "result: 7"), wherever it stands;
+2. the last result of a worked sum ("... = 7"), where the text ends with it;
+3. the number of the last conclusion ("so that makes 7", "7 are left"), correction ("no, 8") or restatement;
+4. the number of the first sentence that has one.
+
+It must be the expected one. A number does not count that is negated, hedged, asked, bounded ("more than 7"), an
+operand, a reason, an aside or given by the question. One of several ("7 or 8") is no answer, and nor is one that is
+said of another thing than the unit in the question ("eight eyes and six legs").
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from annie_eval.detectors.english.spoken_numbers import Number, numbers
 from annie_eval.detectors.english.units import singular
 from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.tags import without_thoughts
-from annie_eval.text import is_blank, words
+from annie_eval.text import is_blank, word_set, words
 from annie_eval.wire.sample import Sample
 
 if TYPE_CHECKING:
@@ -53,11 +57,14 @@ _CHOICE = re.compile(
 )
 _ROW = re.compile(r"\s*[^\W\d]{0,12}\s*(?:,|,?\s*\band\b)\s*(?:and )?[$€£]?\Z", re.IGNORECASE)
 _BETWEEN = re.compile(r"\b(?:between|zwischen|entre)\s+[$€£]?\Z", re.IGNORECASE)
-_HEDGE = re.compile(r"\b(?:could|might|may|maybe|perhaps|possibly|either)\b", re.IGNORECASE)
 _CONCLUSION = re.compile(
     r"\b(?:so|therefore|thus|hence|altogether|in total|in all|total|overall|final|finally|answer|result|that makes"
     r"|makes it"
     r"|which means|which makes|which leaves|end up|left with|in the end|leaving|comes to|adds up)\b",
+    re.IGNORECASE,
+)
+_LEFT_BEHIND = re.compile(
+    r"(?: [^\W\d]+){0,2} (?:(?:is|are|were|was) )?(?:left|remain(?:s|ing)?|altogether|in (?:total|all))\b",
     re.IGNORECASE,
 )
 _STEP = re.compile(
@@ -96,7 +103,29 @@ _OTHER_SUBJECT = re.compile(
     r" (?:ha[sd]|have|is|are|costs?|gets?|count|counts|teach|teaches)\s+(?:about |only )?[$€£]?\Z",
     re.IGNORECASE,
 )
+_BOUND = re.compile(
+    r"\b(?:more|less|fewer|greater|higher|lower|smaller|bigger|larger|longer|shorter) than (?:about )?[$€£]?\Z",
+    re.IGNORECASE,
+)
+# A stated answer: "the answer is 7", "= 7", "a total of 7".
+_STATED = re.compile(
+    r"\b(?:answer|result|solution)(?: (?:to|of) [^.!?\n]{1,40})?(?:\s?[:=]|['’]s| is| was| would be| will be| must be"
+    r"| comes (?:out )?(?:to|as|at))\s(?:\w+ ){0,2}[$€£]?\Z",
+    re.IGNORECASE,
+)
+_EQUALS = re.compile(r"=\s*[$€£]?\Z")
 _HOW_MANY = re.compile(r"\bhow many ([^\W\d]+)(?: ([^\W\d]+))?", re.IGNORECASE)
+
+_OPPOSITES = tuple(
+    (word_set(one), word_set(other))
+    for one, other in (
+        ("end ends ended finish finished over", "begin begins began begun start starts started"),
+        ("born birth", "died death dead"),
+        ("open opens opened opening", "close closes closed closing shut shuts"),
+        ("biggest largest highest tallest longest oldest most", "smallest lowest shortest youngest fewest least"),
+        ("arrive arrives arrived arrival", "leave leaves left depart departs departure"),
+    )
+)
 
 # An answer with more numbers than this is a table, not speech.
 _MOST = 50
@@ -125,6 +154,8 @@ def find(sample: Sample) -> tuple[Finding, ...]:
 def _misses(content: str, expected: AnswerExpectation, question: str, english: bool) -> Iterator[tuple[str, int, int]]:
     speech = Speech(content)
     whole = (0, len(content))
+    if span := _opposite(content, expected, question):
+        yield "says it of the opposite of what was asked", *span
     right = (*expected.any_of, *expected.all_of)
     if expected.any_of and all(_stated(speech, phrase, english, right) is None for phrase in expected.any_of):
         yield f"does not state {_quoted(expected.any_of)}", *whole
@@ -138,6 +169,18 @@ def _misses(content: str, expected: AnswerExpectation, question: str, english: b
         judge = _Judge(speech, expected.number, expected.tolerance, question, english)
         if miss := judge.miss():
             yield miss
+
+
+def _opposite(content: str, expected: AnswerExpectation, question: str) -> tuple[int, int] | None:
+    """Where an answer speaks of the opposite of what was asked: "It began in 1945", asked when it ended."""
+    if not expected.any_of and expected.number is None:
+        return None
+    asked, said = set(words(question)), set(words(content))
+    for one, other in _OPPOSITES:
+        for wanted, opposite in ((one, other), (other, one)):
+            if asked & wanted and not asked & opposite and said & opposite and not said & wanted:
+                return 0, len(content)
+    return None
 
 
 def _quoted(phrases: Sequence[str]) -> str:
@@ -188,6 +231,7 @@ class _Judge:
         self.asked_noun = {singular(word) for found in _HOW_MANY.findall(question) for word in found if word}
         asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
         asserted = [one for one in asserted if not _TOO_MANY.match(self.text, one.end)]
+        asserted = [one for one in asserted if not _BOUND.search(self.before(one))]
         free = [one for one in asserted if self.hits(one) or not any(one.near(other.readings[0]) for other in given)]
         self.asserted = asserted
         self.pool = [one for one in free if not self.operand(one) and not self.aside(one, free)] or free
@@ -199,7 +243,13 @@ class _Judge:
 
     def miss(self) -> tuple[str, int, int] | None:
         """What is wrong with the number, and where; None if it is the expected one."""
+        if (stated := self.stated()) is not None:
+            return None if self.hits(stated) else self.wrong(stated)
         hits = [one for one in self.pool if self.hits(one)]
+        if hits and (other := self.of_another_thing(hits)):
+            return self.wrong(other)
+        if hits and self.speech.retracted((hits[-1].start, hits[-1].end)):
+            return f"takes {self.wanted} back", hits[-1].start, len(self.text)
         if not hits:
             said = ", ".join(self.text[one.start : one.end] for one in self.asserted[:4]) or "no number"
             return f"does not state {self.wanted}, but {said}", 0, len(self.text)
@@ -208,10 +258,31 @@ class _Judge:
         if span := self.candidates():
             return f"states several numbers, {self.wanted} among them", *span
         decisive = self.decisive()
-        if self.hits(decisive):
+        return None if self.hits(decisive) else self.wrong(decisive)
+
+    def wrong(self, one: Number) -> tuple[str, int, int]:
+        return f"comes to {self.text[one.start : one.end]}, not to {self.wanted}", one.start, one.end
+
+    def before(self, one: Number) -> str:
+        """The text before a number, as far as a rule looks."""
+        return self.text[max(0, one.start - 80) : one.start]
+
+    def stated(self) -> Number | None:
+        """The number that is stated as the answer, wherever it stands; else the last result of a worked sum."""
+        said = [one for one in self.asserted if _STATED.search(self.before(one))]
+        if said:
+            return said[-1]
+        sums = [one for one in self.asserted if _EQUALS.search(self.before(one)) and not self.operand_of_next(one)]
+        return sums[-1] if sums and self.sentence(sums[-1])[1] >= self.sentence(self.asserted[-1])[1] else None
+
+    def operand_of_next(self, one: Number) -> bool:
+        return _OPERATOR_AFTER.match(self.text, one.end) is not None
+
+    def of_another_thing(self, hits: list[Number]) -> Number | None:
+        """A number with a unit that the question names, where the expected one is said of another thing alone."""
+        if any(one.unit is None or one.unit in self.asked_units for one in hits):
             return None
-        said = self.text[decisive.start : decisive.end]
-        return f"comes to {said}, not to {self.wanted}", decisive.start, decisive.end
+        return next((one for one in self.asserted if one.unit in self.asked_units and not self.hits(one)), None)
 
     def operand(self, one: Number) -> bool:
         before, after = self.text[max(0, one.start - 20) : one.start], self.text[one.end : one.end + 20]
@@ -254,15 +325,19 @@ class _Judge:
             row = [*row, one] if joined else [one]
             if len(row) > 2 and any(map(self.hits, row)) and not all(map(self.hits, row)):
                 return row[0].start, row[-1].end
-        hedged = [one for one in self.pool if _HEDGE.search(self.text, self.sentence(one)[0], one.start)]
-        if len({one.readings[0] for one in hedged}) > 2:
-            return hedged[0].start, hedged[-1].end
+        for one in self.every:
+            guessed = one not in self.asserted and not self.hits(one) and one.start > self.pool[0].start
+            if guessed and _INSTEAD.search(self.before(one)):
+                return self.pool[0].start, one.end
         return None
 
     def decisive(self) -> Number:
         """The number that a listener takes for the answer."""
         hit = next(one for one in reversed(self.pool) if self.hits(one))
         rivals = [one for one in self.pool if self.hits(one) or self.comparable(one, hit)]
+        left = [one for one in rivals if self.left_over(one)]
+        if left and not self.bare(rivals[0]):
+            return left[-1]
         concluding = [one for one in rivals if _CONCLUSION.search(self.text, self.sentence(one)[0], one.start)]
         if concluding:
             return concluding[-1]
@@ -276,6 +351,11 @@ class _Judge:
         headline = [one for one in opening if hit.weak or one.unit == hit.unit or hit not in opening][-1]
         over = [one for one in rivals if one.start > headline.start and self.overrides(one, headline)]
         return over[-1] if over else headline
+
+    def left_over(self, one: Number) -> bool:
+        """Whether the last sentence says that so many are left, or so many in all."""
+        end = self.sentence(one)[1]
+        return end >= self.sentences[-1][1] and _LEFT_BEHIND.match(self.text, one.end, end) is not None
 
     def comparable(self, one: Number, hit: Number) -> bool:
         """Whether a number could be meant for the same as the expected one, by its unit."""

@@ -1,6 +1,7 @@
 """Whether a text asserts what it mentions: not negated, not asked, not doubted, not taken back.
 
-The scope of a negation is a clause: it ends at punctuation and at words such as "but" and "until". So "Not Lyon, it is
+The scope of a negation is a clause: it ends at punctuation, a spaced hyphen, a line break and at words such as "but"
+and "until". What is hedged ("maybe", "it might be"), said by some or thought once is not asserted. So "Not Lyon, it is
 Paris" asserts Paris, "it is not Lyon but Paris" too, and "Paris is not the capital" does not. A heuristic over words,
 with negations of the languages that the scenarios speak; it is told to be strict, since a mention is not an answer.
 """
@@ -35,6 +36,22 @@ _DOUBTS = word_set(
 )
 _CONDITIONS = word_set("if unless falls wenn si se")
 _PAIRS = {("rather", "than"), ("other", "than"), ("instead", "of"), ("apart", "from"), ("anstatt", "von")}
+_ALL_BUT = word_set("anything everything all everywhere anyone")
+_HEDGES = word_set("maybe perhaps possibly potentially conceivably vielleicht eventuell quizas forse talvez peutetre")
+_MODALS = word_set("might may could konnte podria potrebbe pourrait")
+_SOME = word_set("some others many most people folks")
+_HEDGED_BEHIND = re.compile(
+    r"\s*,?\s*(?:maybe|perhaps|possibly|vielleicht|peut-être|quizás|forse|or so)\s*(?:[.?!,;…—–]|\Z)", re.IGNORECASE
+)
+_BUT_A_GUESS = re.compile(
+    r"\s+(?:is|was|would be|['’]s) (?:an?|the|my|your) (?:\w+ ){0,2}(?:guess|mistake|misconception|trap|error|myth)\b",
+    re.IGNORECASE,
+)
+_NEXT_TO_IT = re.compile(
+    r"\b(?:day|month|year|week|one|number|letter|planet|season|note) (?:just |right )?(?:before|after)(?: the)? \Z",
+    re.IGNORECASE,
+)
+_CLAUSE_MARKS = re.compile(r"(?<=\s)-(?=\s)|\n\s*")
 # "not only Paris" and their kind state what follows; so do these idioms.
 _ONLY = word_set("only just merely simply solely nur seulement solo solamente soltanto")
 _IDIOM = re.compile(
@@ -127,6 +144,7 @@ class Speech:
     @cached_property
     def _tokens(self) -> list[_Token]:
         masked = _IDIOM.sub(lambda idiom: "x" * len(idiom.group()), self.text)
+        masked = _CLAUSE_MARKS.sub(lambda m: "—" if m.group() == "-" else "." + " " * (len(m.group()) - 1), masked)
         return [_Token(_plain(match.group()), *match.span()) for match in _TOKEN.finditer(masked)]
 
     def find(self, phrase: str) -> list[Span]:
@@ -159,6 +177,7 @@ class Speech:
             or self._asked(first)
             or self._belief(first, last)
             or self._past(span)
+            or self._hedged(first, span)
         )
 
     def denies(self, span: Span) -> bool:
@@ -197,6 +216,8 @@ class Speech:
             word, following = tokens[at].word, tokens[at + 1].word if at + 1 < len(tokens) else ""
             if (word, following) in _PAIRS:
                 return True
+            if word == "but" and at and tokens[at - 1].word in _ALL_BUT and distance < 3:
+                return True
             if (
                 word in _CLAUSE_END
                 or word in _TURNS
@@ -206,6 +227,23 @@ class Speech:
             if _negates(word) and following not in _ONLY:
                 return not (word == "no" and following in ("it", "that", "the"))
             if word in _DOUBTS or (word in _CONDITIONS and distance <= _CONDITION_REACH):
+                return True
+        return False
+
+    def _hedged(self, first: int, span: Span) -> bool:
+        """Whether it is a guess: "maybe Paris", "it might be Paris", "Paris, perhaps"; or next to what is named."""
+        tokens = self._tokens
+        if _HEDGED_BEHIND.match(self.text, span[1]) or _BUT_A_GUESS.match(self.text, span[1]):
+            return True
+        if _NEXT_TO_IT.search(self.text[max(0, span[0] - 40) : span[0]]):
+            return True
+        for at in range(first - 1, max(-1, first - 8), -1):
+            word, following = tokens[at].word, tokens[at + 1].word
+            if word in _CLAUSE_END or word in _TURNS:
+                return False
+            if word in _HEDGES or (
+                word in _MODALS and following in ("be", "well", "also", "just", "ser", "etre", "essere")
+            ):
                 return True
         return False
 
@@ -270,8 +308,10 @@ class Speech:
                 return False
             if tokens[at].word in _BELIEFS:
                 subject = tokens[at - 1].word if at else "i"
-                rest = tokens[last + 1 : last + 16]
-                return subject not in ("i", "we") and any(token.word in _CONTRAST for token in rest)
+                contrast = any(token.word in _CONTRAST for token in tokens[last + 1 : last + 16])
+                if subject in ("i", "we"):
+                    return contrast and tokens[at].word == "thought"
+                return contrast or subject == "some"
         return False
 
 

@@ -25,7 +25,7 @@ class Checker:
             self._words = shlex.split(command_line)
         except ValueError as error:
             raise UsageError(
-                f"--check {command_line!r} cannot be split into words ({error}); mend its quotes"
+                f"--check {command_line!r} cannot be split into words ({error}); correct its quotes"
             ) from None
         if not self._words or shutil.which(self._words[0]) is None:
             name = self._words[0] if self._words else ""
@@ -61,5 +61,5 @@ class Checker:
                 ) from None
         for sample in samples:
             if sample["id"] not in found:
-                raise UsageError(f"--check: {self._words[0]} said nothing of sample {sample['id']}: {complaint}")
+                raise UsageError(f"--check: {self._words[0]} wrote nothing about sample {sample['id']}: {complaint}")
         return found

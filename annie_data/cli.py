@@ -85,7 +85,13 @@ def _decontaminate(parser: argparse.ArgumentParser) -> None:
 
 def _sample(parser: argparse.ArgumentParser) -> None:
     _endpoint(parser)
-    parser.add_argument("--prompts", type=Path, required=True, metavar="FILE", help="conversations to answer anew")
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the last replies of these are sampled again",
+    )
     parser.add_argument("--check", required=True, metavar="LINE", help="reads samples as JSON Lines, writes findings")
     parser.add_argument("--samples", type=int, default=1, metavar="N", help="answers asked for a prompt (default: 1)")
     parser.add_argument("--attempts", type=int, default=4, metavar="N", help="tries for a prompt (default: 4)")

@@ -1,4 +1,4 @@
-"""`annie-data decontaminate FILE`: take out what is too near to a scenario, and name the scenario.
+"""`annie-data decontaminate FILE`: remove conversations that are too near to a scenario, and name the scenario.
 
 Every message is compared, whoever says it, with everything that a scenario has the user say (`overlap`).
 """

@@ -1,6 +1,6 @@
-"""Conversations that are there twice, exactly or nearly: MinHash over words and word pairs, then the true index.
+"""Finds conversations that are exactly or nearly the same: MinHash over words and word pairs, then the Jaccard index.
 
-Nearly the same words with another number or another call are another conversation: five minutes are not six.
+Conversations with other numbers or other calls are never duplicates of each other.
 
 MinHash and banding after Broder (1997) and Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3: 60
 hashes in 20 bands of 3 find a pair of Jaccard index 0.9 with a chance of 1 - (1 - 0.9^3)^20, all but 5e-12.
@@ -34,7 +34,7 @@ class Twin:
 
 
 def spoken_words(line: Line) -> list[str]:
-    """All that is said, called, returned and thought in a conversation; the system message is nobody's words."""
+    """The words of all messages, calls, results and thoughts of a conversation, without the system message."""
     found: list[str] = []
     for message in line["messages"]:
         if message["role"] == "system":
@@ -53,7 +53,7 @@ def _shingles(found: list[str]) -> frozenset[int]:
 
 
 class Duplicates:
-    """The conversations so far; `add` says whether one was there already."""
+    """The conversations so far; `add` tells whether one is a duplicate of an earlier one."""
 
     def __init__(self, near: float = NEAR) -> None:
         self._near = near

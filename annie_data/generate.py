@@ -1,8 +1,9 @@
-"""Making a data set: ask the teacher for what is missing, check all that comes, until the mix is there, exactly.
+"""`annie-data generate`: ask a teacher for conversations and check them, until the counts of the mix are reached.
 
-Whatever a teacher sends is checked: schema and speech (`rules`), what the kind asks for, twins among what is there
-already (`duplicates`), and scenarios of the profiles (`overlap`). What fails is dropped, counted by its cause, and
-asked for again; a teacher that brings nothing usable `attempts` times in a row ends the run, which --resume continues.
+Each conversation is checked: schema and speech (`rules`), what its kind asks for, duplicates of earlier ones
+(`duplicates`), and overlap with scenarios of the profiles (`overlap`). A conversation that fails is dropped, counted
+by its cause, and asked for again. `attempts` batches in a row without a usable conversation end the run; --resume
+continues it.
 """
 
 import argparse
@@ -38,7 +39,7 @@ _AVOIDED = 24
 
 @dataclass
 class Tally:
-    """What came and what became of it."""
+    """Counts of batches, kept conversations and drops."""
 
     batches: int = 0
     kept: Counter[str] = field(default_factory=Counter)
@@ -295,8 +296,8 @@ def generate(
     journal = Journal(out, plan, resume=resume)
     done = False
     try:
-        run_ = Generation(mix, profile, teacher, overlap, journal, seed=seed, attempts=attempts)
-        done = _finish(run_, plan, out, mix.count)
+        generation = Generation(mix, profile, teacher, overlap, journal, seed=seed, attempts=attempts)
+        done = _finish(generation, plan, out, mix.count)
     finally:
         journal.close(done=done)
     return 0 if done else 1

@@ -10,8 +10,8 @@ The text as a whole and each of its sentences are compared. Both sides are reduc
     n-gram      eight words in a row are the same (as in the usual decontamination of training sets, but shorter)
 
 A text that lacks a number of the prompt is not near to it: "six plus four" is another question than "six plus five".
-Prompts of fewer than three weighty words are only compared for being the same: "Good morning" is nobody's property,
-but it must not be a training prompt either if a scenario says exactly that.
+Prompts of fewer than three content words must be the same to count as a hit: anybody says "Good morning", but it must
+not be a training prompt if a scenario says exactly that.
 """
 
 import re
@@ -27,7 +27,7 @@ from annie_data.words import FILLERS, STOPWORDS, comparable, key, numbers, weigh
 NEAR = 0.64
 CONTAINED = 0.85
 GRAM = 8
-_LONG = 5  # letters of a word in which a slip is mended
+_LONG = 5  # letters of a word in which a typing error is corrected
 _WHOLE = 3  # words that a sentence must have to be compared by itself
 _SENTENCE = re.compile(r"(?<=[.?!…])\s+|\n+|\s+[-–—]\s+")
 
@@ -91,28 +91,28 @@ class Overlap:
     def find(self, text: str) -> Hit | None:
         """The scenario that a text, or one of its sentences, is too near to; None where there is none.
 
-        What is no word of any prompt, but one letter away from one, is read as that as well: slips of the keyboard.
+        What is no word of any prompt, but one letter away from one, is read as that as well: a typing error.
         """
         hit = self._find(text)
-        if hit is None and (mended := self._mended(text)) is not None:
-            hit = self._find(mended)
+        if hit is None and (corrected := self._corrected(text)) is not None:
+            hit = self._find(corrected)
         return hit
 
-    def _mended(self, text: str) -> str | None:
-        """The text with slips mended towards words of the prompts; None where there are none."""
+    def _corrected(self, text: str) -> str | None:
+        """The text with typing errors corrected to words of the prompts; None where there are none."""
         found = words(text)
-        mended = list(found)
+        corrected = list(found)
         for place, word in enumerate(found):
             short = re.sub(r"(.)\1{2,}", r"\1\1", word)  # "sooo"
             if short != word and (single := re.sub(r"(.)\1{2,}", r"\1", word)) in self._words:
-                mended[place] = single
+                corrected[place] = single
                 continue
             if len(word) < _LONG - 1 or word in self._words or not word.isalpha():
                 continue
             near = {one for form in (short, *_deletions(short)) for one in self._spelled.get(form, ())}
             if near:
-                mended[place] = min(near, key=lambda one: (abs(len(one) - len(short)), one))
-        return " ".join(mended) if mended != found else None
+                corrected[place] = min(near, key=lambda one: (abs(len(one) - len(short)), one))
+        return " ".join(corrected) if corrected != found else None
 
     def _find(self, text: str) -> Hit | None:
         found = comparable(text)

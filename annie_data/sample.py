@@ -1,11 +1,10 @@
 """`annie-data sample`: have a model answer the prompts of a data file, keep the answers that pass a check.
 
-On-policy data for distillation (QAD): what the BF16 model says itself, rather than what a teacher would have it say.
-Each conversation keeps its history and its last request; the replies after it are made anew by the endpoint. A call
-that is made is answered with the result that stands in the data. An answer is kept when the external check finds
-nothing and it is a sound conversation; a prompt whose answers are refused is asked again, with another seed, a bounded
-number of times. What breaks on the way is no answer: it is not judged, and it ends the run when nothing else comes.
-Replies of the history are given `weight` 0: the model did not say them.
+This makes on-policy data for distillation (QAD): answers of the BF16 model itself. Each conversation keeps its history
+and its last request, and the endpoint writes the replies after it. A tool call gets the result that the data hold. An
+answer is kept when the external check finds nothing and the conversation is valid. A prompt whose answers are refused
+is asked again with another seed, a limited number of times. A failed request is no answer: it is not judged, and the
+run ends when nothing else comes. Replies of the history get `weight` 0, because the model did not write them.
 """
 
 import argparse
@@ -25,6 +24,7 @@ from annie_data.generate import counter, dump_report, write_atomically, write_li
 from annie_data.journal import Journal
 from annie_data.rules import problems
 from annie_eval.errors import UsageError
+from annie_eval.http_client import Client
 
 _Answer = tuple[list[Message], list[str]] | str
 _PATIENCE = 3  # batches in a row in which nothing came but failures of the endpoint; failures of one prompt
@@ -81,7 +81,7 @@ def _prompts(path: Path) -> dict[int, Line]:
     for one in read_lines(path):
         wrong = [one.problem] if one.line is None else problems(one.line)
         if wrong or one.line is None:
-            raise UsageError(f"{path}:{one.number}: {wrong[0]}; mend or remove the line")
+            raise UsageError(f"{path}:{one.number}: {wrong[0]}; correct or remove the line")
         found[one.number] = one.line
     return found
 
@@ -144,7 +144,7 @@ class SamplingRun:
     async def run(self, step: Callable[[int], None]) -> None:
         """Ask, check and keep until nothing is open."""
         step(sum(map(len, self._kept.values())))
-        client = await self._endpoint.client()
+        client = self._endpoint.client()
         room = asyncio.Semaphore(self._arguments.in_flight)
         broken = 0
         try:
@@ -157,7 +157,7 @@ class SamplingRun:
                     if broken >= _PATIENCE:
                         raise UsageError(
                             f"--base-url {self._endpoint.base_url}: {broken} batches in a row brought only failures "
-                            f"({answers[0]}); mend the server, go on with --resume"
+                            f"({answers[0]}); repair the server, continue with --resume"
                         )
                     before = sum(map(len, self._kept.values()))
                     self._judge(batch, answers)
@@ -165,7 +165,7 @@ class SamplingRun:
         finally:
             await client.close()
 
-    async def _answer(self, client: Any, room: asyncio.Semaphore, number: int, attempt: int) -> _Answer:
+    async def _answer(self, client: Client, room: asyncio.Semaphore, number: int, attempt: int) -> _Answer:
         """The model's replies to the last request and how each ended, or why there are none."""
         line = self._prompts[number]
         messages = line["messages"]

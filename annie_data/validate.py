@@ -1,7 +1,7 @@
 """`annie-data validate FILE`: every problem of a data file, one line each.
 
 Each conversation by itself (`rules`), twins (`duplicates`), and with --mix the balance of the whole: the counts of
-kinds and of tool calls. A reply or request that makes up more than its share is noted, and is no problem.
+kinds and of tool calls. A reply or request that comes too often is noted, and is not a problem.
 """
 
 import argparse

@@ -38,7 +38,7 @@ class CommandTeacher:
             self._words = shlex.split(command_line)
         except ValueError as error:
             raise UsageError(
-                f"--command {command_line!r} cannot be split into words ({error}); mend its quotes"
+                f"--command {command_line!r} cannot be split into words ({error}); correct its quotes"
             ) from None
         if not self._words:
             raise UsageError("--command is empty; name the program that writes the conversations")

@@ -1,4 +1,4 @@
-"""Asking a teacher that reads, and reading what it writes: the prompt, and conversations out of raw text.
+"""The prompt for a teacher, and the conversations in what it writes.
 
 What language models and their command lines are known to send instead of data is recognised and named: nothing, a
 description or a plan, text of hooks between the lines, JSON that is cut off.
@@ -215,7 +215,7 @@ def _draft(value: dict[str, Any], order: Order, drafts: list[Draft], drops: list
 def tidy(raw: Any) -> list[Message]:
     """Messages in the form of a data set: no system message, calls with ids and JSON text, nothing unknown.
 
-    Form alone is mended, never what is said. Raises ValueError where there is no conversation to mend.
+    Only the form is corrected, never the text. Raises ValueError where there is no conversation.
     """
     if not isinstance(raw, list) or not raw or not all(isinstance(one, dict) for one in raw):
         raise ValueError("messages is no list of objects")

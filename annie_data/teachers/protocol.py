@@ -1,4 +1,4 @@
-"""What a teacher is: something that writes a batch of conversations when it is asked, well or badly."""
+"""The interface of a teacher, which writes a batch of conversations when it is asked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Teacher(Protocol):
     batch: int
 
     def write(self, order: Order) -> TeacherAnswer:
-        """One batch. What went wrong is told in `drops`; UsageError only for what asking again cannot mend."""
+        """One batch. What went wrong is told in `drops`; UsageError only where asking again cannot help."""
         ...
 
 

@@ -197,7 +197,7 @@ def test_a_killed_sampling_goes_on(tmp_path: Path, prompts: tuple[Path, list[dic
     ("check", "told"),
     [
         ("nonesuch-9", "there is no program"),
-        ("false --x", "said nothing of sample"),
+        ("false --x", "wrote nothing about sample"),
         ("sh -c 'exit 7'", "ended with status 7"),
         ("echo hello", "not a line with id and findings"),
         ("'", "cannot be split"),

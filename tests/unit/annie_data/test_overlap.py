@@ -107,9 +107,9 @@ def test_a_slip_is_read_as_the_word_of_a_prompt_and_another_word_of_the_prompts_
     overlap = Overlap(
         [Prompt("x-01", "How do I clean a shirt?", True), Prompt("x-02", "Is the rope too short?", True)]
     )
-    assert overlap._mended("clean the shrit") == "clean the shirt"
-    assert overlap._mended("clean the blouse") is None
-    assert overlap._mended("clean the short shirt") is None
+    assert overlap._corrected("clean the shrit") == "clean the shirt"
+    assert overlap._corrected("clean the blouse") is None
+    assert overlap._corrected("clean the short shirt") is None
 
 
 def test_the_index_misses_nothing_that_a_full_comparison_finds() -> None:

@@ -17,10 +17,13 @@ def add_gates(parser: argparse.ArgumentParser) -> None:
 
 def gates(arguments: argparse.Namespace) -> int:
     """Exit status 0; raises UsageError for a number of rounds that cannot be."""
-    from annie_eval.profile.load import load
+    from annie_eval.profile.load import is_builtin, load
     from annie_eval.report import operating_curves, rounds
+    from annie_eval.run.examples import check_examples
 
     profile = load(arguments.profile)
+    if not is_builtin(profile):
+        check_examples(profile)
     if arguments.until_decided is None:
         lines = operating_curves.lines(profile)
     elif arguments.until_decided < 2:

@@ -23,7 +23,7 @@ from annie_eval.gates.repeats import Repeats, keys_of_round
 from annie_eval.plugin import collection
 from annie_eval.plugin import on_demand as asked
 from annie_eval.plugin.options import target_spec
-from annie_eval.profile.load import load
+from annie_eval.profile.load import is_builtin, load
 from annie_eval.profile.types import Profile
 from annie_eval.run.reader import Judged, Reader, SampleBroken
 from annie_eval.run.runs import RUNS
@@ -225,6 +225,10 @@ class _Owner(_Session):
 
             hardware.choose(hardware.table(self.profile), option(config, "hardware"), (), local=True)
         check(spec, self.profile)
+        if not is_builtin(self.profile) and not config.option.collectonly:  # those are held by the project's own tests
+            from annie_eval.run.examples import check_examples
+
+            check_examples(self.profile)
         self.run: Run | None = None
         self.verdict: RunVerdict | None = None
         self._comparison = self._compared_with(option(config, "baseline"))

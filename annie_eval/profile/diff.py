@@ -101,7 +101,10 @@ def _gates(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if name not in now:
             found.append(f"gate {name} is gone")
             continue
-        old, new = ({k: v for k, v in gate[name].items() if k not in _HARMLESS_IN_GATES} for gate in (before, now))
+        old, new = (
+            {k: v for k, v in gate[name].items() if k not in _HARMLESS_IN_GATES and v not in ([], {})}
+            for gate in (before, now)
+        )
         found += _fields(f"gates.{name}", old, new)
     return found + [f"gate {name} is new" for name in now if name not in before]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.profile import validate
+from annie_eval.profile import validate, validate_gates
 from annie_eval.profile.files import read_json, read_json_lines, read_toml
 from annie_eval.profile.schema import check_structure, did_you_mean, quoted
 from annie_eval.profile.types import (
@@ -37,10 +37,18 @@ _BUILTIN = Path(__file__).parents[1] / "profiles"
 # What they change is neither asked nor judged (a margin is between two runs), or follows from where the files lie.
 _NOT_IN_DIGEST = frozenset({"path", "source", "digest", "example", "then_example", "margin"})
 
+# Keys that are younger than some runs: left out, they leave a profile what it was.
+_ONLY_WHERE_GIVEN = frozenset({"elsewhere"})
+
 
 def builtin_names() -> list[str]:
     """The profiles that ship with the package."""
     return sorted(path.stem for path in _BUILTIN.glob("annie*.toml"))
+
+
+def is_builtin(profile: Profile) -> bool:
+    """Whether it ships with the package."""
+    return profile.path.parent == _BUILTIN
 
 
 def load(name_or_path: str | Path) -> Profile:
@@ -66,6 +74,7 @@ def load(name_or_path: str | Path) -> Profile:
             detectors=tuple(table["detectors"]),
             categories=tuple(table.get("categories", (gate,))),
             required=_whole(table.get("required")),
+            elsewhere=validate_gates.spared(gate, raw["gates"]),
             **{key: table[key] for key in ("lower_bound", "confidence", "baseline", "margin") if key in table},
         )
         for gate, table in raw["gates"].items()
@@ -84,7 +93,7 @@ def load(name_or_path: str | Path) -> Profile:
         hardware=raw.get("hardware", {}),
     )
     validate.settings(profile, where)
-    validate.gates(profile, {gate: table.get("samples") for gate, table in raw["gates"].items()}, where)
+    validate_gates.gates(profile, {gate: table.get("samples") for gate, table in raw["gates"].items()}, where)
     return dataclasses.replace(profile, digest=_digest(profile))
 
 
@@ -280,7 +289,8 @@ def _digest(profile: Profile) -> str:
 
     def plain(value: Any) -> dict[str, Any]:
         names = (field.name for field in dataclasses.fields(value))
-        return {name: getattr(value, name) for name in names if name not in _NOT_IN_DIGEST}
+        kept = {name: getattr(value, name) for name in names if name not in _NOT_IN_DIGEST}
+        return {name: member for name, member in kept.items() if name not in _ONLY_WHERE_GIVEN or member}
 
     by_id = sorted(profile.scenarios, key=lambda scenario: scenario.id)
     canonical = dataclasses.replace(profile, scenarios=tuple(by_id))

@@ -23,6 +23,7 @@ DETECTORS: tuple[str, ...] = (
     "degeneration",
     "knowledge",
     "wire",
+    "dropped_calls",
 )
 
 
@@ -157,6 +158,8 @@ class Gate:
         lower_bound: if set, the one-sided exact (Clopper-Pearson) lower confidence bound on the pass rate must
             reach it, else the gate is INCONCLUSIVE (or FAIL when the upper bound is below it).
         confidence: level of intervals and bounds.
+        elsewhere: further detectors, each with the categories whose samples another gate judges by it: those are
+            spared here.
         baseline: what the study measured, by model, shown beside the result.
         margin: the loss in pass rate against a blessed baseline that does not matter; None takes 10 %, or what the
             gate's samples can show if that is more.
@@ -168,12 +171,18 @@ class Gate:
     required: int | None = None
     lower_bound: float | None = None
     confidence: float = 0.95
+    elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     baseline: Mapping[str, str] = field(default_factory=dict)
     margin: float | None = None
 
     @property
     def every_sample(self) -> bool:
         return self.categories == ("*",)
+
+    def detectors_for(self, category: str) -> tuple[str, ...]:
+        """The detectors that judge a sample of this category."""
+        more = (name for name, spared in self.elsewhere.items() if category not in spared and "*" not in spared)
+        return (*self.detectors, *more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
-"""What the schemas of profile files cannot say: names that must exist, gates that can fail and can be passed."""
+"""What the schemas of profile files cannot say of settings, tools and scenarios; gates are in `validate_gates`."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 from annie_eval.errors import UsageError
 from annie_eval.profile.argument_checks import validate_check
 from annie_eval.profile.schema import did_you_mean, joined, quoted
-from annie_eval.profile.types import DETECTORS, CallExpectation, Expect, Gate, Profile, Scenario
+from annie_eval.profile.types import CallExpectation, Expect, Profile, Scenario
+from annie_eval.text import normalise
 
-# Detectors that find nothing unless the scenario says what is wanted.
-_NEEDS = {"knowledge": "expect.answer", "tool_calls": "expect.calls", "restraint": "expect.calls = []"}
 _REQUEST_FIELDS = frozenset(
     (
         "model",
@@ -143,6 +141,13 @@ def _expectation(expect: Expect, tools: Mapping[str, Mapping[str, Any]], at: str
         _known_tool(call.name, tools, f"{here}.name", "offered here")
         _arguments(call, tools[call.name]["function"]["parameters"], f"{here}.arguments")
     answer = expect.answer
+    if answer is not None:
+        for key in ("any_of", "all_of", "none_of"):
+            for position, phrase in enumerate(getattr(answer, key)):
+                if not normalise(phrase):
+                    raise UsageError(
+                        f"{at}.answer.{key}[{position}] is {quoted(phrase)}, which has no word to be said"
+                    )
     if answer is not None and answer.number is None:
         if answer.tolerance:
             raise UsageError(f"{at}.answer.tolerance stands without number; add the number")
@@ -243,104 +248,3 @@ def settings(profile: Profile, where: str) -> None:
             f"{where}: traffic.deadline is {profile.traffic.deadline:g} s, shorter than one request_timeout"
             f" ({profile.traffic.request_timeout:g} s)"
         )
-
-
-def gates(profile: Profile, declared: Mapping[str, int | None], where: str) -> None:
-    """Every gate has samples, can be passed and can fail; every scenario has its gate.
-
-    Args:
-        declared: what each gate says of its number of samples (key `samples`), or None.
-    """
-    categories = list(dict.fromkeys(one.category for one in profile.scenarios))
-    gated = {category for gate in profile.gates.values() for category in gate.categories}
-    for gate in profile.gates.values():
-        at = f"{where}: gates.{gate.name}"
-        _detectors(gate, at)
-        _gate_categories(gate, categories, at)
-    for one in profile.scenarios:
-        if one.category not in gated and ("*" not in gated or _slip(one.category, gated)):
-            near = did_you_mean(one.category, gated - {"*"}) or "; add a gate for it"
-            raise UsageError(
-                f'scenarios {one.source}: category "{one.category}" is judged by no gate of {where}{near}'
-            )
-    for gate in profile.gates.values():
-        at = f"{where}: gates.{gate.name}"
-        n = sum(len(one.variants) for one in profile.gate_scenarios(gate))
-        prompts = len({profile.prompts[one.id] for one in profile.gate_scenarios(gate)})
-        _numbers(gate, n, prompts, declared[gate.name], at)
-        _can_fail(gate, profile.gate_scenarios(gate), at)
-
-
-def _slip(category: str, gated: set[str]) -> bool:
-    """Whether a category is so like a gated one that it must be a slip: it would silently leave that gate."""
-    from difflib import SequenceMatcher
-
-    return any(SequenceMatcher(None, category, other).ratio() >= 0.85 for other in gated)
-
-
-def _detectors(gate: Gate, at: str) -> None:
-    for position, detector in enumerate(gate.detectors):
-        if detector not in DETECTORS:
-            known = f"{', '.join(DETECTORS)}{did_you_mean(detector, DETECTORS)}"
-            raise UsageError(f"{at}.detectors[{position}] is {quoted(detector)}, but must be one of {known}")
-
-
-def _gate_categories(gate: Gate, categories: Sequence[str], at: str) -> None:
-    if "*" in gate.categories and not gate.every_sample:
-        raise UsageError(f'{at}.categories mixes "*" with others; "*" alone means every sample')
-    for category in gate.categories:
-        if category != "*" and category not in categories:
-            raise UsageError(
-                f"{at} has no samples: no scenario has category {quoted(category)}{did_you_mean(category, categories)}"
-                f" (there are {', '.join(categories)})"
-            )
-
-
-def _numbers(gate: Gate, n: int, prompts: int, declared: int | None, at: str) -> None:
-    samples = "1 sample" if n == 1 else f"{n} samples"
-    have = f"{samples} {'has' if n == 1 else 'have'} category {' or '.join(map(quoted, gate.categories))}"
-    if gate.every_sample:
-        have = f"{samples} are in the profile"
-    if declared is not None and declared != n:
-        raise UsageError(f"{at}.samples is {declared}, but {have}; mend the number or the scenarios")
-    if gate.required is not None and gate.required > n:
-        raise UsageError(f"{at}.required is {gate.required}, but only {have}; lower it or add scenarios")
-    if gate.lower_bound is not None:
-        alpha = 1 - gate.confidence
-        reachable = alpha ** (1 / prompts)
-        if reachable < gate.lower_bound:
-            of = "" if prompts == n else f" of {prompts} prompt{'' if prompts == 1 else 's'}"
-            needed = math.ceil(math.log(alpha) / math.log(gate.lower_bound))
-            raise UsageError(
-                f"{at}.lower_bound is {gate.lower_bound:g}, but {n} samples{of} that all pass reach {reachable:.4f} at"
-                f" {100 * gate.confidence:g} % confidence; {needed} {'prompts' if of else 'samples'} are needed"
-            )
-
-
-def _can_fail(gate: Gate, judged: Sequence[Scenario], at: str) -> None:
-    for detector, field in _NEEDS.items():
-        if detector in gate.detectors and not any(_says(one, detector) for one in judged):
-            raise UsageError(f"{at} asks the detector {detector}, but none of its scenarios has {field}; add it")
-    if set(gate.detectors) <= set(_NEEDS):
-        for one in judged:
-            if not any(_says(one, detector) for detector in gate.detectors):
-                wanted = " or ".join(_NEEDS[detector] for detector in gate.detectors)
-                raise UsageError(f"scenarios {one.source}: has no {wanted}, so {at.split(': ')[-1]} cannot judge it")
-    if "restraint" in gate.detectors:
-        for one in judged:
-            if any(call for expect in _expects(one) for call in expect.calls or () if not call.optional):
-                raise UsageError(
-                    f"scenarios {one.source}: expects a call, but {at.split(': ')[-1]} (restraint) forbids every call"
-                )
-
-
-def _says(one: Scenario, detector: str) -> bool:
-    if detector == "knowledge":
-        return any(expect.answer is not None for expect in _expects(one))
-    if detector == "restraint":
-        return any(expect.calls == () for expect in _expects(one))
-    return any(expect.calls is not None for expect in _expects(one))
-
-
-def _expects(one: Scenario) -> list[Expect]:
-    return [turn.expect for turn in one.turns] + [turn.then for turn in one.turns if turn.tool_results]

@@ -115,7 +115,14 @@ class Catalogue:
         return is_last(self[key][0], request)
 
 
-def judge(gate: Gate, sample: Sample, *, whole: Sample | None = None, derendered: Sequence[Finding] = ()) -> Judgement:
+def judge(
+    gate: Gate,
+    sample: Sample,
+    *,
+    whole: Sample | None = None,
+    derendered: Sequence[Finding] = (),
+    found: dict[str, tuple[Finding, ...]] | None = None,
+) -> Judgement:
     """What a gate makes of a sample.
 
     A detector that raises is a defect of ours: the judgement says so and is an ERROR, never a pass.
@@ -123,11 +130,16 @@ def judge(gate: Gate, sample: Sample, *, whole: Sample | None = None, derendered
     Args:
         whole: the same scenario sent unstreamed, for the comparison of the two ways (detector `wire`).
         derendered: what the deployed parsers made differently of the sample's own tokens (detector `wire`).
+        found: by detector, what was found in the sample for another gate; what is found now is added.
     """
-    findings: list[Finding] = list(derendered) if "wire" in gate.detectors else []
-    for name in gate.detectors:
+    names = gate.detectors_for(sample.scenario.category)
+    findings: list[Finding] = list(derendered) if "wire" in names else []
+    found = {} if found is None else found
+    for name in names:
         try:
-            findings += detect(name, sample)
+            if name not in found:
+                found[name] = detect(name, sample)
+            findings += found[name]
             if name == "wire" and whole is not None:
                 from annie_eval.detectors.wire import compare
 

@@ -299,6 +299,7 @@ class Sampler:
         judged: list[Judgement] = []
         _, variant = self._catalogue[key]
         twin = self._catalogue.twin(key)
+        found: dict[str, tuple[Finding, ...]] = {}
         for gate in self._gates_of[key]:
             if sample is None:
                 judged.append(Judgement(gate.name, key, (), error))
@@ -308,7 +309,7 @@ class Sampler:
                 self._awaiting_twin[twin or ""].append((gate, sample))
                 continue
             whole = self._whole.get(twin or "") if compares and variant.stream else None
-            judged.append(judge(gate, sample, whole=whole, derendered=self._derendered.get(key, ())))
+            judged.append(judge(gate, sample, whole=whole, derendered=self._derendered.get(key, ()), found=found))
         if not variant.stream:
             self._whole[key] = sample
             for gate, streamed in self._awaiting_twin.pop(key, ()):

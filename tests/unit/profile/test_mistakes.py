@@ -282,12 +282,104 @@ def test_a_mistake_in_a_tools_file(desk: Desk, text: str, said: str) -> None:
     assert re.search(rf"tools \S*tools.json:? ?.*{said}|{said}", message_of(desk.path))
 
 
-def test_a_star_gate_takes_any_category_but_a_slip(desk: Desk) -> None:
+@pytest.mark.parametrize("category", ["fcts", "fatcs", "chta", "small_talk"])
+def test_a_gate_over_every_sample_excuses_no_category_that_no_other_gate_names(desk: Desk, category: str) -> None:
+    """A misspelt category would leave its own gate, and that would be easier."""
     desk.toml(lambda text: text + gate('detectors = ["wire"]\ncategories = ["*"]'))
-    desk.lines(first(category="small_talk"))
     assert len(load(desk.path).scenarios) == 3
-    desk.lines(first(category="fcts"))
-    assert 'category "fcts" is judged by no gate' in message_of(desk.path)
+    desk.lines(first(category=category))
+    assert f'desk.jsonl:1: category "{category}" is judged by no gate' in message_of(desk.path)
+
+
+def test_where_every_gate_is_over_every_sample_categories_are_free(desk: Desk) -> None:
+    desk.lines(first(category="small_talk"))
+    desk.toml(lambda text: text[: text.index("[gates.facts]")] + gate('detectors = ["wire"]\ncategories = ["*"]'))
+    assert len(load(desk.path).scenarios) == 3
+
+
+def no_answer(lines: Lines) -> None:
+    lines[1]["expect"] = {}
+
+
+def only_after_a_call(lines: Lines) -> None:
+    """What must be said is said after a call that nobody sees to."""
+    lines[1].update(expect={}, tool_results={"book_taxi": {}}, then={"answer": {"any_of": ["yes"]}})
+
+
+def only_optional_calls(lines: Lines) -> None:
+    lines[2]["expect"]["calls"][0]["optional"] = True
+
+
+def no_calls(lines: Lines) -> None:
+    lines[2].update(expect={"calls": []})
+
+
+# (change of the profile, change of the scenarios, message)
+JUDGES_NOTHING: dict[str, tuple[tuple[str, str] | None, Any, str]] = {
+    "knowledge beside speech, one scenario without an answer": (
+        ('["knowledge"]', '["knowledge", "markdown"]'),
+        no_answer,
+        "desk.jsonl:2: has no expect.answer, so gates.facts cannot judge it",
+    ),
+    "an answer that is asked for only if the model calls": (
+        None,
+        only_after_a_call,
+        "desk.jsonl:2: has no expect.answer, so gates.facts cannot judge it",
+    ),
+    "a gate of calls where every call is optional": (
+        None,
+        only_optional_calls,
+        "gates.taxi asks the detector tool_calls, but none of its scenarios expects a call",
+    ),
+    "a gate of calls where none is wanted": (
+        None,
+        no_calls,
+        "gates.taxi asks the detector tool_calls, but none of its scenarios expects a call",
+    ),
+    "restraint where there is no tool to call": (
+        ('["knowledge"]', '["restraint"]'),
+        lambda lines: [line.update(expect={"calls": []}, tools=[]) for line in lines[:2]],
+        "gates.facts asks the detector restraint, but none of its scenarios offers a tool",
+    ),
+    "an answer without a word": (
+        None,
+        lambda lines: lines[0].update(expect={"answer": {"any_of": ["?!"]}}),
+        r'desk.jsonl:1: expect.answer.any_of\[0\] is "\?!", which has no word',
+    ),
+    "a pattern that nothing misses": (
+        None,
+        lambda lines: lines[2]["expect"]["calls"][0].update(arguments={"time": {"regex": ".*"}}),
+        "desk.jsonl:3: .*arguments.time has regex .* found in any text",
+    ),
+    "conversations of one turn": (
+        ("[gates.facts]", "[gates.multi_turn]\ncategories = ['facts']"),
+        None,
+        "desk.jsonl:1: has one turn, no history and no tool_results, so gates.multi_turn cannot judge a conversation",
+    ),
+    "a detector twice": (
+        ('["knowledge"]', '["knowledge", "markdown"]\nelsewhere = ["markdown"]'),
+        None,
+        'gates.facts.elsewhere names "markdown", which detectors names for every sample',
+    ),
+    "an unknown detector elsewhere": (
+        ('["knowledge"]', '["knowledge"]\nelsewhere = ["markdwn"]'),
+        None,
+        r'gates.facts.elsewhere\[0\] is "markdwn".*did you mean "markdown"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "lines", "said"), JUDGES_NOTHING.values(), ids=list(JUDGES_NOTHING))
+def test_a_gate_that_would_judge_nothing_is_refused(
+    desk: Desk, change: tuple[str, str] | None, lines: Any, said: str
+) -> None:
+    if change is not None:
+        assert change[0] in desk.path.read_text()
+        desk.toml(lambda text: text.replace(*change))
+    if lines is not None:
+        desk.lines(lines)
+    message = message_of(desk.path)
+    assert re.search(said, message), message
 
 
 def test_a_long_value_does_not_drown_the_message(desk: Desk) -> None:

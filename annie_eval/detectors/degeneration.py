@@ -61,6 +61,8 @@ def find(sample: Sample) -> tuple[Finding, ...]:
             ("reasoning", exchange.answer.reasoning),
         )
         for channel, text in channels:
+            if channel == "reasoning" and exchange.expect.truncated:
+                continue  # a thought that the scenario has max_tokens cut is heard by nobody and ends nowhere
             circle = find_circle(text or "") if channel == "content" else next(_circles(text or ""), None)
             if circle:
                 reason, start, end = circle

@@ -15,6 +15,8 @@ from annie_eval.wire import parse
 from annie_eval.wire.conversation import Request, is_last, next_request
 from annie_eval.wire.sample import Exchange, Sample
 
+_OF_CALL_TEXT = ("markdown", "degeneration")
+
 
 class Catalogue:
     """Which scenario and variant a sample key means, for the profile's own samples and for ad-hoc ones."""
@@ -139,7 +141,7 @@ def judge(
         try:
             if name not in found:
                 found[name] = detect(name, sample)
-            findings += found[name]
+            findings += _not_told_elsewhere(gate, sample, found[name])
             if name == "wire" and whole is not None:
                 from annie_eval.detectors.wire import compare
 
@@ -148,3 +150,16 @@ def judge(
             broke = f"detector {name} could not run: {type(error).__name__}: {error}"
             return Judgement(gate.name, sample.key, tuple(findings), broke)
     return Judgement(gate.name, sample.key, tuple(findings))
+
+
+def _not_told_elsewhere(gate: Gate, sample: Sample, findings: Sequence[Finding]) -> Sequence[Finding]:
+    """Without what is said of the text of a call, where the gate leaves dropped calls to another one.
+
+    JSON in speech, or a call said twice, is that one miss, for which the other gate has its tolerance. A leak is not.
+    """
+    if "dropped_calls" not in gate.elsewhere or "dropped_calls" in gate.detectors_for(sample.scenario.category):
+        return findings
+    if not any(finding.detector in _OF_CALL_TEXT for finding in findings):
+        return findings
+    dropped = {finding.exchange for finding in detect("dropped_calls", sample)}
+    return [one for one in findings if one.detector not in _OF_CALL_TEXT or one.exchange not in dropped]

@@ -152,7 +152,13 @@ FAULTS = [
     _fault("call-as-text", "Hermes' call text in content", _said(lambda c: f"<tool_call>\n{_json(c)}\n</tool_call>")),
     _fault("call-as-xml", "Qwen's XML call text in content", _said(_xml)),
     _fault("call-as-json", "the call as bare JSON in content", _said(_json)),
-    _fault("call-as-prose", "the call announced and never made", _said(lambda c: "Let me look that up for you.")),
+    # Where two calls are wanted it is announced twice, in the same words.
+    _fault(
+        "call-as-prose",
+        "the call announced and never made",
+        _said(lambda c: "Let me look that up for you."),
+        ("tool_calling", "every_answer"),
+    ),
     _fault(
         "call-dropped",
         "no call, no content: the parser swallowed it",

@@ -30,7 +30,14 @@ def _leak(
     only: Where = _always,
     also: tuple[str, ...] = (),
 ) -> Fault:
-    return Fault(name, about, gates("thinking_leak", *also), "thinking_leak", only, reply=_wrapped(before, after))
+    return Fault(
+        name,
+        about,
+        gates("thinking_leak", "every_answer", *also),
+        "thinking_leak",
+        only,
+        reply=_wrapped(before, after),
+    )
 
 
 def _spoken(ask: Ask) -> bool:
@@ -92,7 +99,22 @@ class _Sometimes:
         return self.times % 2 == 1
 
 
+def _unheard(name: str, about: str, where: str, before: str = "", after: str = "") -> Fault:
+    """Wrong in answers whose own gate listens for something else."""
+    return Fault(name, about, gates("every_answer"), where, _spoken, reply=_wrapped(before, after))
+
+
 FAULTS = [
+    _unheard("leak-in-facts", "a tagged thought before a right fact", "factual", f"<think>\n{_THOUGHT}\n</think>\n\n"),
+    _unheard("leak-in-reasoning", "an untagged thought before a right result", "reasoning", f"{_THOUGHT}\n\n"),
+    _unheard("leak-in-speech", "bytes that were never decoded after a short answer", "brevity", after=" \ufffd\ufffd"),
+    _unheard("marks-in-facts", "a right fact in bold", "factual", "**", "**"),
+    _unheard(
+        "call-text-in-facts",
+        "a call as text behind a right fact",
+        "factual",
+        after='\n<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call>',
+    ),
     _tagged("leak-tagged", "a thought in <think> tags before every answer"),
     _tagged("leak-streamed-only", "the same, only in streams", only=lambda ask: ask.streamed),
     _tagged("leak-whole-only", "the same, only in answers that are not streamed", only=lambda ask: not ask.streamed),
@@ -116,7 +138,7 @@ FAULTS = [
     Fault(
         "leak-repeated",
         "the reasoning said aloud as well",
-        gates("thinking_leak"),
+        gates("thinking_leak", "every_answer"),
         "thinking_leak",
         only=lambda ask: ask.thinking and _spoken(ask),
         reply=_repeated,
@@ -124,7 +146,7 @@ FAULTS = [
     Fault(
         "leak-in-arguments",
         "a tag in the arguments of a call",
-        gates("thinking_leak"),
+        gates("thinking_leak", "every_answer"),
         "thinking_leak",
         only=lambda ask: bool(ask.schemas) and not ask.after_tools and _spoken(ask),
         reply=_tag_in_arguments,
@@ -132,7 +154,7 @@ FAULTS = [
     Fault(
         "reasoning-though-off",
         "a reasoning channel though thinking is off",
-        gates("thinking_leak"),
+        gates("thinking_leak", "every_answer"),
         "thinking_leak",
         only=lambda ask: not ask.thinking,
         reply=_thinks_anyway,
@@ -140,7 +162,7 @@ FAULTS = [
     Fault(
         "answer-trapped",
         "the answer in the reasoning channel, content null",
-        gates("thinking_leak"),
+        gates("thinking_leak", "every_answer"),
         "thinking_leak",
         only=_spoken,
         reply=_trapped,

@@ -37,8 +37,10 @@ def _markdown(name: str, about: str, change: Callable[[str], str]) -> Fault:
     return Fault(name, about, gates("no_markdown"), "no_markdown", _spoken, reply=_text(change))
 
 
-def _brevity(name: str, about: str, change: Callable[[str], str | None], finish: str = "stop") -> Fault:
-    return Fault(name, about, gates("brevity"), "brevity", _spoken, reply=_text(change, finish))
+def _brevity(
+    name: str, about: str, change: Callable[[str], str | None], finish: str = "stop", also: tuple[str, ...] = ()
+) -> Fault:
+    return Fault(name, about, gates("brevity", *also), "brevity", _spoken, reply=_text(change, finish))
 
 
 def _bold(text: str) -> str:
@@ -89,8 +91,13 @@ FAULTS = [
     _brevity("empty-answer", "content that is an empty string", lambda t: ""),
     _brevity("null-answer", "content that is null", lambda t: None),
     _brevity("blank-answer", "content of white space alone", lambda t: " \n\n "),
-    _brevity("loop", "one sentence over and over", lambda t: " ".join(["I can help you with that."] * 20)),
-    _brevity("word-loop", "one word over and over", lambda t: "Sure " + "the " * 60),
+    _brevity(
+        "loop",
+        "one sentence over and over",
+        lambda t: " ".join(["I can help you with that."] * 20),
+        also=("every_answer",),
+    ),
+    _brevity("word-loop", "one word over and over", lambda t: "Sure " + "the " * 60, also=("every_answer",)),
     Fault(
         "markdown-coin",
         "a word in bold in every other answer, by chance",

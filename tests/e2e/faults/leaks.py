@@ -107,7 +107,6 @@ def _unheard(name: str, about: str, where: str, before: str = "", after: str = "
 FAULTS = [
     _unheard("leak-in-facts", "a tagged thought before a right fact", "factual", f"<think>\n{_THOUGHT}\n</think>\n\n"),
     _unheard("leak-in-reasoning", "an untagged thought before a right result", "reasoning", f"{_THOUGHT}\n\n"),
-    _unheard("leak-in-speech", "bytes that were never decoded after a short answer", "brevity", after=" \ufffd\ufffd"),
     _unheard("marks-in-facts", "a right fact in bold", "factual", "**", "**"),
     _unheard(
         "call-text-in-facts",

@@ -283,7 +283,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return config.stash.get(_NOTE, None)
 
 
-def _session(request: pytest.FixtureRequest) -> Any:
+def session_of(request: pytest.FixtureRequest) -> Any:
     session = request.config.pluginmanager.get_plugin("annie-session")
     if session is None:
         pytest.skip("no target: give --model-dir or --base-url")
@@ -295,14 +295,14 @@ def endpoint(request: pytest.FixtureRequest) -> EndpointInfo:
     """The server under test: `base_url`, `served_model`, `fingerprint`, and an openai `client`."""
     import os
 
-    reader = _session(request).reader
+    reader = session_of(request).reader
     return reader.endpoint(os.environ.get(option(request.config, "api-key-env") or ""))  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
 def ask(request: pytest.FixtureRequest) -> Asker:
     """Ask one more question: `ask("What time is it?").findings` is judged as the profile's scenarios are."""
-    session = _session(request)
+    session = session_of(request)
     from annie_eval.run.reader import Asker
 
     session.reader.endpoint(None)

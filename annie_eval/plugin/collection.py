@@ -6,6 +6,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Generator, Iterable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -49,18 +50,23 @@ def is_gate(path: Path) -> bool:
     return path.parent.parent == GATE_TESTS and path.parent.name in ("perf", "behavior")
 
 
+@cache
+def gate_module(path: Path) -> ModuleType:
+    """A file of gates as a module, under a name of its own: the user's suite may have a test_brevity.py too."""
+    name = f"annie_eval.gate_tests.{path.parent.name}.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class GateModule(pytest.Module):
     """A file of gates, read the same whatever import mode and naming patterns the user's suite has."""
 
     def _getobj(self) -> ModuleType:
-        # Under a name of its own: the user's suite may have a test_brevity.py too.
-        name = f"annie_eval.gate_tests.{self.path.parent.name}.{self.path.stem}"
-        spec = importlib.util.spec_from_file_location(name, self.path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return gate_module(self.path)
 
     def funcnamefilter(self, name: str) -> bool:
         return name.startswith("test_")

@@ -17,8 +17,8 @@ SNAPSHOT: Final = "snapshot"
 ON_DEMAND: Final = (PROBE, SNAPSHOT)
 # The library without which they cannot run, and the plugin that runs them.
 _NEEDS: Mapping[str, tuple[str, str]] = {
-    PROBE: ("hypothesis", "annie_eval.probes.plugin"),
-    SNAPSHOT: ("syrupy", "annie_eval.snapshots.plugin"),
+    PROBE: ("hypothesis", "annie_eval.plugin.probes"),
+    SNAPSHOT: ("syrupy", "annie_eval.plugin.snapshots"),
 }
 
 
@@ -40,7 +40,7 @@ def asks_for(expression: str, mark: str) -> bool:
         return False  # pytest itself says what is wrong with it
 
 
-def asked(config: pytest.Config) -> list[str]:
+def wanted(config: pytest.Config) -> list[str]:
     """The marks that this session's `-m` asks for.
 
     Raises:

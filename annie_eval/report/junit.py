@@ -8,8 +8,6 @@ from annie_eval.report.phrases import headline, interval_of, needs_of
 from annie_eval.text import printable
 
 if TYPE_CHECKING:
-    import pytest
-
     from annie_eval.gates.decide import RunVerdict
     from annie_eval.gates.judgement import Judgement
 
@@ -39,16 +37,3 @@ def suite_properties(verdict: RunVerdict) -> Properties:
     for row in verdict.timings:
         pairs.append((f"timing.{row['name']}", f"{row['verdict']}: {row.get('detail') or row.get('median')}"))
     return [(printable(name), printable(value)) for name, value in pairs]
-
-
-def add_suite_properties(config: pytest.Config, verdict: RunVerdict) -> None:
-    """Put them into the file that --junitxml writes, if it writes one.
-
-    Call it from a `pytest_sessionfinish` marked tryfirst: the file is written in that hook too.
-    """
-    from _pytest.junitxml import xml_key  # the fixture for this, record_testsuite_property, exists only inside tests
-
-    log = config.stash.get(xml_key, None)
-    if log is not None:
-        for name, value in suite_properties(verdict):
-            log.add_global_property(name, value)

@@ -212,7 +212,6 @@ class Run:
         if not wanted:
             return
         from annie_eval import timing
-        from annie_eval.report.charts import rows_chart
         from annie_eval.serving import machine
 
         assert self.target is not None
@@ -253,7 +252,6 @@ class Run:
             lost = [row.as_dict() for row in rows if row.name not in stored]  # of a process that died
         store.save_timing("shot", shots)
         store.save_timing("row", lost)
-        rows_chart([timing.TimingResult.from_dict(row) for row in store.timing("row")], self.dir)
 
     def end(self) -> None:
         """Note that a run without gates is over: nothing is decided, and nothing left to resume."""

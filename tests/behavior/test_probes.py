@@ -2,7 +2,7 @@
 
 import pytest
 
-from annie_eval.probes.plugin import Probes
+from annie_eval.plugin.probes import Probes
 
 pytestmark = pytest.mark.probe
 

@@ -53,6 +53,7 @@ def test_they_arrive_in_the_file(
         f"""
 import pytest
 from annie_eval.gates.decide import RunVerdict
+from annie_eval.plugin.session import add_to_junit
 from annie_eval.report import junit
 from annie_eval.detectors.finding import Finding
 from annie_eval.gates.judgement import Judgement
@@ -64,7 +65,7 @@ def pytest_runtest_makereport(item, call):
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session):
     if not hasattr(session.config, "workerinput"):
-        junit.add_suite_properties(session.config, RunVerdict("FAIL", run_dir={hostile!r}))
+        add_to_junit(session.config, junit.suite_properties(RunVerdict("FAIL", run_dir={hostile!r})))
 """
     )
     (tmp_path / "test_it.py").write_text("def test_it(): pass\n")

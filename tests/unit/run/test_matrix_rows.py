@@ -17,6 +17,6 @@ def test_streamed_twins_count_once(monkeypatch: pytest.MonkeyPatch, streamed: bo
     found = {"own": dict.fromkeys(keys, False), "firm": dict.fromkeys(keys, True)}
     monkeypatch.setattr(matrix, "_outcomes", found.__getitem__)
     verdicts: dict[str, Any] = {name: SimpleNamespace(verdict="FAIL", gates=(), run_dir=name) for name in found}
-    own, firm = matrix.compare(verdicts)
+    own, firm = matrix.prompt_results(verdicts)
     assert own.p is None
     assert (firm.better, firm.worse, firm.p) == (better, 0, pytest.approx(p))

@@ -51,7 +51,7 @@ class SignatureExtension(SingleFileSnapshotExtension):
         return test_location.item.stash[PLACE][2]
 
     def discover_snapshots(self, **_: Any) -> SnapshotCollections:
-        """None: `annie_eval.snapshots.plugin` knows better which are unused."""
+        """None: `plugin.snapshots` knows better which are unused."""
         return SnapshotCollections()
 
     @classmethod

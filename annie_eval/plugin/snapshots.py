@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from annie_eval.plugin import WANTED
 from annie_eval.plugin.on_demand import SNAPSHOT
+from annie_eval.plugin.selection import WANTED
+from annie_eval.plugin.snapshot_files import PLACE, SignatureExtension, home
 from annie_eval.run.reader import Reader, SampleBroken
-from annie_eval.snapshots.extension import PLACE, SignatureExtension, home
 from annie_eval.snapshots.identity import identity
 from annie_eval.snapshots.signature import dumps
 from annie_eval.snapshots.signature import signature as signature_of

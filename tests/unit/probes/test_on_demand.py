@@ -48,5 +48,5 @@ def test_a_file_is_ignored_unless_it_is_asked_for() -> None:
 def test_a_missing_library_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"^-m snapshot: needs syrupy, which is not installed; pip install syrupy$"):
-        on_demand.asked(cast("pytest.Config", config("snapshot")))
-    assert on_demand.asked(cast("pytest.Config", config("not snapshot"))) == []
+        on_demand.wanted(cast("pytest.Config", config("snapshot")))
+    assert on_demand.wanted(cast("pytest.Config", config("not snapshot"))) == []

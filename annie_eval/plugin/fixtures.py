@@ -1,0 +1,41 @@
+"""The fixtures of the gate's tests: the sample that a test is about, and the row of a timing gate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from annie_eval.plugin.selection import PERF
+from annie_eval.run.reader import Judged, Reader, SampleBroken
+from annie_eval_pytest import session_of
+
+if TYPE_CHECKING:
+    from annie_eval.timing import TimingResult
+
+
+@pytest.fixture
+def judged(request: pytest.FixtureRequest) -> Judged:
+    """The sample that this test is about, once it has been answered and judged."""
+    from annie_eval.report import junit
+
+    reader: Reader = session_of(request).reader
+    gate, key = request.param
+    try:
+        judgement = reader.judgement(gate, key)
+        request.node.user_properties += junit.case_properties(judgement)
+        return reader.judged(gate, key)
+    except SampleBroken as error:
+        pytest.fail(f"{key}: {error}", pytrace=False)
+
+
+@pytest.fixture
+def timing(request: pytest.FixtureRequest) -> TimingResult:
+    """The row that the timing gate of this test measured, out of the run's store."""
+    from annie_eval.timing import TimingResult
+
+    marker = request.node.get_closest_marker(PERF)
+    try:
+        return TimingResult.from_dict(session_of(request).reader.timing(marker.args[0]))
+    except SampleBroken as error:
+        pytest.fail(str(error), pytrace=False)

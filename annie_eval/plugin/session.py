@@ -1,0 +1,314 @@
+"""A gated pytest session: what every process of it does, and what the one that owns the run does beside.
+
+Under xdist the controller owns the run: directory, server and sampler. Workers write what their tests want into the
+run's store and read judgements out of it.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from annie_eval.errors import TargetError, UsageError
+from annie_eval.gates.repeats import Repeats, keys_of_round
+from annie_eval.plugin.options import target_spec
+from annie_eval.plugin.selection import GATE, PERF, WANTED, sample_of, samples_of
+from annie_eval.profile.load import is_builtin, load
+from annie_eval.profile.types import Profile
+from annie_eval.run.reader import Reader
+from annie_eval.run.runs import RUNS
+from annie_eval_pytest import option
+
+if TYPE_CHECKING:
+    from annie_eval.gates.decide import RunVerdict
+    from annie_eval.regression.compare_runs import Comparison
+    from annie_eval.run.lifecycle import Run
+
+_LEAST_PROBED = 20  # prompts: fewer find little, and leave nothing for shrinking
+
+
+class Session:
+    """What every pytest process of a gated session does."""
+
+    run_dir: Path
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.profile: Profile = load(option(config, "profile") or "annie")
+        self.repeats = Repeats.of(option(config, "repeats"), option(config, "until-decided"))
+        self._reader: Reader | None = None
+
+    @property
+    def reader(self) -> Reader:
+        if self._reader is None:
+            self._reader = Reader(self.profile, self.run_dir, self.repeats)
+        return self._reader
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pycollect_makeitem(self, collector: pytest.Module | pytest.Class, name: str, obj: object) -> Any:
+        """A test of a gate that the profile does not have is no test of this session."""
+        marks = [mark for mark in getattr(obj, "pytestmark", ()) if mark.name == GATE]
+        skipped = bool(marks) and not samples_of(self.profile, marks[0].args[0])
+        made = yield
+        return [] if skipped else made
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        marker = metafunc.definition.get_closest_marker(GATE)
+        if marker is None or "judged" not in metafunc.fixturenames:
+            return
+        name = marker.args[0]
+        pairs = samples_of(self.profile, name)
+        ids = [key if name != "*" else f"{gate}:{key}" for gate, key in pairs]
+        metafunc.parametrize("judged", pairs, ids=ids, indirect=True)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        """Timing goes first, on a quiet server; and only where somebody knows which limits hold.
+
+        A gate that guessed the hardware would fail good servers. Asked for alone, timing is measured all the same.
+        """
+        yield  # -k, -m and --lf have their say first
+        timed = [item for item in items if item.get_closest_marker(PERF) is not None]
+        others = [item for item in items if item.get_closest_marker(PERF) is None]
+        if timed and others and not self._hardware_known():
+            config.hook.pytest_deselected(items=timed)
+            timed = []
+        items[:] = timed + others
+
+    def _hardware_known(self) -> bool:
+        if option(self.config, "hardware") is not None:
+            return True
+        if option(self.config, "model-dir") is None:
+            return False
+        from annie_eval.serving import machine
+        from annie_eval.timing import hardware
+
+        gpus = machine.local_gpus()
+        return bool(gpus) and hardware.choose(hardware.table(self.profile), None, gpus, local=True) is not None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Write what the selected tests want into the store."""
+        if self.config.option.collectonly:
+            return
+        gates: dict[str, list[str]] = {}
+        perf: dict[str, None] = {}
+        for item in session.items:
+            if (marker := item.get_closest_marker(PERF)) is not None:
+                perf[marker.args[0]] = None
+            if (pair := sample_of(item)) is not None:
+                gates.setdefault(pair[0], []).append(pair[1])
+        # Round by round, so that a run that is cut short has asked everything before it has asked anything twice.
+        rounds = [
+            {gate: keys_of_round(self.profile, keys, turn) for gate, keys in gates.items()}
+            for turn in range(1, self.repeats.first + 1)
+        ]
+        wanted = dict.fromkeys(key for asked in rounds for keys in asked.values() for key in keys)
+        wanted |= dict.fromkeys(key for item in session.items for key in item.stash.get(WANTED, ()))
+        selected = {gate: [key for asked in rounds for key in asked[gate]] for gate in gates}
+        self.reader.store.select(selected, list(perf), list(wanted))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        pair = sample_of(item)
+        if pair is not None and report.when == "call":
+            self._report(item, report, *pair)
+        return report
+
+    def _report(self, item: pytest.Item, report: pytest.TestReport, gate: str, key: str) -> None:
+        from annie_eval.gates.decide import tolerates
+
+        judgement = self.reader.judgement(gate, key)
+        if report.outcome != "failed" or not judgement.findings:
+            return
+        # The verdict needs every sample of the gate, so only a miss waits for them.
+        result = self.reader.gate_result(gate)
+        first = judgement.findings[0]
+        reason = f"{gate}: {self.reader.tally(gate, key)}{first.detector}: {first.reason}"
+        if tolerates(result):
+            report.outcome = "skipped"
+            report.wasxfail = f"{reason} (the gate holds: {result.passed}/{result.n}, needs {result.required})"
+        else:
+            report.longrepr = self.reader.explain(judgement, result)
+
+
+class Worker(Session):
+    """An xdist worker: everything that is shared belongs to the controller."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        super().__init__(config)
+        self.run_dir = Path(config.workerinput["annie_run_dir"])  # type: ignore[attr-defined]
+
+
+class Owner(Session):
+    """The xdist controller, or the only process: it owns the run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        from annie_eval.serving import Greeting, check
+
+        spec = target_spec(config)
+        # A server may take half a second to say who it is: let it, while the profile is read.
+        ask = spec.base_url is not None and spec.model_dir is None and not config.option.collectonly
+        greeting = Greeting(spec) if ask else None
+        super().__init__(config)
+        from annie_eval.run.lifecycle import Run, RunOptions
+
+        if option(config, "concurrency") is not None and option(config, "concurrency") < 1:
+            raise UsageError(f"--concurrency {option(config, 'concurrency')}: must be at least 1")
+        if option(config, "probe-budget") < _LEAST_PROBED:
+            raise UsageError(f"--probe-budget {option(config, 'probe-budget')}: must be at least {_LEAST_PROBED}")
+        if option(config, "hardware") is not None:
+            from annie_eval.timing import hardware
+
+            hardware.choose(hardware.table(self.profile), option(config, "hardware"), (), local=True)
+        check(spec, self.profile)
+        if not is_builtin(self.profile) and not config.option.collectonly:  # those are held by the project's own tests
+            from annie_eval.run.examples import check_examples
+
+            check_examples(self.profile)
+        self.run: Run | None = None
+        self.verdict: RunVerdict | None = None
+        self._comparison = self._compared_with(option(config, "baseline"))
+        self._note: str | None = None
+        if config.option.collectonly:
+            return
+        options = RunOptions(
+            runs_root=config.invocation_params.dir / RUNS,
+            run_dir=option(config, "run-dir"),
+            resume=option(config, "resume"),
+            concurrency=option(config, "concurrency"),
+            hardware=option(config, "hardware"),
+            repeats=self.repeats,
+        )
+        self.run = Run(self.profile, spec, options)
+        self.run_dir = self.run.dir
+        self.run.open(self._progress, greeting)
+
+    def _compared_with(self, baseline: str | None) -> Comparison | None:
+        if baseline is None:
+            return None
+        from annie_eval.regression.compare_runs import Comparison
+
+        return Comparison(baseline, self.config.invocation_params.dir / RUNS, self.profile)
+
+    def _progress(self, line: str) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        if reporter is None or self.config.getoption("verbose") < 0:
+            return
+        if capture is not None and capture.is_globally_capturing():
+            return  # pytest holds the terminal now; the line is in the server's log
+        reporter.write_line(line)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_setupnodes(self, config: pytest.Config) -> None:
+        """Keep out of the workers what pytest.ini keeps out of here: they read no addopts, only these arguments."""
+        params = config.invocation_params
+        blocked = [f"-p{name}" for name in config.option.plugins if name.startswith("no:")]
+        config.invocation_params = replace(params, args=(*params.args, *blocked))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["annie_run_dir"] = str(self.run_dir)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """A run that is resumed meets its server before anything of it is touched, and before workers read it."""
+        if self.run is None or not self.run.resuming:
+            return
+        try:
+            with _terminal(self.config):
+                self.run.wait_ready()
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+        except TargetError:
+            pass  # said again where the tests would begin
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Wait for the server between collection and the first test."""
+        distributed = self.config.pluginmanager.has_plugin("dsession")
+        if self.run is not None and (distributed or session.items) and not session.testsfailed:
+            try:
+                with _terminal(self.config):
+                    target = self.run.wait_ready()
+                if self._comparison is not None:
+                    self._comparison.check(target.fingerprint())
+            except UsageError as error:
+                raise pytest.UsageError(str(error)) from None
+            except TargetError as error:
+                self._note = str(error)
+                raise session.Failed("the server is not ready; see the end of this report") from None
+            self.run.start()
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+        if self.run is not None and exitstatus != pytest.ExitCode.USAGE_ERROR:
+            self._conclude(self.run, session, exitstatus)
+        yield
+        if self.verdict is not None and self.verdict.regression.get("verdict") == "REFUSED":
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR  # last, since syrupy joins statuses bit by bit
+
+    def _conclude(self, run: Run, session: pytest.Session, exitstatus: int) -> None:
+        selection = run.store.meta("selection") or {}
+        # A session of the user's own tests alone has no gate, and so no verdict but pytest's.
+        if selection.get("gates") or selection.get("perf") or self._note is not None:
+            from annie_eval.report import junit
+
+            self.verdict = run.finish(self._note)
+            if self.verdict.timings:
+                from annie_eval.report.charts import rows_chart
+                from annie_eval.timing.result import TimingResult
+
+                rows_chart([TimingResult.from_dict(row) for row in self.verdict.timings], run.dir)
+            if self._comparison is not None and self._note is None:
+                self.verdict = self._comparison.finish(run, self.verdict)
+            add_to_junit(self.config, junit.suite_properties(self.verdict))
+            if self.verdict.verdict != "PASS" and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        elif exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+            run.end()
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.verdict is None:
+            return
+        from annie_eval.report import terminal
+
+        writer = terminalreporter._tw
+        terminalreporter.section("release gate")
+        for line in terminal.lines(self.verdict, color=writer.hasmarkup, width=writer.fullwidth):
+            terminalreporter.write_line(line)
+
+    def pytest_unconfigure(self) -> None:
+        if self.run is not None:
+            self.run.close()
+        # pytest collects garbage on its way out; what lives until the end need not be walked (a tenth of a second).
+        gc.freeze()
+
+
+def _terminal(config: pytest.Config) -> Any:
+    """A context in which lines reach the terminal at once."""
+    from contextlib import nullcontext
+
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    return nullcontext() if capture is None else capture.global_and_fixture_disabled()
+
+
+def add_to_junit(config: pytest.Config, properties: list[tuple[str, str]]) -> None:
+    """Put them into the file that --junitxml writes in `pytest_sessionfinish`, if it writes one."""
+    from _pytest.junitxml import xml_key  # the fixture for this, record_testsuite_property, exists only inside tests
+
+    log = config.stash.get(xml_key, None)
+    if log is not None:
+        for name, value in properties:
+            log.add_global_property(name, value)

@@ -65,14 +65,13 @@ def processes(runs: int) -> None:
 
 
 def detectors(runs: int) -> None:
-    sys.path.insert(0, str(ROOT / "tests" / "unit"))
     from fixed_server import STREAM  # type: ignore[import-not-found]  # beside this script
-    from make_sample import reply  # type: ignore[import-not-found]  # a helper of the tests
-    from make_sample import sample as made
 
     from annie_eval.detectors import detect
     from annie_eval.profile.types import DETECTORS
     from annie_eval.wire import parse as wire
+    from tests.support.make_sample import reply
+    from tests.support.make_sample import sample as made
 
     sample = made(replace(reply(), request={"stream": True}, body=STREAM, answer=wire.parse(STREAM, streamed=True)))
 

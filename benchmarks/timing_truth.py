@@ -3,7 +3,7 @@
 Run: .venv/bin/python benchmarks/timing_truth.py [--tokenizer DIR] [--vllm-python PATH] [--aiperf BIN]
      [--guidellm BIN] [--busy N] [--requests N] [--output FILE.md]
 
-A truth server (tests/unit/timing/truth_server.py, its own process, absolute deadlines) answers every client with the
+A truth server (tests/servers/truth_server.py, its own process, absolute deadlines) answers every client with the
 same awkward stream, while `--busy` processes keep a core busy each. Ours is the timing process of the gates with the
 number of requests that they look at first; `openai` is the client library read the usual way, in a fresh process;
 `vllm bench serve`, AIPerf and GuideLLM run with their own commands where an interpreter or binary of theirs is given,
@@ -25,9 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annie_eval.timing import Plan, run
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit" / "timing"))
-from truth_server import Truth, serve  # type: ignore[import-not-found]  # a helper of the tests
+from tests.servers.truth_server import Truth, serve
 
 TTFT, ITL, TOKENS = 90.0, 30.0, 64
 CASES = {

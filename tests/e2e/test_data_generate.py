@@ -1,6 +1,5 @@
 """A data set comes out whole, whatever the teacher does, and whenever the run is killed."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -15,7 +14,8 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
+from tests.servers import flaky_teacher
+
 MIX = """
 profile = "annie-smol"
 thinking = 0.25
@@ -40,15 +40,6 @@ BUILT_IN = "research.annie_smol.generator"
 KINDS = {"greetings": 15, "search_memory": 25, "set_timer": 12, "multi_turn": 6}
 
 
-def _flaky() -> Any:
-    spec = importlib.util.spec_from_file_location("flaky_teacher", HERE / "flaky_teacher.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def mix(tmp_path: Path) -> Path:
     path = tmp_path / "mix.toml"
@@ -58,7 +49,7 @@ def mix(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def endpoint() -> Iterator[Any]:
-    server = _flaky().Endpoint(sleep=20.0)
+    server = flaky_teacher.Endpoint(sleep=20.0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -70,7 +61,7 @@ def annie_data(*words: str, timeout: float = 120, module: str = "annie_data") ->
 
 
 def command_teacher(tmp_path: Path, *, file: bool) -> list[str]:
-    words = [sys.executable, str(HERE / "flaky_teacher.py"), str(tmp_path / "state"), *(["{prompt}"] if file else [])]
+    words = [sys.executable, flaky_teacher.__file__, str(tmp_path / "state"), *(["{prompt}"] if file else [])]
     return ["--teacher", "command", "--command", " ".join(words), "--timeout", "1.5"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,7 @@ import pytest
 from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile
 from annie_eval.wire import parse
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from fault_server import MODEL, FaultServer
+from tests.servers.fault_server import MODEL, FaultServer
 
 RECORDED = Path(__file__).resolve().parents[1] / "unit" / "wire" / "recorded"
 CALL = [{"name": "web_search", "arguments": {"query": "weather in Oslo"}}]

@@ -1,7 +1,7 @@
 """Every planted fault turns exactly its gate red, broken transport is an ERROR, and a clean server passes.
 
 Each test runs the gate as its users do, as a pytest process of its own with profile `annie`, against a server that
-plays the profile's good examples with one fault (tests/e2e/faults).
+plays the profile's good examples with one fault (tests/servers/faults).
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ import pytest
 
 from annie_eval.profile.load import builtin_names, load
 from annie_eval.profile.types import Profile
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import faults
-from fault_server import FaultServer
-from faults import FAULTS
+from tests.servers import faults
+from tests.servers.fault_server import FaultServer
+from tests.servers.faults import FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 CLEAN = "clean"

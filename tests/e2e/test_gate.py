@@ -278,7 +278,7 @@ def test_profile_of_the_readme_is_judged_as_it_stands(tmp_path: Path) -> None:
     """examples/concierge, against a server that plays its own good examples."""
     concierge = ROOT / "examples" / "concierge" / "concierge.toml"
     server = subprocess.Popen(
-        [sys.executable, str(ROOT / "tests/e2e/fault_server.py"), "--port", "0", "--profile", str(concierge)],
+        [sys.executable, "-m", "tests.servers.fault_server", "--port", "0", "--profile", str(concierge)],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -15,11 +15,9 @@ from annie_eval import serving
 from annie_eval.cli import main
 from annie_eval.profile.load import load
 from annie_eval.serving import Target, TargetSpec
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from fault_server import FaultServer
-from faults.fault import Fault
-from faults.reply import Ask, Reply
+from tests.servers.fault_server import FaultServer
+from tests.servers.faults.fault import Fault
+from tests.servers.faults.reply import Ask, Reply
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN_FAILS = "no_markdown"

@@ -21,10 +21,8 @@ import pytest
 
 from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from fault_server import FaultServer
-from planted_server import served
+from tests.servers.fault_server import FaultServer
+from tests.servers.planted_server import served
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/unit/timing"))
-from truth_server import Truth, serve  # type: ignore[import-not-found]  # noqa: E402
+from tests.servers.truth_server import Truth, serve  # type: ignore[import-not-found]  # noqa: E402
 
 Serve = Callable[..., str]
 FAST = {"ttft_ms": 20.0, "itl_ms": 5.0}

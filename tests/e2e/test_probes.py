@@ -17,11 +17,9 @@ from typing import Any
 import pytest
 
 from annie_eval.profile.load import load
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from fault_server import FaultServer, Script
-from faults.fault import Fault
-from faults.reply import Ask, Call, Reply
+from tests.servers.fault_server import FaultServer, Script
+from tests.servers.faults.fault import Fault
+from tests.servers.faults.reply import Ask, Call, Reply
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST = 25  # characters of a prompt that is short

@@ -15,9 +15,7 @@ from typing import Any
 import pytest
 
 from annie_eval.profile.load import load
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from fault_server import FaultServer
+from tests.servers.fault_server import FaultServer
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from annie_eval.profile.load import load
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from fault_server import FaultServer
+from tests.servers.fault_server import FaultServer
 
 ROOT = Path(__file__).resolve().parents[2]
 

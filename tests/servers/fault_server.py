@@ -1,6 +1,6 @@
 """A server that answers a profile's scenarios with their own good examples, as vLLM 0.32 would, and one planted fault.
 
-    python tests/e2e/fault_server.py --profile annie --port 8000 [--fault NAME] [--latency MS] [--itl MS]
+    python -m tests.servers.fault_server --profile annie --port 8000 [--fault NAME] [--latency MS] [--itl MS]
 
 Raw HTTP/1.1 over asyncio, standard library alone, so that a fault can be planted in any byte. `GET /_count` tells
 how often each request was answered to its end.
@@ -14,24 +14,19 @@ import contextlib
 import hashlib
 import itertools
 import json
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # so that `faults` is found however this file is run
-
-from faults import FAULTS
-from faults.fault import Fault, Response
-from faults.http import head, write
-from faults.reply import Ask, Call, Reply, chunks, dump, limited, whole
 
 from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile, Scenario
+from tests.servers.faults import FAULTS
+from tests.servers.faults.fault import Fault, Response
+from tests.servers.faults.http import head, write
+from tests.servers.faults.reply import Ask, Call, Reply, chunks, dump, limited, whole
 
 MODEL = "annie-test"
 _MAX_MODEL_LEN = 32_768

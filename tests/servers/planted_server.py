@@ -7,20 +7,15 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from fault_server import FaultServer
-from faults import FAULTS
-from faults.fault import Fault, Response
-from faults.reply import Ask, Call, Reply
 
 from annie_eval.profile.types import Profile
+from tests.servers.fault_server import FaultServer
+from tests.servers.faults import FAULTS
+from tests.servers.faults.fault import Fault, Response
+from tests.servers.faults.reply import Ask, Call, Reply
 
 _draw = random.Random(3)
 _WORDS = ("Sure", "Well", "Of course", "Right", "Yes", "Gladly", "Okay", "Certainly")
@@ -77,7 +72,7 @@ def longer_prompt(response: Response, ask: Ask) -> Response:
     return replace(response, frames=[more(frame) for frame in response.frames])
 
 
-# By name: the stages of a fault (tests/e2e/faults/fault.py) that make it.
+# By name: the stages of a fault (tests/servers/faults/fault.py) that make it.
 PLANTS: dict[str, dict[str, Callable[..., object]]] = {
     "renamed-tool": {"reply": renamed_tool},
     "lost-tool-parser": {"reply": lost_tool_parser},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from faults import calls, leaks, protocol, speech, transport
-from faults.fault import Fault
+from tests.servers.faults import calls, leaks, protocol, speech, transport
+from tests.servers.faults.fault import Fault
 
 FAULTS: Mapping[str, Fault] = {
     fault.name: fault for module in (leaks, calls, speech, protocol, transport) for fault in module.FAULTS

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from faults.fault import Fault, gates
-from faults.reply import Ask, Call, Reply
+from tests.servers.faults.fault import Fault, gates
+from tests.servers.faults.reply import Ask, Call, Reply
 
 _BOTH = ("tool_calling", "wire_integrity")
 _WRONG: Mapping[str, Any] = {"string": 7, "integer": "three", "number": "three", "boolean": "yes", "array": "x"}

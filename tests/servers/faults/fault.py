@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from faults.reply import Ask, Reply
+from tests.servers.faults.reply import Ask, Reply
 
 Where = Callable[[Ask], bool]
 

@@ -6,7 +6,7 @@ import asyncio
 from asyncio import StreamWriter
 from http import HTTPStatus
 
-from faults.fault import Response
+from tests.servers.faults.fault import Response
 
 
 def head(status: int, content_type: str, length: int | None, *extra: str) -> bytes:

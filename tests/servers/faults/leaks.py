@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from faults.fault import Fault, Where, gates
-from faults.reply import Ask, Call, Reply
+from tests.servers.faults.fault import Fault, Where, gates
+from tests.servers.faults.reply import Ask, Call, Reply
 
 _THOUGHT = "Okay, the user wants a quick answer. I should keep it short and avoid any formatting."
 

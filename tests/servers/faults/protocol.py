@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from faults.fault import Fault, Response, gates
-from faults.reply import Ask, Reply
+from tests.servers.faults.fault import Fault, Response, gates
+from tests.servers.faults.reply import Ask, Reply
 
 Chunks = list[dict[str, Any]]
 _WIRE = gates("wire_integrity")

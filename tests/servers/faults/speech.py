@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from faults.fault import Fault, gates
-from faults.reply import Ask, Reply
+from tests.servers.faults.fault import Fault, gates
+from tests.servers.faults.reply import Ask, Reply
 
 _LECTURE = (
     "There is a lot to say about this.",

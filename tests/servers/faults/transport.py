@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from socket import SO_LINGER, SOL_SOCKET
 
-from faults.fault import Fault, Response, Send
-from faults.http import chunked, encoded, head
-from faults.reply import Ask
+from tests.servers.faults.fault import Fault, Response, Send
+from tests.servers.faults.http import chunked, encoded, head
+from tests.servers.faults.reply import Ask
 
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>\n"
 

@@ -7,10 +7,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_sample import call, reply, sample
 
 from annie_eval.detectors.brevity import find
 from annie_eval.profile.types import Limits
+from tests.support.make_sample import call, reply, sample
 
 
 def reasons(content: str | None, **more: object) -> list[str]:

@@ -8,9 +8,9 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_sample import reply, sample
 
 from annie_eval.detectors.degeneration import find
+from tests.support.make_sample import reply, sample
 
 POOR = " ".join(random.Random(1).choices([chr(97 + i) * 2 for i in range(26)], k=300))
 

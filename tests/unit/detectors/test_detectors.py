@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_sample import call, reply, sample, wants
 
 from annie_eval.detectors import detect
 from annie_eval.profile.types import DETECTORS, AnswerExpectation, Expect
 from annie_eval.wire.sample import Sample
+from tests.support.make_sample import call, reply, sample, wants
 
 OURS = [name for name in DETECTORS if name != "wire"]
 SPOKEN = (

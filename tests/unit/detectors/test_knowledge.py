@@ -7,10 +7,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_sample import reply, sample
 
 from annie_eval.detectors.knowledge import find
 from annie_eval.profile.types import AnswerExpectation
+from tests.support.make_sample import reply, sample
 
 
 def misses(content: str | None, user: str = "Hello.", language: str = "en", **expected: object) -> list[str]:

@@ -7,9 +7,9 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_sample import call, reply, sample
 
 from annie_eval.detectors.markdown import find
+from tests.support.make_sample import call, reply, sample
 
 
 def kinds(text: str | None, **more: object) -> list[str]:

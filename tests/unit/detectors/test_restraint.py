@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_sample import call, reply, sample, wants
 
 from annie_eval.detectors.restraint import find
+from tests.support.make_sample import call, reply, sample, wants
 
 
 def test_a_spoken_answer_without_a_call_passes() -> None:

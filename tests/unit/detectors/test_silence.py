@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_sample import call, reply, sample
 
 from annie_eval.detectors.silence import find
+from tests.support.make_sample import call, reply, sample
 
 NOTHING = [None, "", " ", "\n\t\r", "\u200b", "\ufeff\u2060", "\u00a0\u3000", "\ufe0f", "\x00", "\u2800", "\u3164"]
 

@@ -7,11 +7,11 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_sample import call, reply, sample
 
 from annie_eval.detectors.finding import Finding
 from annie_eval.detectors.thinking import find
 from annie_eval.profile.types import Thinking
+from tests.support.make_sample import call, reply, sample
 
 THOUGHT = "The capital of France is well known to be Paris, so a short answer will do."
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_sample import TOOLS, call, reply, sample, wants
 
 from annie_eval.detectors.matching import match
 from annie_eval.detectors.tool_calls import find
 from annie_eval.wire.sample import ToolCall
+from tests.support.make_sample import TOOLS, call, reply, sample, wants
 
 MEMORY = wants("search_memory", query={"contains": "recipe"})
 GOOD = call("search_memory", {"query": "mother's recipe"})

@@ -7,10 +7,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_sample import reply, sample
 
 from annie_eval.detectors.thinking import find
 from annie_eval.detectors.undecoded import find_undecoded
+from tests.support.make_sample import reply, sample
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,13 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from annie_eval.probes import draw, prompts, tools
 from annie_eval.probes.example import Example
 from annie_eval.profile.load import load
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from triggers import TRIGGERS
+from tests.support.triggers import TRIGGERS
 
 EXPLORED = 150  # half of the default budget
 

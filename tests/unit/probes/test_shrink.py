@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,9 +12,7 @@ from annie_eval.probes import draw, prompts
 from annie_eval.probes.example import Example
 from annie_eval.probes.shrink import OutOfBudget, shrink
 from annie_eval.profile.load import load
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from triggers import TRIGGERS
+from tests.support.triggers import TRIGGERS
 
 
 class Judge:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hub
 import mutants
 import pytest
 import tiny
 
 from quant.cli import main
 from quant.preflight.check import preflight
+from tests.support import hub
 
 TRAIN = (
     *("--set", "training.batch_tokens=2048", "--set", "training.max_length=1024", "--set", "training.epochs=1"),

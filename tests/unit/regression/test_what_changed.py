@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished_run import FINGERPRINT, SNAPSHOT, body
 
 from annie_eval.profile.diff import differences, snapshot
 from annie_eval.profile.load import load as load_profile
@@ -18,6 +17,7 @@ from annie_eval.regression.baseline import load
 from annie_eval.regression.compare_runs import against
 from annie_eval.regression.result import Regression
 from annie_eval.serving import fingerprint_diff
+from tests.support.finished_run import FINGERPRINT, SNAPSHOT, body
 
 NAMES = [f"s-{i:02}" for i in range(10)]
 ALL = dict.fromkeys(NAMES, True)

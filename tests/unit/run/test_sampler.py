@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,7 @@ from annie_eval.profile.load import load
 from annie_eval.run import sampler
 from annie_eval.run.reader import Reader
 from annie_eval.run.store import Store
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "e2e"))
-from fault_server import FaultServer
+from tests.servers.fault_server import FaultServer
 
 GATE = "wire_integrity"
 

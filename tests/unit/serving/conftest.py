@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from annie_eval.profile.types import Profile, Serving
+from tests.servers import fake_vllm
 
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True}
 
@@ -60,7 +61,7 @@ def profile(tmp_path: Path) -> Profile:
 @pytest.fixture
 def fake_python(tmp_path: Path) -> Path:
     """An executable that behaves as an interpreter with vLLM; see fake_vllm.py."""
-    script = Path(__file__).with_name("fake_vllm.py")
+    script = Path(fake_vllm.__file__)
     wrapper = tmp_path / "python"
     wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} -I {script} "$@"\n')
     wrapper.chmod(0o755)

@@ -18,8 +18,9 @@ import pytest
 from annie_eval.errors import TargetError
 from annie_eval.serving import supervise
 from annie_eval.serving.server import Server, reap, reap_leftovers, state_dir
+from tests.servers import fake_vllm
 
-FAKE = Path(__file__).with_name("fake_vllm.py")
+FAKE = Path(fake_vllm.__file__)
 Pids = Callable[[], list[int]]
 Living = Callable[[list[int]], list[int]]
 

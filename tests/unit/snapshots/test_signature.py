@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +11,7 @@ import pytest
 from annie_eval.snapshots.identity import identity
 from annie_eval.snapshots.language import language
 from annie_eval.snapshots.signature import dumps, shape, signature
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from make_sample import call, reply, sample
+from tests.support.make_sample import call, reply, sample
 
 
 def one(*exchanges: Any) -> dict[str, Any]:

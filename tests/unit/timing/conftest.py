@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from annie_eval.timing import Plan
-
-sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by path, their helpers are not
-from truth_server import Truth, serve
+from tests.servers.truth_server import Truth, serve
 
 LIMITS = {
     "ttft_short_ms": 120,

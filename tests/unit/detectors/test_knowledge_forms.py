@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from make_sample import reply, sample
 
 from annie_eval.detectors.knowledge import find
 from annie_eval.profile.types import AnswerExpectation
+from tests.support.make_sample import reply, sample
 
 
 def passes(text: str, question: str, wanted: AnswerExpectation) -> bool:

@@ -8,13 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mutants
 import pytest
-import tiny
 
 from quant.cli import main
 from quant.preflight.check import preflight
-from tests.support import hub
+from tests.support import hub, mutants, tiny
 
 TRAIN = (
     *("--set", "training.batch_tokens=2048", "--set", "training.max_length=1024", "--set", "training.epochs=1"),

@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from annie_eval.profile.types import Profile, Serving
-from tests.servers import fake_vllm
 
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True}
 
@@ -29,6 +28,9 @@ def write_safetensors(path: Path, tensors: Mapping[str, tuple[list[int], str]] |
         at += size
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(at))
+
+
+SERVERS = Path(__file__).resolve().parents[2] / "servers"
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def profile(tmp_path: Path) -> Profile:
 @pytest.fixture
 def fake_python(tmp_path: Path) -> Path:
     """An executable that behaves as an interpreter with vLLM; see fake_vllm.py."""
-    script = Path(fake_vllm.__file__)
+    script = SERVERS / "fake_vllm.py"
     wrapper = tmp_path / "python"
     wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} -I {script} "$@"\n')
     wrapper.chmod(0o755)

@@ -18,9 +18,9 @@ import pytest
 from annie_eval.errors import TargetError
 from annie_eval.serving import supervise
 from annie_eval.serving.server import Server, reap, reap_leftovers, state_dir
-from tests.servers import fake_vllm
+from tests.unit.serving.conftest import SERVERS
 
-FAKE = Path(fake_vllm.__file__)
+FAKE = SERVERS / "fake_vllm.py"
 Pids = Callable[[], list[int]]
 Living = Callable[[list[int]], list[int]]
 

@@ -21,8 +21,7 @@ import pytest
 from annie_eval.errors import TargetError
 from annie_eval.profile.types import Profile, Serving
 from annie_eval.serving import Target, TargetSpec, open_target, spec
-from tests.servers import fake_docker
-from tests.unit.serving.conftest import write_safetensors
+from tests.unit.serving.conftest import SERVERS, write_safetensors
 
 Pids = Callable[[], list[int]]
 Living = Callable[[list[int]], list[int]]
@@ -317,7 +316,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root.mkdir()
     command = tmp_path / "bin" / "docker"
     command.parent.mkdir()
-    script = Path(fake_docker.__file__)
+    script = SERVERS / "fake_docker.py"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
     command.chmod(command.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{command.parent}:/usr/bin:/bin")

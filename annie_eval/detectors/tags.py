@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from annie_eval.detectors.tag_remnants import remnants
 from annie_eval.text import original_span, unveil, word_set
 
 Kind = Literal["thinking", "tool", "special", "html"]
@@ -46,7 +47,7 @@ _TOOL_NAMES = word_set(
 _SPECIAL_NAMES = word_set(
     "s bos eos pad unk mask gmask sop eop cls sep sys system user assistant human bot startofturn endofturn"
     " startofimage endofimage imstart imend endoftext endofutterance eotid eomid eot beginoftext startheaderid"
-    " endheaderid turn message imagesoft"
+    " endheaderid turn message imagesoft end start response systemreminder channel"
 )
 _SPECIAL_PATTERN = re.compile(r"(?:unused|extra_?id|reserved|ctrl|control|dummy)[_a-z]*\d+|0x[0-9a-f]{2}")
 _HTML_NAMES = word_set(
@@ -58,7 +59,7 @@ _HTML_NAMES = word_set(
 )
 _THINKING_BRACKETS = word_set(
     "think thinking thought thoughts reasoning reflection scratchpad analysis chainofthought innermonologue"
-    " internalmonologue thoughtprocess thinkingprocess endthink endthinking"
+    " internalmonologue thoughtprocess thinkingprocess endthink endthinking beginthink beginthinking startthinking"
 )
 _SPECIAL_BRACKETS = word_set("INST SYS SYSTEM_PROMPT UNK PAD CLS SEP MASK BOS EOS gMASK EOT IMG IMG_END")
 _TOOL_BRACKETS = word_set("toolcall toolcalls functioncall functioncalls availabletools toolresults toolresult")
@@ -68,17 +69,12 @@ _SQUARE = re.compile(r"\[\s{0,4}(/?)\s{0,4}([A-Za-z][A-Za-z_ -]{0,30})\](?!\()")
 _DIAMOND = re.compile(r"◁\s*(/?)\s*([^◁▷\n]{1,40}?)\s*▷|◁\s*(/?)\s*(think\w*)")
 _FIRST = re.compile(r"[\w:.|-]+")
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_FAMILY = r"think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis"
-# What is left of a tag that lost a bracket, or that was cut.
-_UNCLOSED = re.compile(
-    rf"<\s{{0,3}}/?\s{{0,3}}(?P<name>(?:\w{{1,20}}:)?(?:{_FAMILY})|(?:tool_?call|function|parameter|tool_response)s?\b=?)"
-    r"(?![\w>])(?![^<>\n]{0,100}>)",
-    re.IGNORECASE,
+# A special token that lost one of its ends, anywhere.
+_HALF_TOKEN = re.compile(r"<?\|?(?P<name>im_(?:start|end)|eot_id|endoftext)\|?>?(?!\w)")
+_MAY_HOLD_TAG = re.compile(
+    r"[<>◁▷]|\[/?\s{0,4}[A-Za-z]|[A-Z]\]|im_|&(?:amp;|lt|gt|#)|u003|[＜＞〈]|eot_id|endoftext"
+    r"|\A\s{0,9}(?:analysis|final|commentary|thought|thinking)|assistant(?:final|analysis|commentary)"
 )
-_HEADLESS = re.compile(rf"(?:\A\s{{0,20}}|(?<!<)/\s?)(?P<name>{_FAMILY})>", re.IGNORECASE)
-_HALF_TOKEN = re.compile(r"<?\|?(?P<name>im_(?:start|end)|eot_id|endoftext)\|?>?(?!\w)|<\|(?P<cut>\w{2,30})\b(?!\|?>)")
-_CUT = re.compile(r"<(?P<slash>/?)(?P<pipe>\|?)(?P<name>[A-Za-z_:]{0,20})\Z")
-_MAY_HOLD_TAG = re.compile(r"[<>◁]|\[/?\s{0,4}[A-Za-z]|im_|&(?:amp;|lt|gt|#)|u003|[＜＞〈]|eot_id|endoftext")
 
 
 def scan(text: str, *, escapes: bool = False) -> tuple[Tag, ...]:
@@ -98,17 +94,9 @@ def scan(text: str, *, escapes: bool = False) -> tuple[Tag, ...]:
     for match in _DIAMOND.finditer(view):
         closing, name = (match.group(1), match.group(2)) if match.group(2) else (match.group(3), match.group(4))
         tags.append(Tag("thinking", name, bool(closing), *match.span()))
-    for match in _UNCLOSED.finditer(view):
-        name = match.group("name")
-        kind: Kind = "tool" if _words(name) & _TOOL_WORDS else "thinking"
-        tags.append(Tag(kind, name, "/" in match.group(), *match.span()))
-    for match in _HEADLESS.finditer(view):
-        tags.append(Tag("thinking", match.group("name"), "/" in match.group(), *match.span()))
     for match in _HALF_TOKEN.finditer(view):
-        name = match.group("name") or match.group("cut")
-        tags.append(Tag(_piped(name), name, False, *match.span()))
-    if cut := _CUT.search(view):
-        tags += _cut(cut)
+        tags.append(Tag(_piped(match.group("name")), match.group("name"), False, *match.span()))
+    tags += [Tag(*remnant) for remnant in remnants(view)]
     return _disjoint([Tag(t.kind, t.name, t.closing, *original_span(t.start, t.end, origin)) for t in tags])
 
 
@@ -192,19 +180,6 @@ def _square(match: re.Match[str]) -> list[Tag]:
     elif raw in _SPECIAL_BRACKETS:
         kind = "special"
     return [Tag(kind, raw, bool(match.group(1)), *match.span())] if kind else []
-
-
-def _cut(match: re.Match[str]) -> list[Tag]:
-    """A tag that the end of the text cut: `</thi`, `<|im`, `</`. `5 <` and `i <3` are no tags."""
-    name = match.group("name").casefold().replace("_", "")
-    if match.group("pipe"):
-        return [Tag(_piped(name), name, bool(match.group("slash")), *match.span())]
-    if any(word.startswith(name) for word in ("toolcall", "function", "parameter", "toolresponse")) and len(name) > 1:
-        return [Tag("tool", name, bool(match.group("slash")), *match.span())]
-    family = ("think", "thinking", "thought", "reasoning", "reflection", "scratchpad", "analysis", "seed:think")
-    if any(word.startswith(name) for word in family) and (len(name) > 1 or match.group("slash")):
-        return [Tag("thinking", name, bool(match.group("slash")), *match.span())]
-    return []
 
 
 def _disjoint(tags: list[Tag]) -> tuple[Tag, ...]:

@@ -1,67 +1,116 @@
-"""Find reasoning that carries no tag: "Okay, the user wants ...", "Thinking Process:", "We need to respond ...".
+"""Find reasoning that carries no tag: cues, each with a measured weight, added up over a few sentences.
 
-The text is cut into sentences, each without its ornaments (`**`, `1.`) and lead-ins ("Okay, so"), and held against
-the rules of `prose_rules`. "The user manual says", "Let me check that for you" and "First, I need to know which city
-you mean" stay speech.
+Each cue of `cues` and `languages` that a stretch of three sentences holds counts once, by its weight (log odds of
+thoughts against speech, measured by benchmarks/reasoning_cues.py and stored in weights.toml). Reasoning is found
+where the sum reaches the threshold.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
-from annie_eval.detectors.untagged_reasoning.rule import Rule
-from annie_eval.detectors.untagged_reasoning.rules import LEAD_INS, RULES, WEAK
+from annie_eval.detectors.untagged_reasoning.cues import ENGLISH, LEAD_INS, Cue
+from annie_eval.detectors.untagged_reasoning.languages import LANGUAGES
+from annie_eval.detectors.untagged_reasoning.weights import THRESHOLD, TOPICAL, weights
+
+CUES: tuple[Cue, ...] = (*ENGLISH, *LANGUAGES)
+# Sentences that are judged together.
+WINDOW = 3
+
+_BOUNDARY = re.compile(r"(?<=[.!?…:।])[\"'”’)\]}*_]{0,4}\s+|(?<=[。！？])|\n+|(?<=>)")
+# What may stand between the end of a sentence, or of the text's beginning, and the matter of the next.
+_BEGINNING = re.compile(
+    rf"(?:\A|[.!?…:।][\"'”’)\]}}*_]{{0,4}}\s|[。！？\n>])(?:[\s*_#\"“”'(\[{{•-]|\d{{1,2}}[.)]|{LEAD_INS}){{0,12}}\Z",
+    re.IGNORECASE,
+)
+_OPENING = re.compile(rf"\A(?:[\s*_#\"“”'(\[{{•-]|\d{{1,2}}[.)]|{LEAD_INS}){{0,12}}\Z", re.IGNORECASE)
+_LOOK_BACK = 60
+# A cue is looked for so often in one text; a thought does not hide behind more of the same.
+_MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One place where a cue was seen: start and end in the text, and the number of the sentence."""
+
+    cue: Cue
+    start: int
+    end: int
+    sentence: int
 
 
 @dataclass(frozen=True, slots=True)
 class Prose:
-    """Where reasoning was recognised, and what it does there. `start` and `end` are indices into the text."""
+    """Where reasoning was recognised, and by which cues. `start` and `end` are indices into the text."""
 
     reason: str
     start: int
     end: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Sentence:
-    text: str
-    start: int
-
-
-_BOUNDARY = re.compile(r"(?<=[.!?…:।])[\"'”’)\]*_]{0,4}\s+|(?<=[。！？：])|\n+|(?<=>)")
-_ORNAMENT = re.compile(r"[\s*_#>\d.\"“”'(•-]*")
-_LEAD_IN = re.compile(LEAD_INS, re.IGNORECASE)
-# A rule looks at no more of a sentence than this, so that its cost has a bound.
-_LOOK = 300
+    score: float
 
 
 def find_prose(text: str, *, about_thinking: bool = False) -> Prose | None:
-    """The first sign of untagged reasoning in a text, or None.
+    """The stretch of a text that reads most like reasoning, or None where none reaches the threshold.
 
     Args:
-        about_thinking: the user asked about thinking or tags; signs that a fair answer may show are left out.
+        about_thinking: the user asked about thinking, tags or tools, so that more evidence is wanted.
     """
-    lowered = text.casefold()
-    rules = [rule for rule in RULES if (rule.topical or not about_thinking) and _hinted(rule, lowered)]
-    weak = [] if about_thinking else [rule for rule in WEAK if _hinted(rule, lowered)]
-    if not rules and len(weak) < 3:
+    weight = weights()
+    best = best_stretch(hits(text), weight)
+    if best is None or best[0] < (TOPICAL if about_thinking else THRESHOLD):
         return None
-    bare = _sentences(text, lead_ins=False) if rules else []
-    for rule in rules:
-        if found := _first(rule, bare):
-            return found
-    whole = _sentences(text, lead_ins=True) if len(weak) >= 3 else []
-    seen = [found for rule in weak if (found := _first(rule, whole))]
-    if len({found.reason for found in seen}) >= 3 or len(seen) >= 4:
-        earliest = min(seen, key=lambda found: found.start)
-        return Prose("thinks aloud", earliest.start, earliest.end)
-    return None
+    score, seen = best
+    telling = sorted((hit for hit in seen if weight[hit.cue.name] > 0), key=lambda hit: -weight[hit.cue.name])
+    reasons = ", ".join(dict.fromkeys(hit.cue.reason for hit in telling))
+    return Prose(
+        f"{reasons} ({score:.1f} of {THRESHOLD:.1f})",
+        min(h.start for h in telling),
+        max(h.end for h in telling),
+        score,
+    )
 
 
-def _hinted(rule: Rule, lowered: str) -> bool:
-    return any(hint in lowered for hint in rule.hints)
+def best_stretch(found: Sequence[Hit], weight: Mapping[str, float]) -> tuple[float, list[Hit]] | None:
+    """The highest sum of weights over `WINDOW` sentences, each reason counted once, and the hits that make it."""
+    best: tuple[float, list[Hit]] | None = None
+    ordered = sorted(found, key=lambda hit: hit.sentence)
+    for first, hit in enumerate(ordered):
+        if first and ordered[first - 1].sentence == hit.sentence:
+            continue
+        seen: dict[str, Hit] = {}
+        for other in ordered[first:]:
+            if other.sentence >= hit.sentence + WINDOW:
+                break
+            seen.setdefault(other.cue.name, other)
+        heaviest: dict[str, Hit] = {}
+        for one in sorted(seen.values(), key=lambda one: weight[one.cue.name]):
+            heaviest[one.cue.reason] = one
+        score = sum(weight[one.cue.name] for one in heaviest.values())
+        if best is None or score > best[0]:
+            best = score, list(heaviest.values())
+    return best
+
+
+def hits(text: str) -> list[Hit]:
+    """Every place where a cue is seen, at most `_MOST` of each."""
+    lowered = text.lower()
+    places: list[tuple[Cue, int, int]] = []
+    for cue in CUES:
+        if cue.hints and not any(hint in lowered for hint in cue.hints):
+            continue
+        spans = (match.span() for match in _compiled(cue.pattern).finditer(text))
+        if cue.where != "inside":
+            spans = (span for span in spans if _begins(text, span[0], cue.where == "opening"))
+        places += [(cue, *span) for span in islice(spans, _MOST)]
+    if not places:
+        return []
+    ends = [boundary.end() for boundary in _BOUNDARY.finditer(text)]
+    return [Hit(cue, start, end, bisect_right(ends, start)) for cue, start, end in places]
 
 
 @cache
@@ -69,34 +118,11 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-def _first(rule: Rule, sentences: list[_Sentence]) -> Prose | None:
-    pattern = _compiled(rule.pattern)
-    for sentence in sentences[:1] if rule.where == "opening" else sentences:
-        look = pattern.search if rule.where == "inside" else pattern.match
-        if match := look(sentence.text):
-            return Prose(rule.reason, sentence.start + match.start(), sentence.start + match.end())
-    return None
-
-
-def _sentences(text: str, *, lead_ins: bool) -> list[_Sentence]:
-    sentences: list[_Sentence] = []
-    start = 0
-    for boundary in [*_BOUNDARY.finditer(text), None]:
-        end = len(text) if boundary is None else boundary.start()
-        begin = _begin(text, start, end, lead_ins)
-        # "Okay. The user wants" opens with its second sentence: a lead-in alone is none.
-        if begin < end and (lead_ins or not _LEAD_IN.fullmatch(text[begin : min(end, begin + _LOOK)] + " ")):
-            sentences.append(_Sentence(text[begin : min(end, begin + _LOOK)], begin))
-        start = len(text) if boundary is None else boundary.end()
-    return sentences
-
-
-def _begin(text: str, start: int, end: int, lead_ins: bool) -> int:
-    """Where the matter of a sentence begins, behind its ornaments and, unless they are wanted, its lead-ins."""
-    while True:
-        ornament = _ORNAMENT.match(text, start, end)
-        begin = ornament.end() if ornament else start
-        lead = None if lead_ins else _LEAD_IN.match(text, begin, end)
-        if lead is None or lead.end() >= end:
-            return begin
-        start = lead.end()
+def _begins(text: str, place: int, opening: bool) -> bool:
+    """Whether a sentence, or the answer itself, begins at a place: only ornaments and lead-ins come before."""
+    before = text[max(0, place - _LOOK_BACK) : place]
+    if opening:
+        return place <= _LOOK_BACK and _OPENING.match(before) is not None
+    if place > _LOOK_BACK:
+        before = "x" + before  # no beginning of the text
+    return _BEGINNING.search(before) is not None

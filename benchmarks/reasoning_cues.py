@@ -1,6 +1,6 @@
 """Measure the cues of untagged reasoning: counts, weights, and the curve of misses against false alarms.
 
-    .venv/bin/python benchmarks/reasoning_cues.py --corpora DIR [--write]
+    .venv/bin/python -m benchmarks.reasoning_cues --corpora DIR [--write]
 
 `--corpora` is a folder as `detector_sets/corpora.py` describes it; the probes are in the repository
 (`detector_sets/reasoning_probes.jsonl`). `--write` stores the counts and weights in
@@ -22,12 +22,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
-from detector_sets.corpora import first_sentences, read
-
 from annie_eval.detectors.call_text import find_call_text
 from annie_eval.detectors.tags import scan
 from annie_eval.detectors.untagged_reasoning.find import CUES, Hit, best_stretch, hits
 from annie_eval.detectors.untagged_reasoning.weights import OTHER, THRESHOLD, Counts, log_odds
+from benchmarks.detector_sets.corpora import first_sentences, read
 
 PROBES = Path(__file__).parent / "detector_sets" / "reasoning_probes.jsonl"
 COUNTS = Path(__file__).parents[1] / "annie_eval" / "detectors" / "untagged_reasoning" / "counts.toml"
@@ -88,15 +87,15 @@ def measure(texts: Sequence[Text]) -> tuple[Mapping[str, Counts], Mapping[bool, 
         size[kind] += 1
         found.setdefault(kind, Counter()).update({hit.cue.name for hit in text.seen})
 
-    def counts(get: Callable[[str], int], *, other: bool) -> Counts:
-        leaks = "leaks, other" if other else "leaks"
-        return Counts(get("thoughts"), get("speech"), get("answers"), get(leaks), get("plain"))
+    def counts(of: Callable[[str], int], *, other: bool) -> Counts:
+        leaks = of("leaks, other" if other else "leaks")
+        return Counts(of("thoughts"), of("speech"), of("answers"), leaks, of("plain"))
 
-    seen = {
-        name: counts(lambda kind, name=name: found.get(kind, Counter())[name], other=name.startswith(OTHER))
-        for name in NAMES
-    }
-    return seen, {other: counts(lambda kind: size[kind], other=other) for other in (False, True)}
+    def seen(name: str) -> Counts:
+        return counts(lambda kind: found.get(kind, Counter())[name], other=name.startswith(OTHER))
+
+    total = {other: counts(lambda kind: size[kind], other=other) for other in (False, True)}
+    return {name: seen(name) for name in NAMES}, total
 
 
 def _weights(seen: Mapping[str, Counts], of: Mapping[bool, Counts]) -> dict[str, float]:

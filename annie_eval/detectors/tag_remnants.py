@@ -1,4 +1,4 @@
-"""What is left of a protocol tag that lost its head, its tail or its brackets: `hink>`, `</thi`, `HINK]`, `analysisIt`.
+"""What is left of a protocol tag that lost its head, tail or brackets: `hink>`, `</thi`, `HINK]`, `analysisIt`.
 
 A parser that matches token by token, a stop string or the token limit cuts a tag anywhere; a detokeniser that skips
 special tokens leaves the words between them. A head or a tail counts where it begins or ends a known name.
@@ -17,8 +17,9 @@ Remnant = tuple[Kind, str, bool, int, int]
 
 _NAMES: dict[Kind, frozenset[str]] = {
     "thinking": word_set(
-        "think thinking thought thoughts reason reasoning reflect reflection scratchpad analysis cot planning rationale"
-        " deliberation introspection monologue inner_monologue internal_monologue inner_thoughts chain_of_thought"
+        "think thinking thought thoughts reason reasoning reflect reflection scratchpad analysis cot planning"
+        " rationale deliberation introspection monologue inner_monologue internal_monologue inner_thoughts"
+        " chain_of_thought"
         " thought_process thinking_process antthinking seed:think mm:think longcat_think think_fast think_slow"
         " begin_of_thought end_of_thought start_of_thought start_thinking end_thinking begin_think end_think"
         " inner_prefix inner_suffix final_answer solution begin_of_solution end_of_solution"
@@ -28,8 +29,8 @@ _NAMES: dict[Kind, frozenset[str]] = {
         " start_of_turn end_of_turn begin_of_text start end return assistant system turn response"
     ),
     "tool": word_set(
-        "tool_call tool_calls tool_response function function_call functions parameter parameters invoke tool_use python_tag"
-        " arg_key arg_value tool_code"
+        "tool_call tool_calls tool_response function function_call functions parameter parameters invoke tool_use"
+        " python_tag arg_key arg_value tool_code"
     ),
 }
 # The last one wins: what may be of a thought is reported as one.
@@ -42,15 +43,13 @@ _TAILS: dict[str, Kind] = {
 }
 
 _NUMBERED = re.compile(r"[a-z]{0,6}\d{1,4}")
-_TAIL = re.compile(
-    r"(?<![\w<>:|/\[(=-])(?P<slash>/?)(?P<pipe>\|?)/?(?P<name>[\w:]{2,34})(?P<end>\|?>)"
-)
+_TAIL = re.compile(r"(?<![\w<>:|/\[(=-])(?P<slash>/?)(?P<pipe>\|?)/?(?P<name>[\w:]{2,34})(?P<end>\|?>)")
 _HEAD = re.compile(
     r"<\s{0,3}(?P<slash>/?)\s{0,3}(?P<pipe>\|?/?)(?P<name>[A-Za-z_:]{1,30}\d{0,4})(?P<more>\|?)(?![\w>|:])"
     r"(?![^<>\n]{0,100}>)"
 )
 _BARE = re.compile(r"<(?P<slash>/?)(?P<pipe>\|?)\Z|<(?:\|/?|/)(?=\s)")
-_SQUARE_TAIL = re.compile(r"(?<![\w\[/])(?P<slash>/?)(?P<name>[A-Z_]{3,30})\](?!\()")
+_SQUARE_TAIL = re.compile(r"(?<![\w\[/])(?P<slash>/?)(?P<name>[A-Z_]{4,30})\](?!\()")
 _SQUARE_HEAD = re.compile(r"\[(?P<slash>/?)(?P<name>[A-Z_]{2,30})(?![\w\]])(?![^\[\]\n]{0,100}\])")
 _DIAMOND = re.compile(r"◁\s?(?P<slash>/?)(?P<name>[a-z]{0,12})(?!\w{0,12}▷)|(?<![\w◁/])(?P<tail>/?[a-z]{1,12})▷")
 _GLUED = re.compile(

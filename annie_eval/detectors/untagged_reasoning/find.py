@@ -30,8 +30,9 @@ _BEGINNING = re.compile(
 )
 _OPENING = re.compile(rf"\A(?:[\s*_#\"“”'(\[{{•-]|\d{{1,2}}[.)]|{LEAD_INS}){{0,12}}\Z", re.IGNORECASE)
 _LOOK_BACK = 60
-# A cue is looked for so often in one text; a thought does not hide behind more of the same.
+# So many places of a cue are kept, and so many tried, in one text: a thought hides behind no more of the same.
 _MOST = 200
+_TRIED = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def find_prose(text: str, *, about_thinking: bool = False) -> Prose | None:
         return None
     score, seen = best
     telling = sorted((hit for hit in seen if weight[hit.cue.name] > 0), key=lambda hit: -weight[hit.cue.name])
-    reasons = ", ".join(dict.fromkeys(hit.cue.reason for hit in telling))
+    reasons = ", ".join(dict.fromkeys(hit.cue.shows for hit in telling))
     return Prose(
         f"{reasons} ({score:.1f} of {THRESHOLD:.1f})",
         min(h.start for h in telling),
@@ -89,7 +90,7 @@ def best_stretch(found: Sequence[Hit], weight: Mapping[str, float]) -> tuple[flo
             seen.setdefault(other.cue.name, other)
         heaviest: dict[str, Hit] = {}
         for one in sorted(seen.values(), key=lambda one: weight[one.cue.name]):
-            heaviest[one.cue.reason] = one
+            heaviest[one.cue.shows] = one
         score = sum(weight[one.cue.name] for one in heaviest.values())
         if best is None or score > best[0]:
             best = score, list(heaviest.values())
@@ -101,9 +102,9 @@ def hits(text: str) -> list[Hit]:
     lowered = text.lower()
     places: list[tuple[Cue, int, int]] = []
     for cue in CUES:
-        if cue.hints and not any(hint in lowered for hint in cue.hints):
+        if not all(any(hint in lowered for hint in group) for group in (cue.hints, cue.also) if group):
             continue
-        spans = (match.span() for match in _compiled(cue.pattern).finditer(text))
+        spans = (match.span() for match in islice(_compiled(cue.pattern).finditer(text), _TRIED))
         if cue.where != "inside":
             spans = (span for span in spans if _begins(text, span[0], cue.where == "opening"))
         places += [(cue, *span) for span in islice(spans, _MOST)]

@@ -1,0 +1,162 @@
+"""Reasoning without tags: found by cues whose weights are measured, and not in speech that has the same words."""
+
+from __future__ import annotations
+
+import json
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from annie_eval.detectors.untagged_reasoning import find, weights
+from annie_eval.detectors.untagged_reasoning.find import CUES, find_prose, hits
+from annie_eval.detectors.untagged_reasoning.weights import OTHER, THRESHOLD, Counts, log_odds
+
+PROBES = Path(__file__).parents[3] / "benchmarks" / "detector_sets" / "reasoning_probes.jsonl"
+STORED = tomllib.loads(Path(weights.__file__).with_name("counts.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "User asks if the hall light is on. Need to call get_state.",
+        'User: "Is the hall light on?" That is a question about a state, so call get_state.',
+        "We need the current state of the light. Must call GetLiveState.",
+        "Need live data. Use the state tool with the hall light.",
+        "Looking at the available functions, there is a get_state function that fits.",
+        "The user is asking about the hall light, so I should check its state first.",
+        "Reflection: keep it to one sentence. The light is on.",
+        "[Reasoning: hall light, state is on.] The light is on.",
+        "(internal: be brief) The light is on.",
+        "{thinking} hall light {/thinking} The light is on.",
+        "The light is on. /no_think",
+        "Goal: a short answer without markdown. The light is on.",
+        "Plan: one spoken sentence. The light is on.",
+        "Thought for 4 seconds. The light is on.",
+        "She wants the state of the light. One sentence will do. The light is on.",
+        "I'll keep this short, one sentence and no formatting. The light is on.",
+        "Let's respond briefly. The light is on.",
+        "Simple question, no tool call. It is Paris.",
+        "Der Nutzer möchte wissen, ob das Licht an ist. Es ist an.",
+        "Überlegung: nur ein Satz. Das Licht ist an.",
+        "L'utilisateur veut savoir si la lampe est allumée. Elle est allumée.",
+        "El usuario quiere saber si la luz está encendida. Está encendida.",
+        "L'utente chiede se la luce è accesa. È accesa.",
+        "O usuário quer saber se a luz está acesa. Está acesa.",
+        "De gebruiker vraagt of het licht aan is. Het is aan.",
+        "Użytkownik pyta, czy światło jest włączone. Jest włączone.",
+        "Пользователь спрашивает, горит ли свет. Свет горит.",
+        "用户想知道灯是否开着。灯开着。",
+        "ユーザーは電気がついているか尋ねています。ついています。",
+        "사용자가 불이 켜져 있는지 묻고 있습니다. 켜져 있어요.",
+        "उपयोगकर्ता पूछ रहा है कि बत्ती जली है या नहीं। जली है।",
+        "المستخدم يسأل هل الضوء مضاء. نعم، هو مضاء.",
+        "Uživatel se ptá, jestli svítí světlo. Svítí.",
+        "Користувач питає, чи горить світло. Горить.",
+        "המשתמש שואל אם האור דולק. הוא דולק.",
+        "ผู้ใช้ถามว่าไฟเปิดอยู่ไหม ไฟเปิดอยู่",
+    ],
+)
+def test_reasoning_is_found(text: str) -> None:
+    assert find_prose(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer has to be a sponge.",
+        "The answer should be Lake Baikal.",
+        "They want the reply slip back by Tuesday.",
+        "They need an answer before lunch about the curtains.",
+        "I'd say the user comes first in any design.",
+        "The user types a code and then gets a second one by post.",
+        "The customer wants to know whether you deliver on Sundays.",
+        "The caller is asking for a refund on two tickets.",
+        "The question is simple, it only asks for your birthday.",
+        "It's a simple request for a meter reading.",
+        "The task is to name three rivers in Asia.",
+        "Possible reply: how kind, we'd love to come.",
+        "We need to reply by Monday, the card is in the hall.",
+        "No tools are needed for that, it screws off by hand.",
+        "Let's work it out step by step. Half of ninety is 45.",
+        "It says: I must reply to Sam, then buy milk.",
+        "The response must come within ten minutes in town.",
+        "Analysis: all is well, only the iron is a bit low.",
+        "Let me think. Was it in June?",
+        "Hmm, I remember that song.",
+        "Which list? You have one for the garden, too.",
+        "I need to know which Anna you mean.",
+        "Ich muss auf Englisch antworten.",
+        "Ja, ich antworte gern auf Deutsch.",
+        "Il faut répondre avant mardi.",
+        "Tengo que contestar la carta.",
+        "Hay que responder antes del lunes.",
+        "Мне нужно ответить до вторника, пишет Оля.",
+        "我需要回答。",
+        "用户可能要在周一前换密码，银行这么写的。",
+        "ユーザーの質問に答えたり、予定を読んだりできますよ。",
+    ],
+)
+def test_speech_with_the_same_words_is_left_alone(text: str) -> None:
+    assert find_prose(text) is None
+
+
+def test_each_weight_follows_from_the_counts_beside_it() -> None:
+    of = {other: Counts(**STORED["of"]["other" if other else "english"]) for other in (False, True)}
+    for name, row in STORED["cues"].items():
+        counts = Counts(**{field: row[field] for field in ("thoughts", "speech", "answers", "leaks", "plain")})
+        other = name.startswith(OTHER)
+        assert row["weight"] == pytest.approx(log_odds(counts, of[other], other=other), abs=0.006), name
+
+
+def test_every_cue_is_measured_and_seen_in_a_thought_or_a_leak() -> None:
+    assert set(STORED["cues"]) == {cue.name for cue in CUES}
+    unseen = [name for name, row in STORED["cues"].items() if not row["thoughts"] + row["leaks"]]
+    assert unseen == []
+
+
+def test_hints_hide_no_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [json.loads(line)["text"] for line in PROBES.read_bytes().splitlines()]
+    quick = [hits(text) for text in texts]
+    monkeypatch.setattr(find, "CUES", tuple(type(cue)(**{**_fields(cue), "hints": ()}) for cue in CUES))
+    for text, found in zip(texts, quick, strict=True):
+        assert {hit.cue.name for hit in found} == {hit.cue.name for hit in hits(text)}, text
+
+
+def _fields(cue: find.Cue) -> dict[str, object]:
+    return {name: getattr(cue, name) for name in cue.__dataclass_fields__}
+
+
+def test_cues_that_show_the_same_count_once() -> None:
+    once = find_prose("The user wants the time.")
+    twice = find_prose("The user wants the time. The user asks for the time.")
+    assert once
+    assert twice
+    assert once.score == twice.score
+
+
+def test_cues_far_apart_are_not_added_up() -> None:
+    # "One short sentence" and "no markdown" are enough together and too little alone.
+    near = "One short sentence. It is warm. No markdown."
+    far = "One short sentence. It is warm. It is dry. It is late. No markdown."
+    assert find_prose(near)
+    assert find_prose(far) is None
+
+
+def test_the_finding_names_its_cues_and_its_score() -> None:
+    prose = find_prose("It is warm. The user wants the forecast, so call get_forecast.")
+    assert prose
+    assert "speaks of the user" in prose.reason
+    assert "plans a call" in prose.reason
+    assert f"of {THRESHOLD:.1f}" in prose.reason
+    assert prose.start >= len("It is warm. ")
+
+
+@pytest.mark.parametrize("unit", ["a", "I ", ". ", "\n", "用", "用户", "[", "_", "<", "think"])
+def test_a_megabyte_takes_less_than_a_second(unit: str) -> None:
+    text = (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
+    hits("warm up: compile the patterns of every cue. The user, I need, get_x.")
+    started = time.process_time()
+    find_prose(text)
+    assert time.process_time() - started < 1

@@ -9,7 +9,7 @@ sequences of 2048 tokens of which all count. Every flow trains the same model by
     bf16 loop         this project's loop without quantisers, compiled where `--compile`
     nvfp4 loop        the same with NVFP4: what `python -m quant qat` runs
     nvfp4 loop, ...   without what makes it fast: `opaque inputs`, whose kernel the compiled code does not launch
-                      itself, and `layer by layer`, where moreover each use of a weight merges and quantises it anew
+                      itself, and `layer by layer`, where moreover each use of a weight merges and quantises it again
     modelopt loop     ModelOpt's fake quantisers and peft's layers in the plain loop
     QATTrainer N      ModelOpt's trainer on the chat rows, padded to N tokens as its example does it
 

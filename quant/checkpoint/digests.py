@@ -32,7 +32,7 @@ def tensor_digest(tensor: Tensor, *, whole: bool = False) -> str:
 
 
 def describe_tensors(directory: Path) -> dict[str, str]:
-    """Digest of every tensor of a checkpoint, for the ledger; block scales whole: they are few and decide most."""
+    """Digest of every tensor of a checkpoint, for the provenance; block scales whole: they are few and decide most."""
     found, _ = view(directory)
     return {name: tensor_digest(tensor, whole=is_scale(name)) for name, tensor in found.tensors.items()}
 

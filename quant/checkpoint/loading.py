@@ -16,7 +16,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such directory; give one that holds config.json and *.safetensors")
     if (directory / INCOMPLETE).exists():
-        raise UsageError(f"{directory}: holds {INCOMPLETE}, so its build never ended; make it anew")
+        raise UsageError(f"{directory}: holds {INCOMPLETE}, so its build never ended; make it again")
     path = directory / "config.json"
     try:
         config = json.loads(path.read_text())
@@ -38,7 +38,7 @@ def check_source(directory: Path) -> dict[str, Any]:
         try:
             read_header(path)
         except BadFile as error:
-            raise UsageError(f"{path}: {error}; copy it anew") from None
+            raise UsageError(f"{path}: {error}; copy it again") from None
     if not any(directory.glob("*.safetensors")):
         raise UsageError(f"{directory}: holds no *.safetensors; convert the weights first (pickle files are not read)")
     return config

@@ -35,7 +35,7 @@ from quant.checkpoint.atomic import INCOMPLETE, REFUSED
 from quant.checkpoint.digests import describe_tensors, json_digest
 from quant.errors import UsageError
 
-LEDGER = "quant_run.json"
+PROVENANCE = "quant_run.json"
 LIBRARIES = ("torch", "transformers", "nvidia-modelopt", "peft", "accelerate", "safetensors", "gguf")
 
 
@@ -54,11 +54,11 @@ def describe_file(path: Path) -> dict[str, Any]:
 
 
 def describe_files(directory: Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of every file in a checkpoint, by relative name; the ledger itself is left out."""
+    """Size and SHA-256 of every file in a checkpoint, by relative name; the provenance itself is left out."""
     return {
         str(path.relative_to(directory)): describe_file(path)
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name not in {LEDGER, INCOMPLETE, REFUSED}
+        if path.is_file() and path.name not in {PROVENANCE, INCOMPLETE, REFUSED}
     }
 
 
@@ -80,7 +80,7 @@ def peak_host_bytes() -> int:
 
 
 @dataclass
-class Ledger:
+class Provenance:
     """The record of one run, filled while it goes on."""
 
     kind: str
@@ -113,30 +113,30 @@ class Ledger:
             "files": describe_files(directory),
             "tensors": describe_tensors(directory),
         }
-        (directory / LEDGER).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        (directory / PROVENANCE).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_ledger(directory: Path) -> dict[str, Any] | None:
-    """The ledger of a checkpoint, or None where it has none. Raises UsageError where it is not JSON."""
-    path = directory / LEDGER
+def read_provenance(directory: Path) -> dict[str, Any] | None:
+    """The provenance of a checkpoint, or None where it has none. Raises UsageError where it is not JSON."""
+    path = directory / PROVENANCE
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); make the checkpoint anew or remove the file") from error
+        raise UsageError(f"{path} cannot be read ({error}); make the checkpoint again or remove the file") from error
     if not isinstance(content, dict):
-        raise UsageError(f"{path} is not a JSON object; make the checkpoint anew or remove the file")
+        raise UsageError(f"{path} is not a JSON object; make the checkpoint again or remove the file")
     return content
 
 
-def changed_files(directory: Path, ledger: dict[str, Any], *, largest: int | None = None) -> list[str]:
-    """What differs from the ledger's `files`: one sentence a file, the empty list where all is as written.
+def changed_files(directory: Path, provenance: dict[str, Any], *, largest: int | None = None) -> list[str]:
+    """What differs from the provenance's `files`: one sentence a file, the empty list where all is as written.
 
     Sizes are always compared; contents only of files up to `largest` bytes (None: of all).
     """
     wrong = []
-    for name, expected in (ledger.get("files") or {}).items():
+    for name, expected in (provenance.get("files") or {}).items():
         path = directory / name
         if not path.is_file():
             wrong.append(f"{name} is missing")

@@ -36,8 +36,8 @@ Level = Literal["refused", "warned"]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What speaks against serving the checkpoint: which of the ten points, where, what, and the mend.
+class Problem:
+    """What speaks against serving the checkpoint: which of the ten points, where, what, and what to do.
 
     Attributes:
         level: "warned" where a server loads it and computes what it should, but something is out of order.
@@ -47,13 +47,13 @@ class Finding:
     point: int
     where: str
     problem: str
-    mend: str
+    fix: str
     level: Level = "refused"
     layers: int = 1
 
     def __str__(self) -> str:
         more = f" (the same in {self.layers} layers)" if self.layers > 1 else ""
-        said = f"{self.where}: {self.problem}{more}; {self.mend}"
+        said = f"{self.where}: {self.problem}{more}; {self.fix}"
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)  # names are input
 
 
@@ -237,15 +237,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def view(directory: Path) -> tuple[View, list[Finding]]:
+def view(directory: Path) -> tuple[View, list[Problem]]:
     """Read the directory's configs and headers. The findings are of files that cannot be read at all."""
     found = View(directory)
-    findings: list[Finding] = []
+    findings: list[Problem] = []
     for name, required in (("config.json", True), ("hf_quant_config.json", False), (INDEX, False)):
         path = directory / name
         if not path.exists():
             if required:
-                findings.append(Finding(1, name, "is missing", "export the checkpoint anew"))
+                findings.append(Problem(1, name, "is missing", "export the checkpoint again"))
             continue
         try:
             content = read_json(path)
@@ -254,7 +254,7 @@ def view(directory: Path) -> tuple[View, list[Finding]]:
             if name == INDEX and not isinstance(content.get("weight_map"), dict):
                 raise BadFile("holds no weight_map")
         except BadFile as error:
-            findings.append(Finding(1, name, str(error), "copy or export it anew"))
+            findings.append(Problem(1, name, str(error), "copy or export it again"))
             continue
         if name == "config.json":
             found.config = content

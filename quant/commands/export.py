@@ -8,7 +8,7 @@ from pathlib import Path
 
 from quant import images
 from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
-from quant.checkpoint.provenance import LEDGER, Ledger, read_ledger
+from quant.checkpoint.provenance import PROVENANCE, Provenance, read_provenance
 from quant.checkpoint.safetensors_file import BadFile
 from quant.errors import NotServedAsMade, UsageError
 from quant.export.export import check_loads, retarget
@@ -29,22 +29,22 @@ def run(arguments: argparse.Namespace) -> int:
     check_loads(source, image)
     check_outside(arguments.out, source)
     check_free(arguments.out)
-    made = read_ledger(source) or {}
+    made = read_provenance(source) or {}
     written_anew = {"schema", "kind", "written", "versions", "seconds", "peak_bytes", "files", "tensors"}
-    ledger = Ledger("export", {key: value for key, value in made.items() if key not in written_anew})
-    ledger.record |= {"image": image.name, "made_by": made.get("made_by", made.get("kind"))}
-    ledger.seconds.update(made.get("seconds", {}))
+    provenance = Provenance("export", {key: value for key, value in made.items() if key not in written_anew})
+    provenance.record |= {"image": image.name, "made_by": made.get("made_by", made.get("kind"))}
+    provenance.seconds.update(made.get("seconds", {}))
     with atomic_directory(arguments.out) as partial:
-        with ledger.phase("export"):
+        with provenance.phase("export"):
             for path in sorted(source.iterdir()):
-                if path.is_file() and path.name not in {LEDGER, "serve.md"}:
+                if path.is_file() and path.name not in {PROVENANCE, "serve.md"}:
                     shutil.copyfile(path, partial / path.name)
             try:
                 retarget(partial, image)
             except BadFile as error:
-                raise UsageError(f"{source}: a weight file {error}; copy it anew") from error
+                raise UsageError(f"{source}: a weight file {error}; copy it again") from error
             if findings := refusals(preflight(partial, image=image, being_built=True)):
                 raise NotServedAsMade(f"{source}: preflight refuses what it becomes: {findings[0]}; nothing was kept")
-        ledger.write(partial)
+        provenance.write(partial)
     print(f"{arguments.out}: for {image.name}; {arguments.out}/serve.md has the commands")
     return 0

@@ -15,7 +15,7 @@ from typing import Any
 from quant import images
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import check_free, check_outside
-from quant.checkpoint.provenance import Ledger, describe_file
+from quant.checkpoint.provenance import Provenance, describe_file
 from quant.errors import UsageError
 from quant.export import adapter
 from quant.quantize.quantize import check_image
@@ -41,32 +41,32 @@ def run(arguments: argparse.Namespace) -> int:
     image = images.find(arguments.image or held.recipe.image) if held.recipe.quantizes else None
     if image is not None:
         check_image(held.recipe, image)
-    ledger = Ledger("merge")
-    ledger.record = {
+    provenance = Provenance("merge")
+    provenance.record = {
         "recipe": held.recipe.model_dump(),
         "data": {str(path): describe_file(path) for path in sorted(arguments.adapter.iterdir()) if path.is_file()},
         "source": {"path": str(arguments.model)},
     }
-    with ledger.phase("load"):
+    with provenance.phase("load"):
         model = loading.load_model(arguments.model, "cpu")
-    with ledger.phase("merge"):
+    with provenance.phase("merge"):
         merge(model, held, arguments.adapter)
     if image is None:
-        same = _compared(changed_layers(_weights(model, held.digests), held), held, ledger)
-        finish_bf16(model, arguments.model, arguments.out, ledger)
+        same = _compared(changed_layers(_weights(model, held.digests), held), held, provenance)
+        finish_bf16(model, arguments.model, arguments.out, provenance)
         print(f"{arguments.out}: BF16, {len(held.factors)} layers merged{same}")
         return 0
-    with ledger.phase("quantize"):
+    with provenance.phase("quantize"):
         restore_quantizers(model, held, arguments.adapter)
-    same = _compared(changed_layers(verify.computed_digests(model), held), held, ledger)
-    count = finish(model, arguments.model, arguments.out, image, ledger)
+    same = _compared(changed_layers(verify.computed_digests(model), held), held, provenance)
+    count = finish(model, arguments.model, arguments.out, image, provenance)
     print(f"{arguments.out}: {held.recipe.name} for {image.name}, {count} quantised layers{same}")
     return 0
 
 
-def _compared(changed: list[str], held: adapter.Adapter, ledger: Ledger) -> str:
+def _compared(changed: list[str], held: adapter.Adapter, provenance: Provenance) -> str:
     """Record and say whether the weights are those that were made first."""
-    ledger.record["made_first"] = {"layers": len(held.digests), "changed": changed}
+    provenance.record["made_first"] = {"layers": len(held.digests), "changed": changed}
     if not held.digests:
         return ""
     if not changed:

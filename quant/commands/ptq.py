@@ -9,7 +9,7 @@ from typing import Any
 from quant import images, recipe
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
-from quant.checkpoint.provenance import Ledger, describe_file
+from quant.checkpoint.provenance import Provenance, describe_file
 from quant.errors import UsageError
 from quant.quantize import calibration
 from quant.quantize.quantize import check_image, quantize
@@ -55,20 +55,20 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--keep {arguments.keep}: {chosen.name} cannot be made again from amax alone; leave it out"
             )
     samples = calibration.read_samples(arguments.calib, chosen.calibration.samples)
-    ledger = Ledger("ptq")
-    ledger.record = {
+    provenance = Provenance("ptq")
+    provenance.record = {
         "recipe": chosen.model_dump(),
         "data": {str(arguments.calib): describe_file(arguments.calib)},
         "image": image.name,
     }
-    with ledger.phase("load"):
+    with provenance.phase("load"):
         tokenizer = loading.load_tokenizer(arguments.model)
         limits = chosen.calibration
         sequences = calibration.tokenize(tokenizer, samples, arguments.calib, limits.max_length, limits.samples)
         device = loading.default_device()
         model = loading.load_model(arguments.model, device)
-    ledger.record |= {"source": {"path": str(arguments.model)}, "device": device}
-    make(model, chosen, sequences, tokenizer, arguments.model, arguments.out, image, ledger, arguments.keep)
+    provenance.record |= {"source": {"path": str(arguments.model)}, "device": device}
+    make(model, chosen, sequences, tokenizer, arguments.model, arguments.out, image, provenance, arguments.keep)
     return 0
 
 
@@ -80,7 +80,7 @@ def make(
     source: Path,
     out: Path,
     image: images.Image,
-    ledger: Ledger,
+    provenance: Provenance,
     keep: Path | None = None,
 ) -> None:
     """Quantise, export to `out` and check; leave in `keep` what `merge` needs to make it again.
@@ -91,16 +91,16 @@ def make(
     from quant.export.finish import finish
     from quant.quantize import quality
 
-    with ledger.phase("reference"):
+    with provenance.phase("reference"):
         reference = quality.logits(model, sequences)
         outputs = quality.layer_outputs(model, sequences[:2])
-    with ledger.phase("quantize"):
+    with provenance.phase("quantize"):
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
         model = quantize(model, chosen, sequences, pad)
-    with ledger.phase("compare"):
-        after = quality.compare(reference, quality.logits(model, sequences))
+    with provenance.phase("compare"):
+        after = quality.agreement(reference, quality.logits(model, sequences))
         errors = quality.layer_errors(outputs, quality.layer_outputs(model, sequences[:2]))
-        ledger.record["quality"] = {"after": after.as_dict(), "block_errors": errors}
+        provenance.record["quality"] = {"after": after.as_dict(), "block_errors": errors}
     kept = None if keep is None else Calibrated.of(model)
 
     def extra(_: Path, computed: dict[str, str]) -> None:
@@ -108,9 +108,9 @@ def make(
             with atomic_directory(keep) as partial:
                 kept.write(partial, chosen, computed)
 
-    layers = finish(model, source, out, image, ledger, extra=extra)
+    layers = finish(model, source, out, image, provenance, extra=extra)
     print(
         f"{out}: {chosen.name} for {image.name}, {layers} layers equal the model's bit for bit; KL {after.kl:.4f} "
         f"nats/token, top-1 agreement {after.top1:.1%} over {after.positions} calibration tokens; "
-        f"{sum(ledger.seconds.values()):.0f} s; {out}/serve.md has the commands"
+        f"{sum(provenance.seconds.values()):.0f} s; {out}/serve.md has the commands"
     )

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.calib or arguments.data
     samples = calibration.read_samples(path, chosen.calibration.samples)
     job = training_run.prepare("qat", arguments, arguments.teacher)
-    job.ledger.record |= {"image": image.name, "calibration": str(path)}
+    job.provenance.record |= {"image": image.name, "calibration": str(path)}
     limits = chosen.calibration
     sequences = calibration.tokenize(job.tokenizer, samples, path, limits.max_length, limits.samples)
     return training_run.execute(job, image, sequences, arguments.teacher)

@@ -18,7 +18,7 @@ from typing import Any
 from quant import recipe
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
-from quant.checkpoint.provenance import Ledger, describe_file
+from quant.checkpoint.provenance import Provenance, describe_file
 from quant.errors import UsageError
 from quant.quantize import calibration
 
@@ -56,7 +56,7 @@ def measure(model: Any, sequences: list[list[int]], pad: int) -> dict[str, dict[
 
     from quant.quantize import quality
     from quant.quantize.modelopt_config import modelopt_config
-    from quant.quantize.progress import Progress
+    from quant.quantize.progress import ProgressBar
     from quant.recipe import Recipe
 
     names = list(groups(model))
@@ -68,7 +68,7 @@ def measure(model: Any, sequences: list[list[int]], pad: int) -> dict[str, dict[
         for batch in calibration.batches(sequences, 8, pad):
             calibrated(**{key: value.to(calibrated.device) for key, value in batch.items()}, use_cache=False)
 
-    with Progress("sensitivity", 2 * len(names), "groups") as progress:
+    with ProgressBar("sensitivity", 2 * len(names), "groups") as progress:
         for fmt in _BITS:
             layers = [["*", "bf16"], *([f"{name}.*", fmt] for name in names)]
             layers += [["*.in_proj_a", "bf16"], ["*.in_proj_b", "bf16"], ["*.conv1d*", "bf16"]]
@@ -92,7 +92,7 @@ def measure(model: Any, sequences: list[list[int]], pad: int) -> dict[str, dict[
             for name, members in quantizers.items():
                 for quantizer in members:
                     quantizer.enable()
-                found[name][fmt] = quality.compare(reference, quality.logits(model, sequences)).kl
+                found[name][fmt] = quality.agreement(reference, quality.logits(model, sequences)).kl
                 for quantizer in members:
                     quantizer.disable()
                 progress.add(1)
@@ -136,13 +136,13 @@ def run(arguments: argparse.Namespace) -> int:
     samples = calibration.read_samples(arguments.calib, arguments.samples)
     tokenizer = loading.load_tokenizer(arguments.model)
     sequences = calibration.tokenize(tokenizer, samples, arguments.calib, arguments.max_length, arguments.samples)
-    ledger = Ledger("sensitivity", {"data": {str(arguments.calib): describe_file(arguments.calib)}})
+    provenance = Provenance("sensitivity", {"data": {str(arguments.calib): describe_file(arguments.calib)}})
     model = loading.load_model(arguments.model, loading.default_device())
     sizes = groups(model)
     if not sizes:
         raise UsageError(f"{arguments.model}: has no attention, DeltaNet or MLP groups")
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    with ledger.phase("measure"):
+    with provenance.phase("measure"):
         found = measure(model, sequences, pad)
     chosen = propose(found, sizes, arguments.bits)
     table = io.StringIO()
@@ -157,7 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
             recipe_text(chosen, arguments.bits, arguments.model, predicted)
         )
         _plot(found, partial / "sensitivity.png")
-        ledger.write(partial)
+        provenance.write(partial)
     recipe.load(str(arguments.out / f"sensitivity-{arguments.bits:g}.toml"))
     for name, kl in sorted(found.items(), key=lambda item: -item[1]["nvfp4"])[:12]:
         print(f"{name:40}  NVFP4 {kl['nvfp4']:.5f}  FP8 {kl['fp8']:.5f}  -> {chosen[name]}")

@@ -197,7 +197,7 @@ def _untie(directory: Path) -> None:
     _edit_quantization(directory, edit)
 
 
-def _mend_companions(directory: Path) -> None:
+def _correct_companions(directory: Path) -> None:
     """The two things that fine-tunes often get wrong: the stop token, and the tokenizer class of a text-only Qwen3.5.
 
     The token that ends a turn in the chat template, such as `<|im_end|>`, has to be among generation_config's
@@ -254,5 +254,5 @@ def retarget(directory: Path, image: Image) -> None:
     config = _read_json(directory / "config.json")
     if section and is_tied(config) and not image.tied_modelopt:
         _untie(directory)
-    _mend_companions(directory)
+    _correct_companions(directory)
     (directory / "serve.md").write_text(serve_md(_read_json(directory / "config.json"), directory, image))

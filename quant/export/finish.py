@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quant.checkpoint.atomic import atomic_directory, refused_path
-from quant.checkpoint.provenance import Ledger
+from quant.checkpoint.provenance import Provenance
 from quant.checkpoint.view import view
 from quant.errors import NotServedAsMade, UsageError
 from quant.export import verify
@@ -26,12 +26,12 @@ def finish(
     source: Path,
     out: Path,
     image: Image,
-    ledger: Ledger,
+    provenance: Provenance,
     *,
     trained: dict[str, str] | None = None,
     extra: Callable[[Path, dict[str, str]], None] | None = None,
 ) -> int:
-    """Export a quantised model for `image`, check it bit for bit and with preflight, write the ledger, make it `out`.
+    """Export a quantised model for `image`, check it bit for bit and by preflight, write its provenance, rename it.
 
     Args:
         trained: digests of the weights that training multiplied by; the model's must be these.
@@ -43,7 +43,7 @@ def finish(
     aside = refused_path(out) if trained is not None else None
     try:
         with atomic_directory(out, aside=aside) as partial:
-            return _build(model, source, partial, image, ledger, trained, extra, out.name)
+            return _build(model, source, partial, image, provenance, trained, extra, out.name)
     except NotServedAsMade as error:
         kept = f"the trained result is kept in {aside}" if aside is not None else "nothing was kept"
         raise NotServedAsMade(f"{error}; {kept}") from error
@@ -54,15 +54,15 @@ def _build(
     source: Path,
     partial: Path,
     image: Image,
-    ledger: Ledger,
+    provenance: Provenance,
     trained: dict[str, str] | None,
     extra: Callable[[Path, dict[str, str]], None] | None,
     name: str,
 ) -> int:
-    with ledger.phase("digest"):
+    with provenance.phase("digest"):
         computed = verify.computed_digests(model)
     if not computed:
-        raise UsageError("the recipe's layers match no linear layer of this model; mend its patterns")
+        raise UsageError("the recipe's layers match no linear layer of this model; correct its patterns")
     if trained is not None and extra is not None:
         extra(partial, computed)  # first of all: the adapter is what training was for
     if trained is not None and (changed := [name for name in computed if computed[name] != trained.get(name)]):
@@ -70,39 +70,39 @@ def _build(
             f"{len(changed)} layers of the merged model are not those that were trained, first {changed[0]}"
         )
     dtype = model.dtype
-    with ledger.phase("export"), contextlib.redirect_stdout(io.StringIO()):
+    with provenance.phase("export"), contextlib.redirect_stdout(io.StringIO()):
         export_model(model, source, partial)
         retarget(partial, image)
-    with ledger.phase("verify"):
+    with provenance.phase("verify"):
         layers = verify.assert_served_as_made(computed, partial, dtype)
-        ledger.record["bit_check"] = {"layers": layers, "equal": True}
-    with ledger.phase("preflight"):
-        made = {"kind": ledger.kind, "recipe": ledger.record.get("recipe")}
+        provenance.record["bit_check"] = {"layers": layers, "equal": True}
+    with provenance.phase("preflight"):
+        made = {"kind": provenance.kind, "recipe": provenance.record.get("recipe")}
         findings = check.preflight(partial, image=image, reference=source, being_built=True, made=made)
         if trained is not None:
-            ledger.record["moved"] = movement(view(partial)[0], view(source)[0])
+            provenance.record["moved"] = movement(view(partial)[0], view(source)[0])
     if refused := check.refusals(findings):
-        ledger.record["refused"] = str(refused[0])
-        ledger.write(partial)
+        provenance.record["refused"] = str(refused[0])
+        provenance.write(partial)
         raise NotServedAsMade(f"preflight refuses the export: {refused[0]}")
-    if errors := ledger.record.get("quality", {}).get("block_errors"):
+    if errors := provenance.record.get("quality", {}).get("block_errors"):
         plot(errors, partial / "block_errors.png", f"{name}: error of each block after quantisation")
     if trained is None and extra is not None:
         extra(partial, computed)
-    ledger.write(partial)
+    provenance.write(partial)
     return layers
 
 
 def finish_bf16(
-    model: Any, source: Path, out: Path, ledger: Ledger, extra: Callable[[Path], None] | None = None
+    model: Any, source: Path, out: Path, provenance: Provenance, extra: Callable[[Path], None] | None = None
 ) -> None:
     """Write a fine-tuned BF16 model with the companions of the checkpoint that it came from."""
     with atomic_directory(out) as partial:
-        with ledger.phase("export"):
+        with provenance.phase("export"):
             model.save_pretrained(partial)
             for name in COMPANIONS:
                 if (source / name).is_file():
                     shutil.copyfile(source / name, partial / name)
         if extra is not None:
             extra(partial)
-        ledger.write(partial)
+        provenance.write(partial)

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from quant import images
-from quant.checkpoint.provenance import LEDGER, read_ledger
-from quant.checkpoint.view import Finding, View, view
+from quant.checkpoint.provenance import PROVENANCE, read_provenance
+from quant.checkpoint.view import Problem, View, view
 from quant.errors import UsageError
 from quant.images import Image
 from quant.preflight.config import architecture_findings, quantization_findings, served_algorithms
 from quant.preflight.files import directory_findings, tokenizer_findings, unreadable_findings, weight_file_findings
-from quant.preflight.provenance import ledger_findings
+from quant.preflight.provenance import provenance_findings
 from quant.preflight.reference import reference_findings
 from quant.preflight.tensors import is_linear, layer_names, tensor_findings
 
@@ -40,19 +40,19 @@ def preflight(
     reference: Path | None = None,
     being_built: bool = False,
     made: dict[str, Any] | None = None,
-) -> list[Finding]:
+) -> list[Problem]:
     """Everything that speaks against serving `directory`; the empty list where nothing does.
 
     Args:
         image: the serving image; None asks whether any known image would load it.
         reference: the BF16 checkpoint.
         being_built: let the marker of an unfinished build pass, for the builder's own check.
-        made: `kind` and `recipe` of a checkpoint whose ledger is not written yet: how its weights came about.
+        made: `kind` and `recipe` of a checkpoint whose provenance is not written yet: how its weights came about.
     """
     return check(directory, image, reference, being_built=being_built, made=made)[0]
 
 
-def refusals(findings: Iterable[Finding]) -> list[Finding]:
+def refusals(findings: Iterable[Problem]) -> list[Problem]:
     """Those of the findings for which the checkpoint must not be served; the others are warnings."""
     return [finding for finding in findings if finding.level == "refused"]
 
@@ -64,7 +64,7 @@ def check(
     *,
     being_built: bool = False,
     made: dict[str, Any] | None = None,
-) -> tuple[list[Finding], View | None]:
+) -> tuple[list[Problem], View | None]:
     """As `preflight`, and the checkpoint as it was read; None where nothing could be."""
     findings = list(directory_findings(directory, being_built=being_built))
     if not directory.is_dir() or not any(directory.iterdir()):
@@ -75,29 +75,29 @@ def check(
     findings += unreadable
     findings += weight_file_findings(ours)
     findings += tokenizer_findings(ours)
-    ledger: dict[str, Any] | None = None
+    provenance: dict[str, Any] | None = None
     try:
-        ledger = read_ledger(directory)
+        provenance = read_provenance(directory)
     except UsageError as error:
-        findings.append(Finding(1, LEDGER, str(error), "remove it"))
+        findings.append(Problem(1, PROVENANCE, str(error), "remove it"))
     if ours.config:
         findings += quantization_findings(ours, image)
         findings += architecture_findings(ours, image)
         if ours.tensors and not ours.bad_files:
             findings += tensor_findings(ours, image)
             if reference is not None:
-                findings += reference_findings(ours, reference, ledger or made)
-    if ledger is not None and not ours.bad_files:
-        findings += ledger_findings(ours, ledger)
+                findings += reference_findings(ours, reference, provenance or made)
+    if provenance is not None and not ours.bad_files:
+        findings += provenance_findings(ours, provenance)
     return _sorted(findings), ours
 
 
-def _sorted(findings: Iterable[Finding]) -> list[Finding]:
-    """Without repeats of a place; what says why comes before what the ledger only sees as changed."""
-    found: dict[str, Finding] = {}
+def _sorted(findings: Iterable[Problem]) -> list[Problem]:
+    """Without repeats of a place; what says why comes before what the provenance only sees as changed."""
+    found: dict[str, Problem] = {}
     for finding in findings:
-        key = f"{finding.where}\n{finding.problem}" if LEDGER not in finding.problem else finding.where
-        if LEDGER in finding.problem and any(f.where.startswith(finding.where) for f in found.values()):
+        key = f"{finding.where}\n{finding.problem}" if PROVENANCE not in finding.problem else finding.where
+        if PROVENANCE in finding.problem and any(f.where.startswith(finding.where) for f in found.values()):
             continue
         found.setdefault(key, finding)
     return list(found.values())

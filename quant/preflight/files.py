@@ -10,7 +10,7 @@ from typing import Any
 from quant.checkpoint.atomic import INCOMPLETE, REFUSED
 from quant.checkpoint.safetensors_file import BadFile
 from quant.checkpoint.templates import template_text, turn_end
-from quant.checkpoint.view import INDEX, Finding, View, read_json
+from quant.checkpoint.view import INDEX, Problem, View, read_json
 
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".dill"}
 _LEFTOVERS = {".partial", ".tmp", ".temp", ".incomplete", ".renamed", ".untied", ".download", ".part", ".lock"}
@@ -19,99 +19,99 @@ _READ = {".json", ".jinja", ".safetensors"}
 #: `.model.safetensors.Xa91Bc`: where rsync writes until a file is whole.
 _RSYNC = re.compile(r"^\..*\.[A-Za-z0-9]{6}$")
 _SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.safetensors$")
-ANEW = "copy or export the checkpoint anew"
+ANEW = "copy or export the checkpoint again"
 
 
-def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Finding]:
+def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Problem]:
     """What can be said before anything is read."""
     if not directory.is_dir():
-        yield Finding(1, str(directory), "is no directory", "give the directory that holds config.json")
+        yield Problem(1, str(directory), "is no directory", "give the directory that holds config.json")
         return
     if not any(directory.iterdir()):
-        yield Finding(1, str(directory), "is empty", "export or copy the checkpoint into it")
+        yield Problem(1, str(directory), "is empty", "export or copy the checkpoint into it")
         return
     half = (directory / INCOMPLETE).exists() or re.match(r"^\..*\.partial-\d+", directory.name)
     if half and not being_built:
-        yield Finding(1, f"{directory.name}/{INCOMPLETE}", "its build never ended", "make the checkpoint anew")
+        yield Problem(1, f"{directory.name}/{INCOMPLETE}", "its build never ended", "make the checkpoint again")
     if (directory / REFUSED).is_file():
         with (directory / REFUSED).open(errors="replace") as stream:
             reason = stream.read(300).partition("\n")[0]
-        yield Finding(1, REFUSED, f"the command that made it refused it: {reason}", "mend that and make it anew")
+        yield Problem(1, REFUSED, f"the command that made it refused it: {reason}", "correct that and make it again")
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
         if path.is_symlink():
             yield from _link_findings(directory, path, name)
         elif path.is_file():
             if path.suffix.lower() in _PICKLES:
-                yield Finding(1, name, "is a pickle file, which runs code when loaded", "remove it")
+                yield Problem(1, name, "is a pickle file, which runs code when loaded", "remove it")
             elif path.suffix.lower() in _LEFTOVERS and not being_built:
-                yield Finding(1, name, "is what an interrupted write left behind", ANEW)
+                yield Problem(1, name, "is what an interrupted write left behind", ANEW)
             elif _RSYNC.match(path.name) and path.name[1:-7] and (".safetensors" in path.name or ".json" in path.name):
-                yield Finding(1, name, "is what an interrupted copy left behind", ANEW)
+                yield Problem(1, name, "is what an interrupted copy left behind", ANEW)
             elif path.suffix.lower() in _CODE:
-                yield Finding(1, name, "is code, and no checkpoint of this project needs any", "remove it")
+                yield Problem(1, name, "is code, and no checkpoint of this project needs any", "remove it")
             elif path.stat().st_size == 0:
-                yield Finding(1, name, "is empty", ANEW)
+                yield Problem(1, name, "is empty", ANEW)
 
 
-def unreadable_findings(directory: Path) -> list[Finding]:
+def unreadable_findings(directory: Path) -> list[Problem]:
     """What must not even be opened: pipes and devices, also behind links, and directories named like files."""
     found = []
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
         if path.exists() and not path.is_file() and not path.is_dir():
-            found.append(Finding(1, name, "is no regular file", ANEW))
+            found.append(Problem(1, name, "is no regular file", ANEW))
         elif path.is_dir() and path.suffix in _READ and path.parent == directory:
-            found.append(Finding(1, name, "is a directory, but must be a file", ANEW))
+            found.append(Problem(1, name, "is a directory, but must be a file", ANEW))
     return found
 
 
-def _link_findings(directory: Path, path: Path, name: str) -> Iterator[Finding]:
+def _link_findings(directory: Path, path: Path, name: str) -> Iterator[Problem]:
     try:
         target = path.resolve()
     except (OSError, RuntimeError):
-        yield Finding(1, name, "is a link to itself", ANEW)
+        yield Problem(1, name, "is a link to itself", ANEW)
         return
     root = directory.resolve()
     hub = root.parent.parent / "blobs"  # snapshots of a hub cache link to ../../blobs
     if not target.exists():
-        yield Finding(1, name, "is a link to nothing", ANEW)
+        yield Problem(1, name, "is a link to nothing", ANEW)
     elif not target.is_relative_to(root) and not target.is_relative_to(hub):
-        yield Finding(1, name, f"is a link out of the directory, to {target}", "replace it by the file (cp -L)")
+        yield Problem(1, name, f"is a link out of the directory, to {target}", "replace it by the file (cp -L)")
 
 
-def weight_file_findings(view: View) -> Iterator[Finding]:
+def weight_file_findings(view: View) -> Iterator[Problem]:
     """Shards, their headers and the index."""
     if not view.weight_files:
-        yield Finding(1, str(view.directory), "holds no *.safetensors", "export the checkpoint anew")
+        yield Problem(1, str(view.directory), "holds no *.safetensors", "export the checkpoint again")
         return
     for name, problem in view.bad_files.items():
-        yield Finding(1, name, problem, ANEW)
+        yield Problem(1, name, problem, ANEW)
     for tensor, (first, second) in view.duplicates.items():
-        yield Finding(2, f"{second}: {tensor}", f"is also in {first}", "keep one of them")
+        yield Problem(2, f"{second}: {tensor}", f"is also in {first}", "keep one of them")
     shards = [match for name in view.weight_files if (match := _SHARD.match(name))]
     for match in shards:
         wanted = {f"{match[1]}-{n:05d}-of-{match[3]}.safetensors" for n in range(1, int(match[3]) + 1)}
         for name in sorted(wanted - set(view.weight_files)):
-            yield Finding(1, name, f"is missing, but {match[0]} says that there are {int(match[3])} shards", ANEW)
+            yield Problem(1, name, f"is missing, but {match[0]} says that there are {int(match[3])} shards", ANEW)
         break
     if view.index is None:
         if len(view.weight_files) > 1:
-            yield Finding(1, INDEX, f"is missing, but there are {len(view.weight_files)} weight files", ANEW)
+            yield Problem(1, INDEX, f"is missing, but there are {len(view.weight_files)} weight files", ANEW)
         return
     for name in sorted(set(view.index.values()) - set(view.weight_files)):
-        yield Finding(1, f"{INDEX}: {name}", "is named in the index, but there is no such file", ANEW)
+        yield Problem(1, f"{INDEX}: {name}", "is named in the index, but there is no such file", ANEW)
     for name in sorted(set(view.weight_files) - set(view.index.values())):
-        yield Finding(1, name, f"is not named in {INDEX}", "remove the file, or export anew")
+        yield Problem(1, name, f"is not named in {INDEX}", "remove the file, or export again")
     for tensor, file in view.index.items():
         at = view.tensors.get(tensor)
         if at is None and file in view.weight_files and file not in view.bad_files:
-            yield Finding(2, f"{INDEX}: {tensor}", f"is said to be in {file}, but is not", ANEW)
+            yield Problem(2, f"{INDEX}: {tensor}", f"is said to be in {file}, but is not", ANEW)
         elif at is not None and at.file != file and tensor not in view.duplicates:
-            yield Finding(2, f"{INDEX}: {tensor}", f"is said to be in {file}, but is in {at.file}", ANEW)
+            yield Problem(2, f"{INDEX}: {tensor}", f"is said to be in {file}, but is in {at.file}", ANEW)
     for tensor, at in view.tensors.items():
         if tensor not in view.index:
-            yield Finding(2, f"{at.file}: {tensor}", f"is not in {INDEX}, so it may not be loaded", ANEW)
+            yield Problem(2, f"{at.file}: {tensor}", f"is not in {INDEX}, so it may not be loaded", ANEW)
 
 
 _JSON = (
@@ -120,7 +120,7 @@ _JSON = (
 )  # fmt: skip
 
 
-def tokenizer_findings(view: View) -> Iterator[Finding]:
+def tokenizer_findings(view: View) -> Iterator[Problem]:
     """Tokenizer, chat template and generation config, by themselves and against the config (point 9)."""
     directory = view.directory
     contents: dict[str, Any] = {}
@@ -133,26 +133,26 @@ def tokenizer_findings(view: View) -> Iterator[Finding]:
                     raise BadFile("is no JSON object")
             except BadFile as error:
                 contents.pop(name, None)
-                yield Finding(9, name, str(error), "take the file from the BF16 checkpoint")
+                yield Problem(9, name, str(error), "take the file from the BF16 checkpoint")
     if not any((directory / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-        yield Finding(9, "tokenizer.json", "is missing", "take the tokenizer files from the BF16 checkpoint")
+        yield Problem(9, "tokenizer.json", "is missing", "take the tokenizer files from the BF16 checkpoint")
     if not (directory / "tokenizer_config.json").exists():
-        yield Finding(9, "tokenizer_config.json", "is missing", "take the tokenizer files from the BF16 checkpoint")
+        yield Problem(9, "tokenizer_config.json", "is missing", "take the tokenizer files from the BF16 checkpoint")
     vocabulary = _vocabulary(contents.get("tokenizer.json", {}))
     if "tokenizer.json" in contents and not vocabulary:
-        yield Finding(9, "tokenizer.json", "holds no vocabulary", "take the tokenizer files from the BF16 checkpoint")
+        yield Problem(9, "tokenizer.json", "holds no vocabulary", "take the tokenizer files from the BF16 checkpoint")
     size = view.text_config.get("vocab_size")
     if vocabulary and isinstance(size, int) and max(vocabulary.values()) >= size:
         token = max(vocabulary, key=lambda t: vocabulary[t])
         problem = f"knows token {vocabulary[token]} ({token!r}), but config.json says vocab_size {size}"
-        yield Finding(9, "tokenizer.json", problem, "take tokenizer and config from the same checkpoint")
+        yield Problem(9, "tokenizer.json", problem, "take tokenizer and config from the same checkpoint")
     settings = contents.get("tokenizer_config.json", {})
     for name, content in {"config.json": view.config, **contents}.items():
         if content.get("auto_map"):
-            yield Finding(7, f"{name}: auto_map", "asks for remote code, which is not run", "remove auto_map")
+            yield Problem(7, f"{name}: auto_map", "asks for remote code, which is not run", "remove auto_map")
     if view.config.get("model_type") == "qwen3_5_text" and settings.get("tokenizer_class") == "Qwen2Tokenizer":
         problem = "Qwen2Tokenizer splits combining marks otherwise than Qwen3.5 was trained"
-        yield Finding(9, "tokenizer_config.json: tokenizer_class", problem, "write TokenizersBackend")
+        yield Problem(9, "tokenizer_config.json: tokenizer_class", problem, "write TokenizersBackend")
     yield from _stop_findings(view, contents, vocabulary)
 
 
@@ -170,7 +170,7 @@ def _ids(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _stop_findings(view: View, contents: dict[str, Any], vocabulary: dict[str, int]) -> Iterator[Finding]:
+def _stop_findings(view: View, contents: dict[str, Any], vocabulary: dict[str, int]) -> Iterator[Problem]:
     generation = contents.get("generation_config.json")
     if generation is None and (view.directory / "generation_config.json").exists():
         return
@@ -179,14 +179,14 @@ def _stop_findings(view: View, contents: dict[str, Any], vocabulary: dict[str, i
     for stop in stops:
         if not isinstance(stop, int) or (isinstance(size, int) and not 0 <= stop < size):
             problem = f"{stop!r} is no token of a vocabulary of {size}"
-            yield Finding(9, "generation_config.json: eos_token_id", problem, "take the BF16 checkpoint's")
+            yield Problem(9, "generation_config.json: eos_token_id", problem, "take the BF16 checkpoint's")
     text = template_text(view.directory)
     yield from _template_findings(view.directory / "chat_template.jinja", text)
     declared = stops or _ids(view.text_config.get("eos_token_id")) or _ids(view.config.get("eos_token_id"))
     for where, part in (("config.json: eos_token_id", view.config), ("config.json: text_config", view.text_config)):
         for stop in _ids(part.get("eos_token_id")):
             if isinstance(size, int) and (not isinstance(stop, int) or not 0 <= stop < size):
-                yield Finding(
+                yield Problem(
                     9, where, f"{stop!r:.40} is no token of a vocabulary of {size}", "take the BF16 checkpoint's"
                 )
         if view.text_config is view.config:
@@ -195,13 +195,13 @@ def _stop_findings(view: View, contents: dict[str, Any], vocabulary: dict[str, i
     end = vocabulary.get(token) if token is not None else None
     if token is not None and vocabulary and end is None:
         problem = f"knows no {token}, which ends a turn in the chat template"
-        yield Finding(9, "tokenizer.json", problem, "take tokenizer and template from the BF16 checkpoint")
+        yield Problem(9, "tokenizer.json", problem, "take tokenizer and template from the BF16 checkpoint")
     if end is not None and end not in declared:
         problem = f"does not name {end} ({token}), which ends a turn in the chat template: answers would not stop"
-        yield Finding(9, "generation_config.json: eos_token_id", problem, f"add {end}")
+        yield Problem(9, "generation_config.json: eos_token_id", problem, f"add {end}")
 
 
-def _template_findings(path: Path, text: str) -> Iterator[Finding]:
+def _template_findings(path: Path, text: str) -> Iterator[Problem]:
     """The chat template is text, and Jinja that can be compiled: otherwise every request to the server fails."""
     from jinja2 import TemplateSyntaxError, nodes
     from jinja2.ext import Extension, loopcontrols
@@ -217,13 +217,13 @@ def _template_findings(path: Path, text: str) -> Iterator[Finding]:
             next(parser.stream)
             return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
-    mend = "take the template of the BF16 checkpoint"
+    fix = "take the template of the BF16 checkpoint"
     if path.exists() and "\ufffd" in text and b"\xef\xbf\xbd" not in path.read_bytes():
-        yield Finding(9, path.name, "is not UTF-8", mend)
+        yield Problem(9, path.name, "is not UTF-8", fix)
         return
     try:
         SandboxedEnvironment(extensions=[loopcontrols, Generation]).parse(text)
     except TemplateSyntaxError as error:
-        yield Finding(9, path.name, f"is no Jinja template: {error.message}, line {error.lineno}", mend)
+        yield Problem(9, path.name, f"is no Jinja template: {error.message}, line {error.lineno}", fix)
     except RecursionError:
-        yield Finding(9, path.name, "is nested too deep to be a Jinja template", mend)
+        yield Problem(9, path.name, "is nested too deep to be a Jinja template", fix)

@@ -1,4 +1,4 @@
-"""Preflight against the checkpoint's own ledger: nothing was lost or changed since it was written (points 2 and 9)."""
+"""Preflight against the checkpoint's own provenance: what was lost or changed after it was written (2 and 9)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from quant.checkpoint.digests import is_scale, json_digest, tensor_digest
-from quant.checkpoint.provenance import LEDGER
-from quant.checkpoint.view import Finding, View, plain
+from quant.checkpoint.provenance import PROVENANCE
+from quant.checkpoint.view import Problem, View, plain
 
 #: JSON files that change what a server does with the checkpoint.
 COMPANIONS = {
@@ -16,38 +16,38 @@ COMPANIONS = {
     "preprocessor_config.json", "processor_config.json", "special_tokens_map.json", "tokenizer_config.json",
     "video_preprocessor_config.json",
 }  # fmt: skip
-ANEW = "copy or export the checkpoint anew"
+ANEW = "copy or export the checkpoint again"
 
 
-def ledger_findings(ours: View, ledger: dict[str, Any]) -> Iterator[Finding]:
+def provenance_findings(ours: View, provenance: dict[str, Any]) -> Iterator[Problem]:
     """What changed since the checkpoint was written: tensors one by one, other files by content.
 
-    Weight files may have been saved anew, JSON may have been laid out anew: only what they hold counts.
+    Weight files may have been saved again, JSON may have been laid out again: only what they hold counts.
     """
-    tensors = ledger.get("tensors")
+    tensors = provenance.get("tensors")
     if isinstance(tensors, dict):
         for name, digest in tensors.items():
             tensor = ours.tensors.get(name)
             if tensor is None:
-                yield Finding(2, ours.where(plain(name)), f"was written ({LEDGER}), but is gone", ANEW)
+                yield Problem(2, ours.where(plain(name)), f"was written ({PROVENANCE}), but is gone", ANEW)
             elif tensor_digest(tensor, whole=is_scale(name)) != digest:
-                yield Finding(2, f"{tensor.file}: {name}", f"is not what was written ({LEDGER})", ANEW)
+                yield Problem(2, f"{tensor.file}: {name}", f"is not what was written ({PROVENANCE})", ANEW)
         for name in ours.tensors.keys() - tensors.keys():
-            yield Finding(2, f"{ours.tensors[name].file}: {name}", f"was never written ({LEDGER})", ANEW)
-    files = ledger.get("files")
+            yield Problem(2, f"{ours.tensors[name].file}: {name}", f"was never written ({PROVENANCE})", ANEW)
+    files = provenance.get("files")
     if isinstance(files, dict):
         here = {path.name for path in ours.directory.glob("*.json")} & COMPANIONS
         here |= {str(path.relative_to(ours.directory)) for path in ours.directory.rglob("*.jinja")}
         for name in sorted(here - files.keys()):
-            yield Finding(9, name, f"was never written ({LEDGER})", "remove it")
+            yield Problem(9, name, f"was never written ({PROVENANCE})", "remove it")
     for name, entry in (files if isinstance(files, dict) else {}).items():
         if name.endswith((".safetensors", ".md", ".png", ".csv")) or not isinstance(entry, dict):
             continue
         path = ours.directory / name
         if not path.is_file():
-            yield Finding(9, name, f"was written ({LEDGER}), but is gone", ANEW)
+            yield Problem(9, name, f"was written ({PROVENANCE}), but is gone", ANEW)
         elif path.suffix == ".json" and "json_sha256" in entry:
             if json_digest(path) != entry["json_sha256"]:
-                yield Finding(9, name, f"says something else than when it was written ({LEDGER})", ANEW)
+                yield Problem(9, name, f"says something else than when it was written ({PROVENANCE})", ANEW)
         elif hashlib.sha256(path.read_bytes()).hexdigest() != entry.get("sha256"):
-            yield Finding(9, name, f"is not what was written ({LEDGER})", ANEW)
+            yield Problem(9, name, f"is not what was written ({PROVENANCE})", ANEW)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.checkpoint.safetensors_file import e4m3_values, to_float
-from quant.checkpoint.view import Finding, Tensor, View, has_centred_norms, view
+from quant.checkpoint.view import Problem, Tensor, View, has_centred_norms, view
 from quant.preflight.config_meaning import meanings
 
-ANEW = "export the checkpoint anew"
+ANEW = "export the checkpoint again"
 #: Files whose bytes must be those of the reference.
 SAME_BYTES = (
     "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json",
@@ -32,35 +32,35 @@ _E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6]
 _ROWS = 4
 
 
-def file_findings(view_: View, reference: Path) -> Iterator[Finding]:
+def file_findings(view_: View, reference: Path) -> Iterator[Problem]:
     """Tokenizer, template and generation config are those of the reference (point 9)."""
-    mend = f"copy the file from {reference}"
+    fix = f"copy the file from {reference}"
     for name in SAME_BYTES:
         ours, theirs = view_.directory / name, reference / name
         if theirs.is_file() and not ours.is_file():
-            yield Finding(9, name, "is missing, but the reference has it", mend)
+            yield Problem(9, name, "is missing, but the reference has it", fix)
         elif ours.is_file() and not theirs.is_file():
-            yield Finding(9, name, "is there, but the reference has none", "remove it, or give the right --reference")
+            yield Problem(9, name, "is there, but the reference has none", "remove it, or give the right --reference")
         elif ours.is_file() and ours.read_bytes() != theirs.read_bytes():
-            yield Finding(9, name, "differs from the reference's", mend)
+            yield Problem(9, name, "differs from the reference's", fix)
     for path in sorted(view_.directory.rglob("*.jinja")):
         name = str(path.relative_to(view_.directory))
         if name not in SAME_BYTES and not (reference / name).is_file():
-            yield Finding(9, name, "is there, but the reference has none", "remove it, or give the right --reference")
+            yield Problem(9, name, "is there, but the reference has none", "remove it, or give the right --reference")
     for name, may_change in (
         ("tokenizer_config.json", {"tokenizer_class", "transformers_version"}),
         ("generation_config.json", {"transformers_version", "eos_token_id", "do_sample"}),
     ):
         ours_json, theirs_json = _json(view_.directory / name), _json(reference / name)
         if theirs_json is not None and ours_json is None:
-            yield Finding(9, name, "is missing or unreadable, but the reference has it", mend)
+            yield Problem(9, name, "is missing or unreadable, but the reference has it", fix)
         elif theirs_json is not None and ours_json is not None:
             for key in sorted((ours_json.keys() | theirs_json.keys()) - may_change):
                 if ours_json.get(key) != theirs_json.get(key):
-                    yield Finding(9, f"{name}: {key}", "differs from the reference's", mend)
+                    yield Problem(9, f"{name}: {key}", "differs from the reference's", fix)
             stops, wanted = _set(ours_json.get("eos_token_id")), _set(theirs_json.get("eos_token_id"))
             if name.startswith("generation") and not wanted <= stops:
-                yield Finding(9, f"{name}: eos_token_id", f"lacks {sorted(wanted - stops)} of the reference", mend)
+                yield Problem(9, f"{name}: eos_token_id", f"lacks {sorted(wanted - stops)} of the reference", fix)
 
 
 def _json(path: Path) -> dict[str, Any] | None:
@@ -75,23 +75,23 @@ def _set(value: Any) -> set[Any]:
     return set(value) if isinstance(value, list) else set() if value is None else {value}
 
 
-def config_findings(ours: View, theirs: View) -> Iterator[Finding]:
+def config_findings(ours: View, theirs: View) -> Iterator[Problem]:
     """The model is the reference's, whatever was done to its weights, and however either file spells its config."""
     if _settings(ours.text_config) != _settings(theirs.text_config):
         first, second = meanings(ours.config, theirs.config)
         for key in sorted((first.keys() | second.keys()) - _MAY_CHANGE):
             for name, one, other in _differences(key, first.get(key), second.get(key)):
                 problem = f"is {_said(one)}, but the reference has {_said(other)}"
-                yield Finding(7, f"config.json: {name}", problem, "take the reference's value")
+                yield Problem(7, f"config.json: {name}", problem, "take the reference's value")
         if first.get("dtype") not in (second.get("dtype"), "bfloat16", None):
             problem = f"is {first.get('dtype')!r:.60}, but the reference has {second.get('dtype')!r:.60}"
-            yield Finding(7, "config.json: dtype", problem, "write bfloat16, or the reference's")
+            yield Problem(7, "config.json: dtype", problem, "write bfloat16, or the reference's")
     vision, theirs_vision = ours.config.get("vision_config"), theirs.config.get("vision_config")
     if isinstance(vision, dict) and isinstance(theirs_vision, dict):
         for key in sorted(vision.keys() & theirs_vision.keys() - _MAY_CHANGE):
             if vision[key] != theirs_vision[key]:
                 where = f"config.json: vision_config.{key}"
-                yield Finding(7, where, "differs from the reference's", "take the reference's value")
+                yield Problem(7, where, "differs from the reference's", "take the reference's value")
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
@@ -112,14 +112,14 @@ def _differences(key: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any
 
 
 Moved = Literal["rounded", "trained", "unknown"]
-"""How a checkpoint's weights came to differ from the reference's, by its ledger."""
+"""How a checkpoint's weights came to differ from the reference's, by its provenance."""
 
 
-def weight_findings(ours: View, theirs: View, ledger: dict[str, Any] | None) -> Iterator[Finding]:
+def weight_findings(ours: View, theirs: View, provenance: dict[str, Any] | None) -> Iterator[Problem]:
     """Every tensor of the reference is there in its shape, and some rows of each say the same (points 2, 4, 8, 10)."""
-    recipe = (ledger or {}).get("recipe")
+    recipe = (provenance or {}).get("recipe")
     moved: Moved = "unknown"
-    if isinstance(recipe, dict) and (ledger or {}).get("kind") in {"ptq", "export", "qat", "merge"}:
+    if isinstance(recipe, dict) and (provenance or {}).get("kind") in {"ptq", "export", "qat", "merge"}:
         moved = "trained" if recipe.get("training") else "rounded"
     for name in theirs.by_plain_name:
         reference = theirs.get(name)
@@ -129,14 +129,14 @@ def weight_findings(ours: View, theirs: View, ledger: dict[str, Any] | None) -> 
             continue  # point 8 judges it with the tie flag
         if tensor is None:
             what = "the MTP head's" if name.startswith("mtp.") else "a tensor of the reference"
-            yield Finding(8 if what[0:3] == "the" else 2, ours.where(name), f"is missing: {what}", ANEW)
+            yield Problem(8 if what[0:3] == "the" else 2, ours.where(name), f"is missing: {what}", ANEW)
             continue
         packed = tensor.info.dtype == "U8"
         shape = reference.info.shape
         wanted = (*shape[:-1], shape[-1] // 2) if packed else shape
         if tensor.info.shape != wanted:
             problem = f"has shape {list(tensor.info.shape)}, but the reference needs {list(wanted)}"
-            yield Finding(2, ours.where(name), problem, ANEW)
+            yield Problem(2, ours.where(name), problem, ANEW)
             continue
         yield from _row_findings(ours, theirs, name, moved)
     for name in ours.by_plain_name:
@@ -144,12 +144,12 @@ def weight_findings(ours: View, theirs: View, ledger: dict[str, Any] | None) -> 
         if theirs.get(name) is None and not last.endswith("_scale") and last != "weight_scale_2":
             if name == "lm_head.weight":
                 continue
-            yield Finding(2, ours.where(name), "the reference has no such tensor", "remove it, or check --reference")
+            yield Problem(2, ours.where(name), "the reference has no such tensor", "remove it, or check --reference")
     total = sum(t.info.bytes for t in ours.tensors.values())
     whole = sum(t.info.bytes for t in theirs.tensors.values())
     if ours.quantization is not None and whole and total > 1.7 * whole:
         problem = f"is {total / whole:.0%} of the reference's size, though quantised"
-        yield Finding(10, str(ours.directory.name), problem, ANEW)
+        yield Problem(10, str(ours.directory.name), problem, ANEW)
 
 
 def _rows(tensor: Tensor, rows: list[int]) -> list[bytes]:
@@ -220,7 +220,7 @@ def _row_error(ours: View, theirs: View, name: str) -> tuple[float, float] | Non
     return error, ratio
 
 
-def _row_findings(ours: View, theirs: View, name: str, moved: Moved) -> Iterator[Finding]:
+def _row_findings(ours: View, theirs: View, name: str, moved: Moved) -> Iterator[Problem]:
     found, tensor = _row_error(ours, theirs, name), ours.get(name)
     if found is None or tensor is None:
         return
@@ -228,7 +228,7 @@ def _row_findings(ours: View, theirs: View, name: str, moved: Moved) -> Iterator
     smoothed = _norm_changed(ours, name)
     quantised = tensor.info.dtype in {"U8", "F8_E4M3"}
     # Rounding to NVFP4 leaves an error of 0.1, to FP8 of 0.03, and hardly a bias. Training moves weights as far as it
-    # likes: where the ledger says that they were trained, its digests tell whether they are still those.
+    # likes: where the provenance says that they were trained, its digests tell whether they are still those.
     if moved == "rounded":
         limit, drift = (0.15 if quantised else 1e-6), 0.03
     elif moved == "trained" or not quantised:
@@ -243,9 +243,9 @@ def _row_findings(ours: View, theirs: View, name: str, moved: Moved) -> Iterator
     place = name if not quantised or abs(ratio - 1) <= drift else f"{name.rpartition('.')[0]}.weight_scale_2"
     at = ours.where(place if ours.get(place) is not None else name)
     if moved == "trained":
-        yield Finding(4, at, what, "training moved it far: see what it answers", "warned")
+        yield Problem(4, at, what, "training moved it far: see what it answers", "warned")
     else:
-        yield Finding(4, at, what, "the scale or the weight is another layer's, or --reference another model; " + ANEW)
+        yield Problem(4, at, what, "the scale or the weight is another layer's, or --reference another model; " + ANEW)
 
 
 def movement(ours: View, theirs: View) -> dict[str, Any]:
@@ -304,17 +304,17 @@ def note_changed_norms(ours: View, theirs: View) -> None:
     ours.changed_norms = changed
 
 
-def reference_findings(ours: View, reference: Path, ledger: dict[str, Any] | None) -> Iterator[Finding]:
+def reference_findings(ours: View, reference: Path, provenance: dict[str, Any] | None) -> Iterator[Problem]:
     """All findings against the BF16 checkpoint."""
     theirs, broken = view(reference)
     if broken or theirs.bad_files or not theirs.tensors:
         said = broken[0] if broken else next(iter(theirs.bad_files.items()), "no *.safetensors")
-        yield Finding(2, f"--reference {reference}", f"cannot be read ({said})", "give the BF16 checkpoint")
+        yield Problem(2, f"--reference {reference}", f"cannot be read ({said})", "give the BF16 checkpoint")
         return
     if theirs.quantization is not None:
-        yield Finding(2, f"--reference {reference}", "is quantised itself", "give the BF16 checkpoint")
+        yield Problem(2, f"--reference {reference}", "is quantised itself", "give the BF16 checkpoint")
         return
     note_changed_norms(ours, theirs)
     yield from file_findings(ours, reference)
     yield from config_findings(ours, theirs)
-    yield from weight_findings(ours, theirs, ledger)
+    yield from weight_findings(ours, theirs, provenance)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from quant.checkpoint.safetensors_file import e4m3_values
-from quant.checkpoint.view import Finding, Tensor, View, has_centred_norms
+from quant.checkpoint.view import Problem, Tensor, View, has_centred_norms
 from quant.formats.fused import fused_groups
 from quant.images import Image
 from quant.preflight.architectures import BadConfig, shapes, vision_shapes
 from quant.preflight.config import served_algorithms
 
-ANEW = "export the checkpoint anew"
+ANEW = "export the checkpoint again"
 SCALES = ("weight_scale", "weight_scale_2", "input_scale")
 KV_SCALES = ("k_scale", "v_scale")
 _FLOATS = {"BF16", "F16", "F32"}
@@ -47,7 +47,7 @@ def is_linear(view: View, name: str) -> bool:
     return scaled or (weight is not None and len(weight.info.shape) == 2 and not embedding)
 
 
-def tensor_findings(view: View, image: Image | None) -> Iterator[Finding]:
+def tensor_findings(view: View, image: Image | None) -> Iterator[Problem]:
     """All findings about tensors."""
     yield from _leftovers(view)
     linear = [name for name in layer_names(view) if is_linear(view, name)]
@@ -61,14 +61,14 @@ def tensor_findings(view: View, image: Image | None) -> Iterator[Finding]:
     yield from _plain_values(view, set(linear))
 
 
-def _leftovers(view: View) -> Iterator[Finding]:
+def _leftovers(view: View) -> Iterator[Problem]:
     allowed = {*SCALES, *KV_SCALES}
     for name, tensor in view.tensors.items():
         last = name.rpartition(".")[2]
         bad = "_quantizer" in name or last.endswith(("pre_quant_scale", "amax")) or "lora_" in name
         if bad or (last.endswith(("_scale", "_scale_2", "_scale_inv", "_zero_point")) and last not in allowed):
             problem = "is a leftover of the quantiser that vLLM does not load"
-            yield Finding(5, f"{tensor.file}: {name}", problem, "fold it into the weights before export")
+            yield Problem(5, f"{tensor.file}: {name}", problem, "fold it into the weights before export")
 
 
 def _format(view: View, name: str) -> str:
@@ -81,81 +81,81 @@ def _format(view: View, name: str) -> str:
     return "FP8" if dtype == "F8_E4M3" else "BF16" if dtype in _FLOATS else dtype
 
 
-def _layer_findings(view: View, name: str, algorithm: str | None) -> Iterator[Finding]:
+def _layer_findings(view: View, name: str, algorithm: str | None) -> Iterator[Problem]:
     held = _format(view, name)
     at = view.where(f"{name}.weight")
     if held == "missing":
-        yield Finding(2, at, "is missing, but its scales are there", ANEW)
+        yield Problem(2, at, "is missing, but its scales are there", ANEW)
     elif held not in {"NVFP4", "W4A16_NVFP4", "FP8", "BF16"}:
-        yield Finding(2, at, f"has dtype {held}, which is no weight format that is served", ANEW)
+        yield Problem(2, at, f"has dtype {held}, which is no weight format that is served", ANEW)
     elif algorithm is None:
         if held != "BF16":
             problem = f"holds {held} data, but the config has vLLM take {name} for BF16"
-            yield Finding(2, at, problem, "take it out of the exclusions (or into quantized_layers), or export anew")
+            yield Problem(2, at, problem, "take it out of the exclusions (or into quantized_layers), or export again")
         for scale in SCALES:
             if held == "BF16" and view.get(f"{name}.{scale}") is not None:
-                yield Finding(2, view.where(f"{name}.{scale}"), "is there, but the layer is not quantised", ANEW)
+                yield Problem(2, view.where(f"{name}.{scale}"), "is there, but the layer is not quantised", ANEW)
     elif held == "BF16":
         problem = f"is not quantised, but the config has vLLM take {name} for {algorithm}"
-        yield Finding(2, at, problem, "exclude it by its exact name (with all that it is fused with), or export anew")
+        yield Problem(2, at, problem, "exclude it by its exact name (with all that it is fused with), or export again")
     elif ("NVFP4" in algorithm and held == "FP8") or (algorithm.startswith("FP8") and "NVFP4" in held):
-        yield Finding(2, at, f"holds {held} data, but the config says {algorithm}", ANEW)
+        yield Problem(2, at, f"holds {held} data, but the config says {algorithm}", ANEW)
     elif "NVFP4" in algorithm:
         yield from _nvfp4_findings(view, name, algorithm)
     elif algorithm == "FP8":
         yield from _fp8_findings(view, name)
 
 
-def _scalar(view: View, name: str, scale: str, levels: float) -> Iterator[Finding]:
+def _scalar(view: View, name: str, scale: str, levels: float) -> Iterator[Problem]:
     """A per-tensor scale: there, float32, one element, finite, positive, standing for a believable amax."""
     tensor = view.get(f"{name}.{scale}")
     at = view.where(f"{name}.{scale}")
     if tensor is None:
-        yield Finding(2, at, "is missing: vLLM would serve garbage, silently", ANEW)
+        yield Problem(2, at, "is missing: vLLM would serve garbage, silently", ANEW)
     elif tensor.info.dtype != "F32" or tensor.info.elements != 1:
         shape = list(tensor.info.shape)
-        yield Finding(4, at, f"is {tensor.info.dtype} {shape}, but must be one F32 number", ANEW)
+        yield Problem(4, at, f"is {tensor.info.dtype} {shape}, but must be one F32 number", ANEW)
     else:
         value = float(tensor.floats()[0])
         if not np.isfinite(value) or value <= 0:
-            yield Finding(4, at, f"is {value}, but a scale must be finite and positive", ANEW)
+            yield Problem(4, at, f"is {value}, but a scale must be finite and positive", ANEW)
         elif not SMALLEST_AMAX <= value * levels <= LARGEST_AMAX:
-            yield Finding(4, at, f"is {value:.3g}, a largest value of {value * levels:.3g}, out of all reason", ANEW)
+            yield Problem(4, at, f"is {value:.3g}, a largest value of {value * levels:.3g}, out of all reason", ANEW)
 
 
-def _nvfp4_findings(view: View, name: str, algorithm: str) -> Iterator[Finding]:
+def _nvfp4_findings(view: View, name: str, algorithm: str) -> Iterator[Problem]:
     weight = view.get(f"{name}.weight")
     assert weight is not None
     shape = weight.info.shape
     at = view.where(f"{name}.weight")
     if len(shape) != 2:
-        yield Finding(2, at, f"has shape {list(shape)}, but packed weights have two dimensions", ANEW)
+        yield Problem(2, at, f"has shape {list(shape)}, but packed weights have two dimensions", ANEW)
         return
     columns = shape[1] * 2
     if columns % 16:
-        yield Finding(4, at, f"packs {columns} columns, which is no multiple of 16", "leave this layer in BF16")
+        yield Problem(4, at, f"packs {columns} columns, which is no multiple of 16", "leave this layer in BF16")
     yield from _scalar(view, name, "weight_scale_2", 6 * 448)
     if algorithm == "NVFP4":
         yield from _scalar(view, name, "input_scale", 6 * 448)
     elif view.get(f"{name}.input_scale") is not None:
         where = view.where(f"{name}.input_scale")
-        yield Finding(2, where, f"is there, but under {algorithm} activations are not quantised", ANEW)
+        yield Problem(2, where, f"is there, but under {algorithm} activations are not quantised", ANEW)
     yield from _packed_values(weight, at)
     scale = view.get(f"{name}.weight_scale")
     at = view.where(f"{name}.weight_scale")
     if scale is None:
-        yield Finding(2, at, "is missing", ANEW)
+        yield Problem(2, at, "is missing", ANEW)
     elif scale.info.dtype != "F8_E4M3":
         problem = f"is {scale.info.dtype}, but block scales are F8_E4M3 (at most 448)"
-        yield Finding(4, at, problem, ANEW)
+        yield Problem(4, at, problem, ANEW)
     elif scale.info.shape != (shape[0], columns // 16):
         problem = f"has shape {list(scale.info.shape)}, but the weight needs {[shape[0], columns // 16]}"
-        yield Finding(4, at, problem, ANEW)
+        yield Problem(4, at, problem, ANEW)
     else:
         yield from _block_scale_values(scale, at)
 
 
-def _block_scale_values(scale: Tensor, at: str) -> Iterator[Finding]:
+def _block_scale_values(scale: Tensor, at: str) -> Iterator[Problem]:
     codes = np.frombuffer(scale.raw(), np.uint8)
     if codes.size == 0:
         return
@@ -163,16 +163,16 @@ def _block_scale_values(scale: Tensor, at: str) -> Iterator[Finding]:
     if int(codes.max()) > 0x7E:
         bad = codes[codes > 0x7E]
         what = "NaN" if np.any((bad & 0x7F) == 0x7F) else "negative"
-        yield Finding(4, at, f"{bad.size} of {codes.size} block scales are {what}", ANEW)
+        yield Problem(4, at, f"{bad.size} of {codes.size} block scales are {what}", ANEW)
     elif int(codes.min()) == 0:
-        yield Finding(4, at, f"{int((codes == 0).sum())} of {codes.size} block scales are zero", ANEW)
+        yield Problem(4, at, f"{int((codes == 0).sum())} of {codes.size} block scales are zero", ANEW)
     elif codes.size >= 64 and int(codes.min()) == int(codes.max()):
         value = float(e4m3_values()[codes[0]])
-        yield Finding(4, at, f"all {codes.size} block scales are {value:g}, whatever the weights are", ANEW)
+        yield Problem(4, at, f"all {codes.size} block scales are {value:g}, whatever the weights are", ANEW)
     elif codes.size >= 64 and int((codes == 1).sum()) > codes.size // 2:
         share = float((codes == 1).mean())
         problem = f"{share:.0%} of the block scales are at the floor of 2**-9: most of the weight is lost"
-        yield Finding(4, at, problem, "calibrate anew; the global scale is far too large")
+        yield Problem(4, at, problem, "calibrate again; the global scale is far too large")
 
 
 def _windows(tensor: Tensor) -> np.ndarray:
@@ -188,42 +188,42 @@ def _windows(tensor: Tensor) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _packed_values(weight: Tensor, at: str) -> Iterator[Finding]:
+def _packed_values(weight: Tensor, at: str) -> Iterator[Problem]:
     data = _windows(weight)
     if data.size < 32:
         return
     codes = np.concatenate((data & 7, (data >> 4) & 7))
     if not codes.any():
-        yield Finding(4, at, "is all zeros", ANEW)
+        yield Problem(4, at, "is all zeros", ANEW)
     elif (share := float((codes == 7).mean())) > 0.6:
-        yield Finding(4, at, f"{share:.0%} of its elements are saturated", "export anew; the scales do not fit")
+        yield Problem(4, at, f"{share:.0%} of its elements are saturated", "export again; the scales do not fit")
 
 
-def _fp8_findings(view: View, name: str) -> Iterator[Finding]:
+def _fp8_findings(view: View, name: str) -> Iterator[Problem]:
     weight = view.get(f"{name}.weight")
     assert weight is not None
     yield from _scalar(view, name, "weight_scale", 448)
     yield from _scalar(view, name, "input_scale", 448)
     if view.get(f"{name}.weight_scale_2") is not None:
-        yield Finding(2, view.where(f"{name}.weight_scale_2"), "is NVFP4's, but the layer is FP8", ANEW)
+        yield Problem(2, view.where(f"{name}.weight_scale_2"), "is NVFP4's, but the layer is FP8", ANEW)
     data = _windows(weight)
     at = view.where(f"{name}.weight")
     if data.size and np.any((data & 0x7F) == 0x7F):
-        yield Finding(4, at, "holds NaN", ANEW)
+        yield Problem(4, at, "holds NaN", ANEW)
     elif data.size >= 32 and not np.any(data & 0x7F):
-        yield Finding(4, at, "is all zeros", ANEW)
+        yield Problem(4, at, "is all zeros", ANEW)
     elif data.size >= 32 and float(((data & 0x7F) == 0x7E).mean()) > 0.3:
-        yield Finding(4, at, "is saturated", "export anew; the scales do not fit")
+        yield Problem(4, at, "is saturated", "export again; the scales do not fit")
 
 
-def _fused_findings(view: View, linear: list[str]) -> Iterator[Finding]:
+def _fused_findings(view: View, linear: list[str]) -> Iterator[Problem]:
     """Parts of a fused layer share format and per-tensor scales (point 3)."""
     for fused, members in fused_groups(linear).items():
         formats = {_format(view, member) for member in members}
         if len(formats) > 1:
             said = ", ".join(f"{m.rpartition('.')[2]} {_format(view, m)}" for m in members)
             problem = f"is fused into {fused}, but the parts have different formats: {said}"
-            yield Finding(3, view.where(f"{members[0]}.weight"), problem, "quantise all or none of them")
+            yield Problem(3, view.where(f"{members[0]}.weight"), problem, "quantise all or none of them")
             continue
         if not formats & {"NVFP4", "W4A16_NVFP4"}:
             continue  # for FP8 the server rescales the parts to the largest scale
@@ -235,10 +235,10 @@ def _fused_findings(view: View, linear: list[str]) -> Iterator[Finding]:
                 other = next(member for member, value in values.items() if value != values[odd])
                 second = view.where(f"{other}.{scale}").partition(": ")[2]
                 problem = f"differs from {second}, but both are fused into one; vLLM takes the largest for all"
-                yield Finding(3, view.where(f"{odd}.{scale}"), problem, "tie the amax of the group, then export anew")
+                yield Problem(3, view.where(f"{odd}.{scale}"), problem, "tie the amax of the group, then export again")
 
 
-def _kv_findings(view: View) -> Iterator[Finding]:
+def _kv_findings(view: View) -> Iterator[Problem]:
     quantization = view.quantization
     wanted = quantization is not None and quantization.kv_cache is not None
     found = [name for name in view.by_plain_name if name.endswith(KV_SCALES)]
@@ -246,12 +246,12 @@ def _kv_findings(view: View) -> Iterator[Finding]:
         tensor = view.get(name)
         assert tensor is not None
         if not wanted:
-            yield Finding(5, view.where(name), "is a KV cache scale, but no config names a KV cache format", ANEW)
+            yield Problem(5, view.where(name), "is a KV cache scale, but no config names a KV cache format", ANEW)
             return
         if tensor.info.dtype != "F32" or tensor.info.elements != 1:
-            yield Finding(4, view.where(name), "must be one F32 number", ANEW)
+            yield Problem(4, view.where(name), "must be one F32 number", ANEW)
         elif not np.isfinite(value := float(tensor.floats()[0])) or value <= 0:
-            yield Finding(4, view.where(name), f"is {value}, but a scale must be finite and positive", ANEW)
+            yield Problem(4, view.where(name), f"is {value}, but a scale must be finite and positive", ANEW)
     if wanted and found:
         # The decoder's: the MTP head is left in BF16, and vLLM takes 1.0 for the scale that it lacks.
         layers = {
@@ -263,10 +263,10 @@ def _kv_findings(view: View) -> Iterator[Finding]:
             for part in ("k", "v"):
                 name = f"{layer}.self_attn.{part}_proj.{part}_scale"
                 if view.get(name) is None:
-                    yield Finding(2, view.where(name), "is missing, though other layers have it", ANEW)
+                    yield Problem(2, view.where(name), "is missing, though other layers have it", ANEW)
 
 
-def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Finding]:
+def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Problem]:
     """All tensors of the architecture are there with their shapes, and no others (point 2)."""
     kind = str(view.config.get("model_type"))
     try:
@@ -275,7 +275,7 @@ def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Find
         if expected is not None and kind == "qwen3_5" and isinstance(vision, dict):
             expected |= vision_shapes(vision)
     except BadConfig as error:
-        yield Finding(7, f"config.json: {error.key}", f"{error}", "take the BF16 checkpoint's")
+        yield Problem(7, f"config.json: {error.key}", f"{error}", "take the BF16 checkpoint's")
         return
     if expected is None:
         return
@@ -283,7 +283,7 @@ def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Find
     extra = {"lm_head.weight", "lm_head.bias"}
     for name, shape in expected.items():
         if name not in held:
-            yield Finding(2, view.where(name), "is missing", ANEW)
+            yield Problem(2, view.where(name), "is missing", ANEW)
             continue
         tensor = view.get(name)
         assert tensor is not None
@@ -291,24 +291,24 @@ def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Find
         wanted = (*shape[:-1], shape[-1] // 2) if packed else shape
         if tensor.info.shape != wanted:
             problem = f"has shape {list(tensor.info.shape)}, but config.json asks for {list(wanted)}"
-            yield Finding(2, view.where(name), problem, "take config and weights from the same export")
+            yield Problem(2, view.where(name), problem, "take config and weights from the same export")
     head = view.get("lm_head.weight")
     if head is not None:
         rows, hidden = expected["model.embed_tokens.weight"]
         wanted = (rows, hidden // 2 if head.info.dtype == "U8" else hidden)
         if head.info.shape != wanted:
             problem = f"has shape {list(head.info.shape)}, but config.json asks for {list(wanted)}"
-            yield Finding(2, view.where("lm_head.weight"), problem, "take config and weights from the same export")
+            yield Problem(2, view.where("lm_head.weight"), problem, "take config and weights from the same export")
     for name in sorted(held - set(expected) - extra):
         parent, _, last = name.rpartition(".")
         scale_of_known = last in {*SCALES, *KV_SCALES} and (f"{parent}.weight" in expected or parent == "lm_head")
         elsewhere = name.startswith(("mtp.", "visual."))
         leftover = "_quantizer" in name or last.endswith("pre_quant_scale")
         if not scale_of_known and not elsewhere and not leftover:
-            yield Finding(2, view.where(name), f"is no tensor of {kind} with this config.json", ANEW)
+            yield Problem(2, view.where(name), f"is no tensor of {kind} with this config.json", ANEW)
 
 
-def _plain_values(view: View, linear: set[str]) -> Iterator[Finding]:
+def _plain_values(view: View, linear: set[str]) -> Iterator[Problem]:
     """Weights left as they were hold numbers: no NaN, no infinity, and those that multiply are not all zero."""
     centred = has_centred_norms(view.config)
     for name, tensor in view.tensors.items():
@@ -319,6 +319,6 @@ def _plain_values(view: View, linear: set[str]) -> Iterator[Finding]:
         numbers = _windows(tensor).view(unsigned)
         multiplies = len(tensor.info.shape) == 2 or (name.endswith("norm.weight") and not centred)
         if np.any((numbers & mask) == mask):
-            yield Finding(4, f"{tensor.file}: {name}", "holds NaN or infinity", ANEW)
+            yield Problem(4, f"{tensor.file}: {name}", "holds NaN or infinity", ANEW)
         elif multiplies and last == "weight" and numbers.size >= 32 and not np.any(numbers & magnitude):
-            yield Finding(4, f"{tensor.file}: {name}", "is all zeros", ANEW)
+            yield Problem(4, f"{tensor.file}: {name}", "is all zeros", ANEW)

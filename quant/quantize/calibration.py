@@ -59,7 +59,7 @@ def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         sample = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}:{number}: not JSON ({error}); mend or remove the line") from None
+        raise UsageError(f"{path}:{number}: not JSON ({error}); correct or remove the line") from None
     if not isinstance(sample, dict):
         raise UsageError(f"{path}:{number}: is a {type(sample).__name__}; write an object with messages or text")
     if isinstance(sample.get("text"), str):
@@ -112,7 +112,7 @@ def _ids(tokenizer: Any, text: str, path: Path, line: int) -> list[int]:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{path}:{line}: holds half a surrogate pair, which is no character; mend it") from None
+        raise UsageError(f"{path}:{line}: holds half a surrogate pair, which is no character; correct it") from None
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
@@ -175,7 +175,7 @@ def run_through(body: Any, sequences: list[list[int]], batch_size: int, pad: int
 
     import torch
 
-    from quant.quantize.progress import Progress
+    from quant.quantize.progress import ProgressBar
 
     start = shared_start(sequences) if share and attends_alone(body) else 0
     if start < LEAST_SHARED:
@@ -187,7 +187,7 @@ def run_through(body: Any, sequences: list[list[int]], batch_size: int, pad: int
         if not _holds_all(cache):
             start, cache = 0, None
     rest = [sequence[start:] for sequence in sequences]
-    with Progress("calibrate", start + sum(map(len, rest)), "tok") as progress:
+    with ProgressBar("calibrate", start + sum(map(len, rest)), "tok") as progress:
         progress.add(start)
         for batch in batches(rest, batch_size, pad):
             ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 
 
-class Progress:
+class ProgressBar:
     """Counts `unit`s up to `total`; draws at most five times a second, and only on a terminal."""
 
     def __init__(self, name: str, total: int, unit: str) -> None:
@@ -16,7 +16,7 @@ class Progress:
         self._start = self._drawn = time.perf_counter()
         self._terminal = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"  # one bar for all processes
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def add(self, count: int, **values: float) -> None:

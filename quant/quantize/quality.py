@@ -26,7 +26,7 @@ class Quality:
     positions: int
 
     def as_dict(self) -> dict[str, float | int]:
-        """For the ledger."""
+        """For the provenance."""
         return {key: round(value, 6) for key, value in asdict(self).items()}
 
 
@@ -44,7 +44,7 @@ def logits(model: Any, sequences: Sequence[Sequence[int]], limit: int = MAX_POSI
     return found
 
 
-def compare(reference: Sequence[Tensor], candidate: Sequence[Tensor]) -> Quality:
+def agreement(reference: Sequence[Tensor], candidate: Sequence[Tensor]) -> Quality:
     """Compare two lists of logits of the same tokens."""
     divergence, same, positions = 0.0, 0, 0
     for p, q in zip(reference, candidate, strict=True):

@@ -36,7 +36,7 @@ def read_conversations(path: Path) -> list[dict[str, Any]]:
     """Conversations of a data file, checked: roles, and every tool call against the schema of its tool.
 
     Raises:
-        UsageError: names the line, the field and the mend.
+        UsageError: names the line, the field and what to do.
     """
     samples = read_samples(path, None)
     for sample in samples:
@@ -89,7 +89,7 @@ def _check(sample: dict[str, Any], where: str) -> None:
             if wrong is not None:
                 raise UsageError(
                     f"{at}: tool_calls.{number}: arguments of {function['name']} fail its schema: {wrong.message}; "
-                    "mend or remove the line"
+                    "correct or remove the line"
                 )
 
 
@@ -100,7 +100,7 @@ def _arguments(function: dict[str, Any], where: str) -> Any:
     try:
         return json.loads(arguments)
     except ValueError:
-        raise UsageError(f"{where}: arguments are no JSON: {arguments[:60]!r}; mend or remove the line") from None
+        raise UsageError(f"{where}: arguments are no JSON: {arguments[:60]!r}; correct or remove the line") from None
 
 
 def _with_objects(message: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _special_texts(tokenizer: Any) -> list[str]:
 
 
 def _shown(text: str, answer: str) -> bool:
-    """Whether a template shows `text`; it may trim it and lay out its white space anew."""
+    """Whether a template shows `text`; it may trim it and lay out its white space again."""
     return text.strip() in answer or "".join(text.split()) in "".join(answer.split())
 
 
@@ -225,10 +225,10 @@ class Renderer:
                     raise UsageError(f"{at}: {key} holds the special token {token!r}, which no answer can; remove it")
         for key, text in said.items():
             if isinstance(text, str) and text.strip() and not _shown(text, answer):
-                mend = "take it out, or a template that shows it"
+                fix = "take it out, or a template that shows it"
                 if key not in {"content", "reasoning_content"}:
-                    mend = f"call it reasoning_content, or {mend}"
-                raise UsageError(f"{at}: the chat template leaves out its {key}; {mend}")
+                    fix = f"call it reasoning_content, or {fix}"
+                raise UsageError(f"{at}: the chat template leaves out its {key}; {fix}")
         if gone := next((name for name in calls if name not in answer), None):
             raise UsageError(f"{at}: the chat template leaves out its call of {gone}; take a template with tools")
 

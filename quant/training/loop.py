@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from quant.errors import UsageError
-from quant.quantize.progress import Progress
+from quant.quantize.progress import ProgressBar
 from quant.recipe import Training
 from quant.training.batches import Batch, collate, nothing, plan, shares
 from quant.training.conversations import Example
@@ -197,7 +197,7 @@ class Trainer:
         with (
             self._stacked(),
             compiled(decoder_layers(self.model), self.how.compile),
-            Progress("train", total, "tok") as progress,
+            ProgressBar("train", total, "tok") as progress,
         ):
             progress.done = sum(self.lengths[row] for rows in self.steps[: len(self.history)] for row in rows)
             for step in range(len(self.history), len(self.steps)):

@@ -17,7 +17,7 @@ from typing import Any
 from quant import images, recipe
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import check_free, check_outside
-from quant.checkpoint.provenance import LEDGER, Ledger, describe_file
+from quant.checkpoint.provenance import PROVENANCE, Provenance, describe_file
 from quant.errors import UsageError
 from quant.recipe import Recipe, Training
 from quant.training.conversations import Example, read_conversations, render_all
@@ -52,7 +52,7 @@ class Job:
     arguments: argparse.Namespace
     recipe: Recipe
     training: Training
-    ledger: Ledger
+    provenance: Provenance
     examples: list[Example]
     held_out: list[Example]
     tokenizer: Any
@@ -84,8 +84,8 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
     check_outside(arguments.out, arguments.model)
     check_free(arguments.out)
     samples = read_conversations(arguments.data)
-    ledger = Ledger(kind)
-    with ledger.phase("load"):
+    provenance = Provenance(kind)
+    with provenance.phase("load"):
         tokenizer = loading.load_tokenizer(arguments.model)
         examples = render_all(tokenizer, samples, arguments.data, chosen.training.max_length)
     _check_context(arguments, examples)
@@ -93,7 +93,7 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
         _check_teacher(arguments.model, tokenizer, teacher)
     train, held_out = split(examples, chosen.training)
     data = describe_file(arguments.data)
-    ledger.record = {
+    provenance.record = {
         "recipe": chosen.model_dump(),
         "data": {str(arguments.data): data},
         "source": {"path": str(arguments.model)},
@@ -109,15 +109,15 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
     world = join()
     state = TrainingState(arguments.out, identity, resume=arguments.resume, world=world)
     device = loading.default_device()
-    ledger.record |= {"device": device, "processes": world.size}
-    return Job(arguments, chosen, chosen.training, ledger, train, held_out, tokenizer, state, device, world)
+    provenance.record |= {"device": device, "processes": world.size}
+    return Job(arguments, chosen, chosen.training, provenance, train, held_out, tokenizer, state, device, world)
 
 
 def is_done(arguments: argparse.Namespace) -> bool:
     """Whether the run to resume was killed after its result was whole, with only its state left to remove."""
     left = directory_for(arguments.out)
     first = os.environ.get("RANK", "0") == "0"
-    if not (arguments.resume and (arguments.out / LEDGER).exists() and (left.exists() or not first)):
+    if not (arguments.resume and (arguments.out / PROVENANCE).exists() and (left.exists() or not first)):
         return False
     if first:
         shutil.rmtree(left, ignore_errors=True)
@@ -207,7 +207,7 @@ def adapt(model: Any, job: Job) -> Any:
         chosen = [name for name in names if not name.endswith("lm_head") and "visual" not in name]
     if not chosen:
         raise UsageError(
-            f"recipe {job.recipe.name}: its layers match no linear layer of this model; mend its patterns"
+            f"recipe {job.recipe.name}: its layers match no linear layer of this model; correct its patterns"
         )
     torch.manual_seed(job.training.seed)
     config = LoraConfig(
@@ -234,10 +234,10 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
     from quant.training.loss_plot import plot
     from quant.training.teacher import TeacherCache, ask
 
-    ledger, training, arguments, world = job.ledger, job.training, job.arguments, job.world
-    with ledger.phase("load"):
+    provenance, training, arguments, world = job.provenance, job.training, job.arguments, job.world
+    with provenance.phase("load"):
         model = load_frozen(job)
-    with ledger.phase("teacher"):
+    with provenance.phase("teacher"):
         asked = model if teacher is None else loading.load_model(teacher, job.device)
         reference = answer_logits(asked, job.held_out) if world.first else []
         cache = None
@@ -251,7 +251,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
         del asked
     wrapped = adapt(model, job) if training.method == "lora" else None
     if job.recipe.quantizes:
-        with ledger.phase("quantize"), torch.no_grad():
+        with provenance.phase("quantize"), torch.no_grad():
             quantize(wrapped if wrapped is not None else model, job.recipe, calib, job.pad)
             quantized = answer_logits(model, job.held_out) if world.first else []
     else:
@@ -275,7 +275,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
             model.to("cpu")  # so that a GPU never holds more than its part
             student = copy.deepcopy(model) if world.first else model
         trainer = Trainer(student, parameters, job.examples, training, how, job.pad, cache, world)
-        with ledger.phase("train"):
+        with provenance.phase("train"):
             try:
                 trainer.run(job.state)
             except (KeyboardInterrupt, MemoryError, RuntimeError):  # torch.OutOfMemoryError is a RuntimeError
@@ -311,9 +311,9 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
     if image is None:
         modules = dict(model.named_modules())
         digests = {name: verify.digest(modules[name].weight) for name in base}
-    before = quality.compare(reference, quantized)
-    after = quality.compare(reference, answer_logits(model, job.held_out))
-    merged = quality.compare(reached, answer_logits(model, job.held_out))
+    before = quality.agreement(reference, quantized)
+    after = quality.agreement(reference, answer_logits(model, job.held_out))
+    merged = quality.agreement(reached, answer_logits(model, job.held_out))
     _record(job, trainer, before, after, merged, how)
 
     def extra(directory: Path) -> None:
@@ -324,21 +324,27 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
         plot(history, directory / "training.png", f"{arguments.out.name}: {job.recipe.name}")
 
     if image is None:
-        finish_bf16(model, arguments.model, arguments.out, ledger, extra)
+        finish_bf16(model, arguments.model, arguments.out, provenance, extra)
         checked = "BF16"
     else:
         count = finish(
-            model, arguments.model, arguments.out, image, ledger, trained=digests, extra=lambda where, _: extra(where)
+            model,
+            arguments.model,
+            arguments.out,
+            image,
+            provenance,
+            trained=digests,
+            extra=lambda where, _: extra(where),
         )
         checked = f"for {image.name}, {count} layers equal the trained model's bit for bit"
-        if moved := ledger.record.get("moved"):
+        if moved := provenance.record.get("moved"):
             checked += f" (moved by {moved['median']:.3f} of their size, rounding included)"
     job.state.remove()
-    rate = ledger.record["training"]["tokens_per_second"]
+    rate = provenance.record["training"]["tokens_per_second"]
     print(
         f"{arguments.out}: {job.recipe.name}, {checked}; {len(history)} steps, {rate:,.0f} tok/s; KL to the reference "
         f"{before.kl:.4f} before, {after.kl:.4f} after, top-1 {before.top1:.1%} before, {after.top1:.1%} after, over "
-        f"{after.positions} held-out tokens; {sum(ledger.seconds.values()):.0f} s"
+        f"{after.positions} held-out tokens; {sum(provenance.seconds.values()):.0f} s"
     )
     return 0
 
@@ -359,14 +365,18 @@ def _trainable(model: Any, layers: Any, training: Training) -> dict[str, Any]:
 def _record(job: Job, trainer: Any, before: Any, after: Any, merged: Any, how: Any) -> None:
     history = trainer.history
     tokens = sum(trainer.lengths[row] for rows in trainer.steps for row in rows)
-    job.ledger.record["quality"] = {"before": before.as_dict(), "after": after.as_dict(), "merged": merged.as_dict()}
-    job.ledger.record["training"] = {
+    job.provenance.record["quality"] = {
+        "before": before.as_dict(),
+        "after": after.as_dict(),
+        "merged": merged.as_dict(),
+    }
+    job.provenance.record["training"] = {
         "examples": len(job.examples),
         "held_out": len(job.held_out),
         "steps": len(history),
         "tokens": tokens,
         "learnt_tokens": int(sum(row["tokens"] for row in history)),
-        "tokens_per_second": round(tokens / max(job.ledger.seconds["train"], 1e-9), 1),
+        "tokens_per_second": round(tokens / max(job.provenance.seconds["train"], 1e-9), 1),
         "first_loss": history[0]["loss"],
         "last_loss": history[-1]["loss"],
         "compiled": how.compile,

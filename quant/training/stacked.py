@@ -1,6 +1,6 @@
 """The adapters' layers with their weights merged and quantised once an optimiser step, many at a time.
 
-Weights change only where the optimiser steps, yet every forward pass merged and quantised each of them anew: for a
+Weights change only where the optimiser steps, yet every forward pass merged and quantised each of them again: for a
 small model hundreds of launches of next to no work, and the GPU waited for the host. Here the layers of one shape are
 stacked, merged by one batched product and quantised by one launch, and every layer is given its own copy of the
 result. The numbers are those of `TrainedLinear.quantized_weight`, bit for bit.

@@ -58,7 +58,7 @@ class TrainingState:
                 if before.get(key) != identity[key]:
                     raise UsageError(
                         f"--resume: {key} is not what it was when the run in {self.directory} began; give the same, "
-                        "or remove that directory and start anew"
+                        "or remove that directory and start again"
                     )
         else:
             # Without an identity what lies there is the rest of a removal that was killed: nobody's state.
@@ -140,7 +140,7 @@ class _Stream:
 
 def _damaged(path: Path, error: Exception) -> UsageError:
     first = (str(error).splitlines() or [type(error).__name__])[0]
-    return UsageError(f"{path}: is damaged ({first[:120]}); remove {path.parent} and start anew")
+    return UsageError(f"{path}: is damaged ({first[:120]}); remove {path.parent} and start again")
 
 
 def _read_identity(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quant.quantize.progress import Progress
+from quant.quantize.progress import ProgressBar
 from quant.training.batches import collate, plan
 from quant.training.conversations import Example
 from quant.training.distributed import World
@@ -78,7 +78,7 @@ def ask(
     log_p = torch.zeros((int(offsets[-1]), k), dtype=torch.float16)
     lengths = [len(example.ids) for example in examples]
     batches = plan(lengths, tokens, 0)[world.rank :: world.size]
-    with Progress("teacher", sum(lengths[row] for rows in batches for row in rows), "tok") as progress:
+    with ProgressBar("teacher", sum(lengths[row] for rows in batches for row in rows), "tok") as progress:
         for rows in batches:
             batch = collate(examples, rows, pad)
             hidden = hidden_states(model, batch.input_ids.to(weight.device))

@@ -91,7 +91,7 @@ def make(name: str, recipe_name: str, source: Path, root: Path, image: str) -> M
     """Quantise and export in this process, so that the fake-quantised model can be asked too."""
     from quant import images, recipe
     from quant.checkpoint import loading
-    from quant.checkpoint.provenance import Ledger
+    from quant.checkpoint.provenance import Provenance
     from quant.export.finish import finish
     from quant.quantize import calibration
     from quant.quantize.quantize import quantize
@@ -106,7 +106,7 @@ def make(name: str, recipe_name: str, source: Path, root: Path, image: str) -> M
     after = logprobs(model)
     noise = own_noise(model, after)
     out = root / f"{name}-{recipe_name}-{image}"
-    finish(model, source, out, images.find(image), Ledger("ptq", {"recipe": chosen.model_dump()}))
+    finish(model, source, out, images.find(image), Provenance("ptq", {"recipe": chosen.model_dump()}))
     options = {"language_model_only": True} if name == "vl" or image != "vllm-0.32" else {}
     return Made(out, options, before, after, noise)
 

@@ -76,7 +76,7 @@ def one_process(recipe: str, model: Path, data: Path, out: Path) -> dict[str, An
 
 
 def quant(words: list[str], out: Path) -> int:
-    """A command of its own: it leaves the other processes at its end, so they meet anew before the next."""
+    """A command of its own: it leaves the other processes at its end, so they meet again before the next."""
     if not dist.is_initialized():
         quant.met += 1  # type: ignore[attr-defined]
         dist.init_process_group(

@@ -1,7 +1,7 @@
 """Checkpoints broken in one place each: what preflight must refuse, and which file or tensor it must name.
 
 A mutant is a function of the directory; its docstring is not needed, its name says what was done. `needs` tells what
-preflight must be given to see it: nothing, the image, the BF16 reference, or the checkpoint's own ledger.
+preflight must be given to see it: nothing, the image, the BF16 reference, or the checkpoint's own provenance.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def weights_swapped_between_layers(directory: Path) -> None:
     change(directory, swap)
 
 
-@mutant(f"{MLP}.down_proj.input_scale", needs="ledger")
+@mutant(f"{MLP}.down_proj.input_scale", needs="provenance")
 def input_scales_swapped_between_layers(directory: Path) -> None:
     def swap(t: Tensors) -> None:
         a, b = f"{MLP}.down_proj.input_scale", "model.layers.2.mlp.down_proj.input_scale"
@@ -556,6 +556,6 @@ def directory_empty(directory: Path) -> None:
     directory.mkdir()
 
 
-@mutant("quant_run.json", needs="ledger")
+@mutant("quant_run.json", needs="provenance")
 def ledger_cut_short(directory: Path) -> None:
     (directory / "quant_run.json").write_text('{"files": ')

@@ -142,12 +142,12 @@ def a_second_template(directory: Path) -> None:
     (directory / "additional_chat_templates" / "tool_use.jinja").write_text("{{ messages }}")
 
 
-@mutant("chat_template.json: was never written", needs="ledger")
+@mutant("chat_template.json: was never written", needs="provenance")
 def a_template_of_older_readers(directory: Path) -> None:
     (directory / "chat_template.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
 
 
-@mutant("quant_run.json", needs="ledger")
+@mutant("quant_run.json", needs="provenance")
 def ledger_nested_without_end(directory: Path) -> None:
     (directory / "quant_run.json").write_text("[" * 200_000)
 

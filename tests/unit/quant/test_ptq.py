@@ -112,15 +112,15 @@ def test_a_bad_recipe_is_named_by_file_and_field(tmp_path: Path, change: tuple[s
 
 def test_the_ledger_says_how_it_was_made(model: Path, calib: Path, tmp_path: Path) -> None:
     assert ptq(model, calib, tmp_path / "out", "--kv-cache", "fp8") == 0
-    ledger: dict[str, Any] = json.loads((tmp_path / "out" / "quant_run.json").read_text())
-    assert ledger["recipe"]["name"] == "nvfp4-default"
-    assert ledger["recipe"]["kv_cache"] == "fp8"
-    assert ledger["image"] == "vllm-0.32"
-    assert ledger["bit_check"] == {"layers": 14, "equal": True}
-    assert ledger["data"][str(calib)]["sha256"]
-    assert ledger["quality"]["after"]["kl"] > 0
-    assert {"load", "quantize", "export", "verify", "preflight"} <= set(ledger["seconds"])
-    assert ledger["peak_bytes"]["host"] > 1e8
+    provenance: dict[str, Any] = json.loads((tmp_path / "out" / "quant_run.json").read_text())
+    assert provenance["recipe"]["name"] == "nvfp4-default"
+    assert provenance["recipe"]["kv_cache"] == "fp8"
+    assert provenance["image"] == "vllm-0.32"
+    assert provenance["bit_check"] == {"layers": 14, "equal": True}
+    assert provenance["data"][str(calib)]["sha256"]
+    assert provenance["quality"]["after"]["kl"] > 0
+    assert {"load", "quantize", "export", "verify", "preflight"} <= set(provenance["seconds"])
+    assert provenance["peak_bytes"]["host"] > 1e8
     assert "--kv-cache-dtype fp8" in (tmp_path / "out" / "serve.md").read_text()
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["quantization_config"]["kv_cache_scheme"]["num_bits"] == 8

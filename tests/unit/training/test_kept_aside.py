@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quant import cli
-from quant.checkpoint.view import Finding
+from quant.checkpoint.view import Problem
 from quant.preflight import check
 
 TINY = (
@@ -42,7 +42,7 @@ def test_a_result_that_is_refused_after_training_is_kept_aside_with_the_reason(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    finding = Finding(9, "tokenizer.json", "is from another planet", "take ours")
+    finding = Problem(9, "tokenizer.json", "is from another planet", "take ours")
     with monkeypatch.context() as patched:
         patched.setattr(check, "preflight", lambda *_, **__: [finding])
         for number in ("", "-2"):
@@ -64,8 +64,8 @@ def test_a_result_that_is_refused_after_training_is_kept_aside_with_the_reason(
 def test_without_training_nothing_is_kept(
     tiny_llama: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Calibrating anew takes no longer than looking at what was left."""
-    monkeypatch.setattr(check, "preflight", lambda *_, **__: [Finding(9, "tokenizer.json", "is odd", "take ours")])
+    """Calibrating again takes no longer than looking at what was left."""
+    monkeypatch.setattr(check, "preflight", lambda *_, **__: [Problem(9, "tokenizer.json", "is odd", "take ours")])
     arguments = ["--model", str(tiny_llama), "--calib", str(data), "--out", str(tmp_path / "out")]
     assert cli.main(["ptq", *arguments, "--recipe", "nvfp4-default"]) == 1
     assert "nothing was kept" in capsys.readouterr().err

@@ -28,7 +28,7 @@ def quant(*arguments: object) -> int:
     return cli.main([str(argument) for argument in arguments])
 
 
-def ledger(out: Path) -> dict[str, Any]:
+def provenance(out: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((out / "quant_run.json").read_text())
     return content
 
@@ -39,7 +39,7 @@ def test_a_recipe_trains_and_its_export_is_what_was_trained(
 ) -> None:
     out = tmp_path / "out"
     assert quant("qat", "--model", tiny_llama, "--recipe", name, "--data", data, "--out", out, *TINY) == 0
-    made = ledger(out)
+    made = provenance(out)
     assert made["bit_check"] == {"equal": True, "layers": 14}
     assert made["quality"]["merged"]["kl"] == pytest.approx(0, abs=1e-6)
     assert made["training"]["steps"] == len((out / "training.jsonl").read_text().splitlines())
@@ -59,7 +59,7 @@ def test_distillation_brings_the_quantised_model_nearer_to_its_teacher(
         quant("qat", "--model", tiny_llama, "--recipe", "qad-lora", "--data", data, "--out", out, *TINY, *settings)
         == 0
     )
-    quality = ledger(out)["quality"]
+    quality = provenance(out)["quality"]
     assert quality["after"]["kl"] < 0.8 * quality["before"]["kl"]
 
 
@@ -309,4 +309,4 @@ def test_an_interrupt_keeps_the_state_and_is_one_line(
     assert "Traceback" not in err
     monkeypatch.setattr(Trainer, "step", step)
     assert quant(*command, "--resume") == 0
-    assert ledger(out)["training"]["steps"] > 2
+    assert provenance(out)["training"]["steps"] > 2

@@ -204,4 +204,4 @@ def test_a_damaged_state_is_named(
     assert qat(tiny_llama, data, tmp_path / "out", "--resume") == 2
     said = told(capsys)
     assert "state.pt: is damaged" in said
-    assert "start anew" in said
+    assert "start again" in said

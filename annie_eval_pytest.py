@@ -250,7 +250,8 @@ def pytest_load_initial_conftests(
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Fill in what the command line leaves open, and load the gate if there is a target."""
-    defaults = dict(config.stash.get(_DEFAULTS, {}))
+    configured: Mapping[str, Any] = config.stash.get(_DEFAULTS, {})
+    defaults = dict(configured)
     if has_target(config):
         defaults.pop("base-url", None)
     if option(config, "model-dir") is None:

@@ -79,17 +79,3 @@ def users(messages: Sequence[Message]) -> list[str]:
 def calls(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """Every tool call of a conversation."""
     return [call for one in messages for call in one.get("tool_calls") or []]
-
-
-def template_messages(messages: Sequence[Message]) -> list[Message]:
-    """The messages as a chat template wants them: arguments of calls as objects, as vLLM hands them over too."""
-    ready = []
-    for message in messages:
-        message = dict(message)
-        if message.get("tool_calls"):
-            message["tool_calls"] = [
-                {**call, "function": {**call["function"], "arguments": json.loads(call["function"]["arguments"])}}
-                for call in message["tool_calls"]
-            ]
-        ready.append(message)
-    return ready

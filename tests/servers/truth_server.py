@@ -222,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         prompt_tokens = len(tokens) if truth.lie else len(kept)
         if not chat and isinstance(prompt, list):
             prompt_tokens = -(-prompt_tokens // truth.round_ids) * truth.round_ids
-        usage = {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens + count}
+        usage: dict[str, Any] = {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens + count}
         if truth.report_cached:
             usage["prompt_tokens_details"] = {"cached_tokens": cached}
         self._stream(number, first, count, chat=chat, tool=tool, options=options, usage=usage)

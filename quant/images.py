@@ -1,7 +1,11 @@
-"""What each serving image loads: `images.toml` as data."""
+"""What each serving image loads: `images.toml` names the images, `releases.json` says what their vLLM knows."""
 
+from __future__ import annotations
+
+import json
+import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,50 @@ from typing import Any
 from quant.errors import UsageError
 
 FILE = Path(__file__).parent / "images.toml"
+RELEASES = Path(__file__).parent / "releases.json"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What one vLLM version loads, as `requirements/vllm_releases.py` read it from its wheel.
+
+    Attributes:
+        transformers: the versions that it wants, as pip writes them.
+        algorithms: ModelOpt's quant_algo values; `mixed` those inside MIXED_PRECISION (others silently stay BF16).
+        methods: quant_method values of other formats.
+        kv_cache: KV cache formats.
+        quantized_lm_head: knows a quantised lm_head; otherwise it is taken for BF16.
+        tied_modelopt: loads a ModelOpt checkpoint with tied embeddings.
+        weight_only_nvfp4: takes NVFP4 whose config_groups quantise no activations for W4A16_NVFP4.
+        own_configs: model types whose config class is vLLM's own.
+        weights_track: knows enable_weights_track.
+        machines: architectures with a wheel on PyPI.
+    """
+
+    transformers: str
+    algorithms: tuple[str, ...]
+    mixed: tuple[str, ...]
+    methods: frozenset[str]
+    kv_cache: tuple[str, ...]
+    quantized_lm_head: bool
+    tied_modelopt: bool
+    weight_only_nvfp4: bool
+    weights_track: bool
+    own_configs: frozenset[str]
+    tool_parsers: frozenset[str]
+    reasoning_parsers: frozenset[str]
+    architectures: frozenset[str]
+    machines: tuple[str, ...]
+
+    @property
+    def transformers_4(self) -> bool:
+        """Whether its transformers is older than 5, which writes and reads other keys."""
+        return bool(re.search(r"<\s*5(\.0)*\s*(,|$)", self.transformers))
+
+    @property
+    def qwen3_5_text(self) -> bool:
+        """Whether it registers the text model; otherwise a text-only model needs the VL wrapper."""
+        return "Qwen3_5ForCausalLM" in self.architectures
 
 
 @dataclass(frozen=True)
@@ -18,12 +66,36 @@ class Image:
     name: str
     vllm: str
     docker: str
+    docker_aarch64: str
     entrypoint: str
-    algorithms: tuple[str, ...]
-    mixed: tuple[str, ...]
-    qwen3_5_text: bool
-    tied_modelopt: bool
-    environment: dict[str, str]
+    machines: tuple[str, ...]
+    release: Release
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+@cache
+def releases() -> dict[str, Release]:
+    """All releases that were read, oldest first."""
+    found = {}
+    for version, entry in json.loads(RELEASES.read_text()).items():
+        sets = {"methods", "own_configs", "tool_parsers", "reasoning_parsers", "architectures"}
+        fields: dict[str, Any] = {
+            key: frozenset(value) if key in sets else tuple(value) if isinstance(value, list) else value
+            for key, value in entry.items()
+        }
+        found[version] = Release(**fields)
+    return dict(sorted(found.items(), key=lambda item: _version(item[0])))
+
+
+def release_of(version: str) -> Release:
+    """The release `version`, or the next older one that was read (of older ones than all, the oldest)."""
+    known = releases()
+    older = [name for name in known if _version(name) <= _version(version)]
+    return known[older[-1] if older else next(iter(known))]
 
 
 @cache
@@ -31,10 +103,19 @@ def images() -> dict[str, Image]:
     """All known images by name."""
     found = {}
     for name, entry in tomllib.loads(FILE.read_text()).items():
-        fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
-        }
-        found[name] = Image(name, **fields)
+        version = str(entry["vllm"])
+        release = release_of(version)
+        docker = entry.get("docker", f"vllm/vllm-openai:v{version}")
+        found[name] = Image(
+            name=name,
+            vllm=version,
+            docker=docker,
+            docker_aarch64=entry.get("docker_aarch64", docker if "docker" in entry else f"{docker}-aarch64"),
+            entrypoint=entry.get("entrypoint", ""),
+            machines=tuple(entry.get("machines", release.machines)),
+            release=release,
+            environment=dict(entry.get("environment", {})),
+        )
     return found
 
 

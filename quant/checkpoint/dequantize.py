@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from quant.checkpoint import loading
-from quant.checkpoint.view import plain, view
+from quant.checkpoint.quantization import plain
+from quant.checkpoint.view import view
 from quant.errors import UsageError
 from quant.formats import fp8, nvfp4
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,42 @@ from quant.checkpoint.atomic import INCOMPLETE
 from quant.checkpoint.safetensors_file import BadFile, read_header
 from quant.errors import UsageError
 
+_LARGEST_ADAPTER = 1 << 20
+
+
+_HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+
+
+def not_a_checkpoint(path: Path) -> str | None:
+    """What lies at `path` instead of a checkpoint directory, and what to do with it; None where it may be one."""
+    adapter = path / "adapter_config.json"
+    if path.suffix == ".gguf" or (path.is_dir() and not (path / "config.json").exists() and any(path.glob("*.gguf"))):
+        return "is a GGUF file, for llama.cpp and quantised already; give the BF16 checkpoint that it was made from"
+    if adapter.is_file() and not (path / "config.json").exists():
+        base = ""
+        with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
+            base = str(json.loads(adapter.read_text()[:_LARGEST_ADAPTER]).get("base_model_name_or_path") or "")
+        named = f", made for {base:.80}" if base else ""
+        return (
+            f"holds adapter_config.json, so it is an adapter (LoRA){named} and no model; merge it into its base first "
+            "(peft: merge_and_unload, then save_pretrained; one of ours: `merge --model BASE --adapter DIR`)"
+        )
+    if path.is_dir():
+        return None
+    if path.is_file():
+        return "is a file; give the directory that holds config.json and *.safetensors"
+    if _HUB_NAME.match(str(path)):
+        return (
+            f"no such directory; if it is a name on the hub, fetch it first: hf download {path} --local-dir DIR, "
+            "and give DIR"
+        )
+    return "no such directory; give one that holds config.json and *.safetensors"
+
 
 def read_config(directory: Path) -> dict[str, Any]:
     """`config.json` of a checkpoint. Raises UsageError in one line where it is none."""
-    if not directory.is_dir():
-        raise UsageError(f"{directory}: no such directory; give one that holds config.json and *.safetensors")
+    if what := not_a_checkpoint(directory):
+        raise UsageError(f"{directory}: {what}")
     if (directory / INCOMPLETE).exists():
         raise UsageError(f"{directory}: holds {INCOMPLETE}, so its build never ended; make it again")
     path = directory / "config.json"

@@ -53,6 +53,15 @@ def describe_file(path: Path) -> dict[str, Any]:
     return found
 
 
+def describe_data(path: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a data file, or of the files of a directory taken together."""
+    if not path.is_dir():
+        return describe_file(path)
+    files = describe_files(path)
+    whole = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    return {"bytes": sum(entry["bytes"] for entry in files.values()), "sha256": whole}
+
+
 def describe_files(directory: Path) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of every file in a checkpoint, by relative name; the provenance itself is left out."""
     return {

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from quant.checkpoint.quantization import WRAPPERS, Quantization, Section, find_section, normalise, plain
 from quant.checkpoint.safetensors_file import BadFile, TensorInfo, read_header, read_raw, to_float
 
 INDEX = "model.safetensors.index.json"
@@ -29,7 +30,6 @@ TIED_BY_DEFAULT = {
 _CENTRED_NORMS = {
     "gemma", "gemma2", "gemma3", "gemma3_text", "paligemma", "qwen3_next", "recurrent_gemma", "vaultgemma",
 }  # fmt: skip
-_WRAPPERS = ("model.language_model.", "language_model.model.")
 
 
 Level = Literal["refused", "warned"]
@@ -92,28 +92,6 @@ class Tensor:
         return to_float(self.raw(), self.info.dtype)
 
 
-def plain(name: str) -> str:
-    """A tensor's or layer's name as in a text-only model: the prefixes of vision-language classes are dropped."""
-    for prefix in _WRAPPERS:
-        if name.startswith(prefix):
-            return "model." + name.removeprefix(prefix)
-    return name.removeprefix("language_model.") if name.startswith("language_model.lm_head") else name
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """The quantisation config, from `config.json` or `hf_quant_config.json`, in one form.
-
-    `layers` maps plain layer names to algorithms for MIXED_PRECISION; `excluded` are the patterns as vLLM reads them.
-    """
-
-    algorithm: str | None
-    excluded: tuple[str, ...]
-    layers: dict[str, str]
-    kv_cache: str | None
-    group_size: Any
-
-
 @dataclass
 class View:
     """One checkpoint directory. `tensors` is keyed by the name in the file, `config` is the whole config.json."""
@@ -144,6 +122,11 @@ class View:
         name = self.by_plain_name.get(plain_name)
         return None if name is None else self.tensors[name]
 
+    def is_quantised(self, layer: str) -> bool:
+        """Whether a layer, by plain name, holds packed or 8-bit weights."""
+        weight = self.get(f"{layer}.weight")
+        return weight is not None and weight.info.dtype in {"U8", "I8", "F8_E4M3"}
+
     def where(self, plain_name: str) -> str:
         """`file: tensor` for a finding; of a tensor that is missing, the file of the index or of its neighbours."""
         name = self.by_plain_name.get(plain_name)
@@ -158,54 +141,18 @@ class View:
             near = next((n for p, n in self.by_plain_name.items() if p.startswith(f"{parent}.")), None)
         if near is None:
             return f"{self.weight_files[0] if self.weight_files else INDEX}: {plain_name}"
-        wrapper = next((w for w in _WRAPPERS if near.startswith(w)), "model.")
+        wrapper = next((w for w in WRAPPERS if near.startswith(w)), "model.")
         return f"{self.tensors[near].file}: {plain_name.replace('model.', wrapper, 1)}"
 
     @cached_property
+    def section(self) -> Section | None:
+        """The quantisation config that vLLM goes by, as it stands in its file."""
+        return find_section(self.config, self.legacy)
+
+    @cached_property
     def quantization(self) -> Quantization | None:
-        """The config that vLLM goes by: that of config.json, else that of hf_quant_config.json."""
-        section = self.config.get("quantization_config")
-        if isinstance(section, dict):
-            return normalise(section, "ignore")
-        if self.legacy is not None and isinstance(self.legacy.get("quantization"), dict):
-            return normalise(self.legacy["quantization"], "exclude_modules")
-        return None
-
-
-def normalise(section: dict[str, Any], exclusions: str) -> Quantization:
-    """Bring either config's section into one form. Wrong types count as absent; the checks say so."""
-    excluded = section.get(exclusions)
-    layers = section.get("quantized_layers")
-    found: dict[str, str] = {}
-    if isinstance(layers, dict):
-        for name, entry in layers.items():
-            algorithm = entry.get("quant_algo") if isinstance(entry, dict) else None
-            found[plain(str(name))] = str(algorithm).upper()
-    algorithm = section.get("quant_algo")
-    kv = section.get("kv_cache_quant_algo")
-    scheme = section.get("kv_cache_scheme")
-    if kv is None and isinstance(scheme, dict):
-        kv = {8: "FP8", 4: "NVFP4"}.get(scheme.get("num_bits", 0), f"{scheme.get('num_bits')} bits")
-    size = section.get("group_size")
-    if size is None:
-        groups = section.get("config_groups")
-        entries = groups.values() if isinstance(groups, dict) else []
-        sizes = {
-            g["weights"]["group_size"]
-            for g in entries
-            if isinstance(g, dict) and isinstance(g.get("weights"), dict) and "group_size" in g["weights"]
-        }
-        size = sizes.pop() if len(sizes) == 1 else None
-    if size is None and isinstance(layers, dict):
-        sizes = {e["group_size"] for e in layers.values() if isinstance(e, dict) and "group_size" in e}
-        size = sizes.pop() if len(sizes) == 1 else None
-    return Quantization(
-        algorithm=str(algorithm).upper() if algorithm is not None else None,
-        excluded=tuple(plain(str(name)) for name in excluded) if isinstance(excluded, list) else (),
-        layers=found,
-        kv_cache=str(kv).upper() if kv else None,
-        group_size=size,
-    )
+        """The same in one form; None for a checkpoint that is not quantised."""
+        return None if self.section is None else normalise(self.section)
 
 
 def read_json(path: Path) -> Any:

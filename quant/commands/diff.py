@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
     parser.add_argument("--samples", type=calibration.positive, default=32, help="samples compared (default: 32)")
     parser.add_argument("--max-length", type=calibration.positive, default=512, help="tokens a sample (default: 512)")
+    calibration.add_format(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare; print the numbers, and write diff.json and diff.png beside the checkpoint."""
     loading.check_source(arguments.reference)
     loading.read_config(arguments.checkpoint)
-    samples = calibration.read_samples(arguments.data, arguments.samples)
+    samples = calibration.read_samples(arguments.data, arguments.samples, arguments.shape)
     tokenizer = loading.load_tokenizer(arguments.reference)
     sequences = calibration.tokenize(tokenizer, samples, arguments.data, arguments.max_length, arguments.samples)
     from quant.checkpoint import dequantize

@@ -9,7 +9,7 @@ from typing import Any
 from quant import images, recipe
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
-from quant.checkpoint.provenance import Provenance, describe_file
+from quant.checkpoint.provenance import Ledger, describe_data
 from quant.errors import UsageError
 from quant.quantize import calibration
 from quant.quantize.quantize import check_image, quantize
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="leave amax and digests there, for `merge` to make the checkpoint again",
     )
+    calibration.add_format(parser)
     parser.add_argument("--kv-cache", choices=["none", "fp8"], help="KV cache format (default: the recipe's)")
 
 
@@ -54,11 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(
                 f"--keep {arguments.keep}: {chosen.name} cannot be made again from amax alone; leave it out"
             )
-    samples = calibration.read_samples(arguments.calib, chosen.calibration.samples)
-    provenance = Provenance("ptq")
-    provenance.record = {
+    samples = calibration.read_samples(arguments.calib, chosen.calibration.samples, arguments.shape)
+    ledger = Ledger("ptq")
+    ledger.record = {
         "recipe": chosen.model_dump(),
-        "data": {str(arguments.calib): describe_file(arguments.calib)},
+        "data": {str(arguments.calib): describe_data(arguments.calib)},
         "image": image.name,
     }
     with provenance.phase("load"):

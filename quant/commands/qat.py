@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     image = images.find(arguments.image or chosen.image)
     check_image(chosen, image)
     path = arguments.calib or arguments.data
-    samples = calibration.read_samples(path, chosen.calibration.samples)
+    samples = calibration.read_samples(path, chosen.calibration.samples, arguments.shape)
     job = training_run.prepare("qat", arguments, arguments.teacher)
     job.provenance.record |= {"image": image.name, "calibration": str(path)}
     limits = chosen.calibration

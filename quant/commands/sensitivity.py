@@ -18,7 +18,7 @@ from typing import Any
 from quant import recipe
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
-from quant.checkpoint.provenance import Provenance, describe_file
+from quant.checkpoint.provenance import Ledger, describe_data
 from quant.errors import UsageError
 from quant.quantize import calibration
 
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="BF16 checkpoint directory")
     parser.add_argument("--calib", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
     parser.add_argument("--out", type=Path, required=True, help="directory for table, plot and recipe")
+    calibration.add_format(parser)
     parser.add_argument("--bits", type=float, default=6.0, help="budget: mean bits a quantised weight (4.5 to 8)")
     parser.add_argument("--samples", type=calibration.positive, default=16, help="samples used (default: 16)")
     parser.add_argument("--max-length", type=calibration.positive, default=256, help="tokens a sample (default: 256)")
@@ -133,10 +134,10 @@ def run(arguments: argparse.Namespace) -> int:
     loading.check_source(arguments.model)
     check_outside(arguments.out, arguments.model)
     check_free(arguments.out)
-    samples = calibration.read_samples(arguments.calib, arguments.samples)
+    samples = calibration.read_samples(arguments.calib, arguments.samples, arguments.shape)
     tokenizer = loading.load_tokenizer(arguments.model)
     sequences = calibration.tokenize(tokenizer, samples, arguments.calib, arguments.max_length, arguments.samples)
-    provenance = Provenance("sensitivity", {"data": {str(arguments.calib): describe_file(arguments.calib)}})
+    ledger = Ledger("sensitivity", {"data": {str(arguments.calib): describe_data(arguments.calib)}})
     model = loading.load_model(arguments.model, loading.default_device())
     sizes = groups(model)
     if not sizes:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quant.checkpoint import loading
+from quant.checkpoint.quantization import find_section
 from quant.checkpoint.safetensors_file import TensorInfo, read_header, rewrite
 from quant.checkpoint.templates import template_text, turn_end
+from quant.checkpoint.transformers_4 import older_config, older_tokenizer
 from quant.checkpoint.view import is_tied
 from quant.errors import UsageError
 from quant.export.serve_md import serve_md
@@ -223,20 +225,50 @@ def _correct_companions(directory: Path) -> None:
 
 def check_loads(directory: Path, image: Image) -> None:
     """Raise UsageError where `image` does not know an algorithm of the checkpoint."""
-    section = loading.read_config(directory).get("quantization_config") or {}
+    config = loading.read_config(directory)
+    legacy = directory / "hf_quant_config.json"
+    found = find_section(config, _read_json(legacy) if legacy.is_file() else None)
+    method = "" if found is None or "quant_algo" in found.inner else found.method
+    if method and not method.startswith("modelopt"):
+        raise UsageError(
+            f"{directory}: is quantised by another tool ({method:.40}), and export converts what ModelOpt and this "
+            "project make; serve it as it is, or quantise the BF16 checkpoint anew"
+        )
+    section = config.get("quantization_config") or {}
     layers = (section.get("quantized_layers") or {}) if isinstance(section, dict) else None
     if not isinstance(layers, dict) or not all(isinstance(layer, dict) for layer in layers.values()):
         raise UsageError(f"{directory}/config.json: quantization_config is none; run preflight on the checkpoint")
     algorithm = section.get("quant_algo")
-    if algorithm is not None and algorithm not in image.algorithms:
-        known = ", ".join(image.algorithms)
+    if algorithm is not None and algorithm not in image.release.algorithms:
+        known = ", ".join(image.release.algorithms)
         raise UsageError(f"{directory}: {image.name} does not load {algorithm}; it loads {known}")
     inside = {str(layer.get("quant_algo")) for layer in layers.values()}
-    if unknown := sorted(inside - set(image.mixed)):
-        known = ", ".join(image.mixed)
+    if unknown := sorted(inside - set(image.release.mixed)):
+        known = ", ".join(image.release.mixed)
         raise UsageError(
             f"{directory}: {image.name} does not load {unknown[0]} inside MIXED_PRECISION; it loads {known} there"
         )
+
+
+def _respell(directory: Path, image: Image) -> None:
+    """Spell config and tokenizer settings as the image's transformers reads them, and the quantisation once more.
+
+    ModelOpt to 0.29 left the quantisation config in hf_quant_config.json alone, which not every reader looks at.
+    """
+    path = directory / "config.json"
+    config = _read_json(path)
+    legacy = directory / "hf_quant_config.json"
+    section = find_section(config, _read_json(legacy) if legacy.is_file() else None)
+    if section is not None and section.where.startswith("hf_quant_config") and section.method != "unknown":
+        config["quantization_config"] = {**section.outer, "quant_method": section.method}
+        _write_json(path, config)
+    if not image.release.transformers_4:
+        return
+    if config.get("model_type") not in image.release.own_configs:
+        _write_json(path, older_config(config))
+    settings = directory / "tokenizer_config.json"
+    if settings.is_file():
+        _write_json(settings, older_tokenizer(_read_json(settings)))
 
 
 def retarget(directory: Path, image: Image) -> None:
@@ -245,14 +277,15 @@ def retarget(directory: Path, image: Image) -> None:
     section = config.get("quantization_config")
     if is_text_only_qwen3_5(config):
         wrapped = config["model_type"] == "qwen3_5"
-        if image.qwen3_5_text:
+        if image.release.qwen3_5_text:
             _write_json(directory / "config.json", _config_of_text(config) if wrapped else config)
             _rename_layers(directory, to_text_name)
         else:
             _write_json(directory / "config.json", config if wrapped else _wrap(config))
             _rename_layers(directory, to_wrapper_name)
     config = _read_json(directory / "config.json")
-    if section and is_tied(config) and not image.tied_modelopt:
+    if section and is_tied(config) and not image.release.tied_modelopt:
         _untie(directory)
-    _correct_companions(directory)
+    _mend_companions(directory)
+    _respell(directory, image)
     (directory / "serve.md").write_text(serve_md(_read_json(directory / "config.json"), directory, image))

@@ -16,8 +16,10 @@ The ten points:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,13 @@ from quant.checkpoint.provenance import PROVENANCE, read_provenance
 from quant.checkpoint.view import Problem, View, view
 from quant.errors import UsageError
 from quant.images import Image
-from quant.preflight.config import architecture_findings, quantization_findings, served_algorithms
+from quant.preflight.config import architecture_findings
 from quant.preflight.files import directory_findings, tokenizer_findings, unreadable_findings, weight_file_findings
-from quant.preflight.provenance import provenance_findings
+from quant.preflight.foreign import foreign_findings, is_foreign
+from quant.preflight.provenance import ledger_findings
+from quant.preflight.quantization import quantization_findings, served_algorithms
 from quant.preflight.reference import reference_findings
-from quant.preflight.tensors import is_linear, layer_names, tensor_findings
+from quant.preflight.tensors import is_linear, layer_names, plain_values, tensor_findings
 
 
 def preflight(
@@ -74,8 +78,8 @@ def check(
     ours, unreadable = view(directory)
     findings += unreadable
     findings += weight_file_findings(ours)
-    findings += tokenizer_findings(ours)
-    provenance: dict[str, Any] | None = None
+    findings += tokenizer_findings(ours, image)
+    ledger: dict[str, Any] | None = None
     try:
         provenance = read_provenance(directory)
     except UsageError as error:
@@ -84,7 +88,11 @@ def check(
         findings += quantization_findings(ours, image)
         findings += architecture_findings(ours, image)
         if ours.tensors and not ours.bad_files:
-            findings += tensor_findings(ours, image)
+            if is_foreign(ours):
+                findings += foreign_findings(ours, image)
+                findings += plain_values(ours)
+            else:
+                findings += tensor_findings(ours, ledger or made)
             if reference is not None:
                 findings += reference_findings(ours, reference, provenance or made)
     if provenance is not None and not ours.bad_files:
@@ -92,15 +100,35 @@ def check(
     return _sorted(findings), ours
 
 
-def _sorted(findings: Iterable[Problem]) -> list[Problem]:
-    """Without repeats of a place; what says why comes before what the provenance only sees as changed."""
-    found: dict[str, Problem] = {}
+_NAME = re.compile(r"[\w\[\]]+(?:\.[\w\[\]]+){2,}")
+_NUMBER = re.compile(r"[-+]?\d[\d.,e+-]*%?")
+
+
+def _cause(finding: Finding) -> tuple[Any, ...]:
+    """What findings of one cause share: all but the layer, and the numbers that were found in it."""
+    last = finding.where.rpartition(".")[2]
+    problem = _NUMBER.sub("#", _NAME.sub("*", finding.problem))
+    return finding.point, finding.level, last, problem, _NAME.sub("*", finding.mend)
+
+
+def _by_cause(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding for each cause: the first, with the number of layers that have it. Refusals come first."""
+    groups: dict[tuple[Any, ...], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(_cause(finding), []).append(finding)
+    found = [replace(group[0], layers=len({f.where for f in group})) for group in groups.values()]
+    return sorted(found, key=lambda finding: finding.level != "refused")
+
+
+def _sorted(findings: Iterable[Finding]) -> list[Finding]:
+    """Without repeats of a place; what says why comes before what the ledger only sees as changed."""
+    found: dict[str, Finding] = {}
     for finding in findings:
         key = f"{finding.where}\n{finding.problem}" if PROVENANCE not in finding.problem else finding.where
         if PROVENANCE in finding.problem and any(f.where.startswith(finding.where) for f in found.values()):
             continue
         found.setdefault(key, finding)
-    return list(found.values())
+    return _by_cause(found.values())
 
 
 def summary(ours: View) -> dict[str, Any]:

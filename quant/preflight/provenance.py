@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from quant.checkpoint.digests import is_scale, json_digest, tensor_digest
-from quant.checkpoint.provenance import PROVENANCE
-from quant.checkpoint.view import Problem, View, plain
+from quant.checkpoint.provenance import LEDGER
+from quant.checkpoint.quantization import plain
+from quant.checkpoint.view import Finding, View
 
 #: JSON files that change what a server does with the checkpoint.
 COMPANIONS = {

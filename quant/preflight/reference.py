@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.checkpoint.safetensors_file import e4m3_values, to_float
-from quant.checkpoint.view import Problem, Tensor, View, has_centred_norms, view
+from quant.checkpoint.transformers_4 import older_tokenizer
+from quant.checkpoint.view import Finding, Tensor, View, has_centred_norms, view
 from quant.preflight.config_meaning import meanings
 
 ANEW = "export the checkpoint again"
@@ -55,6 +56,8 @@ def file_findings(view_: View, reference: Path) -> Iterator[Problem]:
         if theirs_json is not None and ours_json is None:
             yield Problem(9, name, "is missing or unreadable, but the reference has it", fix)
         elif theirs_json is not None and ours_json is not None:
+            if name.startswith("tokenizer"):  # in one spelling, that of transformers 4
+                ours_json, theirs_json = older_tokenizer(ours_json), older_tokenizer(theirs_json)
             for key in sorted((ours_json.keys() | theirs_json.keys()) - may_change):
                 if ours_json.get(key) != theirs_json.get(key):
                     yield Problem(9, f"{name}: {key}", "differs from the reference's", fix)

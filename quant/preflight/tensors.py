@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from quant.checkpoint.safetensors_file import e4m3_values
-from quant.checkpoint.view import Problem, Tensor, View, has_centred_norms
+from quant.checkpoint.quantization import legacy_section, normalise
+from quant.checkpoint.view import Finding, View, has_centred_norms
 from quant.formats.fused import fused_groups
-from quant.images import Image
 from quant.preflight.architectures import BadConfig, shapes, vision_shapes
-from quant.preflight.config import served_algorithms
+from quant.preflight.quantization import served_algorithms
+from quant.preflight.scales import format_findings, windows
 
 ANEW = "export the checkpoint again"
 SCALES = ("weight_scale", "weight_scale_2", "input_scale")
 KV_SCALES = ("k_scale", "v_scale")
+_ONE = np.float32(1).tobytes()
 _FLOATS = {"BF16", "F16", "F32"}
 #: dtype -> unsigned type of its bits, mask of its exponent, mask of all but its sign
 _EXPONENT = {
@@ -23,10 +26,6 @@ _EXPONENT = {
     "F16": ("<u2", 0x7C00, 0x7FFF),
     "F32": ("<u4", 0x7F800000, 0x7FFFFFFF),
 }
-#: Bytes of a large tensor that are looked at: that many at its start, middle and end.
-WINDOW = 1 << 15
-#: A global scale stands for this largest magnitude times its value; weights and activations lie well inside.
-SMALLEST_AMAX, LARGEST_AMAX = 1e-12, 1e6
 
 
 def layer_names(view: View) -> list[str]:
@@ -47,8 +46,8 @@ def is_linear(view: View, name: str) -> bool:
     return scaled or (weight is not None and len(weight.info.shape) == 2 and not embedding)
 
 
-def tensor_findings(view: View, image: Image | None) -> Iterator[Problem]:
-    """All findings about tensors."""
+def tensor_findings(view: View, made: dict[str, Any] | None = None) -> Iterator[Finding]:
+    """All findings about tensors; `made` is the checkpoint's ledger, which says how its scales came about."""
     yield from _leftovers(view)
     linear = [name for name in layer_names(view) if is_linear(view, name)]
     served, findings = served_algorithms(view, linear)
@@ -57,8 +56,9 @@ def tensor_findings(view: View, image: Image | None) -> Iterator[Problem]:
     for name in linear:
         yield from _layer_findings(view, name, served[name])
     yield from _fused_findings(view, linear)
+    yield from _constant_findings(view, linear, made)
     yield from _kv_findings(view)
-    yield from _plain_values(view, set(linear))
+    yield from plain_values(view)
 
 
 def _leftovers(view: View) -> Iterator[Problem]:
@@ -97,123 +97,11 @@ def _layer_findings(view: View, name: str, algorithm: str | None) -> Iterator[Pr
                 yield Problem(2, view.where(f"{name}.{scale}"), "is there, but the layer is not quantised", ANEW)
     elif held == "BF16":
         problem = f"is not quantised, but the config has vLLM take {name} for {algorithm}"
-        yield Problem(2, at, problem, "exclude it by its exact name (with all that it is fused with), or export again")
-    elif ("NVFP4" in algorithm and held == "FP8") or (algorithm.startswith("FP8") and "NVFP4" in held):
-        yield Problem(2, at, f"holds {held} data, but the config says {algorithm}", ANEW)
-    elif "NVFP4" in algorithm:
-        yield from _nvfp4_findings(view, name, algorithm)
-    elif algorithm == "FP8":
-        yield from _fp8_findings(view, name)
-
-
-def _scalar(view: View, name: str, scale: str, levels: float) -> Iterator[Problem]:
-    """A per-tensor scale: there, float32, one element, finite, positive, standing for a believable amax."""
-    tensor = view.get(f"{name}.{scale}")
-    at = view.where(f"{name}.{scale}")
-    if tensor is None:
-        yield Problem(2, at, "is missing: vLLM would serve garbage, silently", ANEW)
-    elif tensor.info.dtype != "F32" or tensor.info.elements != 1:
-        shape = list(tensor.info.shape)
-        yield Problem(4, at, f"is {tensor.info.dtype} {shape}, but must be one F32 number", ANEW)
+        yield Finding(2, at, problem, "exclude it by its exact name (with all that it is fused with), or export anew")
+    elif ("NVFP4" in algorithm) != ("NVFP4" in held):
+        yield Finding(2, at, f"holds {held} data, but the config says {algorithm}", ANEW)
     else:
-        value = float(tensor.floats()[0])
-        if not np.isfinite(value) or value <= 0:
-            yield Problem(4, at, f"is {value}, but a scale must be finite and positive", ANEW)
-        elif not SMALLEST_AMAX <= value * levels <= LARGEST_AMAX:
-            yield Problem(4, at, f"is {value:.3g}, a largest value of {value * levels:.3g}, out of all reason", ANEW)
-
-
-def _nvfp4_findings(view: View, name: str, algorithm: str) -> Iterator[Problem]:
-    weight = view.get(f"{name}.weight")
-    assert weight is not None
-    shape = weight.info.shape
-    at = view.where(f"{name}.weight")
-    if len(shape) != 2:
-        yield Problem(2, at, f"has shape {list(shape)}, but packed weights have two dimensions", ANEW)
-        return
-    columns = shape[1] * 2
-    if columns % 16:
-        yield Problem(4, at, f"packs {columns} columns, which is no multiple of 16", "leave this layer in BF16")
-    yield from _scalar(view, name, "weight_scale_2", 6 * 448)
-    if algorithm == "NVFP4":
-        yield from _scalar(view, name, "input_scale", 6 * 448)
-    elif view.get(f"{name}.input_scale") is not None:
-        where = view.where(f"{name}.input_scale")
-        yield Problem(2, where, f"is there, but under {algorithm} activations are not quantised", ANEW)
-    yield from _packed_values(weight, at)
-    scale = view.get(f"{name}.weight_scale")
-    at = view.where(f"{name}.weight_scale")
-    if scale is None:
-        yield Problem(2, at, "is missing", ANEW)
-    elif scale.info.dtype != "F8_E4M3":
-        problem = f"is {scale.info.dtype}, but block scales are F8_E4M3 (at most 448)"
-        yield Problem(4, at, problem, ANEW)
-    elif scale.info.shape != (shape[0], columns // 16):
-        problem = f"has shape {list(scale.info.shape)}, but the weight needs {[shape[0], columns // 16]}"
-        yield Problem(4, at, problem, ANEW)
-    else:
-        yield from _block_scale_values(scale, at)
-
-
-def _block_scale_values(scale: Tensor, at: str) -> Iterator[Problem]:
-    codes = np.frombuffer(scale.raw(), np.uint8)
-    if codes.size == 0:
-        return
-    # E4M3 codes grow with their value up to 0x7E (448); 0x7F is NaN, from 0x80 on the sign is set.
-    if int(codes.max()) > 0x7E:
-        bad = codes[codes > 0x7E]
-        what = "NaN" if np.any((bad & 0x7F) == 0x7F) else "negative"
-        yield Problem(4, at, f"{bad.size} of {codes.size} block scales are {what}", ANEW)
-    elif int(codes.min()) == 0:
-        yield Problem(4, at, f"{int((codes == 0).sum())} of {codes.size} block scales are zero", ANEW)
-    elif codes.size >= 64 and int(codes.min()) == int(codes.max()):
-        value = float(e4m3_values()[codes[0]])
-        yield Problem(4, at, f"all {codes.size} block scales are {value:g}, whatever the weights are", ANEW)
-    elif codes.size >= 64 and int((codes == 1).sum()) > codes.size // 2:
-        share = float((codes == 1).mean())
-        problem = f"{share:.0%} of the block scales are at the floor of 2**-9: most of the weight is lost"
-        yield Problem(4, at, problem, "calibrate again; the global scale is far too large")
-
-
-def _windows(tensor: Tensor) -> np.ndarray:
-    """The tensor's bytes, of a large one those at its start, middle and end."""
-    size = tensor.info.bytes
-    if size <= 3 * WINDOW:
-        return np.frombuffer(tensor.raw(), np.uint8)
-    parts = []
-    with tensor.path.open("rb") as stream:
-        for start in (0, size // 2 // 16 * 16, (size - WINDOW) // 16 * 16):
-            stream.seek(tensor.info.begin + start)
-            parts.append(np.frombuffer(stream.read(min(WINDOW, size - start)), np.uint8))
-    return np.concatenate(parts)
-
-
-def _packed_values(weight: Tensor, at: str) -> Iterator[Problem]:
-    data = _windows(weight)
-    if data.size < 32:
-        return
-    codes = np.concatenate((data & 7, (data >> 4) & 7))
-    if not codes.any():
-        yield Problem(4, at, "is all zeros", ANEW)
-    elif (share := float((codes == 7).mean())) > 0.6:
-        yield Problem(4, at, f"{share:.0%} of its elements are saturated", "export again; the scales do not fit")
-
-
-def _fp8_findings(view: View, name: str) -> Iterator[Problem]:
-    weight = view.get(f"{name}.weight")
-    assert weight is not None
-    yield from _scalar(view, name, "weight_scale", 448)
-    yield from _scalar(view, name, "input_scale", 448)
-    if view.get(f"{name}.weight_scale_2") is not None:
-        yield Problem(2, view.where(f"{name}.weight_scale_2"), "is NVFP4's, but the layer is FP8", ANEW)
-    data = _windows(weight)
-    at = view.where(f"{name}.weight")
-    if data.size and np.any((data & 0x7F) == 0x7F):
-        yield Problem(4, at, "holds NaN", ANEW)
-    elif data.size >= 32 and not np.any(data & 0x7F):
-        yield Problem(4, at, "is all zeros", ANEW)
-    elif data.size >= 32 and float(((data & 0x7F) == 0x7E).mean()) > 0.3:
-        yield Problem(4, at, "is saturated", "export again; the scales do not fit")
+        yield from format_findings(view, name, algorithm)
 
 
 def _fused_findings(view: View, linear: list[str]) -> Iterator[Problem]:
@@ -238,10 +126,37 @@ def _fused_findings(view: View, linear: list[str]) -> Iterator[Problem]:
                 yield Problem(3, view.where(f"{odd}.{scale}"), problem, "tie the amax of the group, then export again")
 
 
-def _kv_findings(view: View) -> Iterator[Problem]:
-    quantization = view.quantization
-    wanted = quantization is not None and quantization.kv_cache is not None
+def _constant_findings(view: View, linear: list[str], made: dict[str, Any] | None) -> Iterator[Finding]:
+    """Input scales that are all one number were never calibrated, unless the recipe sets a constant amax."""
+    fused = {member: group for group, members in fused_groups(linear).items() for member in members}
+    values = {fused.get(n, n): t.raw(4) for n in linear if (t := view.get(f"{n}.input_scale")) is not None}
+    if len(values) < _LEAST_GROUPS or len(set(values.values())) > 1 or "constant" in str((made or {}).get("recipe")):
+        return
+    first = next(name for name in linear if view.get(f"{name}.input_scale") is not None)
+    tensor = view.get(f"{first}.input_scale")
+    if tensor is not None and tensor.info.dtype == "F32" and tensor.info.elements == 1:
+        problem = f"is {float(tensor.floats()[0]):g}, as are those of all {len(values)} inputs: nothing was calibrated"
+        yield Finding(4, view.where(f"{first}.input_scale"), problem, "calibrate, then export anew")
+
+
+#: `…self_attn.k_proj.k_scale` of ModelOpt, `…self_attn.k_scale` of others: vLLM maps both to its attention layer.
+_KV_SCALE = re.compile(r"^(.*\.(?:self_attn|mixer))\.(?:(?:[kv]|qkv)_proj\.|attn\.)?([kv])_scale$")
+_LEAST_GROUPS = 4
+
+
+def _kv_findings(view: View) -> Iterator[Finding]:
+    quantization, section = view.quantization, view.section
+    legacy = legacy_section(view.legacy)
+    named = [quantization, normalise(legacy)] if legacy is not None else [quantization]
+    wanted = any(entry is not None and entry.kv_cache is not None for entry in named)
     found = [name for name in view.by_plain_name if name.endswith(KV_SCALES)]
+    if section is not None and quantization is not None and quantization.is_modelopt:
+        held = [tensor for name in found if (tensor := view.get(name)) is not None]
+        calibrated = any(tensor.info.dtype == "F32" and tensor.raw(4) != _ONE for tensor in held)
+        if quantization.kv_cache == "FP8" and not quantization.kv_scales and calibrated:
+            problem = "names the KV cache's format without kv_cache_scheme: its calibrated scales are not read"
+            mend = "write kv_cache_scheme {num_bits: 8, type: float, dynamic: false}"
+            yield Finding(2, f"{section.where}.kv_cache_quant_algo", problem, mend)
     for name in found:
         tensor = view.get(name)
         assert tensor is not None
@@ -259,11 +174,12 @@ def _kv_findings(view: View) -> Iterator[Problem]:
             for name in view.by_plain_name
             if name.startswith("model.layers.") and ".self_attn.q_proj.w" in name
         }
+        there = {(match[1], match[2]) for name in found if (match := _KV_SCALE.match(name))}
         for layer in sorted(layers):
             for part in ("k", "v"):
-                name = f"{layer}.self_attn.{part}_proj.{part}_scale"
-                if view.get(name) is None:
-                    yield Problem(2, view.where(name), "is missing, though other layers have it", ANEW)
+                if (f"{layer}.self_attn", part) not in there:
+                    name = f"{layer}.self_attn.{part}_proj.{part}_scale"
+                    yield Finding(2, view.where(name), "is missing, though other layers have it", ANEW)
 
 
 def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Problem]:
@@ -302,13 +218,14 @@ def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Prob
     for name in sorted(held - set(expected) - extra):
         parent, _, last = name.rpartition(".")
         scale_of_known = last in {*SCALES, *KV_SCALES} and (f"{parent}.weight" in expected or parent == "lm_head")
-        elsewhere = name.startswith(("mtp.", "visual."))
+        scale_of_known |= _KV_SCALE.match(name) is not None
+        elsewhere = name.startswith(("mtp.", "visual.")) or last == "inv_freq"  # which vLLM computes itself
         leftover = "_quantizer" in name or last.endswith("pre_quant_scale")
         if not scale_of_known and not elsewhere and not leftover:
             yield Problem(2, view.where(name), f"is no tensor of {kind} with this config.json", ANEW)
 
 
-def _plain_values(view: View, linear: set[str]) -> Iterator[Problem]:
+def plain_values(view: View) -> Iterator[Finding]:
     """Weights left as they were hold numbers: no NaN, no infinity, and those that multiply are not all zero."""
     centred = has_centred_norms(view.config)
     for name, tensor in view.tensors.items():
@@ -316,7 +233,7 @@ def _plain_values(view: View, linear: set[str]) -> Iterator[Problem]:
         if tensor.info.dtype not in _EXPONENT or last in SCALES or last in KV_SCALES:
             continue
         unsigned, mask, magnitude = _EXPONENT[tensor.info.dtype]
-        numbers = _windows(tensor).view(unsigned)
+        numbers = windows(tensor).view(unsigned)
         multiplies = len(tensor.info.shape) == 2 or (name.endswith("norm.weight") and not centred)
         if np.any((numbers & mask) == mask):
             yield Problem(4, f"{tensor.file}: {name}", "holds NaN or infinity", ANEW)

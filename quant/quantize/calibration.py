@@ -7,12 +7,13 @@ A line is `{"messages": […], "tools": […]}`, rendered through the model's ow
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quant.errors import UsageError
+from quant.quantize.data_files import Format, as_messages, read_text, rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,38 +29,30 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def read_samples(path: Path, limit: int | None) -> list[dict[str, Any]]:
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """`--format`: the shape of the data."""
+    parser.add_argument("--format", choices=["messages", "auto"], default="messages", dest="shape",
+                        help="auto: also ShareGPT, prompt/completion, Alpaca, a JSON array, Parquet, a directory of "
+                        "`datasets` (default: JSON Lines with messages or text)")  # fmt: skip
+
+
+def read_samples(path: Path, limit: int | None, shape: Format = "messages") -> list[dict[str, Any]]:
     """The first `limit` samples of a data file (None: all), each with `messages` (and perhaps `tools`) or `text`.
 
-    Raises UsageError that names the line and what is wrong with it.
+    `shape` "auto" reads what else `data_files` knows. Raises UsageError that names the line and what is wrong with it.
     """
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file; --calib and --data want JSON Lines or a .txt file") from None
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise UsageError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
-    if path.suffix == ".txt":
+    if path.suffix == ".txt" and not path.is_dir():
+        text = read_text(path)
         samples: list[dict[str, Any]] = [{"text": text, "line": 1}] if text.strip() else []
     else:
-        # str.splitlines would also break at U+2028, which JSON strings may hold
-        numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-        samples = [_parse(path, number, line) for number, line in numbered[:limit]]
+        samples = [_checked(path, number, row, shape) for number, row in islice(rows(path, shape), limit)]
     if not samples:
         raise UsageError(f"{path}: holds no sample; write one JSON object a line, with messages or text")
     return samples
 
 
-def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        sample = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}:{number}: not JSON ({error}); correct or remove the line") from None
+def _checked(path: Path, number: int, row: Any, shape: Format) -> dict[str, Any]:
+    sample = as_messages(row, f"{path}:{number}", shape)
     if not isinstance(sample, dict):
         raise UsageError(f"{path}:{number}: is a {type(sample).__name__}; write an object with messages or text")
     if isinstance(sample.get("text"), str):

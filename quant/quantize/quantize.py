@@ -20,13 +20,51 @@ def check_layers(model: Any, chosen: Recipe) -> None:
     formats = {name.removesuffix(".base_layer"): chosen.format_of(name.removesuffix(".base_layer")) for name in linear}
     where = f"recipe {chosen.name}: layers:"
     if set(formats.values()) <= {"bf16"} and any(rule[1] != "bf16" for rule in chosen.layers):
-        raise UsageError(f"{where} no pattern matches a linear layer of this model; correct them (such as *.mlp.*)")
+        raise UsageError(f"{where} no pattern matches a linear layer of this model; mend them (such as *.mlp.*)")
+    check_experts(model, chosen)
     for members in fused_groups(formats).values():
         if len({formats[member] for member in members}) > 1:
             said = ", ".join(f"{member.rpartition('.')[2]} {formats[member]}" for member in members)
             raise UsageError(f"{where} servers fuse these into one, so they need one format: {said}")
     if formats.get("lm_head", "bf16") != "bf16" and getattr(model.config, "tie_word_embeddings", False):
         raise UsageError(f'{where} lm_head is tied to the embedding in this model; add ["*lm_head*", "bf16"]')
+
+
+def check_experts(model: Any, chosen: Recipe) -> None:
+    """Raise UsageError where the recipe means to quantise experts that no quantiser reaches.
+
+    transformers 5 keeps the experts of a layer in one parameter of three dimensions, and quantisers stand around
+    linear layers: the experts, nearly all of the model, would stay in BF16.
+    """
+    for name, module in model.named_modules():
+        stacked = [key for key, weight in module.named_parameters(recurse=False) if weight.dim() == 3]
+        if not stacked or hasattr(module, f"{stacked[0]}_weight_quantizer"):
+            continue
+        fmt = chosen.format_of(f"{name}.{stacked[0]}")
+        if fmt != "bf16" and "conv" not in stacked[0] and "visual" not in name and hasattr(module, "forward"):
+            experts = int(getattr(module, stacked[0]).shape[0])
+            raise UsageError(
+                f"recipe {chosen.name}: layers: {name} holds {experts} experts in one tensor, {stacked[0]}, which "
+                f'cannot be quantised to {fmt} here; leave the experts in BF16 with ["*{name.rpartition(".")[2]}*", '
+                '"bf16"], or take a tool that quantises them (llm-compressor)'
+            )
+
+
+def check_reached(model: Any) -> None:
+    """Raise UsageError where calibration never reached a layer, such as an expert that no token was sent to."""
+    missed = [
+        name
+        for name, module in model.named_modules()
+        if getattr(quantizer := getattr(module, "input_quantizer", None), "is_enabled", False)
+        and getattr(quantizer, "amax", None) is None
+        and not getattr(quantizer, "_dynamic", False)
+    ]
+    if missed:
+        what = "experts" if any("expert" in name for name in missed) else "layers"
+        raise UsageError(
+            f"calibration never reached {len(missed)} {what}, first {missed[0]}: their input scales are unknown; "
+            "calibrate on more or other samples (calibration.samples)"
+        )
 
 
 def without_head(model: Any) -> Any:
@@ -67,6 +105,7 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
             model = quantize_awq_lite(model, config, forward)
         else:
             model = mtq.quantize(model, config, forward)
+    check_reached(model)
     tie_fused_amax(model)
     return model
 
@@ -77,10 +116,10 @@ def check_image(chosen: Recipe, image: Image) -> None:
     names = {"nvfp4": "NVFP4", "nvfp4-w4a16": "W4A16_NVFP4", "fp8": "FP8"}
     wanted = ["MIXED_PRECISION"] if len(formats) > 1 else [names[fmt] for fmt in formats]
     for algorithm in wanted:
-        if algorithm not in image.algorithms:
+        if algorithm not in image.release.algorithms:
             raise UsageError(
                 f"recipe {chosen.name}: {image.name} does not load {algorithm}; "
-                f"it loads {', '.join(image.algorithms)}: take another recipe or --for a newer image"
+                f"it loads {', '.join(image.release.algorithms)}: take another recipe or --for a newer image"
             )
-    if len(formats) > 1 and (unknown := {names[fmt] for fmt in formats} - set(image.mixed)):
+    if len(formats) > 1 and (unknown := {names[fmt] for fmt in formats} - set(image.release.mixed)):
         raise UsageError(f"recipe {chosen.name}: {image.name} does not load {min(unknown)} inside MIXED_PRECISION")

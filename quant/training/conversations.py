@@ -19,6 +19,7 @@ from typing import Any
 from quant.checkpoint.templates import turn_end
 from quant.errors import UsageError
 from quant.quantize.calibration import read_samples
+from quant.quantize.data_files import Format
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -32,13 +33,13 @@ class Example:
     line: int
 
 
-def read_conversations(path: Path) -> list[dict[str, Any]]:
+def read_conversations(path: Path, shape: Format = "messages") -> list[dict[str, Any]]:
     """Conversations of a data file, checked: roles, and every tool call against the schema of its tool.
 
     Raises:
         UsageError: names the line, the field and what to do.
     """
-    samples = read_samples(path, None)
+    samples = read_samples(path, None, shape)
     for sample in samples:
         if "messages" not in sample:
             raise UsageError(f"{path}:{sample['line']}: has text; training wants messages, to know what is the answer")

@@ -17,8 +17,9 @@ from typing import Any
 from quant import images, recipe
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import check_free, check_outside
-from quant.checkpoint.provenance import PROVENANCE, Provenance, describe_file
+from quant.checkpoint.provenance import LEDGER, Ledger, describe_data
 from quant.errors import UsageError
+from quant.quantize import calibration
 from quant.recipe import Recipe, Training
 from quant.training.conversations import Example, read_conversations, render_all
 from quant.training.distributed import World, join
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
                         help="change a field of the recipe, such as training.learning_rate=1e-4")  # fmt: skip
+    calibration.add_format(parser)
     parser.add_argument("--resume", action="store_true", help="continue a run that was interrupted")
     parser.add_argument("--micro-tokens", type=int, default=16384, metavar="N",
                         help="padded tokens a forward pass; less needs less memory (default: 16384)")  # fmt: skip
@@ -83,17 +85,17 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
             )
     check_outside(arguments.out, arguments.model)
     check_free(arguments.out)
-    samples = read_conversations(arguments.data)
-    provenance = Provenance(kind)
-    with provenance.phase("load"):
+    samples = read_conversations(arguments.data, arguments.shape)
+    ledger = Ledger(kind)
+    with ledger.phase("load"):
         tokenizer = loading.load_tokenizer(arguments.model)
         examples = render_all(tokenizer, samples, arguments.data, chosen.training.max_length)
     _check_context(arguments, examples)
     if teacher is not None:
         _check_teacher(arguments.model, tokenizer, teacher)
     train, held_out = split(examples, chosen.training)
-    data = describe_file(arguments.data)
-    provenance.record = {
+    data = describe_data(arguments.data)
+    ledger.record = {
         "recipe": chosen.model_dump(),
         "data": {str(arguments.data): data},
         "source": {"path": str(arguments.model)},

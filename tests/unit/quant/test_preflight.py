@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from quant import images
 from quant.cli import main
 from quant.preflight.check import preflight
-from quant.preflight.config import is_excluded
+from quant.preflight.quantization import is_excluded
 from tests.support import (
     mutants,
     mutants_input,  # noqa: F401 (adds to mutants.ALL)

@@ -1,0 +1,181 @@
+"""The quantisation config of a checkpoint, read as vLLM reads it, wherever it stands and however it is spelt.
+
+Four places, in this order (vLLM 0.32, transformers_utils/config.py and model_arch_config_convertor.py):
+`quantization_config` of config.json; the whole of hf_quant_config.json, as ModelOpt to 0.29 wrote it; that of
+`text_config`; `compression_config`. ModelOpt's section is flat (`quant_algo`, `ignore`, `kv_cache_scheme`) or nested
+(`producer`, `quantization: {quant_algo, exclude_modules, kv_cache_quant_algo}`); modelopt.py reads both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+WRAPPERS = ("model.language_model.", "language_model.model.")
+#: What `producer: modelopt` may have as its algorithm where no quant_method stands beside it.
+FP8_FAMILY = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
+BY_PRODUCER = (*FP8_FAMILY, "NVFP4")
+
+
+def plain(name: str) -> str:
+    """A tensor's or layer's name as in a text-only model: the prefixes of vision-language classes are dropped."""
+    for prefix in WRAPPERS:
+        if name.startswith(prefix):
+            return "model." + name.removeprefix(prefix)
+    return name.removeprefix("language_model.") if name.startswith("language_model.lm_head") else name
+
+
+@dataclass(frozen=True)
+class Section:
+    """One place that holds a quantisation config.
+
+    Attributes:
+        where: file and key, for findings.
+        outer: the whole section, with `quant_method` or `producer`.
+        inner: the part with `quant_algo`; the same as `outer` where it is flat.
+        exclusions: the key of the excluded layers.
+    """
+
+    where: str
+    outer: dict[str, Any]
+    inner: dict[str, Any]
+    exclusions: Literal["ignore", "exclude_modules"]
+
+    @property
+    def nested(self) -> bool:
+        """Whether it is ModelOpt's older form."""
+        return self.inner is not self.outer
+
+    @property
+    def method(self) -> str:
+        """`quant_method` as vLLM takes it; "" where it finds none, and "unknown" where it dies on the producer."""
+        producer = self.outer.get("producer")
+        made_by = producer.get("name") if isinstance(producer, dict) else None
+        if self.nested and (made_by == "modelopt" or "modelopt_quant_config" in self.inner):
+            algorithm = self.inner.get("quant_algo")
+            if algorithm is not None:
+                name = str(algorithm).upper()
+                return "modelopt" if name in FP8_FAMILY else "modelopt_fp4" if name == "NVFP4" else "unknown"
+        said = self.outer.get("quant_method", "")
+        return said.lower().replace("compressed_tensors", "compressed-tensors") if isinstance(said, str) else "unknown"
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """A section in one form.
+
+    Attributes:
+        method: quant_method, see `Section.method`.
+        algorithm: ModelOpt's quant_algo in capitals; W4A16_NVFP4 for NVFP4 that quantises no activations.
+        excluded: patterns, as vLLM reads them.
+        layers: plain layer names and their algorithms, for MIXED_PRECISION.
+        kv_cache: format that the cache gets: FP8, NVFP4, another name; None where it stays as it is.
+        kv_scales: whether the calibrated scales of the cache are read too.
+        group_size: a whole number where it is one.
+        weight_only: NVFP4 whose config_groups all say that activations are not quantised.
+    """
+
+    method: str
+    algorithm: str | None
+    excluded: tuple[str, ...]
+    layers: dict[str, str]
+    kv_cache: str | None
+    kv_scales: bool
+    group_size: Any
+    weight_only: bool
+
+    @property
+    def is_modelopt(self) -> bool:
+        """Whether vLLM reads it as ModelOpt's: any spelling that begins so."""
+        return self.method.startswith("modelopt")
+
+
+def _inner(outer: dict[str, Any], where: str, exclusions: Literal["ignore", "exclude_modules"]) -> Section:
+    inner = outer.get("quantization")
+    if isinstance(inner, dict):
+        return Section(f"{where}.quantization", outer, inner, "exclude_modules")
+    return Section(where, outer, outer, exclusions)
+
+
+def legacy_section(legacy: dict[str, Any] | None) -> Section | None:
+    """The section of hf_quant_config.json; None where it holds none."""
+    if legacy is None or not isinstance(legacy.get("quantization"), dict):
+        return None
+    return Section("hf_quant_config.json: quantization", legacy, legacy["quantization"], "exclude_modules")
+
+
+def find_section(config: dict[str, Any], legacy: dict[str, Any] | None) -> Section | None:
+    """The section that vLLM goes by; None for a checkpoint that is not quantised."""
+    found = config.get("quantization_config")
+    if isinstance(found, dict):
+        return _inner(found, "config.json: quantization_config", "ignore")
+    if (section := legacy_section(legacy)) is not None:
+        return section
+    text = config.get("text_config")
+    if isinstance(text, dict) and isinstance(text.get("quantization_config"), dict):
+        return _inner(text["quantization_config"], "config.json: text_config.quantization_config", "ignore")
+    compression = config.get("compression_config")
+    if isinstance(compression, dict):
+        return _inner(compression, "config.json: compression_config", "ignore")
+    return None
+
+
+def _kv_cache(section: Section) -> tuple[str | None, bool]:
+    """Format of the KV cache, and whether its scales are read: two readers in vLLM, which can disagree."""
+    inner, outer = section.inner, section.outer
+    scheme = inner.get("kv_cache_scheme") or outer.get("kv_cache_scheme")
+    said = scheme or inner.get("kv_cache_quant_algo") or outer.get("kv_cache_quant_algo")
+    found: str | None = None
+    if isinstance(said, dict):
+        bits, kind = said.get("num_bits"), said.get("type")
+        fp8 = bits == 8 and kind == "float"
+        found = "FP8" if fp8 and said.get("dynamic") is False else "NVFP4" if bits == 4 and kind == "float" else None
+        return found, fp8 and not section.nested
+    if isinstance(said, str):
+        found = said.upper()
+    return found, section.nested and isinstance(inner.get("kv_cache_quant_algo"), str)
+
+
+def _group_size(inner: dict[str, Any]) -> Any:
+    size = inner.get("group_size")
+    groups, layers = inner.get("config_groups"), inner.get("quantized_layers")
+    for entries in (groups, layers):
+        if size is None and isinstance(entries, dict):
+            parts = [entry for entry in entries.values() if isinstance(entry, dict)]
+            parts += [part["weights"] for part in parts if isinstance(part.get("weights"), dict)]
+            sizes = {str(part["group_size"]): part["group_size"] for part in parts if "group_size" in part}
+            size = next(iter(sizes.values())) if len(sizes) == 1 else None
+    return int(size) if isinstance(size, str) and size.strip().isdecimal() else size
+
+
+def _quantises_no_activations(outer: dict[str, Any]) -> bool:
+    groups = outer.get("config_groups")
+    return (
+        isinstance(groups, dict)
+        and bool(groups)
+        and all(isinstance(group, dict) and group.get("input_activations") is None for group in groups.values())
+    )
+
+
+def normalise(section: Section) -> Quantization:
+    """Bring a section into one form. Wrong types count as absent; the checks say so."""
+    inner = section.inner
+    excluded, layers = inner.get(section.exclusions), inner.get("quantized_layers")
+    found: dict[str, str] = {}
+    if isinstance(layers, dict):
+        for name, entry in layers.items():
+            algorithm = entry.get("quant_algo") if isinstance(entry, dict) else None
+            found[plain(str(name))] = str(algorithm).upper()
+    said = inner.get("quant_algo")
+    algorithm = str(said).upper() if said is not None else None
+    kv_cache, kv_scales = _kv_cache(section)
+    return Quantization(
+        method=section.method,
+        algorithm=algorithm,
+        excluded=tuple(plain(str(name)) for name in excluded) if isinstance(excluded, list) else (),
+        layers=found,
+        kv_cache=kv_cache,
+        kv_scales=kv_scales,
+        group_size=_group_size(inner),
+        weight_only=algorithm == "NVFP4" and _quantises_no_activations(section.outer),
+    )

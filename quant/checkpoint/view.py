@@ -37,7 +37,7 @@ Level = Literal["refused", "warned"]
 
 @dataclass(frozen=True)
 class Problem:
-    """What speaks against serving the checkpoint: which of the ten points, where, what, and what to do.
+    """What speaks against serving the checkpoint: which of the ten points, where, what, and the fix.
 
     Attributes:
         level: "warned" where a server loads it and computes what it should, but something is out of order.

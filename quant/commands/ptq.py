@@ -9,7 +9,7 @@ from typing import Any
 from quant import images, recipe
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
-from quant.checkpoint.provenance import Ledger, describe_data
+from quant.checkpoint.provenance import Provenance, describe_data
 from quant.errors import UsageError
 from quant.quantize import calibration
 from quant.quantize.quantize import check_image, quantize
@@ -56,8 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--keep {arguments.keep}: {chosen.name} cannot be made again from amax alone; leave it out"
             )
     samples = calibration.read_samples(arguments.calib, chosen.calibration.samples, arguments.shape)
-    ledger = Ledger("ptq")
-    ledger.record = {
+    provenance = Provenance("ptq")
+    provenance.record = {
         "recipe": chosen.model_dump(),
         "data": {str(arguments.calib): describe_data(arguments.calib)},
         "image": image.name,

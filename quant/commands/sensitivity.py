@@ -18,7 +18,7 @@ from typing import Any
 from quant import recipe
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
-from quant.checkpoint.provenance import Ledger, describe_data
+from quant.checkpoint.provenance import Provenance, describe_data
 from quant.errors import UsageError
 from quant.quantize import calibration
 
@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
     samples = calibration.read_samples(arguments.calib, arguments.samples, arguments.shape)
     tokenizer = loading.load_tokenizer(arguments.model)
     sequences = calibration.tokenize(tokenizer, samples, arguments.calib, arguments.max_length, arguments.samples)
-    ledger = Ledger("sensitivity", {"data": {str(arguments.calib): describe_data(arguments.calib)}})
+    provenance = Provenance("sensitivity", {"data": {str(arguments.calib): describe_data(arguments.calib)}})
     model = loading.load_model(arguments.model, loading.default_device())
     sizes = groups(model)
     if not sizes:

@@ -232,7 +232,7 @@ def check_loads(directory: Path, image: Image) -> None:
     if method and not method.startswith("modelopt"):
         raise UsageError(
             f"{directory}: is quantised by another tool ({method:.40}), and export converts what ModelOpt and this "
-            "project make; serve it as it is, or quantise the BF16 checkpoint anew"
+            "project make; serve it as it is, or quantise the BF16 checkpoint again"
         )
     section = config.get("quantization_config") or {}
     layers = (section.get("quantized_layers") or {}) if isinstance(section, dict) else None

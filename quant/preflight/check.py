@@ -31,7 +31,7 @@ from quant.images import Image
 from quant.preflight.config import architecture_findings
 from quant.preflight.files import directory_findings, tokenizer_findings, unreadable_findings, weight_file_findings
 from quant.preflight.foreign import foreign_findings, is_foreign
-from quant.preflight.provenance import ledger_findings
+from quant.preflight.provenance import provenance_findings
 from quant.preflight.quantization import quantization_findings, served_algorithms
 from quant.preflight.reference import reference_findings
 from quant.preflight.tensors import is_linear, layer_names, plain_values, tensor_findings
@@ -79,7 +79,7 @@ def check(
     findings += unreadable
     findings += weight_file_findings(ours)
     findings += tokenizer_findings(ours, image)
-    ledger: dict[str, Any] | None = None
+    provenance: dict[str, Any] | None = None
     try:
         provenance = read_provenance(directory)
     except UsageError as error:
@@ -92,7 +92,7 @@ def check(
                 findings += foreign_findings(ours, image)
                 findings += plain_values(ours)
             else:
-                findings += tensor_findings(ours, ledger or made)
+                findings += tensor_findings(ours, provenance or made)
             if reference is not None:
                 findings += reference_findings(ours, reference, provenance or made)
     if provenance is not None and not ours.bad_files:
@@ -104,25 +104,25 @@ _NAME = re.compile(r"[\w\[\]]+(?:\.[\w\[\]]+){2,}")
 _NUMBER = re.compile(r"[-+]?\d[\d.,e+-]*%?")
 
 
-def _cause(finding: Finding) -> tuple[Any, ...]:
+def _cause(finding: Problem) -> tuple[Any, ...]:
     """What findings of one cause share: all but the layer, and the numbers that were found in it."""
     last = finding.where.rpartition(".")[2]
     problem = _NUMBER.sub("#", _NAME.sub("*", finding.problem))
-    return finding.point, finding.level, last, problem, _NAME.sub("*", finding.mend)
+    return finding.point, finding.level, last, problem, _NAME.sub("*", finding.fix)
 
 
-def _by_cause(findings: Iterable[Finding]) -> list[Finding]:
+def _by_cause(findings: Iterable[Problem]) -> list[Problem]:
     """One finding for each cause: the first, with the number of layers that have it. Refusals come first."""
-    groups: dict[tuple[Any, ...], list[Finding]] = {}
+    groups: dict[tuple[Any, ...], list[Problem]] = {}
     for finding in findings:
         groups.setdefault(_cause(finding), []).append(finding)
     found = [replace(group[0], layers=len({f.where for f in group})) for group in groups.values()]
     return sorted(found, key=lambda finding: finding.level != "refused")
 
 
-def _sorted(findings: Iterable[Finding]) -> list[Finding]:
-    """Without repeats of a place; what says why comes before what the ledger only sees as changed."""
-    found: dict[str, Finding] = {}
+def _sorted(findings: Iterable[Problem]) -> list[Problem]:
+    """Without repeats of a place; what says why comes before what the provenance only sees as changed."""
+    found: dict[str, Problem] = {}
     for finding in findings:
         key = f"{finding.where}\n{finding.problem}" if PROVENANCE not in finding.problem else finding.where
         if PROVENANCE in finding.problem and any(f.where.startswith(finding.where) for f in found.values()):

@@ -8,7 +8,7 @@ from typing import Any
 
 from quant.checkpoint.quantization import plain
 from quant.checkpoint.transformers_4 import hides_rope
-from quant.checkpoint.view import Finding, Level, View, is_tied
+from quant.checkpoint.view import Problem, Level, View, is_tied
 from quant.images import Image, images
 from quant.preflight.quantization import is_excluded
 
@@ -40,8 +40,8 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Problem]:
     candidates = [image] if image is not None else list(images().values())
     if not any(architecture in candidate.release.architectures for candidate in candidates):
         said = image.name if image is not None else "vLLM"
-        mend = "take the BF16 checkpoint's, or a newer image"
-        yield Finding(7, "config.json: architectures", f"{said} knows no {architecture:.60}", mend)
+        fix = "take the BF16 checkpoint's, or a newer image"
+        yield Problem(7, "config.json: architectures", f"{said} knows no {architecture:.60}", fix)
     if not isinstance(kind, str):
         yield Problem(7, "config.json: model_type", "is missing", "take the BF16 checkpoint's")
         return
@@ -57,7 +57,7 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Problem]:
         problem = f"{kind!r:.60} does not go with {architecture}"
         yield Problem(7, "config.json: model_type", problem, f"write {types[0]}")
     if kind == "qwen3_5" and "text_config" not in config:
-        yield Finding(7, "config.json: text_config", "is missing under model_type qwen3_5", ANEW)
+        yield Problem(7, "config.json: text_config", "is missing under model_type qwen3_5", ANEW)
     yield from _rope_findings(config, image)
     vision = [name for name in view.tensors if _VISION.search(name)]
     if text_only and vision:
@@ -65,7 +65,7 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Problem]:
         yield Problem(7, where, "a text-only class has no vision tower: vLLM dies on it", "remove model.visual.*")
     if isinstance(config.get("vision_config"), dict) and not vision:
         level: Level = "refused" if kind in ARCHITECTURE else "warned"  # of other families the names are not known
-        yield Finding(7, "config.json: vision_config", "is there, but the weights hold no vision tower", ANEW, level)
+        yield Problem(7, "config.json: vision_config", "is there, but the weights hold no vision tower", ANEW, level)
     if kind == "qwen3_5" and vision and not isinstance(config.get("vision_config"), dict):
         where = f"{view.tensors[vision[0]].file}: {vision[0]}"
         yield Problem(7, "config.json: vision_config", f"is missing, but the weights hold {where}", ANEW)
@@ -83,14 +83,14 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Problem]:
     yield from _head_findings(view, image)
 
 
-def _rope_findings(config: dict[str, Any], image: Image | None) -> Iterator[Finding]:
+def _rope_findings(config: dict[str, Any], image: Image | None) -> Iterator[Problem]:
     """The theta is where the image's transformers looks for it, and says the same where it stands twice."""
     hidden = hides_rope(config)
     own = image is not None and config.get("model_type") in image.release.own_configs
     if image is not None and image.release.transformers_4 and hidden is not None and not own:
         problem = f"holds the theta, but {image.name} has transformers 4, which reads rope_theta and would take 10000"
-        mend = f"run: python -m quant export DIR --for {image.name} --out NEW"
-        yield Finding(7, f"config.json: {hidden}", problem, mend)
+        fix = f"run: python -m quant export DIR --for {image.name} --out NEW"
+        yield Problem(7, f"config.json: {hidden}", problem, fix)
     for prefix, part in (("", config), ("text_config.", config.get("text_config"))):
         rope = part.get("rope_parameters") if isinstance(part, dict) else None
         if not isinstance(part, dict) or not isinstance(rope, dict):
@@ -100,10 +100,10 @@ def _rope_findings(config: dict[str, Any], image: Image | None) -> Iterator[Find
             problem = (
                 f"is {older!r:.40}, but rope_parameters says {newer!r:.40}, and readers differ in which they take"
             )
-            yield Finding(7, f"config.json: {prefix}rope_theta", problem, "write one of them")
+            yield Problem(7, f"config.json: {prefix}rope_theta", problem, "write one of them")
 
 
-def _head_findings(view: View, image: Image | None) -> Iterator[Finding]:
+def _head_findings(view: View, image: Image | None) -> Iterator[Problem]:
     outer, inner = view.config.get("tie_word_embeddings"), view.text_config.get("tie_word_embeddings")
     if outer is not None and inner is not None and outer != inner:
         problem = f"is {outer}, but text_config says {inner}"
@@ -117,10 +117,10 @@ def _head_findings(view: View, image: Image | None) -> Iterator[Finding]:
         )
     if tied and head is not None and embedding is not None and not _equal(head, embedding):
         problem = "differs from the embedding, but config.json ties the two, so it would be ignored"
-        yield Finding(8, view.where("lm_head.weight"), problem, "set tie_word_embeddings to false in config.json")
+        yield Problem(8, view.where("lm_head.weight"), problem, "set tie_word_embeddings to false in config.json")
     if head is not None and view.is_quantised("lm_head") and image is not None and not image.release.quantized_lm_head:
         problem = f"is quantised, but {image.name} knows no quantised lm_head and takes it for BF16"
-        yield Finding(8, view.where("lm_head.weight"), problem, "leave lm_head in BF16, or take a newer image")
+        yield Problem(8, view.where("lm_head.weight"), problem, "leave lm_head in BF16, or take a newer image")
     quantization = view.quantization
     whole = quantization is not None and quantization.algorithm != "MIXED_PRECISION"
     if (
@@ -131,7 +131,7 @@ def _head_findings(view: View, image: Image | None) -> Iterator[Finding]:
         and not is_excluded("lm_head", quantization.excluded)
     ):
         problem = "does not list lm_head, so vLLM quantises it and cannot tie it to the embedding"
-        yield Finding(8, "config.json: quantization_config.ignore", problem, "add lm_head to both exclusion lists")
+        yield Problem(8, "config.json: quantization_config.ignore", problem, "add lm_head to both exclusion lists")
     if tied and quantization is not None and image is not None and not image.release.tied_modelopt:
         problem = f"{image.name} cannot load a ModelOpt checkpoint with tied embeddings"
         fix = f"run: python -m quant export DIR --for {image.name} --out NEW"

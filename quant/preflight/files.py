@@ -12,7 +12,7 @@ from quant.checkpoint.atomic import INCOMPLETE, REFUSED
 from quant.checkpoint.loading import not_a_checkpoint
 from quant.checkpoint.safetensors_file import BadFile
 from quant.checkpoint.templates import template_text, turn_end
-from quant.checkpoint.view import INDEX, Finding, View, read_json
+from quant.checkpoint.view import INDEX, Problem, View, read_json
 from quant.images import Image
 
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".dill"}
@@ -24,7 +24,7 @@ _RSYNC = re.compile(r"^\..*\.[A-Za-z0-9]{6}$")
 _SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.safetensors$")
 #: Where `hf download --local-dir` keeps its locks and what it knows of each file; no server reads it.
 _DOWNLOADED = (".cache", "huggingface")
-ANEW = "copy or export the checkpoint anew"
+ANEW = "copy or export the checkpoint again"
 
 
 def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Problem]:
@@ -33,7 +33,7 @@ def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Proble
         yield Problem(1, str(directory), "is no directory", "give the directory that holds config.json")
         return
     if what := not_a_checkpoint(directory):
-        yield Finding(1, "config.json", f"is missing: the directory {what}", "serve the merged model")
+        yield Problem(1, "config.json", f"is missing: the directory {what}", "serve the merged model")
     if not any(directory.iterdir()):
         yield Problem(1, str(directory), "is empty", "export or copy the checkpoint into it")
         return
@@ -43,7 +43,7 @@ def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Proble
     if (directory / REFUSED).is_file():
         with (directory / REFUSED).open(errors="replace") as stream:
             reason = stream.read(300).partition("\n")[0]
-        yield Problem(1, REFUSED, f"the command that made it refused it: {reason}", "correct that and make it again")
+        yield Problem(1, REFUSED, f"the command that made it refused it: {reason}", "fix that and make it again")
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
         if path.relative_to(directory).parts[:2] == _DOWNLOADED and not path.is_symlink():
@@ -129,7 +129,7 @@ _JSON = (
 )  # fmt: skip
 
 
-def tokenizer_findings(view: View, image: Image | None = None) -> Iterator[Finding]:
+def tokenizer_findings(view: View, image: Image | None = None) -> Iterator[Problem]:
     """Tokenizer, chat template and generation config, by themselves and against the config (point 9)."""
     directory = view.directory
     contents: dict[str, Any] = {}
@@ -161,7 +161,7 @@ def tokenizer_findings(view: View, image: Image | None = None) -> Iterator[Findi
             yield Problem(7, f"{name}: auto_map", "asks for remote code, which is not run", "remove auto_map")
     if view.config.get("model_type") == "qwen3_5_text" and settings.get("tokenizer_class") == "Qwen2Tokenizer":
         problem = "Qwen2Tokenizer splits combining marks otherwise than Qwen3.5 was trained"
-        yield Finding(9, "tokenizer_config.json: tokenizer_class", problem, "write TokenizersBackend")
+        yield Problem(9, "tokenizer_config.json: tokenizer_class", problem, "write TokenizersBackend")
     yield from _class_findings(contents, image)
     yield from _id_findings(view, contents)
     yield from _stop_findings(view, contents, vocabulary)
@@ -174,25 +174,25 @@ _SENTENCE_PIECE = {
 }  # fmt: skip
 
 
-def _class_findings(contents: dict[str, Any], image: Image | None) -> Iterator[Finding]:
+def _class_findings(contents: dict[str, Any], image: Image | None) -> Iterator[Problem]:
     """The tokenizer class builds the tokenizer that tokenizer.json describes, in the image's transformers."""
     settings, tokenizer = contents.get("tokenizer_config.json", {}), contents.get("tokenizer.json", {})
     kind, where = settings.get("tokenizer_class"), "tokenizer_config.json"
     older = image is not None and image.release.transformers_4
-    mend = f"run: python -m quant export DIR --for {image.name} --out NEW" if image is not None else ""
+    fix = f"run: python -m quant export DIR --for {image.name} --out NEW" if image is not None else ""
     byte_level = '"ByteLevel"' in json.dumps([tokenizer.get("pre_tokenizer"), tokenizer.get("decoder")])
     if isinstance(kind, str) and kind.removesuffix("Fast") in _SENTENCE_PIECE and byte_level and not older:
         problem = f"is {kind}, which transformers 5 builds like SentencePiece, but tokenizer.json is byte-level"
-        yield Finding(9, f"{where}: tokenizer_class", problem, "write PreTrainedTokenizerFast")
+        yield Problem(9, f"{where}: tokenizer_class", problem, "write PreTrainedTokenizerFast")
     if older and image is not None and kind == "TokenizersBackend":
         problem = f"is TokenizersBackend, which {image.name} (transformers 4) does not know"
-        yield Finding(9, f"{where}: tokenizer_class", problem, mend)
+        yield Problem(9, f"{where}: tokenizer_class", problem, fix)
     if older and image is not None and isinstance(settings.get("extra_special_tokens"), list):
         problem = f"is a list, of which {image.name} (transformers 4) wants the keys"
-        yield Finding(9, f"{where}: extra_special_tokens", problem, mend)
+        yield Problem(9, f"{where}: extra_special_tokens", problem, fix)
 
 
-def _id_findings(view: View, contents: dict[str, Any]) -> Iterator[Finding]:
+def _id_findings(view: View, contents: dict[str, Any]) -> Iterator[Problem]:
     """Token ids that the configs name are tokens of the vocabulary; those that end answers are looked at elsewhere."""
     size = view.text_config.get("vocab_size")
     if not isinstance(size, int):
@@ -208,13 +208,13 @@ def _id_findings(view: View, contents: dict[str, Any]) -> Iterator[Finding]:
             for token in _ids(value):
                 if isinstance(token, int) and not isinstance(token, bool) and token >= size:
                     problem = f"is {token}, but the vocabulary has {size} tokens"
-                    yield Finding(9, f"{where}: {key}", problem, "take the BF16 checkpoint's")
+                    yield Problem(9, f"{where}: {key}", problem, "take the BF16 checkpoint's")
     decoder = contents.get("tokenizer_config.json", {}).get("added_tokens_decoder")
     for number, entry in decoder.items() if isinstance(decoder, dict) else ():
         if str(number).isdecimal() and int(number) >= size:
             shown = entry.get("content") if isinstance(entry, dict) else entry
             problem = f"gives {shown!r:.40} the id {number}, but the vocabulary has {size} tokens"
-            yield Finding(9, "tokenizer_config.json: added_tokens_decoder", problem, "take the BF16 checkpoint's")
+            yield Problem(9, "tokenizer_config.json: added_tokens_decoder", problem, "take the BF16 checkpoint's")
 
 
 def _vocabulary(tokenizer: dict[str, Any]) -> dict[str, int]:

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from quant.checkpoint.view import Finding, Tensor, View
+from quant.checkpoint.view import Problem, Tensor, View
 from quant.formats.fused import fused_groups
 from quant.images import Image, images
 from quant.preflight.scales import block_scale_values, windows
 
-ANEW = "export the checkpoint anew"
+ANEW = "export the checkpoint again"
 _FLOATS = {"BF16", "F16", "F32"}
 _LOOKED_AT = {
     "compressed-tensors": "format, exclusions, shapes, scales and fused parts were looked at",
@@ -40,7 +40,7 @@ def is_foreign(view: View) -> bool:
     )
 
 
-def foreign_findings(view: View, image: Image | None) -> Iterator[Finding]:
+def foreign_findings(view: View, image: Image | None) -> Iterator[Problem]:
     """What speaks against a checkpoint in another maker's format, and one warning that says what it is."""
     section, quantization = view.section, view.quantization
     assert section is not None
@@ -49,14 +49,14 @@ def foreign_findings(view: View, image: Image | None) -> Iterator[Finding]:
     candidates = [image] if image is not None else list(images().values())
     if not any(method in candidate.release.methods for candidate in candidates):
         said = image.name if image is not None else "any image known here"
-        yield Finding(1, where, f"{method:.40} is not loaded by {said}", "take another image, or another format")
+        yield Problem(1, where, f"{method:.40} is not loaded by {said}", "take another image, or another format")
         return
     named = [group.get("format") or section.outer.get("format") for group in _groups(section.outer)]
     formats = sorted({f"{entry:.40}" for entry in named if isinstance(entry, str)})
     name = f"{method:.40} ({', '.join(formats)})" if formats else f"{method:.40}"
     seen = _LOOKED_AT.get(method, "preflight knows no more of it than that the image loads it")
     problem = f"is {name}, which other tools make: {seen}, against no record of how it was made"
-    yield Finding(1, where, problem, "compare its answers with the BF16 model's (diff)", "warned")
+    yield Problem(1, where, problem, "compare its answers with the BF16 model's (diff)", "warned")
     if method == "compressed-tensors":
         yield from _compressed_tensors(view, section.outer)
     elif method == "fp8":
@@ -109,7 +109,7 @@ def _linear(view: View) -> list[str]:
     return list(found)
 
 
-def _layers(view: View, ignored: list[str], packed: str) -> Iterator[tuple[str, Finding | None]]:
+def _layers(view: View, ignored: list[str], packed: str) -> Iterator[tuple[str, Problem | None]]:
     """Every linear layer that should be quantised and is; and what speaks against the others."""
     raw = {plain: full.rpartition(".")[0] for plain, full in view.by_plain_name.items()}
     for layer in _linear(view):
@@ -120,27 +120,27 @@ def _layers(view: View, ignored: list[str], packed: str) -> Iterator[tuple[str, 
         where = view.where(f"{layer}.{packed if quantised else 'weight'}")
         if quantised and left:
             problem = "is quantised, but the config's exclusions have vLLM take it for BF16"
-            yield layer, Finding(2, where, problem, "take it out of the exclusions, or export anew")
+            yield layer, Problem(2, where, problem, "take it out of the exclusions, or export again")
         elif quantised:
             yield layer, None
         elif not left and weight is not None and weight.info.dtype in _FLOATS and not _router(layer):
             problem = "is not quantised, but no exclusion names it: vLLM takes it for quantised"
-            yield layer, Finding(2, where, problem, "name it among the exclusions, or export anew")
+            yield layer, Problem(2, where, problem, "name it among the exclusions, or export again")
 
 
 def _router(layer: str) -> bool:
     return layer.endswith((".mlp.gate", ".router", "shared_expert_gate")) or layer == "lm_head"
 
 
-def _compressed_tensors(view: View, section: dict[str, Any]) -> Iterator[Finding]:
+def _compressed_tensors(view: View, section: dict[str, Any]) -> Iterator[Problem]:
     groups = _groups(section)
     ignored = section.get("ignore", [])
     where = "config.json: quantization_config"
     if not groups:
-        yield Finding(1, f"{where}.config_groups", "is missing or empty", ANEW)
+        yield Problem(1, f"{where}.config_groups", "is missing or empty", ANEW)
         return
     if not isinstance(ignored, list | None):
-        yield Finding(1, f"{where}.ignore", "is no list", ANEW)
+        yield Problem(1, f"{where}.ignore", "is no list", ANEW)
         return
     formats = {str(group.get("format") or section.get("format")) for group in groups}
     if not formats & {"nvfp4-pack-quantized"}:
@@ -161,23 +161,23 @@ def _compressed_tensors(view: View, section: dict[str, Any]) -> Iterator[Finding
             if len(set(values.values())) > 1:
                 problem = f"differs among the parts that are fused into {fused}; vLLM takes the largest for all"
                 at = view.where(f"{members[0]}.{scale}")
-                yield Finding(3, at, problem, "export anew with one global scale for them", "warned")
+                yield Problem(3, at, problem, "export again with one global scale for them", "warned")
 
 
-def _packed(view: View, layer: str, activations: bool) -> Iterator[Finding]:
+def _packed(view: View, layer: str, activations: bool) -> Iterator[Problem]:
     weight = view.get(f"{layer}.weight_packed")
     assert weight is not None
     if len(weight.info.shape) != 2 or weight.info.dtype != "U8":
         problem = f"is {weight.info.dtype} {list(weight.info.shape)}, but must be U8 of two dimensions"
-        yield Finding(2, view.where(f"{layer}.weight_packed"), problem, ANEW)
+        yield Problem(2, view.where(f"{layer}.weight_packed"), problem, ANEW)
         return
     rows, columns = weight.info.shape[0], weight.info.shape[1] * 2
     scale, at = view.get(f"{layer}.weight_scale"), view.where(f"{layer}.weight_scale")
     if scale is None:
-        yield Finding(2, at, "is missing", ANEW)
+        yield Problem(2, at, "is missing", ANEW)
     elif scale.info.dtype != "F8_E4M3" or scale.info.shape != (rows, columns // 16):
         problem = f"is {scale.info.dtype} {list(scale.info.shape)}, but must be F8_E4M3 {[rows, columns // 16]}"
-        yield Finding(4, at, problem, ANEW)
+        yield Problem(4, at, problem, ANEW)
     else:
         yield from block_scale_values(scale, at)
     wanted = ["weight_global_scale", *(["input_global_scale"] if activations else [])]
@@ -185,13 +185,13 @@ def _packed(view: View, layer: str, activations: bool) -> Iterator[Finding]:
         yield from _positive(view.get(f"{layer}.{name}"), view.where(f"{layer}.{name}"), (1, 1))
 
 
-def _positive(tensor: Tensor | None, at: str, elements: tuple[int, int]) -> Iterator[Finding]:
+def _positive(tensor: Tensor | None, at: str, elements: tuple[int, int]) -> Iterator[Problem]:
     """A tensor of floats of so many elements, all finite and above zero."""
     if tensor is None:
-        yield Finding(2, at, "is missing: vLLM would serve garbage, silently", ANEW)
+        yield Problem(2, at, "is missing: vLLM would serve garbage, silently", ANEW)
     elif tensor.info.dtype not in _FLOATS or not elements[0] <= tensor.info.elements <= elements[1]:
         problem = f"is {tensor.info.dtype} {list(tensor.info.shape)}, which are no scales of this weight"
-        yield Finding(4, at, problem, ANEW)
+        yield Problem(4, at, problem, ANEW)
     else:
         raw = windows(tensor).tobytes()
         raw = raw[: len(raw) // 4 * 4]
@@ -203,10 +203,10 @@ def _positive(tensor: Tensor | None, at: str, elements: tuple[int, int]) -> Iter
             else (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
         )
         if bad := int((~np.isfinite(values) | (values <= 0)).sum()):
-            yield Finding(4, at, f"{bad} of its {values.size} values are not finite and positive", ANEW)
+            yield Problem(4, at, f"{bad} of its {values.size} values are not finite and positive", ANEW)
 
 
-def _channel_fp8(view: View, ignored: list[str]) -> Iterator[Finding]:
+def _channel_fp8(view: View, ignored: list[str]) -> Iterator[Problem]:
     for layer, finding in _layers(view, ignored, "weight"):
         weight = view.get(f"{layer}.weight")
         if finding is not None or weight is None:
@@ -217,13 +217,13 @@ def _channel_fp8(view: View, ignored: list[str]) -> Iterator[Finding]:
         yield from _positive(scale, view.where(f"{layer}.weight_scale"), (1, max(weight.info.elements // 16, 1)))
 
 
-def _block_fp8(view: View, section: dict[str, Any]) -> Iterator[Finding]:
+def _block_fp8(view: View, section: dict[str, Any]) -> Iterator[Problem]:
     block = section.get("weight_block_size")
     left = [*_names(section.get("modules_to_not_convert")), *_names(section.get("ignored_layers"))]
     sound = isinstance(block, list) and len(block) == 2 and all(isinstance(n, int) and 0 < n < 1 << 20 for n in block)
     if block is not None and not sound:
         where = "config.json: quantization_config.weight_block_size"
-        yield Finding(1, where, f"is {block!r:.40}, but must be two numbers", ANEW)
+        yield Problem(1, where, f"is {block!r:.40}, but must be two numbers", ANEW)
         return
     for layer, finding in _layers(view, left, "weight"):
         weight = view.get(f"{layer}.weight")
@@ -239,19 +239,19 @@ def _block_fp8(view: View, section: dict[str, Any]) -> Iterator[Finding]:
         scale, at = view.get(f"{layer}.{name}"), view.where(f"{layer}.{name}")
         if scale is not None and scale.info.dtype in {"U8", "F8_E8M0"}:  # exponents, as DeepSeek writes them
             if np.any(windows(scale) == 255):
-                yield Finding(4, at, "holds NaN", ANEW)
+                yield Problem(4, at, "holds NaN", ANEW)
             continue
         if isinstance(block, list) and scale is not None and scale.info.dtype in _FLOATS:
             wanted = (-(-rows // block[0]), -(-columns // block[1]))
             if scale.info.shape != wanted:
-                yield Finding(4, at, f"has shape {list(scale.info.shape)}, but the weight needs {list(wanted)}", ANEW)
+                yield Problem(4, at, f"has shape {list(scale.info.shape)}, but the weight needs {list(wanted)}", ANEW)
                 continue
         yield from _positive(scale, at, (1, weight.info.elements))
         if np.any((windows(weight) & 0x7F) == 0x7F):
-            yield Finding(4, view.where(f"{layer}.weight"), "holds NaN", ANEW)
+            yield Problem(4, view.where(f"{layer}.weight"), "holds NaN", ANEW)
 
 
-def _mxfp4(view: View) -> Iterator[Finding]:
+def _mxfp4(view: View) -> Iterator[Problem]:
     for name in view.by_plain_name:
         if not name.endswith("_blocks"):
             continue
@@ -259,9 +259,9 @@ def _mxfp4(view: View) -> Iterator[Finding]:
         at = view.where(name.removesuffix("_blocks") + "_scales")
         assert blocks is not None
         if scales is None:
-            yield Finding(2, at, "is missing", ANEW)
+            yield Problem(2, at, "is missing", ANEW)
         elif scales.info.dtype not in {"U8", "F8_E8M0"} or scales.info.elements * 16 != blocks.info.elements:
             problem = f"is {scales.info.dtype} {list(scales.info.shape)}, but the blocks are {list(blocks.info.shape)}"
-            yield Finding(4, at, problem, ANEW)
+            yield Problem(4, at, problem, ANEW)
         elif np.any(windows(scales) == 255):
-            yield Finding(4, at, "holds NaN", ANEW)
+            yield Problem(4, at, "holds NaN", ANEW)

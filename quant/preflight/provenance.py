@@ -1,4 +1,4 @@
-"""Preflight against the checkpoint's own provenance: what was lost or changed after it was written (2 and 9)."""
+"""Preflight against the checkpoint's own provenance: nothing was lost or changed since it was written (points 2 and 9)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from quant.checkpoint.digests import is_scale, json_digest, tensor_digest
-from quant.checkpoint.provenance import LEDGER
+from quant.checkpoint.provenance import PROVENANCE
 from quant.checkpoint.quantization import plain
-from quant.checkpoint.view import Finding, View
+from quant.checkpoint.view import Problem, View
 
 #: JSON files that change what a server does with the checkpoint.
 COMPANIONS = {

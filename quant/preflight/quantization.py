@@ -8,11 +8,11 @@ from fnmatch import fnmatch
 from typing import Any
 
 from quant.checkpoint.quantization import BY_PRODUCER, Quantization, Section, legacy_section, normalise
-from quant.checkpoint.view import Finding, View
+from quant.checkpoint.view import Problem, View
 from quant.formats.fused import FUSED, fused_groups
 from quant.images import Image, images
 
-ANEW = "export the checkpoint anew"
+ANEW = "export the checkpoint again"
 #: What older ModelOpt's section must hold for NVFP4, or vLLM refuses it.
 _NESTED_NVFP4 = ("group_size", "kv_cache_quant_algo", "exclude_modules")
 #: Layers that vLLM builds without a quantisation method, whatever the config says: routers and the MTP head's input.
@@ -22,17 +22,17 @@ _NEVER = re.compile(r"(^|\.)mtp\.fc$|vision_tower|vision_model|vit_large_project
 _QUANTISED_ROUTER = {"qwen3_moe"}
 
 
-def quantization_findings(view: View, image: Image | None) -> Iterator[Finding]:
+def quantization_findings(view: View, image: Image | None) -> Iterator[Problem]:
     """The quantisation config by itself, both copies against each other, and against what the image knows."""
     said, legacy = view.config.get("quantization_config"), legacy_section(view.legacy)
     if said is not None and not isinstance(said, dict):
-        yield Finding(1, "config.json: quantization_config", "is no object", ANEW)
+        yield Problem(1, "config.json: quantization_config", "is no object", ANEW)
         return
     section, quantization = view.section, view.quantization
     if view.legacy is not None and legacy is None:
         read = section is not None and section.where.startswith("config.json")
         level = {"level": "warned"} if read else {}
-        yield Finding(1, "hf_quant_config.json: quantization", "is missing or no object", ANEW, **level)  # type: ignore[arg-type]
+        yield Problem(1, "hf_quant_config.json: quantization", "is missing or no object", ANEW, **level)  # type: ignore[arg-type]
     if section is None or quantization is None:
         return
     if section.where.startswith("hf_quant_config"):
@@ -43,18 +43,18 @@ def quantization_findings(view: View, image: Image | None) -> Iterator[Finding]:
         yield from _modelopt_findings(section, quantization, image)
 
 
-def _alone(section: Section, quantization: Quantization) -> Iterator[Finding]:
+def _alone(section: Section, quantization: Quantization) -> Iterator[Problem]:
     """config.json has no section: vLLM takes that of hf_quant_config.json, but does not know every algorithm there."""
     where = "config.json: quantization_config"
     if quantization.is_modelopt and quantization.algorithm in BY_PRODUCER:
         problem = "is missing; vLLM reads hf_quant_config.json in its place, other readers may not"
-        yield Finding(1, where, problem, "write the section into config.json: export --for does it", "warned")
+        yield Problem(1, where, problem, "write the section into config.json: export --for does it", "warned")
     else:
         problem = f"is missing, and from hf_quant_config.json alone vLLM does not read {quantization.algorithm}"
-        yield Finding(1, where, problem, ANEW)
+        yield Problem(1, where, problem, ANEW)
 
 
-def _compare(first: Quantization, second: Quantization) -> Iterator[Finding]:
+def _compare(first: Quantization, second: Quantization) -> Iterator[Problem]:
     for what, one, other in (
         ("quant_algo", first.algorithm, second.algorithm),
         ("excluded layers", sorted(set(first.excluded)), sorted(set(second.excluded))),
@@ -66,9 +66,9 @@ def _compare(first: Quantization, second: Quantization) -> Iterator[Finding]:
             problem = f"{what} is {_short(other, one)}, but config.json: quantization_config says {_short(one, other)}"
             if what == "KV cache" and first.kv_cache is None:
                 problem += ", which vLLM goes by: the cache stays as it is"
-                yield Finding(2, "hf_quant_config.json", problem, ANEW, "warned")
+                yield Problem(2, "hf_quant_config.json", problem, ANEW, "warned")
             else:
-                yield Finding(2, "hf_quant_config.json", problem, ANEW)
+                yield Problem(2, "hf_quant_config.json", problem, ANEW)
 
 
 def _short(value: Any, other: Any) -> str:
@@ -82,69 +82,69 @@ def _short(value: Any, other: Any) -> str:
     return str(value)
 
 
-def _modelopt_findings(section: Section, quantization: Quantization, image: Image | None) -> Iterator[Finding]:
+def _modelopt_findings(section: Section, quantization: Quantization, image: Image | None) -> Iterator[Problem]:
     candidates = [image] if image is not None else list(images().values())
     said = image.name if image is not None else "any image known here"
     where, algorithm, inner = section.where, quantization.algorithm, section.inner
     if algorithm is None:
-        yield Finding(1, f"{where}.quant_algo", "is missing", ANEW)
+        yield Problem(1, f"{where}.quant_algo", "is missing", ANEW)
         return
     if not any(algorithm in candidate.release.algorithms for candidate in candidates):
         known = ", ".join(candidates[-1].release.algorithms)
-        yield Finding(1, f"{where}.quant_algo", f"{algorithm} is not loaded by {said}; known: {known}", ANEW)
+        yield Problem(1, f"{where}.quant_algo", f"{algorithm} is not loaded by {said}; known: {known}", ANEW)
     if not quantization.is_modelopt:
         problem = f"is {section.outer.get('quant_method')!r:.60}, so vLLM does not read it as ModelOpt's"
         if quantization.method == "unknown":
             problem = f"is not written, and by its producer alone vLLM does not read {algorithm}"
-        yield Finding(1, f"{where}.quant_method", problem, "write modelopt")
+        yield Problem(1, f"{where}.quant_method", problem, "write modelopt")
     excluded = inner.get(section.exclusions, [])
     if not isinstance(excluded, list):
         shown = "null" if excluded is None else f"{excluded!r:.40}"
-        yield Finding(
+        yield Problem(
             1, f"{where}.{section.exclusions}", f"is {shown}, on which vLLM dies", "write a list, or leave it out"
         )
     missing = [key for key in _NESTED_NVFP4 if key not in inner]
     if section.nested and "NVFP4" in algorithm and missing:
-        yield Finding(1, f"{where}.{missing[0]}", "is missing, which vLLM asks for under NVFP4", ANEW)
+        yield Problem(1, f"{where}.{missing[0]}", "is missing, which vLLM asks for under NVFP4", ANEW)
     uses = set(quantization.layers.values()) if algorithm == "MIXED_PRECISION" else {algorithm}
     if algorithm == "MIXED_PRECISION":
         if not quantization.layers:
-            yield Finding(1, f"{where}.quantized_layers", "is missing or empty under MIXED_PRECISION", ANEW)
+            yield Problem(1, f"{where}.quantized_layers", "is missing or empty under MIXED_PRECISION", ANEW)
         for name, used in quantization.layers.items():
             if not any(used in candidate.release.mixed for candidate in candidates):
                 problem = f"{used} is not known inside MIXED_PRECISION by {said}: the layer would be taken as BF16"
-                yield Finding(1, f"{where}.quantized_layers: {name}", problem, ANEW)
+                yield Problem(1, f"{where}.quantized_layers: {name}", problem, ANEW)
     elif quantization.layers:
-        yield Finding(1, f"{where}.quantized_layers", f"is there, but quant_algo is {algorithm}", ANEW)
+        yield Problem(1, f"{where}.quantized_layers", f"is there, but quant_algo is {algorithm}", ANEW)
     if any("NVFP4" in used for used in uses) and quantization.group_size not in (16, None):
-        yield Finding(1, f"{where}.group_size", f"is {quantization.group_size!r:.20}, but NVFP4's blocks are 16", ANEW)
+        yield Problem(1, f"{where}.group_size", f"is {quantization.group_size!r:.20}, but NVFP4's blocks are 16", ANEW)
     yield from _kv_findings(section, quantization, candidates, said)
     yield from _group_findings(where, inner, uses)
 
 
 def _kv_findings(
     section: Section, quantization: Quantization, candidates: list[Image], said: str
-) -> Iterator[Finding]:
+) -> Iterator[Problem]:
     """The KV cache's format as both of vLLM's readers find it: one picks the type, the other loads the scales."""
     raw = section.inner.get("kv_cache_scheme")
     where = f"{section.where}.kv_cache_scheme"
     if raw is not None and not isinstance(raw, dict | str):
         problem = f"is {raw!r:.40} and no object, so vLLM leaves the KV cache as it is"
-        yield Finding(1, where, problem, "write num_bits, type and dynamic, or leave it out")
+        yield Problem(1, where, problem, "write num_bits, type and dynamic, or leave it out")
     elif isinstance(raw, dict) and quantization.kv_cache is None and raw:
         problem = f"is {raw!s:.60}, in which vLLM finds no format: it would leave the KV cache as it is"
-        yield Finding(1, where, problem, "write num_bits 8, type float, dynamic false")
+        yield Problem(1, where, problem, "write num_bits 8, type float, dynamic false")
     elif section.nested and not isinstance(section.inner.get("kv_cache_quant_algo"), str | None):
-        yield Finding(
+        yield Problem(
             1, f"{section.where}.kv_cache_quant_algo", "is no string, on which vLLM dies", "write FP8 or null"
         )
     kind = quantization.kv_cache
     if kind is not None and not any(kind in candidate.release.kv_cache for candidate in candidates):
         problem = f"{kind} KV cache is not served by {said}"
-        yield Finding(1, f"{section.where}: KV cache", problem, "use fp8 or none")
+        yield Problem(1, f"{section.where}: KV cache", problem, "use fp8 or none")
 
 
-def _group_findings(where: str, section: dict[str, Any], uses: set[str]) -> Iterator[Finding]:
+def _group_findings(where: str, section: dict[str, Any], uses: set[str]) -> Iterator[Problem]:
     groups = section.get("config_groups")
     if not isinstance(groups, dict):
         return
@@ -153,7 +153,7 @@ def _group_findings(where: str, section: dict[str, Any], uses: set[str]) -> Iter
         weights = group.get("weights") if isinstance(group, dict) else None
         found = weights.get("num_bits") if isinstance(weights, dict) else None
         if bits and found not in bits:
-            yield Finding(1, f"{where}.config_groups.{name}", f"says {found} bits, but quant_algo does not", ANEW)
+            yield Problem(1, f"{where}.config_groups.{name}", f"says {found} bits, but quant_algo does not", ANEW)
 
 
 def is_excluded(prefix: str, patterns: tuple[str, ...]) -> bool | None:
@@ -200,7 +200,7 @@ def mixed_algorithm(name: str, prefix: str, layers: dict[str, str]) -> str | Non
     return next((used for listed, used in layers.items() if listed.startswith(below)), None)
 
 
-def served_algorithms(view: View, layers: list[str]) -> tuple[dict[str, str | None], list[Finding]]:
+def served_algorithms(view: View, layers: list[str]) -> tuple[dict[str, str | None], list[Problem]]:
     """What vLLM will take each linear layer for: its algorithm, or None for BF16; and where it would die.
 
     `layers` are plain names of the layers in the checkpoint.
@@ -208,7 +208,7 @@ def served_algorithms(view: View, layers: list[str]) -> tuple[dict[str, str | No
     quantization = view.quantization
     if quantization is None or quantization.algorithm is None or not quantization.is_modelopt:
         return dict.fromkeys(layers), []
-    findings: list[Finding] = []
+    findings: list[Problem] = []
     found: dict[str, str | None] = {}
     groups = fused_groups(layers)
     fused_of = {member: fused for fused, members in groups.items() for member in members}
@@ -222,7 +222,7 @@ def served_algorithms(view: View, layers: list[str]) -> tuple[dict[str, str | No
             inside = [member for member in members if member in quantization.excluded]
             if name == members[0]:
                 problem = f"excludes {', '.join(inside)} but not the others that are fused into {prefix}"
-                findings.append(Finding(3, "config.json: quantization_config.ignore", problem, "list all or none"))
+                findings.append(Problem(3, "config.json: quantization_config.ignore", problem, "list all or none"))
             found[name] = None if name in inside else quantization.algorithm
         elif excluded or (_stays_plain(view, name) and not view.is_quantised(name)):
             found[name] = None
@@ -241,16 +241,16 @@ def _stays_plain(view: View, name: str) -> bool:
 
 def _mixed_findings(
     quantization: Quantization, groups: dict[str, list[str]], found: dict[str, str | None], layers: list[str]
-) -> Iterator[Finding]:
+) -> Iterator[Problem]:
     for fused, members in groups.items():
         algorithms = {found[member] for member in members}
         if len(algorithms) > 1:
             said = ", ".join(f"{m.rpartition('.')[2]} {found[m] or 'BF16'}" for m in members)
             where = f"config.json: quantization_config.quantized_layers: {members[0]}"
-            yield Finding(3, where, f"{fused} is fused, but its parts differ: {said}", ANEW)
+            yield Problem(3, where, f"{fused} is fused, but its parts differ: {said}", ANEW)
     above = {
         ".".join(parts[:depth]) for name in layers for parts in [name.split(".")] for depth in range(1, len(parts))
     }
     for name in sorted(quantization.layers.keys() - set(layers) - groups.keys() - above):
         where = f"config.json: quantization_config.quantized_layers: {name}"
-        yield Finding(2, where, "there is no such layer in the weight files", ANEW)
+        yield Problem(2, where, "there is no such layer in the weight files", ANEW)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quant.checkpoint.safetensors_file import e4m3_values, to_float
 from quant.checkpoint.transformers_4 import older_tokenizer
-from quant.checkpoint.view import Finding, Tensor, View, has_centred_norms, view
+from quant.checkpoint.view import Problem, Tensor, View, has_centred_norms, view
 from quant.preflight.config_meaning import meanings
 
 ANEW = "export the checkpoint again"

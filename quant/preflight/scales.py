@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from quant.checkpoint.safetensors_file import e4m3_values
-from quant.checkpoint.view import Finding, Tensor, View
+from quant.checkpoint.view import Problem, Tensor, View
 
-ANEW = "export the checkpoint anew"
+ANEW = "export the checkpoint again"
 #: Bytes of a large tensor that are looked at: that many at its start, middle and end.
 WINDOW = 1 << 15
 #: A global scale stands for this largest magnitude times its value; weights and activations lie well inside.
@@ -35,7 +35,7 @@ def windows(tensor: Tensor) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def format_findings(view: View, name: str, algorithm: str) -> Iterator[Finding]:
+def format_findings(view: View, name: str, algorithm: str) -> Iterator[Problem]:
     """Findings of one quantised layer that vLLM takes for `algorithm`."""
     if "NVFP4" in algorithm:
         yield from _nvfp4(view, name, algorithm)
@@ -56,86 +56,86 @@ def format_findings(view: View, name: str, algorithm: str) -> Iterator[Finding]:
         yield from _fp8_weight(view, name, dynamic=algorithm)
 
 
-def _multiple(view: View, name: str, block: int) -> Iterator[Finding]:
+def _multiple(view: View, name: str, block: int) -> Iterator[Problem]:
     weight = view.get(f"{name}.weight")
     if weight is not None and len(weight.info.shape) == 2 and weight.info.shape[1] % block:
         problem = f"has {weight.info.shape[1]} columns, which is no multiple of {block}"
-        yield Finding(4, view.where(f"{name}.weight"), problem, "leave this layer in BF16")
+        yield Problem(4, view.where(f"{name}.weight"), problem, "leave this layer in BF16")
 
 
-def _scalar(view: View, name: str, scale: str, levels: float) -> Iterator[Finding]:
+def _scalar(view: View, name: str, scale: str, levels: float) -> Iterator[Problem]:
     """A per-tensor scale: there, float32, one element, finite, positive, standing for a believable amax."""
     tensor = view.get(f"{name}.{scale}")
     at = view.where(f"{name}.{scale}")
     if tensor is None:
-        yield Finding(2, at, _GARBAGE, ANEW)
+        yield Problem(2, at, _GARBAGE, ANEW)
     elif tensor.info.dtype != "F32" or tensor.info.elements != 1:
         shape = list(tensor.info.shape)
-        yield Finding(4, at, f"is {tensor.info.dtype} {shape}, but must be one F32 number", ANEW)
+        yield Problem(4, at, f"is {tensor.info.dtype} {shape}, but must be one F32 number", ANEW)
     else:
         value = float(tensor.floats()[0])
         if not np.isfinite(value) or value <= 0:
-            yield Finding(4, at, f"is {value}, but a scale must be finite and positive", ANEW)
+            yield Problem(4, at, f"is {value}, but a scale must be finite and positive", ANEW)
         elif not SMALLEST_AMAX <= value * levels <= LARGEST_AMAX:
-            yield Finding(4, at, f"is {value:.3g}, a largest value of {value * levels:.3g}, out of all reason", ANEW)
+            yield Problem(4, at, f"is {value:.3g}, a largest value of {value * levels:.3g}, out of all reason", ANEW)
 
 
-def _grid(view: View, name: str, shapes: Callable[[int, int], list[tuple[int, ...]]]) -> Iterator[Finding]:
+def _grid(view: View, name: str, shapes: Callable[[int, int], list[tuple[int, ...]]]) -> Iterator[Problem]:
     """F32 scales, one for each block of the weight: all there, finite, positive and believable."""
     weight, scale = view.get(f"{name}.weight"), view.get(f"{name}.weight_scale")
     at = view.where(f"{name}.weight_scale")
     if scale is None or weight is None or len(weight.info.shape) != 2:
         if scale is None:
-            yield Finding(2, at, _GARBAGE, ANEW)
+            yield Problem(2, at, _GARBAGE, ANEW)
         return
     wanted = shapes(*weight.info.shape)
     if scale.info.dtype != "F32":
-        yield Finding(4, at, f"is {scale.info.dtype}, but must be F32", ANEW)
+        yield Problem(4, at, f"is {scale.info.dtype}, but must be F32", ANEW)
     elif scale.info.shape not in wanted:
-        yield Finding(4, at, f"has shape {list(scale.info.shape)}, but the weight needs {list(wanted[0])}", ANEW)
+        yield Problem(4, at, f"has shape {list(scale.info.shape)}, but the weight needs {list(wanted[0])}", ANEW)
     else:
         values = windows(scale)[: windows(scale).size // 4 * 4].view("<f4")
         if bad := int((~np.isfinite(values) | (values <= 0)).sum()):
-            yield Finding(4, at, f"{bad} of its {values.size} scales are not finite and positive", ANEW)
+            yield Problem(4, at, f"{bad} of its {values.size} scales are not finite and positive", ANEW)
         elif values.size and not SMALLEST_AMAX <= float(values.max()) * 448 <= LARGEST_AMAX:
-            yield Finding(4, at, f"is up to {float(values.max()):.3g}, out of all reason", ANEW)
+            yield Problem(4, at, f"is up to {float(values.max()):.3g}, out of all reason", ANEW)
 
 
-def _exponents(view: View, name: str) -> Iterator[Finding]:
+def _exponents(view: View, name: str) -> Iterator[Problem]:
     """MXFP8's scales: E8M0, a byte each, a power of two; 255 is NaN."""
     weight, scale = view.get(f"{name}.weight"), view.get(f"{name}.weight_scale")
     at = view.where(f"{name}.weight_scale")
     if scale is None or weight is None or len(weight.info.shape) != 2:
         if scale is None:
-            yield Finding(2, at, _GARBAGE, ANEW)
+            yield Problem(2, at, _GARBAGE, ANEW)
         return
     rows, columns = weight.info.shape
     if scale.info.dtype not in {"U8", "F8_E8M0"}:
-        yield Finding(4, at, f"is {scale.info.dtype}, but MXFP8's scales are U8 (E8M0)", ANEW)
+        yield Problem(4, at, f"is {scale.info.dtype}, but MXFP8's scales are U8 (E8M0)", ANEW)
     elif scale.info.shape != (rows, columns // 32):
         problem = f"has shape {list(scale.info.shape)}, but the weight needs {[rows, columns // 32]}"
-        yield Finding(4, at, problem, ANEW)
+        yield Problem(4, at, problem, ANEW)
     else:
         codes = windows(scale)
         if bad := int((codes == 255).sum()):
-            yield Finding(4, at, f"{bad} of {codes.size} block scales are NaN", ANEW)
+            yield Problem(4, at, f"{bad} of {codes.size} block scales are NaN", ANEW)
         elif codes.size and int(codes.max()) > 127 + 20:
-            yield Finding(4, at, f"is up to 2**{int(codes.max()) - 127}, out of all reason", ANEW)
+            yield Problem(4, at, f"is up to 2**{int(codes.max()) - 127}, out of all reason", ANEW)
         elif codes.size >= 64 and int(codes.min()) == int(codes.max()) == 0:
-            yield Finding(4, at, "block scales are all at the floor of 2**-127: most of the weight is lost", ANEW)
+            yield Problem(4, at, "block scales are all at the floor of 2**-127: most of the weight is lost", ANEW)
 
 
-def _nvfp4(view: View, name: str, algorithm: str) -> Iterator[Finding]:
+def _nvfp4(view: View, name: str, algorithm: str) -> Iterator[Problem]:
     weight = view.get(f"{name}.weight")
     assert weight is not None
     shape = weight.info.shape
     at = view.where(f"{name}.weight")
     if len(shape) != 2:
-        yield Finding(2, at, f"has shape {list(shape)}, but packed weights have two dimensions", ANEW)
+        yield Problem(2, at, f"has shape {list(shape)}, but packed weights have two dimensions", ANEW)
         return
     columns = shape[1] * 2
     if columns % 16:
-        yield Finding(4, at, f"packs {columns} columns, which is no multiple of 16", "leave this layer in BF16")
+        yield Problem(4, at, f"packs {columns} columns, which is no multiple of 16", "leave this layer in BF16")
     yield from _scalar(view, name, "weight_scale_2", 6 * 448)
     if algorithm == "NVFP4":
         yield from _scalar(view, name, "input_scale", 6 * 448)
@@ -143,26 +143,26 @@ def _nvfp4(view: View, name: str, algorithm: str) -> Iterator[Finding]:
         where = view.where(f"{name}.input_scale")
         if view.quantization is not None and view.quantization.weight_only:
             problem = "is there, but config_groups say that activations are not quantised, so vLLM serves W4A16"
-            yield Finding(2, where, problem, "write input_activations into config_groups, or export as W4A16_NVFP4")
+            yield Problem(2, where, problem, "write input_activations into config_groups, or export as W4A16_NVFP4")
         else:
             problem = f"is there, but under {algorithm} activations are not quantised, so vLLM drops it"
-            yield Finding(2, where, problem, "remove it, or export anew", "warned")
+            yield Problem(2, where, problem, "remove it, or export again", "warned")
     yield from _packed_values(weight, at)
     scale = view.get(f"{name}.weight_scale")
     at = view.where(f"{name}.weight_scale")
     if scale is None:
-        yield Finding(2, at, "is missing", ANEW)
+        yield Problem(2, at, "is missing", ANEW)
     elif scale.info.dtype != "F8_E4M3":
         problem = f"is {scale.info.dtype}, but block scales are F8_E4M3 (at most 448)"
-        yield Finding(4, at, problem, ANEW)
+        yield Problem(4, at, problem, ANEW)
     elif scale.info.shape != (shape[0], columns // 16):
         problem = f"has shape {list(scale.info.shape)}, but the weight needs {[shape[0], columns // 16]}"
-        yield Finding(4, at, problem, ANEW)
+        yield Problem(4, at, problem, ANEW)
     else:
         yield from block_scale_values(scale, at)
 
 
-def block_scale_values(scale: Tensor, at: str) -> Iterator[Finding]:
+def block_scale_values(scale: Tensor, at: str) -> Iterator[Problem]:
     """Findings about E4M3 block scales: NaN, negative, zero, all alike, or at the floor."""
     codes = np.frombuffer(scale.raw(), np.uint8)
     if codes.size == 0:
@@ -171,43 +171,43 @@ def block_scale_values(scale: Tensor, at: str) -> Iterator[Finding]:
     if int(codes.max()) > 0x7E:
         bad = codes[codes > 0x7E]
         what = "NaN" if np.any((bad & 0x7F) == 0x7F) else "negative"
-        yield Finding(4, at, f"{bad.size} of {codes.size} block scales are {what}", ANEW)
+        yield Problem(4, at, f"{bad.size} of {codes.size} block scales are {what}", ANEW)
     elif int(codes.min()) == 0:
-        yield Finding(4, at, f"{int((codes == 0).sum())} of {codes.size} block scales are zero", ANEW)
+        yield Problem(4, at, f"{int((codes == 0).sum())} of {codes.size} block scales are zero", ANEW)
     elif codes.size >= 64 and int(codes.min()) == int(codes.max()):
         value = float(e4m3_values()[codes[0]])
-        yield Finding(4, at, f"all {codes.size} block scales are {value:g}, whatever the weights are", ANEW)
+        yield Problem(4, at, f"all {codes.size} block scales are {value:g}, whatever the weights are", ANEW)
     elif codes.size >= 64 and int((codes == 1).sum()) > codes.size // 2:
         share = float((codes == 1).mean())
         problem = f"{share:.0%} of the block scales are at the floor of 2**-9: most of the weight is lost"
-        yield Finding(4, at, problem, "calibrate anew; the global scale is far too large")
+        yield Problem(4, at, problem, "calibrate again; the global scale is far too large")
 
 
-def _packed_values(weight: Tensor, at: str) -> Iterator[Finding]:
+def _packed_values(weight: Tensor, at: str) -> Iterator[Problem]:
     data = windows(weight)
     if data.size < 32:
         return
     codes = np.concatenate((data & 7, (data >> 4) & 7))
     if not codes.any():
-        yield Finding(4, at, "is all zeros", ANEW)
+        yield Problem(4, at, "is all zeros", ANEW)
     elif (share := float((codes == 7).mean())) > 0.6:
-        yield Finding(4, at, f"{share:.0%} of its elements are saturated", "export anew; the scales do not fit")
+        yield Problem(4, at, f"{share:.0%} of its elements are saturated", "export again; the scales do not fit")
 
 
-def _fp8_weight(view: View, name: str, dynamic: str | None = None) -> Iterator[Finding]:
+def _fp8_weight(view: View, name: str, dynamic: str | None = None) -> Iterator[Problem]:
     """The weight's own numbers, and no scale of another format; `dynamic` formats scale activations as they come."""
     weight = view.get(f"{name}.weight")
     assert weight is not None
     if view.get(f"{name}.weight_scale_2") is not None:
-        yield Finding(2, view.where(f"{name}.weight_scale_2"), "is NVFP4's, but the layer is FP8", ANEW)
+        yield Problem(2, view.where(f"{name}.weight_scale_2"), "is NVFP4's, but the layer is FP8", ANEW)
     if dynamic is not None and view.get(f"{name}.input_scale") is not None:
         problem = f"is there, but {dynamic} scales activations as they come"
-        yield Finding(2, view.where(f"{name}.input_scale"), problem, "remove it, or export anew", "warned")
+        yield Problem(2, view.where(f"{name}.input_scale"), problem, "remove it, or export again", "warned")
     data = windows(weight)
     at = view.where(f"{name}.weight")
     if data.size and np.any((data & 0x7F) == 0x7F):
-        yield Finding(4, at, "holds NaN", ANEW)
+        yield Problem(4, at, "holds NaN", ANEW)
     elif data.size >= 32 and not np.any(data & 0x7F):
-        yield Finding(4, at, "is all zeros", ANEW)
+        yield Problem(4, at, "is all zeros", ANEW)
     elif data.size >= 32 and float(((data & 0x7F) == 0x7E).mean()) > 0.3:
-        yield Finding(4, at, "is saturated", "export anew; the scales do not fit")
+        yield Problem(4, at, "is saturated", "export again; the scales do not fit")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from quant.checkpoint.quantization import legacy_section, normalise
-from quant.checkpoint.view import Finding, View, has_centred_norms
+from quant.checkpoint.view import Problem, View, has_centred_norms
 from quant.formats.fused import fused_groups
 from quant.preflight.architectures import BadConfig, shapes, vision_shapes
 from quant.preflight.quantization import served_algorithms
@@ -46,8 +46,8 @@ def is_linear(view: View, name: str) -> bool:
     return scaled or (weight is not None and len(weight.info.shape) == 2 and not embedding)
 
 
-def tensor_findings(view: View, made: dict[str, Any] | None = None) -> Iterator[Finding]:
-    """All findings about tensors; `made` is the checkpoint's ledger, which says how its scales came about."""
+def tensor_findings(view: View, made: dict[str, Any] | None = None) -> Iterator[Problem]:
+    """All findings about tensors; `made` is the checkpoint's provenance, which says how its scales came about."""
     yield from _leftovers(view)
     linear = [name for name in layer_names(view) if is_linear(view, name)]
     served, findings = served_algorithms(view, linear)
@@ -97,9 +97,9 @@ def _layer_findings(view: View, name: str, algorithm: str | None) -> Iterator[Pr
                 yield Problem(2, view.where(f"{name}.{scale}"), "is there, but the layer is not quantised", ANEW)
     elif held == "BF16":
         problem = f"is not quantised, but the config has vLLM take {name} for {algorithm}"
-        yield Finding(2, at, problem, "exclude it by its exact name (with all that it is fused with), or export anew")
+        yield Problem(2, at, problem, "exclude it by its exact name (with all that it is fused with), or export again")
     elif ("NVFP4" in algorithm) != ("NVFP4" in held):
-        yield Finding(2, at, f"holds {held} data, but the config says {algorithm}", ANEW)
+        yield Problem(2, at, f"holds {held} data, but the config says {algorithm}", ANEW)
     else:
         yield from format_findings(view, name, algorithm)
 
@@ -126,7 +126,7 @@ def _fused_findings(view: View, linear: list[str]) -> Iterator[Problem]:
                 yield Problem(3, view.where(f"{odd}.{scale}"), problem, "tie the amax of the group, then export again")
 
 
-def _constant_findings(view: View, linear: list[str], made: dict[str, Any] | None) -> Iterator[Finding]:
+def _constant_findings(view: View, linear: list[str], made: dict[str, Any] | None) -> Iterator[Problem]:
     """Input scales that are all one number were never calibrated, unless the recipe sets a constant amax."""
     fused = {member: group for group, members in fused_groups(linear).items() for member in members}
     values = {fused.get(n, n): t.raw(4) for n in linear if (t := view.get(f"{n}.input_scale")) is not None}
@@ -136,7 +136,7 @@ def _constant_findings(view: View, linear: list[str], made: dict[str, Any] | Non
     tensor = view.get(f"{first}.input_scale")
     if tensor is not None and tensor.info.dtype == "F32" and tensor.info.elements == 1:
         problem = f"is {float(tensor.floats()[0]):g}, as are those of all {len(values)} inputs: nothing was calibrated"
-        yield Finding(4, view.where(f"{first}.input_scale"), problem, "calibrate, then export anew")
+        yield Problem(4, view.where(f"{first}.input_scale"), problem, "calibrate, then export again")
 
 
 #: `…self_attn.k_proj.k_scale` of ModelOpt, `…self_attn.k_scale` of others: vLLM maps both to its attention layer.
@@ -144,7 +144,7 @@ _KV_SCALE = re.compile(r"^(.*\.(?:self_attn|mixer))\.(?:(?:[kv]|qkv)_proj\.|attn
 _LEAST_GROUPS = 4
 
 
-def _kv_findings(view: View) -> Iterator[Finding]:
+def _kv_findings(view: View) -> Iterator[Problem]:
     quantization, section = view.quantization, view.section
     legacy = legacy_section(view.legacy)
     named = [quantization, normalise(legacy)] if legacy is not None else [quantization]
@@ -155,8 +155,8 @@ def _kv_findings(view: View) -> Iterator[Finding]:
         calibrated = any(tensor.info.dtype == "F32" and tensor.raw(4) != _ONE for tensor in held)
         if quantization.kv_cache == "FP8" and not quantization.kv_scales and calibrated:
             problem = "names the KV cache's format without kv_cache_scheme: its calibrated scales are not read"
-            mend = "write kv_cache_scheme {num_bits: 8, type: float, dynamic: false}"
-            yield Finding(2, f"{section.where}.kv_cache_quant_algo", problem, mend)
+            fix = "write kv_cache_scheme {num_bits: 8, type: float, dynamic: false}"
+            yield Problem(2, f"{section.where}.kv_cache_quant_algo", problem, fix)
     for name in found:
         tensor = view.get(name)
         assert tensor is not None
@@ -179,7 +179,7 @@ def _kv_findings(view: View) -> Iterator[Finding]:
             for part in ("k", "v"):
                 if (f"{layer}.self_attn", part) not in there:
                     name = f"{layer}.self_attn.{part}_proj.{part}_scale"
-                    yield Finding(2, view.where(name), "is missing, though other layers have it", ANEW)
+                    yield Problem(2, view.where(name), "is missing, though other layers have it", ANEW)
 
 
 def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Problem]:
@@ -225,7 +225,7 @@ def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Prob
             yield Problem(2, view.where(name), f"is no tensor of {kind} with this config.json", ANEW)
 
 
-def plain_values(view: View) -> Iterator[Finding]:
+def plain_values(view: View) -> Iterator[Problem]:
     """Weights left as they were hold numbers: no NaN, no infinity, and those that multiply are not all zero."""
     centred = has_centred_norms(view.config)
     for name, tensor in view.tensors.items():

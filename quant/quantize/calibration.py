@@ -105,7 +105,7 @@ def _ids(tokenizer: Any, text: str, path: Path, line: int) -> list[int]:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{path}:{line}: holds half a surrogate pair, which is no character; correct it") from None
+        raise UsageError(f"{path}:{line}: holds half a surrogate pair, which is no character; fix it") from None
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 

@@ -44,7 +44,7 @@ def rows(path: Path, shape: Format) -> Iterator[tuple[int, Any]]:
         try:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"{path}: not JSON ({error}); mend the file") from None
+            raise UsageError(f"{path}: not JSON ({error}); fix the file") from None
         yield from enumerate(content, 1)
         return
     # str.splitlines would also break at U+2028, which JSON strings may hold
@@ -54,7 +54,7 @@ def rows(path: Path, shape: Format) -> Iterator[tuple[int, Any]]:
         try:
             yield number, json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"{path}:{number}: not JSON ({error}); mend or remove the line") from None
+            raise UsageError(f"{path}:{number}: not JSON ({error}); fix or remove the line") from None
 
 
 def _is_array(text: str) -> bool:

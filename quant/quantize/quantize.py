@@ -20,7 +20,7 @@ def check_layers(model: Any, chosen: Recipe) -> None:
     formats = {name.removesuffix(".base_layer"): chosen.format_of(name.removesuffix(".base_layer")) for name in linear}
     where = f"recipe {chosen.name}: layers:"
     if set(formats.values()) <= {"bf16"} and any(rule[1] != "bf16" for rule in chosen.layers):
-        raise UsageError(f"{where} no pattern matches a linear layer of this model; mend them (such as *.mlp.*)")
+        raise UsageError(f"{where} no pattern matches a linear layer of this model; fix them (such as *.mlp.*)")
     check_experts(model, chosen)
     for members in fused_groups(formats).values():
         if len({formats[member] for member in members}) > 1:

@@ -37,7 +37,7 @@ def read_conversations(path: Path, shape: Format = "messages") -> list[dict[str,
     """Conversations of a data file, checked: roles, and every tool call against the schema of its tool.
 
     Raises:
-        UsageError: names the line, the field and what to do.
+        UsageError: names the line, the field and the fix.
     """
     samples = read_samples(path, None, shape)
     for sample in samples:
@@ -90,7 +90,7 @@ def _check(sample: dict[str, Any], where: str) -> None:
             if wrong is not None:
                 raise UsageError(
                     f"{at}: tool_calls.{number}: arguments of {function['name']} fail its schema: {wrong.message}; "
-                    "correct or remove the line"
+                    "fix or remove the line"
                 )
 
 
@@ -101,7 +101,7 @@ def _arguments(function: dict[str, Any], where: str) -> Any:
     try:
         return json.loads(arguments)
     except ValueError:
-        raise UsageError(f"{where}: arguments are no JSON: {arguments[:60]!r}; correct or remove the line") from None
+        raise UsageError(f"{where}: arguments are no JSON: {arguments[:60]!r}; fix or remove the line") from None
 
 
 def _with_objects(message: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 from quant import images, recipe
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import check_free, check_outside
-from quant.checkpoint.provenance import LEDGER, Ledger, describe_data
+from quant.checkpoint.provenance import PROVENANCE, Provenance, describe_data
 from quant.errors import UsageError
 from quant.quantize import calibration
 from quant.recipe import Recipe, Training
@@ -86,8 +86,8 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
     check_outside(arguments.out, arguments.model)
     check_free(arguments.out)
     samples = read_conversations(arguments.data, arguments.shape)
-    ledger = Ledger(kind)
-    with ledger.phase("load"):
+    provenance = Provenance(kind)
+    with provenance.phase("load"):
         tokenizer = loading.load_tokenizer(arguments.model)
         examples = render_all(tokenizer, samples, arguments.data, chosen.training.max_length)
     _check_context(arguments, examples)
@@ -95,7 +95,7 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
         _check_teacher(arguments.model, tokenizer, teacher)
     train, held_out = split(examples, chosen.training)
     data = describe_data(arguments.data)
-    ledger.record = {
+    provenance.record = {
         "recipe": chosen.model_dump(),
         "data": {str(arguments.data): data},
         "source": {"path": str(arguments.model)},
@@ -209,7 +209,7 @@ def adapt(model: Any, job: Job) -> Any:
         chosen = [name for name in names if not name.endswith("lm_head") and "visual" not in name]
     if not chosen:
         raise UsageError(
-            f"recipe {job.recipe.name}: its layers match no linear layer of this model; correct its patterns"
+            f"recipe {job.recipe.name}: its layers match no linear layer of this model; fix its patterns"
         )
     torch.manual_seed(job.training.seed)
     config = LoraConfig(
@@ -330,13 +330,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
         checked = "BF16"
     else:
         count = finish(
-            model,
-            arguments.model,
-            arguments.out,
-            image,
-            provenance,
-            trained=digests,
-            extra=lambda where, _: extra(where),
+            model, arguments.model, arguments.out, image, provenance, trained=digests, extra=lambda where, _: extra(where)
         )
         checked = f"for {image.name}, {count} layers equal the trained model's bit for bit"
         if moved := provenance.record.get("moved"):
@@ -367,11 +361,7 @@ def _trainable(model: Any, layers: Any, training: Training) -> dict[str, Any]:
 def _record(job: Job, trainer: Any, before: Any, after: Any, merged: Any, how: Any) -> None:
     history = trainer.history
     tokens = sum(trainer.lengths[row] for rows in trainer.steps for row in rows)
-    job.provenance.record["quality"] = {
-        "before": before.as_dict(),
-        "after": after.as_dict(),
-        "merged": merged.as_dict(),
-    }
+    job.provenance.record["quality"] = {"before": before.as_dict(), "after": after.as_dict(), "merged": merged.as_dict()}
     job.provenance.record["training"] = {
         "examples": len(job.examples),
         "held_out": len(job.held_out),

@@ -1,7 +1,7 @@
 """`python -m quant COMMAND`, also `annie-quant`: parse, dispatch, and turn errors into one line and a status.
 
 Status 0: done. 1: the command did its work and the answer is no (preflight refuses, export differs from the model).
-2: the caller has to fix something (arguments, files, memory, disk). 130: interrupted.
+2: the caller has to correct something (arguments, files, memory, disk). 130: interrupted.
 
 Each command is a module with `add_arguments(parser)` and `run(arguments) -> status`, imported when it is called, so
 that `preflight` starts without torch.

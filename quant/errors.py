@@ -2,7 +2,7 @@
 
 
 class UsageError(Exception):
-    """The caller can fix this: one line that names the file, the field and the fix.
+    """The caller can correct this: one line that names the file, the field and what to do.
 
     The command line prints it and leaves with status 2, before anything slow has started where that can be known.
     """

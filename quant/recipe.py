@@ -98,7 +98,7 @@ def _one_line(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"]
     if first["type"] == "extra_forbidden":
-        message = "no such field; take it out or fix its spelling"
+        message = "no such field; take it out or correct its spelling"
     elif first["type"] == "missing":
         message = "missing; add it"
     more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""

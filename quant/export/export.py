@@ -286,6 +286,6 @@ def retarget(directory: Path, image: Image) -> None:
     config = _read_json(directory / "config.json")
     if section and is_tied(config) and not image.release.tied_modelopt:
         _untie(directory)
-    _mend_companions(directory)
+    _correct_companions(directory)
     _respell(directory, image)
     (directory / "serve.md").write_text(serve_md(_read_json(directory / "config.json"), directory, image))

@@ -31,7 +31,7 @@ def finish(
     trained: dict[str, str] | None = None,
     extra: Callable[[Path, dict[str, str]], None] | None = None,
 ) -> int:
-    """Export a quantised model for `image`, check it bit for bit and with preflight, write the provenance, make it `out`.
+    """Export a quantised model for `image`, check it bit for bit and by preflight, write its provenance, rename it.
 
     Args:
         trained: digests of the weights that training multiplied by; the model's must be these.
@@ -62,7 +62,7 @@ def _build(
     with provenance.phase("digest"):
         computed = verify.computed_digests(model)
     if not computed:
-        raise UsageError("the recipe's layers match no linear layer of this model; fix its patterns")
+        raise UsageError("the recipe's layers match no linear layer of this model; correct its patterns")
     if trained is not None and extra is not None:
         extra(partial, computed)  # first of all: the adapter is what training was for
     if trained is not None and (changed := [name for name in computed if computed[name] != trained.get(name)]):

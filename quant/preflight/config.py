@@ -8,7 +8,7 @@ from typing import Any
 
 from quant.checkpoint.quantization import plain
 from quant.checkpoint.transformers_4 import hides_rope
-from quant.checkpoint.view import Problem, Level, View, is_tied
+from quant.checkpoint.view import Level, Problem, View, is_tied
 from quant.images import Image, images
 from quant.preflight.quantization import is_excluded
 

@@ -1,4 +1,4 @@
-"""Preflight against the checkpoint's own provenance: nothing was lost or changed since it was written (points 2 and 9)."""
+"""Preflight against the checkpoint's own provenance: what was lost or changed after it was written (2 and 9)."""
 
 from __future__ import annotations
 

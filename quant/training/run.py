@@ -209,7 +209,7 @@ def adapt(model: Any, job: Job) -> Any:
         chosen = [name for name in names if not name.endswith("lm_head") and "visual" not in name]
     if not chosen:
         raise UsageError(
-            f"recipe {job.recipe.name}: its layers match no linear layer of this model; fix its patterns"
+            f"recipe {job.recipe.name}: its layers match no linear layer of this model; correct its patterns"
         )
     torch.manual_seed(job.training.seed)
     config = LoraConfig(
@@ -330,7 +330,13 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
         checked = "BF16"
     else:
         count = finish(
-            model, arguments.model, arguments.out, image, provenance, trained=digests, extra=lambda where, _: extra(where)
+            model,
+            arguments.model,
+            arguments.out,
+            image,
+            provenance,
+            trained=digests,
+            extra=lambda where, _: extra(where),
         )
         checked = f"for {image.name}, {count} layers equal the trained model's bit for bit"
         if moved := provenance.record.get("moved"):
@@ -361,7 +367,11 @@ def _trainable(model: Any, layers: Any, training: Training) -> dict[str, Any]:
 def _record(job: Job, trainer: Any, before: Any, after: Any, merged: Any, how: Any) -> None:
     history = trainer.history
     tokens = sum(trainer.lengths[row] for rows in trainer.steps for row in rows)
-    job.provenance.record["quality"] = {"before": before.as_dict(), "after": after.as_dict(), "merged": merged.as_dict()}
+    job.provenance.record["quality"] = {
+        "before": before.as_dict(),
+        "after": after.as_dict(),
+        "merged": merged.as_dict(),
+    }
     job.provenance.record["training"] = {
         "examples": len(job.examples),
         "held_out": len(job.held_out),

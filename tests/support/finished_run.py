@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from annie_eval.detectors.finding import Problem
+from annie_eval.detectors.finding import Finding
 from annie_eval.gates.decide import RunVerdict, decide, overall
 from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import Gate
@@ -88,7 +88,7 @@ def make_run(
         text = (bodies or {}).get(scenario) or body("Fine." if held else "**Fine.**")
         if error is None:
             store.save_exchange(key, 0, StoredExchange(0, 0, sent, 200, (), text, ((1_000_000, len(text)),)))
-        findings = () if held else (Problem("markdown", "bold text", "**Fine.**", "content"),)
+        findings = () if held else (Finding("markdown", "bold text", "**Fine.**", "content"),)
         judgement = Judgement("g", key, () if error else findings, error)
         store.save_sample(key, error, [judgement])
         judgements.append(judgement)

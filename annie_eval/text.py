@@ -1,4 +1,4 @@
-"""Text as a detector has to see it: blank or not, letters apart from their dress, through veils such as `&lt;`."""
+"""Text helpers for detectors and reports: blank or not, folded words, decoded entities, printable on one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`annie-eval bless` and `annie-eval compare`."""
+"""`annie-eval bless` and `annie-eval compare`: make a run the baseline, and compare runs with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`annie-eval doctor`: look at a target alone, without a gate."""
+"""`annie-eval doctor`: check a target's files, start its server and ask one question, without a gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`annie-eval nightly` and `annie-eval history`."""
+"""`annie-eval nightly` and `annie-eval history`: run and keep one night, and show all nights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`annie-eval runs`, `show` and `report`: what is on disk of runs that were made."""
+"""`annie-eval runs`, `show` and `report`: list stored runs, print one, write its page."""
 
 from __future__ import annotations
 

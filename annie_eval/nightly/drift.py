@@ -1,4 +1,4 @@
-"""Slow change over many nights: which series of a history is getting worse, though no night was bad enough. Pure.
+"""Finds slow change over many nights, where no single night was bad enough to fail. Pure.
 
 A series is one gate's pass rate, or one timing. It begins anew where the server changed or somebody blessed another
 run: what lies before was another thing.

@@ -1,4 +1,4 @@
-"""One night: the gate, timings, the comparison with the baseline, and drift; kept under the history directory.
+"""Runs one night: gate, timings, comparison with the baseline, drift. Keeps it in the history directory.
 
 Nothing is run twice. A lock keeps two nights apart, a running number keeps them in order whatever the clock says, and
 a night that was cut off is left behind as it was: the next one says so and goes on.

@@ -1,4 +1,4 @@
-"""A night in one paragraph, for a mail: what changed comes first. Pure."""
+"""One night as a paragraph for a mail; what changed comes first. Pure."""
 
 from __future__ import annotations
 

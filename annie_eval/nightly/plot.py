@@ -1,4 +1,4 @@
-"""A history as one picture: a panel a gate and a timing, nights from left to right, changes and drift marked. SVG."""
+"""The history as one SVG picture: a panel for each gate and timing, with changes and drift marked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nights in a history directory, oldest first, each read from its own files; damaged ones are said and skipped."""
+"""Reads the nights of a history directory, oldest first. Damaged ones are reported and skipped."""
 
 from __future__ import annotations
 

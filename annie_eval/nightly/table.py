@@ -1,4 +1,4 @@
-"""A history on the terminal: one row a night, what changed between the rows, drift and damage below. Pure."""
+"""The history as a table for the terminal: one row a night, changes between the rows. Pure."""
 
 from __future__ import annotations
 

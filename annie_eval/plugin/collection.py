@@ -1,4 +1,4 @@
-"""What a gated session collects: the gate's tests, whatever the user's pytest is configured to do, and the user's."""
+"""Which tests a gated session collects: the gate's own, and the user's tests that use its fixtures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of tests that run only when `-m` asks for them: they cost time, or say something else than the gates do."""
+"""Probes and snapshots: tests that run only when `-m` asks for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The target that the gate's options name."""
+"""Builds the target (a checkpoint or a server) from the gate's command-line options."""
 
 from __future__ import annotations
 

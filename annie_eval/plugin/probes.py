@@ -1,4 +1,4 @@
-"""pytest glue of the probes: their fixture, and their part of the report. Loaded only where `-m` asks for probes."""
+"""pytest fixtures and terminal report of the probes. Loaded only where `-m` asks for probes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which samples the collected tests are about: what the marks `gate` and `perf` say, and the profile."""
+"""Maps collected tests to the samples they judge, by the marks `gate` and `perf` and the profile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pytest glue of the snapshots: their fixtures, and what is left over. Loaded only where `-m` asks for snapshots.
+"""pytest fixtures of the snapshots, and the report of unused ones. Loaded only where `-m` asks for snapshots.
 
 Unused snapshots are found here and not by syrupy: the profile says which scenarios there are, whichever of them were
 selected and whichever worker ran them.

@@ -1,4 +1,4 @@
-"""Draw examples from a strategy: the same ones for the same seed, in any process."""
+"""Draws examples from a hypothesis strategy: the same examples for the same seed, in any process."""
 
 from __future__ import annotations
 

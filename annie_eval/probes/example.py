@@ -1,4 +1,4 @@
-"""What a probe sends: one frozen example, its JSON in the example database, and the sample that a run makes of it."""
+"""One generated prompt: its JSON in the example database, and the sample that a run makes of it."""
 
 from __future__ import annotations
 

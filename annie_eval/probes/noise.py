@@ -1,4 +1,4 @@
-"""What happens to a sentence between a head and a microphone: pure edits that leave its meaning as it was.
+"""Edits of a prompt that keep its meaning: typing errors, case, punctuation, speech-recognition errors. Pure.
 
 Words that carry what is asked for (names, numbers, whatever the scenario expects as an argument) are protected: a
 changed name is another request, and not noise.

@@ -1,4 +1,4 @@
-"""The probes of a profile: what holds for every prompt, what noise must not change, what any tool may look like."""
+"""The probes of a profile: properties that every prompt, every noisy prompt and every tool schema must satisfy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts that nobody wrote down: hypothesis strategies for whatever a microphone, a keyboard or a child may send.
+"""hypothesis strategies for prompts that no scenario file has: unusual words, symbols, scripts and lengths.
 
 A prompt is words with things between them, so that any mark, script or habit meets any other; some are scenarios of
 the profile with noise. What a prompt looks like decides whether a template or a parser trips over it, so variety of

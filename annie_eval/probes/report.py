@@ -1,4 +1,4 @@
-"""What a probe found, on a terminal: the shortest prompt that fails, the answer to it, and where to look. Pure."""
+"""The result of a probe as lines for the terminal: the shortest failing prompt, its answer, where to look. Pure."""
 
 from __future__ import annotations
 

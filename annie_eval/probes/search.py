@@ -1,4 +1,4 @@
-"""The search for one weakness: what failed before goes first, then what is drawn; what fails is shrunk and kept.
+"""Searches for a prompt that fails: earlier failures first, then drawn ones; a failure is shrunk and kept.
 
 Everything is sent through the run's sampler, many at a time, and lies in the run's store afterwards. An example that
 was asked once is not asked again in the same run, so that what shrinking sees is one function.

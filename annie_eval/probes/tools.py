@@ -1,4 +1,4 @@
-"""Tools that no profile has, made of what the profile's own tools are made of: a parser must take these as well.
+"""Generates tools with JSON Schema parameters, built from parts of the profile's own tools.
 
 A generated schema uses the types, the keywords and the depth that the profile's tools use, and no others: what the
 profile does not ask of a parser is not probed.

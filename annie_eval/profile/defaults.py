@@ -1,4 +1,4 @@
-"""Reads `[tool.annie-eval]` of a pyproject.toml: what the command line need not repeat."""
+"""Reads the defaults of the command line from `[tool.annie-eval]` in pyproject.toml."""
 
 from __future__ import annotations
 

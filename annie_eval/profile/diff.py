@@ -1,4 +1,4 @@
-"""A profile as plain data beside its run, so that years later a difference can be named, field by field. Pure."""
+"""A profile as plain data, stored with its run, and the differences of two such profiles. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Baselines on disk: a run that somebody blessed by name, copied, so that it stays when the run is gone.
+"""Baselines on disk: a run that somebody blessed by name, copied so that it outlives the run.
 
     baselines/NAME.json          the pointer: which copy, from which run, when; replaced in one step
     baselines/copies/ID/         run.sqlite, verdict.json, timing.jsonl and, of an A/A run, aa.jsonl

@@ -1,4 +1,4 @@
-"""A run against a baseline: who differs, which gate is worse, and both answers to each sample that changed. Pure.
+"""Compares a run with a baseline: fingerprint, gates, and the samples whose outcome changed. Pure.
 
 Samples are paired by name. A gate FAILs when it is worse beyond chance (exact McNemar, Holm over all gates), PASSes
 when a loss of its margin or more can be ruled out, and is INCONCLUSIVE in between; see docs/statistics.md.

@@ -1,4 +1,4 @@
-"""The comparison as a part of one run: refused as early as it can be, made when the run is over."""
+"""Compares a run with a baseline as part of that run: refused early where it cannot be done, made at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a quiet server answer one question in one way? At temperature 0 it must; a server that samples does not.
+"""Asks a quiet server one question several times: at temperature 0 the answers must be equal.
 
 The gate's own answers cannot tell: under load even a sound server's words differ, since the rounding of a batch
 depends on what else is in it. So the questions here are asked one after the other, with another seed each time. Even

@@ -1,4 +1,4 @@
-"""What changed in the answers themselves, said of a server whose files and flags nobody can see. Pure.
+"""Describes how the answers of two runs differ, for servers whose files and flags are not visible. Pure.
 
 The same requests were answered before and now. Each cause leaves its own trace: another template renders another
 prompt, a lost parser leaves its markup in the text, a renamed tool is called by another name, a higher temperature

@@ -1,4 +1,4 @@
-"""Judge a run's stored answers again, by the detectors of today.
+"""Judges a run's stored answers again with the current detectors.
 
 A baseline may be older than the detectors. Held against a run that newer ones have judged, their mends would look like
 changes of the model; so both sides are judged by the same, from the bytes that were kept.

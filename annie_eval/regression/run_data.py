@@ -1,4 +1,4 @@
-"""What a run on disk says, read once into plain data: who answered, what to each sample, and how fast."""
+"""A stored run as plain data for comparisons: fingerprint, judgements, replies and timings."""
 
 from __future__ import annotations
 

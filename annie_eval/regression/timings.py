@@ -1,4 +1,4 @@
-"""Timings before and now: the ratio of medians with its interval, against what the same server shows by chance. Pure.
+"""Compares timings of two runs: the ratio of medians with its interval, against the noise of one server. Pure.
 
 Two runs of one server differ too: another hour, another temperature, another neighbour. How much, a second run of the
 blessed server tells (an A/A run); without one, only how much the halves of the blessed run differ is known, and the

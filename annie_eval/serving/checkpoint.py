@@ -1,4 +1,4 @@
-"""A checkpoint on disk, read without loading it: what it claims to be, and whether its files are whole.
+"""Reads a checkpoint directory without loading it: its config, and whether its files are whole.
 
 Only JSON and the headers of safetensors files are read, never weights, and never a pickle.
 Format: https://huggingface.co/docs/safetensors (eight bytes of little-endian length, then that much JSON).

@@ -1,4 +1,4 @@
-"""The checks of a target alone, one line each: files, server, start, one answer, stop."""
+"""The checks of `annie-eval doctor`, one line each: files, server, start, one answer, stop."""
 
 from __future__ import annotations
 

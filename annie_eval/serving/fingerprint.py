@@ -1,4 +1,4 @@
-"""What must be equal for two runs to be comparable: hashes of the files, and what the server chose to do with them."""
+"""The fingerprint of a target: what must be equal for two runs to be comparable."""
 
 from __future__ import annotations
 

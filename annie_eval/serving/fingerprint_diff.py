@@ -1,4 +1,4 @@
-"""Two fingerprints side by side: what is another, and whether that leaves anything to compare. Pure.
+"""Compares two fingerprints: what differs, and whether the runs can still be compared. Pure.
 
 Other weights, another vLLM, another kernel are what a comparison is for. Another chat template, other sampling or
 other parsers ask another question or read the answer with other eyes: then a difference says nothing of the model.

@@ -1,4 +1,4 @@
-"""What the lines of a server's log mean: one rule for each cause of death that is known, with its mend.
+"""Rules that map lines of a server's log to the cause of a failure and how to fix it.
 
 Every rule is held against real log lines in tests/unit/serving/logs.
 """

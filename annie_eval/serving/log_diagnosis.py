@@ -1,4 +1,4 @@
-"""A server's log -> why it died and how to mend that, one line each. Pure functions over text.
+"""From a server's log to the cause of its failure and how to fix it, one line each. Pure.
 
 The rules themselves are in `annie_eval.serving.log_causes`.
 """

@@ -1,4 +1,4 @@
-"""What vLLM is doing while one waits for it, read from its log."""
+"""From vLLM's log to the step of its start-up that is under way. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vLLM as a process of this machine: its command line and its environment."""
+"""Starts vLLM as a process of this machine: its command line and its environment."""
 
 from __future__ import annotations
 

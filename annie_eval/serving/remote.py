@@ -1,4 +1,4 @@
-"""A server that is already there: who it is, what it serves, and what cannot be checked on it.
+"""Connects to a server that is already running: what it serves, and what cannot be checked on it.
 
 One round of requests, all at once, because a server may take its time for each (SGLang is asked once more). Nothing is
 guessed: a server that does not say what it is, is `unknown`.

@@ -1,4 +1,4 @@
-"""Several servers that should be one: who answers which sample, are they the same, and do they answer equally well.
+"""Several servers that should be alike: shares samples among them and compares their results.
 
 Loaded only where `--base-url` is given more than once.
 """

@@ -1,4 +1,4 @@
-"""A server that this process started: its supervisor, its log, its end; and what earlier runs left behind."""
+"""A server process that was started here: its supervisor, its log, how it ends, and leftovers of earlier runs."""
 
 from __future__ import annotations
 

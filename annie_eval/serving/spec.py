@@ -1,4 +1,4 @@
-"""What to judge and how to reach it, and the checks that need no server: fast, so that bad input fails at once."""
+"""The target specification, and the checks that need no server, so that wrong input fails at once."""
 
 from __future__ import annotations
 

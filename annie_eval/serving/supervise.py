@@ -1,4 +1,4 @@
-"""The process between pytest and a server: whatever happens to pytest, the server and all its children end.
+"""The supervisor between pytest and a server: when pytest ends, the server and all its children end.
 
 Started by `annie_eval.serving.server` as `python -I -S supervise.py JSON` with pytest's pipe as standard input, so
 it must stand alone on the standard library. It

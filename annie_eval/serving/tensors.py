@@ -1,4 +1,4 @@
-"""Does a checkpoint hold the tensors that its config speaks of? By name and shape alone, from the file headers.
+"""Checks that a checkpoint holds the tensors of its config, by name and shape, from the file headers.
 
 vLLM (0.32) serves an unquantised checkpoint that lacks a layer's weight, or whose weights are larger than its config
 says, without a word, and the model talks rubbish. So does one without `lm_head.weight` whose embeddings are not tied,

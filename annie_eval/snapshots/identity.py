@@ -1,4 +1,4 @@
-"""Which model a snapshot is of: what was trained, not who serves it or how. Pure."""
+"""Names the model that a snapshot belongs to, by its weights and not by its server. Pure."""
 
 from __future__ import annotations
 

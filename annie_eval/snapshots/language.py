@@ -1,4 +1,4 @@
-"""Which language a short text is in, as far as its script and its smallest words tell. Pure."""
+"""Detects the language of a short text by its script and its function words. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The signature of a sample: what kind of answer came, and not its words. Pure."""
+"""The signature of a sample: the kind of answer, without its words. Pure."""
 
 from __future__ import annotations
 

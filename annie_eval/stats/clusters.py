@@ -1,4 +1,4 @@
-"""Intervals on a pass rate whose samples come in clusters: repeats of one scenario resemble each other. Pure.
+"""Intervals on a pass rate where samples come in clusters, such as repeats of one prompt. Pure.
 
 The samples of a scenario pass and miss together, so that n of them say less than n scenarios would. An interval
 that forgot this would be too narrow; these count what the samples are worth.

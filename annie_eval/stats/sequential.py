@@ -1,4 +1,4 @@
-"""Deciding as soon as the evidence suffices: a confidence sequence for a pass rate, which may be looked at any time.
+"""A confidence sequence for a pass rate: an interval that holds at every look, so that asking may stop early.
 
 An interval at 95 % is right 95 % of the time if it is looked at once. Who looks after every round and stops when it
 pleases him is right far less often. A confidence sequence is right at all looks together, so that stopping by it

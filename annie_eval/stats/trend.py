@@ -1,4 +1,4 @@
-"""Drift that no single night shows: a rank test for a trend, looked at every night, with an exact false-alarm rate.
+"""A rank test for a trend that is applied every night, with a false-alarm rate over all nights.
 
 Mann and Kendall's statistic counts, over all pairs of nights, how often the later one is worse less how often it is
 better (Mann 1945, Econometrica 13; Kendall 1955). It needs no idea of how a night's numbers are spread, so it serves

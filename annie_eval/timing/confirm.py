@@ -1,4 +1,4 @@
-"""A judge's view of the client's numbers, held against the server's account: what becomes of it is the row. Pure."""
+"""Confirms the client's timings with the server's metrics, and makes the row of a timing gate. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One keep-alive HTTP/1.1 connection that stamps every socket read before anything looks at the bytes.
+"""A keep-alive HTTP/1.1 connection that records the time of every socket read before the bytes are parsed.
 
 `http.client` parses headers and chunked transfer coding; this module only owns the socket, because what has to be
 trusted here is the moment of each `recv`, and no client library hands that out.

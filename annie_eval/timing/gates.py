@@ -1,4 +1,4 @@
-"""From measurements to the row of each timing gate: what it estimates, and what to say about it. Pure."""
+"""The timing gates: from measurements to the estimate, the verdict and the notes of each. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which machine serves, and the limits that hold there: `profiles/hardware.toml` under the profile's own tables."""
+"""The table of hardware limits: `profiles/hardware.toml`, overridden by the profile's own tables."""
 
 from __future__ import annotations
 

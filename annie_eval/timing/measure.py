@@ -1,4 +1,4 @@
-"""Runs a plan: one request at a time on a quiet server, contexts interleaved, until every row is decided.
+"""Runs a timing plan: one request at a time on a quiet server, until every gate is decided.
 
 This is the only module here that sends requests. It runs in the timing process, which imports nothing but the
 standard library: no test runner's garbage or GIL holds up a stamp.

@@ -1,4 +1,4 @@
-"""One measured request: what the client saw, what the server said of it, and what is impossible about it."""
+"""One measured request: the client's times, the server's metrics, and reasons not to believe them."""
 
 from __future__ import annotations
 

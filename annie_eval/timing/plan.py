@@ -1,4 +1,4 @@
-"""What is to be measured, as plain data that crosses to the timing process."""
+"""The timing plan: what is to be measured, as plain data for the timing process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests that are timed: cold ones that no prefix cache can know, warm ones on purpose, of exact length.
+"""The requests that are timed: cold prompts that miss the prefix cache, warm ones that hit it, of exact length.
 
 A cold prompt is cold twice over: it begins with words or tokens never sent before, and where the server takes one it
 carries a `cache_salt` of its own. `cached_tokens` then proves it.

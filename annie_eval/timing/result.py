@@ -1,4 +1,4 @@
-"""The timing gates by name, and the row that each of them ends in."""
+"""The names of the timing gates, and the result that each of them ends in."""
 
 from __future__ import annotations
 

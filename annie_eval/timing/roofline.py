@@ -1,4 +1,4 @@
-"""What the hardware cannot beat: the floor of TTFT and the ceiling of decode, from the checkpoint's own headers.
+"""Roofline bounds from the checkpoint's headers: the lowest TTFT and the highest decode rate of the hardware.
 
 Decode reads every weight once a step, so that bandwidth / bytes is the most steps per second; prefill multiplies
 every weight once a prompt token, so that operations / peak is the least time (Williams, Waterman & Patterson 2009,

@@ -1,4 +1,4 @@
-"""The server's own account of a request: differences of its Prometheus counters, and whether they bear out the client.
+"""The server's Prometheus metrics around a request, and whether they agree with the client.
 
 Histogram quantiles cannot gate anything here (vLLM's TTFT buckets jump from 0.1 s to 0.25 s), but the difference of
 `_sum` and `_count` around a single request is exact. Names and definitions: vLLM, `v1/metrics/loggers.py` and

@@ -1,5 +1,4 @@
-"""From stamped bytes to what a timing needs: when the role, the first token, the first content and the last token
-came, and how many tokens each moment had brought.
+"""From timed reads to events: when the role, the first token, the first content and the last token came.
 
 Tokens are counted by the server's own `usage`. Chunks are not tokens: servers batch several tokens into one chunk
 (`stream_interval`, speculative decoding), and parsers swallow some.

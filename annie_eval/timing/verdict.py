@@ -1,4 +1,4 @@
-"""Numbers -> PASS, FAIL or INCONCLUSIVE: pure functions, and the rule for when to stop measuring.
+"""Timing statistics to PASS, FAIL or INCONCLUSIVE, and the rule for when to stop measuring. Pure.
 
 A verdict is read off an interval: PASS where all of it meets the limit, FAIL where none of it does, else more
 samples up to a cap, then INCONCLUSIVE. Looking again and again at a fixed 95 % interval would be wrong far more often

@@ -1,4 +1,4 @@
-"""From a scenario to its requests: which messages go out next, given the exchanges so far. Pure."""
+"""From a scenario to its next request, given the exchanges so far. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A conversation in OpenAI's form as a sample, so that detectors can judge what no server has sent here."""
+"""Makes a sample of a conversation in OpenAI's form, so that detectors can judge stored answers."""
 
 from __future__ import annotations
 

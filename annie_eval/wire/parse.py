@@ -1,4 +1,4 @@
-"""From the bytes of one response body to its channels: deltas joined as they came, and nothing else.
+"""From the bytes of one response body to its channels; nothing is repaired.
 
 Nothing is stripped, repaired or guessed. What no client could read raises `ExchangeError`; what a client can read
 but the protocol forbids is parsed in the plainest way, and `annie_eval.detectors.wire` reports it.

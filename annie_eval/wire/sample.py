@@ -1,4 +1,4 @@
-"""What was asked, what came back over the wire, and what was found wrong with it.
+"""The types of a sample: requests, responses byte for byte, and the channels parsed from them.
 
 Everything here is frozen data. Text is exactly what the server sent: nothing is stripped, repaired or joined in
 any other way than the protocol says.

@@ -1,4 +1,4 @@
-"""Event streams and strict JSON: the framing under a chat completion, read as the standards have it.
+"""Parses server-sent events (WHATWG HTML, section 9.2) of a streamed chat completion.
 
 Sources: the WHATWG HTML standard, section 9.2 (server-sent events); RFC 8259 (JSON).
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -265,6 +266,9 @@ class Owner(Session):
         if selection.get("gates") or selection.get("perf") or self._note is not None:
             from annie_eval.report import junit
 
+            if self._note is None and not (session.shouldfail or session.shouldstop) and exitstatus < 2:
+                with suppress(KeyboardInterrupt):  # then the comparison lacks answers, and says so
+                    run.wait_for_replicas()
             self.verdict = run.finish(self._note)
             if self.verdict.timings:
                 from annie_eval.report.charts import rows_chart

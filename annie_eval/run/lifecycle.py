@@ -17,12 +17,14 @@ from annie_eval import __version__
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.gates.decide import RunVerdict, overall
 from annie_eval.gates.repeats import Repeats
+from annie_eval.gates.verdicts import worst
 from annie_eval.profile.types import Profile
 from annie_eval.run.results import gate_result
 from annie_eval.run.sampler import Endpoint, Sampler, place_of
 from annie_eval.run.store import FILE, Store
 
 if TYPE_CHECKING:
+    from annie_eval.run.replicas import Others
     from annie_eval.serving import Greeting, Target, TargetSpec
 
 
@@ -66,6 +68,7 @@ class Run:
         self._cancel = threading.Event()
         self._failure: Exception | None = None
         self._sampler: Sampler | None = None
+        self._others: Others | None = None
 
     def _identify(self, resumed: bool) -> None:
         """Note what this run is, or check that it is the one to be resumed."""
@@ -185,22 +188,40 @@ class Run:
             instance=target.instance(),
             capabilities=target.capabilities(),
         )
+        endpoint = Endpoint(
+            target.base_url,
+            target.served_model,
+            self._api_key(),
+            token_ids=target.kind == "vllm",
+            derender=target.kind == "vllm" and "derender" not in target.capabilities(),
+            replicas=target.replicas,
+        )
+        if target.replicas:
+            from annie_eval.run.replicas import Others
+
+            urls = (target.base_url, *target.replicas)
+            alone = [replace(endpoint, base_url=url, replicas=(), derender=False) for url in urls]
+            self._others = Others(self.profile, self.dir, alone)
         self._sampler = Sampler(
             self.profile,
             self.dir,
-            Endpoint(
-                target.base_url,
-                target.served_model,
-                self._api_key(),
-                token_ids=target.kind == "vllm",
-                derender=target.kind == "vllm" and "derender" not in target.capabilities(),
-                replicas=target.replicas,
-            ),
+            endpoint,
             concurrency=self._concurrency(),
             alive=target.alive,
-            first=self._measure,
+            first=self._before_samples,
         )
         self._sampler.start()
+
+    def _before_samples(self, store: Store) -> None:
+        self._measure(store)
+        if self._others is not None:
+            assert self.target is not None
+            self._others.start(store, self._concurrency(), self.target.alive)
+
+    def wait_for_replicas(self) -> None:
+        """Until every server has answered what the comparison of replicas needs; at once where there is one server."""
+        if self._others is not None:
+            self._others.wait()
 
     def _measure(self, store: Store) -> None:
         """Timing, alone on the server; rows that an interrupted run has measured already stand.
@@ -260,8 +281,7 @@ class Run:
 
     def finish(self, note: str | None = None) -> RunVerdict:
         """Stop sampling and decide. `note` is a cause that makes the whole run an ERROR."""
-        if self._sampler is not None:
-            self._sampler.stop()
+        self._stop()
         self.store.free_reserve()
         if note is None and (state := self.store.state()).startswith("failed"):
             note = f"the run broke off: {state.removeprefix('failed: ')}"
@@ -285,10 +305,15 @@ class Run:
             verdict = _unkept(verdict, f"{self.dir}: {error.strerror}")
         return verdict
 
-    def close(self) -> None:
-        """Stop the server and give the directory free. Safe to call twice, and after a failure."""
+    def _stop(self) -> None:
         if self._sampler is not None:
             self._sampler.stop()
+        if self._others is not None:
+            self._others.stop()
+
+    def close(self) -> None:
+        """Stop the server and give the directory free. Safe to call twice, and after a failure."""
+        self._stop()
         if self._opening is not None:
             self._cancel.set()
             self._opening.join()
@@ -333,8 +358,8 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
         verdict = "ERROR"
     facts = store.all_meta()
     shared = _replicas(profile, store, facts.get("target", {}), run_dir)
-    if shared.get("verdict") == "FAIL":
-        verdict = "FAIL"
+    if shared:
+        verdict = worst([verdict, shared["verdict"]]) or verdict
     attempts = [attempt for _, _, attempt in store.attempts()]
     return RunVerdict(
         verdict=verdict,
@@ -364,10 +389,9 @@ def _replicas(profile: Profile, store: Store, target: Mapping[str, Any], run_dir
     """Whether the servers that shared the work answered equally well; {} where there was one."""
     if not target.get("replicas"):
         return {}
-    from annie_eval.serving import replicas
+    from annie_eval.run.replicas import compared
 
-    urls = [target["base_url"], *target["replicas"]]
-    return replicas.compare(urls, store.judgements(), replicas.shares(profile, run_dir.name, len(urls)))
+    return compared(profile, store, run_dir, [target["base_url"], *target["replicas"]])
 
 
 def _run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:

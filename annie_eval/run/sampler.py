@@ -56,7 +56,7 @@ def place_of(profile: Profile, run_dir: Path, servers: int) -> Callable[[str], i
     """Which of the servers answers a sample."""
     if servers == 1:
         return lambda key: 0
-    from annie_eval.serving.replicas import shares
+    from annie_eval.gates.replicas import shares
 
     return shares(profile, run_dir.name, servers).__getitem__
 

@@ -341,6 +341,7 @@ def test_replicas_share_the_samples_and_agree(pair: Any, baseline: Path, tmp_pat
     assert "replicas: 2 servers agree" in done.stdout
     found = json.loads((tmp_path / "r" / "verdict.json").read_text())["replicas"]
     assert sorted(server["n"] for server in found["servers"]) == [42, 43]
+    assert [server["shared"] for server in found["servers"]] == [85, 85]
     with contextlib.closing(sqlite3.connect(tmp_path / "r" / "run.sqlite")) as store:
         assert store.execute("SELECT COUNT(*), COUNT(DISTINCT key) FROM sample").fetchone() == (85, 85)
 
@@ -350,7 +351,27 @@ def test_a_replica_that_answers_worse_is_named(pair: Any, tmp_path: Path) -> Non
     done = gate("--base-url", first, "--base-url", second, "--run-dir", tmp_path / "r")
     assert done.returncode == 1
     assert first_line(done).startswith("replicas differ: thinking_leak: ")
-    assert f"{first} " in first_line(done)
+    assert f"{first} 25/25, {second} 0/25: {second} fails the gate" in first_line(done)
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        ("call-as-text", "never calls a tool in 10 samples of tool_calling where the others do"),
+        ("call-dropped", "never calls a tool in 10 samples of tool_calling where the others do"),
+        ("no-usage", "never tells its usage in 44 streamed samples where the others do"),
+    ],
+)
+def test_a_replica_that_lacks_what_the_other_has_does_not_pass_whatever_it_was_dealt(
+    plant: str, said: str, pair: Any, tmp_path: Path
+) -> None:
+    """The gate tolerates four dropped calls of ten, and half of the samples were dealt to the good server."""
+    first, second = pair(plant)
+    done = gate("--base-url", first, "--base-url", second, "--run-dir", tmp_path / "r")
+    assert done.returncode == 1, done.stdout
+    assert first_line(done).startswith("replicas differ: ")
+    assert f"{second} {said}" in first_line(done)
+    assert json.loads((tmp_path / "r" / "verdict.json").read_text())["verdict"] == "FAIL"
 
 
 def test_a_replica_with_another_template_is_refused(pair: Any, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class ChatEndpoint:
         self.base_url, self._model, self.timeout = base_url, model, timeout
 
     def client(self) -> Client:
-        """Keep-alive connections, to be closed by the caller. Limits are set for each request."""
+        """What asks the endpoint. Limits are set for each request."""
         return Client(self.base_url, api_key=self._key, timeout=10 * self.timeout)
 
     async def model(self, client: Client) -> str:
@@ -85,10 +85,6 @@ class ChatEndpoint:
         """`complete` for callers without an event loop."""
 
         async def once() -> dict[str, Any]:
-            client = self.client()
-            try:
-                return await self.complete(client, body, limit)
-            finally:
-                await client.close()
+            return await self.complete(self.client(), body, limit)
 
         return asyncio.run(once())

@@ -147,23 +147,20 @@ class SamplingRun:
         client = self._endpoint.client()
         room = asyncio.Semaphore(self._arguments.in_flight)
         broken = 0
-        try:
-            await self._endpoint.model(client)
-            while open_now := self._open():
-                for start in range(0, len(open_now), _ROUND):
-                    batch = open_now[start : start + _ROUND]
-                    answers = await asyncio.gather(*(self._answer(client, room, number, n) for number, n in batch))
-                    broken = broken + 1 if all(isinstance(answer, str) for answer in answers) else 0
-                    if broken >= _PATIENCE:
-                        raise UsageError(
-                            f"--base-url {self._endpoint.base_url}: {broken} batches in a row brought only failures "
-                            f"({answers[0]}); repair the server, continue with --resume"
-                        )
-                    before = sum(map(len, self._kept.values()))
-                    self._judge(batch, answers)
-                    step(sum(map(len, self._kept.values())) - before)
-        finally:
-            await client.close()
+        await self._endpoint.model(client)
+        while open_now := self._open():
+            for start in range(0, len(open_now), _ROUND):
+                batch = open_now[start : start + _ROUND]
+                answers = await asyncio.gather(*(self._answer(client, room, number, n) for number, n in batch))
+                broken = broken + 1 if all(isinstance(answer, str) for answer in answers) else 0
+                if broken >= _PATIENCE:
+                    raise UsageError(
+                        f"--base-url {self._endpoint.base_url}: {broken} batches in a row brought only failures "
+                        f"({answers[0]}); repair the server, continue with --resume"
+                    )
+                before = sum(map(len, self._kept.values()))
+                self._judge(batch, answers)
+                step(sum(map(len, self._kept.values())) - before)
 
     async def _answer(self, client: Client, room: asyncio.Semaphore, number: int, attempt: int) -> _Answer:
         """The model's replies to the last request and how each ended, or why there are none."""

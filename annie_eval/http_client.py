@@ -2,6 +2,9 @@
 
 h11 speaks the protocol and this module the sockets, because no client library hands out the body as it arrived on
 the wire: openai and httpx decode, join and re-chunk it first.
+
+Each exchange has a connection of its own. On a connection that is used again, bytes behind one answer would be read as
+the next one, and a server that closes it just then could not be told from one that broke.
 """
 
 from __future__ import annotations
@@ -15,11 +18,15 @@ import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h11
 
-MAX_BODY = 16 * 1024 * 1024  # bytes; an answer of speech has a few thousand
+from annie_eval.limits import MAX_BODY, MAX_PIECES, too_large
+
+if TYPE_CHECKING:
+    import ssl
+
 _READ = 65536
 _SECRET = 6  # characters
 
@@ -42,15 +49,8 @@ class Response:
     reads: tuple[tuple[int, int], ...]
 
 
-class _Connection:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self.http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_READ)
-        self.used = False
-
-
 class Client:
-    """Keep-alive connections to one server.
+    """Exchanges with one server.
 
     Args:
         base_url: such as `http://127.0.0.1:8000/v1`.
@@ -74,7 +74,7 @@ class Client:
         ]
         if api_key:
             self._headers.append(("authorization", f"Bearer {api_key}"))
-        self._idle: list[_Connection] = []
+        self._context: ssl.SSLContext | None = None
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Response:
         """Send one request and read its response to the end. See `request`."""
@@ -84,7 +84,7 @@ class Client:
         """One exchange.
 
         Raises:
-            TransportError: no connection, a lost one, a time-out, a status other than 200, a body over `MAX_BODY`.
+            TransportError: no connection, a lost one, a time-out, a status other than 200, a body over the limits.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -93,47 +93,30 @@ class Client:
             # Not sent again: the server may still be working on it.
             raise TransportError(f"no complete answer within {self._timeout:g} s", resend=False) from None
 
-    async def close(self) -> None:
-        for connection in self._idle:
-            connection.writer.close()
-        self._idle.clear()
-
     async def _exchange(self, method: str, path: str, payload: bytes | None) -> Response:
-        while True:
-            connection = self._idle.pop() if self._idle else await self._connect()
-            reused, connection.used = connection.used, True
-            keep = False
-            try:
-                response = await self._send_and_read(connection, method, path, payload)
-                keep = connection.http.our_state is h11.DONE and connection.http.their_state is h11.DONE
-            except _Stale:
-                if reused:
-                    continue  # a server may close an idle connection at any time; that is no fault
-                raise TransportError("connection closed before any answer", resend=True) from None
-            finally:
-                if keep:
-                    connection.http.start_next_cycle()
-                    self._idle.append(connection)
-                else:
-                    connection.writer.close()
-            if response.status != 200:
-                raise _refused(response)
-            return response
+        reader, writer = await self._connect()
+        try:
+            response = await self._send_and_read(reader, writer, method, path, payload)
+        finally:
+            writer.close()
+        if response.status != 200:
+            raise _refused(response)
+        return response
 
-    async def _connect(self) -> _Connection:
-        context = None
-        if self._tls:
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._tls and self._context is None:
             import ssl
 
-            context = ssl.create_default_context()
+            self._context = ssl.create_default_context()
         try:
-            reader, writer = await asyncio.open_connection(self._host, self._port, ssl=context, limit=_READ)
+            return await asyncio.open_connection(self._host, self._port, ssl=self._context, limit=_READ)
         except OSError as error:
             raise TransportError(f"no connection to {self._host}:{self._port} ({error})", resend=True) from None
-        return _Connection(reader, writer)
 
-    async def _send_and_read(self, connection: _Connection, method: str, path: str, payload: bytes | None) -> Response:
-        http, reader, writer = connection.http, connection.reader, connection.writer
+    async def _send_and_read(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str, payload: bytes | None
+    ) -> Response:
+        http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_READ)
         headers = [*self._headers]
         if payload is not None:
             headers += [("content-type", "application/json"), ("content-length", str(len(payload)))]
@@ -156,7 +139,7 @@ class Client:
                     data = await reader.read(_READ)
                     at = time.perf_counter_ns() - start
                     if not data and head is None and not http.trailing_data[0]:
-                        raise _Stale
+                        raise _unanswered()
                     http.receive_data(data)
                 elif isinstance(event, h11.Response):
                     head = event
@@ -167,19 +150,15 @@ class Client:
                         reads[-1] = (at, reads[-1][1] + len(event.data))
                     else:
                         reads.append((at, len(event.data)))
-                    if size > MAX_BODY:
-                        raise TransportError(
-                            f"the answer is larger than {MAX_BODY} bytes",
-                            resend=False,
-                            status=head.status_code if head else None,
-                        )
+                    if size > MAX_BODY or len(chunks) > MAX_PIECES:
+                        raise TransportError(too_large(), resend=False, status=head.status_code if head else None)
                 elif isinstance(event, h11.EndOfMessage):
                     break
                 elif isinstance(event, h11.ConnectionClosed):
-                    raise _Stale
+                    raise _unanswered()
         except OSError as error:
             if head is None:
-                raise _Stale from None
+                raise _unanswered() from None
             cause = f"connection lost after {size} bytes of the answer ({error or type(error).__name__})"
             raise self._lost(cause, head, chunks) from None
         except h11.RemoteProtocolError as error:
@@ -199,8 +178,8 @@ class Client:
         return self._mask(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
-class _Stale(Exception):
-    """The connection ended before the first byte of an answer."""
+def _unanswered() -> TransportError:
+    return TransportError("connection closed before any answer", resend=True)
 
 
 def masker(secret: str | None) -> Callable[[bytes], bytes]:

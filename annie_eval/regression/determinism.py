@@ -62,8 +62,6 @@ async def _probe(
         pass  # the questions that were answered in time will do
     except (TransportError, ExchangeError):
         return None
-    finally:
-        await client.close()
     answers = [said for said in answers if said]
     if not answers:
         return None

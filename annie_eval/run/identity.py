@@ -143,11 +143,7 @@ async def _ask(
                 return
         found[key] = catalogue.sample(key, done)
 
-    try:
-        await asyncio.gather(*map(one, keys))
-    finally:
-        for client in clients:
-            await client.close()
+    await asyncio.gather(*map(one, keys))
     return found
 
 

@@ -203,8 +203,6 @@ class Sampler:
             await asyncio.sleep(_POLL)
             flight.check()
         await flight.cancel()
-        for client in clients:
-            await client.close()
 
     async def _sample(self, store: Store, client: Client, slots: asyncio.Semaphore, key: str) -> None:
         async with contextlib.AsyncExitStack() as slot:

@@ -74,15 +74,11 @@ async def _ask(base_url: str, api_key: str | None, model_is_named: bool) -> Remo
         except TransportError as error:
             return error
 
-    try:
-        models, *others = await asyncio.gather(get(api, "/models"), *(get(outer, path) for path in _PROBES))
-        listed = _models(base_url, models, model_is_named)
-        owners = {str(model.get("owned_by")).lower() for model in listed}
-        named = next((_OWNERS[owner] for owner in owners if owner in _OWNERS), None)
-        info_said = _object(await get(outer, "/get_model_info")) if named == "sglang" else {}
-    finally:
-        await api.close()
-        await outer.close()
+    models, *others = await asyncio.gather(get(api, "/models"), *(get(outer, path) for path in _PROBES))
+    listed = _models(base_url, models, model_is_named)
+    owners = {str(model.get("owned_by")).lower() for model in listed}
+    named = next((_OWNERS[owner] for owner in owners if owner in _OWNERS), None)
+    info_said = _object(await get(outer, "/get_model_info")) if named == "sglang" else {}
     version, props, load, metrics, derender = others
     version_said, props_said = _object(version), _object(props)
     kind: Kind = "unknown"

@@ -74,5 +74,3 @@ async def _prompt(url: str, model: str, profile: Profile, api_key: str | None) -
         return None if usage is None else usage.prompt_tokens
     except (TransportError, ExchangeError):
         return None  # the samples will show it, with its cause
-    finally:
-        await client.close()

@@ -310,13 +310,10 @@ class _Waiting:
     async def run(self) -> str | None:
         """Wait; the server's version."""
         client = Client(self.base_url, api_key=self.spec.api_key(), timeout=5.0)
-        try:
-            while not await self._lists_us(client):
-                await self._pause(0.2)
-            await self._answers()
-            return await self._version()
-        finally:
-            await client.close()
+        while not await self._lists_us(client):
+            await self._pause(0.2)
+        await self._answers()
+        return await self._version()
 
     async def _pause(self, seconds: float) -> None:
         self._check()
@@ -380,7 +377,6 @@ class _Waiting:
             raise TargetError(self._refusal(error)) from None
         finally:
             request.cancel()
-            await client.close()
 
     def _refusal(self, error: TransportError) -> str:
         said = error.body.decode("utf-8", "replace") if error.body else ""
@@ -397,8 +393,6 @@ class _Waiting:
             return version if isinstance(version, str) else None
         except (TransportError, ValueError, KeyError, TypeError):
             return None
-        finally:
-            await client.close()
 
 
 def _choice(answer: Response) -> None:

@@ -1,11 +1,15 @@
-"""A keep-alive HTTP/1.1 connection that records the time of every socket read before the bytes are parsed.
+"""HTTP/1.1 exchanges that record the time of every socket read before the bytes are parsed.
 
 `http.client` parses headers and chunked transfer coding; this module only owns the socket, because what has to be
 trusted here is the moment of each `recv`, and no client library hands that out.
+
+Each exchange has a connection of its own, opened before it is timed, as in `annie_eval.http_client`. A server may
+close a connection right after an answer without saying so (llama.cpp's does after a stream): no exchange meets that.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import select
 import socket
@@ -16,7 +20,10 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 
+from annie_eval.limits import MAX_BODY, MAX_PIECES, too_large
+
 _READ = 1 << 16
+_ACCEPT = 0.002  # seconds in which a server takes a new connection up, so that no exchange pays for that
 
 
 class LostConnection(Exception):
@@ -64,7 +71,7 @@ class _StampedSocket(io.RawIOBase):
 
 
 class Connection:
-    """One connection to one server, opened before it is timed and reopened when the server has closed it.
+    """Exchanges with one server, one after the other.
 
     Args:
         base_url: such as `http://127.0.0.1:8000/v1`.
@@ -83,24 +90,28 @@ class Connection:
         if api_key:
             head.append(f"Authorization: Bearer {api_key}")
         self._head = "\r\n".join(head)
-        self._sock: socket.socket | None = None
+        self._context: ssl.SSLContext | None = None
+        self._sock: socket.socket | None = None  # the connection of the next exchange
 
     def open(self) -> None:
-        """Make sure that the connection stands, so that no exchange pays for opening it.
+        """Make sure that the next exchange has its connection, so that it does not pay for opening one.
 
         A server may close an idle connection at any time (uvicorn after 5 s): that shows as a readable socket.
         """
         if self._sock is not None and not select.select([self._sock], [], [], 0)[0]:
             return
         self.close()
+        if self._tls and self._context is None:
+            self._context = ssl.create_default_context()
         try:
             sock = socket.create_connection((self._host, self._port), self._timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls:
-                sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self._host)
+            if self._context is not None:
+                sock = self._context.wrap_socket(sock, server_hostname=self._host)
         except OSError as error:
             raise LostConnection(f"cannot connect to {self._host}:{self._port}: {error}") from None
         self._sock = sock
+        time.sleep(_ACCEPT)
 
     def close(self) -> None:
         if self._sock is not None:
@@ -111,11 +122,15 @@ class Connection:
         """Send one request in one write and read its response to the end; `path` is absolute.
 
         Raises:
-            LostConnection: see there. The connection is closed, and the next exchange opens a new one.
+            LostConnection: see there; also an answer over the limits.
         """
         self.open()
-        sock = self._sock
+        sock, self._sock = self._sock, None
         assert sock is not None
+        with contextlib.closing(sock):
+            return self._exchange(sock, method, path, payload)
+
+    def _exchange(self, sock: socket.socket, method: str, path: str, payload: bytes) -> TimedResponse:
         head = f"{method} {path} HTTP/1.1\r\n{self._head}\r\n"
         if payload:
             head += f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n"
@@ -130,9 +145,13 @@ class Connection:
             response.begin()
             parts: list[bytes] = []
             reads: list[tuple[int, int]] = []
+            size = 0
             while part := response.read1(_READ):
                 stamp = stamped.stamp - start
                 parts.append(part)
+                size += len(part)
+                if size > MAX_BODY or len(parts) > MAX_PIECES:
+                    raise LostConnection(too_large())
                 if reads and reads[-1][0] == stamp:
                     reads[-1] = (stamp, reads[-1][1] + len(part))
                 else:
@@ -140,15 +159,8 @@ class Connection:
             if response.length:
                 raise LostConnection(f"connection lost {response.length} bytes before the end of the answer")
         except TimeoutError:
-            self.close()
             raise LostConnection(f"no complete answer within {self._timeout:g} s") from None
         except (OSError, HTTPException, ValueError) as error:
-            self.close()
             said = str(error) or type(error).__name__
             raise LostConnection(f"connection broke: {said}") from None
-        except BaseException:
-            self.close()
-            raise
-        if response.will_close:
-            self.close()
         return TimedResponse(response.status, b"".join(parts), tuple(reads), sent)

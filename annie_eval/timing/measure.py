@@ -61,7 +61,6 @@ def measure(plan: Plan, emit: Emit) -> list[TimingResult]:
     key = os.environ.get(plan.api_key_env) if plan.api_key_env else None
     connection = Connection(plan.base_url, key, plan.timeout)
     try:
-        connection.open()
         ledger = MetricsReader(Connection(plan.base_url, key, plan.timeout), plan.served_model)
         capabilities = probe(connection, plan, block_size=ledger.block_size, metrics=ledger.available)
     except (LostConnection, Unusable) as error:
@@ -69,8 +68,6 @@ def measure(plan: Plan, emit: Emit) -> list[TimingResult]:
         for row in rows:
             emit("row", row.as_dict())
         return rows
-    finally:
-        connection.close()
     ledger.model = capabilities.model
     emit("capabilities", {**_plain(capabilities), "rows": list(plan.rows)})
     return _Bench(plan, capabilities, ledger, key, emit).run()

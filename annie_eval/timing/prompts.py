@@ -267,8 +267,10 @@ def _model(connection: Connection, plan: Plan) -> tuple[str, int | None]:
         models = {}
     # A server that lists nothing may not care for the name; one that does will say so.
     name = plan.served_model or next(iter(models), "default")
-    length = models.get(name, {}).get("max_model_len")
-    return name, length if isinstance(length, int) else None
+    entry = models.get(name, {})
+    meta = entry.get("meta")  # llama.cpp's server; n_ctx is what one request may hold
+    length = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
+    return name, length if isinstance(length, int) and length > 0 else None
 
 
 def _observed(response: TimedResponse) -> Observed | None:

@@ -23,7 +23,6 @@ def exchange(handler: Handler, *, timeout: float = 5.0, api_key: str | None = No
         try:
             return [await client.post("/chat/completions", {"n": n}) for n in range(times)]
         finally:
-            await client.close()
             server.close()
 
     return asyncio.run(run())
@@ -61,9 +60,41 @@ def test_body_without_length_ends_with_the_connection() -> None:
     assert response.body == b"hello"
 
 
-def test_idle_connection_that_the_server_closed_is_replaced() -> None:
-    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    assert [r.body for r in exchange(answers(ok), times=3)] == [b"ok"] * 3
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def test_a_connection_closed_right_after_an_answer_is_no_obstacle() -> None:
+    assert [r.body for r in exchange(answers(OK), times=3)] == [b"ok"] * 3
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_bytes_behind_an_answer_are_not_the_next_one(pieces: int) -> None:
+    stray = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"
+    parts = (OK + stray,) if pieces == 1 else (OK, stray)
+    assert [r.body for r in exchange(answers(*parts, close=False), times=3)] == [b"ok"] * 3
+
+
+def test_a_request_on_which_the_server_hangs_up_is_not_sent_again_unseen() -> None:
+    seen: list[bytes] = []
+
+    async def every_second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await reader.read(65536):
+            seen.append(request)
+            if len(seen) == 2:
+                break
+            writer.write(OK)
+        writer.close()
+
+    with pytest.raises(TransportError, match="closed before any answer"):
+        exchange(every_second, times=2)
+    assert len(seen) == 2
+
+
+def test_an_answer_in_endless_pieces_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("annie_eval.http_client.MAX_PIECES", 1000)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with pytest.raises(TransportError, match="more than 200000 pieces"):
+        exchange(answers(head, b"1\r\nx\r\n" * 2000))
 
 
 @pytest.mark.parametrize(

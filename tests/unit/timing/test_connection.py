@@ -1,4 +1,4 @@
-"""The stamped connection: stamps before parsing, reconnection before timing, and broken servers named."""
+"""The stamped connection: stamps before parsing, opened before timing, and broken servers named."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def test_a_chunk_cut_in_two_is_stamped_when_each_part_comes(
     assert response.reads[1][0] - response.reads[0][0] > 0.04e9
 
 
-def test_one_connection_serves_many_exchanges(connect: Callable[..., tuple[Connection, list[bytes]]]) -> None:
-    connection, received = connect([[WHOLE], [WHOLE]])
+def test_each_exchange_has_a_connection_of_its_own(connect: Callable[..., tuple[Connection, list[bytes]]]) -> None:
+    connection, received = connect([[WHOLE]], [[WHOLE]])
     assert [connection.exchange("POST", "/v1/x", b"{}").body for _ in range(2)] == [b"ok", b"ok"]
     assert len(received) == 2
     assert b"Authorization: Bearer key\r\n" in received[0]
@@ -91,10 +91,39 @@ def test_one_connection_serves_many_exchanges(connect: Callable[..., tuple[Conne
 def test_a_connection_that_the_server_closed_is_reopened_before_it_is_timed(
     connect: Callable[..., tuple[Connection, list[bytes]]],
 ) -> None:
-    connection, _ = connect([[WHOLE]], [[WHOLE]])
-    connection.exchange("GET", "/")
+    connection, _ = connect([], [[WHOLE]])
+    connection.open()
     time.sleep(0.05)
     assert connection.exchange("GET", "/").body == b"ok"
+
+
+@pytest.mark.parametrize("late", [0.0, 0.05])
+def test_bytes_behind_an_answer_are_not_the_next_one(
+    connect: Callable[..., tuple[Connection, list[bytes]]], late: float
+) -> None:
+    stray = HEAD + b"Content-Length: 5\r\n\r\nstray"
+    connection, _ = connect([[WHOLE, late, stray]], [[WHOLE]])
+    assert [connection.exchange("GET", "/").body for _ in range(2)] == [b"ok", b"ok"]
+
+
+def test_a_connection_closed_right_after_an_answer_is_no_obstacle() -> None:
+    """As llama.cpp's server does it: the close is under way when the next request leaves."""
+    with raw_server(*[[[WHOLE]]] * 50) as (url, _):
+        connection = Connection(url)
+        assert {connection.exchange("GET", "/").body for _ in range(50)} == {b"ok"}
+
+
+@pytest.mark.parametrize("script", [[HEAD + b"\r\n", *[b"x" * 65536] * 20], [CHUNKED, *[b"1\r\nx\r\n" * 9000] * 3]])
+def test_an_answer_without_end_is_given_up(
+    connect: Callable[..., tuple[Connection, list[bytes]]],
+    script: list[bytes | float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("annie_eval.timing.connection.MAX_BODY", 1 << 20)
+    monkeypatch.setattr("annie_eval.timing.connection.MAX_PIECES", 20_000)
+    connection, _ = connect([script])
+    with pytest.raises(LostConnection, match="the answer is larger than"):
+        connection.exchange("GET", "/")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annie_eval.errors import UsageError
+from annie_eval.profile import serving_args
 from annie_eval.profile.argument_checks import validate_check
 from annie_eval.profile.schema import did_you_mean, joined, quoted
 from annie_eval.profile.types import CallExpectation, Expect, Profile, Scenario
@@ -31,17 +32,6 @@ _REQUEST_FIELDS = frozenset(
         "return_token_ids",
     )
 )
-_OWNED_FLAGS = {
-    "--model": "--model-dir names the model",
-    "--served-model-name": "the gate chooses a unique name",
-    "--host": "the gate chooses it",
-    "--port": "the gate chooses it",
-    "--api-key": "a profile must hold no key; see --api-key-env",
-    "--trust-remote-code": "no code of a checkpoint is run",
-    "--tool-call-parser": "use serving.tool_parser",
-    "--reasoning-parser": "use serving.reasoning_parser",
-    "--max-model-len": "use serving.max_model_len",
-}
 
 
 def name(value: str, where: str) -> None:
@@ -239,10 +229,7 @@ def settings(profile: Profile, where: str) -> None:
             raise UsageError(
                 f"{where}: sampling.extra.{field} is set by the gate itself; use its own key or remove it"
             )
-    for position, flag in enumerate(profile.serving.args):
-        owned = _OWNED_FLAGS.get(flag.split("=")[0].replace("_", "-"))
-        if owned:
-            raise UsageError(f"{where}: serving.args[{position}] is {quoted(flag)}; remove it: {owned}")
+    serving_args.check(profile.serving.args, where)
     if profile.traffic.deadline < profile.traffic.request_timeout:
         raise UsageError(
             f"{where}: traffic.deadline is {profile.traffic.deadline:g} s, shorter than one request_timeout"

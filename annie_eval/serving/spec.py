@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 import socket
 import urllib.parse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from annie_eval.errors import UsageError
+from annie_eval.profile import serving_args
 from annie_eval.resources import server_python
 from annie_eval.serving import checkpoint
 
@@ -66,6 +69,17 @@ def check(spec: TargetSpec, profile: Profile) -> None:
         raise UsageError("--model-dir and --base-url: both given; name one target")
     if spec.model_dir is None and spec.base_url is None:
         raise UsageError("no target: give --model-dir DIR or --base-url URL")
+    for option, value in (
+        ("--base-url", spec.base_url),
+        ("--model-dir", spec.model_dir),
+        ("--served-model", spec.served_model),
+        ("--image", spec.image),
+        ("--vllm-python", spec.vllm_python),
+        *(("--base-url", url) for url in spec.replicas),
+        *(("--vllm-arg", argument) for argument in (*profile.serving.args, *spec.vllm_args)),
+    ):
+        if value is not None and re.search("[\0\ud800-\udfff]", str(value)):
+            raise UsageError(f"{option} {str(value)!a}: holds a byte that is no UTF-8 text; write it without")
     if spec.api_key_env is not None and not spec.api_key():
         raise UsageError(f"--api-key-env {spec.api_key_env}: this environment variable is unset or empty; export it")
     if not re.fullmatch(r"[!-~]*", spec.api_key() or ""):  # the key itself is never shown
@@ -153,16 +167,7 @@ def _check_model(spec: TargetSpec, profile: Profile) -> None:
     assert spec.model_dir is not None
     arguments = (*profile.serving.args, *spec.vllm_args)
     found = checkpoint.read(spec.model_dir, arguments)
-    for argument in arguments:
-        flag = argument.partition("=")[0]
-        if flag == "--api-key":
-            raise UsageError("--vllm-arg --api-key: would be written to logs; use --api-key-env NAME")
-        if flag == "--trust-remote-code":
-            raise UsageError("--vllm-arg --trust-remote-code: code from a checkpoint is never run; leave it out")
-        if flag in ("--model", "--host", "--port", "--served-model-name", "--uds"):
-            option = {"--port": "--port", "--served-model-name": "--served-model"}.get(flag)
-            mend = f"use our own {option}" if option else "leave it out"
-            raise UsageError(f"--vllm-arg {flag}: is set by this tool; {mend}")
+    _check_arguments(arguments)
     if spec.startup_timeout <= 0:
         raise UsageError(f"--startup-timeout {spec.startup_timeout:g}: must be above 0 seconds")
     if spec.port is not None:
@@ -180,6 +185,33 @@ def _check_model(spec: TargetSpec, profile: Profile) -> None:
         raise UsageError(f"--image {spec.image}: needs --serve docker")
     else:
         interpreter(spec)
+
+
+_OURS = {
+    "--model": "is set by this tool; leave it out",
+    "--host": "is set by this tool; leave it out",
+    "--uds": "is set by this tool; leave it out",
+    "--port": "is set by this tool; use our own --port",
+    "--served-model-name": "is set by this tool; use our own --served-model",
+    "--api-key": "would be written to logs; use --api-key-env NAME",
+    "--hf-token": "would be written to logs, and nothing is downloaded; leave it out",
+    "--config": "hides its arguments from these checks; give each with --vllm-arg",
+}
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """What nobody may hand to vLLM, however it is spelt."""
+    for argument, following in itertools.pairwise((*arguments, "")):
+        if serving_args.trusts_code(argument):
+            raise UsageError("--vllm-arg --trust-remote-code: code from a checkpoint is never run; leave it out")
+        for name, said in _OURS.items():
+            if serving_args.means(argument, name):
+                raise UsageError(f"--vllm-arg {name}: {said}")
+        value = argument.partition("=")[2] or following
+        if serving_args.means(argument, "--load-format") and value in ("pt", "npcache"):
+            raise UsageError(
+                f"--vllm-arg --load-format {value}: reads pickles, which can run code when loaded; leave it out"
+            )
 
 
 def _check_docker(spec: TargetSpec, found: checkpoint.Checkpoint) -> None:

@@ -66,6 +66,20 @@ TOML_MISTAKES = {
     ("[gates.facts]", '[serving]\nargs = ["--port=9"]\n[gates.facts]'): r"serving.args\[0\] is .*remove it",
     ("[gates.facts]", '[serving]\nargs = ["--trust-remote-code"]\n[gates.facts]'): "no code of a checkpoint is run",
     ("[gates.facts]", '[serving]\nargs = ["--api-key", "k"]\n[gates.facts]'): "a profile must hold no key",
+    ("[gates.facts]", '[serving]\nargs = ["--trust_remote"]\n[gates.facts]'): "no code of a checkpoint is run",
+    (
+        "[gates.facts]",
+        '[serving]\nargs = ["--tool-parser-plugin=x.py"]\n[gates.facts]',
+    ): "may name no code, file or host",
+    ("[gates.facts]", '[serving]\nargs = ["--middleware", "a.b"]\n[gates.facts]'): "may not set",
+    ("[gates.facts]", '[serving]\nargs = ["--max-num-seq=8"]\n[gates.facts]'): 'did you mean "--max-num-seqs"',
+    ("[gates.facts]", '[serving]\nargs = ["x", "--seed=1"]\n[gates.facts]'): "a value without a flag",
+    ("[gates.facts]", '[serving]\nargs = ["--quantization=/a/b"]\n[gates.facts]'): "a plain value only",
+    ("[gates.facts]", '[serving]\nargs = ["--seed.x=1"]\n[gates.facts]'): "a plain value only",
+    (
+        "[gates.facts]",
+        '[serving]\nargs = [\'--speculative-config={"model": "m"}\']\n[gates.facts]',
+    ): '"model" is none of',
     # tools
     ('parameters.type = "object"', 'parameters.type = "objet"'): "tools.book_taxi.parameters.*no valid JSON Schema",
     ('parameters.type = "object"', 'parameters.type = "array"'): 'parameters.type is "array", but must be "object"',

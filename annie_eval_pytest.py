@@ -121,6 +121,14 @@ def join_values(args: list[str], names: Collection[str] = tuple(OPTIONS)) -> lis
     return joined
 
 
+def _part_values(args: list[str], given: Collection[str], names: Collection[str]) -> None:
+    """Undo `join_values` for options that turned out to be those of a conftest.py: they may take no value."""
+    for at in reversed(range(len(args))):
+        name, _, value = args[at].removeprefix("--").partition("=")
+        if name in names and args[at] not in given:
+            args[at : at + 1] = [f"--{name}", value]
+
+
 def _named(args: list[str]) -> set[str]:
     """The long options on a command line, without dashes and values."""
     before = args[: args.index("--")] if "--" in args else args
@@ -194,8 +202,10 @@ def _find_configuration_again(config: pytest.Config, parser: pytest.Parser, args
     from _pytest.config.findpaths import determine_setup
 
     private: Any = config
+    before, stale = config.inipath, config.getini("addopts")
+    if args[: len(stale)] == stale:  # of a configuration that may not be ours
+        del args[: len(stale)]
     known = parser.parse_known_args(args, namespace=copy.copy(config.option))
-    before = config.inipath
     private._rootpath, private._inipath, private._inicfg, _ = determine_setup(
         inifile=known.inifilename,
         override_ini=known.override_ini,
@@ -204,9 +214,9 @@ def _find_configuration_again(config: pytest.Config, parser: pytest.Parser, args
         invocation_dir=config.invocation_params.dir,
     )
     private._inicache.clear()
+    args[:] = [*config.getini("addopts"), *args]
+    known = parser.parse_known_args(args, namespace=copy.copy(config.option))
     if config.inipath != before:
-        args[:] = [*config.getini("addopts"), *args]
-        known = parser.parse_known_args(args, namespace=copy.copy(config.option))
         private._configure_python_path()
     if known.confcutdir is None:
         known.confcutdir = str(config.inipath.parent if config.inipath else config.rootpath)
@@ -233,15 +243,15 @@ def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, object, object]:
     defaults = _defaults(early_config)
-    configured = "base-url" in defaults
+    configured, given = "base-url" in defaults, list(args)
     if configured or any(name.removeprefix("annie-") in TARGETS for name in _named(args)):
         _load_syrupy(early_config, args)
-        joined = join_values(args, OPTIONS.keys() - _taken(parser))
-        if joined != args:
-            args[:] = joined
+        args[:] = join_values(args, OPTIONS.keys() - _taken(parser))
+        if args != given:
             _find_configuration_again(early_config, parser, args)
     result = yield
     _add_options(early_config, parser)
+    _part_values(args, given, early_config.stash[_TAKEN])
     _check_taken(early_config, args, configured)
     early_config.stash[_DEFAULTS] = defaults
     return result

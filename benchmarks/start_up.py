@@ -1,6 +1,7 @@
 """What a start costs: imports, profiles, collection, and each detector on an ordinary answer.
 
     .venv/bin/python benchmarks/start_up.py [--runs 5]
+    .venv/bin/python benchmarks/start_up.py --plugin-budget 20    # milliseconds; exits 1 where the plugin costs more
 
 CPU seconds of whole processes, medians of interleaved runs, each as a ratio to the row above which it is compared with
 in the same run: Python alone, or pytest with a file of sixty empty tests. Detectors are compared with parsing the
@@ -23,10 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 URL = "http://127.0.0.1:9/v1"  # discard: collection sends nothing
 
 
-def cpu(command: list[str]) -> float:
+def cpu(command: list[str], folder: Path = ROOT) -> float:
     """User and system seconds of a process and its children."""
     before = os.times()
-    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
 
@@ -64,6 +65,20 @@ def processes(runs: int) -> None:
             print(f"{name:<26} {medians[name]:>6.2f}  {ratio}")
 
 
+def plugin_cost(runs: int) -> float:
+    """Milliseconds of CPU time that the plugin adds to an unrelated suite: the median of paired differences."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "test_empty.py").write_text("".join(f"def test_{i}():\n    pass\n\n" for i in range(60)))
+        (folder / "pyproject.toml").write_text('[project]\nname = "theirs"\nversion = "1"\n')
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        without = [*command, "-p", "no:annie-eval"]
+        cpu(command, folder)  # pytest keeps what it has rewritten
+        cpu(without, folder)
+        pairs = [(cpu(command, folder), cpu(without, folder)) for _ in range(runs)]
+    return 1e3 * statistics.median(with_it - without_it for with_it, without_it in pairs)
+
+
 def detectors(runs: int) -> None:
     from fixed_server import STREAM  # type: ignore[import-not-found]  # beside this script
 
@@ -96,7 +111,13 @@ def detectors(runs: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
-    runs = parser.parse_args().runs
+    parser.add_argument("--plugin-budget", type=float, metavar="MS", help="measure only what the plugin adds")
+    options = parser.parse_args()
+    runs: int = options.runs
+    cost = plugin_cost(max(runs, 15))
+    print(f"an unrelated suite, with the plugin less without it: {cost:.0f} ms\n")
+    if options.plugin_budget is not None:
+        sys.exit(0 if cost <= options.plugin_budget else f"more than {options.plugin_budget:g} ms")
     processes(runs)
     detectors(runs)
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from quant.checkpoint.quiet import quiet_imports
 from quant.errors import NotServedAsMade, UsageError
 
 COMMANDS = {
@@ -24,6 +25,7 @@ COMMANDS = {
     ),
     "recipes": ("quant.commands.recipes", "list the recipes, or show one"),
     "sft": ("quant.commands.sft", "fine-tune a checkpoint in BF16 on conversations"),
+    "preview": ("quant.commands.preview", "show a conversation as the model sees it, and what of it is learnt"),
     "ptq": ("quant.commands.ptq", "quantise a checkpoint after training, export and check it"),
     "qat": ("quant.commands.qat", "train a checkpoint while it is quantised (QAT and QAD), export and check it"),
     "merge": ("quant.commands.merge", "build a trained checkpoint again from its base model and its adapter"),
@@ -88,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"python -m quant: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models and data are local; a typed path must not become a download
+    quiet_imports()
     module = importlib.import_module(COMMANDS[name][0])
     parser = Parser(prog=f"python -m quant {name}", description=COMMANDS[name][1])
     module.add_arguments(parser)

@@ -20,6 +20,7 @@ One JSON object in the checkpoint directory:
 
 import hashlib
 import json
+import os
 import platform
 import resource
 import sys
@@ -36,6 +37,7 @@ from quant.checkpoint.digests import describe_tensors, json_digest
 from quant.errors import UsageError
 
 PROVENANCE = "quant_run.json"
+SAID, SAID_IN_A_LOG = 1.0, 10.0  # seconds that a phase must have taken to be worth a line
 LIBRARIES = ("torch", "transformers", "nvidia-modelopt", "peft", "accelerate", "safetensors", "gguf")
 
 
@@ -103,7 +105,11 @@ class Provenance:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            took = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + took
+        worth = SAID if sys.stderr.isatty() else SAID_IN_A_LOG
+        if took >= worth and os.environ.get("RANK", "0") == "0":
+            print(f"{name}: {took:.0f} s", file=sys.stderr, flush=True)
 
     def write(self, directory: Path) -> None:
         """Write `quant_run.json` as the last file of a finished checkpoint."""

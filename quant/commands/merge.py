@@ -16,6 +16,7 @@ from quant import images
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import check_free, check_outside
 from quant.checkpoint.provenance import Provenance, describe_file
+from quant.checkpoint.quiet import quiet
 from quant.errors import UsageError
 from quant.export import adapter
 from quant.quantize.quantize import check_image
@@ -112,7 +113,8 @@ def restore_quantizers(model: Any, held: adapter.Adapter, where: Path) -> None:
 
     from quant.quantize.modelopt_config import modelopt_config
 
-    mtq.quantize(model, {**modelopt_config(held.recipe), "algorithm": None}, None)
+    with quiet():
+        mtq.quantize(model, {**modelopt_config(held.recipe), "algorithm": None}, None)
     wanted = set(held.amax)
     for name, module in model.named_modules():
         for which in ("weight", "input"):

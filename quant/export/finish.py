@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from quant.checkpoint.atomic import atomic_directory, refused_path
 from quant.checkpoint.provenance import Provenance
+from quant.checkpoint.quiet import quiet
 from quant.checkpoint.view import view
 from quant.errors import NotServedAsMade, UsageError
 from quant.export import verify
@@ -70,7 +69,7 @@ def _build(
             f"{len(changed)} layers of the merged model are not those that were trained, first {changed[0]}"
         )
     dtype = model.dtype
-    with provenance.phase("export"), contextlib.redirect_stdout(io.StringIO()):
+    with provenance.phase("export"), quiet():
         export_model(model, source, partial)
         retarget(partial, image)
     with provenance.phase("verify"):

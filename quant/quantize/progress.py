@@ -7,14 +7,17 @@ import sys
 import time
 from types import TracebackType
 
+LINE_SECONDS = 60.0
+
 
 class ProgressBar:
-    """Counts `unit`s up to `total`; draws at most five times a second, and only on a terminal."""
+    """Counts `unit`s up to `total`; draws five times a second on a terminal, and a line a minute into a log."""
 
     def __init__(self, name: str, total: int, unit: str) -> None:
         self.name, self.total, self.unit, self.done = name, total, unit, 0
         self._start = self._drawn = time.perf_counter()
-        self._terminal = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"  # one bar for all processes
+        self._first = os.environ.get("RANK", "0") == "0"  # one bar for all processes
+        self._terminal = sys.stderr.isatty() and self._first
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -26,6 +29,10 @@ class ProgressBar:
         if self._terminal and now - self._drawn > 0.2:
             self._drawn = now
             self._draw(now, values)
+        elif self._first and not self._terminal and now - self._drawn > LINE_SECONDS:
+            self._drawn = now
+            self._draw(now, values)
+            print(file=sys.stderr, flush=True)
 
     def _draw(self, now: float, values: dict[str, float]) -> None:
         rate = self.done / max(now - self._start, 1e-9)
@@ -33,7 +40,8 @@ class ProgressBar:
         said = "".join(f"  {key} {value:.4g}" for key, value in values.items())
         share = self.done / max(self.total, 1)
         bar = f"{'#' * int(share * 20):20}"
-        print(f"\r{self.name} [{bar}] {share:4.0%}  {rate:,.0f} {self.unit}/s{said}  {left:.0f} s left ", end="",
+        start = "\r" if self._terminal else ""
+        print(f"{start}{self.name} [{bar}] {share:4.0%}  {rate:,.0f} {self.unit}/s{said}  {left:.0f} s left ", end="",
               file=sys.stderr, flush=True)  # fmt: skip
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:

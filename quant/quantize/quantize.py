@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
+from quant.checkpoint.quiet import quiet
 from quant.errors import UsageError
 from quant.formats.fused import fused_groups, tie_fused_amax
 from quant.images import Image
@@ -99,8 +99,7 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
     config = modelopt_config(chosen)
     for inside in ("*lora*", "*base_layer*"):
         config["quant_cfg"].append({"quantizer_name": inside, "enable": False})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         if chosen.algorithm == "awq_lite":
             model = quantize_awq_lite(model, config, forward)
         else:

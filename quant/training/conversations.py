@@ -125,6 +125,8 @@ def _is_apart(tokenizer: Any, stop: str) -> bool:
     return any(token.content == stop and not token.lstrip and not token.rstrip for token in added.values())
 
 
+LEAST_SHARE = 0.5
+"""Of the tokens that assistants say, at least this share has to be learnt."""
 _PROBE = "An answer of no importance"
 #: Where reasoning stands in data of one origin or another; only what the template shows of them can be learnt.
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought")
@@ -158,6 +160,7 @@ class Renderer:
         self._stop = stop or self._found_stop() or tokenizer.eos_token
         if not self._stop:
             raise UsageError("the tokenizer has no eos_token, so no turn would end; set it in tokenizer_config.json")
+        self.name = f"the chat template of {getattr(tokenizer, 'name_or_path', '') or 'the model'}"
         self._turns: dict[str, list[int]] = {}
         self._parts = _is_apart(tokenizer, self._stop)
 
@@ -173,6 +176,7 @@ class Renderer:
         messages = [_with_objects(message) for message in sample["messages"]]
         held: _Sequence | None = None
         for index, message in enumerate(messages):
+            self._check_specials(message, f"{where}: messages.{index}")
             if message["role"] != "assistant" or message.get("weight") == 0:
                 continue
             options = sample.get("chat_template_kwargs")
@@ -211,6 +215,8 @@ class Renderer:
         try:
             text = self._tokenizer.apply_chat_template(messages, tokenize=False)
         except Exception:  # templates raise whatever they like
+            text = ""
+        if _PROBE not in text:
             return turn_end(str(self._tokenizer.chat_template))
         behind = text.rpartition(_PROBE)[2]
         found = [(behind.find(token), token) for token in self._specials if token in behind]
@@ -218,20 +224,36 @@ class Renderer:
 
     def _check_shown(self, message: dict[str, Any], answer: str, at: str) -> None:
         """Raise UsageError where the template leaves out what the turn says: then its stop token would be learnt."""
-        said: dict[str, Any] = {key: message.get(key) for key in ("content", *_THOUGHTS)}
-        calls = [call["function"]["name"] for call in message.get("tool_calls") or []]
-        for key, text in said.items():
-            for token in self._specials if isinstance(text, str) else ():
-                if token in text:
-                    raise UsageError(f"{at}: {key} holds the special token {token!r}, which no answer can; remove it")
-        for key, text in said.items():
+        for key in ("content", *_THOUGHTS):
+            text = message.get(key)
             if isinstance(text, str) and text.strip() and not _shown(text, answer):
-                fix = "take it out, or a template that shows it"
+                fix = "take it out, or take a template that shows it"
                 if key not in {"content", "reasoning_content"}:
                     fix = f"call it reasoning_content, or {fix}"
-                raise UsageError(f"{at}: the chat template leaves out its {key}; {fix}")
+                raise UsageError(f"{at}: {self.name} leaves out its {key}, so that its absence is learnt; {fix}")
+        calls = [call["function"]["name"] for call in message.get("tool_calls") or []]
         if gone := next((name for name in calls if name not in answer), None):
-            raise UsageError(f"{at}: the chat template leaves out its call of {gone}; take a template with tools")
+            raise UsageError(f"{at}: {self.name} leaves out its call of {gone}; take a template with tools")
+
+    def _check_specials(self, message: dict[str, Any], at: str) -> None:
+        """Raise UsageError where text holds a token that marks turns: the turn would end there, or another begin."""
+        for key in ("content", *_THOUGHTS):
+            text = message.get(key)
+            if isinstance(text, str) and (token := next((t for t in self._specials if t in text), None)):
+                raise UsageError(f"{at}: {key} holds {token!r}, a special token of the tokenizer; take it out")
+
+    def share(self, samples: Sequence[dict[str, Any]], examples: Sequence[Example]) -> float:
+        """Learnt tokens for each token of the assistants' texts alone; what stands around them makes it more."""
+        texts = [
+            str(message[key])
+            for sample in samples
+            for message in sample["messages"]
+            if message["role"] == "assistant" and message.get("weight") != 0
+            for key in ("content", *_THOUGHTS)
+            if isinstance(message.get(key), str)
+        ]
+        wanted = sum(len(self._tokenized(text)) for text in texts)
+        return sum(sum(example.learnt) for example in examples) / max(wanted, 1)
 
     def _ids(self, text: str) -> list[int]:
         """Token ids; what conversations have in common, such as system prompt and tools, is tokenized once."""
@@ -280,4 +302,10 @@ class _Sequence:
 def render_all(tokenizer: Any, samples: Sequence[dict[str, Any]], path: Path, max_length: int) -> list[Example]:
     """Examples of all conversations, in the file's order. Raises what `Renderer.examples` raises."""
     renderer = Renderer(tokenizer)
-    return [example for sample in samples for example in renderer.examples(sample, path, max_length)]
+    found = [example for sample in samples for example in renderer.examples(sample, path, max_length)]
+    if (share := renderer.share(samples, found)) < LEAST_SHARE:
+        raise UsageError(
+            f"{path}: only {share:.0%} of what assistants say is learnt: {renderer.name} leaves out the rest; "
+            "see `preview`, and take another template"
+        )
+    return found

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quant.errors import UsageError
 from quant.quantize.progress import ProgressBar
 from quant.recipe import Training
+from quant.training import divergence
 from quant.training.batches import Batch, collate, nothing, plan, shares
 from quant.training.conversations import Example
 from quant.training.distributed import World, part_of, shard, whole
@@ -228,10 +228,7 @@ class Trainer:
         if number + 1 < len(self.steps):  # while the GPU is busy, for what follows waits for it
             self._ahead = (number + 1, self._batches(number + 1))
         loss, ce, kl, size = torch.stack([*self.world.total(sums), whole(norm)]).tolist()
-        if not math.isfinite(loss) or not math.isfinite(size):
-            raise UsageError(
-                f"step {number + 1}: loss {loss}, gradient norm {size}: it diverged; lower training.learning_rate"
-            )
+        divergence.check(number + 1, [*(row["loss"] for row in self.history), loss], size)
         return {"loss": loss, "ce": ce / count, "kl": kl / count, "norm": size, "tokens": float(count)}
 
     @contextmanager

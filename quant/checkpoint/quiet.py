@@ -1,0 +1,37 @@
+"""Libraries speak only when something is wrong: a run prints its own phases and one bar."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+
+#: What the libraries read when they are imported.
+ENVIRONMENT = {
+    "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "HF_HUB_OFFLINE": "1",  # models and data are local; a typed path must not become a download
+}  # fmt: skip
+
+
+def quiet_imports() -> None:
+    """Call before the libraries are imported; what the user has set in the environment stays."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for module in ("modelopt", "torch", "transformers", "peft", "huggingface_hub"):
+        warnings.filterwarnings("ignore", module=module)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hide what ModelOpt prints, logs and warns of inside; errors are raised as ever."""
+    before = logging.root.manager.disable
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(max(before, logging.WARNING))
+        try:
+            yield
+        finally:
+            logging.disable(before)

@@ -1,0 +1,54 @@
+"""`python -m quant preview`: a conversation as the model will see it, what is learnt of it in colour."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from quant.checkpoint import loading
+from quant.errors import UsageError
+from quant.quantize import calibration
+
+LEARNT, READ, END = "\x1b[1;32m", "\x1b[2m", "\x1b[0m"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m quant preview`."""
+    parser.add_argument("--model", type=Path, required=True, help="BF16 checkpoint directory")
+    parser.add_argument("--data", type=Path, required=True, help="JSON Lines of conversations: messages, tools")
+    parser.add_argument("--row", type=calibration.positive, default=1, help="which conversation (default: the first)")
+    parser.add_argument("--color", choices=["auto", "always", "never"], default="auto",
+                        help="never: learnt text stands between ⟦ and ⟧ (default: auto)")  # fmt: skip
+    calibration.add_format(parser)
+
+
+def painted(pieces: list[tuple[str, bool]], colour: bool) -> str:
+    """Texts and whether each is learnt, as one text: in colour, or with brackets around what is learnt."""
+    if colour:
+        return "".join(f"{LEARNT if learnt else READ}{text}{END}" for text, learnt in pieces)
+    return "".join(f"⟦{text}⟧" if learnt else text for text, learnt in pieces)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print one conversation, and how many of its tokens are learnt."""
+    from quant.training.conversations import read_conversations, render_all
+
+    loading.read_config(arguments.model)
+    samples = read_conversations(arguments.data, arguments.shape)
+    if arguments.row > len(samples):
+        raise UsageError(f"--row {arguments.row}: {arguments.data} has {len(samples)} conversations")
+    tokenizer = loading.load_tokenizer(arguments.model)
+    colour = arguments.color == "always" or (
+        arguments.color == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    )
+    for example in render_all(tokenizer, [samples[arguments.row - 1]], arguments.data, sys.maxsize):
+        pieces: list[tuple[list[int], bool]] = []
+        for token, learnt in zip(example.ids, example.learnt, strict=True):
+            if not pieces or pieces[-1][1] != learnt:
+                pieces.append(([], learnt))
+            pieces[-1][0].append(token)
+        print(painted([(tokenizer.decode(ids), learnt) for ids, learnt in pieces], colour))
+        print(f"{arguments.data}:{example.line}: {sum(example.learnt)} of {len(example.ids)} tokens are learnt")
+    return 0

@@ -17,7 +17,7 @@ from annie_eval.text import is_blank
 from annie_eval.wire.sample import Exchange, Sample
 
 if TYPE_CHECKING:
-    from annie_eval.profile.types import Limits
+    from annie_eval.profile.types import Limits, Speech
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:
@@ -25,11 +25,11 @@ def find(sample: Sample) -> tuple[Finding, ...]:
     findings: list[Finding] = []
     for index, exchange in enumerate(sample.exchanges):
         if not exchange.answer.tool_calls:
-            findings += _judge(exchange, index, sample.limits)
+            findings += _judge(exchange, index, sample.limits, sample.speech)
     return tuple(findings)
 
 
-def _judge(exchange: Exchange, index: int, limits: Limits) -> Iterator[Finding]:
+def _judge(exchange: Exchange, index: int, limits: Limits, speech: Speech) -> Iterator[Finding]:
     expect, content = exchange.expect, exchange.answer.content or ""
     least, most = limits.min_sentences, limits.max_sentences
     if expect.max_sentences is not None:
@@ -49,6 +49,9 @@ def _judge(exchange: Exchange, index: int, limits: Limits) -> Iterator[Finding]:
     said = count_words(answer)
     if said > limits.max_words:
         yield finding(f"{said} words, at most {limits.max_words} wanted", 0, len(content))
+    seconds = said * 60 / speech.words_per_minute
+    if limits.max_seconds is not None and seconds > limits.max_seconds:
+        yield finding(f"takes {seconds:.0f} s to speak, at most {limits.max_seconds} wanted", 0, len(content))
     if expect.truncated:
         return
     if exchange.answer.finish_reason == "length":

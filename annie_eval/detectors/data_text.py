@@ -19,7 +19,8 @@ _DATA = re.compile(
     # What a program says when it breaks.
     r"|\bTraceback \(most recent call|\bFile \"[^\"\n]{1,200}\", line \d|\[object Object\]"
     r"|\b(?:[A-Z][A-Za-z]{2,40}(?:Error|Exception)|Exception)\b\s?[:(]|\bError code: \d{3}\b|\bHTTP(?:/\d| [45]\d\d\b)"
-    r"|\b(?:\w{1,40}\.)?\w{1,40}\((?:\w{1,40}=|['\"]|\[['\"{]|\{['\"]|\))|\b\w{2,40}\.\w{2,40}\("
+    r"|\b(?:[A-Z_]\w{0,40}\.)?[A-Z_][A-Z0-9_]{1,40}\((?:\w{1,40}=|['\"]|\[['\"{]|\{['\"]|\))"
+    r"|\b[A-Z_][A-Z0-9_]{1,40}\.[A-Z_][A-Z0-9_]{1,40}\("
     r"|<[\w.]{1,60}(?: \w{1,40})? at 0x[0-9a-f]{4,16}>|\Ab(?P<quote>[\"']).*(?P=quote)\s*\Z",
     re.IGNORECASE | re.DOTALL,
 )

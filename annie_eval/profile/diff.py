@@ -17,7 +17,7 @@ _MOST = 4  # differences that a message names
 def snapshot(profile: Profile) -> dict[str, Any]:
     """What the profile asks and how it judges, as JSON values; scenarios and gates by name."""
     plain: dict[str, Any] = json.loads(json.dumps(profile, default=_plain))
-    kept = ("name", "digest", "system_prompt", "tools", "gates", "limits", "sampling", "serving")
+    kept = ("name", "digest", "system_prompt", "tools", "gates", "limits", "speech", "sampling", "serving")
     found = {key: plain[key] for key in kept}
     found["scenarios"] = {
         scenario["id"]: {key: value for key, value in scenario.items() if key not in ("id", "source")}
@@ -44,7 +44,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     if before.get("system_prompt") != now.get("system_prompt"):
         found.append("the system prompt is another")
     found += _tools(before.get("tools", {}), now.get("tools", {}))
-    for section in ("sampling", "serving", "limits"):
+    for section in ("sampling", "serving", "limits", "speech"):
         found += _fields(section, before.get(section, {}), now.get(section, {}))
     found += _scenarios(before.get("scenarios", {}), now.get("scenarios", {}))
     found += _gates(before.get("gates", {}), now.get("gates", {}))

@@ -28,6 +28,7 @@ from annie_eval.profile.types import (
     Sampling,
     Scenario,
     Serving,
+    Speech,
     Traffic,
     Turn,
     Variant,
@@ -87,6 +88,7 @@ def load(name_or_path: str | Path) -> Profile:
         scenarios=scenarios,
         gates=gates,
         limits=Limits(**{key: int(value) for key, value in raw.get("limits", {}).items()}),
+        speech=_speech(raw.get("speech", {})),
         sampling=_sampling(raw.get("sampling", {})),
         traffic=_traffic(raw.get("traffic", {})),
         serving=_serving(raw.get("serving", {})),
@@ -95,6 +97,11 @@ def load(name_or_path: str | Path) -> Profile:
     validate.settings(profile, where)
     validate_gates.gates(profile, {gate: table.get("samples") for gate, table in raw["gates"].items()}, where)
     return dataclasses.replace(profile, digest=_digest(profile))
+
+
+def _speech(table: Mapping[str, Any]) -> Speech:
+    rest = {key: value for key, value in table.items() if key != "allow"}
+    return Speech(allow=tuple(table["allow"]), **rest) if "allow" in table else Speech(**rest)
 
 
 def with_system_prompt(profile: Profile, text: str) -> Profile:

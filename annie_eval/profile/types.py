@@ -22,6 +22,7 @@ DETECTORS: tuple[str, ...] = (
     "silence",
     "degeneration",
     "knowledge",
+    "speakable",
     "wire",
     "dropped_calls",
 )
@@ -192,6 +193,20 @@ class Limits:
     min_sentences: int = 1
     max_sentences: int = 3
     max_words: int = 80
+    max_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What the assistant's speech engine can say, and how fast it speaks.
+
+    Attributes:
+        allow: kinds of the detector `speakable` that are fine (docs/detectors.md lists them).
+        words_per_minute: how fast answers are read, for `limits.max_seconds`.
+    """
+
+    allow: tuple[str, ...] = ("clock", "currency", "phone")
+    words_per_minute: int = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +262,7 @@ class Profile:
     scenarios: tuple[Scenario, ...]
     gates: Mapping[str, Gate]
     limits: Limits = Limits()
+    speech: Speech = Speech()
     sampling: Sampling = Sampling()
     traffic: Traffic = Traffic()
     serving: Serving = Serving()

@@ -85,7 +85,7 @@ class Catalogue:
         tools = self._profile_of(key).tools
         names = list(tools) if scenario.tools is None else scenario.tools
         schemas = {name: tools[name]["function"].get("parameters", {}) for name in names}
-        return Sample(key, scenario, variant, tuple(exchanges), schemas, self.profile.limits)
+        return Sample(key, scenario, variant, tuple(exchanges), schemas, self.profile.limits, self.profile.speech)
 
     def exchange(self, key: str, raw: StoredExchange) -> Exchange:
         """One exchange with its channels and its expectation. Raises ExchangeError if its body cannot be parsed."""

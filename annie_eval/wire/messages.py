@@ -56,7 +56,8 @@ def read_sample(line: Mapping[str, Any], profile: Profile, where: str) -> tuple[
         exchanges.append(Exchange(request, 200, (), b"", (), answer, expect, 0, round_))
     schemas = {name: tool["function"].get("parameters", {}) for name, tool in profile.tools.items()}
     variant = Variant(stream=False, thinking=thinking)
-    return Sample(str(line.get("id", "")), scenario, variant, tuple(exchanges), schemas, profile.limits), places
+    key = str(line.get("id", ""))
+    return Sample(key, scenario, variant, tuple(exchanges), schemas, profile.limits, profile.speech), places
 
 
 def _answer(message: Mapping[str, Any], end: Any, where: str) -> Answer:

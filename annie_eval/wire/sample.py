@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from annie_eval.profile.types import Speech
+
 if TYPE_CHECKING:
     from annie_eval.profile.types import Expect, Limits, Scenario, Variant
 
@@ -92,6 +94,7 @@ class Sample:
     Attributes:
         tools: JSON Schema of the parameters of every tool that was offered, by tool name.
         limits: the profile's limits on spoken answers.
+        speech: what the profile's speech engine can say.
     """
 
     key: str
@@ -100,6 +103,7 @@ class Sample:
     exchanges: tuple[Exchange, ...]
     tools: Mapping[str, Mapping[str, Any]]
     limits: Limits
+    speech: Speech = field(default_factory=Speech)
 
 
 @dataclass(frozen=True, slots=True)

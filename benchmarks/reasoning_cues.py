@@ -24,13 +24,15 @@ from pathlib import Path
 
 from annie_eval.detectors.call_text import find_call_text
 from annie_eval.detectors.tags import scan
-from annie_eval.detectors.untagged_reasoning.find import CUES, Hit, best_stretch, hits
+from annie_eval.detectors.untagged_reasoning.find import ASKED, CUES, Hit, best_stretch, hits
 from annie_eval.detectors.untagged_reasoning.weights import OTHER, THRESHOLD, Counts, log_odds
 from benchmarks.detector_sets.corpora import first_sentences, read
 
 PROBES = Path(__file__).parent / "detector_sets" / "reasoning_probes.jsonl"
 COUNTS = Path(__file__).parents[1] / "annie_eval" / "detectors" / "untagged_reasoning" / "counts.toml"
-NAMES = tuple(dict.fromkeys(cue.name for cue in CUES))
+NAMES = (*dict.fromkeys(cue.name for cue in CUES), *ASKED)
+# The tools that are offered with the probes: those of the profile `annie` that they name.
+TOOLS = ("search_memory", "web_search", "get_time")
 CURVE = tuple(half / 2 for half in range(6, 19))
 
 
@@ -111,11 +113,14 @@ def _texts(folder: Path, processes: int) -> list[Text]:
     raw += [("thoughts, whole", t["text"], t["model"]) for t in read(folder, "thoughts.jsonl") if not t["after_tool"]]
     raw += [("speech", one["text"], one["source"]) for one in read(folder, "speech.jsonl")]
     raw += [("answers", one["text"], one["model"]) for one in read(folder, "answers.jsonl") if _speaks(one["text"])]
+    questions = [""] * len(raw)
     for line in PROBES.read_bytes().splitlines():
         probe = json.loads(line)
         raw.append(("leaks" if probe["leak"] else "plain", probe["text"], probe["language"]))
+        questions.append(probe["user"])
+    offered = [TOOLS if kind in ("leaks", "plain") else () for kind, _, _ in raw]
     with ProcessPoolExecutor(processes) as pool:
-        found = pool.map(hits, [text for _, text, _ in raw], chunksize=1000)
+        found = pool.map(hits, [text for _, text, _ in raw], questions, offered, chunksize=1000)
     return [Text(*one, tuple(seen)) for one, seen in zip(raw, found, strict=True)]
 
 

@@ -32,7 +32,7 @@ class Tag:
 # A tag of these kinds has one of these words in its name: `<|START_THINKING|>`, `<seed:think>`, `<tool_call>`.
 _THINKING_WORDS = word_set(
     "think thinks thinking thinker thought thoughts reason reasoning reflect reflection scratchpad scratch cot"
-    " rationale analysis monologue deliberation deliberate introspection planning"
+    " rationale analysis monologue deliberation deliberate introspection planning internal"
 )
 _TOOL_WORDS = word_set("tool tools toolcall toolcalls function functions functioncall invoke parameter plugin")
 # Names that say it only as a whole, compared without spaces, `_` and `-`.

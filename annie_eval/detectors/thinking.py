@@ -63,7 +63,9 @@ def _judge(sample: Sample, index: int, exchange: Exchange) -> Iterator[Finding]:
         yield _at(role[0], content, role[1], role[2], "content", index)
     if field := _FIELD.search(content):
         yield _at("reasoning as a JSON field", content, *field.span(), "content", index)
-    if prose := find_prose(content, about_thinking=about_tags):
+    if prose := find_prose(
+        content, question=user_text(exchange), tools=tuple(sample.tools), about_thinking=about_tags
+    ):
         yield _at(f"untagged reasoning: {prose.reason}", content, prose.start, prose.end, "content", index)
     if span := _repetition(reasoning, content):
         yield _at("reasoning repeated in content", content, *span, "content", index)

@@ -11,7 +11,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 
 from annie_eval.detectors.untagged_reasoning.cues import ENGLISH, LEAD_INS, Cue
@@ -19,6 +19,8 @@ from annie_eval.detectors.untagged_reasoning.languages import LANGUAGES
 from annie_eval.detectors.untagged_reasoning.weights import THRESHOLD, TOPICAL, weights
 
 CUES: tuple[Cue, ...] = (*ENGLISH, *LANGUAGES)
+# The cues of `asked_cues`.
+ASKED = ("quotes the question", "offered tool")
 # Sentences that are judged together.
 WINDOW = 3
 
@@ -30,6 +32,8 @@ _BEGINNING = re.compile(
 )
 _OPENING = re.compile(rf"\A(?:[\s*_#\"“”'(\[{{•-]|\d{{1,2}}[.)]|{LEAD_INS}){{0,12}}\Z", re.IGNORECASE)
 _LOOK_BACK = 60
+# A shorter question is a word that anybody may quote.
+_LEAST_QUOTED = 10
 # So many places of a cue are kept, and so many tried, in one text: a thought hides behind no more of the same.
 _MOST = 200
 _TRIED = 5000
@@ -55,14 +59,18 @@ class Prose:
     score: float
 
 
-def find_prose(text: str, *, about_thinking: bool = False) -> Prose | None:
+def find_prose(
+    text: str, *, question: str = "", tools: tuple[str, ...] = (), about_thinking: bool = False
+) -> Prose | None:
     """The stretch of a text that reads most like reasoning, or None where none reaches the threshold.
 
     Args:
+        question: what the user said; a thought repeats it in quotation marks.
+        tools: names of the tools that were offered.
         about_thinking: the user asked about thinking, tags or tools, so that more evidence is wanted.
     """
     weight = weights()
-    best = best_stretch(hits(text), weight)
+    best = best_stretch(hits(text, question, tools), weight)
     if best is None or best[0] < (TOPICAL if about_thinking else THRESHOLD):
         return None
     score, seen = best
@@ -97,11 +105,11 @@ def best_stretch(found: Sequence[Hit], weight: Mapping[str, float]) -> tuple[flo
     return best
 
 
-def hits(text: str) -> list[Hit]:
+def hits(text: str, question: str = "", tools: tuple[str, ...] = ()) -> list[Hit]:
     """Every place where a cue is seen, at most `_MOST` of each."""
     lowered = text.lower()
     places: list[tuple[Cue, int, int]] = []
-    for cue in CUES:
+    for cue in (*CUES, *asked_cues(question, tools)):
         if not all(any(hint in lowered for hint in group) for group in (cue.hints, cue.also) if group):
             continue
         spans = (match.span() for match in islice(_compiled(cue.pattern).finditer(text), _TRIED))
@@ -112,6 +120,21 @@ def hits(text: str) -> list[Hit]:
         return []
     ends = [boundary.end() for boundary in _BOUNDARY.finditer(text)]
     return [Hit(cue, start, end, bisect_right(ends, start)) for cue, start, end in places]
+
+
+@lru_cache(maxsize=64)
+def asked_cues(question: str, tools: tuple[str, ...]) -> tuple[Cue, ...]:
+    """Cues that what was asked makes: its words in quotation marks, and the names of tools that are no plain words."""
+    made = []
+    said = question.strip(" \n.?!")
+    if len(said) >= _LEAST_QUOTED:
+        pattern = r"[\"“”'«„「]\s?" + re.escape(said)
+        made.append(Cue(ASKED[0], "repeats what the user said", "inside", (said.lower(),), pattern))
+    named = [name for name in tools if not (name.isalpha() and name[1:].islower())]
+    if named:
+        pattern = rf"(?<![\w./])(?:{'|'.join(map(re.escape, named))})(?!\w)"
+        made.append(Cue(ASKED[1], "plans a call", "inside", tuple(name.lower() for name in named), pattern))
+    return tuple(made)
 
 
 @cache

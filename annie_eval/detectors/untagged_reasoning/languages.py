@@ -59,6 +59,9 @@ def _cues(language: str, words: Mapping[str, list[str]]) -> Iterator[Cue]:
         yield cue("head", "heads a thought", "head", rf"(?:{'|'.join(words['head'])})\s?[:：]", where="start")
         yield cue("deliberates", "deliberates", "think")
         yield cue("no tool", "talks of tools", "no_tool")
+        yield cue("system prompt", "talks of its context", "system")
+        yield cue("instructions", "talks of its context", "rules")
+        yield cue("no markdown", "says what the answer must not hold", "plain")
 
 
 def _hints(patterns: list[str]) -> tuple[str, ...]:

@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 
 # docs/detectors.md says why it stands here.
-THRESHOLD = 6.0
+THRESHOLD = 5.5
 # Where the user asked about thinking, tags or tools, a good answer names them, too.
-TOPICAL = 8.0
+TOPICAL = 7.5
 OTHER = "other: "
 
 _COUNTS = Path(__file__).with_name("counts.toml")

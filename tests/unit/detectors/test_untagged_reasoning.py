@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from annie_eval.detectors.untagged_reasoning import find, weights
-from annie_eval.detectors.untagged_reasoning.find import CUES, find_prose, hits
+from annie_eval.detectors.untagged_reasoning.find import ASKED, CUES, find_prose, hits
 from annie_eval.detectors.untagged_reasoning.weights import OTHER, THRESHOLD, Counts, log_odds
 
 PROBES = Path(__file__).parents[3] / "benchmarks" / "detector_sets" / "reasoning_probes.jsonl"
@@ -111,7 +111,7 @@ def test_each_weight_follows_from_the_counts_beside_it() -> None:
 
 
 def test_every_cue_is_measured_and_seen_in_a_thought_or_a_leak() -> None:
-    assert set(STORED["cues"]) == {cue.name for cue in CUES}
+    assert set(STORED["cues"]) == {*(cue.name for cue in CUES), *ASKED}
     unseen = [name for name, row in STORED["cues"].items() if not row["thoughts"] + row["leaks"]]
     assert unseen == []
 
@@ -126,6 +126,21 @@ def test_hints_hide_no_match(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _fields(cue: find.Cue) -> dict[str, object]:
     return {name: getattr(cue, name) for name in cue.__dataclass_fields__}
+
+
+def test_the_question_in_quotation_marks_is_a_cue() -> None:
+    text = 'It says "is it going to rain tomorrow?", so no search. It may rain.'
+    alone, asked = find_prose(text), find_prose(text, question="Is it going to rain tomorrow?")
+    assert asked
+    assert "repeats what the user said" in asked.reason
+    assert alone is None or alone.score < asked.score
+
+
+def test_the_name_of_an_offered_tool_is_a_cue_even_where_it_looks_like_no_function() -> None:
+    text = "Must check with homeStatus. It is on."
+    assert find_prose(text) is None
+    assert find_prose(text, tools=("homeStatus", "weather"))
+    assert find_prose("The weather is fine.", tools=("homeStatus", "weather")) is None
 
 
 def test_cues_that_show_the_same_count_once() -> None:

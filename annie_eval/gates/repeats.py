@@ -6,6 +6,7 @@ in which every sample of the gate was asked once more, the gate stops if the evi
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -141,11 +142,11 @@ def decide_repeated(
     )
     in_rounds = [one for one in judgements if one.error is None and round_of(own, one.sample) <= rounds]
     counts = by_prompt(in_rounds, profile.prompts)
-    passed, n = map(sum, counts)
+    n = sum(counts[1])
     limit = threshold(gate, expected)
     if repeats.adaptive:
         verdict, stop, detail = _sequentially(base, counts, limit, gate, repeats, rounds, expected)
-        interval = sequential.interval(passed, n, gate.confidence) if n else None
+        interval = sequential.interval(*_units(counts, rounds), gate.confidence) if n else None
         rules_out = None if interval is None else 1.0 - interval[0]
     else:
         verdict, stop, detail = base.verdict, "fixed", base.detail
@@ -163,6 +164,15 @@ def decide_repeated(
         rules_out=rules_out,
         repeats=_facts(judgements, len(counts[1]), repeats, rounds, stop, limit),
     )
+
+
+def _units(counts: Counts, rounds: int) -> tuple[float, int]:
+    """(passed, n) for the confidence sequence, whose unit is a prompt in a round: its share of passed samples.
+
+    A prompt that is sent in several ways in one round may give one answer several times.
+    """
+    shares = (passed * rounds / size for passed, size in zip(*counts, strict=True))
+    return min(math.fsum(shares), float(len(counts[0]) * rounds)), len(counts[0]) * rounds
 
 
 def _bounded(counts: Counts, gate: Gate) -> tuple[Verdict, str]:
@@ -212,8 +222,9 @@ def _sequentially(
         return "PASS", "rule", ""
     if limit >= 1.0:
         return "INCONCLUSIVE", "cap", "no number of samples shows a pass rate above 100 %"
-    side = sequential.decides(passed, n, limit, gate.confidence)
-    low, high = sequential.interval(passed, n, gate.confidence)
+    held, asked = _units(counts, rounds)
+    side = sequential.decides(held, asked, limit, gate.confidence)
+    low, high = sequential.interval(held, asked, gate.confidence)
     enough = gate.required is None or passed * expected >= gate.required * n
     if side is not None and (side == "below" or enough):
         verdict, doubt = _bounded(counts, gate)
@@ -234,7 +245,7 @@ def _sequentially(
     shown += f" holds {100 * limit:g} %"
     if rounds >= repeats.most:
         return "INCONCLUSIVE", "cap", f"{shown} after {rounds} rounds, the most allowed"
-    if sequential.hopeless(passed, n, expected * repeats.most, limit, gate.confidence):
+    if sequential.hopeless(held, asked, len(counts[0]) * repeats.most, limit, gate.confidence):
         return "INCONCLUSIVE", "hopeless", f"{shown}, and {repeats.most} rounds would hardly change that"
     return "INCONCLUSIVE", "open", shown
 

@@ -19,8 +19,9 @@ def lines(profile: Profile, most: int, rates: Sequence[float] = RATES) -> list[s
     rows = [["gate", "a round", "", *(f"{100 * rate:g}%" for rate in rates)]]
     once = []
     for gate in profile.gates.values():
-        n = sum(len(scenario.variants) for scenario in profile.gate_scenarios(gate))
-        limit = threshold(gate, n) if n else None
+        scenarios = profile.gate_scenarios(gate)
+        n = len({profile.prompts[scenario.id] for scenario in scenarios})
+        limit = threshold(gate, sum(len(scenario.variants) for scenario in scenarios)) if n else None
         if limit is None or not 0.0 < limit < 1.0:
             once += [printable(gate.name)] if n else []
             continue
@@ -38,6 +39,6 @@ def lines(profile: Profile, most: int, rates: Sequence[float] = RATES) -> list[s
         "",
         *([f"One round, because no miss is allowed and no rate asked for: {', '.join(once)}."] if once else []),
         "above, below: how often the evidence says so, exactly; never, more than one time in twenty, the wrong one.",
-        "samples: their mean number. fixed: samples set beforehand that decide as surely (99.9 % at most); - where",
+        "samples: mean number, each prompt in one way. fixed: samples set beforehand that decide as surely; - where",
         "the rate is the threshold, or is hardly ever told from it.",
     ]

@@ -9,6 +9,10 @@ then for any alternative q the likelihood ratio of a round is a product of facto
 (p (1 - p)), whose expectation, prod (1 + c (p_s - p)), is at most (1 + c mean(p_s - p))^m = 1 by the inequality of
 the means. So the mixture over q is a supermartingale from round to round, whatever the p_s are. It is looked at only
 where a round is complete.
+
+An observation x need not be 0 or 1. Where a prompt is sent in several ways in one round, x is its share of passed
+samples, however those hang together: (q/p)^x ((1-q)/(1-p))^(1-x) is convex in x, so that its expectation is at most
+what it would be for an x of 0 or 1 with the same mean.
 """
 
 from __future__ import annotations
@@ -29,11 +33,11 @@ _PRIOR = 0.5
 _FUTILE = 1.645
 
 
-def log_evidence(passed: int, n: int, rate: float) -> float:
+def log_evidence(passed: float, n: int, rate: float) -> float:
     """Logarithm of the evidence against a pass rate: the betting score of whoever doubts it.
 
     log B(k + 1/2, n - k + 1/2) - log B(1/2, 1/2) - k log rate - (n - k) log(1 - rate). Under that rate its
-    exponential exceeds 1 / alpha, at any look, with probability at most alpha.
+    exponential exceeds 1 / alpha, at any look, with probability at most alpha. k is a sum of observations in [0, 1].
 
     Raises:
         ValueError: counts that do not fit, or a rate that is not strictly between 0 and 1.
@@ -47,7 +51,7 @@ def log_evidence(passed: int, n: int, rate: float) -> float:
     return mixed - math.log(math.pi) - passed * math.log(rate) - missed * math.log1p(-rate)
 
 
-def interval(passed: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def interval(passed: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """The confidence sequence's interval on the pass rate after n samples: rates that are not yet refuted.
 
     (0, 1) where n is 0. All the intervals of a run hold together with the stated confidence.
@@ -73,7 +77,7 @@ def interval(passed: int, n: int, confidence: float = 0.95) -> tuple[float, floa
     return 0.0 if passed == 0 else end(0.0, best), 1.0 if passed == n else end(1.0, best)
 
 
-def decides(passed: int, n: int, threshold: float, confidence: float = 0.95) -> Side | None:
+def decides(passed: float, n: int, threshold: float, confidence: float = 0.95) -> Side | None:
     """On which side of a threshold the pass rate lies; None while the evidence does not say.
 
     The chance that any look of a run says the wrong side is at most 1 - confidence; at a rate of exactly the
@@ -84,7 +88,7 @@ def decides(passed: int, n: int, threshold: float, confidence: float = 0.95) -> 
     return "above" if passed > threshold * n else "below"
 
 
-def hopeless(passed: int, n: int, most: int, threshold: float, confidence: float = 0.95) -> bool:
+def hopeless(passed: float, n: int, most: int, threshold: float, confidence: float = 0.95) -> bool:
     """Whether going on to `most` samples would hardly decide: its predicted chance is below a tenth.
 
     The share that will have passed in the end has mean p = passed / n and variance p (1 - p) (1 / n - 1 / most), in

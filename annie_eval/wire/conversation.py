@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annie_eval.profile.types import Expect, Profile, Scenario, Turn, Variant
+from annie_eval.profile.types import Expect, Profile, Sampling, Scenario, Turn, Variant, sample_key
 from annie_eval.wire.sample import Answer, Exchange, ToolCall
 
 
@@ -91,8 +92,7 @@ def _body(
     if sampling.top_p is not None:
         body["top_p"] = sampling.top_p
     if sampling.seed is not None:
-        # Repeats are further samples: at a temperature above 0 they must differ.
-        body["seed"] = sampling.seed + variant.repeat - 1
+        body["seed"] = _seed(sampling, scenario, variant)
     body["stream"] = variant.stream
     if variant.stream:
         body["stream_options"] = {"include_usage": True}
@@ -101,6 +101,18 @@ def _body(
     if token_ids:
         body["return_token_ids"] = True
     return body | dict(sampling.extra)
+
+
+def _seed(sampling: Sampling, scenario: Scenario, variant: Variant) -> int:
+    """The seed of one sample. Above temperature 0 every sample has its own: one seed for all makes their luck alike.
+
+    A greedy server draws nothing, so there the profile's seed is sent as it is, and the next one for each repeat.
+    """
+    assert sampling.seed is not None
+    if sampling.temperature == 0.0:
+        return sampling.seed + variant.repeat - 1
+    drawn = hashlib.sha256(f"{sampling.seed}\n{sample_key(scenario.id, variant)}".encode("utf-8", "backslashreplace"))
+    return int.from_bytes(drawn.digest()[:4]) & 0x7FFFFFFF
 
 
 def _can_be_sent_back(call: ToolCall) -> bool:

@@ -182,7 +182,7 @@ def shuffled(rounds: int, gate: Gate) -> list[Judgement]:
 
 
 def test_answers_that_differ_from_round_to_round_do_prove_a_bound() -> None:
-    gate = replace(TOOLS, required=1, lower_bound=0.6)
+    gate = replace(TOOLS, required=1, lower_bound=0.55)
     judgements = shuffled(10, gate)
     result = decide_repeated(PROFILE, gate, judgements, 10, 100, Repeats(20, True), 10)
     assert (result.verdict, result.passed, result.repeats["stopped"]) == ("PASS", 80, "decided")

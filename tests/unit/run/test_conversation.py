@@ -57,6 +57,21 @@ def test_unset_thinking_sends_no_switch_and_whole_no_stream_options() -> None:
     assert "stream_options" not in body
 
 
+def test_above_temperature_zero_every_sample_has_a_seed_of_its_own_and_the_same_in_each_run() -> None:
+    warm = Profile("p", Path("p.toml"), "", {}, (), {}, sampling=Sampling(temperature=0.7, seed=7))
+
+    def seed(name: str, variant: Variant) -> int:
+        request = next_request(warm, Scenario(name, "c", (Turn("hi"),)), variant, (), model="m", token_ids=False)
+        assert request is not None
+        return int(request.body["seed"])
+
+    variants = [Variant(stream, "off", repeat) for stream in (True, False) for repeat in (1, 2, 3)]
+    seeds = [seed(name, variant) for name in ("a", "b") for variant in variants]
+    assert len(set(seeds)) == 12
+    assert seeds == [seed(name, variant) for name in ("a", "b") for variant in variants]
+    assert all(0 <= one < 2**31 for one in seeds)
+
+
 def test_repeats_differ_in_their_seed() -> None:
     assert ask(script(Turn("hi")), variant=Variant(repeat=3)).body["seed"] == 9
 

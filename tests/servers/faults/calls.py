@@ -144,6 +144,32 @@ def _needless_text(reply: Reply, ask: Ask) -> Reply:
     return replace(reply, content=said, calls=())
 
 
+def _later_empty(reply: Reply, ask: Ask) -> Reply:
+    """What a parser makes of parallel calls that keeps the arguments of the first alone."""
+    return replace(reply, calls=(reply.calls[0], *(replace(call, arguments="{}") for call in reply.calls[1:])))
+
+
+def _tailed(call: Call, ask: Ask) -> Call:
+    """Every string ends in what a parser should have taken away; a call without any gets none."""
+    arguments = json.loads(call.arguments)
+    tailed = {key: f"{value}\n</parameter>" if isinstance(value, str) else value for key, value in arguments.items()}
+    return replace(call, arguments=json.dumps(tailed))
+
+
+def _entities(call: Call, ask: Ask) -> Call:
+    arguments = json.loads(call.arguments)
+    marked = {k: v.replace(" ", "&nbsp;") + "&#39;s" if isinstance(v, str) else v for k, v in arguments.items()}
+    return replace(call, arguments=json.dumps(marked))
+
+
+def _parallel(ask: Ask) -> bool:
+    return len(ask.expect.calls or ()) > 1
+
+
+def _without_arguments(ask: Ask) -> bool:
+    return any(not wanted.arguments for wanted in ask.expect.calls or ())
+
+
 def _restraint(name: str, about: str, reply: Callable[[Reply, Ask], Reply]) -> Fault:
     return Fault(name, about, gates("restraint"), "restraint", lambda ask: bool(ask.schemas), reply=reply)
 
@@ -184,6 +210,32 @@ FAULTS = [
     _fault("call-finish-stop", "calls with finish_reason stop", lambda reply, ask: replace(reply, finish="stop")),
     _fault("call-same-ids", "two calls with one id", _same_ids, _BOTH),
     _fault("call-empty-id", "calls without an id", _each(lambda c, ask: replace(c, id="")), _BOTH),
+    Fault(
+        "call-later-empty",
+        "of parallel calls the later ones get {}",
+        gates("wire_integrity"),
+        "tool_calling",
+        _parallel,
+        reply=_later_empty,
+    ),
+    Fault(
+        "call-garbled-name",
+        "markup at the end of the name of a call without arguments",
+        gates("wire_integrity"),
+        "tool_calling",
+        _without_arguments,
+        reply=_each(lambda c, ask: replace(c, name=f"{c.name}</arg_value>")),
+    ),
+    Fault(
+        "call-lost-letter",
+        "the last letter of the name lost from parallel calls",
+        gates("wire_integrity"),
+        "tool_calling",
+        _parallel,
+        reply=_each(lambda c, ask: replace(c, name=c.name[:-1])),
+    ),
+    _fault("call-markup-tail", "string arguments that end in </parameter>", _each(_tailed), _BOTH),
+    _fault("call-entities", "HTML entities in arguments", _each(_entities)),
     _restraint("call-needless", "a call where none is wanted", _needless),
     _restraint("call-needless-text", "call text where no call is wanted", _needless_text),
 ]

@@ -104,6 +104,10 @@ def _unheard(name: str, about: str, where: str, before: str = "", after: str = "
     return Fault(name, about, gates("every_answer"), where, _spoken, reply=_wrapped(before, after))
 
 
+def _mojibake(reply: Reply, ask: Ask) -> Reply:
+    return replace(reply, content=(reply.content or "").replace(" ", " â€” ", 1))
+
+
 FAULTS = [
     _unheard("leak-in-facts", "a tagged thought before a right fact", "factual", f"<think>\n{_THOUGHT}\n</think>\n\n"),
     _unheard("leak-in-reasoning", "an untagged thought before a right result", "reasoning", f"{_THOUGHT}\n\n"),
@@ -133,6 +137,15 @@ FAULTS = [
         only=_spoken,
     ),
     _leak("leak-replacement-character", "bytes that were never decoded", after=" \ufffd\ufffd"),
+    _leak("leak-role", "the role of the template glued to every answer", after="assistant\n\nSo it is."),
+    Fault(
+        "leak-mojibake",
+        "UTF-8 that was read as Latin-1",
+        gates("thinking_leak", "every_answer"),
+        "thinking_leak",
+        _spoken,
+        reply=_mojibake,
+    ),
     _leak("leak-special-token", "the end token as text", after="<|im_end|>", also=("wire_integrity",)),
     Fault(
         "leak-repeated",

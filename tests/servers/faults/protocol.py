@@ -142,6 +142,43 @@ def _last_word_lost(reply: Reply, ask: Ask) -> Reply:
     return replace(reply, content=said.rstrip(".!? ") + "!" if said else reply.content, model_said=reply)
 
 
+def _empty_finishes(values: Chunks) -> None:
+    for value in values[: _finish(values)]:
+        value["choices"][0]["finish_reason"] = ""
+
+
+def _null_delta(values: Chunks) -> Chunks:
+    """A chunk in the middle whose delta is null."""
+    at = _finish(values)
+    middle = _with_delta(values[at], {})
+    middle["choices"][0]["delta"] = None
+    return [*values[:at], middle, *values[at:]]
+
+
+def _keep_alive(values: Chunks) -> Chunks:
+    """An empty chunk before the role, as a proxy sends that keeps the connection open."""
+    return [_with_delta(values[0], {}), *values]
+
+
+def _rename(values: Chunks) -> None:
+    for value in values:
+        value["model"] = "somebody-elses-model"
+
+
+def _spaced_done(response: Response, ask: Ask) -> Response:
+    return replace(response, frames=[frame.replace(b"[DONE]", b"[DONE] ") for frame in response.frames])
+
+
+def _fractions(usage: dict[str, Any]) -> None:
+    for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        usage[name] = float(usage[name])
+
+
+def _nul(reply: Reply, ask: Ask) -> Reply:
+    said = reply.content or ""
+    return replace(reply, content=said.replace(" ", " \0", 1) if said else reply.content)
+
+
 def _own_type(content_type: str) -> Callable[[Response, Ask], Response]:
     return lambda response, ask: replace(response, content_type=content_type)
 
@@ -173,6 +210,15 @@ FAULTS = [
     Fault("claims-calls", "finish_reason tool_calls without a call", _WIRE, where="factual", reply=_claim_calls),
     Fault("parsers-disagree", "one token stream, read differently when streamed", _WIRE, where="thinking_leak",
           only=lambda ask: ask.streamed and not ask.expect.truncated, reply=_last_word_lost),
+    _chunks("empty-finish-reason", 'finish_reason "" in every chunk before the last', _empty_finishes),
+    _chunks("null-delta", "a chunk whose delta is null", _null_delta),
+    _chunks("other-model", "every chunk says that another model gave it", _rename),
+    _message("whole-other-model", "a whole answer of another model", lambda v: v.update(model="somebody-elses-model")),
+    _message("whole-float-usage", "token counts as 12.0", lambda v: _fractions(v["usage"])),
+    Fault("nul-in-content", "a NUL in every answer", _WIRE, reply=_nul),
+    Fault("keep-alive-chunk", "an empty chunk before the role", "PASS",
+          chunks=lambda values: _keep_alive(values)),
+    Fault("done-with-space", "[DONE] and a space", "PASS", only=lambda ask: ask.streamed, response=_spaced_done),
     _calls("id-per-fragment", "a new id in every fragment of a call", _fresh_ids),
     _calls("name-repeated", "the name in every fragment of a call", _repeat_names),
     _calls("index-gap", "calls counted from 1", _shift_indices),

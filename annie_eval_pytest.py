@@ -251,7 +251,8 @@ def pytest_load_initial_conftests(
             _find_configuration_again(early_config, parser, args)
     result = yield
     _add_options(early_config, parser)
-    _part_values(args, given, early_config.stash[_TAKEN])
+    taken = early_config.stash[_TAKEN]
+    _part_values(args, given, taken)
     _check_taken(early_config, args, configured)
     early_config.stash[_DEFAULTS] = defaults
     return result

@@ -22,6 +22,7 @@ COMMANDS = {
     "matrix": ("matrix", "every gate under each of several system prompts: does one help?"),
     "runs": ("runs", "list the runs in a directory, newest first"),
     "show": ("runs", "print a run again, or the whole exchange of one sample"),
+    "say": ("say", "speak a sample's answers with espeak-ng, and how long that takes"),
     "report": ("runs", "write a run's verdict as a page, or print it as JSON"),
     "bless": ("baselines", "make a run the baseline that later runs are compared with"),
     "compare": ("baselines", "compare a run with a baseline, sample by sample"),

@@ -61,6 +61,9 @@ def _ttft_short(
         said.append(
             f"the first spoken text comes {medians.median(late):.0f} ms after the first token (reasoning first)"
         )
+    spoken = [s.sentence_ms for s in measurements if s.sentence_ms is not None]
+    if spoken:
+        said.append(f"TTFS {medians.median(spoken):.0f} ms: the first spoken sentence is complete")
     early = [s.ttft_ms - s.role_ms for s in measurements if s.role_ms is not None and s.ttft_ms is not None]
     if early and medians.median(early) > 1.0:
         said.append(f"a role chunk without a token comes {medians.median(early):.0f} ms before the first token")

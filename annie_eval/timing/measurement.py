@@ -21,7 +21,7 @@ class Measurement:
 
     Attributes:
         context: wanted prompt length in tokens; 0 for chat prompts, whose length is `prompt_tokens`.
-        ttft_ms, content_ms, role_ms, last_ms, call_ms: see `annie_eval.timing.stream.Observed`.
+        ttft_ms, content_ms, sentence_ms, role_ms, last_ms, call_ms: see `annie_eval.timing.stream.Observed`.
         rate: decode rate in tokens per second, by `counting`; `pair` is a difference of two answer lengths.
         gaps_ms: between moments that brought tokens.
         account: the server's own figures; None where it gives none.
@@ -40,6 +40,7 @@ class Measurement:
     role_ms: float | None = None
     ttft_ms: float | None = None
     content_ms: float | None = None
+    sentence_ms: float | None = None
     last_ms: float | None = None
     call_ms: float | None = None
     rate: float | None = None
@@ -138,6 +139,7 @@ def measurement(
         role_ms=_ms(seen.role),
         ttft_ms=_ms(seen.first_token),
         content_ms=_ms(seen.first_content),
+        sentence_ms=_ms(seen.first_sentence),
         last_ms=_ms(seen.last_token),
         call_ms=_ms(seen.call),
         rate=seen.rate,

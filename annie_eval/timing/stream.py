@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -17,6 +18,7 @@ from annie_eval.errors import ExchangeError
 from annie_eval.timing.connection import TimedResponse
 from annie_eval.wire.sse import read_stream
 
+_SENTENCE_END = re.compile(r"(?:[!?…。！？।]+|(?<=\w{4})\.+|\.+(?=\s*\Z))[\"'”’)]*(?=\s|\Z)|[。！？]")
 Counting = Literal["usage", "chunks", "asked", "unknown", "guessed"]
 
 
@@ -28,6 +30,8 @@ class Observed:
         role: first chunk that names a role and brings no token; None where no chunk did.
         first_token: first moment with a token, in whatever channel.
         first_content: first moment with text that would be spoken.
+        first_sentence: the moment that completed the first spoken sentence, from which a speech engine can begin; None
+            where none was finished.
         last_token: the moment that brought the last token.
         end: the end of the response.
         call: the moment that completed the first tool call (name, and arguments that parse as an object).
@@ -45,6 +49,7 @@ class Observed:
     role: int | None
     first_token: int | None
     first_content: int | None
+    first_sentence: int | None
     last_token: int | None
     end: int
     call: int | None
@@ -103,6 +108,7 @@ def observe(response: TimedResponse, asked: int | None = None) -> Observed:
     server: Mapping[str, Any] = {}
     role = content = finish = None
     chunks: list[_Chunk] = []
+    pieces: list[tuple[int, str]] = []
     calls: dict[int, _Call] = {}
     done = False
     for event in read_stream(response.body).events:
@@ -128,8 +134,11 @@ def observe(response: TimedResponse, asked: int | None = None) -> Observed:
         text = spoken + _length(delta.get("reasoning") or delta.get("reasoning_content"))
         for position, fragment in enumerate(delta.get("tool_calls") or ()):
             text += calls.setdefault(_index(fragment, position), _Call()).add(fragment, stamp)
-        if spoken and content is None:
-            content = stamp
+        if spoken:
+            content = stamp if content is None else content
+            pieces.append(
+                (stamp, "".join(t for t in (delta.get("content"), choice.get("text")) if isinstance(t, str)))
+            )
         if delta.get("role") and not text:
             role = stamp if role is None else role
             continue  # no token, whatever its usage says
@@ -147,6 +156,7 @@ def observe(response: TimedResponse, asked: int | None = None) -> Observed:
         role=role,
         first_token=arrivals[0][0] if arrivals else None,
         first_content=content,
+        first_sentence=_first_sentence(pieces),
         last_token=arrivals[-1][0] if arrivals else None,
         end=response.reads[-1][0],
         call=first_call.stamp if first_call is not None and first_call.whole else None,
@@ -158,6 +168,20 @@ def observe(response: TimedResponse, asked: int | None = None) -> Observed:
         counting=counting,
         server=server,
     )
+
+
+def _first_sentence(pieces: list[tuple[int, str]]) -> int | None:
+    """The moment that brought the end of the first sentence, of pieces of text with the moments that brought them.
+
+    A full stop behind a word of three letters or fewer may be an abbreviation's ("Dr. Jones"), and ends none unless
+    the text ends there.
+    """
+    text = "".join(piece for _, piece in pieces)
+    found = _SENTENCE_END.search(text)
+    if found is None:
+        return None
+    ends = list(accumulate(len(piece) for _, piece in pieces))
+    return pieces[bisect.bisect_left(ends, found.end())][0]
 
 
 def _arrivals(

@@ -12,6 +12,7 @@ import pytest
 
 from annie_eval.cli import main
 from annie_eval.run.store import Store
+from annie_eval.text import printable
 
 KEY = "no-markdown-00.stream.off"
 
@@ -45,6 +46,31 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 )
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str) -> None:
     assert said in refused(capsys, *arguments)
+
+
+def test_say_speaks_an_answer_through_standard_input(
+    capsys: pytest.CaptureFixture[str], run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = tmp_path / "espeak-ng"
+    engine.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\ncat > {tmp_path}/heard\n')
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert main.main(["say", str(run_dir), KEY]) == 0
+    printed = capsys.readouterr().out
+    assert " s  " in printed
+    heard = (tmp_path / "heard").read_text()
+    assert heard.strip()
+    assert printable(heard.strip()) in printed
+    assert (tmp_path / "asked").read_text().split() == ["-v", "en", "-s", "150", "--stdin"]
+
+
+def test_say_needs_no_engine_to_tell_how_long_it_takes(
+    capsys: pytest.CaptureFixture[str], run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main.main(["say", str(run_dir), KEY]) == 0
+    assert "not spoken" in capsys.readouterr().err
+    assert "has no sample" in refused(capsys, "say", str(run_dir), "nobody")
 
 
 def test_bad_run_directories_are_one_line(capsys: pytest.CaptureFixture[str], run_dir: Path, tmp_path: Path) -> None:

@@ -51,6 +51,23 @@ def test_an_early_role_chunk_is_no_token() -> None:
     assert times(seen) == (1, 90, 90, 120)
 
 
+@pytest.mark.parametrize(
+    ("pieces", "ends"),
+    [
+        (["Hello", " there.", " And", " more."], 120),
+        (["Hello there. And", " more."], 90),
+        (["Ask Dr.", " Jones", " today.", " Now."], 150),
+        (["It is ", "Sunday."], 120),
+        (["これは", "本です。", "はい。"], 120),
+        (["No", " end", " yet"], None),
+    ],
+)
+def test_the_first_sentence_is_complete_with_its_last_mark(pieces: list[str], ends: int | None) -> None:
+    reads = [(90 + 30 * n, [delta(content=piece)]) for n, piece in enumerate(pieces)]
+    seen = observe(stream((1, [ROLE]), (60, [delta(reasoning="I think so. Yes.")]), *reads, (300, [usage(9)])))
+    assert (None if seen.first_sentence is None else seen.first_sentence // MS) == ends
+
+
 def test_a_role_chunk_that_brings_text_is_a_token() -> None:
     seen = observe(stream((90, [delta(role="assistant", content="a")]), (120, [delta(content="b"), usage(2)])))
     assert times(seen) == (None, 90, 90, 120)

@@ -128,7 +128,7 @@ def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-m",
         "pip",
         "--python",
-        folder / "bin" / "python",
+        str(folder / "bin" / "python"),
         "install",
         "-q",
         "--no-deps",

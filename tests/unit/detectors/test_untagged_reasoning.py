@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from annie_eval.detectors.untagged_reasoning import find, weights
+from annie_eval.detectors.untagged_reasoning.cues import Cue
 from annie_eval.detectors.untagged_reasoning.find import ASKED, CUES, find_prose, hits
 from annie_eval.detectors.untagged_reasoning.weights import OTHER, THRESHOLD, Counts, log_odds
 
@@ -124,7 +125,7 @@ def test_hints_hide_no_match(monkeypatch: pytest.MonkeyPatch) -> None:
         assert {hit.cue.name for hit in found} == {hit.cue.name for hit in hits(text)}, text
 
 
-def _fields(cue: find.Cue) -> dict[str, object]:
+def _fields(cue: Cue) -> dict[str, object]:
     return {name: getattr(cue, name) for name in cue.__dataclass_fields__}
 
 

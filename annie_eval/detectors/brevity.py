@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from annie_eval.profile.types import Limits, Speech
 
 
+_SPEECH = 20_000  # characters, half an hour of speech; longer answers break every limit before that
+
+
 def find(sample: Sample) -> tuple[Finding, ...]:
     """What keeps each spoken answer from being short and whole."""
     findings: list[Finding] = []
@@ -40,7 +43,7 @@ def _judge(exchange: Exchange, index: int, limits: Limits, speech: Speech) -> It
         return Finding("brevity", reason, excerpt(content, start, end), "content", index, (start, end))
 
     answer = without_thoughts(content)
-    sentences = split_sentences(answer)
+    sentences = split_sentences(answer[:_SPEECH])
     if len(sentences) < least and not expect.truncated:
         yield finding(f"{len(sentences)} sentences, at least {least} wanted", 0, len(content))
     if len(sentences) > most:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import Literal
 
 from annie_eval.detectors.tag_remnants import remnants
@@ -64,6 +66,7 @@ _THINKING_BRACKETS = word_set(
 _SPECIAL_BRACKETS = word_set("INST SYS SYSTEM_PROMPT UNK PAD CLS SEP MASK BOS EOS gMASK EOT IMG IMG_END")
 _TOOL_BRACKETS = word_set("toolcall toolcalls functioncall functioncalls availabletools toolresults toolresult")
 
+_MOST = 5_000  # remnants; more of them are no text
 _ANGLE = re.compile(r"<([^<>]{1,100})>")
 _SQUARE = re.compile(r"\[\s{0,4}(/?)\s{0,4}([A-Za-z][A-Za-z_ -]{0,30})\](?!\()")
 _DIAMOND = re.compile(r"◁\s*(/?)\s*([^◁▷\n]{1,40}?)\s*▷|◁\s*(/?)\s*(think\w*)")
@@ -77,6 +80,7 @@ _MAY_HOLD_TAG = re.compile(
 )
 
 
+@lru_cache(maxsize=16)  # several detectors look at the same answer
 def scan(text: str, *, escapes: bool = False) -> tuple[Tag, ...]:
     """Every tag in a text, in order, none overlapping another.
 
@@ -96,7 +100,7 @@ def scan(text: str, *, escapes: bool = False) -> tuple[Tag, ...]:
         tags.append(Tag("thinking", name, bool(closing), *match.span()))
     for match in _HALF_TOKEN.finditer(view):
         tags.append(Tag(_piped(match.group("name")), match.group("name"), False, *match.span()))
-    tags += [Tag(*remnant) for remnant in remnants(view)]
+    tags += [Tag(*remnant) for remnant in islice(remnants(view), _MOST)]
     return _disjoint([Tag(t.kind, t.name, t.closing, *original_span(t.start, t.end, origin)) for t in tags])
 
 

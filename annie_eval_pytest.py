@@ -177,24 +177,26 @@ def _check_taken(config: pytest.Config, args: list[str], configured: bool) -> No
         config.stash[_NOTE] = f"annie-eval: {said}"
 
 
-def _load_syrupy(config: pytest.Config, args: list[str]) -> None:
+def _load_syrupy(config: pytest.Config, args: list[str]) -> bool:
     """Load syrupy, which pytest.ini keeps out because it costs start-up time, where `-m` asks for snapshots.
 
-    Here, because its options must be known before the command line is read. Raises UsageError for an option of
-    snapshots without them.
+    Here, because its options must be known before the command line is read. Returns whether snapshots are asked for;
+    raises UsageError for an option of snapshots without them.
     """
     expression = str(getattr(config.known_args_namespace, "markexpr", ""))
     flag = next((arg.split("=")[0] for arg in args if arg.startswith("--snapshot-")), None)
     if flag is None and "snapshot" not in expression:
-        return
+        return False
     from annie_eval.plugin.on_demand import SNAPSHOT, asks_for
 
     if asks_for(expression, SNAPSHOT):
         config.pluginmanager.unblock("syrupy")
         with contextlib.suppress(ImportError):  # who needs it says that it is missing
             config.pluginmanager.import_plugin("syrupy")
-    elif flag is not None:
+        return True
+    if flag is not None:
         raise pytest.UsageError(f"{flag}: snapshots run only where they are asked for; add -m snapshot")
+    return False
 
 
 def _find_configuration_again(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
@@ -245,10 +247,14 @@ def pytest_load_initial_conftests(
     defaults = _defaults(early_config)
     configured, given = "base-url" in defaults, list(args)
     if configured or any(name.removeprefix("annie-") in TARGETS for name in _named(args)):
-        _load_syrupy(early_config, args)
+        snapshots = _load_syrupy(early_config, args)
         args[:] = join_values(args, OPTIONS.keys() - _taken(parser))
         if args != given:
             _find_configuration_again(early_config, parser, args)
+            # pytest has loaded what this configuration keeps out; xdist's workers, which find it at once, have not.
+            for name in early_config.known_args_namespace.plugins:
+                if name.startswith("no:") and not (snapshots and name == "no:syrupy"):
+                    early_config.pluginmanager.consider_pluginarg(name)
     result = yield
     _add_options(early_config, parser)
     taken = early_config.stash[_TAKEN]

@@ -7,6 +7,8 @@ run's store and read judgements out of it.
 from __future__ import annotations
 
 import gc
+import re
+import time
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import replace
@@ -27,9 +29,11 @@ from annie_eval_pytest import option
 
 if TYPE_CHECKING:
     from annie_eval.gates.decide import RunVerdict
+    from annie_eval.plugin.live_line import LiveLine, PlainLines
     from annie_eval.regression.compare_runs import Comparison
     from annie_eval.run.lifecycle import Run
 
+_SECONDS = re.compile(r" \(\d+ s\)$")  # how long the server has been at it, which the live line counts itself
 _LEAST_PROBED = 20  # prompts: fewer find little, and leave nothing for shrinking
 
 
@@ -180,6 +184,8 @@ class Owner(Session):
         self.verdict: RunVerdict | None = None
         self._comparison = self._compared_with(option(config, "baseline"))
         self._note: str | None = None
+        self._live: LiveLine | PlainLines | None = None
+        self._planned = False
         if config.option.collectonly:
             return
         options = RunOptions(
@@ -202,13 +208,56 @@ class Owner(Session):
         return Comparison(baseline, self.config.invocation_params.dir / RUNS, self.profile)
 
     def _progress(self, line: str) -> None:
-        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        """Take what the server is doing: shown by the live line, or else written where pytest is not capturing."""
+        assert self.run is not None
+        self.run.progress.step = _SECONDS.sub("", line)
         capture = self.config.pluginmanager.get_plugin("capturemanager")
-        if reporter is None or self.config.getoption("verbose") < 0:
-            return
         if capture is not None and capture.is_globally_capturing():
             return  # pytest holds the terminal now; the line is in the server's log
-        reporter.write_line(line)
+        if not self._draws():
+            self._say(line)
+
+    def _draws(self) -> bool:
+        """Whether there is a live line."""
+        from annie_eval.plugin.live_line import LiveLine
+
+        return isinstance(self._live, LiveLine)
+
+    def _say(self, line: str, least: int = 0) -> None:
+        """Write a line that stays, unless pytest is to be more quiet than `least`."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and self.config.getoption("verbose") >= least:
+            if reporter._tw.width_of_current_line:
+                reporter._tw.line()  # xdist counts its workers there
+            reporter.write_line(line)
+
+    def _start_live_line(self, run: Run) -> None:
+        from annie_eval.plugin import live_line
+        from annie_eval.report import live
+
+        verbose = self.config.getoption("verbose")
+        if self.config.getoption("capture") == "no" or verbose < -1:
+            return  # tests write on the terminal themselves, or nobody wants to read
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        self._live = live_line.start(reporter, lambda: live.line(run.progress, time.monotonic()), quiet=verbose < 0)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        if self.run is not None:
+            self._say_plan(self.run)
+
+    def _say_plan(self, run: Run) -> None:
+        """Once, as soon as it is known what the collected tests want; under xdist the workers know it first."""
+        from annie_eval.report import live
+
+        selection = run.store.meta("selection")
+        if selection is None or self._planned:
+            return
+        self._planned = True
+        rows, samples = selection["perf"], len(run.store.wanted())
+        run.progress.rows = len(rows)
+        if rows or selection["gates"]:
+            self._say(live.plan_line(samples, run.concurrency, len(rows), run.earlier()), least=-1)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_setupnodes(self, config: pytest.Config) -> None:
@@ -224,7 +273,10 @@ class Owner(Session):
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """A run that is resumed meets its server before anything of it is touched, and before workers read it."""
-        if self.run is None or not self.run.resuming:
+        if self.run is None:
+            return
+        self._start_live_line(self.run)
+        if not self.run.resuming:
             return
         try:
             with _terminal(self.config):
@@ -249,6 +301,8 @@ class Owner(Session):
             except TargetError as error:
                 self._note = str(error)
                 raise session.Failed("the server is not ready; see the end of this report") from None
+            with _terminal(self.config):
+                self._say_plan(self.run)
             self.run.start()
         return (yield)
 
@@ -256,6 +310,8 @@ class Owner(Session):
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
         if self.run is not None and exitstatus != pytest.ExitCode.USAGE_ERROR:
             self._conclude(self.run, session, exitstatus)
+        if self._live is not None:
+            self._live.close()
         yield
         if self.verdict is not None and self.verdict.regression.get("verdict") == "REFUSED":
             session.exitstatus = pytest.ExitCode.USAGE_ERROR  # last, since syrupy joins statuses bit by bit
@@ -294,6 +350,8 @@ class Owner(Session):
             terminalreporter.write_line(line)
 
     def pytest_unconfigure(self) -> None:
+        if self._live is not None:
+            self._live.close()
         if self.run is not None:
             self.run.close()
         # pytest collects garbage on its way out; what lives until the end need not be walked (a tenth of a second).

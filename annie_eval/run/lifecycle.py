@@ -19,6 +19,7 @@ from annie_eval.gates.decide import RunVerdict, overall
 from annie_eval.gates.repeats import Repeats
 from annie_eval.gates.verdicts import worst
 from annie_eval.profile.types import Profile
+from annie_eval.run.progress import Progress
 from annie_eval.run.results import gate_result
 from annie_eval.run.sampler import Endpoint, Sampler, place_of
 from annie_eval.run.store import FILE, Store
@@ -49,6 +50,7 @@ class Run:
 
     def __init__(self, profile: Profile, spec: TargetSpec, options: RunOptions) -> None:
         self.profile, self.spec, self.options = profile, spec, options
+        self.progress = Progress()
         self.started = time.time()
         self._began = time.monotonic()  # a wall clock may jump
         self.dir, resumed = _run_dir(profile, options)
@@ -122,7 +124,7 @@ class Run:
                 target.served_model,
                 self._api_key(),
                 target.kind == "vllm",
-                self._concurrency(),
+                self.concurrency,
             )
             places = place_of(self.profile, self.dir, 1 + len(target.replicas))
             said = identity.answers_otherwise(self.profile, self.store, server, places)
@@ -133,7 +135,9 @@ class Run:
     def _api_key(self) -> str | None:
         return os.environ.get(self.spec.api_key_env) if self.spec.api_key_env else None
 
-    def _concurrency(self) -> int:
+    @property
+    def concurrency(self) -> int:
+        """Requests in flight."""
         return self.options.concurrency or self.profile.traffic.concurrency
 
     def open(self, progress: Callable[[str], None], greeting: Greeting | None = None) -> None:
@@ -206,9 +210,10 @@ class Run:
             self.profile,
             self.dir,
             endpoint,
-            concurrency=self._concurrency(),
+            concurrency=self.concurrency,
             alive=target.alive,
             first=self._before_samples,
+            progress=self.progress,
         )
         self._sampler.start()
 
@@ -216,7 +221,13 @@ class Run:
         self._measure(store)
         if self._others is not None:
             assert self.target is not None
-            self._others.start(store, self._concurrency(), self.target.alive)
+            self._others.start(store, self.concurrency, self.target.alive)
+
+    def earlier(self) -> dict[str, float]:
+        """How many seconds `timing` and `samples` took in the last run of the same target and profile, beside this."""
+        from annie_eval.run.runs import took
+
+        return took(self.options.runs_root, self.store.meta("identity"), but=self.dir)
 
     def wait_for_replicas(self) -> None:
         """Until every server has answered what the comparison of replicas needs; at once where there is one server."""
@@ -232,6 +243,7 @@ class Run:
         wanted = [name for name in store.meta("selection")["perf"] if name not in known]
         if not wanted:
             return
+        self.progress.enter("timing")
         from annie_eval import timing
         from annie_eval.serving import machine
 
@@ -239,6 +251,7 @@ class Run:
         shots: list[Mapping[str, Any]] = []
 
         def keep(event: Mapping[str, Any]) -> None:
+            self.progress.timing(event)
             values = {name: value for name, value in event.items() if name != "event"}
             if event["event"] == "shot":
                 shots.append(values)
@@ -291,7 +304,7 @@ class Run:
         from annie_eval.run.detector_digest import digest
 
         # Whoever compares runs later can then say what was asked otherwise.
-        facts = {"profile_snapshot": snapshot(self.profile), "judged_by": digest()}
+        facts = {"profile_snapshot": snapshot(self.profile), "judged_by": digest(), "took": self.progress.took()}
         from annie_eval.run import verdict_json
 
         # A verdict that cannot be kept is still printed, as an ERROR.

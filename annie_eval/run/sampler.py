@@ -26,6 +26,7 @@ from annie_eval.profile.types import Gate, Profile
 from annie_eval.run.adaptive import Rounds
 from annie_eval.run.derender import NotOffered, derender
 from annie_eval.run.judge import Catalogue, judge
+from annie_eval.run.progress import Progress
 from annie_eval.run.store import Attempt, Store, StoredExchange
 from annie_eval.wire.conversation import Request
 from annie_eval.wire.sample import Exchange, Sample
@@ -98,6 +99,7 @@ class Sampler:
     Args:
         alive: None while the server lives, else the cause of its death in one line.
         first: work to be done alone on the server before any sample is sent (timing).
+        progress: counts what is done.
     """
 
     def __init__(
@@ -109,7 +111,9 @@ class Sampler:
         concurrency: int,
         alive: Callable[[], str | None],
         first: Callable[[Store], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
+        self._progress = progress or Progress()
         self._profile, self._run_dir, self._endpoint = profile, run_dir, endpoint
         self._concurrency, self._alive, self._first = concurrency, alive, first
         self._catalogue = Catalogue(profile)
@@ -144,6 +148,7 @@ class Sampler:
             if self._first is not None:
                 self._first(store)
             store.set_meta(state="sampling")
+            self._progress.enter("samples")
             asyncio.run(self._run(store))
         except BaseException as error:
             # A test that waits must learn that nothing more will come, though the disk be full.
@@ -182,6 +187,7 @@ class Sampler:
         while not self._stop.is_set():
             for place, key, ask in store.wanted(position):
                 position = place
+                self._progress.wanted += 1
                 if ask is not None:
                     self._catalogue.add(key, ask)
                     self._gates_of[key] = [Gate(f"ask:{key}", tuple(ask["detectors"]), ())]
@@ -192,6 +198,7 @@ class Sampler:
                 else:
                     flight.add(key, self._sample(store, clients[server_of(key)], slots, key))
             now = time.monotonic()
+            self._progress.in_flight = min(len(flight.tasks), self._concurrency)
             if cause is None and now >= next_look:
                 next_look = now + _LIVENESS
                 cause = self._alive()
@@ -270,16 +277,20 @@ class Sampler:
         assert stored is not None
         judged = self._judgements(key, self._catalogue.load(stored), None)
         store.save_judgements(judged)
+        self._progress.finished(())
         self._count(store, key, judged)
 
     def _finish(self, store: Store, key: str, sample: Sample | None, error: str | None) -> None:
         judged = self._judgements(key, sample, error)
         store.save_sample(key, error, judged)
+        usages = [one.answer.usage for one in sample.exchanges] if sample is not None else []
+        self._progress.finished(usage.completion_tokens for usage in usages if usage is not None)
         self._count(store, key, judged)
 
     def _count(self, store: Store, key: str, judged: Sequence[Judgement]) -> None:
         """Where gates are sampled until they are decided: take up what the next round asks, if one is due."""
         self._seen.add(key)
+        self._progress.judgements(judged)
         while self._rounds is not None and (wanted := self._rounds.next(judged)):
             judged = []
             for name, asked in wanted:

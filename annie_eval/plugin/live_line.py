@@ -1,0 +1,151 @@
+"""The live line: drawn below what pytest has written, on the terminal itself, and gone before pytest writes again.
+
+pytest captures file descriptors 1 and 2 while a test runs, so the line goes to a duplicate of the terminal. The
+writer's file is wrapped: the line is erased before each write, and redrawn by a thread. The cursor always rests
+where pytest left it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+_EVERY = 0.2  # seconds between two drawings
+_PLAIN_EVERY = 60.0  # seconds between two lines where nothing can be redrawn
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def is_live(stream: Any) -> bool:
+    """Whether a line may be redrawn there: a terminal, not in CI, and nobody asked for plain output."""
+    if any(os.environ.get(name) for name in ("NO_COLOR", "CI", "BUILD_NUMBER")) or os.environ.get("TERM") == "dumb":
+        return False
+    with suppress(Exception):
+        return bool(os.isatty(stream.fileno()))
+    return False
+
+
+class LiveLine:
+    """Draws `text()` until it is closed.
+
+    Args:
+        writer: pytest's terminal writer; its file is wrapped until `close`.
+        text: makes the line; "" for none.
+    """
+
+    def __init__(self, writer: Any, text: Callable[[], str]) -> None:
+        self._writer, self._text = writer, text
+        self._file = writer._file
+        self._fd = os.dup(self._file.fileno())
+        self._lock = threading.RLock()
+        self._drawn = False
+        self._column = 0
+        self._over = threading.Event()
+        writer._file = self
+        self._thread = threading.Thread(target=self._redraw, name="annie-live-line", daemon=True)
+        self._thread.start()
+
+    # What the terminal writer asks of its file.
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            self._erase()
+            written: int = self._file.write(text)
+            self._file.flush()
+            self._column = column_after(self._column, text)
+            return written
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    # The line.
+
+    def _redraw(self) -> None:
+        while not self._over.wait(_EVERY):
+            with self._lock:
+                if not self._over.is_set():
+                    self._draw()
+
+    def _draw(self) -> None:
+        text = self._text().encode("ascii", "backslashreplace").decode()
+        with suppress(OSError):
+            width = os.get_terminal_size(self._fd).columns
+            if not text or (self._column and self._column % width == 0):  # the cursor waits beyond the last column
+                self._erase()
+                return
+            right = f"\x1b[{self._column % width}C" if self._column % width else ""
+            os.write(self._fd, f"\x1b[J\n\r{text[: width - 1]}\x1b[A\r{right}".encode())
+            self._drawn = True
+
+    def _erase(self) -> None:
+        if self._drawn:
+            with suppress(OSError):
+                os.write(self._fd, b"\x1b[J")
+            self._drawn = False
+
+    def close(self) -> None:
+        """Erase the line and give pytest its file back. Safe to call again."""
+        if self._over.is_set():
+            return
+        self._over.set()
+        self._thread.join()
+        with self._lock:
+            self._erase()
+            self._writer._file = self._file
+            os.close(self._fd)
+
+
+class PlainLines:
+    """Says where the run is about once a minute, on a line of its own, where no line can be redrawn."""
+
+    def __init__(self, stream: Any, text: Callable[[], str]) -> None:
+        self._text, self._over = text, threading.Event()
+        self._fd = os.dup(stream.fileno())
+        self._thread = threading.Thread(target=self._say, name="annie-plain-lines", daemon=True)
+        self._thread.start()
+
+    def _say(self) -> None:
+        while not self._over.wait(_PLAIN_EVERY):
+            if text := self._text():
+                with suppress(OSError):
+                    os.write(self._fd, f"\n{text}\n".encode("ascii", "backslashreplace"))
+
+    def close(self) -> None:
+        """Say no more. Safe to call again."""
+        if not self._over.is_set():
+            self._over.set()
+            self._thread.join()
+            os.close(self._fd)
+
+
+def column_after(column: int, text: str) -> int:
+    """The cursor's column after a text was written at `column`; escape sequences take no room."""
+    from _pytest._io.wcwidth import wcswidth
+
+    last = max(text.rfind("\n"), text.rfind("\r"))
+    rest = _ESCAPE.sub("", text[last + 1 :])
+    return (0 if last >= 0 else column) + max(0, wcswidth(rest))
+
+
+def start(reporter: Any, text: Callable[[], str], *, quiet: bool) -> LiveLine | PlainLines | None:
+    """A live line on pytest's terminal; plain lines elsewhere, unless `quiet`. None where there is nothing to draw on.
+
+    Called while pytest captures nothing.
+    """
+    writer = getattr(reporter, "_tw", None)
+    file = getattr(writer, "_file", None)
+    if file is None:
+        return None
+    try:
+        if is_live(file):
+            return LiveLine(writer, text)
+        return None if quiet else PlainLines(sys.stderr, text)
+    except (OSError, ValueError, AttributeError):  # a file without a descriptor
+        return None

@@ -63,9 +63,13 @@ def _judge(sample: Sample, index: int, exchange: Exchange) -> Iterator[Finding]:
         yield _at(role[0], content, role[1], role[2], "content", index)
     if field := _FIELD.search(content):
         yield _at("reasoning as a JSON field", content, *field.span(), "content", index)
-    if prose := find_prose(
-        content, question=user_text(exchange), tools=tuple(sample.tools), about_thinking=about_tags
-    ):
+    # An answer that begins as a call is one that was dropped: its names of parameters are no talk about a call.
+    prose = (
+        None
+        if _begins_as_call(content)
+        else find_prose(content, question=user_text(exchange), tools=tuple(sample.tools), about_thinking=about_tags)
+    )
+    if prose:
         yield _at(f"untagged reasoning: {prose.reason}", content, prose.start, prose.end, "content", index)
     if span := _repetition(reasoning, content):
         yield _at("reasoning repeated in content", content, *span, "content", index)
@@ -87,6 +91,12 @@ def _judge(sample: Sample, index: int, exchange: Exchange) -> Iterator[Finding]:
     for call in answer.tool_calls:
         yield from _marks(call.name or "", "tool_calls", index, about_tags=False)
         yield from _in_arguments(call.arguments or "", index, about_tags)
+
+
+def _begins_as_call(content: str) -> bool:
+    first = next(iter(scan(content)), None)
+    tagged = first is not None and first.kind == "tool" and not content[: first.start].strip()
+    return tagged or re.match(r"\s*[\[{]+\s*[\"']", content) is not None
 
 
 def _names_tags(text: str) -> bool:

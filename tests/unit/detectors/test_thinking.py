@@ -459,3 +459,17 @@ def test_a_cut_thought_without_a_finish_reason_is_left_to_the_wire() -> None:
     answer = reply(None, reasoning="They have six guests and", truncated=True)
     object.__setattr__(answer.answer, "finish_reason", None)
     assert find(sample(answer, thinking="on")) == ()
+
+
+@pytest.mark.parametrize(
+    "call_text",
+    [
+        '<tool_call>\n{"name": "set_timer", "arguments": {"seconds": 1500}}\n</tool_call>',
+        '{"name": "search_memory", "arguments": {"query": "key"}}',
+        "<tool_call>\n<function=search_memory>\n<parameter=query>\nkey\n</parameter>\n</function>\n</tool_call>",
+    ],
+)
+def test_a_dropped_call_is_no_reasoning(call_text: str) -> None:
+    assert not [f for f in find(sample(reply(call_text))) if "untagged reasoning" in f.reason]
+    said = f"The user wants a timer, so I need to call set_timer.\n{call_text}"
+    assert [f for f in find(sample(reply(said))) if "untagged reasoning" in f.reason]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from quant.checkpoint import loading
 from quant.checkpoint.quantization import plain
-from quant.checkpoint.view import view
+from quant.checkpoint.view import View, view
 from quant.errors import UsageError
 from quant.formats import fp8, nvfp4
 
@@ -44,28 +44,19 @@ def load(directory: Path, skeleton: Path, device: str) -> Any:
     parameters = {plain(name): parameter for name, parameter in model.named_parameters()}
     modules = {plain(name): module for name, module in model.named_modules()}
     tied = {plain(name) for name, parameter in model.named_parameters(remove_duplicate=False)} - parameters.keys()
-    for name in sorted(parameters.keys() - ours.by_plain_name.keys() - {"lm_head.weight"}):
+    names = {_weight_name(name): name for name in ours.by_plain_name}
+    for name in sorted(parameters.keys() - names.keys() - {"lm_head.weight"}):
         raise UsageError(f"{directory}: holds no {name}, so it is not made from {skeleton}")
-    for name, file_name in ours.by_plain_name.items():
+    for name, held in names.items():
         parameter = parameters.get(name)
         if parameter is None:
             if name.endswith(".weight") and name not in tied and not name.startswith("mtp."):
                 raise UsageError(f"{directory}: holds {name}, which {skeleton} does not, so it is not made from that")
             continue
-        tensor = _read(ours.tensors[file_name].path, file_name)
         layer = name.rpartition(".")[0]
-        parts = {
-            part: _read(found.path, ours.by_plain_name[f"{layer}.{part}"])
-            for part in ("weight_scale", "weight_scale_2", "input_scale")
-            if (found := ours.get(f"{layer}.{part}")) is not None
-        }
-        if tensor.dtype == torch.uint8:
-            packed = nvfp4.NVFP4Tensor(tensor, parts["weight_scale"], parts["weight_scale_2"])
-            weight = nvfp4.dequantize(packed, parameter.dtype)
-        elif tensor.dtype == torch.float8_e4m3fn:
-            weight = (tensor.float() * parts["weight_scale"].float()).to(parameter.dtype)
-        else:
-            weight = tensor
+        tensor = _read(ours.tensors[ours.by_plain_name[held]].path, ours.by_plain_name[held])
+        parts = _parts(ours, layer)
+        weight = _expanded(tensor, parts, parameter.dtype, f"{directory}: {layer}")
         if weight.shape != parameter.shape:
             raise UsageError(
                 f"{directory}: {name} has shape {list(weight.shape)}, {skeleton} has {list(parameter.shape)}"
@@ -75,3 +66,50 @@ def load(directory: Path, skeleton: Path, device: str) -> Any:
             kind, levels = ("NVFP4", 6 * 448) if tensor.dtype == torch.uint8 else ("FP8", 448)
             modules[layer].register_forward_pre_hook(_hook(kind, parts["input_scale"].to(device).float() * levels))
     return model
+
+
+def _weight_name(name: str) -> str:
+    """`…weight` for compressed-tensors' `…weight_packed`; other names as they are."""
+    return name.removesuffix("_packed") if name.endswith(".weight_packed") else name
+
+
+def _parts(ours: View, layer: str) -> dict[str, Tensor]:
+    """A layer's scales under ModelOpt's names; compressed-tensors keeps global scales the other way up."""
+    found = {
+        part: _read(tensor.path, ours.by_plain_name[f"{layer}.{part}"])
+        for part in ("weight_scale", "weight_scale_2", "input_scale", "weight_scale_inv")
+        if (tensor := ours.get(f"{layer}.{part}")) is not None
+    }
+    for theirs, part in (("weight_global_scale", "weight_scale_2"), ("input_global_scale", "input_scale")):
+        if (tensor := ours.get(f"{layer}.{theirs}")) is not None:
+            found[part] = 1 / _read(tensor.path, ours.by_plain_name[f"{layer}.{theirs}"]).float().reshape(())
+    return found
+
+
+def _expanded(tensor: Tensor, parts: dict[str, Tensor], dtype: torch.dtype, where: str) -> Tensor:
+    """The weight that a server computes with. Raises UsageError for a format or a scale that is not known here."""
+    try:
+        if tensor.dtype == torch.uint8:
+            packed = nvfp4.NVFP4Tensor(tensor, parts["weight_scale"], parts["weight_scale_2"])
+            return nvfp4.dequantize(packed, dtype)
+        if tensor.dtype == torch.float8_e4m3fn and "weight_scale_inv" in parts:
+            return _blocks(tensor, parts["weight_scale_inv"], dtype)
+        if tensor.dtype == torch.float8_e4m3fn:
+            scale = parts["weight_scale"].float()
+            if scale.dim() == 4:
+                return _blocks(tensor, scale[:, 0, :, 0], dtype)
+            return (tensor.float() * (scale[:, None] if scale.dim() == 1 and scale.numel() > 1 else scale)).to(dtype)
+    except KeyError as error:
+        raise UsageError(f"{where}: has no {error}, so its weights cannot be read; run preflight") from None
+    return tensor
+
+
+def _blocks(tensor: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
+    """FP8 times one scale for a block; the block's size follows from the shapes, 128 where one block is all."""
+    rows, columns = tensor.shape
+    sizes = [
+        128 if count == 1 else -(-length // count) for length, count in zip(tensor.shape, scales.shape, strict=True)
+    ]
+    sizes = [1 << (size - 1).bit_length() for size in sizes]
+    wide = scales.float().repeat_interleave(sizes[0], 0).repeat_interleave(sizes[1], 1)[:rows, :columns]
+    return (tensor.float() * wide).to(dtype)

@@ -22,8 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def row(directory: Path) -> tuple[str, ...]:
     """One line of the table. Raises UsageError where the directory is no checkpoint of ours."""
     provenance = read_provenance(directory)
-    if provenance is None:
-        raise UsageError(f"{directory}: has no quant_run.json, so nothing is known of how it was made")
+    if provenance is None and not directory.is_dir():
+        raise UsageError(f"{directory}: no such directory")
+    provenance = provenance or {"kind": directory.name}  # another tool's: what it holds, not how it was made
     found, _ = view(directory)
     about = summary(found)
     recipe = provenance.get("recipe")
@@ -35,7 +36,7 @@ def row(directory: Path) -> tuple[str, ...]:
     return (
         str(recipe.get("name") or provenance.get("kind")),
         str(recipe.get("algorithm", "-")),
-        f"{seconds:.0f} s",
+        f"{seconds:.0f} s" if seconds else "-",
         f"{about['algorithm'] or 'BF16'} ({layers})",
         f"{about['bytes'] / 1e6:,.0f}",
         ", ".join(about["loads_in"]) or "none",

@@ -30,7 +30,7 @@ from quant.errors import UsageError
 from quant.images import Image
 from quant.preflight.config import architecture_findings
 from quant.preflight.files import directory_findings, tokenizer_findings, unreadable_findings, weight_file_findings
-from quant.preflight.foreign import foreign_findings, is_foreign
+from quant.preflight.foreign import foreign_findings, foreign_formats, is_foreign, method_findings
 from quant.preflight.provenance import provenance_findings
 from quant.preflight.quantization import quantization_findings, served_algorithms
 from quant.preflight.reference import reference_findings
@@ -131,18 +131,23 @@ def _sorted(findings: Iterable[Problem]) -> list[Problem]:
     return _by_cause(found.values())
 
 
+_BY_IMAGE = (quantization_findings, architecture_findings, method_findings)
+
+
 def summary(ours: View) -> dict[str, Any]:
     """What the checkpoint is: algorithm, layers by format, bytes, images that load it."""
     linear = [name for name in layer_names(ours) if is_linear(ours, name)]
     served, _ = served_algorithms(ours, linear)
     formats = Counter(algorithm or "BF16" for algorithm in served.values())
+    if is_foreign(ours):
+        formats = foreign_formats(ours)
     loads = [
         image.name
         for image in images.images().values()
-        if not refusals([*quantization_findings(ours, image), *architecture_findings(ours, image)])
+        if not refusals(problem for find in _BY_IMAGE for problem in find(ours, image))
     ]
     return {
-        "algorithm": ours.quantization.algorithm if ours.quantization else None,
+        "algorithm": (ours.quantization.algorithm or ours.quantization.method) if ours.quantization else None,
         "layers": dict(formats.most_common()),
         "bytes": sum(tensor.info.bytes for tensor in ours.tensors.values()),
         "loads_in": loads,

@@ -9,6 +9,7 @@ transformers' FineGrainedFP8 (`weight_scale_inv` for a block of `weight_block_si
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -40,16 +41,39 @@ def is_foreign(view: View) -> bool:
     )
 
 
+def foreign_formats(view: View) -> Counter[str]:
+    """How many linear layers are in which format; of experts in one tensor, one."""
+    found: Counter[str] = Counter()
+    for name, tensor in ((name, view.tensors[full]) for name, full in view.by_plain_name.items()):
+        if name.endswith(".weight_packed"):
+            found["NVFP4" if tensor.info.dtype == "U8" else "packed"] += 1
+        elif name.endswith("_blocks"):
+            found["MXFP4"] += 1
+        elif name.endswith(".weight") and len(tensor.info.shape) == 2 and not name.endswith("embed_tokens.weight"):
+            found["FP8" if tensor.info.dtype == "F8_E4M3" else "BF16"] += 1
+    return found
+
+
+def method_findings(view: View, image: Image | None) -> Iterator[Problem]:
+    """Whether the image, or any, knows the method."""
+    section, quantization = view.section, view.quantization
+    if section is None or quantization is None or not is_foreign(view):
+        return
+    candidates = [image] if image is not None else list(images().values())
+    if not any(quantization.method in candidate.release.methods for candidate in candidates):
+        said = image.name if image is not None else "any image known here"
+        problem = f"{quantization.method:.40} is not loaded by {said}"
+        yield Problem(1, f"{section.where}.quant_method", problem, "take another image, or another format")
+
+
 def foreign_findings(view: View, image: Image | None) -> Iterator[Problem]:
     """What speaks against a checkpoint in another maker's format, and one warning that says what it is."""
     section, quantization = view.section, view.quantization
     assert section is not None
     assert quantization is not None
     method, where = quantization.method, f"{section.where}.quant_method"
-    candidates = [image] if image is not None else list(images().values())
-    if not any(method in candidate.release.methods for candidate in candidates):
-        said = image.name if image is not None else "any image known here"
-        yield Problem(1, where, f"{method:.40} is not loaded by {said}", "take another image, or another format")
+    if unknown := list(method_findings(view, image)):
+        yield from unknown
         return
     named = [group.get("format") or section.outer.get("format") for group in _groups(section.outer)]
     formats = sorted({f"{entry:.40}" for entry in named if isinstance(entry, str)})

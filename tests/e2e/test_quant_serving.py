@@ -1,4 +1,4 @@
-"""What `quant` exports is what vLLM computes: tiny Qwen3.5, bare, wrapped and with vision, by every recipe."""
+"""What `quant` exports is what vLLM computes: tiny Qwen3.5 by every recipe, and tiny models of well-known families."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import tiny
+from tests.support import hub, tiny
 
 ROOT = Path(__file__).parents[2]
 SERVER_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
@@ -107,7 +107,7 @@ def make(name: str, recipe_name: str, source: Path, root: Path, image: str) -> M
     noise = own_noise(model, after)
     out = root / f"{name}-{recipe_name}-{image}"
     finish(model, source, out, images.find(image), Provenance("ptq", {"recipe": chosen.model_dump()}))
-    options = {"language_model_only": True} if name == "vl" or image != "vllm-0.32" else {}
+    options = {"language_model_only": True} if name.endswith("vl") or image != "vllm-0.32" else {}
     return Made(out, options, before, after, noise)
 
 
@@ -117,9 +117,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
     text, vl = tiny.qwen3_5_text(root / "text"), tiny.qwen3_5_vl(root / "vl")
     found = {f"text-{recipe}": make("text", recipe, text, root, "vllm-0.32") for recipe in RECIPES}
     found["wrapped-nvfp4-default"] = make("text", "nvfp4-default", text, root, "vllm-0.24")
-    found["wrapped-qwen3_5-mixed"] = make("text", "qwen3_5-mixed", text, root, "ngc-26.09")
+    found["wrapped-qwen3_5-mixed"] = make("text", "qwen3_5-mixed", text, root, "vllm-0.26")
     found["vl-nvfp4-default"] = make("vl", "nvfp4-default", vl, root, "vllm-0.32")
     found["vl-qwen3_5-mixed"] = make("vl", "qwen3_5-mixed", vl, root, "vllm-0.32")
+    for number, family in enumerate(hub.FAMILIES):  # as transformers 4 and 5 wrote them, in turn
+        source = hub.make(family, root / family, 4 + number % 2)
+        chosen = "qwen3_5-mixed" if "3.5" in family else "nvfp4-default"
+        found[family] = make(family, chosen, source, root, "vllm-0.32")
     jobs = [{"directory": str(export.directory), "options": export.options} for export in found.values()]
     served = on_the_server("logprobs", {"jobs": jobs, "tokens": TOKENS}, root)
     for export, values in zip(found.values(), served, strict=True):
@@ -128,7 +132,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
 
 
 NAMES = [f"text-{r}" for r in RECIPES] + ["wrapped-nvfp4-default", "wrapped-qwen3_5-mixed"]
-NAMES += ["vl-nvfp4-default", "vl-qwen3_5-mixed"]
+NAMES += ["vl-nvfp4-default", "vl-qwen3_5-mixed", *hub.FAMILIES]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -85,6 +85,58 @@ def test_a_changed_config_is_refused_by_name_in_either_spelling(
     assert any(names in finding.where for finding in found), [str(finding) for finding in found]
 
 
+def test_a_stop_token_that_only_the_template_names_is_added(calib: Path, tmp_path: Path) -> None:
+    """The template stands in tokenizer_config.json, and generation_config.json names another token."""
+    source = hub.make("qwen3-0.6b", tmp_path / "model", 4)
+    mutants.change_json(source, "generation_config.json", lambda c: c.update(eos_token_id=256))
+    mutants.change_json(source, "config.json", lambda c: c.update(eos_token_id=256))
+    out = tmp_path / "out"
+    arguments = ["--model", str(source), "--recipe", "nvfp4-default", "--calib", str(calib), "--out", str(out)]
+    assert main(["ptq", *arguments]) == 0
+    assert json.loads((out / "generation_config.json").read_text())["eos_token_id"] == [256, 258]
+    assert "--served-model-name out" in (out / "serve.md").read_text()
+
+
+@pytest.mark.parametrize("command", ["ptq", "qat"])
+def test_experts_that_no_quantiser_reaches_are_refused_before_anything_slow(
+    command: str, calib: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    config = Qwen3MoeConfig(
+        **hub.SIZES, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=64, max_position_embeddings=512,
+        eos_token_id=257,
+    )  # fmt: skip
+    source = tmp_path / "moe"
+    tiny.save(Qwen3MoeForCausalLM(config), source)
+    tiny.byte_tokenizer(source)
+    paths = ["--model", str(source), "--out", str(tmp_path / "out")]
+    more = ["--recipe", "nvfp4-default", "--calib", str(calib)]
+    if command == "qat":
+        more = ["--recipe", "qad-lora", "--data", str(calib), *TRAIN]
+    assert main([command, *paths, *more]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "holds 4 experts in one tensor, gate_up_proj" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_layer_that_calibration_never_reached_is_named() -> None:
+    import torch
+    from modelopt.torch import quantization as mtq
+    from torch import nn
+
+    from quant.errors import UsageError
+    from quant.quantize.quantize import check_reached
+
+    model = nn.ModuleDict({"experts": nn.ModuleList([nn.Linear(32, 32), nn.Linear(32, 32)])})
+    inputs = {"quantizer_name": "*input_quantizer", "cfg": {"num_bits": (4, 3), "axis": None}}
+    config = {"quant_cfg": [{"quantizer_name": "*", "enable": False}, inputs], "algorithm": "max"}
+    first: Any = model["experts"]
+    mtq.quantize(model, config, lambda _: first[0](torch.ones(1, 32)))
+    with pytest.raises(UsageError, match=r"never reached 1 experts, first experts\.1"):
+        check_reached(model)
+
+
 def test_a_config_that_asks_for_a_billion_layers_is_not_built(tmp_path: Path) -> None:
     source = hub.make("qwen2.5-0.5b", tmp_path / "model", 4)
     ours = tmp_path / "ours"

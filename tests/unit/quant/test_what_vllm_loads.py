@@ -352,6 +352,23 @@ def compressed(source: Path, path: Path) -> Path:
 SCALE = f"{DOWN}.weight_scale"
 
 
+def test_diff_and_compare_read_compressed_tensors(
+    made: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same weights under other names: the same distance from the BF16 model."""
+    theirs = compressed(made["nvfp4-default"], tmp_path / "ct")
+    data = tiny.calibration_file(tmp_path / "data.jsonl", 2)
+    found = []
+    for path in (made["nvfp4-default"], theirs):
+        capsys.readouterr()
+        assert main(["diff", str(made["bf16"]), str(path), "--data", str(data), "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["kl"])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+    assert found[0] > 0
+    assert main(["compare", str(made["nvfp4-default"]), str(theirs)]) == 0
+    assert "compressed-tensors (25 NVFP4" in capsys.readouterr().out
+
+
 def unpacked(tensors: mutants.Tensors) -> None:
     del tensors[f"{DOWN}.weight_packed"]
     tensors[f"{DOWN}.weight"] = torch.ones(128, 256).bfloat16()

@@ -167,11 +167,16 @@ def tokenizer_findings(view: View, image: Image | None = None) -> Iterator[Probl
     yield from _stop_findings(view, contents, vocabulary)
 
 
-#: Tokenizer classes that transformers 5 builds after SentencePiece, whatever pre-tokenizer tokenizer.json has.
+#: Tokenizer classes that transformers 5 builds after SentencePiece, or over bytes, whatever tokenizer.json has.
 _SENTENCE_PIECE = {
-    "LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "T5Tokenizer", "XLMRobertaTokenizer", "MBartTokenizer",
-    "CamembertTokenizer", "XLNetTokenizer", "BigBirdTokenizer", "NllbTokenizer", "BarthezTokenizer",
+    "AlbertTokenizer", "BarthezTokenizer", "BertTokenizer", "BigBirdTokenizer", "CamembertTokenizer", "CodeLlamaTokenizer",
+    "DebertaV2Tokenizer", "GemmaTokenizer", "LlamaTokenizer", "MBart50Tokenizer", "MBartTokenizer", "NllbTokenizer",
+    "PegasusTokenizer", "ReformerTokenizer", "RemBertTokenizer", "SeamlessM4TTokenizer", "T5Tokenizer", "XGLMTokenizer",
+    "XLMRobertaTokenizer", "XLNetTokenizer",
 }  # fmt: skip
+
+
+_BYTE_LEVEL = {"GPT2Tokenizer", "GPTNeoXTokenizer", "Qwen2Tokenizer", "CohereTokenizer", "RobertaTokenizer"}
 
 
 def _class_findings(contents: dict[str, Any], image: Image | None) -> Iterator[Problem]:
@@ -180,7 +185,12 @@ def _class_findings(contents: dict[str, Any], image: Image | None) -> Iterator[P
     kind, where = settings.get("tokenizer_class"), "tokenizer_config.json"
     older = image is not None and image.release.transformers_4
     fix = f"run: python -m quant export DIR --for {image.name} --out NEW" if image is not None else ""
-    byte_level = '"ByteLevel"' in json.dumps([tokenizer.get("pre_tokenizer"), tokenizer.get("decoder")])
+    said = json.dumps([tokenizer.get(part) for part in ("normalizer", "pre_tokenizer", "decoder")])
+    byte_level = '"ByteLevel"' in said
+    pieces = '"Metaspace"' in said or '"\\u2581"' in said
+    if isinstance(kind, str) and kind.removesuffix("Fast") in _BYTE_LEVEL and pieces and not byte_level and not older:
+        problem = f"is {kind}, which transformers 5 builds over bytes, but tokenizer.json is SentencePiece's"
+        yield Problem(9, f"{where}: tokenizer_class", problem, "write PreTrainedTokenizerFast")
     if isinstance(kind, str) and kind.removesuffix("Fast") in _SENTENCE_PIECE and byte_level and not older:
         problem = f"is {kind}, which transformers 5 builds like SentencePiece, but tokenizer.json is byte-level"
         yield Problem(9, f"{where}: tokenizer_class", problem, "write PreTrainedTokenizerFast")

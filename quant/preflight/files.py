@@ -169,10 +169,10 @@ def tokenizer_findings(view: View, image: Image | None = None) -> Iterator[Probl
 
 #: Tokenizer classes that transformers 5 builds after SentencePiece, or over bytes, whatever tokenizer.json has.
 _SENTENCE_PIECE = {
-    "AlbertTokenizer", "BarthezTokenizer", "BertTokenizer", "BigBirdTokenizer", "CamembertTokenizer", "CodeLlamaTokenizer",
-    "DebertaV2Tokenizer", "GemmaTokenizer", "LlamaTokenizer", "MBart50Tokenizer", "MBartTokenizer", "NllbTokenizer",
-    "PegasusTokenizer", "ReformerTokenizer", "RemBertTokenizer", "SeamlessM4TTokenizer", "T5Tokenizer", "XGLMTokenizer",
-    "XLMRobertaTokenizer", "XLNetTokenizer",
+    "AlbertTokenizer", "BarthezTokenizer", "BertTokenizer", "BigBirdTokenizer", "CamembertTokenizer",
+    "CodeLlamaTokenizer", "DebertaV2Tokenizer", "GemmaTokenizer", "LlamaTokenizer", "MBart50Tokenizer",
+    "MBartTokenizer", "NllbTokenizer", "PegasusTokenizer", "ReformerTokenizer", "RemBertTokenizer",
+    "SeamlessM4TTokenizer", "T5Tokenizer", "XGLMTokenizer", "XLMRobertaTokenizer", "XLNetTokenizer",
 }  # fmt: skip
 
 

@@ -154,6 +154,13 @@ def byte_level_llama(path: Path) -> None:
     mutants.change_json(path, "tokenizer_config.json", lambda c: c.update(tokenizer_class="LlamaTokenizerFast"))
 
 
+def pieces_under_bytes(path: Path) -> None:
+    """A class over bytes, and a tokenizer.json of SentencePiece's kind."""
+    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}
+    mutants.change_json(path, "tokenizer.json", lambda c: c.update(pre_tokenizer=metaspace, decoder=metaspace))
+    mutants.change_json(path, "tokenizer_config.json", lambda c: c.update(tokenizer_class="GPT2Tokenizer"))
+
+
 def eot(path: Path) -> None:
     """A template that ends turns with another token than the one that stops generation."""
     hub.tokenizer(path, ["<|end_of_text|>", "<|eot_id|>"], hub.LLAMA3_TEMPLATE, eos_token="<|end_of_text|>")
@@ -176,6 +183,7 @@ REFUSED: list[tuple[str, str, Edit, str]] = [
     ("bos_token_beyond", "nvfp4-default", lambda p: mutants.change_json(
         p, "generation_config.json", lambda c: c.update(bos_token_id=320)), "bos_token_id"),
     ("sentencepiece_class", "nvfp4-default", byte_level_llama, "tokenizer_class"),
+    ("byte_level_class", "nvfp4-default", pieces_under_bytes, "tokenizer_class"),
     ("eot_id_never_stops", "nvfp4-default", eot, "eot_id"),
     ("theta_twice", "nvfp4-default", config(lambda c: c.update(rope_theta=5.0)), "rope_theta"),
 ]  # fmt: skip

@@ -45,6 +45,8 @@ def finish(
             return _build(model, source, partial, image, provenance, trained, extra, out.name)
     except NotServedAsMade as error:
         kept = f"the trained result is kept in {aside}" if aside is not None else "nothing was kept"
+        if (trained_how := provenance.record.get("training")) and "last_loss" in trained_how:
+            kept += f" (loss {trained_how['first_loss']:.4g} at first, {trained_how['last_loss']:.4g} at the end)"
         raise NotServedAsMade(f"{error}; {kept}") from error
 
 

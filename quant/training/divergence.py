@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from quant.errors import NotServedAsMade
 
@@ -31,6 +32,15 @@ def check(step: int, losses: Sequence[float], norm: float) -> None:
             f"step {step}: the loss is {means[-1]:.4g} in the mean of {WINDOW} steps, {means[-1] / lowest:.0f} times "
             f"what it was ({lowest:.4g}): it diverged; lower training.learning_rate"
         )
+
+
+def check_end(parameters: Iterable[Any], logits: Sequence[Any]) -> None:
+    """Raise NotServedAsMade where the last step left weights or answers that are no numbers; its loss cannot tell."""
+    for tensor in (*parameters, *logits):
+        if not bool(tensor.isfinite().all()):
+            raise Diverged(
+                "after the last step the weights or the loss are no numbers: it diverged; lower training.learning_rate"
+            )
 
 
 class Diverged(NotServedAsMade):

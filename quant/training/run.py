@@ -230,7 +230,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
     from quant.export.finish import finish, finish_bf16
     from quant.quantize import quality
     from quant.quantize.quantize import quantize
-    from quant.training import adapter
+    from quant.training import adapter, divergence
     from quant.training.layers import installed, merge_adapters
     from quant.training.loop import How, Trainer
     from quant.training.loss_plot import plot
@@ -304,6 +304,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
                 if layer.weight_kind != "none"
             }
         reached = answer_logits(model, job.held_out)
+        divergence.check_end(parameters.values(), reached)
     history = trainer.history
     config = wrapped.peft_config["default"] if wrapped is not None else None
     if wrapped is not None:

@@ -1,8 +1,13 @@
 """What holds for every prompt, not only for those that somebody wrote down. Runs with `-m probe`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 
-from annie_eval.plugin.probes import Probes
+if TYPE_CHECKING:
+    from annie_eval.plugin.probes import Probes
 
 pytestmark = pytest.mark.probe
 

@@ -39,7 +39,7 @@ from annie_eval.serving.spec import split_url
 
 _ROOM = 16 * 1024 * 1024  # bytes that a night may need beside three times its baseline's size
 _TIMED = ("ttft_short", "decode")
-_STOP = 30.0  # seconds that a stopped gate has for its own end
+_STOP = 2.0  # seconds that a stopped gate has for its own end; what was answered is kept in any case
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,10 @@ def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> t
     def stop(number: int, frame: object) -> None:
         raise Stopped(f"stopped by {signal.Signals(number).name}")
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    for one, handler in before.items():
+        if handler is not signal.SIG_IGN:  # under nohup a closed terminal is no end
+            signal.signal(one, stop)
     process = subprocess.Popen(
         command,
         env=environment,
@@ -275,7 +278,8 @@ def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> t
             process.communicate()
         raise Stopped(str(error) or "stopped by Ctrl-C") from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _last_word(output: str, status: int) -> str:

@@ -273,7 +273,7 @@ class Run:
                 cores=machine.local_cores(),
                 output=self.dir / "timing.jsonl",
             )
-            rows = timing.run(plan, keep)
+            rows = timing.run(plan, keep, self._cancel)
         except Exception as error:
             # Behaviour can still be judged; each timing test says what broke.
             broken = {"median": None, "interval": None, "n": 0, "limit": None, "unit": "", "roofline": None}
@@ -285,7 +285,8 @@ class Run:
             stored = {row["name"] for row in store.timing("row")}
             lost = [row.as_dict() for row in rows if row.name not in stored]  # of a process that died
         store.save_timing("shot", shots)
-        store.save_timing("row", lost)
+        if not self._cancel.is_set():  # or nothing broke
+            store.save_timing("row", lost)
 
     def end(self) -> None:
         """Note that a run without gates is over: nothing is decided, and nothing left to resume."""
@@ -319,6 +320,7 @@ class Run:
         return verdict
 
     def _stop(self) -> None:
+        self._cancel.set()
         if self._sampler is not None:
             self._sampler.stop()
         if self._others is not None:
@@ -328,7 +330,6 @@ class Run:
         """Stop the server and give the directory free. Safe to call twice, and after a failure."""
         self._stop()
         if self._opening is not None:
-            self._cancel.set()
             self._opening.join()
         if self.target is not None:
             self.target.close()

@@ -69,7 +69,13 @@ class EndpointInfo:
         """An openai client for it, for what the sampler does not do. Its answers are not recorded."""
         import openai
 
-        return openai.OpenAI(base_url=self.base_url, api_key=self.api_key or "none", max_retries=0)
+        return openai.OpenAI(
+            base_url=self.base_url,
+            api_key=self.api_key or "none",
+            max_retries=0,
+            # No proxy and no netrc of the environment: the key is for this server alone.
+            http_client=openai.DefaultHttpxClient(trust_env=False),
+        )
 
 
 class Reader:
@@ -93,7 +99,8 @@ class Reader:
                 if found is not None:
                     return found
                 raise SampleBroken(f"the run ended before this was answered ({state})")
-            if os.getppid() != self._parent:
+            # A worker's parent is the owner; the owner goes on without its own, such as a shell that was closed.
+            if os.getppid() != self._parent and self.store.meta("owner") != os.getpid():
                 raise SampleBroken("the process that owns the run is gone")
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_WAIT)

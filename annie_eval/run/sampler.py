@@ -2,7 +2,8 @@
 
 One asyncio loop in a thread of the process that owns the run. It takes the wanted keys from the store, plays each
 scenario's script against the server, and saves every exchange as it completes and every sample together with its
-judgements. Wall time is set by the server, not by the number of tests or workers.
+judgements. Wall time is set by the server, not by the number of tests or workers. Answers are parsed and judged in
+other threads, so that one that takes long holds up no other and no deadline.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from annie_eval.run.adaptive import Rounds
 from annie_eval.run.derender import NotOffered, derender
 from annie_eval.run.judge import Catalogue, judge
 from annie_eval.run.progress import Progress
-from annie_eval.run.store import Attempt, Store, StoredExchange
+from annie_eval.run.store import Attempt, Store, StoredExchange, StoredSample
 from annie_eval.wire.conversation import Request
 from annie_eval.wire.sample import Exchange, Sample
 
@@ -60,6 +61,15 @@ def place_of(profile: Profile, run_dir: Path, servers: int) -> Callable[[str], i
     from annie_eval.gates.replicas import shares
 
     return shares(profile, run_dir.name, servers).__getitem__
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A sample that is to be judged. It is None where it broke, of `error`, or is still to be read from the store."""
+
+    key: str
+    sample: Sample | None = None
+    error: str | None = None
 
 
 class _Flight:
@@ -127,6 +137,7 @@ class Sampler:
         self._derenders = endpoint.derender
         self._seen: set[str] = set()
         self._rounds: Rounds | None = None
+        self._ended: asyncio.Queue[_Ended] = asyncio.Queue()
 
     def start(self) -> None:
         self._thread.start()
@@ -181,6 +192,7 @@ class Sampler:
         slots = asyncio.Semaphore(self._concurrency)
         answered = store.finished()
         flight = _Flight()
+        judging = asyncio.create_task(self._judge_ended(store))
         position, cause = 0, None
         deadline = time.monotonic() + self._profile.traffic.deadline
         next_look = 0.0
@@ -192,9 +204,9 @@ class Sampler:
                     self._catalogue.add(key, ask)
                     self._gates_of[key] = [Gate(f"ask:{key}", tuple(ask["detectors"]), ())]
                 if key in answered:
-                    self._judge_stored(store, key)
+                    self._ended.put_nowait(_Ended(key))
                 elif cause is not None:
-                    self._finish(store, key, None, cause)
+                    self._ended.put_nowait(_Ended(key, error=cause))
                 else:
                     flight.add(key, self._sample(store, clients[server_of(key)], slots, key))
             now = time.monotonic()
@@ -206,16 +218,19 @@ class Sampler:
                     cause = f"the run's deadline of {self._profile.traffic.deadline:g} s is over"
                 if cause is not None:
                     for key in await flight.cancel():
-                        self._finish(store, key, None, cause)
+                        self._ended.put_nowait(_Ended(key, error=cause))
             await asyncio.sleep(_POLL)
             flight.check()
+            if judging.done():
+                judging.result()  # raises what broke it, a defect of ours
         await flight.cancel()
+        judging.cancel()
 
     async def _sample(self, store: Store, client: Client, slots: asyncio.Semaphore, key: str) -> None:
         async with contextlib.AsyncExitStack() as slot:
             await slot.enter_async_context(slots)
             try:
-                done = [self._catalogue.exchange(key, raw) for raw in store.exchanges(key)]
+                done = [await self._parsed(key, raw) for raw in store.exchanges(key)]
                 while (request := self._next_request(key, done)) is not None:
                     response = await self._send(store, client, key, len(done), request.body)
                     if self._catalogue.is_last(key, request) and not self._to_derender(key):
@@ -233,7 +248,7 @@ class Sampler:
                         response.reads,
                     )
                     try:
-                        done.append(self._catalogue.exchange(key, raw))
+                        done.append(await self._parsed(key, raw))
                     except ExchangeError as error:
                         store.save_attempt(key, len(done), Attempt(str(error), False, raw.status, raw.body))
                         raise
@@ -248,9 +263,12 @@ class Sampler:
                             f"the server does not offer it, its parsers are checked on live answers only ({refusal})"
                         )
                         store.set_meta(capabilities={**store.meta("capabilities", {}), "derender": said})
-                self._finish(store, key, sample, None)
+                self._ended.put_nowait(_Ended(key, sample))
             except ExchangeError as error:
-                self._finish(store, key, None, str(error))
+                self._ended.put_nowait(_Ended(key, error=str(error)))
+
+    async def _parsed(self, key: str, raw: StoredExchange) -> Exchange:
+        return await asyncio.to_thread(self._catalogue.exchange, key, raw)
 
     def _next_request(self, key: str, done: Sequence[Exchange]) -> Request | None:
         return self._catalogue.next_request(key, done, model=self._endpoint.model, token_ids=self._endpoint.token_ids)
@@ -272,22 +290,24 @@ class Sampler:
                 await asyncio.sleep(max(backoff(attempt), error.wait))
         raise AssertionError("unreachable")
 
-    def _judge_stored(self, store: Store, key: str) -> None:
-        stored = store.sample(key)
-        assert stored is not None
-        judged = self._judgements(key, self._catalogue.load(stored), None)
-        store.save_judgements(judged)
-        self._progress.finished(())
-        self._count(store, key, judged)
+    async def _judge_ended(self, store: Store) -> None:
+        """Judge what has ended, one sample after the other: only here does what the gates have made of it change."""
+        while True:
+            ended = await self._ended.get()
+            stored = store.sample(ended.key) if ended.sample is None and ended.error is None else None
+            sample = ended.sample if stored is None else await asyncio.to_thread(self._catalogue.load, stored)
+            assert (sample is None) == (ended.error is not None), "what did not break is judged by what came"
+            judged = await asyncio.to_thread(self._judgements, ended.key, sample, ended.error)
+            if stored is None:
+                store.save_sample(ended.key, ended.error, judged)
+                usages = [one.answer.usage for one in sample.exchanges] if sample is not None else []
+                self._progress.finished(usage.completion_tokens for usage in usages if usage is not None)
+            else:
+                store.save_judgements(judged)
+                self._progress.finished(())
+            await self._count(store, ended.key, judged)
 
-    def _finish(self, store: Store, key: str, sample: Sample | None, error: str | None) -> None:
-        judged = self._judgements(key, sample, error)
-        store.save_sample(key, error, judged)
-        usages = [one.answer.usage for one in sample.exchanges] if sample is not None else []
-        self._progress.finished(usage.completion_tokens for usage in usages if usage is not None)
-        self._count(store, key, judged)
-
-    def _count(self, store: Store, key: str, judged: Sequence[Judgement]) -> None:
+    async def _count(self, store: Store, key: str, judged: Sequence[Judgement]) -> None:
         """Where gates are sampled until they are decided: take up what the next round asks, if one is due."""
         self._seen.add(key)
         self._progress.judgements(judged)
@@ -299,9 +319,13 @@ class Sampler:
                 self._selected.add((name, asked))
                 # What another gate has asked before is not sent again.
                 if asked in self._seen and (stored := store.sample(asked)) is not None:
-                    sample = None if stored.error else self._catalogue.load(stored)
-                    judged.append(judge(gate, sample) if sample else Judgement(name, asked, (), stored.error))
+                    judged.append(await asyncio.to_thread(self._judge_again, gate, stored))
             store.save_judgements(judged)
+
+    def _judge_again(self, gate: Gate, stored: StoredSample) -> Judgement:
+        if stored.error is not None:
+            return Judgement(gate.name, stored.key, (), stored.error)
+        return judge(gate, self._catalogue.load(stored))
 
     def _judgements(self, key: str, sample: Sample | None, error: str | None) -> list[Judgement]:
         """What the gates make of a sample that has just come, and of its streamed twin that waited for it."""

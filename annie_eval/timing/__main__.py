@@ -1,4 +1,4 @@
-"""The timing process: `python -m annie_eval.timing`, a plan as JSON on standard input.
+"""The timing process: `python -m annie_eval.timing`, a plan as a line of JSON on standard input, which stays open.
 
 Prints one JSON object a line, `{"event": ..., ...}`: `capabilities`, `shot` (a measurement), `row`, `progress` and at
 last `done`. Measurements and rows go to the plan's output file as well, each flushed before the next request is sent,
@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -24,10 +25,11 @@ from annie_eval.timing.plan import Plan
 def main() -> int:
     """Exit status 0 when every row was measured or says why not, 2 for a plan that cannot be read."""
     try:
-        plan = Plan.from_json(sys.stdin.read())
+        plan = Plan.from_json(sys.stdin.readline())
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
+    threading.Thread(target=_end_with_input, daemon=True).start()
     with ExitStack() as stack:
         output = stack.enter_context(open(plan.output, "a", encoding="utf-8")) if plan.output else None
 
@@ -46,6 +48,13 @@ def main() -> int:
         measure(plan, emit)
         emit("done", {})
     return 0
+
+
+def _end_with_input() -> None:
+    """Leave at once when standard input ends: whoever wanted this measured is gone."""
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
 
 
 def _go_first() -> None:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,15 +18,17 @@ from annie_eval.timing.result import TimingResult
 Progress = Callable[[Mapping[str, Any]], None]
 
 
-def run(plan: Plan, progress: Progress | None = None) -> list[TimingResult]:
+def run(plan: Plan, progress: Progress | None = None, cancel: threading.Event | None = None) -> list[TimingResult]:
     """Measure a plan in a process of its own and wait for it. One row for each of `plan.rows`, in their order.
 
     Args:
         progress: called with every event of the process as it comes: `event` is `capabilities`, `measurement` (raw
             sample), `row`, `progress` (`rounds`, `next_look`, `pending`, `requests`) or `done`.
 
+        cancel: when set, the process is ended.
+
     A process that dies leaves ERROR rows that quote its last words. Whatever happens, an interrupt included, no
-    process is left behind.
+    process is left behind: it ends with the pipe to its standard input, should this one be killed.
     """
     rows: dict[str, TimingResult] = {}
     command = [sys.executable, "-m", "annie_eval.timing"]
@@ -39,8 +42,10 @@ def run(plan: Plan, progress: Progress | None = None) -> list[TimingResult]:
         assert process.stdout is not None
         try:
             with contextlib.suppress(BrokenPipeError):  # it is dead already; its last words say why
-                process.stdin.write(plan.to_json())
-                process.stdin.close()
+                process.stdin.write(plan.to_json() + "\n")
+                process.stdin.flush()
+            if cancel is not None:
+                threading.Thread(target=_end_with, args=(process, cancel), name="annie-timing", daemon=True).start()
             for line in process.stdout:
                 event = json.loads(line)
                 if event["event"] == "row":
@@ -56,3 +61,10 @@ def run(plan: Plan, progress: Progress | None = None) -> list[TimingResult]:
         said = [line.strip() for line in errors.read().splitlines() if line.strip()]
     cause = f"the timing process ended with status {status}: {said[-1] if said else 'it said nothing'}"
     return [rows.get(name) or error_row(name, plan, cause) for name in plan.rows]
+
+
+def _end_with(process: subprocess.Popen[str], cancel: threading.Event) -> None:
+    while process.poll() is None:
+        if cancel.wait(0.1):
+            process.kill()
+            return

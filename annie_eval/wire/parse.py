@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from annie_eval.errors import ExchangeError
+from annie_eval.limits import MAX_CALLS, MAX_TEXT
 from annie_eval.wire.sample import Answer, ToolCall, Usage
 from annie_eval.wire.sse import DONE, Event, json_object, kind, looks_html, quote, read_stream, refuse_error
 
@@ -37,7 +38,8 @@ def parse(body: bytes, *, streamed: bool) -> Answer:
     Raises:
         ExchangeError: the body is empty, HTML, not UTF-8, not strict JSON (NaN and duplicate keys are refused), of
             another shape than a chat completion, an error object, without choices or deltas, or a stream that broke
-            off, with neither a finish_reason nor `[DONE]`. The message is one line.
+            off, with neither a finish_reason nor `[DONE]`, or the answer has more than `limits.MAX_TEXT` characters
+            or `limits.MAX_CALLS` calls. The message is one line.
     """
     return _parse_stream(body) if streamed else _parse_whole(body)
 
@@ -90,6 +92,9 @@ class _Fold:
     prompt_text: str | None = None
     choices: int = 0
     messages: int = 0
+    by_id: dict[str, _Call] = field(default_factory=dict)
+    last: _Call | None = None
+    following: int = 0
 
     def add(self, value: Mapping[str, Any], part: str, where: str, *, joined_by_index: bool) -> None:
         """Add one chunk or the one completion; `part` is `delta` or `message`."""
@@ -143,25 +148,39 @@ class _Fold:
             self.function_call.add({"function": function}, where)
 
     def _slot(self, fragment: Mapping[str, Any], joined_by_index: bool) -> _Call:
-        index = fragment.get("index")
+        """The call that a fragment belongs to; see `parse`."""
+        index, own, function = fragment.get("index"), fragment.get("id"), fragment.get("function")
         if joined_by_index and is_count(index):
-            return self.calls.setdefault(index, _Call())
-        following = max(self.calls, default=-1) + 1
-        if not joined_by_index or not self.calls:
-            return self.calls.setdefault(following, _Call())
-        own = fragment.get("id")
-        for call in self.calls.values():
-            if own and call.id == own:
-                return call
-        function = fragment.get("function")
-        if own or (isinstance(function, Mapping) and function.get("name")):
-            return self.calls.setdefault(following, _Call())
-        return list(self.calls.values())[-1]
+            found = self.calls.get(index)
+        elif joined_by_index and self.calls:
+            index = self.following
+            opens = own or (isinstance(function, Mapping) and function.get("name"))
+            found = self.by_id.get(own) if isinstance(own, str) and own else None
+            found = found or (None if opens else self.last)
+        else:
+            index, found = self.following, None
+        if found is None:
+            found = self.last = self.calls[index] = _Call()
+            self.following = max(self.following, index + 1)
+            if len(self.calls) > MAX_CALLS:
+                raise ExchangeError(f"the answer has more than {MAX_CALLS} tool calls; it is not judged")
+        if isinstance(own, str) and own and not found.id:
+            self.by_id.setdefault(own, found)
+        return found
 
     def answer(self) -> Answer:
         reasoning, other = _join(self.reasoning), _join(self.reasoning_content)
         if other and other != reasoning:
             reasoning = (reasoning or "") + other
+        texts = (
+            self.content,
+            self.reasoning,
+            self.reasoning_content,
+            *(call.arguments for call in self.calls.values()),
+        )
+        size = sum(len(text) for channel in texts for text in channel)
+        if size > MAX_TEXT:
+            raise ExchangeError(f"the answer has {size} characters, more than the {MAX_TEXT} that are judged")
         calls = [call.call(index) for index, call in self.calls.items()]
         if not calls and self.function_call is not None:
             calls = [self.function_call.call(0)]

@@ -61,7 +61,8 @@ _LAST_WORD = re.compile(rf"(?<![{WORD}'’])([{WORD}]+)[.…]+\Z")
 
 _END = re.compile(rf"(?P<marks>[{_TERMINATORS}]+)(?P<closers>[{_CLOSERS}]*)(?=(?P<gap>\s+|\Z)|(?P<tight>[^\s]))|\n+")
 _LAST_TOKEN = re.compile(r"[^\s\"'“”‘’(\[«]{1,24}\Z")
-_NEXT_WORD = re.compile(rf"[\s\"'“”‘’(\[«¿¡]*([{WORD}]{{1,20}})?")
+_BEFORE_WORD = re.compile("[\\s\"'“”‘’(\\[«¿¡]*")
+_NEXT_WORD = re.compile(f"[{WORD}]{{0,20}}")
 _LETTER = re.compile(f"[{WORD}]")
 _WORDS = re.compile(rf"[{CJK}]+|[{SPACELESS}]+|[{WORD}](?:[{WORD}'’.,:/-]*[{WORD}])?")
 _AFTER_END = re.compile(rf"[{_CLOSERS}\s{INVISIBLE}\U0001f000-\U0001faff\u2600-\u27bf]")
@@ -95,10 +96,13 @@ def count_sentences(text: str) -> int:
 def split_sentences(text: str) -> list[tuple[int, int]]:
     """Start and end of each sentence, in characters."""
     spans: list[tuple[int, int]] = []
-    start = 0
+    start = next_word = 0
     has_capitals = _CAPITAL.search(text) is not None
     for match in _END.finditer(text):
-        if match.start() >= start and _ends_sentence(text, match, start, has_capitals):
+        if match.end() > next_word:  # or it stands within what was skipped before
+            next_word = _end_of(_BEFORE_WORD, text, match.end())
+        word = text[next_word : _end_of(_NEXT_WORD, text, next_word)]
+        if match.start() >= start and _ends_sentence(text, match, start, word, has_capitals):
             if _LETTER.search(text, start, match.end()):
                 spans.append((start, match.end()))
             start = match.end()
@@ -123,10 +127,15 @@ def is_finished(text: str) -> bool:
     return last in _TERMINATORS or re.match(f"[{SPACELESS}]", last) is not None
 
 
-def _ends_sentence(text: str, match: re.Match[str], start: int, has_capitals: bool) -> bool:
+def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
+    """Where a pattern that may match nothing ends."""
+    match = pattern.match(text, start)
+    assert match is not None
+    return match.end()
+
+
+def _ends_sentence(text: str, match: re.Match[str], start: int, word: str, has_capitals: bool) -> bool:
     marks = match.group("marks")
-    following = _NEXT_WORD.match(text, match.end())
-    word = (following.group(1) if following else None) or ""
     if marks is None:
         return _line_ends(text, match, word)
     if marks[-1] in _ALWAYS_ENDS:
@@ -146,7 +155,10 @@ def _ends_sentence(text: str, match: re.Match[str], start: int, has_capitals: bo
 
 def _line_ends(text: str, match: re.Match[str], word: str) -> bool:
     """Whether a line break ends a sentence: not after a comma, nor before a line that goes on in lower case."""
-    before = text[: match.start()].rstrip(" \t")[-1:]
+    at = match.start()
+    while at and text[at - 1] in " \t":
+        at -= 1
+    before = text[max(0, at - 1) : at]
     if len(match.group()) > 1:
         return before not in ",;"
     return before not in ",;:—–-" and bool(word) and not word[0].islower()

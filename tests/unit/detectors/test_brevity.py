@@ -101,7 +101,9 @@ def test_no_text_raises(text: str | None, finish: str, cut: bool) -> None:
     find(sample(reply(text, finish_reason=finish, truncated=cut)))
 
 
-@pytest.mark.parametrize("piece", ["a. ", ". ", "\n", "a.b.", "...", "(", '"', "a ", " ", "東", "_ "])
+@pytest.mark.parametrize(
+    "piece", ["a. ", ". ", "\n", "a.b.", "...", "(", '"', "a ", " ", "東", "_ ", "\r\n", "\n\t", "\u200b", "😀"]
+)
 def test_a_hundred_kilobytes_are_judged_fast(piece: str) -> None:
     start = time.perf_counter()
     find(sample(reply(piece * (100_000 // len(piece)))))

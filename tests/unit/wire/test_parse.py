@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -252,3 +253,25 @@ def test_a_stream_whose_choices_have_no_delta_is_none(bodies: Any) -> None:
             choice["message"] = choice.pop("delta")
     with pytest.raises(ExchangeError, match="no choice of the stream has a delta"):
         parse.parse(bodies.sse(chunks), streamed=True)
+
+
+def test_calls_without_an_index_are_joined_in_linear_time(bodies: Any) -> None:
+    count = 9_000
+    opened = [{"tool_calls": [{"id": f"c{i}", "function": {"name": "look", "arguments": "{"}}]} for i in range(count)]
+    closed = [{"tool_calls": [{"id": f"c{i}", "function": {"arguments": "}"}}]} for i in range(count)]
+    body = bodies.stream(*opened, *closed)
+    began = time.process_time()
+    calls = parse.parse(body, streamed=True).tool_calls
+    assert time.process_time() - began < 2
+    assert {(call.name, call.arguments) for call in calls} == {("look", "{}")}
+    assert [call.index for call in calls] == list(range(count))
+
+
+def test_an_answer_beyond_what_is_judged_is_an_error_by_name(bodies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parse, "MAX_TEXT", 1000)
+    monkeypatch.setattr(parse, "MAX_CALLS", 2)
+    assert parse.parse(bodies.stream({"content": "a" * 600}, {"content": "b" * 400}), streamed=True).content
+    with pytest.raises(ExchangeError, match="1001 characters, more than the 1000 that are judged"):
+        parse.parse(bodies.whole({"content": "a" * 600, "reasoning": "b" * 401}), streamed=False)
+    with pytest.raises(ExchangeError, match="more than 2 tool calls"):
+        parse.parse(bodies.whole({"tool_calls": [CALL] * 3}), streamed=False)

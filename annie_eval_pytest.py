@@ -301,7 +301,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return config.stash.get(_NOTE, None)
 
 
-def session_of(request: pytest.FixtureRequest) -> Any:
+def _session(request: pytest.FixtureRequest) -> Any:
     session = request.config.pluginmanager.get_plugin("annie-session")
     if session is None:
         pytest.skip("no target: give --model-dir or --base-url")
@@ -313,14 +313,14 @@ def endpoint(request: pytest.FixtureRequest) -> EndpointInfo:
     """The server under test: `base_url`, `served_model`, `fingerprint`, and an openai `client`."""
     import os
 
-    reader = session_of(request).reader
+    reader = _session(request).reader
     return reader.endpoint(os.environ.get(option(request.config, "api-key-env") or ""))  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
 def ask(request: pytest.FixtureRequest) -> Asker:
     """Ask one more question: `ask("What time is it?").findings` is judged as the profile's scenarios are."""
-    session = session_of(request)
+    session = _session(request)
     from annie_eval.run.reader import Asker
 
     session.reader.endpoint(None)

@@ -10,14 +10,14 @@ import pytest
 
 from annie_eval.errors import UsageError
 from annie_eval.plugin import collection, fixtures, on_demand
+from annie_eval.plugin.options import option
 from annie_eval.plugin.selection import GATE, PERF
 from annie_eval.plugin.session import Owner, Session, Worker
-from annie_eval_pytest import has_target
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    if not has_target(config):
+    if option(config, "model-dir") is None and option(config, "base-url") is None:
         return
     config.addinivalue_line("markers", f'{GATE}(name): judged by this gate of the profile; "*" means all others')
     config.addinivalue_line("markers", f"{PERF}(name): judged by this timing gate")

@@ -1,17 +1,20 @@
-"""Builds the target (a checkpoint or a server) from the gate's command-line options."""
+"""Reads the gate's command-line options, and builds the target (a checkpoint or a server) that they name."""
 
 from __future__ import annotations
 
 import shlex
 from functools import partial
-from typing import TYPE_CHECKING
-
-from annie_eval_pytest import option
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
 
     from annie_eval.serving import TargetSpec
+
+
+def option(config: pytest.Config, name: str) -> Any:
+    """The value of an option that `annie_eval_pytest` adds, by its name without dashes; None if not given."""
+    return getattr(config.option, f"annie_{name.replace('-', '_')}", None)
 
 
 def target_spec(config: pytest.Config) -> TargetSpec:

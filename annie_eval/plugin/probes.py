@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from annie_eval.plugin.options import option
 from annie_eval.probes import report
-from annie_eval_pytest import option
 
 if TYPE_CHECKING:
     from annie_eval.probes.prober import Prober

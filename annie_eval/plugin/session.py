@@ -19,13 +19,12 @@ import pytest
 
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.gates.repeats import Repeats, keys_of_round
-from annie_eval.plugin.options import target_spec
+from annie_eval.plugin.options import option, target_spec
 from annie_eval.plugin.selection import GATE, PERF, WANTED, sample_of, samples_of
 from annie_eval.profile.load import is_builtin, load
 from annie_eval.profile.types import Profile
 from annie_eval.run.reader import Reader
 from annie_eval.run.runs import RUNS
-from annie_eval_pytest import option
 
 if TYPE_CHECKING:
     from annie_eval.gates.decide import RunVerdict

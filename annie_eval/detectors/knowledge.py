@@ -55,7 +55,6 @@ _CHOICE = re.compile(
     r"|about )?[$€£]?\Z",
     re.IGNORECASE,
 )
-_ROW = re.compile(r"\s*[^\W\d]{0,12}\s*(?:,|,?\s*\band\b)\s*(?:and )?[$€£]?\Z", re.IGNORECASE)
 _BETWEEN = re.compile(r"\b(?:between|zwischen|entre)\s+[$€£]?\Z", re.IGNORECASE)
 _CONCLUSION = re.compile(
     r"\b(?:so|therefore|thus|hence|altogether|in total|in all|total|overall|final|finally|answer|result|that makes"
@@ -82,7 +81,6 @@ _BARE_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _BARE_BEHIND = re.compile(r"(?:\s+[^\W\d]+){0,2}\s*(?:[.!,;:—–](?!\d)|- |\Z)")
-_BARE_FIGURE = re.compile(r"\W{0,2}\d[\d.,]*\.\s")
 _SOMETHING_ELSE = re.compile(r"\W*(?:they|he|she|there)\b", re.IGNORECASE)
 _INSTEAD = re.compile(
     r"(?:[,…–—]\s*(?:maybe|perhaps|possibly|or)|[.!…]\s*(?:actually|well|oops|sorry),?)\s+(?:about )?[$€£]?\Z",
@@ -227,7 +225,7 @@ class _Judge:
         self.asked_units = {singular(word) for word in words(question)}
         every = numbers(self.text, english=english)
         self.every = [one for one in every if not one.weak or self.hits(one)][: _MOST + 1]
-        self.sentences = _sentences(self.text)
+        self.sentences = split_sentences(self.text)
         self.asked_noun = {singular(word) for found in _HOW_MANY.findall(question) for word in found if word}
         asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
         asserted = [one for one in asserted if not _TOO_MANY.match(self.text, one.end)]
@@ -319,12 +317,6 @@ class _Judge:
                 continue
             if _CHOICE.match(between) or _BETWEEN.search(self.text[: one.start][-20:]):
                 return one.start, two.end
-        row: list[Number] = []
-        for one in self.every:
-            joined = bool(row) and not _other(row[-1], one) and _ROW.match(self.text[row[-1].end : one.start])
-            row = [*row, one] if joined else [one]
-            if len(row) > 2 and any(map(self.hits, row)) and not all(map(self.hits, row)):
-                return row[0].start, row[-1].end
         for one in self.every:
             guessed = one not in self.asserted and not self.hits(one) and one.start > self.pool[0].start
             if guessed and _INSTEAD.search(self.before(one)):
@@ -384,16 +376,6 @@ class _Judge:
         later = _LATER.match(self.text, start, one.start)
         start = later.end() if later else start
         return bool(_STEP.match(self.text, start) or _RESTATEMENT.fullmatch(self.text, start, one.start))
-
-
-def _sentences(text: str) -> list[tuple[int, int]]:
-    """The sentences of an answer; a bare figure at its beginning is one: "206. Babies have about 300."."""
-    sentences = split_sentences(text)
-    figure = _BARE_FIGURE.match(text)
-    if figure and sentences and sentences[0][1] > figure.end():
-        start, end = sentences[0]
-        return [(start, figure.end()), (figure.end(), end), *sentences[1:]]
-    return sentences
 
 
 def _other(one: Number, two: Number) -> bool:

@@ -19,9 +19,7 @@ _NOUN = rf"{_ARTICLE}[{WORD}'’-]+"
 _STOP = r"(?=\s*(?:[.,;:!?…—–]|\Z))"
 _GUESS = r"(?:maybe|perhaps|possibly|was it|is it|could it be|might it be)\s+"
 _END = re.compile(r"[.!?…\n](?=\s|\Z)")
-_HEDGE = re.compile(r"\b(?:maybe|perhaps|possibly|could be|might be|may be|either)\b", re.IGNORECASE)
 _BOTH = re.compile(r"\bboth\b", re.IGNORECASE)
-_EITHER = re.compile(r"\beither\b", re.IGNORECASE)
 _BEFORE = 200  # characters; a longer sentence is no speech
 
 
@@ -38,14 +36,7 @@ def offered(text: str, span: tuple[int, int], accepted: Sequence[str]) -> bool:
     after = text[span[1] : following.start()] if following else rest
     opens = not before.strip("\"'“”‘’ ")
     others = [_NOUN] if not text[span[0]].isupper() else [_NAME, _NOUN] if opens else [_NAME]
-    return _hedged(before, after) or any(_beside(before, after, rest, other, accepted) for other in others)
-
-
-def _hedged(before: str, after: str) -> bool:
-    """Whether the sentence guesses: "maybe ..., maybe ...", "either ... or ..."."""
-    hedges = len(_HEDGE.findall(before)) + len(_HEDGE.findall(after))
-    either = _EITHER.search(before) and re.search(rf"\b{_OR}\b", before + after, re.IGNORECASE)
-    return hedges > 1 or either is not None
+    return any(_beside(before, after, rest, other, accepted) for other in others)
 
 
 def _beside(before: str, after: str, rest: str, other: str, accepted: Sequence[str]) -> bool:

@@ -39,7 +39,6 @@ _PAIRS = {("rather", "than"), ("other", "than"), ("instead", "of"), ("apart", "f
 _ALL_BUT = word_set("anything everything all everywhere anyone")
 _HEDGES = word_set("maybe perhaps possibly potentially conceivably vielleicht eventuell quizas forse talvez peutetre")
 _MODALS = word_set("might may could konnte podria potrebbe pourrait")
-_SOME = word_set("some others many most people folks")
 _HEDGED_BEHIND = re.compile(
     r"\s*,?\s*(?:maybe|perhaps|possibly|vielleicht|peut-être|quizás|forse|or so)\s*(?:[.?!,;…—–]|\Z)", re.IGNORECASE
 )

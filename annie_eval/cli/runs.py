@@ -81,8 +81,9 @@ def show(arguments: argparse.Namespace) -> int:
     if arguments.sample is not None:
         _print(shown.sample_lines(run_dir, arguments.sample))
     else:
-        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        _print(shown.run_lines(run_dir, color=color, width=get_terminal_size((100, 24)).columns))
+        terminal = sys.stdout.isatty()
+        color, width = terminal and "NO_COLOR" not in os.environ, get_terminal_size((100, 24)).columns
+        _print(shown.run_lines(run_dir, color=color, width=width, piped=not terminal))
     return 0
 
 

@@ -80,14 +80,19 @@ class LiveLine:
             if not text or (self._column and self._column % width == 0):  # the cursor waits beyond the last column
                 self._erase()
                 return
-            right = f"\x1b[{self._column % width}C" if self._column % width else ""
-            os.write(self._fd, f"\x1b[J\n\r{text[: width - 1]}\x1b[A\r{right}".encode())
+            self._below(text[: width - 1], width)
             self._drawn = True
+
+    def _below(self, text: str, width: int) -> None:
+        """Put a text on the line below the cursor, and the cursor back."""
+        # Not `ED`, erase below: from the home position tmux scrolls into its history what that erases.
+        right = f"\x1b[{self._column % width}C" if self._column % width else ""
+        os.write(self._fd, f"\n\r\x1b[2K{text}\x1b[A\r{right}".encode())
 
     def _erase(self) -> None:
         if self._drawn:
             with suppress(OSError):
-                os.write(self._fd, b"\x1b[J")
+                self._below("", os.get_terminal_size(self._fd).columns)
             self._drawn = False
 
     def close(self) -> None:

@@ -123,6 +123,7 @@ class Session:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
+        report.annie_gate = item.get_closest_marker(GATE) is not None or item.get_closest_marker(PERF) is not None
         pair = sample_of(item)
         if pair is not None and report.when == "call":
             self._report(item, report, *pair)
@@ -185,6 +186,7 @@ class Owner(Session):
         self._note: str | None = None
         self._live: LiveLine | PlainLines | None = None
         self._planned = False
+        self._failed: list[str] = []
         if config.option.collectonly:
             return
         options = RunOptions(
@@ -315,6 +317,11 @@ class Owner(Session):
         if self.verdict is not None and self.verdict.regression.get("verdict") == "REFUSED":
             session.exitstatus = pytest.ExitCode.USAGE_ERROR  # last, since syrupy joins statuses bit by bit
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the tests beside the gates that fail: the gates' verdict does not speak of them."""
+        if report.failed and not getattr(report, "annie_gate", True) and report.nodeid not in self._failed:
+            self._failed.append(report.nodeid)
+
     def _conclude(self, run: Run, session: pytest.Session, exitstatus: int) -> None:
         selection = run.store.meta("selection") or {}
         # A session of the user's own tests alone has no gate, and so no verdict but pytest's.
@@ -345,7 +352,13 @@ class Owner(Session):
 
         writer = terminalreporter._tw
         terminalreporter.section("release gate")
-        for line in terminal.lines(self.verdict, color=writer.hasmarkup, width=writer.fullwidth):
+        for line in terminal.lines(
+            self.verdict,
+            color=writer.hasmarkup,
+            width=writer.fullwidth,
+            piped=not terminalreporter.isatty,
+            failed=self._failed,
+        ):
             terminalreporter.write_line(line)
 
     def pytest_unconfigure(self) -> None:

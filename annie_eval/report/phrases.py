@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
+from annie_eval.gates.decide import GateResult, RunVerdict, all_errors, scenario_of
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.verdicts import SEVERITY
 from annie_eval.text import printable, shortened
+
+_NUMBER = re.compile(r"(\d+)")
 
 
 def percent(share: float) -> str:
@@ -55,6 +58,43 @@ def reason_of(judgement: Judgement) -> str:
     return printable(f"{first.detector}: {first.reason}{more}")
 
 
+def weak_of(result: GateResult) -> str:
+    """`PASS at its minimum: 6/10, 26-88%` where the interval of a PASS lies across what the gate needs; else "".
+
+    A gate that allows no miss, or asks for a bound on the rate, passes by other evidence.
+    """
+    free = result.required in (0, result.expected) or result.lower_bound is not None
+    if result.verdict != "PASS" or result.interval is None or free:
+        return ""
+    share = result.required / result.expected
+    if result.interval[0] >= share:
+        return ""
+    at = " at its minimum" if at_minimum(result) else ""
+    return f"PASS{at}: {result.passed}/{result.n}, {interval_of(result)}, needs {percent(share)}"
+
+
+def at_minimum(result: GateResult) -> bool:
+    """Whether a gate that tolerates misses passes, and one more miss would have failed it."""
+    return result.verdict == "PASS" and 0 < result.required < result.expected and result.passed == result.required
+
+
+def in_order(judgements: Iterable[Judgement]) -> list[Judgement]:
+    """By sample, numbers by their value: s-2 before s-10."""
+
+    def key(one: Judgement) -> list[str]:
+        return [word.zfill(20) if place % 2 else word for place, word in enumerate(_NUMBER.split(one.sample))]
+
+    return sorted(judgements, key=key)
+
+
+def by_scenario(judgements: Iterable[Judgement]) -> list[list[Judgement]]:
+    """The misses of each scenario, in order: streamed or whole, and repeats, are further samples of one prompt."""
+    groups: dict[str, list[Judgement]] = {}
+    for one in in_order(judgements):
+        groups.setdefault(scenario_of(one.sample), []).append(one)
+    return list(groups.values())
+
+
 def by_severity(results: Iterable[GateResult]) -> list[GateResult]:
     """Worst first, else in the profile's order."""
     return sorted(results, key=lambda result: SEVERITY.index(result.verdict))
@@ -88,9 +128,13 @@ def _because(verdict: RunVerdict, most: int) -> str:
         return f"{len(found)} of {len(rows)} gates failed: {shown}"
     if verdict.verdict == "PASS":
         whole = verdict.selection.get("complete", True)
-        return (
+        holds = (
             f"all {len(rows)} gates hold" if whole else f"the {len(rows)} selected gates hold; not the whole profile"
         )
+        barely = [
+            f"{each.name} {each.passed}/{each.n}, {interval_of(each)}" for each in verdict.gates if at_minimum(each)
+        ]
+        return f"{holds}; at the minimum: {'; '.join(barely)}" if barely else holds
     if verdict.verdict == "INCONCLUSIVE":
         return f"{len(found)} of {len(rows)} gates lack evidence: {shown}"
     causes = by_cause(all_errors(verdict))

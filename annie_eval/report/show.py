@@ -6,6 +6,7 @@ import difflib
 import sqlite3
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from annie_eval.errors import UsageError
@@ -26,7 +27,8 @@ def load_verdict(run_dir: Path) -> RunVerdict:
     """
     path = run_dir / verdict_json.FILE
     if path.is_file():
-        return verdict_json.load(path)
+        # Where it lies now: a run may have been moved since.
+        return replace(verdict_json.load(path), run_dir=str(run_dir))
     store = Store(run_dir)
     try:
         state, done, wanted = store.meta("state", "unknown"), len(store.finished()), len(store.wanted())
@@ -43,9 +45,9 @@ def load_verdict(run_dir: Path) -> RunVerdict:
     )
 
 
-def run_lines(run_dir: Path, *, color: bool, width: int) -> list[str]:
-    """What the run printed when it ended. Raises UsageError as `load_verdict` does."""
-    return terminal.lines(load_verdict(run_dir), color=color, width=width)
+def run_lines(run_dir: Path, *, color: bool, width: int, piped: bool = False) -> list[str]:
+    """What the run printed when it ended, with every miss. Raises UsageError as `load_verdict` does."""
+    return terminal.lines(load_verdict(run_dir), color=color, width=width, piped=piped, full=True)
 
 
 def sample_lines(run_dir: Path, key: str) -> list[str]:

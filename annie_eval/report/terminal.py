@@ -1,28 +1,38 @@
-"""The end of a run on a terminal: one row a gate, one line a miss, and the verdict last, where the eye is."""
+"""The end of a run on a terminal: one row a gate, one line a scenario that missed, and the verdict last."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
 from annie_eval.profile.types import Verdict
 from annie_eval.report.phrases import (
     by_cause,
+    by_scenario,
     by_severity,
     headline,
+    in_order,
     interval_of,
     needs_of,
     number,
     reason_of,
     rules_out_of,
+    weak_of,
     with_unit,
 )
+from annie_eval.run.runs import RUNS
 from annie_eval.text import printable, shortened
 
 _COLOURS: Mapping[Verdict, str] = {"PASS": "32", "FAIL": "1;31", "ERROR": "1;35", "INCONCLUSIVE": "33"}
-_LEAST_EXCERPT = 24
+_LEAST_EXCERPT = 48  # characters, or else it gets a line of its own
+_MOST_MISSES = 10  # scenarios of a gate
+_MOST_NAMES = 3
+_INDENT = "    "
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +53,32 @@ class _Column:
         return max(map(len, (*self.head_lines, *self.cells)))
 
 
-def lines(verdict: RunVerdict, *, color: bool, width: int) -> list[str]:
-    """The whole report. Rows of the tables fit `width` down to 64 columns; a miss keeps its reason at any width.
+def lines(
+    verdict: RunVerdict,
+    *,
+    color: bool,
+    width: int,
+    piped: bool = False,
+    full: bool = False,
+    failed: Sequence[str] = (),
+) -> list[str]:
+    """The whole report. Rows of the tables fit `width` down to 64 columns; other lines are folded between words.
 
     Everything that a model or a server wrote is escaped: no line holds a control character but our own colours.
+
+    Args:
+        piped: nobody folds the lines: each fact has one, and excerpts are whole.
+        full: every miss, and why something was not checked; else the first ones and the names.
+        failed: tests beside the gates that failed, which have no part in the verdict on the model.
     """
+    columns = None if piped else width
     out: list[str] = []
     compared: list[str] = []
     if verdict.regression or verdict.replicas:
         from annie_eval.report import regression
 
         # What changed is what the reader of a comparison came for: the first line says it.
-        out += [*regression.first_lines(verdict), ""]
+        out += [*_folded(regression.first_lines(verdict), columns), ""]
         compared = regression.lines(verdict, width=width)
     if verdict.gates:
         out += _gate_table(verdict.gates, color, width)
@@ -64,23 +88,60 @@ def lines(verdict: RunVerdict, *, color: bool, width: int) -> list[str]:
             if out
             else _timing_table(verdict.timings, color, width)
         )
-    repeated: list[str] = []
+    said: list[str] = []
+    if verdict.gates:
+        study = any(gate.baseline for gate in verdict.gates)
+        columns_said = "Columns between gate and needs: measured by the study. " if study else ""
+        out += ["", *_folded([f"{columns_said}Rules out: no miss rate above it fits what was seen."], columns)]
     if any(gate.repeats for gate in verdict.gates):
         from annie_eval.report import repeats
 
-        repeated = repeats.lines(verdict.gates, verdict.fingerprint.get("sampling") or {})
+        said = repeats.lines(verdict.gates, verdict.fingerprint.get("sampling") or {})
     for block in (
-        repeated,
-        _misses(verdict.gates, width),
+        _folded(said, columns),
+        _misses(verdict, columns, full),
         compared,
-        _errors(verdict),
-        _details(verdict),
-        _about(verdict),
+        _folded(_errors(verdict), columns),
+        _folded(_details(verdict), columns),
+        _folded(_about(verdict, full), columns),
     ):
         if block:
             out += ["", *block] if out else block
-    final = headline(verdict)
-    return [*out, "", "verdict: " + _painted(final, verdict.verdict, color)]
+    return [*out, "", *_final(verdict, columns, color, failed)]
+
+
+def _final(verdict: RunVerdict, columns: int | None, color: bool, failed: Sequence[str]) -> list[str]:
+    """The verdict, last; where tests beside the gates failed, the gates' verdict is not the session's."""
+    holds = verdict.verdict == "PASS"
+    word = "gates: " if failed and holds else "verdict: "
+    first, *rest = _folded([word + headline(verdict)], columns)
+    out = [word + _painted(first.removeprefix(word), verdict.verdict, color)]
+    out += [_painted(line, verdict.verdict, color) for line in rest]
+    if not failed:
+        return out
+    names = ", ".join(failed[:_MOST_NAMES]) + (
+        f" and {len(failed) - _MOST_NAMES} more" if failed[_MOST_NAMES:] else ""
+    )
+    count = "1 test" if len(failed) == 1 else f"{len(failed)} tests"
+    said = _folded([f"FAIL ({count} beside the gates failed: {printable(names)})"], columns)
+    painted = [_painted(line, "FAIL", color) for line in said]
+    return [*out, f"session: {painted[0]}", *painted[1:]] if holds else [f"session: {painted[0]}", *painted[1:], *out]
+
+
+def _folded(said: Sequence[str], columns: int | None) -> list[str]:
+    """Lines folded between words, the rest of each indented; a word that is longer than a line stays whole."""
+    if columns is None:
+        return list(said)
+    out = []
+    for line in said:
+        if len(line) <= columns:
+            out.append(line)
+            continue
+        folded = textwrap.wrap(
+            line, columns, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False
+        )
+        out += folded
+    return out
 
 
 def _painted(text: str, verdict: Verdict, color: bool) -> str:
@@ -134,9 +195,7 @@ def _gate_table(gates: Sequence[GateResult], color: bool, width: int) -> list[st
         _Column("verdict", [gate.verdict for gate in gates]),
         _Column("rules out", ruled_out, drop=1),
     ]
-    rows = _table(columns, [gate.verdict for gate in gates], color, width)
-    study = "Columns between gate and needs: measured by the study. " if models else ""
-    return [*rows, "", f"{study}Rules out: no miss rate above it fits what was seen."]
+    return _table(columns, [gate.verdict for gate in gates], color, width)
 
 
 def _timing_table(rows: Sequence[Mapping[str, Any]], color: bool, width: int) -> list[str]:
@@ -159,17 +218,42 @@ def _timing_table(rows: Sequence[Mapping[str, Any]], color: bool, width: int) ->
     return _table(columns, [row["verdict"] for row in rows], color, width)
 
 
-def _misses(gates: Sequence[GateResult], width: int) -> list[str]:
-    """One line a miss, those of failed gates first: gate, sample, detector and reason, and the text itself."""
+def _misses(verdict: RunVerdict, columns: int | None, full: bool) -> list[str]:
+    """A line for each scenario that missed, those of failed gates first: gate, sample, detector, reason, the text."""
     out = []
-    for gate in by_severity(gates):
+    for gate in by_severity(verdict.gates):
         kind = "tolerated" if gate.verdict == "PASS" else "miss"
-        for miss in gate.misses:
-            line = f"{kind}: {printable(gate.name)} {printable(miss.sample)} {reason_of(miss)}"
-            if text := printable(miss.findings[0].excerpt):
-                line += f": {shortened(text, max(_LEAST_EXCERPT, width - len(line) - 2))}"
-            out.append(line)
+        groups = [[miss] for miss in in_order(gate.misses)] if full else by_scenario(gate.misses)
+        shown = groups if full else groups[:_MOST_MISSES]
+        for first, *others in shown:
+            more = f" and {len(others)} more of it" if others else ""
+            line = f"{kind}: {printable(gate.name)} {printable(first.sample)}{more} {reason_of(first)}"
+            out += _with_excerpt(line, printable(first.findings[0].excerpt), columns)
+        if rest := sum(map(len, groups[len(shown) :])):
+            out += _folded([f"… {rest:,} more of {printable(gate.name)}: annie-eval show {_run(verdict)}"], columns)
     return out
+
+
+def _with_excerpt(line: str, text: str, columns: int | None) -> list[str]:
+    """A miss and its excerpt: beside it where there is room, else below it, as wide as the terminal allows."""
+    if not text:
+        return _folded([line], columns)
+    if columns is None:
+        return [f"{line}: {text}"]
+    room = columns - len(line) - 2
+    if room >= min(len(text), _LEAST_EXCERPT):
+        return [f"{line}: {shortened(text, room)}"]
+    return [*_folded([line + ":"], columns), _INDENT + shortened(text, columns - len(_INDENT))]
+
+
+def _run(verdict: RunVerdict) -> str:
+    """The run as `annie-eval show` takes it, as short as it can be from here."""
+    if not verdict.run_dir:
+        return "RUN"
+    path = Path(verdict.run_dir)
+    with suppress(ValueError, OSError):
+        path = path.resolve().relative_to(Path.cwd())
+    return printable(path.name if path.parent == RUNS else str(path))
 
 
 def _errors(verdict: RunVerdict, most: int = 3) -> list[str]:
@@ -185,18 +269,23 @@ def _errors(verdict: RunVerdict, most: int = 3) -> list[str]:
 
 
 def _details(verdict: RunVerdict) -> list[str]:
-    """Why what is not PASS is not, where neither a row nor a miss says it."""
+    """Why what is not PASS is not, where neither a row nor a miss says it; and which PASS the numbers hardly show."""
     rows = [(gate.name, gate.verdict, gate.detail) for gate in verdict.gates if gate.verdict != "FAIL"]
     rows += [(str(row["name"]), row["verdict"], str(row.get("detail") or "")) for row in verdict.timings]
-    return [f"{printable(name)}: {found}: {printable(detail)}" for name, found, detail in rows if detail]
+    out = [f"{printable(name)}: {found}: {printable(detail)}" for name, found, detail in rows if detail]
+    weak = [f"{printable(gate.name)} {said}" for gate in verdict.gates if (said := weak_of(gate))]
+    if weak:
+        profile = printable(str(verdict.profile.get("name", "PROFILE")))
+        out.append(f"weak: {'; '.join(weak)} (annie-eval gates {profile} says how weak)")
+    return out
 
 
-def _about(verdict: RunVerdict) -> list[str]:
+def _about(verdict: RunVerdict, full: bool) -> list[str]:
     """What could not be checked, and where it came from: transport, selection, target, profile, directory."""
-    out = [
-        f"not checked: {printable(str(name))}: {printable(str(reason))}"
-        for name, reason in verdict.capabilities.items()
-    ]
+    gaps = {printable(str(name)): printable(str(reason)) for name, reason in verdict.capabilities.items()}
+    out = [f"not checked: {name}: {reason}" for name, reason in gaps.items()] if full else []
+    if gaps and not full:
+        out = [f"not checked: {', '.join(gaps)} (annie-eval show {_run(verdict)} says why)"]
     if broke := {cause: count for cause, count in verdict.transport.items() if count}:
         out.append("transport: " + ", ".join(f"{printable(cause)} {count}" for cause, count in broke.items()))
     if verdict.selection and not verdict.selection.get("complete", True):

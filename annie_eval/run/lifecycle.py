@@ -180,6 +180,7 @@ class Run:
     def start(self) -> None:
         """Begin timing, then sampling, as soon as the selection is in the store. Call after `wait_ready`."""
         target = self.wait_ready()
+        self.progress.step = "server: ready"
         fingerprint = target.fingerprint()
         self.store.set_meta(
             target={

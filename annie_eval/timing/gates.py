@@ -100,7 +100,10 @@ def _ttft_cold(name: str, measurements: Sequence[Measurement], plan: Plan, capab
         found = rule.shape_of(groups, plan.limits.get("ttft_quadratic_share"))
         linear, excess = found.verdict, found.excess
         per_token = rule.slope_of({x: values for x, values in groups.items() if x >= found.since})
-        slope = Estimate(per_token.value * 1e3, per_token.low * 1e3, per_token.high * 1e3, len(pairs))
+        # No prompt takes less time for being longer: what the interval holds below zero cannot be.
+        slope = Estimate(
+            *(max(0.0, 1e3 * each) for each in (per_token.value, per_token.low, per_token.high)), len(pairs)
+        )
         verdicts: tuple[Verdict, ...] = (against(slope, plan, "ttft_slope_ms_per_1k", at_most=True), linear)
         shape = "TTFT is linear in the prompt" if linear == "PASS" else "TTFT is not shown to be linear"
         if linear == "PASS" and found.since > min(groups):

@@ -338,3 +338,21 @@ def test_fixtures_serve_the_users_own_tests(url: str, profile: Path, tmp_path: P
         with sqlite3.connect(run_dir / "run.sqlite") as store:
             assert store.execute("SELECT COUNT(*) FROM exchange").fetchone() == (1,)
             assert store.execute("SELECT value FROM meta WHERE key = 'state'").fetchone() == ('"finished"',)
+
+
+@pytest.mark.parametrize("mode", [["-n", "2"], ["-n", "0"]], ids=" ".join)
+def test_own_test_that_fails_is_not_under_a_passing_verdict(
+    mode: list[str], url: str, profile: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+    (tmp_path / "tests").mkdir()
+    own = tmp_path / "tests" / "test_house.py"
+    own.write_text("def test_rules(endpoint):\n    assert endpoint.served_model == 'another'\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *mode, "--base-url", url]
+    done = subprocess.run(
+        [*command, "--profile", str(profile)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1, done.stdout
+    assert "gates: PASS (all 2 gates hold)" in done.stdout
+    assert "session: FAIL (1 test beside the gates failed: tests/test_house.py::test_rules)" in done.stdout
+    assert "verdict: PASS" not in done.stdout

@@ -22,10 +22,9 @@ def shown(output: str, width: int) -> list[str]:
             row = max(0, row - int(argument or 1))
         elif command == "C":
             column = min(width - 1, column + int(argument or 1))
-        elif command == "J":
-            assert argument in ("", "0")
-            rows[row][column:] = [" "] * (width - column)
-            del rows[row + 1 :]
+        elif command == "K":
+            assert argument == "2"
+            rows[row] = [" "] * width
         elif character == "\n":
             down()
         elif character == "\r":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -17,7 +18,7 @@ KEY = "no-markdown-00.stream.off"
 
 def test_run_is_printed_as_it_was(run_dir: Path, failed: RunVerdict) -> None:
     again = show.run_lines(run_dir, color=False, width=100)
-    expected = terminal.lines(failed, color=False, width=100)
+    expected = terminal.lines(dataclasses.replace(failed, run_dir=str(run_dir)), color=False, width=100, full=True)
     assert [line for line in again if "udc80" not in line] == [line for line in expected if "udc80" not in line]
 
 
@@ -95,3 +96,8 @@ def test_no_run_is_one_line(tmp_path: Path) -> None:
         show.run_lines(tmp_path, color=False, width=80)
     with pytest.raises(UsageError, match="no run here"):
         show.sample_lines(tmp_path / "none", KEY)
+
+
+def test_a_run_that_was_moved_tells_where_it_lies_now(run_dir: Path, tmp_path: Path) -> None:
+    moved = run_dir.rename(tmp_path / "moved")
+    assert f"run: {moved}" in show.run_lines(moved, color=False, width=200)

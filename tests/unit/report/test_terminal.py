@@ -81,9 +81,8 @@ def test_each_miss_is_one_line_and_those_of_failed_gates_come_first(failed: RunV
     lines = terminal.lines(failed, color=False, width=100)
     misses = [line for line in lines if line.startswith(("miss:", "tolerated:"))]
     assert len(misses) == 8 + 4 + 2
-    assert misses[0] == (
-        "miss: no_markdown no-markdown-00.stream.off markdown: a bullet list (+1 more): Sure! \\n- milk\\n- egg..."
-    )
+    assert misses[0] == "miss: no_markdown no-markdown-00.stream.off markdown: a bullet list (+1 more):"
+    assert lines[lines.index(misses[0]) + 1] == "    Sure! \\n- milk\\n- eggs\\n- bread"
     assert misses[-1].startswith("tolerated: tool_calling tool-calling-01.stream.off tool_calls: no call, but")
 
 
@@ -102,7 +101,7 @@ def test_error_of_the_run_as_a_whole_keeps_all_its_lines() -> None:
 
 def test_transport_selection_and_place_are_told(failed: RunVerdict) -> None:
     text = shown(dataclasses.replace(failed, selection={"complete": False}))
-    assert "not checked: derender: the server has no such endpoint" in text
+    assert "not checked: derender (annie-eval show 2026-11-23T10-00-00-annie-3f2a says why)" in text
     assert "transport: resent 2, broken 5" in text
     assert "selection: not the whole profile" in text
     assert "target: annie at http://127.0.0.1:8000/v1, profile annie, 48.5 s" in text
@@ -111,6 +110,78 @@ def test_transport_selection_and_place_are_told(failed: RunVerdict) -> None:
 
 def test_verdict_is_the_last_line(failed: RunVerdict) -> None:
     assert shown(failed).splitlines()[-1] == "verdict: FAIL (1 of 7 gates failed: no_markdown 7/15, needs 12)"
+
+
+def missing(*samples: str, required: int = 0, expected: int = 0) -> RunVerdict:
+    """A gate whose named samples missed."""
+    made = [Judgement("g", sample, (Finding("markdown", "bold text", "**word** " * 30),)) for sample in samples]
+    expected = expected or len(made)
+    made += [Judgement("g", f"fine-{i}.stream.off") for i in range(expected - len(made))]
+    result = decide(Gate("g", ("markdown",), ("g",), required), made, expected)
+    return RunVerdict(overall([result]), gates=(result,), run_dir="/elsewhere/run", profile={"name": "mine"})
+
+
+def test_repeats_stand_under_their_scenario_and_numbers_sort_by_value() -> None:
+    verdict = missing(*(f"s-{i}.stream.off{n}" for i in (10, 9) for n in ("", ".10", ".9")))
+    misses = [line for line in terminal.lines(verdict, color=False, width=100) if line.startswith("tolerated:")]
+    assert [line.split(" markdown:")[0] for line in misses] == [
+        "tolerated: g s-9.stream.off and 2 more of it",
+        "tolerated: g s-10.stream.off and 2 more of it",
+    ]
+    every = [line for line in terminal.lines(verdict, color=False, width=100, full=True) if "tolerated:" in line]
+    assert [line.split()[2] for line in every[:3]] == ["s-9.stream.off", "s-9.stream.off.9", "s-9.stream.off.10"]
+
+
+def test_ten_scenarios_of_a_gate_are_listed_and_the_rest_is_counted() -> None:
+    verdict = missing(*(f"s-{i}.stream.off{n}" for i in range(1324) for n in ("", ".2")))
+    lines = terminal.lines(verdict, color=False, width=100)
+    assert sum(line.startswith("tolerated:") for line in lines) == 10
+    assert "… 2,628 more of g: annie-eval show /elsewhere/run" in lines
+    assert len(terminal.lines(verdict, color=False, width=100, full=True)) > 2 * 1324
+    assert not any("more of g" in line for line in terminal.lines(missing("s-1.stream.off"), color=False, width=100))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_line_is_wider_than_the_terminal_and_no_word_is_broken(width: int) -> None:
+    verdict = dataclasses.replace(
+        missing(*(f"s-{i}.stream.off" for i in range(4)), required=2, expected=6),
+        capabilities={"weights": "a server given by URL does not show its files " * 3},
+        errors=({"sample": None, "cause": "the server does not answer as it should " * 5},),
+        target={"base_url": "http://box:8000/v1", "served_model": "m" * 30},
+    )
+    lines = terminal.lines(verdict, color=False, width=width, full=True)
+    assert max(map(len, lines)) <= width
+    words = " ".join(" ".join(line.split()) for line in lines)
+    assert "weights: " + " ".join(("a server given by URL does not show its files " * 3).split()) in words
+
+
+def test_excerpt_is_as_wide_as_the_terminal_and_whole_when_piped() -> None:
+    verdict = missing("s-1.stream.off")
+    narrow, wide = (max(map(len, terminal.lines(verdict, color=False, width=width))) for width in (80, 120))
+    assert (narrow, wide) == (80, 120)
+    (line,) = [each for each in terminal.lines(verdict, color=False, width=80, piped=True) if "tolerated" in each]
+    assert line.endswith("bold text: " + "**word** " * 30)
+
+
+def test_a_pass_at_its_minimum_says_so() -> None:
+    misses = [f"s-{i}.stream.off" for i in range(4)]
+    text = shown(missing(*misses, required=6, expected=10), 200)
+    assert "weak: g PASS at its minimum: 6/10, 26-88%, needs 60% (annie-eval gates mine says how weak)" in text
+    assert "verdict: PASS (all 1 gates hold; at the minimum: g 6/10, 26-88%)" in text
+    assert "weak: g PASS: 8/10, 44-97%, needs 60%" in shown(missing(*misses[:2], required=6, expected=10), 200)
+    assert "weak" not in shown(missing(*misses, required=10, expected=100), 200)
+    assert "weak" not in shown(judged("strict", 3))
+
+
+def test_a_test_beside_the_gates_that_failed_is_not_under_a_passing_verdict() -> None:
+    held, lost = judged("leak", 3), judged("leak", 3, misses=1)
+    own = ["tests/test_house.py::test_rules"]
+    assert terminal.lines(held, color=False, width=100, failed=own)[-2:] == [
+        "gates: PASS (all 1 gates hold)",
+        "session: FAIL (1 test beside the gates failed: tests/test_house.py::test_rules)",
+    ]
+    assert terminal.lines(held, color=False, width=100)[-1] == "verdict: PASS (all 1 gates hold)"
+    assert terminal.lines(lost, color=False, width=100, failed=own)[-1].startswith("verdict: FAIL")
 
 
 def judged(name: str, n: int, misses: int = 0, broken: int = 0, expected: int | None = None) -> RunVerdict:

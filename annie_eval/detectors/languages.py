@@ -83,6 +83,14 @@ def foreign(text: str, asked: str, language: str) -> tuple[int, int] | None:
     return None
 
 
+def writes_ordinals_with_a_stop(text: str) -> bool:
+    """Whether a text has common words of a language that writes ordinals as `1.`, and none of English."""
+    words = {word.casefold() for word in _WORD.findall(text[:400])}
+    return words.isdisjoint(_STOP_WORDS["en"]) and any(
+        words & _STOP_WORDS[name] for name in ("de", "da", "cs", "pl", "tr")
+    )
+
+
 def of_words(sentence: str, expected: Collection[str] = ()) -> str | None:
     """The language whose commonest words a sentence has; None where too few of them tell it from the next.
 

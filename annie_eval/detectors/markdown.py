@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from annie_eval.detectors.context import user_text
 from annie_eval.detectors.data_text import find_data
 from annie_eval.detectors.finding import Finding, excerpt
+from annie_eval.detectors.languages import writes_ordinals_with_a_stop
 from annie_eval.detectors.markdown_patterns import COUNTED, INLINE_NUMBERS, NUMBERED_LINE, ORDINAL_NOUNS, PATTERNS
 from annie_eval.detectors.tags import scan, without_thoughts
 from annie_eval.text import blanked, is_blank
@@ -159,7 +160,12 @@ def _numbered(text: str) -> Iterator[tuple[str, int, int]]:
     for line in lines:
         after = text[line.end() : line.end() + 1]
         alone = line["number"] == "1" and line["gap"] and not line["open"] and line["close"] in ".)"
-        if alone and not _ordinal(line) and (after.isupper() or after in "*_" or after > "\u2e7f"):
+        if (
+            alone
+            and not _ordinal(line)
+            and not writes_ordinals_with_a_stop(text)
+            and (after.isupper() or after in "*_" or after > "\u2e7f")
+        ):
             yield "list", *line.span()
             return
     for match in INLINE_NUMBERS.finditer(text):

@@ -235,6 +235,8 @@ PLAIN = [
     "1. Advent ist früh, 2. Advent auch.",
     "1. června je den dětí.",
     "1. Bundesliga, das ist Fußball.",
+    "1. Staffel ist gut, die zweite nicht.",
+    "1. kapitola je krátká.",
     "— ¡Mamá!\n— ¿Qué hay?",
     "- Where were you?\n- Out, I said.",
     "Il dit : - Tu viens ? - Non.",

@@ -9,8 +9,9 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 from annie_eval import __version__
 from annie_eval.errors import TargetError, UsageError
@@ -33,6 +34,11 @@ COMMANDS = {
 }
 
 
+# Commands that take the defaults of `[tool.annie-eval]` in pyproject.toml, and which of them.
+_ASK_A_SERVER = frozenset({"doctor", "perf", "matrix", "nightly"})
+_DEFAULTS = ("profile", "served-model", "concurrency", "hardware", "vllm-python")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, where argparse prints the usage too."""
@@ -42,7 +48,19 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Wrong arguments raise SystemExit(2), as argparse does."""
     given = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser(next((word for word in given if word in COMMANDS), None)).parse_args(given)
+    chosen = next((word for word in given if word in COMMANDS), None)
+    defaults: dict[str, Any] = {}
+    if chosen in _ASK_A_SERVER and not {"-h", "--help"} & set(given):
+        from annie_eval.profile.defaults import find
+
+        try:
+            defaults = find(Path.cwd())
+        except UsageError as error:
+            print(f"annie-eval: {error}", file=sys.stderr)
+            return 2
+        if not _names(given, "--model-dir"):
+            defaults.pop("vllm-python", None)  # has no use, and would be refused
+    arguments = _parser(chosen, defaults).parse_args(_with_target(given, defaults))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # Any language in any locale: what the terminal's encoding lacks is escaped, not an error.
@@ -63,8 +81,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser(chosen: str | None) -> argparse.ArgumentParser:
-    """The parser with every command's name and help, and the arguments of the chosen one."""
+def _names(given: Sequence[str], *flags: str) -> bool:
+    return any(word.partition("=")[0] in flags for word in given)
+
+
+def _with_target(given: Sequence[str], defaults: Mapping[str, Any]) -> list[str]:
+    """The command line, with the `base-url` of pyproject.toml where it names no target."""
+    urls = [] if _names(given, "--model-dir", "--base-url") else defaults.get("base-url", [])
+    return [*given, *(word for url in urls for word in ("--base-url", url))]
+
+
+def _parser(chosen: str | None, defaults: Mapping[str, Any]) -> argparse.ArgumentParser:
+    """The parser with every command's name and help, and the arguments of the chosen one with their defaults."""
     parser = _Parser(prog="annie-eval", description="The release gate's tools; the gate itself is pytest.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -72,6 +100,7 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         if name == chosen:
             getattr(importlib.import_module(f"annie_eval.cli.{module}"), f"add_{name}")(command)
+            command.set_defaults(**{key.replace("-", "_"): defaults[key] for key in _DEFAULTS if key in defaults})
     return parser
 
 

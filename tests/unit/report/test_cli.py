@@ -209,3 +209,21 @@ def test_start_is_light() -> None:
     code = f"import sys, annie_eval.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_commands_take_their_defaults_from_pyproject_and_the_command_line_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.annie-eval]\nbase-url = "http://127.0.0.1:9/v1"\nhardware = "h100"\nprofile = "annie-strict"\n'
+    )
+    seen: dict[str, object] = {}
+    monkeypatch.setattr("annie_eval.cli.perf.perf", lambda options: seen.update(vars(options)) or 0)
+    assert main.main(["perf", "--hardware", "cpu"]) == 0
+    assert (seen["base_url"], seen["hardware"], seen["profile"]) == ("http://127.0.0.1:9/v1", "cpu", "annie-strict")
+    assert main.main(["perf", "--model-dir", "m"]) == 0
+    assert (seen["base_url"], seen["model_dir"]) == (None, Path("m"))
+    (tmp_path / "pyproject.toml").write_text("[tool.annie-eval]\nport = 3\n")
+    assert main.main(["perf"]) == 2
+    assert "has no key 'port'" in capsys.readouterr().err

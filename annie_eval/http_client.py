@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 
 from annie_eval.limits import MAX_BODY, MAX_PIECES, too_large
+from annie_eval.text import printable
 
 if TYPE_CHECKING:
     import ssl
@@ -35,6 +36,7 @@ class TransportError(Exception):
     """The exchange broke. `resend` says whether it may be sent again: nothing of an answer had come yet."""
 
     def __init__(self, cause: str, *, resend: bool, status: int | None = None, body: bytes = b"", wait: float = 0):
+        cause = printable(cause)  # it may quote the server
         super().__init__(cause)
         self.cause, self.resend, self.status, self.body, self.wait = cause, resend, status, body, wait
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from annie_eval.errors import UsageError
 from annie_eval.run.runs import RUNS
+from annie_eval.text import printable
 
 if TYPE_CHECKING:
     from annie_eval.gates.decide import RunVerdict
@@ -179,13 +180,15 @@ def _measure(
 
     verdicts = {}
     with ExitStack() as stack:
-        target = open_target(spec, profile, directory, lambda said: print(said, file=sys.stderr, flush=True))
+        target = open_target(
+            spec, profile, directory, lambda said: print(printable(said), file=sys.stderr, flush=True)
+        )
         stack.callback(target.close)
         for number, (name, text) in enumerate(prompts.items(), start=1):
             print(f"{number}/{len(prompts)} {name}", file=sys.stderr, flush=True)
             verdicts[name] = _one(spec, target, with_system_prompt(profile, text), directory / name, concurrency)
             if (died := target.alive()) is not None:
-                print(f"annie-eval matrix: {died}", file=sys.stderr)
+                print(f"annie-eval matrix: {printable(died)}", file=sys.stderr)
                 break  # what was answered is kept; --resume goes on
     return verdicts
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 from annie_eval.gates.verdicts import worst
 from annie_eval.report.charts import rows_chart
 from annie_eval.serving import machine
+from annie_eval.text import printable
 from annie_eval.timing.plan import plan_for
 from annie_eval.timing.process import run
 from annie_eval.timing.result import ROWS, TimingResult
@@ -67,7 +68,7 @@ def perf(options: argparse.Namespace) -> int:
     plan_for(profile, gates, base_url=options.base_url or "http://127.0.0.1/v1", hardware=options.hardware)
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        target = open_target(spec, profile, directory, lambda said: print(said, file=sys.stderr))
+        target = open_target(spec, profile, directory, lambda said: print(printable(said), file=sys.stderr))
         stack.callback(target.close)
         plan = plan_for(
             profile,
@@ -87,7 +88,7 @@ def perf(options: argparse.Namespace) -> int:
         died = target.alive()
     print(render(rows))
     if died is not None:
-        print(f"annie-eval perf: {died}", file=sys.stderr)
+        print(f"annie-eval perf: {printable(died)}", file=sys.stderr)
     (directory / "timings.json").write_text(json.dumps([row.as_dict() for row in rows], indent=1) + "\n", "utf-8")
     for path in [directory / "timing.jsonl", directory / "timings.json", *rows_chart(rows, directory)]:
         print(path)
@@ -132,7 +133,7 @@ def render(rows: Sequence[TimingResult]) -> str:
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     hardware = next((row.hardware for row in rows if row.hardware), None)
     table.append(f"\nlimits: {hardware or 'none, the hardware is unknown'}")
-    return "\n".join([*table, *(f"{row.name}: {row.detail}" for row in rows)])
+    return "\n".join([*table, *(f"{row.name}: {printable(row.detail)}" for row in rows)])
 
 
 def _short(value: float) -> str:

@@ -25,6 +25,7 @@ from annie_eval.profile.load import is_builtin, load
 from annie_eval.profile.types import Profile
 from annie_eval.run.reader import Reader
 from annie_eval.run.runs import RUNS
+from annie_eval.text import printable
 
 if TYPE_CHECKING:
     from annie_eval.gates.decide import RunVerdict
@@ -138,7 +139,7 @@ class Session:
         # The verdict needs every sample of the gate, so only a miss waits for them.
         result = self.reader.gate_result(gate)
         first = judgement.findings[0]
-        reason = f"{gate}: {self.reader.tally(gate, key)}{first.detector}: {first.reason}"
+        reason = printable(f"{gate}: {self.reader.tally(gate, key)}{first.detector}: {first.reason}")
         if tolerates(result):
             report.outcome = "skipped"
             report.wasxfail = f"{reason} (the gate holds: {result.passed}/{result.n}, needs {result.required})"
@@ -230,7 +231,7 @@ class Owner(Session):
         if reporter is not None and self.config.getoption("verbose") >= least:
             if reporter._tw.width_of_current_line:
                 reporter._tw.line()  # xdist counts its workers there
-            reporter.write_line(line)
+            reporter.write_line(printable(line))
 
     def _start_live_line(self, run: Run) -> None:
         from annie_eval.plugin import live_line

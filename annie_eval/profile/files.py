@@ -11,6 +11,7 @@ from typing import Any
 
 from annie_eval.errors import UsageError
 from annie_eval.profile.schema import joined, quoted
+from annie_eval.regular_files import read_bytes
 
 
 class _Broken(ValueError):
@@ -93,7 +94,7 @@ def read_text(path: Path, where: str) -> str:
         # A pipe or a device would never end.
         if not path.is_file():
             raise UsageError(f"{where}: is not a regular file")
-        raw = path.read_bytes()
+        raw = read_bytes(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"{where}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from annie_eval.detectors.finding import Finding
+from annie_eval.errors import FromOutside
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.repeats import Repeats, key_of_round, own_repeats
 from annie_eval.profile.types import Profile, Thinking
@@ -33,7 +34,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05  # seconds between looks into the store
 SPEECH = ("thinking", "markdown", "silence", "degeneration", "wire")
 
 
-class SampleBroken(Exception):
+class SampleBroken(FromOutside):
     """There is nothing to judge: the exchange, the server or the run broke."""
 
 
@@ -171,7 +172,7 @@ class Reader:
         ]
         for finding in judgement.findings:
             where = f" in {finding.channel}" if finding.channel else ""
-            lines.append(f"{finding.detector}: {finding.reason}{where}")
+            lines.append(printable(f"{finding.detector}: {finding.reason}{where}"))
             if finding.excerpt:
                 lines.append(f"    {printable(finding.excerpt)}")
         lines.append(f"see: annie-eval show {self.store.run_dir} {judgement.sample}")

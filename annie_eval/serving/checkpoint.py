@@ -1,24 +1,23 @@
 """Reads a checkpoint directory without loading it: its config, and whether its files are whole.
 
 Only JSON and the headers of safetensors files are read, never weights, and never a pickle.
-Format: https://huggingface.co/docs/safetensors (eight bytes of little-endian length, then that much JSON).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
+from annie_eval.regular_files import is_file, read_header, read_object
 from annie_eval.serving.tensors import check_tensors
+from annie_eval.text import shortened
 
 INDEX = "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
 _PICKLES = (".bin", ".pt", ".pth")
-_MAX_HEADER = 100_000_000  # bytes, the limit of the reference implementation
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def read(path: Path, arguments: Sequence[str] = ()) -> Checkpoint:
     weights = _weights(path)
     tensors: dict[str, Any] = {}
     for file in weights:
-        tensors.update(read_header(file))
+        tensors.update(read_header(file)[0])
     check_tensors(path, config, tensors)
     if not any(_is_flag(a, "--tokenizer") for a in arguments) and not any(
         (path / n).is_file() for n in TOKENIZER_FILES
@@ -128,25 +127,6 @@ def _without_config(path: Path) -> str:
     return f"no config.json in it{hint}"
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that must hold an object.
-
-    Raises:
-        UsageError: unreadable, not JSON, not an object.
-    """
-    try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        what = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        where = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
-        raise UsageError(f"{path}: {where}not JSON ({what}); copy the file again") from None
-    if not isinstance(value, dict):
-        raise UsageError(f"{path}: holds {type(value).__name__}, not an object; copy the file again")
-    return value
-
-
 def _weights(path: Path) -> tuple[Path, ...]:
     """The safetensors files to be loaded, all of them there."""
     index = path / INDEX
@@ -156,10 +136,11 @@ def _weights(path: Path) -> tuple[Path, ...]:
             raise UsageError(f"{index}: no weight_map; copy the file again")
         names = sorted({str(name) for name in shards.values()})
         for name in names:
+            shown = shortened(name, 100)
             if Path(name).name != name:
-                raise UsageError(f"{index}: weight_map names {name!r}, which is outside the directory")
-            if not (path / name).is_file():
-                raise UsageError(f"{index}: names {name}, which is not there; copy the whole checkpoint")
+                raise UsageError(f"{index}: weight_map names {shown!r}, which is outside the directory")
+            if not is_file(path / name):
+                raise UsageError(f"{index}: names {shown}, which is not there; copy the whole checkpoint")
         return tuple(path / name for name in names)
     found = tuple(sorted(path.glob("*.safetensors")))
     if not found:
@@ -171,34 +152,6 @@ def _weights(path: Path) -> tuple[Path, ...]:
             )
         raise UsageError(f"--model-dir {path}: no *.safetensors in it; copy the weights as well")
     return found
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file: tensor name -> dtype, shape, data_offsets.
-
-    Raises:
-        UsageError: not safetensors, or cut off.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-            if start == b"version ":
-                raise UsageError(f"{path}: a Git LFS pointer, not the weights; run `git lfs pull` there")
-            length = int.from_bytes(start, "little")
-            if size < 8 or length > min(size, _MAX_HEADER):
-                raise UsageError(f"{path}: no safetensors file, or cut off within its header; copy it again")
-            header = json.loads(file.read(length))
-            end = max((e["data_offsets"][1] for n, e in header.items() if n != "__metadata__"), default=0)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError, KeyError, TypeError, IndexError, AttributeError):
-        raise UsageError(f"{path}: its header is not that of a safetensors file; copy it again") from None
-    if 8 + length + end != size:
-        raise UsageError(
-            f"{path}: cut off or padded ({size} bytes, its header says {8 + length + end}); copy it again"
-        )
-    return {name: entry for name, entry in header.items() if name != "__metadata__"}
 
 
 def _has_template(path: Path) -> bool:

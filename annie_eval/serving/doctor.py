@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.serving.spec import TargetSpec, check, interpreter, split_url
+from annie_eval.text import printable
 
 if TYPE_CHECKING:
     from annie_eval.profile.types import Profile
@@ -50,7 +51,7 @@ class _Doctor:
         return 0
 
     def _line(self, sign: str, what: str, detail: str) -> None:
-        print(f"{sign:5} {what}: {detail}", file=self.out, flush=True)
+        print(f"{sign:5} {what}: {printable(detail)}", file=self.out, flush=True)
 
     def _input(self) -> str:
         check(self.spec, self.profile)

@@ -10,7 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annie_eval.serving.checkpoint import INDEX, Checkpoint, read_object
+from annie_eval.limits import MAX_JSON
+from annie_eval.regular_files import is_file, opened, read_bytes, read_object
+from annie_eval.serving.checkpoint import INDEX, Checkpoint
 from annie_eval.serving.native import flag_name
 
 if TYPE_CHECKING:
@@ -81,10 +83,7 @@ def stable_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def _file(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return None
+    return hashlib.sha256(read_bytes(path)).hexdigest() if is_file(path) else None
 
 
 def _files(path: Path, names: Sequence[str]) -> str | None:
@@ -97,10 +96,9 @@ def _weights(checkpoint: Checkpoint) -> str:
     index = _file(checkpoint.path / INDEX)
     digest.update(f"{index}\n".encode())
     for file in checkpoint.weights:
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size}\n".encode())
-        with file.open("rb") as stream:
-            header = int.from_bytes(stream.read(8), "little")
+        with opened(file) as (stream, size):
+            digest.update(f"{file.name} {size}\n".encode())
+            header = min(int.from_bytes(stream.read(8), "little"), MAX_JSON)
             digest.update(stream.read(header))
             start, room = 8 + header, max(0, size - 8 - header - _BLOCK)
             for block in range(_BLOCKS if room else 1):

@@ -15,7 +15,7 @@ from typing import Any
 
 from annie_eval.errors import UsageError
 
-_LAYER = re.compile(r"(.*?\blayers)\.(\d+)\.(.+)\.([^.]+)$")
+_LAYER = re.compile(r"(.*?\blayers)\.(\d{1,6})\.(.+)\.([^.]+)$")
 _FLOATS = ("BF16", "F16", "F32")
 
 
@@ -53,9 +53,10 @@ def _check_layers(path: Path, text: Mapping[str, Any], tensors: Mapping[str, Any
         return
     layers = dict(sorted(stacks[stack].items()))
     wanted = text.get("num_hidden_layers")
-    if isinstance(wanted, int) and (gone := [n for n in range(wanted) if n not in layers]):
+    gone = next((n for n in range(wanted) if n not in layers), None) if isinstance(wanted, int) else None
+    if gone is not None:
         raise UsageError(
-            f"--model-dir {path}: no weights for layer {gone[0]}, but config.json says num_hidden_layers: {wanted};"
+            f"--model-dir {path}: no weights for layer {gone}, but config.json says num_hidden_layers: {wanted};"
             " copy the whole checkpoint"
         )
     # Kinds of layers differ (attention, DeltaNet, experts), but each kind has its modules, and comes more than once.

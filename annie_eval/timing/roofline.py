@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from annie_eval.errors import UsageError
+from annie_eval.regular_files import read_header, read_object
 from annie_eval.timing.hardware import Hardware
 
-_MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
 _SCALES = ("_scale", "_scale_2", "_scale_inv", "_amax", ".bias", "zero_point")
 _NOT_TEXT = re.compile(r"(^|\.)(visual|vision_tower|vision_model|audio_tower|mtp)\.")
 
@@ -92,16 +92,16 @@ def bounds(model: Model, hardware: Hardware, *, devices: int = 1, cores: int = 1
 def read_model(directory: Path) -> Model | None:
     """The costs of a checkpoint; None where config.json or the safetensors headers do not tell."""
     try:
-        config = json.loads((directory / "config.json").read_text("utf-8"))
+        config = read_object(directory / "config.json")
         text = config.get("text_config", config)
         heads, layers = int(text["num_attention_heads"]), int(text["num_hidden_layers"])
         head = int(text.get("head_dim") or text["hidden_size"] // heads)
         kv_heads = int(text.get("num_key_value_heads") or heads)
         vocabulary = int(text["vocab_size"])
-        kinds = text.get("layer_types") or ["full_attention"] * layers
-        full = sum(kind == "full_attention" for kind in kinds)
+        kinds = text.get("layer_types")
+        full = sum(kind == "full_attention" for kind in kinds) if kinds else layers
         tensors = list(_tensors(directory))
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
+    except (UsageError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, OverflowError):
         return None
     if not tensors:
         return None
@@ -135,20 +135,12 @@ def read_model(directory: Path) -> Model | None:
 
 
 def _tensors(directory: Path) -> Iterator[tuple[str, str, list[int], int]]:
-    """(name, dtype, shape, bytes) of every tensor, from the headers alone.
-
-    Format: 8 bytes little-endian header length, then a JSON object (safetensors README, "Format").
-    """
+    """(name, dtype, shape, bytes) of every tensor, from the headers alone."""
     for path in sorted(directory.glob("*.safetensors")):
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > _MAX_HEADER:
-                raise ValueError(f"{path.name}: header of {length} bytes")
-            header: Mapping[str, Any] = json.loads(file.read(length))
-        for name, entry in header.items():
-            if name != "__metadata__":
-                begin, end = entry["data_offsets"]
-                yield name, str(entry["dtype"]), list(entry["shape"]), end - begin
+        tensors, _ = read_header(path, whole=False)
+        for name, entry in tensors.items():
+            begin, end = entry["data_offsets"]
+            yield name, entry["dtype"], entry["shape"], end - begin
 
 
 def _format(config: Mapping[str, Any]) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -250,3 +253,87 @@ def test_whether_activations_have_scales_is_read_from_the_headers(
 ) -> None:
     write_safetensors(checkpoint / "model.safetensors", {**layer(0, parts=parts), **layer(1, parts=parts)})
     assert checkpoints.read(checkpoint).input_scales is input_scales
+
+
+def pipe(name: str) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+
+    return change
+
+
+def device(name: str) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to("/dev/zero")
+
+    return change
+
+
+def sparse(name: str) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        with (folder / name).open("wb") as file:
+            file.truncate(2 << 30)
+
+    return change
+
+
+def header(text: str) -> Callable[[Path], object]:
+    raw = text.encode()
+    return lambda folder: (folder / "model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw)
+
+
+def many_layers(folder: Path) -> None:
+    write_safetensors(folder / "model.safetensors", {"model.layers.0.mlp.up_proj.weight": ([1, 1], "BF16")})
+    write("config.json", json.dumps({**CONFIG, "num_hidden_layers": 10**9}))(folder)
+
+
+def index(name: str) -> Callable[[Path], object]:
+    return write("model.safetensors.index.json", json.dumps({"weight_map": {"a": name}}))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (pipe("config.json"), "no config.json"),
+        (device("config.json"), "no config.json"),
+        (pipe("model.safetensors"), "not a regular file"),
+        (device("model.safetensors"), "not a regular file"),
+        (sparse("config.json"), "more than the"),
+        (sparse("model.safetensors.index.json"), "more than the"),
+        (write("config.json", "[" * 100_000), "not JSON"),
+        (many_layers, "no weights for layer 1, but"),
+        (header('{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, -4]}}'), "not that of a safetensors"),
+        (header('{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, "4"]}}'), "not that of a safetensors"),
+        (header('{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 1e9]}}'), "not that of a safetensors"),
+        (header('{"a": {"dtype": ["F32"], "shape": 1, "data_offsets": [0, 0]}}'), "not that of a safetensors"),
+        (header('{"a": 1}'), "not that of a safetensors"),
+        (index("x" * 5000), "is not there"),
+        (index("x\0y"), "is not there"),
+        (index("x\udc80y"), "is not there"),
+    ],
+)
+def test_hostile_files_are_refused_at_once(checkpoint: Path, change: Callable[[Path], object], said: str) -> None:
+    change(checkpoint)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UsageError, match=said) as caught:
+        checkpoints.read(checkpoint)
+    assert len(str(caught.value)) < 1000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+def test_a_name_that_a_terminal_would_obey_is_shown_escaped(checkpoint: Path) -> None:
+    index("\x1b]52;c;aGk=\x07\x9b2J.safetensors")(checkpoint)
+    with pytest.raises(UsageError) as caught:
+        checkpoints.read(checkpoint)
+    assert str(caught.value).isprintable()
+    assert r"\x1b]52;c;aGk=\x07\x9b2J" in str(caught.value)
+
+
+def test_a_layer_s_number_of_any_length_is_read_or_left(checkpoint: Path) -> None:
+    write_safetensors(
+        checkpoint / "model.safetensors", {f"model.layers.{'9' * 5000}.mlp.up_proj.weight": ([1, 1], "BF16")}
+    )
+    with contextlib.suppress(UsageError):
+        checkpoints.read(checkpoint)

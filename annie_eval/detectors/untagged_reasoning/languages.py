@@ -22,7 +22,7 @@ _SPACELESS = frozenset({"zh", "ja", "ko", "th", "hi", "ar", "he"})
 # Within a sentence, the distance of the verb from its subject.
 _GAP = r"[^.!?\n。！？।]{0,60}?"
 _NEAR = r"[^.!?\n。！？।]{0,30}?"
-_NAME = r"[a-z]{2,20}_[a-z]{2,20}"
+_NAME = r"(?:[a-z]{2,20}_[a-z]{2,20}|(?-i:[A-Z][a-z]{1,15}(?:[A-Z][a-z]{1,15}){2,6}))"
 
 
 def _cues(language: str, words: Mapping[str, list[str]]) -> Iterator[Cue]:
@@ -44,12 +44,14 @@ def _cues(language: str, words: Mapping[str, list[str]]) -> Iterator[Cue]:
     spoken_of = rf"{user}{bound}{_GAP}{asks}" + (rf"|{asks}{_GAP}{user}" if language == "ar" else "")
     yield cue("user asks", "speaks of the user", "user", spoken_of, hints("asks"))
     yield cue("user", "speaks of the user", "user", rf"{user}{bound}")
+    quoted = rf"{bound}(?:{'|'.join(words['user'])}){bound}\s?[:：]\s?[\"“«„「『]"
+    yield cue("user quoted", "repeats what the user said", "user", quoted, (":", "："))
     if "must" in words:
         planned = rf"{must}{_GAP}{answer}|{answer}{_NEAR}{must}"
         yield cue("plans answer", "plans the answer", "answer", planned, hints("must"))
         called = rf"{use}{_GAP}{tool}|{tool}{_NEAR}{use}|{must}{_GAP}{tool}"
         yield cue("plans call", "talks of tools", "tool", called, hints("must", "use"))
-        yield cue("uses name", "plans a call", "use", rf"{use}{_NEAR}{_NAME}|{_NAME}{_NEAR}{use}", ("_",))
+        yield cue("uses name", "plans a call", "use", rf"{use}{_NEAR}{_NAME}|{_NAME}{_NEAR}{use}")
         yield cue("tool", "talks of tools", "tool")
         yield cue("form", "says how long the answer is", "brief")
     if "question" in words:
@@ -61,6 +63,8 @@ def _cues(language: str, words: Mapping[str, list[str]]) -> Iterator[Cue]:
         yield cue("no tool", "talks of tools", "no_tool")
         yield cue("system prompt", "talks of its context", "system")
         yield cue("instructions", "talks of its context", "rules")
+        yield cue("available", "talks of tools", "available")
+        yield cue("directly", "says how to answer", "direct")
         yield cue("no markdown", "says what the answer must not hold", "plain")
 
 

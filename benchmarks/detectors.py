@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from annie_eval.profile.types import DETECTORS
-from benchmarks.detector_sets import cases, corpora, parser_outputs, speed, tag_forms
+from benchmarks.detector_sets import cases, corpora, parser_outputs, profiles, speed, tag_forms
 from benchmarks.detector_sets.judging import judge
 from benchmarks.detector_sets.rows import Item, Row
 
@@ -41,6 +41,9 @@ def main() -> int:
     print("| texts | n | wrong | rate | found by |\n|---|---|---|---|---|")
     for row in rows:
         print(_line(row))
+    if any(row.label.startswith(profiles.PREFIX) for row in rows):
+        print("\nA model that is right on every scenario fails by false alarms alone:\n")
+        print("\n".join(profiles.table(rows)))
     if arguments.rows in "speed":
         print("\n| detector | seconds for 1 MB | worst unit |\n|---|---|---|")
         for detector, seconds, unit in speed.slowest(_JUDGES, processes=arguments.processes):
@@ -66,7 +69,8 @@ def _items(arguments: argparse.Namespace) -> Iterator[Item]:
 def _line(row: Row) -> str:
     what = "alarms" if row.want == "nothing" else "misses"
     who = ", ".join(f"{name} {count}" for name, count in sorted(row.by_detector.items(), key=lambda one: -one[1]))
-    return f"| {row.label} | {row.n} | {row.wrong} {what} | {100 * row.wrong / row.n:.2f} % | {who} |"
+    read = f", {row.right} deserved" if row.right else ""
+    return f"| {row.label} | {row.n} | {row.wrong} {what}{read} | {100 * row.wrong / row.n:.2f} % | {who} |"
 
 
 if __name__ == "__main__":

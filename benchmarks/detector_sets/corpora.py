@@ -15,7 +15,9 @@ from typing import Any
 from benchmarks.detector_sets.rows import Item, said
 
 # What can be heard in a plain answer. `brevity` and `silence` ask for a finished sentence, which a phrase is not.
-HEARD = ("thinking", "restraint", "markdown", "degeneration")
+HEARD = ("thinking", "restraint", "markdown", "degeneration", "speakable")
+# Sources that are no tags of languages: the name of a set.
+_ENGLISH = ("tm",)
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’)\]]{0,2}\s+|(?<=[。！？])|\n+")
 
 
@@ -35,7 +37,8 @@ def items(folder: Path) -> Iterator[Item]:
     """Every line of speech for each detector, every answer for all, every thought by its beginning and whole."""
     for detector in HEARD:
         for one in read(folder, "speech.jsonl"):
-            yield Item(f"speech: {detector}", "nothing", said(one["text"]), (detector,))
+            language = one["source"] if len(one["source"]) == 2 and one["source"] not in _ENGLISH else "en"
+            yield Item(f"speech: {detector}", "nothing", said(one["text"]), (detector,), language=language)
     for detector in HEARD:
         for one in read(folder, "answers.jsonl"):
             yield Item(f"answers, unlabelled: {detector}", "nothing", said(one["text"]), (detector,))

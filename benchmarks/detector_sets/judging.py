@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 from annie_eval.detectors import detect
 from annie_eval.profile.load import load
@@ -47,12 +50,26 @@ def sample_of(item: Item) -> Sample:
         sample = replace(base, exchanges=(replace(exchange, request=request, answer=answer),))
     else:
         sample, _ = read_sample(line, profile(), str(line.get("id", "benchmark")))
+    if item.language is not None:
+        sample = replace(sample, scenario=replace(sample.scenario, language=item.language))
     if item.tools is None:
         return sample
     schemas = {name: {"type": "object"} | dict(schema) for name, schema in item.tools.items()}
     offered = [{"type": "function", "function": {"name": n, "parameters": s}} for n, s in schemas.items()]
     exchanges = tuple(replace(one, request={**one.request, "tools": offered}) for one in sample.exchanges)
     return replace(sample, tools=schemas, exchanges=exchanges)
+
+
+@cache
+def _read() -> Mapping[str, Mapping[str, str]]:
+    return tomllib.loads(Path(__file__).with_name("read.toml").read_text(encoding="utf-8"))
+
+
+def deserved(item: Item) -> bool:
+    """Whether somebody has read this line of speech and found that it deserves the alarm: see read.toml."""
+    text = item.line["messages"][-1]["content"] or ""
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return any(key in _read().get(detector, {}) for detector in item.detectors)
 
 
 def _judge(items: Sequence[Item]) -> list[Row]:
@@ -66,6 +83,7 @@ def _judge(items: Sequence[Item]) -> list[Row]:
             row.by_detector[name] = row.by_detector.get(name, 0) + 1
         if bool(found) != (item.want == "something"):
             row.wrong += 1
+            row.right += deserved(item)
             shown = item.note or json.dumps(item.line["messages"][-1]["content"], ensure_ascii=False)[:160]
             why = "; ".join(f"{one.detector}: {one.reason} [{one.excerpt}]" for one in found)
             if len(row.examples) < _EXAMPLES:
@@ -84,6 +102,7 @@ def judge(items: Iterable[Item], *, processes: int) -> list[Row]:
                 row = rows.setdefault(one.label, Row(one.label, one.want))
                 row.n += one.n
                 row.wrong += one.wrong
+                row.right += one.right
                 row.examples += one.examples
                 for name, count in one.by_detector.items():
                     row.by_detector[name] = row.by_detector.get(name, 0) + count

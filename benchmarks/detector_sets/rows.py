@@ -20,6 +20,7 @@ class Item:
         detectors: who is asked; findings of any of them count.
         tools: the tools that were offered, by name; None for the profile's own.
         note: what an example of this item shows in place of its text.
+        language: BCP 47 tag of the language that the answer should have; None for the profile's own.
     """
 
     row: str
@@ -28,16 +29,18 @@ class Item:
     detectors: tuple[str, ...]
     tools: Mapping[str, Any] | None = None
     note: str = ""
+    language: str | None = None
 
 
 @dataclass(slots=True)
 class Row:
-    """Counts of one row: `wrong` of `n` are alarms or misses."""
+    """Counts of one row: `wrong` of `n` are alarms or misses, of which `right` were read and found to be deserved."""
 
     label: str
     want: Want
     n: int = 0
     wrong: int = 0
+    right: int = 0
     by_detector: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
 

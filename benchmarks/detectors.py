@@ -12,8 +12,10 @@ numbers and says where the texts come from.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +50,7 @@ def main() -> int:
         print("\n| detector | seconds for 1 MB | worst unit |\n|---|---|---|")
         for detector, seconds, unit in speed.slowest(_JUDGES, processes=arguments.processes):
             print(f"| {detector} | {seconds:.2f} | {unit!r} |")
+    print("\n" + "\n".join(_rules(rows)))
     for row in rows:
         if row.examples and arguments.examples:
             print(f"\n{row.label}:")
@@ -64,6 +67,21 @@ def _items(arguments: argparse.Namespace) -> Iterator[Item]:
         yield from parser_outputs.items(arguments.parser_tests)
     if arguments.cases:
         yield from cases.items(arguments.cases)
+
+
+def _rules(rows: list[Row]) -> Iterator[str]:
+    """A table of how often each rule finds something in each set of texts."""
+    sets = list(dict.fromkeys(_set(row) for row in rows))
+    counts = {name: sum((row.by_rule for row in rows if _set(row) == name), Counter[str]()) for name in sets}
+    yield f"| rule | {' | '.join(sets)} |\n|---{'|---' * len(sets)}|"
+    for rule in sorted({rule for counter in counts.values() for rule in counter}):
+        yield f"| {rule} | {' | '.join(str(counts[name][rule]) for name in sets)} |"
+
+
+def _set(row: Row) -> str:
+    """`cases K02 S, clean` is of the cases, `tags whole` of the tags."""
+    first = re.split(r"[ ,:]", row.label)[0]
+    return {"call": "call text", "tag": "tags"}.get(first, first)
 
 
 def _line(row: Row) -> str:

@@ -86,7 +86,9 @@ def remnants(view: str) -> Iterator[Remnant]:
             yield kind, match["name"], bool(match["slash"]) or name.startswith("end"), *match.span()
     for match in _DIAMOND.finditer(view):
         name = match["tail"] or match["name"] or ""
-        if (match["tail"] and name.strip("/") in _TAILS) or (match["tail"] is None and name in ("", *_HEADS)):
+        if (match["tail"] and name.strip("/") in _TAILS) or (
+            match["tail"] is None and (name in _HEADS or match["slash"])
+        ):
             yield "thinking", name.strip("/"), "/" in match.group(), *match.span()
     for match in _GLUED.finditer(view):
         yield "thinking", match.group().strip(), False, *match.span()

@@ -16,7 +16,7 @@ from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile
 from annie_eval.wire.messages import read_sample
 from annie_eval.wire.sample import Sample
-from benchmarks.detector_sets.rows import Item, Row
+from benchmarks.detector_sets.rows import Item, Row, rule
 
 PROFILE = "annie"
 _CHUNK = 500
@@ -79,8 +79,8 @@ def _judge(items: Sequence[Item]) -> list[Row]:
         row = rows.setdefault(item.row, Row(item.row, item.want))
         found = [finding for detector in item.detectors for finding in detect(detector, sample)]
         row.n += 1
-        for name in {finding.detector for finding in found}:
-            row.by_detector[name] = row.by_detector.get(name, 0) + 1
+        row.by_detector.update({finding.detector for finding in found})
+        row.by_rule.update({rule(finding.detector, finding.reason) for finding in found})
         if bool(found) != (item.want == "something"):
             row.wrong += 1
             row.right += deserved(item)
@@ -104,6 +104,6 @@ def judge(items: Iterable[Item], *, processes: int) -> list[Row]:
                 row.wrong += one.wrong
                 row.right += one.right
                 row.examples += one.examples
-                for name, count in one.by_detector.items():
-                    row.by_detector[name] = row.by_detector.get(name, 0) + count
+                row.by_detector.update(one.by_detector)
+                row.by_rule.update(one.by_rule)
     return list(rows.values())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Want = Literal["nothing", "something"]
+
+_PARTICULAR = re.compile(r"""[^ ]*[0-9].*|: .*|['"(].*""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,14 @@ class Row:
     n: int = 0
     wrong: int = 0
     right: int = 0
-    by_detector: dict[str, int] = field(default_factory=dict)
+    by_detector: Counter[str] = field(default_factory=Counter)
+    by_rule: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
+
+
+def rule(detector: str, reason: str) -> str:
+    """The rule behind a finding's reason: without the text that it quotes, its numbers and its list of cues."""
+    return f"{detector}: {_PARTICULAR.sub('', reason).strip()}"
 
 
 def said(text: str, user: str = "Hello.", **expect: Any) -> dict[str, Any]:

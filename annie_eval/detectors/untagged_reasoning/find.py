@@ -34,6 +34,7 @@ _OPENING = re.compile(rf"\A(?:[\s*_#\"“”'(\[{{•-]|\d{{1,2}}[.)]|{LEAD_INS}
 _LOOK_BACK = 60
 # A shorter question is a word that anybody may quote.
 _LEAST_QUOTED = 10
+_LONG = 10_000
 # So many places of a cue are kept, and so many tried, in one text: a thought hides behind no more of the same.
 _MOST = 200
 _TRIED = 5000
@@ -108,9 +109,11 @@ def best_stretch(found: Sequence[Hit], weight: Mapping[str, float]) -> tuple[flo
 def hits(text: str, question: str = "", tools: tuple[str, ...] = ()) -> list[Hit]:
     """Every place where a cue is seen, at most `_MOST` of each."""
     lowered = text.lower()
+    # In a long text of few letters, nearly all hints are ruled out without a search.
+    letters = frozenset(lowered) if len(text) > _LONG else None
     places: list[tuple[Cue, int, int]] = []
     for cue in (*CUES, *asked_cues(question, tools)):
-        if not all(any(hint in lowered for hint in group) for group in (cue.hints, cue.also) if group):
+        if not (_hinted(cue.hints, lowered, letters) and _hinted(cue.also, lowered, letters)):
             continue
         spans = (match.span() for match in islice(_compiled(cue.pattern).finditer(text), _TRIED))
         if cue.where != "inside":
@@ -120,6 +123,11 @@ def hits(text: str, question: str = "", tools: tuple[str, ...] = ()) -> list[Hit
         return []
     ends = [boundary.end() for boundary in _BOUNDARY.finditer(text)]
     return [Hit(cue, start, end, bisect_right(ends, start)) for cue, start, end in places]
+
+
+def _hinted(hints: tuple[str, ...], lowered: str, letters: frozenset[str] | None) -> bool:
+    """Whether the text holds one of the hints, or there are none."""
+    return not hints or any((letters is None or letters.issuperset(hint)) and hint in lowered for hint in hints)
 
 
 @lru_cache(maxsize=64)

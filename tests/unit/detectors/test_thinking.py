@@ -440,9 +440,9 @@ def test_no_mixture_of_brackets_raises(pieces: list[str]) -> None:
 )
 def test_a_hundred_kilobytes_are_judged_fast(piece: str) -> None:
     text = piece * (100_000 // len(piece))
-    start = time.perf_counter()
+    start = time.process_time()
     find(sample(reply(text, reasoning=text, calls=[call("x", text)]), thinking="on"))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 2
 
 
 def test_the_name_of_a_tool_tag_is_no_raw_token() -> None:

@@ -88,7 +88,7 @@ def test_another_model_behind_the_same_name_does_not_finish_a_run(fault: str, tm
 def test_another_model_does_not_go_on_with_a_killed_run(tmp_path: Path) -> None:
     with (first := FaultServer(load("annie"), latency=100)) as url:
         killed_at(40, url, tmp_path / "r")
-    with FaultServer(load("annie"), "markdown-bold", port=first.port) as url:
+    with FaultServer(load("annie"), "leak-lone-close", port=first.port) as url:
         assert "asked again" in said(gate(url, tmp_path / "r", "--resume"))
 
 

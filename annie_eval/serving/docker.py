@@ -35,7 +35,8 @@ def docker_command(
         server = ["vllm", "serve", MODEL]
     else:
         server = ["--model", MODEL]
-    variables = [f"{key}={value}" for key, value in quiet_environment().items()]
+    # A user whom the image does not know has no home and no name, and caches want both.
+    variables = [f"{key}={value}" for key, value in {**quiet_environment(), "HOME": "/tmp", "USER": "annie"}.items()]
     passed = sorted(key for key in environment if key.startswith("VLLM_") and not _of_the_host(key))
     variables += [key for key in passed if key not in quiet_environment()]
     if api_key:
@@ -48,7 +49,15 @@ def docker_command(
         name,
         "--gpus",
         "all",
-        "--ipc=host",  # CUDA and the workers share memory; Docker's own 64 MB are too little
+        "--shm-size=16g",  # CUDA and the workers share memory; Docker's own 64 MB are too little
+        # The checkpoint is not trusted, and neither is the image that reads it: no root, nothing that root may do. A
+        # published port needs a network that reaches out, so that one is left.
+        "--user",
+        f"{os.getuid()}:{os.getgid()}",
+        "--cap-drop",
+        "ALL",
+        "--security-opt",
+        "no-new-privileges",
         "-v",
         f"{model.resolve()}:{MODEL}:ro",
         "-p",

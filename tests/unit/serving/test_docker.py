@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from annie_eval.serving.docker import docker_command
 
 ARGUMENTS = ["--served-model-name", "annie-1", "--language-model-only"]
-OFFLINE = ["HF_HUB_OFFLINE=1", "TRANSFORMERS_OFFLINE=1", "VLLM_NO_USAGE_STATS=1", "DO_NOT_TRACK=1"]
+OFFLINE = [
+    "HF_HUB_OFFLINE=1",
+    "TRANSFORMERS_OFFLINE=1",
+    "VLLM_NO_USAGE_STATS=1",
+    "DO_NOT_TRACK=1",
+    "HOME=/tmp",
+    "USER=annie",
+]
 
 
 def command(image: str, model: Path, environment: dict[str, str] | None = None, *, api_key: bool = False) -> list[str]:
@@ -19,7 +27,8 @@ def command(image: str, model: Path, environment: dict[str, str] | None = None, 
 def before_the_image(model: Path, variables: list[str]) -> list[str]:
     return [
         *("docker", "run", "--rm", "--name", "annie-eval-ab12"),
-        *("--gpus", "all", "--ipc=host"),
+        *("--gpus", "all", "--shm-size=16g"),
+        *("--user", f"{os.getuid()}:{os.getgid()}", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("-v", f"{model}:/model:ro"),
         *("-p", "127.0.0.1:8123:8000"),
         *[part for variable in variables for part in ("-e", variable)],

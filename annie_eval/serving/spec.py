@@ -117,8 +117,8 @@ def _check_reachable(url: str) -> None:
     host, port, _ = split_url(url)
     try:
         socket.create_connection((host, port), timeout=CONNECT_TIMEOUT).close()
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
+    except (OSError, UnicodeError) as error:  # the latter of a name that no host can have
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UsageError(
             f"--base-url {shown_url(url)}: no server reachable at {host}:{port} ({reason});"
             " start it, or mend host and port"

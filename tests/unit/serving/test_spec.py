@@ -246,3 +246,8 @@ def test_a_key_that_no_header_takes_is_refused_and_not_shown(
     said = refused(TargetSpec(base_url=f"http://127.0.0.1:{listener}", api_key_env="MY_KEY"), profile)
     assert "MY_KEY: holds white space" in said
     assert key not in said
+
+
+@pytest.mark.parametrize("host", ["x" * 300, "a..b", "\u00e9" * 100])
+def test_a_name_that_no_host_can_have_is_not_reachable(host: str, profile: Profile) -> None:
+    assert "no server reachable" in refused(TargetSpec(base_url=f"http://{host}:1/v1"), profile)

@@ -253,4 +253,5 @@ def _mixed_findings(
     }
     for name in sorted(quantization.layers.keys() - set(layers) - groups.keys() - above):
         where = f"config.json: quantization_config.quantized_layers: {name}"
-        yield Problem(2, where, "there is no such layer in the weight files", ANEW)
+        problem = "there is no such layer in the weight files, so vLLM never looks this entry up"
+        yield Problem(2, where, problem, "remove it, or export the missing layer", "warned")

@@ -34,13 +34,13 @@ def rows(path: Path, shape: Format) -> Iterator[tuple[int, Any]]:
         return
     if path.suffix == ".parquet" or _starts(path, b"PAR1"):
         if shape != "auto":
-            raise UsageError(f"{path}: is a Parquet file; {_AUTO}")
+            raise UsageError(f"{path}: is a parquet file; {_AUTO}")
         yield from enumerate(_parquet(path), 1)
         return
     text = read_text(path)
     if text.lstrip()[:1] == "[" and (path.suffix == ".json" or _is_array(text)):
         if shape != "auto":
-            raise UsageError(f"{path}: is one JSON array and no JSON Lines; {_AUTO}")
+            raise UsageError(f"{path}: is one JSON array, not JSON Lines; {_AUTO}")
         try:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:

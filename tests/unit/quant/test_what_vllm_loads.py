@@ -537,6 +537,7 @@ def test_a_tower_under_another_name_is_a_tower(tmp_path: Path) -> None:
 def test_a_mixed_moe_may_name_its_experts_as_one(tmp_path: Path) -> None:
     content = {**TEXT, "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe"}
     layers = {"model.layers.0.mlp.experts": {"quant_algo": "NVFP4", "group_size": 16}}
+    layers["model.layers.7.mlp.experts"] = layers["model.layers.0.mlp.experts"]  # which these few tensors lack
     content["quantization_config"] = {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION",
                                       "quantized_layers": layers, "ignore": []}  # fmt: skip
     path = experts(tmp_path / "moe", "model", content, None)

@@ -34,12 +34,15 @@ class Section:
         outer: the whole section, with `quant_method` or `producer`.
         inner: the part with `quant_algo`; the same as `outer` where it is flat.
         exclusions: the key of the excluded layers.
+        layers_elsewhere: config.json says MIXED_PRECISION, and hf_quant_config.json says of which layer what: vLLM
+            takes the method from the one and all else from the other.
     """
 
     where: str
     outer: dict[str, Any]
     inner: dict[str, Any]
     exclusions: Literal["ignore", "exclude_modules"]
+    layers_elsewhere: bool = False
 
     @property
     def nested(self) -> bool:
@@ -51,7 +54,11 @@ class Section:
         """`quant_method` as vLLM takes it; "" where it finds none, and "unknown" where it dies on the producer."""
         producer = self.outer.get("producer")
         made_by = producer.get("name") if isinstance(producer, dict) else None
-        if self.nested and (made_by == "modelopt" or "modelopt_quant_config" in self.inner):
+        if (
+            self.nested
+            and not self.layers_elsewhere
+            and (made_by == "modelopt" or "modelopt_quant_config" in self.inner)
+        ):
             algorithm = self.inner.get("quant_algo")
             if algorithm is not None:
                 name = str(algorithm).upper()
@@ -107,10 +114,14 @@ def legacy_section(legacy: dict[str, Any] | None) -> Section | None:
 def find_section(config: dict[str, Any], legacy: dict[str, Any] | None) -> Section | None:
     """The section that vLLM goes by; None for a checkpoint that is not quantised."""
     found = config.get("quantization_config")
+    other = legacy_section(legacy)
     if isinstance(found, dict):
+        mixed = str(found.get("quant_algo")).upper() == "MIXED_PRECISION" and "quantized_layers" not in found
+        if mixed and other is not None and other.inner.get("quantized_layers"):
+            return Section(other.where, found, other.inner, "exclude_modules", layers_elsewhere=True)
         return _inner(found, "config.json: quantization_config", "ignore")
-    if (section := legacy_section(legacy)) is not None:
-        return section
+    if other is not None:
+        return other
     text = config.get("text_config")
     if isinstance(text, dict) and isinstance(text.get("quantization_config"), dict):
         return _inner(text["quantization_config"], "config.json: text_config.quantization_config", "ignore")
@@ -126,14 +137,15 @@ def _kv_cache(section: Section) -> tuple[str | None, bool]:
     scheme = inner.get("kv_cache_scheme") or outer.get("kv_cache_scheme")
     said = scheme or inner.get("kv_cache_quant_algo") or outer.get("kv_cache_quant_algo")
     found: str | None = None
+    older = section.nested and isinstance(inner.get("kv_cache_quant_algo"), str)
     if isinstance(said, dict):
         bits, kind = said.get("num_bits"), said.get("type")
         fp8 = bits == 8 and kind == "float"
         found = "FP8" if fp8 and said.get("dynamic") is False else "NVFP4" if bits == 4 and kind == "float" else None
-        return found, fp8 and not section.nested
+        return found, older or (fp8 and not section.nested)
     if isinstance(said, str):
         found = said.upper()
-    return found, section.nested and isinstance(inner.get("kv_cache_quant_algo"), str)
+    return found, older
 
 
 def _group_size(inner: dict[str, Any]) -> Any:

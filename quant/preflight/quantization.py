@@ -35,7 +35,10 @@ def quantization_findings(view: View, image: Image | None) -> Iterator[Problem]:
         yield Problem(1, "hf_quant_config.json: quantization", "is missing or no object", ANEW, **level)  # type: ignore[arg-type]
     if section is None or quantization is None:
         return
-    if section.where.startswith("hf_quant_config"):
+    if section.layers_elsewhere:
+        problem = "is missing under MIXED_PRECISION; vLLM reads hf_quant_config.json in its place"
+        yield Problem(1, "config.json: quantization_config.quantized_layers", problem, "write it there, too", "warned")
+    elif section.where.startswith("hf_quant_config"):
         yield from _alone(section, quantization)
     elif legacy is not None and quantization.is_modelopt:
         yield from _compare(quantization, normalise(legacy))

@@ -130,6 +130,7 @@ ACCEPTED: list[tuple[str, str, Edit]] = [
     ("attention_k_scale", "nvfp4-default", weights(attention_scales)),
     ("nvfp4_kv_cache", "nvfp4-default", kv_nvfp4),
     ("hf_download", "nvfp4-default", downloaded),
+    ("layers_in_hf_quant_config", "qwen3_5-mixed", section(lambda s: s.pop("quantized_layers"))),
     ("fused_names", "qwen3_5-mixed", lambda p: mutants.in_both(p, fused_names)),
     ("kv_cache_in_hf_quant_config_only", "nvfp4-default", section(lambda s: s.pop("kv_cache_scheme"))),
     ("mtp_fc", "nvfp4-default", weights(lambda t: t.update({"mtp.fc.weight": torch.randn(128, 256).bfloat16()}))),
@@ -345,7 +346,8 @@ def compressed(source: Path, path: Path) -> Path:
     group = {
         "format": "nvfp4-pack-quantized", "targets": ["Linear"],
         "weights": {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16, "symmetric": True},
-        "input_activations": {"num_bits": 4, "type": "float", "dynamic": "local", "group_size": 16},
+        "input_activations": {"num_bits": 4, "type": "float", "strategy": "tensor_group", "dynamic": "local",
+                              "group_size": 16, "symmetric": True},
     }  # fmt: skip
     names = ["re:.*in_proj_[ab]$" if "in_proj_" in name else name for name in ignored]
     quantised = {

@@ -18,6 +18,9 @@ from annie_eval.errors import TargetError, UsageError
 
 # command: (module of annie_eval.cli, help). A module has `add_COMMAND(parser)`; only the chosen one is imported.
 COMMANDS = {
+    "gate": ("gate", "judge a checkpoint or a server: pytest with good defaults"),
+    "init": ("init", "write a small profile of your own to begin with"),
+    "profile": ("profile", "check a profile: all mistakes at once, the examples judged"),
     "doctor": ("doctor", "check a target alone: its files, its server, a start, one answer"),
     "perf": ("perf", "run the timing gates alone, with a progress bar"),
     "matrix": ("matrix", "every gate under each of several system prompts: does one help?"),
@@ -48,6 +51,10 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Wrong arguments raise SystemExit(2), as argparse does."""
     given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["gate"]:  # the rest is pytest's command line
+        from annie_eval.cli import gate
+
+        return gate.run(given[1:])
     chosen = next((word for word in given if word in COMMANDS), None)
     defaults: dict[str, Any] = {}
     if chosen in _ASK_A_SERVER and not {"-h", "--help"} & set(given):
@@ -93,7 +100,7 @@ def _with_target(given: Sequence[str], defaults: Mapping[str, Any]) -> list[str]
 
 def _parser(chosen: str | None, defaults: Mapping[str, Any]) -> argparse.ArgumentParser:
     """The parser with every command's name and help, and the arguments of the chosen one with their defaults."""
-    parser = _Parser(prog="annie-eval", description="The release gate's tools; the gate itself is pytest.")
+    parser = _Parser(prog="annie-eval", description="A release gate for models served by vLLM, and its tools.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():

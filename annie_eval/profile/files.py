@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
+from annie_eval.profile.mistakes import Mistakes
 from annie_eval.profile.schema import joined, quoted
 from annie_eval.regular_files import read_bytes
 
@@ -56,32 +57,38 @@ def read_json(path: Path, where: str) -> Any:
         raise UsageError(f"{where}: {error}") from None
 
 
-def read_json_lines(path: Path, where: str) -> list[tuple[int, dict[str, Any]]]:
+def read_json_lines(path: Path, where: str, mistakes: Mistakes | None = None) -> list[tuple[int, dict[str, Any]]]:
     """The objects of a JSON Lines file with their line numbers, counted from 1. Blank lines are skipped.
 
     Raises:
         UsageError: missing, empty or not UTF-8; a line that is broken JSON, with line and column, holds a key twice,
-            or is no object.
+            or is no object. With `mistakes` these go there.
     """
+    mistakes = mistakes or Mistakes()
     objects: list[tuple[int, dict[str, Any]]] = []
     # Only a line feed ends a line: JSON strings may hold U+2028 and its kind as they are.
     for number, line in enumerate(read_text(path, where).split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            value = _strict_json(line)
-        except json.JSONDecodeError as error:
-            raise UsageError(
-                f"{where}:{number}:{error.colno}: is broken JSON: {error.msg}; each line must be one whole JSON object"
-            ) from None
-        except _Broken as error:
-            raise UsageError(f"{where}:{number}: {error}") from None
-        if not isinstance(value, dict):
-            raise UsageError(f"{where}:{number}: is {quoted(value)}, but each line must be one JSON object")
-        objects.append((number, value))
-    if not objects:
+        with mistakes.one():
+            objects.append((number, _json_object(line, f"{where}:{number}")))
+    if not objects and not mistakes.found:
         raise UsageError(f"{where}: is empty; write one scenario a line")
     return objects
+
+
+def _json_object(line: str, where: str) -> dict[str, Any]:
+    try:
+        value = _strict_json(line)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"{where}:{error.colno}: is broken JSON: {error.msg}; each line must be one whole JSON object"
+        ) from None
+    except _Broken as error:
+        raise UsageError(f"{where}: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{where}: is {quoted(value)}, but each line must be one JSON object")
+    return value
 
 
 def read_text(path: Path, where: str) -> str:

@@ -17,7 +17,8 @@ from typing import Any
 from annie_eval.errors import UsageError
 from annie_eval.profile import validate, validate_gates
 from annie_eval.profile.files import read_json, read_json_lines, read_toml
-from annie_eval.profile.schema import check_structure, did_you_mean, quoted
+from annie_eval.profile.mistakes import Mistakes
+from annie_eval.profile.schema import check_structure, did_you_mean, quoted, structure_mistakes
 from annie_eval.profile.types import (
     AnswerExpectation,
     CallExpectation,
@@ -61,14 +62,36 @@ def load(name_or_path: str | Path) -> Profile:
     Raises:
         UsageError: for the first mistake found: one line that names the file, the field or line, and the mend.
     """
+    return _load(name_or_path, Mistakes())
+
+
+def find_mistakes(name_or_path: str | Path) -> tuple[Profile | None, list[str]]:
+    """Read a profile and check it to its end: the profile, None where too little can be read, and all mistakes."""
+    mistakes = Mistakes(keep=True)
+    profile = None
+    with mistakes.one():
+        profile = _load(name_or_path, mistakes)
+    return profile, mistakes.found
+
+
+def _load(name_or_path: str | Path, mistakes: Mistakes) -> Profile:
     path = _find(name_or_path)
     where = f"profile {_shown(path)}"
     raw = read_toml(path, where)
-    check_structure(raw, "profile.schema.json", where)
+    if not _structure(
+        raw, "profile.schema.json", where, mistakes
+    ):  # of the scenarios at least their own form can be checked
+        files = raw.get("scenarios")
+        for file in [files] if isinstance(files, str) else files if isinstance(files, list) else []:
+            if isinstance(file, str) and (path.parent / file).is_file():
+                for number, line in read_json_lines(path.parent / file, f"scenarios {file}", mistakes):
+                    _structure(line, "scenario.schema.json", f"scenarios {file}:{number}", mistakes)
+        raise UsageError(mistakes.found[0])
     name = raw.get("name", path.stem)
-    validate.name(name, where)
-    tools = _tools(raw.get("tools", {}), path, where)
-    scenarios = _scenarios(raw, path, where, tools)
+    with mistakes.one():
+        validate.name(name, where)
+    tools = _tools(raw.get("tools", {}), path, where, mistakes)
+    scenarios = _scenarios(raw, path, where, tools, mistakes)
     gates = {
         gate: Gate(
             name=gate,
@@ -94,9 +117,21 @@ def load(name_or_path: str | Path) -> Profile:
         serving=_serving(raw.get("serving", {})),
         hardware=raw.get("hardware", {}),
     )
-    validate.settings(profile, where)
-    validate_gates.gates(profile, {gate: table.get("samples") for gate, table in raw["gates"].items()}, where)
+    with mistakes.one():
+        validate.settings(profile, where)
+    declared = {gate: table.get("samples") for gate, table in raw["gates"].items()}
+    validate_gates.gates(profile, declared, where, mistakes)
     return dataclasses.replace(profile, digest=_digest(profile))
+
+
+def _structure(value: Any, schema: str, where: str, mistakes: Mistakes) -> bool:
+    """Whether a file or line has the form of its schema, but for unknown keys, which are removed from `value`."""
+    if not mistakes.keep:
+        check_structure(value, schema, where)
+        return True
+    found = structure_mistakes(value, schema, where)
+    mistakes.found += [each for each in found if each not in mistakes.found]
+    return not found or not structure_mistakes(value, schema, where)
 
 
 def _speech(table: Mapping[str, Any]) -> Speech:
@@ -134,7 +169,7 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-def _tools(raw: str | dict[str, Any], path: Path, where: str) -> dict[str, dict[str, Any]]:
+def _tools(raw: str | dict[str, Any], path: Path, where: str, mistakes: Mistakes) -> dict[str, dict[str, Any]]:
     """OpenAI tool objects by name, from `[tools.NAME]` tables or from a JSON file of such objects."""
     if isinstance(raw, str):
         file = path.parent / raw
@@ -149,12 +184,13 @@ def _tools(raw: str | dict[str, Any], path: Path, where: str) -> dict[str, dict[
         ]
         places = [f"tools.{name}.parameters" for name in raw]
     for tool, place in zip(listed, places, strict=True):
-        validate.tool_parameters(tool["function"]["parameters"], f"{where}: {place}")
+        with mistakes.one():
+            validate.tool_parameters(tool["function"]["parameters"], f"{where}: {place}")
     return {tool["function"]["name"]: tool for tool in listed}
 
 
 def _scenarios(
-    raw: Mapping[str, Any], path: Path, where: str, tools: Mapping[str, Mapping[str, Any]]
+    raw: Mapping[str, Any], path: Path, where: str, tools: Mapping[str, Mapping[str, Any]], mistakes: Mistakes
 ) -> tuple[Scenario, ...]:
     files = [raw["scenarios"]] if isinstance(raw["scenarios"], str) else raw["scenarios"]
     seen: dict[str, str] = {}
@@ -165,18 +201,20 @@ def _scenarios(
             field = "scenarios" if isinstance(raw["scenarios"], str) else f"scenarios[{position}]"
             raise UsageError(f"{where}: {field} names {quoted(name)}, but there is no file {_shown(file)}")
         shown = _shown(file.resolve()) if file.resolve().is_relative_to(Path.cwd()) else _shown(file)
-        for number, line in read_json_lines(file, f"scenarios {shown}"):
+        for number, line in read_json_lines(file, f"scenarios {shown}", mistakes):
             source = f"{shown}:{number}"
             here = f"scenarios {source}"
-            check_structure(line, "scenario.schema.json", here)
-            scenario = _scenario(line, raw.get("defaults", {}), source)
-            if scenario.id in seen:
-                raise UsageError(
-                    f'{here}: id "{scenario.id}" is taken by {seen[scenario.id]}; ids must be unique in a profile'
-                )
-            seen[scenario.id] = source
-            validate.scenario(scenario, tools, here, script="turns" in line)
-            scenarios.append(scenario)
+            if not _structure(line, "scenario.schema.json", here, mistakes):
+                continue
+            with mistakes.one():
+                scenario = _scenario(line, raw.get("defaults", {}), source)
+                if scenario.id in seen:
+                    raise UsageError(
+                        f'{here}: id "{scenario.id}" is taken by {seen[scenario.id]}; ids must be unique in a profile'
+                    )
+                seen[scenario.id] = source
+                scenarios.append(scenario)
+                validate.scenario(scenario, tools, here, script="turns" in line)
     return tuple(scenarios)
 
 

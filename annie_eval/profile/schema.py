@@ -33,6 +33,29 @@ _BOUNDS = {
 }
 
 
+def structure_mistakes(value: Any, name: str, where: str) -> list[str]:
+    """Everything that `check_structure` could raise, the most telling first. Unknown keys are removed from `value`."""
+    validator = _validator(name)
+    errors = sorted(validator.iter_errors(value), key=_telling)
+    found = []
+    for error in errors:
+        while True:  # one message for each unknown key of a table
+            found.append(f"{where}: {_explain(error, validator.schema)}")
+            if error.validator != "additionalProperties":
+                break
+            table: Any = error.instance
+            unknown = [key for key in table if key not in error.schema.get("properties", ())]  # type: ignore[union-attr]
+            del table[unknown[0]]
+            if not unknown[1:]:
+                break
+    return list(dict.fromkeys(found))
+
+
+def _telling(error: ValidationError) -> tuple[bool, int]:
+    """An unknown key is mostly a slip, and the reason why another one is missing."""
+    return error.validator != "additionalProperties", len(error.path)
+
+
 def check_structure(value: Any, name: str, where: str) -> None:
     """Hold a parsed file or line against a shipped schema.
 
@@ -46,8 +69,7 @@ def check_structure(value: Any, name: str, where: str) -> None:
     validator = _validator(name)
     if validator.is_valid(value):
         return
-    # An unknown key is mostly a slip, and the reason why another one is missing.
-    error = min(validator.iter_errors(value), key=lambda e: (e.validator != "additionalProperties", len(e.path)))
+    error = min(validator.iter_errors(value), key=_telling)
     raise UsageError(f"{where}: {_explain(error, validator.schema)}")
 
 

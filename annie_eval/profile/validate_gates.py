@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annie_eval.errors import UsageError
+from annie_eval.profile.mistakes import Mistakes
 from annie_eval.profile.schema import did_you_mean, quoted
 from annie_eval.profile.types import DETECTORS, Expect, Gate, Profile, Scenario
 
@@ -14,32 +15,43 @@ from annie_eval.profile.types import DETECTORS, Expect, Gate, Profile, Scenario
 _NEEDS = {"knowledge": "expect.answer", "tool_calls": "expect.calls", "restraint": "expect.calls = []"}
 
 
-def gates(profile: Profile, declared: Mapping[str, int | None], where: str) -> None:
+def gates(profile: Profile, declared: Mapping[str, int | None], where: str, mistakes: Mistakes) -> None:
     """Every gate has samples, can be passed and can fail; every scenario has its gate.
 
     Args:
         declared: what each gate says of its number of samples (key `samples`), or None.
+        mistakes: takes what is found, one for each gate and scenario.
     """
     categories = list(dict.fromkeys(one.category for one in profile.scenarios))
     gated = {category for gate in profile.gates.values() for category in gate.categories}
+    sound = []
     for gate in profile.gates.values():
         at = f"{where}: gates.{gate.name}"
-        _detectors(gate, at)
-        _gate_categories(gate, categories, at)
+        with mistakes.one():
+            _detectors(gate, at)
+            _gate_categories(gate, categories, at)
+            sound.append(gate)
     for one in profile.scenarios:
         if one.category not in gated and gated != {"*"}:
             near = did_you_mean(one.category, gated - {"*"}) or "; add a gate for it"
-            raise UsageError(
-                f'scenarios {one.source}: category "{one.category}" is judged by no gate of {where}{near}'
-            )
-    for gate in profile.gates.values():
-        at = f"{where}: gates.{gate.name}"
-        n = sum(len(one.variants) for one in profile.gate_scenarios(gate))
-        prompts = len({profile.prompts[one.id] for one in profile.gate_scenarios(gate)})
-        _numbers(gate, n, prompts, declared[gate.name], at)
-        _can_fail(gate, profile.gate_scenarios(gate), at)
-        if "restraint" in gate.detectors and not any(_offers(one, profile) for one in profile.gate_scenarios(gate)):
-            raise UsageError(f"{at} asks the detector restraint, but none of its scenarios offers a tool; add tools")
+            with mistakes.one():
+                raise UsageError(
+                    f'scenarios {one.source}: category "{one.category}" is judged by no gate of {where}{near}'
+                )
+    for gate in sound:
+        with mistakes.one():
+            _judges(gate, profile, declared[gate.name], f"{where}: gates.{gate.name}")
+
+
+def _judges(gate: Gate, profile: Profile, declared: int | None, at: str) -> None:
+    """A gate can be passed, and can fail."""
+    judged = profile.gate_scenarios(gate)
+    n = sum(len(one.variants) for one in judged)
+    prompts = len({profile.prompts[one.id] for one in judged})
+    _numbers(gate, n, prompts, declared, at)
+    _can_fail(gate, judged, at)
+    if "restraint" in gate.detectors and not any(_offers(one, profile) for one in judged):
+        raise UsageError(f"{at} asks the detector restraint, but none of its scenarios offers a tool; add tools")
 
 
 def _detectors(gate: Gate, at: str) -> None:

@@ -6,12 +6,12 @@ not mean.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.profile.types import Profile, Scenario, sample_key
+from annie_eval.profile.types import Gate, Profile, Scenario, sample_key
 from annie_eval.run.judge import Catalogue, judge
 from annie_eval.wire.conversation import next_request
 from annie_eval.wire.sample import Answer, Exchange, Sample, ToolCall, Usage
@@ -23,28 +23,35 @@ def check_examples(profile: Profile) -> None:
     Raises:
         UsageError: one breaks a gate, or a detector cannot run on it; names file, line, field and gate.
     """
+    for mistake in example_mistakes(profile):
+        raise UsageError(mistake)
+
+
+def example_mistakes(profile: Profile) -> Iterator[str]:
+    """What `check_examples` raises, for every example that there is."""
     catalogue = Catalogue(profile)
     for scenario in profile.scenarios:
         sample = played(profile, catalogue, scenario)
-        if not sample.exchanges:
-            continue
-        for gate in profile.gates.values():
-            if not (gate.every_sample or scenario.category in gate.categories):
-                continue
-            speech = replace(gate, detectors=tuple(name for name in gate.detectors if name != "wire"))
-            judgement = judge(speech, sample)
-            where = f"scenarios {scenario.source}"
-            if judgement.error is not None:
-                raise UsageError(f"{where}: gates.{gate.name} cannot judge its example: {judgement.error}")
-            if judgement.findings:
-                first = judgement.findings[0]
-                exchange = sample.exchanges[first.exchange]
-                field = "then_example" if exchange.round else "example"
-                field = f"turns[{exchange.turn}].{field}" if len(scenario.turns) > 1 else field
-                raise UsageError(
-                    f"{where}: {field} breaks gates.{gate.name} ({first.detector}: {first.reason}); mend the example,"
-                    " or what the gate asks"
-                )
+        for gate in profile.gates.values() if sample.exchanges else ():
+            if gate.every_sample or scenario.category in gate.categories:
+                yield from _judged(gate, scenario, sample)
+
+
+def _judged(gate: Gate, scenario: Scenario, sample: Sample) -> Iterator[str]:
+    speech = replace(gate, detectors=tuple(name for name in gate.detectors if name != "wire"))
+    judgement = judge(speech, sample)
+    where = f"scenarios {scenario.source}"
+    if judgement.error is not None:
+        yield f"{where}: gates.{gate.name} cannot judge its example: {judgement.error}"
+    elif judgement.findings:
+        first = judgement.findings[0]
+        exchange = sample.exchanges[first.exchange]
+        field = "then_example" if exchange.round else "example"
+        field = f"turns[{exchange.turn}].{field}" if len(scenario.turns) > 1 else field
+        yield (
+            f"{where}: {field} breaks gates.{gate.name} ({first.detector}: {first.reason}); mend the example, or what"
+            " the gate asks"
+        )
 
 
 def played(profile: Profile, catalogue: Catalogue, scenario: Scenario) -> Sample:

@@ -136,6 +136,13 @@ FAULTS = [
         "Thinking Process:\n\n1. Analyze the request: the user asks a question.\n2. Draft the answer.\n\n",
         only=_spoken,
     ),
+    _leak("leak-head", "a thought that says what it is", "Reflection: a short reply without lists.\n\n", only=_spoken),
+    _leak("leak-brackets-colon", "a thought in brackets", "[Reasoning: an easy one.] ", only=_spoken),
+    _leak("leak-form", "how the answer should be", "One short sentence, no formatting. ", only=_spoken),
+    _leak("leak-telegram", "a plan without a subject", "User asks. Need to answer briefly. ", only=_spoken),
+    _leak("leak-switch", "the template's switch of thinking", after=" /no_think", only=_spoken, also=("speakable",)),
+    _leak("leak-eaten-tag", "a thought whose opening tag lost its head", "hink>\nA good one.\n\n", only=_spoken),
+    _leak("leak-cut-tag", "a closing tag that was cut", after="\n</thi", only=_spoken),
     _leak("leak-replacement-character", "bytes that were never decoded", after=" \ufffd\ufffd"),
     _leak("leak-role", "the role of the template glued to every answer", after="assistant\n\nSo it is."),
     Fault(

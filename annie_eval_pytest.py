@@ -268,6 +268,9 @@ def pytest_load_initial_conftests(
 def pytest_configure(config: pytest.Config) -> None:
     """Fill in what the command line leaves open, and load the gate if there is a target."""
     configured: Mapping[str, Any] = config.stash.get(_DEFAULTS, {})
+    given = [
+        name for name, attributes in OPTIONS.items() if option(config, name) not in (None, attributes.get("default"))
+    ]
     defaults = dict(configured)
     if has_target(config):
         defaults.pop("base-url", None)
@@ -278,8 +281,8 @@ def pytest_configure(config: pytest.Config) -> None:
             setattr(config.option, _dest(name), value)
     if has_target(config):
         config.pluginmanager.import_plugin(PLUGIN)
-    elif option(config, "baseline") is not None:
-        raise pytest.UsageError("--baseline: needs a target to compare; give --model-dir or --base-url")
+    elif flags := [f"--{name}" for name in given if option(config, name) is not False]:
+        raise pytest.UsageError(f"{', '.join(flags)}: needs a target to judge; give --model-dir or --base-url")
     else:
         _refuse_gates(config)
 

@@ -39,7 +39,7 @@ def _examples(profile: Profile, *, sound: bool) -> list[str]:
 
     if sound:
         return list(example_mistakes(profile))
-    mistakes = []
+    mistakes: list[str] = []
     with suppress(Exception):  # where something else is wrong, a detector may meet what it cannot read
         mistakes.extend(example_mistakes(profile))
     return [mistake for mistake in mistakes if "cannot judge its example" not in mistake]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from annie_eval.plugin.on_demand import PROBE
 from annie_eval.plugin.options import option
 from annie_eval.probes import report
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from annie_eval.probes.search import Outcome, Reply
     from annie_eval.run.lifecycle import Run
     from annie_eval.run.reader import Reader
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """`-k` knows a probe by the name that the report gives it."""
+    item.extra_keyword_matches.update(str(name) for mark in item.iter_markers(PROBE) for name in mark.args)
 
 
 class Probes:

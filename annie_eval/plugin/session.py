@@ -124,7 +124,9 @@ class Session:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        report.annie_gate = item.get_closest_marker(GATE) is not None or item.get_closest_marker(PERF) is not None
+        vars(report)["annie_gate"] = (
+            item.get_closest_marker(GATE) is not None or item.get_closest_marker(PERF) is not None
+        )
         pair = sample_of(item)
         if pair is not None and report.when == "call":
             self._report(item, report, *pair)

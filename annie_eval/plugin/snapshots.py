@@ -59,6 +59,12 @@ def signature(request: pytest.FixtureRequest) -> str:
     endpoint = reader.endpoint(None)
     place = reader.profile.name, identity(endpoint.fingerprint, endpoint.served_model), request.param
     request.node.stash[PLACE] = place
+    options = request.config.option
+    if (
+        not options.update_snapshots
+        and not (home(request.config) / options.snapshot_dirname / Path(*place[:2])).is_dir()
+    ):
+        pytest.skip("nothing is recorded of this model; --snapshot-update records it")
     try:
         samples = {key: reader.sample(key) for key in request.node.stash[WANTED]}
     except SampleBroken as error:
@@ -90,6 +96,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     lines.append(f"of this model: {folder}")
     if not folder.is_dir():
         lines.append("none are recorded of it; --snapshot-update records them")
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if not unused:
         return
     update = config.option.update_snapshots

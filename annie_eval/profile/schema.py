@@ -44,7 +44,8 @@ def structure_mistakes(value: Any, name: str, where: str) -> list[str]:
             if error.validator != "additionalProperties":
                 break
             table: Any = error.instance
-            unknown = [key for key in table if key not in error.schema.get("properties", ())]  # type: ignore[union-attr]
+            rules: Any = error.schema
+            unknown = [key for key in table if key not in rules.get("properties", ())]
             del table[unknown[0]]
             if not unknown[1:]:
                 break

@@ -23,7 +23,8 @@ def _rule(name: str, pattern: str, cause: str, mend: str) -> CauseRule:
     return CauseRule(name, re.compile(pattern), cause, mend)
 
 
-_FREE = "stop what else uses the memory, or lower it with --vllm-arg=--gpu-memory-utilization=0.7"
+# vLLM takes its share of the memory in advance, for the KV cache: a shorter context would not make it smaller.
+_LESS = "ask for less with --vllm-arg=--gpu-memory-utilization=0.6 (on a CPU: VLLM_CPU_KVCACHE_SPACE=1)"
 
 # In this order: the first rule that matches anywhere in the log wins, so what is nearer to the root comes first.
 RULES: tuple[CauseRule, ...] = (
@@ -222,7 +223,7 @@ RULES: tuple[CauseRule, ...] = (
         r"[Ff]ree memory on device(?: \S+)? \((?P<free>[\d.]+)/(?P<all>[\d.]+) GiB\) on startup is less than desired"
         r" GPU memory utilization \((?P<share>[\d.]+), (?P<want>[\d.]+)",
         "only {free} of {all} GiB of GPU memory are free, and vLLM wants {want} ({share} of all)",
-        _FREE,
+        "stop what else uses the memory, or take what is free: --vllm-arg=--gpu-memory-utilization={fits}",
     ),
     _rule(
         "cpu-memory-taken",
@@ -235,25 +236,35 @@ RULES: tuple[CauseRule, ...] = (
         r"KV cache is needed, which is larger than the available KV cache memory \((?P<has>[\d.]+) GiB\)"
         r"(?:.*?estimated maximum model length is (?P<max>\d+))?",
         "one request of full length does not fit into the KV cache ({has} GiB)",
-        "lower serving.max_model_len in the profile, or give the cache more memory",
+        "lower the context to what fits (serving.max_model_len in the profile, or --vllm-arg=--max-model-len), or"
+        " raise --gpu-memory-utilization (on a CPU: VLLM_CPU_KVCACHE_SPACE)",
     ),
     _rule(
         "no-kv-cache",
         r"No available memory for the cache blocks",
         "the weights leave no memory for the KV cache",
-        "raise --gpu-memory-utilization, lower --max-model-len, or use a larger machine",
+        "raise --gpu-memory-utilization if more is free, lower --max-num-batched-tokens, quantise further, or spread"
+        " the model with --tensor-parallel-size",
+    ),
+    _rule(
+        "cuda-memory-weights",
+        r"(?s)in load_model\b(?:(?!in (?:profile_run|capture_model|determine_available_memory|execute_model)\b).)*?"
+        r"(?:CUDA out of memory|CUDA error: out of memory)",
+        "the weights do not fit into the GPU's memory",
+        "stop what else uses it, quantise further, or spread the model with --tensor-parallel-size",
     ),
     _rule(
         "cuda-memory",
         r"CUDA out of memory|CUDA error: out of memory|C[Uu][Dd][Aa] failure 'out of memory'",
         "the GPU ran out of memory",
-        f"{_FREE}, or lower --max-model-len and --max-num-seqs",
+        "stop what else uses the memory, lower --gpu-memory-utilization (it leaves more for all but the KV cache), or"
+        " lower --max-num-seqs and --max-num-batched-tokens",
     ),
     _rule(
         "host-memory",
         r"(?m)^(?:MemoryError|std::bad_alloc)|Cannot allocate memory|DefaultCPUAllocator: can't allocate",
         "the machine ran out of memory",
-        "free memory, lower --max-model-len, or use a larger machine",
+        f"free memory, or {_LESS}",
     ),
     _rule(
         "head-dim",
@@ -329,13 +340,13 @@ RULES: tuple[CauseRule, ...] = (
 
 ENGINE_LOST = (
     "the engine process ended without a word, most likely killed by the system because memory ran out",
-    "look into `dmesg`; free memory, lower --max-model-len, or use a larger machine",
+    f"look into `dmesg`; free memory, or {_LESS}",
 )
 
 ENDS = {
     "SIGKILL": (
         "something killed it, most likely the system because memory ran out",
-        "look into `dmesg`; free memory, lower --max-model-len, or use a larger machine",
+        f"look into `dmesg`; free memory, or {_LESS}",
     ),
     "SIGILL": (
         "it ran an instruction that this processor does not have",

@@ -5,11 +5,14 @@ The rules themselves are in `annie_eval.serving.log_causes`.
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 
 from annie_eval.serving.log_causes import ENDS, ENGINE_LOST, RULES
 
 _WIDTH = 200  # characters of a quoted line
+_SPARE = 0.3  # GiB of free memory that are left alone
 
 
 # (EngineCore pid=12) ERROR 11-23 10:06:07 [core.py:1510] text
@@ -39,7 +42,7 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
     for rule in RULES:
         if match := rule.pattern.search(text):
             groups = {name: _clean(value or "") for name, value in match.groupdict().items()}
-            return _short(rule.cause.format(**groups)), rule.mend
+            return _short(rule.cause.format(**groups)), rule.mend.format(fits=_fits(groups))
     for signal, said in ENDS.items():
         if how.endswith(signal):
             return said
@@ -48,6 +51,15 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
     if _FOLLOWS.search(text):
         return ENGINE_LOST
     return _short(_last_line(lines) or "it wrote nothing"), "look into the log"
+
+
+def _fits(groups: Mapping[str, str]) -> str:
+    """The share of the memory that a server may take where so much of it is free; "" where the log does not say."""
+    try:
+        free, whole = float(groups["free"]), float(groups["all"])
+    except (KeyError, ValueError):
+        return ""
+    return f"{max(0.05, math.floor(100 * (free - _SPARE) / whole) / 100):g}" if whole else ""
 
 
 def excerpt(log: str) -> str:

@@ -149,7 +149,8 @@ def choose_model(remote: Remote, base_url: str, wanted: str | None) -> str:
     """
     names = [str(model["id"]) for model in remote.models]
     if wanted is not None:
-        if names and wanted not in names and remote.kind in ("vllm", "sglang"):
+        # llama-server answers to any name, and `transformers serve` loads what it is asked for.
+        if names and wanted not in names and remote.kind not in ("llama-server", "transformers"):
             raise UsageError(f"--served-model {wanted}: not served at {base_url}, which has {', '.join(names)}")
         return wanted
     if len(names) == 1:

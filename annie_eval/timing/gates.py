@@ -101,9 +101,8 @@ def _ttft_cold(name: str, measurements: Sequence[Measurement], plan: Plan, capab
         linear, excess = found.verdict, found.excess
         per_token = rule.slope_of({x: values for x, values in groups.items() if x >= found.since})
         # No prompt takes less time for being longer: what the interval holds below zero cannot be.
-        slope = Estimate(
-            *(max(0.0, 1e3 * each) for each in (per_token.value, per_token.low, per_token.high)), len(pairs)
-        )
+        value, low, high = (max(0.0, 1e3 * each) for each in (per_token.value, per_token.low, per_token.high))
+        slope = Estimate(value, low, high, len(pairs))
         verdicts: tuple[Verdict, ...] = (against(slope, plan, "ttft_slope_ms_per_1k", at_most=True), linear)
         shape = "TTFT is linear in the prompt" if linear == "PASS" else "TTFT is not shown to be linear"
         if linear == "PASS" and found.since > min(groups):

@@ -24,6 +24,7 @@ SAYS = {
     "chat-template.raised": "System message must be at the beginning",
     "config-json": "JSON file cannot be read",
     "cpu-memory-taken": "only 15.62 of 20.84 GiB of memory are free",
+    "cuda-memory-weights": "the weights do not fit",
     "cuda-memory": "the GPU ran out of memory",
     "docker-daemon": "daemon cannot be reached",
     "docker-gpu": "cannot give the container a GPU",
@@ -87,7 +88,7 @@ def test_a_real_log_has_its_cause_and_its_mend_in_one_line_each(name: str) -> No
     assert SAYS[name] in cause
     rule = next((rule for rule in RULES if rule.name == name.partition(".")[0]), None)
     if rule is not None:
-        assert mend == rule.mend
+        assert mend.startswith(rule.mend.partition("{")[0])
     for line in (cause, mend):
         assert line
         assert "\n" not in line
@@ -113,7 +114,32 @@ def test_every_rule_can_be_filled_in(rule: object) -> None:
 
     assert isinstance(rule, CauseRule)
     rule.cause.format(**dict.fromkeys(rule.pattern.groupindex, "x"))
-    assert "{" not in rule.mend
+    assert "{" not in rule.mend.format(fits="0.5")
+
+
+def test_the_share_of_gpu_memory_that_is_proposed_is_free() -> None:
+    _, mend = diagnose(log("gpu-memory-taken"), "exited with status 1")
+    share = float(mend.rpartition("=")[2])
+    assert 31.44 - 1.0 < share * 47.38 < 31.44
+
+
+def test_memory_that_the_weights_lack_is_not_told_to_the_kv_cache() -> None:
+    text = log("cuda-memory-weights")
+    cause, mend = diagnose(text, "exited with status 1")
+    assert "weights" in cause
+    assert "utilization" not in mend
+    later = text.replace(
+        "in load_model", "in load_model\n  File 'gpu_worker.py', line 1, in determine_available_memory"
+    )
+    assert "utilization" in diagnose(later, "exited with status 1")[1]
+
+
+@pytest.mark.parametrize("how", ["was killed by SIGKILL"])
+def test_no_mend_for_spent_memory_is_a_shorter_context(how: str) -> None:
+    for text in ("", "MemoryError\n", log("cuda-memory")):
+        mend = diagnose(text, how)[1]
+        assert "max-model-len" not in mend
+        assert "utilization" in mend
 
 
 def test_warnings_and_settings_are_no_causes() -> None:

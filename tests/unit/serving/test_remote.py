@@ -158,6 +158,15 @@ def test_the_only_model_is_taken_and_of_several_one_is_to_be_named(
         open_url(url, profile, tmp_path, served_model="c")
 
 
+def test_a_wrong_name_is_refused_by_the_list_of_a_server_that_does_not_say_what_it_is(
+    serve: Serve, profile: Profile, tmp_path: Path
+) -> None:
+    url = serve({"/v1/models": models("a", owner="somebody")})
+    assert open_url(url, profile, tmp_path, served_model="a").kind == "unknown"
+    with pytest.raises(UsageError, match=r"--served-model c: not served at \S+, which has a"):
+        open_url(url, profile, tmp_path, served_model="c")
+
+
 def test_a_server_that_lists_nothing_needs_a_name(serve: Serve, profile: Profile, tmp_path: Path) -> None:
     url = serve({})
     assert open_url(url, profile, tmp_path, served_model="x").served_model == "x"

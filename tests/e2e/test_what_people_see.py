@@ -1,4 +1,4 @@
-"""What a run shows while it is under way: on a terminal a live line, elsewhere the plan alone."""
+"""What people see: on a terminal a live line, elsewhere the plan alone; and one line for what cannot be run."""
 
 from __future__ import annotations
 
@@ -91,3 +91,20 @@ def test_without_a_terminal_nothing_is_redrawn(url: str, arguments: list[str], t
 def test_no_color_and_ci_are_plain_on_a_terminal(url: str, arguments: list[str], tmp_path: Path) -> None:
     output = on_terminal(pytest_command(url, arguments, tmp_path / "r"), 80, NO_COLOR="1")
     assert "judged" not in output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--profile", "annie"], "--profile: needs a target to judge; give --model-dir or --base-url"),
+        (["--repeats", "3", "--resume"], "--resume, --repeats: needs a target to judge"),
+    ],
+)
+def test_options_of_the_gate_without_a_target_are_refused(options: list[str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "test_own.py").write_text("def test_it():\n    pass\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert said in done.stderr
+    plain = subprocess.run(command[:5], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert plain.returncode == 0

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from annie_eval.errors import UsageError
-from annie_eval.run.runs import RUNS, run_dir
+from annie_eval.run.directory import RUNS, run_dir
 
 
 def add_bless(parser: argparse.ArgumentParser) -> None:

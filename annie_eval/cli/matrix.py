@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annie_eval.errors import UsageError
-from annie_eval.run.runs import RUNS
+from annie_eval.run.directory import RUNS
 from annie_eval.text import printable
 
 if TYPE_CHECKING:
@@ -195,7 +195,8 @@ def _measure(
 
 def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, concurrency: int | None) -> RunVerdict:
     """One run of every gate, with the server that is there."""
-    from annie_eval.run.lifecycle import Run, RunOptions
+    from annie_eval.run.directory import RunOptions
+    from annie_eval.run.lifecycle import Run
     from annie_eval.run.reader import Reader, SampleBroken
     from annie_eval.run.store import FILE
     from annie_eval.serving import TargetSpec
@@ -261,7 +262,7 @@ def prompt_results(verdicts: Mapping[str, RunVerdict]) -> list[PromptResult]:
 
 def _outcomes(run_dir: str) -> dict[str, bool]:
     """Whether each sample that could be judged is without a finding of any gate."""
-    from annie_eval.run.results import outcomes
+    from annie_eval.run.verdict import outcomes
 
     sound: dict[str, bool] = {}
     for of_gate in outcomes(Path(run_dir)).values():

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from annie_eval.errors import UsageError
-from annie_eval.run.runs import RUNS
+from annie_eval.run.directory import RUNS
 
 HISTORY = RUNS / "history"
 

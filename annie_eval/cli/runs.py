@@ -12,8 +12,8 @@ from pathlib import Path
 from shutil import get_terminal_size
 
 from annie_eval.errors import UsageError
-from annie_eval.run.runs import RUNS
-from annie_eval.run.runs import run_dir as find_run
+from annie_eval.run.directory import RUNS
+from annie_eval.run.directory import run_dir as find_run
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ import sys
 from annie_eval.detectors.english.sentences import count_words
 from annie_eval.errors import UsageError
 from annie_eval.profile.types import Speech
-from annie_eval.run.runs import run_dir as find_run
+from annie_eval.run.directory import run_dir as find_run
 from annie_eval.run.store import Store
 from annie_eval.text import printable
 from annie_eval.wire.parse import parse

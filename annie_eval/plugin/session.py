@@ -23,8 +23,8 @@ from annie_eval.plugin.options import option, target_spec
 from annie_eval.plugin.selection import GATE, PERF, WANTED, sample_of, samples_of
 from annie_eval.profile.load import is_builtin, load
 from annie_eval.profile.types import Profile
+from annie_eval.run.directory import RUNS
 from annie_eval.run.reader import Reader
-from annie_eval.run.runs import RUNS
 from annie_eval.text import printable
 
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ class Owner(Session):
         ask = spec.base_url is not None and spec.model_dir is None and not config.option.collectonly
         greeting = Greeting(spec) if ask else None
         super().__init__(config)
-        from annie_eval.run.lifecycle import Run, RunOptions
+        from annie_eval.run.directory import RunOptions
+        from annie_eval.run.lifecycle import Run
 
         if option(config, "concurrency") is not None and option(config, "concurrency") < 1:
             raise UsageError(f"--concurrency {option(config, 'concurrency')}: must be at least 1")

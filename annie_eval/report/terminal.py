@@ -25,7 +25,7 @@ from annie_eval.report.phrases import (
     weak_of,
     with_unit,
 )
-from annie_eval.run.runs import RUNS
+from annie_eval.run.directory import RUNS
 from annie_eval.text import printable, shortened
 
 _COLOURS: Mapping[Verdict, str] = {"PASS": "32", "FAIL": "1;31", "ERROR": "1;35", "INCONCLUSIVE": "33"}

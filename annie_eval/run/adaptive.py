@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.repeats import Repeats, keys_of_round
 from annie_eval.profile.types import Profile
-from annie_eval.run.results import gate_result
 from annie_eval.run.store import Store
+from annie_eval.run.verdict import gate_result
 
 
 class Rounds:

@@ -1,13 +1,20 @@
-"""Where runs are kept, and how one is named."""
+"""The directory of a run: where runs are kept, how one is named, made and locked."""
 
 from __future__ import annotations
 
+import fcntl
+import secrets
 import sqlite3
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from annie_eval.errors import UsageError
+from annie_eval.gates.repeats import Repeats
+from annie_eval.profile.types import Profile
+from annie_eval.run.store import FILE
 
 RUNS = Path("runs")
 
@@ -49,3 +56,60 @@ def took(folder: Path, identity: Mapping[str, Any], *, but: Path) -> dict[str, f
         if facts.get("identity") == identity and facts.get("took"):
             return {str(stage): float(seconds) for stage, seconds in facts["took"].items()}
     return {}
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line says about a run. `run_dir` None makes a new one under `runs_root`."""
+
+    runs_root: Path
+    run_dir: Path | None = None
+    resume: bool = False
+    concurrency: int | None = None
+    hardware: str | None = None
+    repeats: Repeats = field(default_factory=Repeats)
+
+
+def make_run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:
+    """The run's directory, and whether it continues an earlier run."""
+    path = options.run_dir
+    if path is None:
+        if options.resume:
+            raise UsageError("--resume needs --run-dir DIR: name the run to continue")
+        stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
+        path = options.runs_root / f"{stamp}-{profile.name}-{secrets.token_hex(2)}"
+        _make(path, "the directory for runs")
+        return path.resolve(), False
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--run-dir {path}: not a directory; name a new or an empty one")
+    if (path / FILE).exists():
+        if not options.resume:
+            raise UsageError(f"--run-dir {path}: holds a run already; add --resume to continue it, or name another")
+        return path.resolve(), True
+    if path.exists() and any(path.iterdir()):
+        raise UsageError(f"--run-dir {path}: not empty and no run; name a new or an empty directory")
+    # A run that was killed before its file was made has nothing to continue: --resume then starts it.
+    _make(path, f"--run-dir {path}")
+    return path.resolve(), False
+
+
+def _make(path: Path, what: str) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / "lock"
+        probe.touch()
+    except OSError as error:
+        raise UsageError(
+            f"{what}: cannot be written ({error.strerror} at {error.filename}); name a directory that you may write"
+        ) from None
+
+
+def lock(path: Path) -> IO[str]:
+    """Hold the directory as long as this process lives."""
+    file = (path / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UsageError(f"--run-dir {path}: another run is using it; wait for it or name another") from None
+    return file

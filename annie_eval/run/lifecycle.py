@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 from annie_eval import __version__
 from annie_eval.errors import TargetError, UsageError
-from annie_eval.gates.decide import RunVerdict, overall
-from annie_eval.gates.repeats import Repeats
-from annie_eval.gates.verdicts import worst
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.profile.types import Profile
+from annie_eval.run.directory import RunOptions, lock, make_run_dir
 from annie_eval.run.progress import Progress
-from annie_eval.run.results import gate_result
 from annie_eval.run.sampler import Endpoint, Sampler, place_of
-from annie_eval.run.store import FILE, Store
+from annie_eval.run.store import Store
+from annie_eval.run.verdict import unkept, verdict_of
 
 if TYPE_CHECKING:
     from annie_eval.run.replicas import Others
     from annie_eval.serving import Greeting, Target, TargetSpec
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the command line says about a run. `run_dir` None makes a new one under `runs_root`."""
-
-    runs_root: Path
-    run_dir: Path | None = None
-    resume: bool = False
-    concurrency: int | None = None
-    hardware: str | None = None
-    repeats: Repeats = field(default_factory=Repeats)
 
 
 class Run:
@@ -53,8 +37,8 @@ class Run:
         self.progress = Progress()
         self.started = time.time()
         self._began = time.monotonic()  # a wall clock may jump
-        self.dir, resumed = _run_dir(profile, options)
-        self._lock = _lock(self.dir)
+        self.dir, resumed = make_run_dir(profile, options)
+        self._lock = lock(self.dir)
         self.store = Store(self.dir, create=True)
         try:
             self.store.hold_reserve()
@@ -226,7 +210,7 @@ class Run:
 
     def earlier(self) -> dict[str, float]:
         """How many seconds `timing` and `samples` took in the last run of the same target and profile, beside this."""
-        from annie_eval.run.runs import took
+        from annie_eval.run.directory import took
 
         return took(self.options.runs_root, self.store.meta("identity"), but=self.dir)
 
@@ -313,11 +297,11 @@ class Run:
         try:
             self.store.set_meta(state="finished", verdict=verdict.verdict, seconds=verdict.seconds, **facts)
         except UsageError as error:
-            verdict = _unkept(verdict, str(error))
+            verdict = unkept(verdict, str(error))
         try:
             verdict_json.write(self.dir / "verdict.json", verdict)
         except OSError as error:
-            verdict = _unkept(verdict, f"{self.dir}: {error.strerror}")
+            verdict = unkept(verdict, f"{self.dir}: {error.strerror}")
         return verdict
 
     def _stop(self) -> None:
@@ -347,108 +331,3 @@ def _same_urls(was: str, now: str) -> bool:
     if not was.startswith("http") or not now.startswith("http"):
         return False
     return [normal_url(url) for url in was.split()] == [normal_url(url) for url in now.split()]
-
-
-def _unkept(verdict: RunVerdict, cause: str) -> RunVerdict:
-    """The same verdict, as an ERROR: the disk did not take it."""
-    broke = {"sample": None, "cause": f"the verdict could not be kept: {cause}"}
-    return replace(verdict, verdict="ERROR", errors=(broke, *verdict.errors))
-
-
-def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | None = None) -> RunVerdict:
-    """The verdict on what the store holds; also for a run that was stopped half-way."""
-    selection: Mapping[str, Any] = store.meta("selection") or {"gates": {}, "perf": []}
-    results = []
-    for name in profile.gates:
-        if name in selection["gates"]:
-            results.append(gate_result(profile, store, name))
-    errors: list[dict[str, Any]] = [
-        {"sample": key, "cause": error} for key, error in store.finished().items() if error is not None
-    ]
-    if note is not None:
-        errors.insert(0, {"sample": None, "cause": note})
-    timings = store.timing("row")
-    verdict = overall(results, timings)
-    if note is not None and verdict != "FAIL":
-        verdict = "ERROR"
-    facts = store.all_meta()
-    shared = _replicas(profile, store, facts.get("target", {}), run_dir)
-    if shared:
-        verdict = worst([verdict, shared["verdict"]]) or verdict
-    attempts = [attempt for _, _, attempt in store.attempts()]
-    return RunVerdict(
-        verdict=verdict,
-        gates=tuple(results),
-        errors=tuple(errors),
-        fingerprint=facts.get("fingerprint", {}),
-        capabilities=facts.get("capabilities", {}),
-        timings=tuple(timings),
-        transport={"resent": sum(a.resent for a in attempts), "broken": len(attempts)},
-        selection={
-            "gates": selection["gates"],
-            "perf": selection["perf"],
-            "complete": set(selection["gates"]) == set(profile.gates)
-            and all(len(store.selected(r.name)) >= r.expected for r in results),
-        },
-        profile={"name": profile.name, "digest": profile.digest},
-        target=facts.get("target", {}),
-        replicas=shared,
-        started=facts.get("started", 0.0),
-        seconds=facts.get("seconds", 0.0),
-        run_dir=str(run_dir),
-        version=__version__,
-    )
-
-
-def _replicas(profile: Profile, store: Store, target: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
-    """Whether the servers that shared the work answered equally well; {} where there was one."""
-    if not target.get("replicas"):
-        return {}
-    from annie_eval.run.replicas import compared
-
-    return compared(profile, store, run_dir, [target["base_url"], *target["replicas"]])
-
-
-def _run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:
-    """The run's directory, and whether it continues an earlier run."""
-    path = options.run_dir
-    if path is None:
-        if options.resume:
-            raise UsageError("--resume needs --run-dir DIR: name the run to continue")
-        stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
-        path = options.runs_root / f"{stamp}-{profile.name}-{secrets.token_hex(2)}"
-        _make(path, "the directory for runs")
-        return path.resolve(), False
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"--run-dir {path}: not a directory; name a new or an empty one")
-    if (path / FILE).exists():
-        if not options.resume:
-            raise UsageError(f"--run-dir {path}: holds a run already; add --resume to continue it, or name another")
-        return path.resolve(), True
-    if path.exists() and any(path.iterdir()):
-        raise UsageError(f"--run-dir {path}: not empty and no run; name a new or an empty directory")
-    # A run that was killed before its file was made has nothing to continue: --resume then starts it.
-    _make(path, f"--run-dir {path}")
-    return path.resolve(), False
-
-
-def _make(path: Path, what: str) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / "lock"
-        probe.touch()
-    except OSError as error:
-        raise UsageError(
-            f"{what}: cannot be written ({error.strerror} at {error.filename}); name a directory that you may write"
-        ) from None
-
-
-def _lock(path: Path) -> IO[str]:
-    """Hold the directory as long as this process lives."""
-    lock = (path / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise UsageError(f"--run-dir {path}: another run is using it; wait for it or name another") from None
-    return lock

@@ -157,7 +157,7 @@ class Reader:
 
     def gate_result(self, gate: str) -> GateResult:
         """The gate's result, once all its selected samples are judged."""
-        from annie_eval.run.results import gate_result
+        from annie_eval.run.verdict import gate_result
 
         self._wait(lambda: True if self.store.open_judgements(gate) == 0 else None)
         return gate_result(self.profile, self.store, gate)

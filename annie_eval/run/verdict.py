@@ -1,12 +1,17 @@
-"""Gate results and sample outcomes, from what the store holds: the one place where every reader of a run gets them."""
+"""Gate results, sample outcomes and the verdict of a run, from what its store holds."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from annie_eval.gates.decide import GateResult, decide
+from annie_eval import __version__
+from annie_eval.gates.decide import GateResult, RunVerdict, decide, overall
 from annie_eval.gates.repeats import Repeats, decide_repeated, own_repeats, round_of
+from annie_eval.gates.verdicts import worst
 from annie_eval.profile.types import Profile
 from annie_eval.run.store import Store
 
@@ -40,3 +45,63 @@ def outcomes(run_dir: Path) -> dict[str, dict[str, bool]]:
         return dict(found)
     finally:
         store.close()
+
+
+def unkept(verdict: RunVerdict, cause: str) -> RunVerdict:
+    """The same verdict, as an ERROR: the disk did not take it."""
+    broke = {"sample": None, "cause": f"the verdict could not be kept: {cause}"}
+    return replace(verdict, verdict="ERROR", errors=(broke, *verdict.errors))
+
+
+def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | None = None) -> RunVerdict:
+    """The verdict on what the store holds; also for a run that was stopped half-way."""
+    selection: Mapping[str, Any] = store.meta("selection") or {"gates": {}, "perf": []}
+    results = []
+    for name in profile.gates:
+        if name in selection["gates"]:
+            results.append(gate_result(profile, store, name))
+    errors: list[dict[str, Any]] = [
+        {"sample": key, "cause": error} for key, error in store.finished().items() if error is not None
+    ]
+    if note is not None:
+        errors.insert(0, {"sample": None, "cause": note})
+    timings = store.timing("row")
+    verdict = overall(results, timings)
+    if note is not None and verdict != "FAIL":
+        verdict = "ERROR"
+    facts = store.all_meta()
+    shared = _replicas(profile, store, facts.get("target", {}), run_dir)
+    if shared:
+        verdict = worst([verdict, shared["verdict"]]) or verdict
+    attempts = [attempt for _, _, attempt in store.attempts()]
+    return RunVerdict(
+        verdict=verdict,
+        gates=tuple(results),
+        errors=tuple(errors),
+        fingerprint=facts.get("fingerprint", {}),
+        capabilities=facts.get("capabilities", {}),
+        timings=tuple(timings),
+        transport={"resent": sum(a.resent for a in attempts), "broken": len(attempts)},
+        selection={
+            "gates": selection["gates"],
+            "perf": selection["perf"],
+            "complete": set(selection["gates"]) == set(profile.gates)
+            and all(len(store.selected(r.name)) >= r.expected for r in results),
+        },
+        profile={"name": profile.name, "digest": profile.digest},
+        target=facts.get("target", {}),
+        replicas=shared,
+        started=facts.get("started", 0.0),
+        seconds=facts.get("seconds", 0.0),
+        run_dir=str(run_dir),
+        version=__version__,
+    )
+
+
+def _replicas(profile: Profile, store: Store, target: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
+    """Whether the servers that shared the work answered equally well; {} where there was one."""
+    if not target.get("replicas"):
+        return {}
+    from annie_eval.run.replicas import compared
+
+    return compared(profile, store, run_dir, [target["base_url"], *target["replicas"]])

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from annie_eval.run.results import outcomes
+from annie_eval.run.verdict import outcomes
 from research.annie_smol.study import plan, spoken
 
 ROOT = Path(__file__).resolve().parents[3]

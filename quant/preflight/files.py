@@ -46,7 +46,8 @@ def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Proble
         yield Problem(1, REFUSED, f"the command that made it refused it: {reason}", "fix that and make it again")
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
-        if path.relative_to(directory).parts[:2] == _DOWNLOADED and not path.is_symlink():
+        parts = path.relative_to(directory).parts
+        if (parts[:2] == _DOWNLOADED or parts[0] == ".huggingface") and not path.is_symlink():
             continue
         if path.is_symlink():
             yield from _link_findings(directory, path, name)

@@ -16,10 +16,10 @@ ANEW = "export the checkpoint again"
 #: What older ModelOpt's section must hold for NVFP4, or vLLM refuses it.
 _NESTED_NVFP4 = ("group_size", "kv_cache_quant_algo", "exclude_modules")
 #: Layers that vLLM builds without a quantisation method, whatever the config says: routers and the MTP head's input.
-_ROUTER = re.compile(r"(^|\.)(mlp\.gate|block_sparse_moe\.gate|feed_forward\.router|shared_expert_gate|router)$")
+_ROUTER = re.compile(r"(^|\.)((mlp|moe|block_sparse_moe|feed_forward)\.gate|shared_expert_gate|router)$")
 _NEVER = re.compile(r"(^|\.)mtp\.fc$|vision_tower|vision_model|vit_large_projector|embed_vision")
-#: Model types whose router does get the quantisation method.
-_QUANTISED_ROUTER = {"qwen3_moe"}
+#: Model types whose router does get the quantisation method (`quant_config` of `self.gate` in vLLM 0.32's models).
+_QUANTISED_ROUTER = {"qwen3_moe", "qwen3_vl_moe_text", "lfm2_moe", "k2_horizon"}
 
 
 def quantization_findings(view: View, image: Image | None) -> Iterator[Problem]:

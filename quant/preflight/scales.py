@@ -94,7 +94,7 @@ def _grid(view: View, name: str, shapes: Callable[[int, int], list[tuple[int, ..
     elif scale.info.shape not in wanted:
         yield Problem(4, at, f"has shape {list(scale.info.shape)}, but the weight needs {list(wanted[0])}", ANEW)
     else:
-        values = windows(scale)[: windows(scale).size // 4 * 4].view("<f4")
+        values = scale.floats()
         if bad := int((~np.isfinite(values) | (values <= 0)).sum()):
             yield Problem(4, at, f"{bad} of its {values.size} scales are not finite and positive", ANEW)
         elif values.size and not SMALLEST_AMAX <= float(values.max()) * 448 <= LARGEST_AMAX:
@@ -116,7 +116,7 @@ def _exponents(view: View, name: str) -> Iterator[Problem]:
         problem = f"has shape {list(scale.info.shape)}, but the weight needs {[rows, columns // 32]}"
         yield Problem(4, at, problem, ANEW)
     else:
-        codes = windows(scale)
+        codes = np.frombuffer(scale.raw(), np.uint8)
         if bad := int((codes == 255).sum()):
             yield Problem(4, at, f"{bad} of {codes.size} block scales are NaN", ANEW)
         elif codes.size and int(codes.max()) > 127 + 20:

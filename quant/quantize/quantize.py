@@ -36,12 +36,14 @@ def check_experts(model: Any, chosen: Recipe) -> None:
     transformers 5 keeps the experts of a layer in one parameter of three dimensions, and quantisers stand around
     linear layers: the experts, nearly all of the model, would stay in BF16.
     """
+    from torch import nn
+
     for name, module in model.named_modules():
         stacked = [key for key, weight in module.named_parameters(recurse=False) if weight.dim() == 3]
-        if not stacked or hasattr(module, f"{stacked[0]}_weight_quantizer"):
+        if not stacked or isinstance(module, nn.modules.conv._ConvNd) or "visual" in name:
             continue
         fmt = chosen.format_of(f"{name}.{stacked[0]}")
-        if fmt != "bf16" and "conv" not in stacked[0] and "visual" not in name and hasattr(module, "forward"):
+        if fmt != "bf16":
             experts = int(getattr(module, stacked[0]).shape[0])
             raise UsageError(
                 f"recipe {chosen.name}: layers: {name} holds {experts} experts in one tensor, {stacked[0]}, which "

@@ -129,7 +129,10 @@ LEAST_SHARE = 0.5
 """Of the tokens that assistants say, at least this share has to be learnt."""
 _PROBE = "An answer of no importance"
 #: Where reasoning stands in data of one origin or another; only what the template shows of them can be learnt.
-_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought")
+_THOUGHTS = (
+    "reasoning_content", "reasoning", "thinking", "thought", "thoughts", "thinking_content", "reasoning_text",
+    "analysis", "chain_of_thought", "scratchpad",
+)  # fmt: skip
 
 
 def _special_texts(tokenizer: Any) -> list[str]:

@@ -9,8 +9,8 @@ Plain speech stays: "minus 5 degrees" and "-5 degrees", "2 * 3 * 4", snake_case 
 hyphenated aside - like this -", "C# and F#", "#1", "M*A*S*H", "f**k", "~5 minutes", "$5 and $10". Tags of thinking,
 tools and chat templates belong to other detectors. Where the user asked about markdown (`expect.topic`), signs that
 stand alone, quoted or not ("an asterisk, *, on each side"), are words. Dashes that open the turns of a dialogue are
-none of a list where each turn is a finished sentence and one of them asks or exclaims; a number with a full stop is an
-ordinal before a month or a rank ("1. Bundesliga"), before "und", and twice before the same noun.
+none of a list where each turn is a finished sentence and somebody answers a question or an exclamation; a number with
+a full stop is an ordinal before a month or a rank ("1. Bundesliga"), before "und", and twice before the same noun.
 """
 
 from __future__ import annotations
@@ -137,8 +137,13 @@ def _without_dialogue(text: str) -> str:
     ends = [*(dash.start() for dash in dashes[1:]), len(text)]
     turns = [text[dash.end() : end].strip() for dash, end in zip(dashes, ends, strict=True)]
     finished = [turn.rstrip("\"'”’»)")[-1:] in _FINISHED for turn in turns]
-    asks = any(mark in turn for turn in turns for mark in "?!？！")
-    if len(turns) < 2 or not asks or not all(finished[:-1]):
+    # Dashes that all open lines look like a list. It is a dialogue where somebody answers a question: one in the last
+    # line alone ends a list ("- Anything else?"), and hyphens behind a line of other text begin one.
+    lines = all(text[: dash.start("dash")].rpartition("\n")[2].strip() == "" for dash in dashes)
+    asking = turns[:-1] if lines else turns
+    asks = any(mark in turn for turn in asking for mark in "?!？！")
+    bullets = lines and dashes[0]["dash"] == "-" and text[: dashes[0].start()].strip()
+    if len(turns) < 2 or not asks or bullets or not all(finished[:-1]):
         return text
     return _DIALOGUE_DASH.sub(lambda dash: dash.group().replace(dash.group("dash"), "“"), text)
 

@@ -114,12 +114,12 @@ _STATED = re.compile(
 _EQUALS = re.compile(r"=\s*[$€£]?\Z")
 _HOW_MANY = re.compile(r"\bhow many ([^\W\d]+)(?: ([^\W\d]+))?", re.IGNORECASE)
 
+_ABOUT_OPPOSITES = word_set("opposite opposites contrary reverse antonym")
 _OPPOSITES = tuple(
     (word_set(one), word_set(other))
     for one, other in (
         ("end ends ended finish finished over", "begin begins began begun start starts started"),
         ("born birth", "died death dead"),
-        ("open opens opened opening", "close closes closed closing shut shuts"),
         ("biggest largest highest tallest longest oldest most", "smallest lowest shortest youngest fewest least"),
         ("arrive arrives arrived arrival", "leave leaves left depart departs departure"),
     )
@@ -174,9 +174,12 @@ def _opposite(content: str, expected: AnswerExpectation, question: str) -> tuple
     if not expected.any_of and expected.number is None:
         return None
     asked, said = set(words(question)), set(words(content))
+    wanted_words = {word for phrase in (*expected.any_of, *expected.all_of) for word in words(phrase)}
+    if asked & _ABOUT_OPPOSITES:
+        return None
     for one, other in _OPPOSITES:
         for wanted, opposite in ((one, other), (other, one)):
-            if asked & wanted and not asked & opposite and said & opposite and not said & wanted:
+            if asked & wanted and not asked & opposite and said & opposite - wanted_words and not said & wanted:
                 return 0, len(content)
     return None
 

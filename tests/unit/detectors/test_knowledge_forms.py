@@ -58,6 +58,8 @@ def test_the_right_word_in_another_role_is_no_answer() -> None:
     assert passes("It ended in 1918.", *ended)
     assert passes("It began in 1914 and ended in 1918.", *ended)
     assert not passes("It began in 1918.", *ended)
+    assert passes("It began in 1918.", "What's the opposite of: the war ended in 1918?", ended[1])
+    assert passes("It's the shortest.", "Is it the longest?", AnswerExpectation(any_of=("shortest",)))
     day = ("Which day is it?", AnswerExpectation(any_of=("Friday",)))
     assert passes("It's Friday, the day before Saturday.", *day)
     assert not passes("It's Thursday, the day before Friday.", *day)

@@ -130,6 +130,7 @@ MARKED = [
     ("list", "➢ Rice\n➢ Salt"),
     ("list", "Passo 1: mescolare.\nPasso 2: cuocere."),
     ("list", "- Buy rice.\n- Call Tom."),
+    ("list", "Here you go:\n\n- Buy rice.\n- Anything else?"),
     ("rule", "One.\n────\nTwo."),
     ("link", "It's at youtu.be/abc."),
     ("link", "See cafe.example.at/menu for it."),

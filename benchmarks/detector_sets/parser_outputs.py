@@ -27,6 +27,8 @@ _CALL = re.compile(
     r"""|\bcall:([\w.-]+)\{|to=functions\.([\w.-]+)|\A\s*(?:<[^>]+>)?\s*\[?([a-zA-Z_]\w+)\(\w+="""
     r"""|["']([a-z]\w+)["']\s*:\s*\{["']\w+["']\s*:"""
 )
+# Keys of a call that look like the name of a tool.
+_NO_NAMES = frozenset({"arguments", "parameters", "args", "properties"})
 _SCHEMA = re.compile(r"""["']type["']\s*:\s*["'](?:function|object)["']""")
 _TOKEN = re.compile(r"<\|[^<>\n]{1,60}\|>|<｜[^<>\n]{1,60}｜>|</?[A-Za-z_:]{3,40}>|\[[A-Z_]{4,30}\]")
 
@@ -46,7 +48,8 @@ def read(archive: Path) -> list[Output]:
     for name, source in _sources(archive):
         family = name.removesuffix("_tool_parser")
         for text in _strings(ast.parse(source)):
-            names = tuple(dict.fromkeys(next(filter(None, match.groups())) for match in _CALL.finditer(text)))
+            found_names = dict.fromkeys(next(filter(None, match.groups())) for match in _CALL.finditer(text))
+            names = tuple(name for name in found_names if name not in _NO_NAMES) or tuple(found_names)
             if len(text) >= _LEAST and names and not _SCHEMA.search(text):
                 found.setdefault((family, text), Output(family, text, names))
     return list(found.values())

@@ -7,7 +7,7 @@ special tokens leaves the words between them. A head or a tail counts where it b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from annie_eval.text import word_set
@@ -51,7 +51,9 @@ _HEAD = re.compile(
 _BARE = re.compile(r"<(?P<slash>/?)(?P<pipe>\|?)\Z|<(?:\|/?|/)(?=\s)")
 _SQUARE_TAIL = re.compile(r"(?<![\w\[/])(?P<slash>/?)(?P<name>[A-Z_]{4,30})\](?!\()")
 _SQUARE_HEAD = re.compile(r"\[(?P<slash>/?)(?P<name>[A-Z_]{2,30})(?![\w\]])(?![^\[\]\n]{0,100}\])")
-_DIAMOND = re.compile(r"◁\s?(?P<slash>/?)(?P<name>[a-z]{0,12})(?!\w{0,12}▷)|(?<![\w◁/])(?P<tail>/?[a-z]{1,12})▷")
+_DIAMOND = re.compile(
+    r"◁\s?(?=[/a-z])(?P<slash>/?)(?P<name>[a-z]{0,12})(?!\w{0,12}▷)|(?<![\w◁/])(?P<tail>/?[a-z]{1,12})▷"
+)
 _GLUED = re.compile(
     r"\A\s{0,9}(?:\w{0,9}>)?(?:analysis|final|commentary|thought|thinking)(?:(?=[A-Z])|[ \t]{0,4}\n)"
     r"|\bassistant(?:final|analysis|commentary)"
@@ -59,14 +61,19 @@ _GLUED = re.compile(
 _MINIMAX = re.compile(r"\]<\][\w:]{0,20}\[>\[")
 
 
+def _found(pattern: re.Pattern[str], sign: str, view: str) -> Iterable[re.Match[str]]:
+    """The matches of a pattern, each of which holds this sign; a text without it is not searched."""
+    return pattern.finditer(view) if sign in view else ()
+
+
 def remnants(view: str) -> Iterator[Remnant]:
     """Kind, name, whether it closes, start and end of everything that is left of a tag, in no order."""
-    for match in _TAIL.finditer(view):
+    for match in _found(_TAIL, ">", view):
         name = match["name"].lower()
         kind = _TAILS.get(name) or ("special" if "|" in match["end"] or _NUMBERED.fullmatch(name) else None)
         if kind and (len(name) > 2 or match["slash"] or "|" in match["end"]):
             yield kind, match["name"], bool(match["slash"]), *match.span()
-    for match in _HEAD.finditer(view):
+    for match in _found(_HEAD, "<", view):
         name = match["name"].lower()
         kind = _HEADS.get(name) or ("special" if match["pipe"] or name.startswith("unused") else None)
         kind = kind or ("special" if len(name) > 2 and "unused".startswith(name) else None)
@@ -74,13 +81,13 @@ def remnants(view: str) -> Iterator[Remnant]:
         marked = bool(match["slash"] or match["pipe"])
         if kind and (marked or len(name) > 1 + glued):
             yield kind, match["name"], bool(match["slash"]) or "/" in match["pipe"], *match.span()
-    for match in _BARE.finditer(view):
+    for match in _found(_BARE, "<", view):
         if len(match.group()) > 1:
             yield "special" if "|" in match.group() else "thinking", "", "/" in match.group(), *match.span()
-    for match in _SQUARE_TAIL.finditer(view):
+    for match in _found(_SQUARE_TAIL, "]", view):
         if kind := _TAILS.get(match["name"].lower()):
             yield kind, match["name"], bool(match["slash"]) or match["name"].startswith("END"), *match.span()
-    for match in _SQUARE_HEAD.finditer(view):
+    for match in _found(_SQUARE_HEAD, "[", view):
         name = match["name"].lower()
         if (kind := _HEADS.get(name)) and (match["slash"] or len(name) > 2):
             yield kind, match["name"], bool(match["slash"]) or name.startswith("end"), *match.span()
@@ -92,5 +99,5 @@ def remnants(view: str) -> Iterator[Remnant]:
             yield "thinking", name.strip("/"), "/" in match.group(), *match.span()
     for match in _GLUED.finditer(view):
         yield "thinking", match.group().strip(), False, *match.span()
-    for match in _MINIMAX.finditer(view):
+    for match in _found(_MINIMAX, "]<]", view):
         yield "special", match.group(), False, *match.span()

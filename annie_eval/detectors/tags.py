@@ -95,7 +95,7 @@ def scan(text: str, *, escapes: bool = False) -> tuple[Tag, ...]:
         tags += _angle(match)
     for match in _SQUARE.finditer(view):
         tags += _square(match)
-    for match in _DIAMOND.finditer(view):
+    for match in _DIAMOND.finditer(view) if "▷" in view or "think" in view else ():
         closing, name = (match.group(1), match.group(2)) if match.group(2) else (match.group(3), match.group(4))
         tags.append(Tag("thinking", name, bool(closing), *match.span()))
     for match in _HALF_TOKEN.finditer(view):

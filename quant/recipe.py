@@ -58,7 +58,7 @@ class Training(_Strict):
     alpha: float = Field(default=32, gt=0)
     teacher_top_k: int = Field(default=128, ge=1, description="most likely tokens of the teacher kept a position")
     holdout: int = Field(default=32, ge=0, description="conversations kept out of training to measure KL on")
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool | None = Field(default=None, description="unset: where memory asks for it")
     seed: int = 0
 
 

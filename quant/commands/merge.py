@@ -77,11 +77,11 @@ def _compared(changed: list[str], held: adapter.Adapter, provenance: Provenance)
 
 def _weights(model: Any, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of the weights of these layers, by name; of those that the model has."""
-    from quant.export.verify import digest
+    from quant.export.verify import digests
 
     modules = dict(model.named_modules())
     weights = {name: getattr(modules.get(name), "weight", None) for name in names}
-    return {name: digest(weight.detach()) for name, weight in weights.items() if weight is not None}
+    return digests((name, weight.detach()) for name, weight in weights.items() if weight is not None)
 
 
 def merge(model: Any, held: adapter.Adapter, where: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from torch import Tensor
 
 from quant.errors import UsageError
-from quant.export.verify import digest
+from quant.export import verify
 from quant.recipe import Recipe
 
 FOLDER = "adapter"
@@ -40,15 +40,15 @@ class Calibrated:
     def of(cls, model: Any) -> Calibrated:
         """Read it off a quantised model; before the export, which packs the weights in place."""
         amax: dict[str, Tensor] = {}
-        base: dict[str, str] = {}
+        weights: dict[str, Tensor] = {}
         for name, module in model.named_modules():
             for which in ("weight", "input"):
                 quantizer: Any = getattr(module, f"{which}_quantizer", None)
                 if getattr(quantizer, "is_enabled", False):
                     amax[f"{name}.{which}_amax"] = quantizer.amax.detach().float().cpu().reshape(1)
             if f"{name}.weight_amax" in amax:
-                base[name] = digest(module.weight.detach())
-        return cls(amax, base)
+                weights[name] = module.weight.detach()
+        return cls(amax, verify.digests(weights.items()))
 
     def write(self, directory: Path, recipe: Recipe, digests: dict[str, str]) -> None:
         """Write the folder's files into `directory`, which is made."""

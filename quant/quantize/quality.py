@@ -32,22 +32,24 @@ class Quality:
 
 @torch.inference_mode()
 def logits(model: Any, sequences: Sequence[Sequence[int]], limit: int = MAX_POSITIONS) -> list[Tensor]:
-    """Logits of the first sequences, `limit` positions in all: one float32 CPU tensor `(length, vocabulary)` each."""
+    """Logits of the first sequences, `limit` positions in all: one CPU tensor `(length, vocabulary)` each."""
     found: list[Tensor] = []
     left = limit
     for sequence in sequences:
         if left < 2:
             break
         ids = torch.tensor([list(sequence)[:left]], device=model.device)
-        found.append(model(input_ids=ids, use_cache=False).logits[0].float().cpu())
+        found.append(model(input_ids=ids, use_cache=False).logits[0].cpu())
         left -= ids.shape[1]
     return found
 
 
 def agreement(reference: Sequence[Tensor], candidate: Sequence[Tensor]) -> Quality:
-    """Compare two lists of logits of the same tokens."""
+    """Compare two lists of logits of the same tokens, in float32, on the GPU where there is one."""
     divergence, same, positions = 0.0, 0, 0
-    for p, q in zip(reference, candidate, strict=True):
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for one, other in zip(reference, candidate, strict=True):
+        p, q = one.to(device).float(), other.to(device).float()
         log_p, log_q = p.log_softmax(-1), q.log_softmax(-1)
         divergence += float((log_p.exp() * (log_p - log_q)).sum())
         same += int((p.argmax(-1) == q.argmax(-1)).sum())

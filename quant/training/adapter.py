@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from quant.export.adapter import PREFIX, write_folder
-from quant.export.verify import digest
+from quant.export.verify import digests
 from quant.recipe import Recipe
 from quant.training.layers import TrainedLinear
 
@@ -30,7 +30,7 @@ def settle(layers: dict[str, TrainedLinear]) -> None:
 
 def base_digests(layers: dict[str, TrainedLinear]) -> dict[str, str]:
     """SHA-256 of the weights under the adapters, by layer: what `merge` knows the base model by."""
-    return {name: digest(layer.weight.detach()) for name, layer in layers.items() if layer.lora_a is not None}
+    return digests((name, layer.weight.detach()) for name, layer in layers.items() if layer.lora_a is not None)
 
 
 def write(
@@ -38,7 +38,7 @@ def write(
     config: Any,
     layers: dict[str, TrainedLinear],
     recipe: Recipe,
-    digests: dict[str, str],
+    made: dict[str, str],
     base: dict[str, str],
 ) -> None:
     """Write the folder's files into `directory`, which is made."""
@@ -53,7 +53,7 @@ def write(
         for which, kind in (("weight", layer.weight_kind), ("input", layer.input_kind)):
             if kind != "none":
                 amax[f"{name}.{which}_amax"] = getattr(layer, f"{which}_amax").detach().float().cpu().reshape(1)
-    write_folder(directory, amax, recipe, digests, base)
+    write_folder(directory, amax, recipe, made, base)
     if adapter:
         save_file(adapter, directory / "adapter_model.safetensors", metadata={"format": "pt"})
         config.save_pretrained(directory)

@@ -180,7 +180,6 @@ class _Place:
     parent: nn.Module
     child: str
     original: nn.Module
-    trained: TrainedLinear
 
 
 def _kind(quantizer: Any) -> Kind:
@@ -212,32 +211,60 @@ def _trained(module: Any) -> TrainedLinear | None:
     )  # fmt: skip
 
 
+def _plain(module: Any) -> nn.Module | None:
+    """A ModelOpt module that quantises nothing, as the class it was made from; None for anything else.
+
+    It has the same parameters, buffers and children, but for the quantisers. ModelOpt's own classes look attributes
+    up through callbacks that torch.compile cannot follow.
+    """
+    if not hasattr(module, "_dm_attribute_manager"):  # not ModelOpt's: without importing it
+        return None
+    from modelopt.torch.quantization.nn import TensorQuantizer
+
+    children: dict[str, nn.Module] = module._modules  # type: ignore[assignment]
+    quantizers = {name for name, child in children.items() if isinstance(child, TensorQuantizer)}
+    if any(getattr(children[name], "is_enabled", False) for name in quantizers):
+        return None
+    original: type[nn.Module] = module.get_original_cls_by_level(level=0)
+    twin = original.__new__(original)
+    vars(twin).update({name: value for name, value in vars(module).items() if name != "_dm_attribute_manager"})
+    vars(twin)["_modules"] = {name: child for name, child in children.items() if name not in quantizers}
+    return twin
+
+
 @contextmanager
 def installed(model: nn.Module) -> Iterator[dict[str, TrainedLinear]]:
     """Replace every quantised or adapted linear layer of `model`; the originals come back at the end.
 
+    What else ModelOpt has made its own without quantising anything in it (a linear layer left in BF16, a convolution,
+    an attention block) is replaced by its original class, so that a compiler meets none of ModelOpt's modules.
+
     Args:
         model: the base model, also where peft has put its layers into it.
 
-    Yields the replacements by module name. They share the parameters of the originals.
+    Yields the replacements of linear layers by module name. They share the parameters of the originals.
     """
     places: list[_Place] = []
     found: dict[str, TrainedLinear] = {}
+    inside: list[str] = []
     for name, module in list(model.named_modules()):
-        if name.endswith("base_layer"):
+        if not name or name.startswith(tuple(inside)):
             continue
         trained = _trained(module)
-        if trained is None:
+        new = trained if trained is not None else _plain(module)
+        if new is None:
             continue
         parent_name, _, child = name.rpartition(".")
         parent = model.get_submodule(parent_name)
-        places.append(_Place(parent, child, module, trained))
-        found[name] = trained
-        setattr(parent, child, trained)
+        places.append(_Place(parent, child, module))
+        if trained is not None:
+            found[name] = trained
+            inside.append(f"{name}.")  # peft's adapters and its base layer
+        setattr(parent, child, new)
     try:
         yield found
     finally:
-        for place in places:
+        for place in reversed(places):
             setattr(place.parent, place.child, place.original)
 
 

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from quant.quantize.progress import ProgressBar
 from quant.recipe import Training
 from quant.training import divergence
-from quant.training.batches import Batch, collate, nothing, plan, shares
+from quant.training.batches import Batch, collate, nothing, padded, plan, shares
 from quant.training.conversations import Example
+from quant.training.delta_net import fused
 from quant.training.distributed import World, part_of, shard, whole
 from quant.training.layers import TrainedLinear, share_inputs
 from quant.training.losses import TeacherTargets, head_loss
+from quant.training.memory import MOST_TOKENS, Passes, choose, room, smaller
 from quant.training.stacked import Stacked
 from quant.training.state import TrainingState
 from quant.training.teacher import TeacherCache, hidden_states
@@ -30,7 +32,8 @@ class How:
     """What does not change the result but for rounding: memory and speed.
 
     Attributes:
-        micro_tokens: padded tokens a forward pass; a batch of more is accumulated.
+        micro_tokens: padded tokens a forward pass; a batch of more is accumulated. None: as many as fit.
+        checkpointing: gradient checkpointing. None: where it is needed.
         compile: compile the decoder layers.
         save_seconds: between two saved states.
         stacked: merge and quantise the weights under adapters once a step, many at a time; in one process only.
@@ -39,7 +42,8 @@ class How:
             False: an opaque call.
     """
 
-    micro_tokens: int = 16384
+    micro_tokens: int | None = None
+    checkpointing: bool | None = None
     compile: bool = False
     save_seconds: float = 300.0
     stacked: bool = True
@@ -105,12 +109,16 @@ def compiled(layers: Sequence[nn.Module], wanted: bool) -> Iterator[None]:
         return
     torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 64)
     for layer in layers:
-        layer.compile()
+        layer.compile(dynamic=True)  # rows and lengths change with every pass
     try:
         yield
     finally:
         for layer in layers:
             layer._compiled_call_impl = None
+
+
+def _wants_gradient(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+    return output if output.requires_grad or not torch.is_grad_enabled() else output.requires_grad_()
 
 
 def decoder_layers(model: Any) -> list[nn.Module]:
@@ -184,6 +192,9 @@ class Trainer:
             list(self.masters.masters.values()), lr=training.learning_rate, weight_decay=training.weight_decay,
             betas=(0.9, 0.99), fused=self.device.type == "cuda",
         )  # fmt: skip
+        self.passes = Passes(how.micro_tokens or MOST_TOKENS, bool(how.checkpointing))
+        self.peak = 0
+        self.shortages: list[dict[str, Any]] = []
         self.history: list[dict[str, float]] = []
         self._between_steps = True
         self._ahead: tuple[int, list[Batch]] = (-1, [])
@@ -194,11 +205,82 @@ class Trainer:
             self._load(saved)
         total = sum(self.lengths[row] for rows in self.steps for row in rows)
         saved_at = time.monotonic()
-        with (
-            self._stacked(),
-            compiled(decoder_layers(self.model), self.how.compile),
-            ProgressBar("train", total, "tok") as progress,
-        ):
+        with self._stacked(), self.computing():
+            self.fit()
+            self._train(state, total, saved_at)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Layers compute as in training inside: compiled, checkpointed where that was chosen."""
+        layers = decoder_layers(self.model)
+        modes = [layer.training for layer in layers]
+        # All layers then meet the same kind of input: one code for the first one too, and checkpoints see a gradient.
+        embedded = self.model.get_input_embeddings().register_forward_hook(_wants_gradient)
+        with compiled(layers, self.how.compile), fused(self.how.compile):
+            for layer in layers:
+                layer.training = True  # the layer alone, for checkpointing; what is in it stays without dropout
+            self._checkpoint(self.passes.checkpointing)
+            try:
+                yield
+            finally:
+                embedded.remove()
+                self._checkpoint(False)
+                for layer, mode in zip(layers, modes, strict=True):
+                    layer.training = mode
+
+    def _checkpoint(self, wanted: bool) -> None:
+        if wanted:
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        elif getattr(self.model, "is_gradient_checkpointing", False):
+            self.model.gradient_checkpointing_disable()
+
+    def fit(self) -> None:
+        """Choose how batches are cut, by what is free on the GPU; not where the user or a saved state says it."""
+        how = self.how
+        open_ = how.micro_tokens is None or how.checkpointing is None
+        if self.device.type != "cuda" or not open_ or self.passes.chosen == "saved":
+            return
+        least = padded(max(self.lengths))
+        found = choose(
+            self._measure, room(self.device, self._to_come()), least, self.training.batch_tokens,
+            micro_tokens=how.micro_tokens, checkpointing=how.checkpointing,
+        )  # fmt: skip
+        self.passes = self.world.told(found)
+        self._forget()
+        self._checkpoint(self.passes.checkpointing)
+        if self.world.first:
+            print(f"train: {self.passes}", flush=True)
+
+    def _to_come(self) -> int:
+        """Bytes that the first optimiser step takes and keeps: gradients and AdamW's two moments."""
+        return sum(12 * master.numel() for master in self.masters.masters.values())
+
+    def _measure(self, tokens: int, checkpointing: bool) -> int | None:
+        """Most bytes that a pass of the longest rows holds; None where memory runs out."""
+        self._checkpoint(checkpointing)
+        order = sorted(range(len(self.lengths)), key=self.lengths.__getitem__, reverse=True)
+        rows = [order[i % len(order)] for i in range(max(1, tokens // padded(self.lengths[order[0]])))]
+        self._forget()
+        before = torch.cuda.memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        try:
+            self._backward(collate(self.examples, rows, self.pad), 1.0)
+        except torch.OutOfMemoryError:
+            return None
+        finally:
+            self.peak = max(self.peak, torch.cuda.max_memory_allocated(self.device))
+        return torch.cuda.max_memory_allocated(self.device) - before
+
+    def _forget(self) -> None:
+        """Drop gradients, and what the allocator keeps of them."""
+        for parameter in self.masters.models.values():
+            parameter.grad = None
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _train(self, state: TrainingState | None, total: int, saved_at: float) -> None:
+        with ProgressBar("train", total, "tok") as progress:
             progress.done = sum(self.lengths[row] for rows in self.steps[: len(self.history)] for row in rows)
             for step in range(len(self.history), len(self.steps)):
                 found = self.step(step)
@@ -215,9 +297,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(number, len(self.steps), self.training)
         count = sum(self.learnt[row] for row in rows)
-        sums = torch.zeros(3, device=self.device)
-        for batch in self._ahead[1] if self._ahead[0] == number else self._batches(number):
-            sums += self._backward(batch, count)
+        while (sums := self._all_backward(number, count)) is None:
+            self._shrink(number)
         self.masters.take_gradients()
         self._between_steps = False
         norm = nn.utils.clip_grad_norm_(list(self.masters.masters.values()), self.training.max_grad_norm)
@@ -240,9 +321,32 @@ class Trainer:
         finally:
             self.weights.drop()
 
+    def _all_backward(self, number: int, count: float) -> Tensor | None:
+        """Gradients of a step's batch, and its sums of losses; None where the GPU runs out of memory."""
+        sums = torch.zeros(3, device=self.device)
+        try:
+            for batch in self._ahead[1] if self._ahead[0] == number else self._batches(number):
+                sums += self._backward(batch, count)
+        except torch.OutOfMemoryError:
+            if self.world.size > 1:  # the other processes wait for this one's pass
+                raise
+            return None
+        return sums
+
+    def _shrink(self, number: int) -> None:
+        """After an out-of-memory error: the step begins again, with smaller passes."""
+        longest = padded(max(self.lengths))
+        new = smaller(self.passes, longest, self.how.checkpointing is None)
+        print(f"train: step {number + 1}: out of GPU memory with {self.passes}; going on with {new}", flush=True)
+        self.shortages.append({"step": number + 1, "passes": self.passes.as_dict()})
+        self.passes, self._ahead = new, (-1, [])
+        self._forget()
+        self._checkpoint(new.checkpointing)
+
     def _batches(self, number: int) -> list[Batch]:
         """This process's micro-batches of a step."""
-        micros = shares(self.steps[number], self.lengths, self.how.micro_tokens, self.world.size)[self.world.rank]
+        tokens = self.passes.micro_tokens
+        micros = shares(self.steps[number], self.lengths, tokens, self.world.size)[self.world.rank]
         return [collate(self.examples, rows, self.pad) if rows else nothing(self.pad) for rows in micros]
 
     def _backward(self, batch: Batch, count: float) -> Tensor:
@@ -263,7 +367,9 @@ class Trainer:
             index: {key: self._whole(value) for key, value in held.items()}
             for index, held in optimizer["state"].items()
         }
-        content = {"history": self.history, "masters": self.values(), "optimizer": optimizer}
+        content = {
+            "history": self.history, "masters": self.values(), "optimizer": optimizer, "passes": self.passes.as_dict(),
+        }  # fmt: skip
         if self.world.first:
             state.save(content)
 
@@ -285,3 +391,9 @@ class Trainer:
         }
         self.optimizer.load_state_dict(optimizer)
         self.history = saved["history"]
+        if held := saved.get("passes"):  # so that what is left is cut as what was done
+            self.passes = Passes(
+                self.how.micro_tokens or held["micro_tokens"],
+                held["checkpointing"] if self.how.checkpointing is None else self.how.checkpointing,
+                "saved",
+            )

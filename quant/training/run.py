@@ -39,8 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="change a field of the recipe, such as training.learning_rate=1e-4")  # fmt: skip
     calibration.add_format(parser)
     parser.add_argument("--resume", action="store_true", help="continue a run that was interrupted")
-    parser.add_argument("--micro-tokens", type=int, default=16384, metavar="N",
-                        help="padded tokens a forward pass; less needs less memory (default: 16384)")  # fmt: skip
+    parser.add_argument("--micro-tokens", type=int, default=None, metavar="N",
+                        help="padded tokens a forward pass (default: what fits, at most 16384)")  # fmt: skip
+    parser.add_argument("--gradient-checkpointing", action=argparse.BooleanOptionalAction, default=None,
+                        help="compute activations twice to keep fewer (default: the recipe's, or where memory asks "
+                        "for it)")  # fmt: skip
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None,
                         help="compile the decoder layers (default: on a GPU)")  # fmt: skip
     parser.add_argument("--save-seconds", type=float, default=300.0, metavar="S",
@@ -74,7 +77,7 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
     chosen = recipe.load(arguments.recipe, arguments.settings)
     if chosen.training is None:
         raise UsageError(f"recipe {chosen.name}: has no training part; run it with `python -m quant ptq`")
-    if arguments.micro_tokens < 1:
+    if arguments.micro_tokens is not None and arguments.micro_tokens < 1:
         raise UsageError(f"--micro-tokens {arguments.micro_tokens}: must be at least 1")
     loading.check_source(arguments.model)
     if teacher is not None:
@@ -168,23 +171,27 @@ def split(examples: Sequence[Example], training: Training) -> tuple[list[Example
     return train, [examples[index] for index in sorted(chosen)] or train[:8]
 
 
-def answer_logits(model: Any, examples: Sequence[Example], limit: int = QUALITY_POSITIONS) -> list[Any]:
-    """Logits where an answer's tokens are predicted: one float32 CPU tensor `(positions, vocabulary)` an example."""
+def answer_logits(model: Any, examples: Sequence[Example], pad: int, limit: int = QUALITY_POSITIONS) -> list[Any]:
+    """Logits where an answer's tokens are predicted: one CPU tensor `(positions, vocabulary)` an example."""
     import torch
 
+    from quant.training.batches import collate
     from quant.training.teacher import hidden_states
 
+    counts: list[int] = []
+    for example in examples:
+        counts.append(min(sum(example.learnt), limit - sum(counts)))
     found: list[Any] = []
-    left = limit
     head = model.get_output_embeddings().weight
     with torch.inference_mode():
-        for example in examples:
-            positions = [index - 1 for index, learnt in enumerate(example.learnt) if learnt][:left]
-            if not positions:
+        for start in range(0, len(examples), 8):
+            rows = [row for row in range(start, min(start + 8, len(examples))) if counts[row]]
+            if not rows:
                 break
-            hidden = hidden_states(model, torch.tensor([example.ids], device=head.device))[positions]
-            found.append((hidden @ head.T).float().cpu())
-            left -= len(positions)
+            batch = collate(examples, rows, pad)
+            hidden = hidden_states(model, batch.input_ids.to(head.device))[batch.positions.to(head.device)]
+            parts = hidden.split([sum(examples[row].learnt) for row in rows])
+            found += [(part[: counts[row]] @ head.T).cpu() for row, part in zip(rows, parts, strict=True)]
     return found
 
 
@@ -223,6 +230,23 @@ def adapt(model: Any, job: Job) -> Any:
 
 def execute(job: Job, image: images.Image | None, calib: list[list[int]], teacher: Path | None) -> int:
     """Train and finish; `image` None is for a recipe that does not quantise. Returns the exit status."""
+    from quant.training import delta_net
+
+    with job.provenance.phase("load"):
+        model = load_frozen(job)
+    with delta_net.used(model, job.device) as rule:
+        if rule is not None and job.world.first:
+            print(f"DeltaNet: {rule.name} ({rule.why})", flush=True)
+            job.provenance.record["delta_net"] = {"rule": rule.name, "why": rule.why}
+        return _train(job, model, image, calib, teacher)
+
+
+def _compiles(job: Job) -> bool:
+    wanted: bool | None = job.arguments.compile
+    return job.device == "cuda" and job.recipe.kv_cache == "none" if wanted is None else wanted
+
+
+def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[int]], teacher: Path | None) -> int:
     import torch
 
     from quant.export import verify
@@ -234,20 +258,21 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
     from quant.training.layers import installed, merge_adapters
     from quant.training.loop import How, Trainer
     from quant.training.loss_plot import plot
+    from quant.training.memory import MOST_TOKENS
     from quant.training.teacher import TeacherCache, ask
 
     provenance, training, arguments, world = job.provenance, job.training, job.arguments, job.world
-    with provenance.phase("load"):
-        model = load_frozen(job)
     with provenance.phase("teacher"):
         asked = model if teacher is None else loading.load_model(teacher, job.device)
-        reference = answer_logits(asked, job.held_out) if world.first else []
+        reference = answer_logits(asked, job.held_out, job.pad) if world.first else []
         cache = None
         if training.kl:
             if job.state.teacher.exists():
                 cache = TeacherCache.load(job.state.teacher)
             else:
-                cache = ask(asked, job.examples, job.pad, training.teacher_top_k, arguments.micro_tokens, world)
+                cache = ask(
+                    asked, job.examples, job.pad, training.teacher_top_k, arguments.micro_tokens or MOST_TOKENS, world
+                )
                 if world.first:
                     cache.save(job.state.teacher)
         del asked
@@ -255,22 +280,21 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
     if job.recipe.quantizes:
         with provenance.phase("quantize"), torch.no_grad():
             quantize(wrapped if wrapped is not None else model, job.recipe, calib, job.pad)
-            quantized = answer_logits(model, job.held_out) if world.first else []
+            quantized = answer_logits(model, job.held_out, job.pad) if world.first else []
     else:
         quantized = reference
     how = How(
         micro_tokens=arguments.micro_tokens,
-        compile=(job.device == "cuda" and job.recipe.kv_cache == "none")
-        if arguments.compile is None
-        else arguments.compile,
+        checkpointing=training.gradient_checkpointing
+        if arguments.gradient_checkpointing is None
+        else arguments.gradient_checkpointing,
+        compile=_compiles(job),
         save_seconds=arguments.save_seconds,
     )
     with installed(model) as layers:
-        base = adapter.base_digests(layers) if wrapped is not None and world.first else {}
+        with provenance.phase("digest"):
+            base = adapter.base_digests(layers) if wrapped is not None and world.first else {}
         parameters = _trainable(model, layers, training)
-        if training.gradient_checkpointing:
-            model.train()
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         student = model
         if world.size > 1:
             world.share([*model.buffers(), *(parameters.values() if training.method == "lora" else ())])
@@ -295,15 +319,11 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
             model.to(job.device)
         adapter.settle(layers)
         model.eval()
-        if training.gradient_checkpointing:
-            model.gradient_checkpointing_disable()
-        with torch.no_grad():
-            digests = {
-                name: verify.digest(layer.quantized_weight())
-                for name, layer in layers.items()
-                if layer.weight_kind != "none"
-            }
-        reached = answer_logits(model, job.held_out)
+        with torch.no_grad(), provenance.phase("digest"):
+            digests = verify.digests(
+                (name, layer.quantized_weight()) for name, layer in layers.items() if layer.weight_kind != "none"
+            )
+        reached = answer_logits(model, job.held_out, job.pad)
         divergence.check_end(parameters.values(), reached)
     history = trainer.history
     config = wrapped.peft_config["default"] if wrapped is not None else None
@@ -313,10 +333,10 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
         parameter.requires_grad_(False)
     if image is None:
         modules = dict(model.named_modules())
-        digests = {name: verify.digest(modules[name].weight) for name in base}
+        digests = verify.digests((name, modules[name].weight) for name in base)
     before = quality.agreement(reference, quantized)
-    after = quality.agreement(reference, answer_logits(model, job.held_out))
-    merged = quality.agreement(reached, answer_logits(model, job.held_out))
+    last = answer_logits(model, job.held_out, job.pad)
+    after, merged = quality.agreement(reference, last), quality.agreement(reached, last)
     _record(job, trainer, before, after, merged, how)
 
     def extra(directory: Path) -> None:
@@ -383,5 +403,6 @@ def _record(job: Job, trainer: Any, before: Any, after: Any, merged: Any, how: A
         "first_loss": history[0]["loss"],
         "last_loss": history[-1]["loss"],
         "compiled": how.compile,
-        "micro_tokens": how.micro_tokens,
+        **trainer.passes.as_dict(),
+        "shortages": trainer.shortages,
     }

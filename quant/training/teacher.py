@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quant.errors import UsageError
 from quant.quantize.progress import ProgressBar
-from quant.training.batches import collate, plan
+from quant.training.batches import Batch, collate, plan
 from quant.training.conversations import Example
 from quant.training.distributed import World
 from quant.training.losses import PIECE, TeacherTargets
@@ -78,21 +79,36 @@ def ask(
     log_p = torch.zeros((int(offsets[-1]), k), dtype=torch.float16)
     lengths = [len(example.ids) for example in examples]
     batches = plan(lengths, tokens, 0)[world.rank :: world.size]
+    queue = list(batches)
     with ProgressBar("teacher", sum(lengths[row] for rows in batches for row in rows), "tok") as progress:
-        for rows in batches:
-            batch = collate(examples, rows, pad)
-            hidden = hidden_states(model, batch.input_ids.to(weight.device))
-            hidden = hidden[batch.positions.to(weight.device)]
-            step = max(1, PIECE // weight.shape[0])
-            pieces = [
-                (part @ weight.T).float().log_softmax(-1).topk(k)
-                for part in hidden.split(step)
-            ]  # fmt: skip
+        while queue:
+            rows = queue.pop(0)
+            answers = _answers(model, collate(examples, rows, pad), weight, k)
+            if answers is None and len(rows) == 1:
+                raise UsageError(
+                    f"out of GPU memory with one conversation of {lengths[rows[0]]} tokens; shorten it, or take a "
+                    "recipe without a teacher (qat-*)"
+                )
+            if answers is None:
+                torch.cuda.empty_cache()
+                queue[:0] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+                continue
             index = _positions(offsets, rows)
-            kept[index] = torch.cat([piece.indices for piece in pieces]).int().cpu()
-            log_p[index] = torch.cat([piece.values for piece in pieces]).half().cpu()
-            progress.add(batch.tokens)
+            kept[index], log_p[index] = answers
+            progress.add(sum(lengths[row] for row in rows))
     return TeacherCache(world.total(kept), world.total(log_p), offsets)
+
+
+def _answers(model: Any, batch: Batch, weight: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
+    """The `k` likeliest tokens at every learnt position, and their log-probabilities; None where memory runs out."""
+    try:
+        hidden = hidden_states(model, batch.input_ids.to(weight.device))
+        hidden = hidden[batch.positions.to(weight.device)]
+        step = max(1, PIECE // weight.shape[0])
+        pieces = [(part @ weight.T).float().log_softmax(-1).topk(k) for part in hidden.split(step)]
+    except torch.OutOfMemoryError:
+        return None
+    return torch.cat([p.indices for p in pieces]).int().cpu(), torch.cat([p.values for p in pieces]).half().cpu()
 
 
 def _positions(offsets: Tensor, rows: Sequence[int]) -> Tensor:

@@ -1,0 +1,427 @@
+"""The gated delta rule of DeltaNet layers in chunks, forward and backward, with memory linear in the length.
+
+A layer keeps one matrix S a head, and every token decays it, corrects it and reads it (Yang et al., "Gated Delta
+Networks", arXiv 2412.06464)::
+
+    S_t = exp(g_t) S_{t-1} + beta_t k_t (v_t - exp(g_t) S_{t-1}^T k_t)^T          o_t = S_t^T q_t
+
+Tokens are taken CHUNK at a time. Within a chunk everything is a matrix product, see `_Chunks`; between chunks the
+state follows S_{n+1} = M_n S_n + B_n, one batched product a chunk. The backward pass is written out: it keeps its inputs
+alone and computes the rest again, so that memory does not depend on what autograd would hold. Heads are independent,
+and are taken as many at a time as SLICE allows.
+
+Where flash-linear-attention is installed and right it is faster; `choose` says which one runs, and why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK = 64
+SLICE = 2**17
+"""Tokens x heads computed at a time: at 128 channels a head about 3 GB in the backward pass."""
+_EPSILON = 1e-6
+_RULE, _RULE_OF_A_LAYER, _CONVOLUTION = "torch_chunk_gated_delta_rule", "chunk_gated_delta_rule", "causal_conv1d_fn"
+"""What transformers calls a layer's functions."""
+
+
+def gated_delta_rule(query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor) -> Tensor:
+    """Outputs of one layer, from an empty state.
+
+    Args:
+        query, key: `(rows, length, heads, key channels)`; normalised to length 1 here, and queries scaled.
+        value: `(rows, length, heads, value channels)`.
+        g: `(rows, length, heads)`, the logarithm of the decay, at most 0.
+        beta: `(rows, length, heads)`, in [0, 1].
+
+    Returns:
+        Of the shape and dtype of `value`. Computed in float32 (products in TF32 on a GPU), or float64 for that.
+    """
+    found: Tensor = _rule(query, key, value, g, beta)
+    return found
+
+
+@torch.library.custom_op("annie_quant::gated_delta_rule", mutates_args=())
+def _rule(query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor) -> Tensor:
+    out = torch.empty_like(value, memory_format=torch.contiguous_format)
+    with torch.no_grad(), _tf32():
+        for heads in _slices(value):
+            chunks = _Chunks(*(x[:, :, heads] for x in (query, key, value, g, beta)))
+            out[:, :, heads] = chunks.joined(chunks.forward())
+    return out
+
+
+@_rule.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor) -> Tensor:
+    return torch.empty_like(value, memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("annie_quant::gated_delta_rule_backward", mutates_args=())
+def _rule_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    inputs = (query, key, value, g, beta)
+    grads = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in inputs]
+    with torch.no_grad(), _tf32():
+        for heads in _slices(value):
+            chunks = _Chunks(*(x[:, :, heads] for x in inputs))
+            chunks.forward()
+            for target, part in zip(grads, chunks.backward(grad[:, :, heads]), strict=True):
+                target[:, :, heads] = chunks.joined(part)
+    return grads[0], grads[1], grads[2], grads[3], grads[4]
+
+
+@_rule_backward.register_fake
+def _(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor) -> Any:
+    return tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in (query, key, value, g, beta))
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx: Any, grad: Tensor) -> Any:
+    return _rule_backward(grad, *ctx.saved_tensors)
+
+
+_rule.register_autograd(_backward, setup_context=_keep)
+
+
+def _slices(value: Tensor) -> Iterator[slice]:
+    """Heads, as many at a time as SLICE allows."""
+    rows, length, heads, _ = value.shape
+    step = max(1, SLICE // max(1, rows * length))
+    yield from (slice(start, start + step) for start in range(0, heads, step))
+
+
+@contextmanager
+def _tf32(wanted: bool = True) -> Iterator[None]:
+    """Float32 products in TF32, whose 10 bits of mantissa are more than the inputs' 7; or in full."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = wanted
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+class _Chunks:
+    """One slice of heads, cut into chunks: tensors are `(chunks, rows x heads, CHUNK, channels)`, b = cumsum(g).
+
+    With G_ij = exp(b_i - b_j) and T = (1 + A)^-1, where A = strictly lower triangle of beta_i (k_i k_j) G_ij::
+
+        U = T (beta v)        W = T (beta e^b k)        M = e^b_last - K^T W        B = K^T U,  K = e^(b_last - b) k
+        v' = U - W S          o = (e^b q) S + P v'      P = lower triangle of (q_i k_j) G_ij
+    """
+
+    def __init__(self, query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor) -> None:
+        self.shape = value.shape[:3]
+        self.dtype = torch.promote_types(value.dtype, torch.float32)
+        self.scale = query.shape[-1] ** -0.5
+        self.q, self.k, self.v = (self._cut(x) for x in (query, key, value))
+        self.beta = self._cut(beta[..., None])
+        self.b = self._cut(g[..., None]).cumsum(-2)
+
+    def _cut(self, x: Tensor) -> Tensor:
+        rows, length, heads, channels = x.shape
+        x = torch.nn.functional.pad(x, (0, 0, 0, 0, 0, -length % CHUNK))
+        x = x.view(rows, -1, CHUNK, heads, channels).permute(1, 0, 3, 2, 4).to(self.dtype)
+        return x.reshape(x.shape[0], rows * heads, CHUNK, channels)
+
+    def joined(self, x: Tensor) -> Tensor:
+        """Inverse of the cut: `(rows, length, heads, channels)`, without the channels where there is one."""
+        rows, length, heads = self.shape
+        x = x.view(-1, rows, heads, CHUNK, x.shape[-1]).permute(1, 0, 3, 2, 4)
+        x = x.reshape(rows, -1, heads, x.shape[-1])[:, :length]
+        return x.squeeze(-1) if x.shape[-1] == 1 else x
+
+    def forward(self) -> Tensor:
+        """Outputs, cut; what the backward pass needs stays here."""
+        (self.norm_q, self.norm_k, self.q, self.k, self.decay, self.end, self.gaps, self.a, self.p) = _fused(
+            _products
+        )(self.q, self.k, self.beta, self.b, self.scale)
+        with _tf32(False):
+            self.t = _inverse(self.a)
+        self.u, self.w, self.qe, self.ke, self.m, b = _fused(_transform)(
+            self.t, self.q, self.k, self.v, self.beta, self.decay, self.end, self.gaps_end()
+        )
+        self.s = _scan(self.m, b)
+        self.values, out = _fused(_read)(self.u, self.w, self.s, self.qe, self.p)
+        return out
+
+    def gaps_end(self) -> Tensor:
+        """exp(b_last - b)."""
+        return (self.b[..., -1:, :] - self.b).exp()
+
+    def backward(self, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Gradients of query, key, value, g and beta, cut."""
+        do = self._cut(grad)
+        local, from_p = _fused(_state_gradient)(do, self.qe, self.w, self.p)
+        ds = _scan_back(self.m, local)
+        found: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = _fused(_gradients)(
+            do, ds, from_p, self.q, self.k, self.v, self.beta, self.decay, self.end, self.gaps_end(), self.gaps,
+            self.a, self.p, self.t, self.u, self.w, self.qe, self.ke, self.s, self.values, self.norm_q, self.norm_k,
+            self.scale,
+        )  # fmt: skip
+        return found
+
+
+def _products(q: Tensor, k: Tensor, beta: Tensor, b: Tensor, scale: float) -> tuple[Tensor, ...]:
+    norm_q = torch.rsqrt(q.square().sum(-1, keepdim=True) + _EPSILON)
+    norm_k = torch.rsqrt(k.square().sum(-1, keepdim=True) + _EPSILON)
+    q, k = q * norm_q * scale, k * norm_k
+    # Above the diagonal the difference is positive and its exponential may be infinite.
+    gaps = (b - b.transpose(-1, -2)).tril().exp().tril()
+    a = ((k @ k.transpose(-1, -2)) * gaps * beta).tril(-1)
+    p = (q @ k.transpose(-1, -2)) * gaps
+    return norm_q, norm_k, q, k, b.exp(), b[..., -1:, :].exp(), gaps, a, p
+
+
+def _transform(
+    t: Tensor, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, end: Tensor, gaps_end: Tensor
+) -> tuple[Tensor, ...]:
+    u, w = t @ (v * beta), t @ (k * (beta * decay))
+    ke = k * gaps_end
+    across = ke.transpose(-1, -2)
+    m = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device) * end - across @ w
+    return u, w, q * decay, ke, m, across @ u
+
+
+def _read(u: Tensor, w: Tensor, s: Tensor, qe: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    values = u - w @ s
+    return values, qe @ s + p @ values
+
+
+def _state_gradient(do: Tensor, qe: Tensor, w: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    from_p = p.transpose(-1, -2) @ do
+    return qe.transpose(-1, -2) @ do - w.transpose(-1, -2) @ from_p, from_p
+
+
+def _gradients(
+    do: Tensor, ds: Tensor, from_p: Tensor, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, end: Tensor,
+    gaps_end: Tensor, gaps: Tensor, a: Tensor, p: Tensor, t: Tensor, u: Tensor, w: Tensor, qe: Tensor, ke: Tensor,
+    s: Tensor, values: Tensor, norm_q: Tensor, norm_k: Tensor, scale: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """By the chain rule, from the outputs back; `ds` is the gradient of the state behind each chunk."""
+
+    def total(x: Tensor) -> Tensor:
+        return x.sum(-1, keepdim=True)
+
+    dvalues = from_p + ke @ ds  # that of U too
+    dw = -(dvalues @ s.transpose(-1, -2))
+    dqe = do @ s.transpose(-1, -2)
+    dke = values @ ds.transpose(-1, -2)
+    dp = (do @ values.transpose(-1, -2)).tril()
+    # U = T (beta v), W = T (beta e^b k), T = (1 + A)^-1
+    dvb, dkb = t.transpose(-1, -2) @ dvalues, t.transpose(-1, -2) @ dw
+    da = -(dvb @ u.transpose(-1, -2) + dkb @ w.transpose(-1, -2)).tril(-1)
+    pairs, inside = dp * gaps, da * gaps * beta
+    dq = dqe * decay + pairs @ k
+    dk = pairs.transpose(-1, -2) @ q + inside @ k + inside.transpose(-1, -2) @ k
+    dk = dk + dke * gaps_end + dkb * (beta * decay)
+    similar = (k @ k.transpose(-1, -2)) * gaps
+    dbeta = total(da * similar) + total(dvb * v) + total(dkb * k) * decay
+    moved = dp * p + da * a
+    at_end = total(dke * ke)
+    db = total(moved) - moved.sum(-2)[..., None] + total(dqe * qe) - at_end + total(dkb * k) * (beta * decay)
+    last = at_end.sum(-2, keepdim=True) + end * (s * ds).sum((-1, -2), keepdim=True)
+    db = torch.cat([db[..., :-1, :], db[..., -1:, :] + last], -2)
+    dg = db.flip(-2).cumsum(-2).flip(-2)
+    # q = scale * x / |x|, k = x / |x|
+    dq = dq * scale
+    unit = q / scale
+    dq = (dq - unit * total(dq * unit)) * norm_q
+    dk = (dk - k * total(dk * k)) * norm_k
+    return dq, dk, dvb * beta, dg, dbeta
+
+
+def _scan(m: Tensor, b: Tensor) -> Tensor:
+    """The state before each chunk, `(chunks, rows x heads, key channels, value channels)`, from zero."""
+    s = torch.empty_like(b)
+    s[0].zero_()
+    for n in range(len(b) - 1):
+        torch.baddbmm(b[n], m[n], s[n], out=s[n + 1])
+    return s
+
+
+def _scan_back(m: Tensor, local: Tensor) -> Tensor:
+    """The gradient of the state behind each chunk; that of the last one is zero."""
+    ds = torch.empty_like(local)
+    ds[-1].zero_()
+    for n in range(len(local) - 1, 0, -1):
+        torch.baddbmm(local[n], m[n].transpose(-1, -2), ds[n], out=ds[n - 1])
+    return ds
+
+
+def _inverse(a: Tensor) -> Tensor:
+    """`(1 + A)^-1` for strictly lower triangular A, `(…, CHUNK, CHUNK)`.
+
+    Blocks of 8 by (1 - A)(1 + A^2)(1 + A^4), which is exact; then twice as large ones from two and what is below:
+    the lower left of the inverse is -D^-1 C B^-1.
+    """
+    size = 8
+    shape = a.shape
+    a = a.reshape(-1, CHUNK, CHUNK)
+    blocks = torch.stack([a[:, i : i + size, i : i + size] for i in range(0, CHUNK, size)], 1).flatten(0, 1)
+    one = torch.eye(size, dtype=a.dtype, device=a.device)
+    square = blocks @ blocks
+    inverse = (one - blocks) @ (one + square) @ (one + square @ square)
+    while size < CHUNK:
+        below = torch.stack([a[:, i + size : i + 2 * size, i : i + size] for i in range(0, CHUNK, 2 * size)], 1)
+        upper, lower = inverse.view(-1, 2, size, size).unbind(1)
+        joined = inverse.new_zeros((len(upper), 2 * size, 2 * size))
+        joined[:, :size, :size], joined[:, size:, size:] = upper, lower
+        joined[:, size:, :size] = -(lower @ below.flatten(0, 1) @ upper)
+        inverse, size = joined, 2 * size
+    return inverse.view(shape)
+
+
+@contextmanager
+def fused(wanted: bool) -> Iterator[None]:
+    """Compile what stands between the products; worth it where many steps follow."""
+    global _fuse
+    before, _fuse = _fuse, wanted
+    try:
+        yield
+    finally:
+        _fuse = before
+
+
+_compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
+_fuse = False
+
+
+def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, compiled inside of `fused`: what stands between the products becomes one launch."""
+    if not _fuse:
+        return function
+    if function not in _compiled:
+        _compiled[function] = torch.compile(function, dynamic=True)
+    return _compiled[function]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which implementation runs, "fla" or "chunks", and why in one line."""
+
+    name: str
+    why: str
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("+")[0].split(".")[:3] if part.isdigit())
+
+
+def choose(device: str) -> Choice:
+    """Which implementation is right on `device`: fla's Triton kernels, or the chunks of this module.
+
+    fla refuses its backward pass on Hopper with Triton 3.4.0 to 3.7.0, where its results are wrong
+    (flash-linear-attention#640), unless tilelang is installed; older releases than 0.5 do not know of that.
+    """
+    own = "chunks"
+    if device != "cuda":
+        return Choice(own, "fla needs a GPU")
+    fla, triton = _version("fla-core") or _version("flash-linear-attention"), _version("triton")
+    if fla is None or triton is None:
+        return Choice(own, "fla is not installed; pip install flash-linear-attention is faster where Triton suits it")
+    card, major = torch.cuda.get_device_name(), torch.cuda.get_device_capability()[0]
+    if _numbers(fla) < (0, 5):
+        return Choice(own, f"fla {fla} is older than 0.5; pip install -U flash-linear-attention")
+    if major == 9 and (3, 4) <= _numbers(triton) < (3, 7, 1) and _version("tilelang") is None:
+        return Choice(
+            own, f"fla {fla} has no right backward pass on {card} with Triton {triton}; pip install 'triton>=3.7.1'"
+        )
+    try:
+        importlib.import_module("fla.ops.gated_delta_rule")
+    except Exception as error:  # whatever a package does on import
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        return Choice(own, f"fla {fla} cannot be imported ({first[:80]})")
+    return Choice("fla", f"fla {fla}, Triton {triton}, {card}")
+
+
+def has_delta_net(model: Any) -> bool:
+    """Whether some layer of a model computes the gated delta rule."""
+    return bool(_places(model))
+
+
+def _places(model: Any) -> list[tuple[Any, str]]:
+    """Where transformers looks its functions up: in the module of the layer's class, or, older releases, the layer."""
+    found: dict[tuple[int, str], tuple[Any, str]] = {}
+    for module in model.modules():
+        for base in type(module).__mro__:
+            if base.__name__.endswith("GatedDeltaNet"):
+                namespace = sys.modules[base.__module__]
+                for place, name in ((namespace, _RULE), (namespace, _CONVOLUTION), (module, _RULE_OF_A_LAYER)):
+                    if callable(vars(place).get(name)):
+                        found[id(place), name] = (place, name)
+    return list(found.values())
+
+
+def _rule_for(original: Callable[..., Any]) -> Callable[..., Any]:
+    """With the signature of transformers' and fla's functions; a state that goes in or comes out is left to them."""
+
+    def chunk_gated_delta_rule(
+        query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        stateful = kwargs.get("initial_state") is not None or kwargs.get("output_final_state")
+        if stateful or kwargs.get("cu_seqlens") is not None or not kwargs.get("use_qk_l2norm_in_kernel"):
+            found: tuple[Tensor, Tensor | None] = original(query, key, value, g=g, beta=beta, **kwargs)
+            return found
+        return gated_delta_rule(query, key, value, g, beta), None
+
+    return chunk_gated_delta_rule
+
+
+def _convolution_for(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A short causal convolution as a sum of shifted inputs, which a compiler makes one launch of."""
+
+    def causal_conv1d_fn(
+        hidden_states: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None, **kwargs: Any
+    ) -> Tensor:
+        if not torch.compiler.is_compiling() or activation not in (None, "silu"):
+            found: Tensor = original(hidden_states, weight, bias, activation, **kwargs)
+            return found
+        width, length = weight.shape[-1], hidden_states.shape[-1]
+        padded = torch.nn.functional.pad(hidden_states, (width - 1, 0)).float()
+        out = sum(padded[..., i : i + length] * weight[:, i, None].float() for i in range(width))
+        out = (out if bias is None else out + bias[:, None].float()).to(hidden_states.dtype)  # type: ignore[union-attr]
+        return torch.nn.functional.silu(out) if activation else out
+
+    return causal_conv1d_fn
+
+
+@contextmanager
+def used(model: Any, device: str) -> Iterator[Choice | None]:
+    """Let a model's DeltaNet layers compute with what `choose` says; None where it has none."""
+    places = _places(model)
+    if not places:
+        yield None
+        return
+    choice = choose(device)
+    originals = [(place, name, getattr(place, name)) for place, name in places]
+    try:
+        if choice.name == "chunks":
+            for place, name, original in originals:
+                stand_in = _convolution_for if name == _CONVOLUTION else _rule_for
+                setattr(place, name, stand_in(original))
+        yield choice
+    finally:
+        for place, name, original in originals:
+            setattr(place, name, original)

@@ -1,6 +1,7 @@
 """Tokens per second of LoRA training: BF16, NVFP4 by this project, and NVFP4 by ModelOpt's own means; one run.
 
-    python -m benchmarks.qat_throughput --model DIR --data FILE.jsonl [--rows N] [--seconds S] [--output FILE.md]
+    python benchmarks/qat_throughput.py --model DIR --data FILE.jsonl [--rows N] [--rounds N] [--output FILE.md]
+    python benchmarks/qat_throughput.py --shape qwen3_5-9b --tokenizer DIR --data FILE.jsonl
 
 Two settings: `chat`, the conversations of FILE in batches of similar length of at most 16384 tokens, and `long`, eight
 sequences of 2048 tokens of which all count. Every flow trains the same model by the same adapter on the same rows:
@@ -13,8 +14,14 @@ sequences of 2048 tokens of which all count. Every flow trains the same model by
     modelopt loop     ModelOpt's fake quantisers and peft's layers in the plain loop
     QATTrainer N      ModelOpt's trainer on the chat rows, padded to N tokens as its example does it
 
-Tokens are counted without padding. MFU counts 4 x parameters x tokens (forward, and the gradient of the input: LoRA
-needs no more) against the GPU's dense BF16 peak. Exit status 1 where a ratio of the last table is under its limit.
+Flows take turns: in every round each of them times the same steps, in an order that is reversed from round to round,
+so that a GPU's clock and its neighbours fall on all alike. A ratio is the median of the rounds' ratios, with the
+quartiles. The loop's flows are one model in one trainer, whose layers are switched. QATTrainer cannot be interrupted
+and is timed by itself. `--shape` makes a checkpoint of random weights and times the loop's flows alone.
+
+Tokens are counted without padding. MFU counts 4 x parameters x tokens with padding (forward, and the gradient of the
+input: LoRA needs no more) against the GPU's dense BF16 peak, whether or not activations are computed twice. Exit
+status 1 where a ratio of the last table is under its limit.
 """
 
 from __future__ import annotations
@@ -22,7 +29,9 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
+import math
 import statistics
+import subprocess
 import sys
 import time
 import warnings
@@ -37,34 +46,50 @@ import torch
 
 from quant import recipe
 from quant.checkpoint import loading
+from quant.checkpoint.safetensors_file import read_header
 from quant.quantize.quantize import quantize
+from quant.training import delta_net
 from quant.training.batches import collate, padded, plan
 from quant.training.conversations import Example, read_conversations, render_all
-from quant.training.layers import installed
+from quant.training.layers import installed, share_inputs
 from quant.training.loop import How, Trainer
+from quant.training.stacked import Stacked
 
 PEAK = {"H100": 989e12, "H200": 989e12, "GB10": 125e12}
 """Dense BF16 FLOP/s by a part of the device's name; NVIDIA data sheets (SXM)."""
 LIMITS = (
     ("nvfp4 loop", "bf16 plain", "chat", 0.8),
-    ("nvfp4 loop", "bf16 loop", "chat", 0.8),
+    ("nvfp4 loop", "bf16 loop", "chat", 0.95),
     ("nvfp4 loop", "bf16 plain", "long", 0.8),
-    ("nvfp4 loop", "bf16 loop", "long", 0.8),
+    ("nvfp4 loop", "bf16 loop", "long", 0.95),
     ("nvfp4 loop", "nvfp4 loop, layer by layer", "chat", 1.0),
     ("nvfp4 loop", "nvfp4 loop, layer by layer", "long", 1.0),
     ("nvfp4 loop", "QATTrainer 8192", "chat", 5.0),
     ("nvfp4 loop", "QATTrainer 512", "chat", 2.0),
 )
+SHAPES = {"qwen3_5-9b": ("--model-type", "qwen3_5_text", "--set", "vocab_size=248320")}
+"""Arguments of random_checkpoint.py; transformers' defaults for qwen3_5_text are the 9B's."""
+LEAST_MFU = 0.30
+"""Of the NVFP4 loop at a shape of SHAPES."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """`begin` makes the model compute as the flow does; `step(number)` returns tokens without and with padding."""
+
+    name: str
+    begin: Callable[[], None]
+    step: Callable[[int], tuple[int, int]]
+    steps: int
 
 
 @dataclass(frozen=True)
 class Found:
-    """Medians over the timed steps."""
+    """Tokens a second, without and with padding, of each round, or of each step for a flow that was timed by itself."""
 
-    tokens_per_second: float
-    padded_per_second: float
+    rates: list[float]
+    padded: list[float]
     peak_gib: float
-    steps: int
 
 
 def synchronize() -> None:
@@ -72,29 +97,34 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def timed(step: Callable[[int], tuple[int, int]], steps: int, seconds: float, warm: int) -> Found:
-    """Run `step(number)`, which returns its tokens without and with padding, until the time is up."""
-    rates, wide = [], []
-    for number in range(warm):
-        step(number % steps)
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    synchronize()
-    end = time.perf_counter() + seconds
-    number = 0
-    while time.perf_counter() < end or number < 3:
-        start = time.perf_counter()
-        tokens, total = step(number % steps)
-        synchronize()
-        took = time.perf_counter() - start
-        rates.append(tokens / took)
-        wide.append(total / took)
-        number += 1
-    peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
-    return Found(statistics.median(rates), statistics.median(wide), peak, number)
+def interleaved(flows: Sequence[Flow], rounds: int, steps: int, warm: int) -> dict[str, Found]:
+    """Let the flows take turns; every round times the same `steps` steps of each."""
+    found = {flow.name: Found([], [], 0.0) for flow in flows}
+    for number in range(-1, rounds):
+        for flow in flows if number % 2 else tuple(reversed(flows)):
+            flow.begin()
+            first = max(number, 0) * steps
+            if number < 0:
+                for step in range(warm):
+                    flow.step(step % flow.steps)
+                continue
+            flow.step((first + flow.steps - 1) % flow.steps)  # not timed: the flow before left the caches
+            if torch.cuda.is_available():
+                torch.cuda.reset_peak_memory_stats()
+            synchronize()
+            start = time.perf_counter()
+            counts = [flow.step((first + step) % flow.steps) for step in range(steps)]
+            synchronize()
+            took = time.perf_counter() - start
+            one = found[flow.name]
+            one.rates.append(sum(tokens for tokens, _ in counts) / took)
+            one.padded.append(sum(wide for _, wide in counts) / took)
+            peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
+            found[flow.name] = replace(one, peak_gib=max(one.peak_gib, peak))
+    return found
 
 
-def training(options: argparse.Namespace) -> recipe.Training:
+def recipe_of(options: argparse.Namespace) -> recipe.Training:
     return recipe.Training(
         method="lora", ce=1.0, kl=0.0, learning_rate=1e-4, epochs=1, batch_tokens=options.batch_tokens,
         max_length=4096, rank=16,
@@ -123,20 +153,31 @@ def adapted(options: argparse.Namespace, how: str) -> tuple[Any, Any]:
     return wrapped, model
 
 
-def loop(options: argparse.Namespace, examples: Sequence[Example], how: str, way: How) -> Found:
-    """This project's loop."""
-    _, model = adapted(options, how)
-    with installed(model) as layers:
-        parameters = {}
-        for name, layer in layers.items():
-            assert layer.lora_a is not None
-            assert layer.lora_b is not None
-            parameters[f"{name}.a"], parameters[f"{name}.b"] = layer.lora_a, layer.lora_b
+@contextmanager
+def loop(options: argparse.Namespace, examples: Sequence[Example], ways: dict[str, tuple[bool, How]]) -> Iterator[Any]:
+    """This project's loop: one flow for each of `ways` (quantised or not, and how), on one model in one trainer."""
+    _, model = adapted(options, "nvfp4")
+    with installed(model) as layers, delta_net.used(model, options.device) as rule:
+        if rule is not None:
+            print(f"DeltaNet: {rule.name} ({rule.why})", flush=True)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
+        parameters = {}
+        for name, layer in layers.items():
+            if layer.lora_a is not None and layer.lora_b is not None:
+                parameters[f"{name}.a"], parameters[f"{name}.b"] = layer.lora_a, layer.lora_b
         for parameter in parameters.values():
             parameter.requires_grad_(True)
-        trainer = Trainer(model, parameters, examples, training(options), way, 0)
+        kinds = {name: (layer.weight_kind, layer.input_kind) for name, layer in layers.items()}
+        trainer = Trainer(model, parameters, examples, recipe_of(options), next(iter(ways.values()))[1], 0)
+
+        def begin(quantised: bool, way: How) -> None:
+            trainer.weights.drop()
+            for name, layer in layers.items():
+                layer.weight_kind, layer.input_kind = kinds[name] if quantised else ("none", "none")
+            share_inputs(model, traced=way.traced)
+            trainer.weights = Stacked(list(layers.values()), way.stacked)
+            trainer.weights.refresh()
 
         def step(number: int) -> tuple[int, int]:
             trainer.step(number)
@@ -144,13 +185,13 @@ def loop(options: argparse.Namespace, examples: Sequence[Example], how: str, way
             longest = max(trainer.lengths[row] for row in rows)
             return sum(trainer.lengths[row] for row in rows), padded(longest) * len(rows)
 
-        from quant.training.loop import compiled, decoder_layers
+        with trainer.computing():
+            begin(*next(iter(ways.values())))
+            trainer.fit()
+            yield [Flow(name, partial(begin, *way), step, len(trainer.steps)) for name, way in ways.items()]
 
-        with compiled(decoder_layers(model), way.compile):
-            return timed(step, len(trainer.steps), options.seconds, options.warm)
 
-
-def plain(options: argparse.Namespace, examples: Sequence[Example], how: str) -> Found:
+def plain(options: argparse.Namespace, examples: Sequence[Example], how: str, name: str) -> Flow:
     """transformers and peft as they come: loss over all logits, AdamW."""
     wrapped, _ = adapted(options, how)
     parameters = [p for p in wrapped.parameters() if p.requires_grad]
@@ -169,7 +210,7 @@ def plain(options: argparse.Namespace, examples: Sequence[Example], how: str) ->
         optimizer.zero_grad(set_to_none=True)
         return batch.tokens, batch.input_ids.numel()
 
-    return timed(step, len(batches), options.seconds, options.warm)
+    return Flow(name, lambda: None, step, len(batches))
 
 
 def qat_trainer(options: argparse.Namespace, examples: Sequence[Example], length: int) -> Found:
@@ -209,10 +250,9 @@ def qat_trainer(options: argparse.Namespace, examples: Sequence[Example], length
         torch.cuda.reset_peak_memory_stats()
     trainer.train()
     gaps = [after - before for before, after in itertools.pairwise(stamps[1:])]
-    took = statistics.median(gaps)
     useful = statistics.mean(sum(row["attention_mask"]) for row in rows) * rows_a_step
     peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
-    return Found(useful / took, length * rows_a_step / took, peak, len(gaps))
+    return Found([useful / gap for gap in gaps], [length * rows_a_step / gap for gap in gaps], peak)
 
 
 @contextmanager
@@ -235,69 +275,103 @@ def long_examples(vocabulary: int, rows: int) -> list[Example]:
     ]
 
 
+def ratio(one: Found, other: Found) -> tuple[float, float, float]:
+    """Median and quartiles of the rounds' ratios; of two flows that did not take turns, the ratio of the medians."""
+    if len(one.rates) != len(other.rates):
+        alone = statistics.median(one.rates) / statistics.median(other.rates)
+        return alone, alone, alone
+    ratios = [a / b for a, b in zip(one.rates, other.rates, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    return middle, low, high
+
+
+def made(options: argparse.Namespace) -> Path:
+    """The checkpoint of random weights that `--shape` names, made where it is not there yet."""
+    out = Path(options.scratch) / options.shape
+    if not (out / "config.json").exists():
+        script = Path(__file__).with_name("random_checkpoint.py")
+        command = [sys.executable, str(script), "--tokenizer", str(options.tokenizer), "--out", str(out)]
+        subprocess.run([*command, *SHAPES[options.shape]], check=True)
+    return out
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--shape", choices=list(SHAPES), help="random weights of this shape instead of --model")
+    parser.add_argument("--tokenizer", type=Path, help="checkpoint whose tokenizer --shape takes")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=2000, help="conversations taken (default: 2000)")
     parser.add_argument("--batch-tokens", type=int, default=16384)
-    parser.add_argument("--seconds", type=float, default=6.0, help="timed seconds a flow (default: 6)")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each flow (default: 9)")
+    parser.add_argument("--steps", type=int, default=3, help="timed steps a turn (default: 3)")
     parser.add_argument("--warm", type=int, default=4, help="steps before the timed ones (default: 4)")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
     parser.add_argument("--skip", action="append", default=[], help="leave out flows whose name begins so")
     parser.add_argument("--scratch", type=Path, default=Path("/tmp/qat_throughput"))
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
+    if (options.model is None) == (options.shape is None) or (options.shape and not options.tokenizer):
+        parser.error("give --model, or --shape with --tokenizer")
     options.device = loading.default_device()
+    options.model = options.model or made(options)
     torch.set_float32_matmul_precision("highest")
     tokenizer = loading.load_tokenizer(options.model)
     chat = render_all(tokenizer, read_conversations(options.data)[: options.rows], options.data, 4096)
     long = long_examples(len(tokenizer), 8 * max(1, options.batch_tokens // 16384))
-    flows: list[tuple[str, str, Callable[[], Found]]] = []
     fast = How(compile=options.compile)
-    opaque, each = replace(fast, traced=False), replace(fast, traced=False, stacked=False)
-    for setting, examples in (("chat", chat), ("long", long)):
-        flows += [
-            ("bf16 plain", setting, partial(plain, options, examples, "bf16")),
-            ("bf16 loop", setting, partial(loop, options, examples, "bf16", fast)),
-            ("nvfp4 loop", setting, partial(loop, options, examples, "nvfp4", fast)),
-            ("nvfp4 loop, opaque inputs", setting, partial(loop, options, examples, "nvfp4", opaque)),
-            ("nvfp4 loop, layer by layer", setting, partial(loop, options, examples, "nvfp4", each)),
-            ("modelopt loop", setting, partial(plain, options, examples, "modelopt")),
-        ]
-    flows += [(f"QATTrainer {n}", "chat", partial(qat_trainer, options, chat, n)) for n in (8192, 512)]
+    ways = {"bf16 loop": (False, fast), "nvfp4 loop": (True, fast)}
+    if options.shape is None:
+        ways |= {
+            "nvfp4 loop, opaque inputs": (True, replace(fast, traced=False)),
+            "nvfp4 loop, layer by layer": (True, replace(fast, traced=False, stacked=False)),
+        }
+    ways = {name: way for name, way in ways.items() if not any(name.startswith(each) for each in options.skip)}
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     peak = next((value for key, value in PEAK.items() if key in name), None)
     weights = sum(
-        p.numel() for n, p in loading.load_model(options.model, "cpu").named_parameters() if "embed" not in n
+        math.prod(info.shape)
+        for path in options.model.glob("*.safetensors")
+        for tensor, info in read_header(path).tensors.items()
+        if "embed" not in tensor
     )
     lines = [f"{name}; {len(chat)} conversations, {sum(len(e.ids) for e in chat) / len(chat):.0f} tokens each", ""]
-    lines += ["| flow | setting | tok/s | with padding | MFU | peak GiB | steps |", "|---|---|---|---|---|---|---|"]
+    lines += ["| flow | setting | tok/s | with padding | MFU | peak GiB | turns |", "|---|---|---|---|---|---|---|"]
     found: dict[tuple[str, str], Found] = {}
-    for flow, setting, work in flows:
-        if any(flow.startswith(skipped) for skipped in options.skip):
-            continue
-        with fresh():
-            try:
-                one = work()
-            except Exception as error:  # a flow that breaks must not take the others' numbers along
-                lines.append(f"| {flow} | {setting} | {type(error).__name__}: {str(error).splitlines()[0][:90]} |||||")
-                print(lines[-1], flush=True)
-                continue
+    status = 0
+
+    def keep(flow: str, setting: str, one: Found) -> None:
+        nonlocal status
         found[flow, setting] = one
-        mfu = f"{4 * weights * one.padded_per_second / peak:.1%}" if peak else "-"
+        wide = statistics.median(one.padded)
+        mfu = 4 * weights * wide / peak if peak else None
         lines.append(
-            f"| {flow} | {setting} | {one.tokens_per_second:,.0f} | {one.padded_per_second:,.0f} | {mfu} | "
-            f"{one.peak_gib:.1f} | {one.steps} |"
+            f"| {flow} | {setting} | {statistics.median(one.rates):,.0f} | {wide:,.0f} | "
+            f"{'-' if mfu is None else f'{mfu:.1%}'} | {one.peak_gib:.1f} | {len(one.rates)} |"
         )
         print(lines[-1], flush=True)
-    lines += ["", "| ratio of tok/s | setting | measured | wanted |", "|---|---|---|---|"]
-    status = 0
+        status |= options.shape is not None and flow == "nvfp4 loop" and mfu is not None and mfu < LEAST_MFU
+
+    for setting, examples in (("chat", chat), ("long", long)):
+        with fresh(), loop(options, examples, ways) as flows:
+            if options.shape is None:
+                others = {"bf16 plain": "bf16", "modelopt loop": "modelopt"}
+                flows += [plain(options, examples, how, flow) for flow, how in others.items()
+                          if not any(flow.startswith(each) for each in options.skip)]  # fmt: skip
+            for flow, one in interleaved(flows, options.rounds, options.steps, options.warm).items():
+                keep(flow, setting, one)
+            del flows
+    for length in (8192, 512) if options.shape is None else ():
+        flow = f"QATTrainer {length}"
+        if not any(flow.startswith(each) for each in options.skip):
+            with fresh():
+                keep(flow, "chat", qat_trainer(options, chat, length))
+    lines += ["", "| ratio of tok/s | setting | median | quartiles | wanted |", "|---|---|---|---|---|"]
     for flow, other, setting, limit in LIMITS:
         if (flow, setting) in found and (other, setting) in found:
-            ratio = found[flow, setting].tokens_per_second / found[other, setting].tokens_per_second
-            lines.append(f"| {flow} / {other} | {setting} | {ratio:.2f} | {limit} |")
-            status |= ratio < limit
+            middle, low, high = ratio(found[flow, setting], found[other, setting])
+            lines.append(f"| {flow} / {other} | {setting} | {middle:.3f} | {low:.3f} to {high:.3f} | {limit} |")
+            status |= middle < limit
     print("\n".join(lines))
     if options.output:
         options.output.write_text("\n".join(lines) + "\n")

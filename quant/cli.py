@@ -69,8 +69,8 @@ def _cause(error: Exception) -> str | None:
         )
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
         return (
-            "out of memory; lower calibration.batch_size or max_length in the recipe (in training --micro-tokens, or "
-            "set training.gradient_checkpointing), or take a larger machine"
+            "out of memory; lower calibration.batch_size or max_length in the recipe (in training its max_length, or "
+            "take one that trains adapters), or take a larger machine"
         )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"

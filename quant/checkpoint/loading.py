@@ -116,6 +116,48 @@ def load_model(directory: Path, device: str) -> Any:
     return model.to(device).eval()
 
 
+def device_of(model: Any) -> Any:
+    """The device that a model computes on: its weights', or, where those are kept elsewhere, that of its hooks."""
+    for module in model.modules():
+        device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return device
+    return model.device
+
+
+def weight_bytes(directory: Path) -> int:
+    """Bytes of a checkpoint's weights."""
+    return sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+
+
+def load_offloaded(directory: Path, device: str) -> Any:
+    """The model with its weights in host memory, each module's copied to `device` for as long as it computes."""
+    import torch
+    from accelerate import cpu_offload
+    from accelerate.hooks import AlignDevicesHook, add_hook_to_module
+    from accelerate.utils import OffloadedWeightsLoader
+
+    model = load_model(directory, "cpu")
+    held = OffloadedWeightsLoader(state_dict=model.state_dict())  # of this class, for ModelOpt looks into it
+    cpu_offload(model, execution_device=torch.device(device), state_dict=held)
+    for module in model.modules():  # whose weights ModelOpt's export gathers at a time
+        if type(module).__name__ in (model._no_split_modules or ()) and not hasattr(module, "_hf_hook"):
+            add_hook_to_module(module, AlignDevicesHook(execution_device=torch.device(device)))
+    # ModelOpt's export runs two tokens through the model; by itself it would put them where the weights seem to be.
+    model.get_dummy_inputs = lambda: {"input_ids": torch.ones((1, 2), dtype=torch.long, device=device)}
+    return model
+
+
+def free_bytes(device: str) -> int:
+    """GPU memory that this process may still take, under its cap if it has one."""
+    import torch
+
+    free, total = torch.cuda.mem_get_info(device)
+    held = torch.cuda.memory_allocated(device)
+    cap = int(total * torch.cuda.get_per_process_memory_fraction(device))
+    return min(free + torch.cuda.memory_reserved(device), cap) - held
+
+
 def default_device() -> str:
     """`cuda` where there is one, else `cpu`."""
     import torch

@@ -25,7 +25,8 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -41,9 +42,33 @@ SAID, SAID_IN_A_LOG = 1.0, 10.0  # seconds that a phase must have taken to be wo
 LIBRARIES = ("torch", "transformers", "nvidia-modelopt", "peft", "accelerate", "safetensors", "gguf")
 
 
+_ahead: dict[tuple[str, int, int], Future[str]] = {}
+"""Digests that are being computed, by path, size and time of the last change."""
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal."""
+    found = _ahead.get(_key(path))
+    return _digest(path) if found is None else found.result()
+
+
+def digest_ahead(paths: Iterable[Path]) -> None:
+    """Begin to write files that are whole to the disk and to take their SHA-256, while other work goes on."""
+    pool = ThreadPoolExecutor(4)
+    for path in paths:
+        _ahead[_key(path)] = pool.submit(_digest, path, flush=True)
+    pool.shutdown(wait=False)
+
+
+def _key(path: Path) -> tuple[str, int, int]:
+    found = path.stat()
+    return str(path.absolute()), found.st_size, found.st_mtime_ns
+
+
+def _digest(path: Path, *, flush: bool = False) -> str:
     with path.open("rb") as stream:
+        if flush:
+            os.fsync(stream.fileno())
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -15,6 +15,9 @@ from quant.quantize import calibration
 from quant.quantize.quantize import check_image, quantize
 from quant.recipe import Recipe
 
+ACTIVATIONS = 3 * 10**9
+"""Bytes of GPU memory that calibration takes beside the weights, at the recipes' batch sizes."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m quant ptq`."""
@@ -67,10 +70,32 @@ def run(arguments: argparse.Namespace) -> int:
         limits = chosen.calibration
         sequences = calibration.tokenize(tokenizer, samples, arguments.calib, limits.max_length, limits.samples)
         device = loading.default_device()
-        model = loading.load_model(arguments.model, device)
-    provenance.record |= {"source": {"path": str(arguments.model)}, "device": device}
-    make(model, chosen, sequences, tokenizer, arguments.model, arguments.out, image, provenance, arguments.keep)
+        offloaded = _offloads(arguments, chosen, device)
+        load = loading.load_offloaded if offloaded else loading.load_model
+        model = load(arguments.model, device)
+    provenance.record |= {"source": {"path": str(arguments.model)}, "device": device, "offloaded": offloaded}
+    from quant.training import delta_net
+
+    with delta_net.used(model, device):
+        make(model, chosen, sequences, tokenizer, arguments.model, arguments.out, image, provenance, arguments.keep)
     return 0
+
+
+def _offloads(arguments: argparse.Namespace, chosen: Recipe, device: str) -> bool:
+    """Whether the weights stay in host memory, for they do not fit on the GPU. Raises UsageError where that is no way.
+
+    Beside the weights a GPU needs room for the activations of a batch and for a layer that is packed.
+    """
+    if device == "cpu":
+        return False
+    size, free = loading.weight_bytes(arguments.model), loading.free_bytes(device)
+    if size + ACTIVATIONS <= free:
+        return False
+    said = f"{arguments.model}: {size / 1e9:.1f} GB of weights for {free / 1e9:.1f} GB of free GPU memory"
+    if chosen.algorithm != "max" or arguments.keep is not None:
+        raise UsageError(f"{said}; they can stay in host memory only with algorithm max and without --keep")
+    print(f"{said}: they stay in host memory, and each layer is copied when it computes", flush=True)
+    return True
 
 
 def make(

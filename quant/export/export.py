@@ -33,6 +33,8 @@ COMPANIONS = (
     "preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json",
 )  # fmt: skip
 INDEX = "model.safetensors.index.json"
+SHARD = "5GB"
+"""Most that a weight file holds."""
 
 
 def mtp_tensors(source: Path) -> dict[str, Tensor]:
@@ -53,7 +55,7 @@ def export_model(model: Any, source: Path, out: Path) -> None:
     extra = mtp_tensors(source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        export_hf_checkpoint(model, export_dir=out, extra_state_dict=extra)
+        export_hf_checkpoint(model, export_dir=out, extra_state_dict=extra, max_shard_size=SHARD)
     for name in COMPANIONS:
         if (source / name).is_file():
             shutil.copyfile(source / name, out / name)

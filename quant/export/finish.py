@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quant.checkpoint.atomic import atomic_directory, refused_path
-from quant.checkpoint.provenance import Provenance
-from quant.checkpoint.quiet import quiet
+from quant.checkpoint.provenance import Provenance, digest_ahead
 from quant.checkpoint.view import view
 from quant.errors import NotServedAsMade, UsageError
 from quant.export import verify
@@ -74,6 +73,7 @@ def _build(
     with provenance.phase("export"), quiet():
         export_model(model, source, partial)
         retarget(partial, image)
+    digest_ahead(partial.glob("*.safetensors"))
     with provenance.phase("verify"):
         layers = verify.assert_served_as_made(computed, partial, dtype)
         provenance.record["bit_check"] = {"layers": layers, "equal": True}

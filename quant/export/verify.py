@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
@@ -55,11 +55,21 @@ def digests(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, str]:
 def computed_digests(model: nn.Module) -> dict[str, str]:
     """SHA-256 of the weight that each quantised layer multiplies by, in the model's dtype, by module name."""
     return digests(
-        (name, module.weight_quantizer(module.weight).detach())
+        (name, _computed(module))
         for name, module in model.named_modules()
         if isinstance(getattr(module, "weight", None), Tensor)
         and getattr(getattr(module, "weight_quantizer", None), "is_enabled", False)
     )
+
+
+def _computed(module: Any) -> Tensor:
+    """The weight that a quantised layer multiplies by, also of a layer whose own is kept in host memory."""
+    if not hasattr(module, "_hf_hook"):
+        return cast(Tensor, module.weight_quantizer(module.weight)).detach()
+    from accelerate.utils import align_module_device
+
+    with align_module_device(module):
+        return cast(Tensor, module.weight_quantizer(module.weight)).detach()
 
 
 def plain_name(name: str) -> str:

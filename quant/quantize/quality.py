@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quant.checkpoint import loading
+
 #: Vocabularies are large: this many positions are compared, at most.
 MAX_POSITIONS = 512
 
@@ -38,7 +40,7 @@ def logits(model: Any, sequences: Sequence[Sequence[int]], limit: int = MAX_POSI
     for sequence in sequences:
         if left < 2:
             break
-        ids = torch.tensor([list(sequence)[:left]], device=model.device)
+        ids = torch.tensor([list(sequence)[:left]], device=loading.device_of(model))
         found.append(model(input_ids=ids, use_cache=False).logits[0].cpu())
         left -= ids.shape[1]
     return found
@@ -74,7 +76,7 @@ def layer_outputs(model: Any, sequences: list[list[int]]) -> dict[str, Any]:
             hooks.append(module.register_forward_hook(keep(name)))
     with torch.inference_mode():
         for sequence in sequences:
-            model(input_ids=torch.tensor([sequence], device=model.device), use_cache=False)
+            model(input_ids=torch.tensor([sequence], device=loading.device_of(model)), use_cache=False)
     for hook in hooks:
         hook.remove()
     return {name: torch.cat(parts) for name, parts in found.items()}

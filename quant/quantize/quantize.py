@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quant.checkpoint.quiet import quiet
+from quant.checkpoint import loading
 from quant.errors import UsageError
 from quant.formats.fused import fused_groups, tie_fused_amax
 from quant.images import Image
@@ -89,7 +89,7 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
     from quant.quantize.awq import quantize_awq_lite
     from quant.quantize.modelopt_config import modelopt_config
 
-    device = str(model.device)
+    device = str(loading.device_of(model))
     plain = chosen.algorithm == "max"  # AWQ weighs means over all tokens
 
     @torch.inference_mode()

@@ -6,9 +6,10 @@ Networks", arXiv 2412.06464)::
     S_t = exp(g_t) S_{t-1} + beta_t k_t (v_t - exp(g_t) S_{t-1}^T k_t)^T          o_t = S_t^T q_t
 
 Tokens are taken CHUNK at a time. Within a chunk everything is a matrix product, see `_Chunks`; between chunks the
-state follows S_{n+1} = M_n S_n + B_n, one batched product a chunk. The backward pass is written out: it keeps its inputs
-alone and computes the rest again, so that memory does not depend on what autograd would hold. Heads are independent,
-and are taken as many at a time as SLICE allows.
+state follows S_{n+1} = M_n S_n + B_n, one batched product a chunk. The backward pass is written out: it keeps its
+inputs alone and computes the rest again, so that memory does not depend on what autograd would hold. Heads are
+independent, and are taken as many at a time as SLICE allows. Compiling what stands between the products gained
+nothing on an H200 (docs/log.md).
 
 Where flash-linear-attention is installed and right it is faster; `choose` says which one runs, and why.
 """
@@ -57,7 +58,7 @@ def _rule(query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor) ->
     with torch.no_grad(), _tf32():
         for heads in _slices(value):
             chunks = _Chunks(*(x[:, :, heads] for x in (query, key, value, g, beta)))
-            out[:, :, heads] = chunks.joined(chunks.forward())
+            chunks.join(chunks.forward(), out[:, :, heads])
     return out
 
 
@@ -77,7 +78,7 @@ def _rule_backward(
             chunks = _Chunks(*(x[:, :, heads] for x in inputs))
             chunks.forward()
             for target, part in zip(grads, chunks.backward(grad[:, :, heads]), strict=True):
-                target[:, :, heads] = chunks.joined(part)
+                chunks.join(part, target[:, :, heads])
     return grads[0], grads[1], grads[2], grads[3], grads[4]
 
 
@@ -100,7 +101,8 @@ _rule.register_autograd(_backward, setup_context=_keep)
 def _slices(value: Tensor) -> Iterator[slice]:
     """Heads, as many at a time as SLICE allows."""
     rows, length, heads, _ = value.shape
-    step = max(1, SLICE // max(1, rows * length))
+    parts = min(heads, max(1, -(-rows * length * heads // SLICE)))
+    step = -(-heads // parts)
     yield from (slice(start, start + step) for start in range(0, heads, step))
 
 
@@ -134,29 +136,37 @@ class _Chunks:
 
     def _cut(self, x: Tensor) -> Tensor:
         rows, length, heads, channels = x.shape
-        x = torch.nn.functional.pad(x, (0, 0, 0, 0, 0, -length % CHUNK))
-        x = x.view(rows, -1, CHUNK, heads, channels).permute(1, 0, 3, 2, 4).to(self.dtype)
-        return x.reshape(x.shape[0], rows * heads, CHUNK, channels)
+        whole = length // CHUNK
+        found = x.new_empty((-(-length // CHUNK), rows, heads, CHUNK, channels), dtype=self.dtype)
+        as_given = found.permute(1, 0, 3, 2, 4)  # rows, chunks, CHUNK, heads, channels
+        as_given[:, :whole] = x[:, : whole * CHUNK].unflatten(1, (whole, CHUNK))
+        if whole < len(found):
+            rest = length - whole * CHUNK
+            as_given[:, whole, :rest], as_given[:, whole, rest:] = x[:, whole * CHUNK :], 0
+        return found.flatten(1, 2)
 
-    def joined(self, x: Tensor) -> Tensor:
-        """Inverse of the cut: `(rows, length, heads, channels)`, without the channels where there is one."""
+    def join(self, x: Tensor, out: Tensor) -> None:
+        """Inverse of the cut, into `out`: `(rows, length, heads, channels)`, or without channels."""
         rows, length, heads = self.shape
+        whole = length // CHUNK
         x = x.view(-1, rows, heads, CHUNK, x.shape[-1]).permute(1, 0, 3, 2, 4)
-        x = x.reshape(rows, -1, heads, x.shape[-1])[:, :length]
-        return x.squeeze(-1) if x.shape[-1] == 1 else x
+        out = out if out.dim() == 4 else out[..., None]
+        out[:, : whole * CHUNK].unflatten(1, (whole, CHUNK)).copy_(x[:, :whole])
+        if whole * CHUNK < length:
+            out[:, whole * CHUNK :] = x[:, whole, : length - whole * CHUNK]
 
     def forward(self) -> Tensor:
         """Outputs, cut; what the backward pass needs stays here."""
-        (self.norm_q, self.norm_k, self.q, self.k, self.decay, self.end, self.gaps, self.a, self.p) = _fused(
-            _products
-        )(self.q, self.k, self.beta, self.b, self.scale)
+        self.norm_q, self.norm_k, self.q, self.k, self.decay, self.end, self.gaps, self.a, self.p = _products(
+            self.q, self.k, self.beta, self.b, self.scale
+        )
         with _tf32(False):
             self.t = _inverse(self.a)
-        self.u, self.w, self.qe, self.ke, self.m, b = _fused(_transform)(
+        self.u, self.w, self.qe, self.ke, self.m, b = _transform(
             self.t, self.q, self.k, self.v, self.beta, self.decay, self.end, self.gaps_end()
         )
         self.s = _scan(self.m, b)
-        self.values, out = _fused(_read)(self.u, self.w, self.s, self.qe, self.p)
+        self.values, out = _read(self.u, self.w, self.s, self.qe, self.p)
         return out
 
     def gaps_end(self) -> Tensor:
@@ -166,9 +176,9 @@ class _Chunks:
     def backward(self, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Gradients of query, key, value, g and beta, cut."""
         do = self._cut(grad)
-        local, from_p = _fused(_state_gradient)(do, self.qe, self.w, self.p)
+        local, from_p = _state_gradient(do, self.qe, self.w, self.p)
         ds = _scan_back(self.m, local)
-        found: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = _fused(_gradients)(
+        found: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = _gradients(
             do, ds, from_p, self.q, self.k, self.v, self.beta, self.decay, self.end, self.gaps_end(), self.gaps,
             self.a, self.p, self.t, self.u, self.w, self.qe, self.ke, self.s, self.values, self.norm_q, self.norm_k,
             self.scale,
@@ -193,7 +203,8 @@ def _transform(
     u, w = t @ (v * beta), t @ (k * (beta * decay))
     ke = k * gaps_end
     across = ke.transpose(-1, -2)
-    m = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device) * end - across @ w
+    m = (across @ w).neg_()
+    m.diagonal(dim1=-2, dim2=-1).add_(end.squeeze(-1))
     return u, w, q * decay, ke, m, across @ u
 
 
@@ -284,30 +295,6 @@ def _inverse(a: Tensor) -> Tensor:
         joined[:, size:, :size] = -(lower @ below.flatten(0, 1) @ upper)
         inverse, size = joined, 2 * size
     return inverse.view(shape)
-
-
-@contextmanager
-def fused(wanted: bool) -> Iterator[None]:
-    """Compile what stands between the products; worth it where many steps follow."""
-    global _fuse
-    before, _fuse = _fuse, wanted
-    try:
-        yield
-    finally:
-        _fuse = before
-
-
-_compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
-_fuse = False
-
-
-def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, compiled inside of `fused`: what stands between the products becomes one launch."""
-    if not _fuse:
-        return function
-    if function not in _compiled:
-        _compiled[function] = torch.compile(function, dynamic=True)
-    return _compiled[function]
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quant.checkpoint.loading import free_bytes
+from quant.errors import UsageError
 from quant.quantize.progress import ProgressBar
 from quant.recipe import Training
 from quant.training import divergence
 from quant.training.batches import Batch, collate, nothing, padded, plan, shares
 from quant.training.conversations import Example
-from quant.training.delta_net import fused
 from quant.training.distributed import World, part_of, shard, whole
 from quant.training.layers import TrainedLinear, share_inputs
 from quant.training.losses import TeacherTargets, head_loss
-from quant.training.memory import MOST_TOKENS, Passes, choose, room, smaller
+from quant.training.memory import MOST_TOKENS, Passes, choose, smaller
 from quant.training.stacked import Stacked
 from quant.training.state import TrainingState
 from quant.training.teacher import TeacherCache, hidden_states
@@ -216,7 +217,7 @@ class Trainer:
         modes = [layer.training for layer in layers]
         # All layers then meet the same kind of input: one code for the first one too, and checkpoints see a gradient.
         embedded = self.model.get_input_embeddings().register_forward_hook(_wants_gradient)
-        with compiled(layers, self.how.compile), fused(self.how.compile):
+        with compiled(layers, self.how.compile):
             for layer in layers:
                 layer.training = True  # the layer alone, for checkpointing; what is in it stays without dropout
             self._checkpoint(self.passes.checkpointing)
@@ -241,11 +242,12 @@ class Trainer:
         if self.device.type != "cuda" or not open_ or self.passes.chosen == "saved":
             return
         least = padded(max(self.lengths))
-        found = choose(
-            self._measure, room(self.device, self._to_come()), least, self.training.batch_tokens,
+        told = self.world.told  # what one process measures holds for all: they take the same passes
+        self.passes = choose(
+            lambda tokens, checkpointing: told(self._measure(tokens, checkpointing)),
+            told(free_bytes(str(self.device)) - self._to_come()), least, self.training.batch_tokens,
             micro_tokens=how.micro_tokens, checkpointing=how.checkpointing,
         )  # fmt: skip
-        self.passes = self.world.told(found)
         self._forget()
         self._checkpoint(self.passes.checkpointing)
         if self.world.first:
@@ -297,8 +299,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(number, len(self.steps), self.training)
         count = sum(self.learnt[row] for row in rows)
+        passes = self.passes
         while (sums := self._all_backward(number, count)) is None:
-            self._shrink(number)
+            if not self._shrink(number):
+                self.passes = passes
+                raise torch.OutOfMemoryError("one row a pass does not fit")
         self.masters.take_gradients()
         self._between_steps = False
         norm = nn.utils.clip_grad_norm_(list(self.masters.masters.values()), self.training.max_grad_norm)
@@ -333,15 +338,18 @@ class Trainer:
             return None
         return sums
 
-    def _shrink(self, number: int) -> None:
-        """After an out-of-memory error: the step begins again, with smaller passes."""
+    def _shrink(self, number: int) -> bool:
+        """After an out-of-memory error: the step begins again, with smaller passes; False where there are none."""
         longest = padded(max(self.lengths))
         new = smaller(self.passes, longest, self.how.checkpointing is None)
+        if new is None:
+            return False
         print(f"train: step {number + 1}: out of GPU memory with {self.passes}; going on with {new}", flush=True)
         self.shortages.append({"step": number + 1, "passes": self.passes.as_dict()})
         self.passes, self._ahead = new, (-1, [])
         self._forget()
         self._checkpoint(new.checkpointing)
+        return True
 
     def _batches(self, number: int) -> list[Batch]:
         """This process's micro-batches of a step."""

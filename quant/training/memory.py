@@ -11,14 +11,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from quant.errors import UsageError
 from quant.training.batches import MULTIPLE
 
 MOST_TOKENS = 16384
 """Padded tokens a pass where nothing limits them."""
 ENOUGH_TOKENS = 4096
 """Passes of this many tokens fill a GPU; fewer are taken only where checkpointing would not fit either."""
-_SHARE = 0.9
+_SHARE = 0.85
 """Of what is free; the rest is for what the allocator cannot use and for passes of other shapes."""
 
 
@@ -45,25 +44,21 @@ class Passes:
         return f"{self.micro_tokens} tokens a pass, {'with' if self.checkpointing else 'no'} gradient checkpointing"
 
 
-def smaller(passes: Passes, longest: int, checkpoints: bool) -> Passes:
+def smaller(passes: Passes, longest: int, checkpoints: bool) -> Passes | None:
     """What to try after an out-of-memory error: half the tokens, then checkpointing.
 
     Args:
         longest: padded tokens of the longest row, below which no pass can go.
         checkpoints: whether the user leaves checkpointing open.
 
-    Raises:
-        UsageError: nothing is smaller.
+    Returns None where nothing is smaller.
     """
     if passes.micro_tokens > longest:
         half = max(longest, min(passes.micro_tokens // 2, MOST_TOKENS))
         return replace(passes, micro_tokens=half, chosen="smaller")
     if not passes.checkpointing and checkpoints:
         return replace(passes, checkpointing=True, chosen="smaller")
-    raise UsageError(
-        f"out of GPU memory with one row of {longest} tokens a pass; take shorter conversations, a recipe that trains "
-        "adapters (qad-lora), or more GPUs (torchrun)"
-    )
+    return None
 
 
 def choose(
@@ -98,7 +93,8 @@ def choose(
 
 def _tokens(measure: Callable[[int, bool], int | None], room: int, longest: int, most: int, kind: bool) -> int:
     """Tokens that fit into `room` bytes."""
-    few = min(most, max(longest, ENOUGH_TOKENS // 4))
+    # Two rows at least, where there is room for them: compiled code for one row is another.
+    few = min(most, longest * max(2, ENOUGH_TOKENS // 4 // longest))
     many = min(most, 2 * few)
     measure(few, kind)  # what the first pass alone takes: kernels, workspaces
     small = measure(few, kind)
@@ -111,13 +107,3 @@ def _tokens(measure: Callable[[int, bool], int | None], room: int, longest: int,
         return few
     slope = max(1.0, (large - small) / (many - few))
     return int(few + (room - small) / slope)
-
-
-def room(device: Any, reserve: int = 0) -> int:
-    """Bytes that this process may still take on a GPU, under its cap if it has one, short of `reserve`."""
-    import torch
-
-    free, total = torch.cuda.mem_get_info(device)
-    held = torch.cuda.memory_allocated(device)
-    cap = int(total * torch.cuda.get_per_process_memory_fraction(device))
-    return min(free + torch.cuda.memory_reserved(device), cap) - held - reserve

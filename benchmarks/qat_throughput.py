@@ -85,7 +85,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Found:
-    """Tokens a second, without and with padding, of each round, or of each step for a flow that was timed by itself."""
+    """Tokens a second, without and with padding, of each turn, or of each step of a flow timed by itself."""
 
     rates: list[float]
     padded: list[float]
@@ -307,6 +307,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=3, help="timed steps a turn (default: 3)")
     parser.add_argument("--warm", type=int, default=4, help="steps before the timed ones (default: 4)")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
+    parser.add_argument("--setting", choices=("chat", "long"), help="only this setting")
     parser.add_argument("--skip", action="append", default=[], help="leave out flows whose name begins so")
     parser.add_argument("--scratch", type=Path, default=Path("/tmp/qat_throughput"))
     parser.add_argument("--output", type=Path)
@@ -353,6 +354,8 @@ def main() -> int:
         status |= options.shape is not None and flow == "nvfp4 loop" and mfu is not None and mfu < LEAST_MFU
 
     for setting, examples in (("chat", chat), ("long", long)):
+        if options.setting not in (None, setting):
+            continue
         with fresh(), loop(options, examples, ways) as flows:
             if options.shape is None:
                 others = {"bf16 plain": "bf16", "modelopt loop": "modelopt"}

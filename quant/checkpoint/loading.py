@@ -152,10 +152,12 @@ def free_bytes(device: str) -> int:
     """GPU memory that this process may still take, under its cap if it has one."""
     import torch
 
-    free, total = torch.cuda.mem_get_info(device)
-    held = torch.cuda.memory_allocated(device)
-    cap = int(total * torch.cuda.get_per_process_memory_fraction(device))
-    return min(free + torch.cuda.memory_reserved(device), cap) - held
+    index = torch.device(device).index
+    index = torch.cuda.current_device() if index is None else index
+    free, total = torch.cuda.mem_get_info(index)
+    held = torch.cuda.memory_allocated(index)
+    cap = int(total * torch.cuda.get_per_process_memory_fraction(index))
+    return min(free + torch.cuda.memory_reserved(index), cap) - held
 
 
 def default_device() -> str:

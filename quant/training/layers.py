@@ -221,7 +221,7 @@ def _plain(module: Any) -> nn.Module | None:
         return None
     from modelopt.torch.quantization.nn import TensorQuantizer
 
-    children: dict[str, nn.Module] = module._modules  # type: ignore[assignment]
+    children: dict[str, nn.Module] = module._modules
     quantizers = {name for name, child in children.items() if isinstance(child, TensorQuantizer)}
     if any(getattr(children[name], "is_enabled", False) for name in quantizers):
         return None

@@ -17,7 +17,7 @@ MOST_TOKENS = 16384
 """Padded tokens a pass where nothing limits them."""
 ENOUGH_TOKENS = 4096
 """Passes of this many tokens fill a GPU; fewer are taken only where checkpointing would not fit either."""
-_SHARE = 0.85
+_SHARE = 0.8
 """Of what is free; the rest is for what the allocator cannot use and for passes of other shapes."""
 
 

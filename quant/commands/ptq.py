@@ -123,6 +123,9 @@ def make(
     with provenance.phase("quantize"):
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
         model = quantize(model, chosen, sequences, pad)
+    tokens = sum(map(len, sequences))
+    rate = tokens / max(provenance.seconds["quantize"], 1e-9)  # the weights' share of the phase included
+    provenance.record["calibration"] = {"tokens": tokens, "tokens_per_second": round(rate, 1)}
     with provenance.phase("compare"):
         after = quality.agreement(reference, quality.logits(model, sequences))
         errors = quality.layer_errors(outputs, quality.layer_outputs(model, sequences[:2]))
@@ -135,6 +138,7 @@ def make(
                 kept.write(partial, chosen, computed)
 
     layers = finish(model, source, out, image, provenance, extra=extra)
+    print(f"calibrated on {tokens:,} tokens, {rate:,.0f} tok/s")
     print(
         f"{out}: {chosen.name} for {image.name}, {layers} layers equal the model's bit for bit; KL {after.kl:.4f} "
         f"nats/token, top-1 agreement {after.top1:.1%} over {after.positions} calibration tokens; "

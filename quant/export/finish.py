@@ -9,6 +9,7 @@ from typing import Any
 
 from quant.checkpoint.atomic import atomic_directory, refused_path
 from quant.checkpoint.provenance import Provenance, digest_ahead
+from quant.checkpoint.quiet import quiet
 from quant.checkpoint.view import view
 from quant.errors import NotServedAsMade, UsageError
 from quant.export import verify

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quant.checkpoint import loading
+from quant.checkpoint.quiet import quiet
 from quant.errors import UsageError
 from quant.formats.fused import fused_groups, tie_fused_amax
 from quant.images import Image

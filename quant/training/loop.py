@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from quant.checkpoint.loading import free_bytes
-from quant.errors import UsageError
 from quant.quantize.progress import ProgressBar
 from quant.recipe import Training
 from quant.training import divergence

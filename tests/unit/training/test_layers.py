@@ -89,3 +89,28 @@ def test_nothing_inside_the_adapter_is_quantised(tiny_llama: Path) -> None:
     on = [n for n, m in wrapped.named_modules() if n.endswith("_quantizer") and m.is_enabled]
     assert on
     assert not [n for n in on if "lora_" in n or "base_layer" in n]
+
+
+def test_no_module_of_modelopts_is_left_in_a_model_that_trains(tiny_llama: Path) -> None:
+    """Also those that quantise nothing: compiled code cannot follow their attributes."""
+    from modelopt.torch.opt.dynamic import DynamicModule
+    from modelopt.torch.quantization.nn import TensorQuantizer
+
+    from quant import recipe
+    from quant.checkpoint import loading
+    from quant.quantize.quantize import quantize
+
+    model = loading.load_model(tiny_llama, "cpu")
+    chosen = recipe.load("nvfp4-mlp-only")  # attention stays BF16, but ModelOpt wraps it all the same
+    ids = torch.arange(3, 40)[None]
+    quantize(model, chosen, [ids[0].tolist()] * 2, 0)
+    before = {name: type(module) for name, module in model.named_modules()}
+    parameters = {name: id(parameter) for name, parameter in model.named_parameters()}
+    with torch.no_grad():
+        expected = model(input_ids=ids).logits
+        with installed(model):
+            assert not [name for name, m in model.named_modules() if isinstance(m, DynamicModule | TensorQuantizer)]
+            kept = {name: id(parameter) for name, parameter in model.named_parameters()}
+            assert kept == parameters
+            assert torch.equal(model(input_ids=ids).logits, expected)
+    assert {name: type(module) for name, module in model.named_modules()} == before

@@ -150,6 +150,26 @@ def test_out_of_memory_and_an_interrupt_in_the_forward_pass_lose_no_step(
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+def test_running_out_of_gpu_memory_takes_smaller_passes_and_goes_on(
+    tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from quant.training.loop import Trainer
+
+    backward, out = Trainer._backward, tmp_path / "out"
+
+    def short(self: Trainer, *arguments: Any) -> Any:
+        if self.passes.micro_tokens > 2048:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return backward(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_backward", short)
+    assert qat(tiny_llama, data, out, "--micro-tokens", "4096") == 0
+    assert "going on with 2048 tokens a pass" in capsys.readouterr().out
+    record = json.loads((out / "quant_run.json").read_text())["training"]
+    assert (record["micro_tokens"], record["checkpointing"], record["chosen"]) == (2048, False, "smaller")
+    assert [shortage["passes"]["micro_tokens"] for shortage in record["shortages"]] == [4096]
+
+
 def test_an_interrupt_within_the_optimisers_step_saves_no_half_step(
     tiny_llama: Path, data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,50 @@
+"""A model whose weights do not fit on the GPU is quantised with them in host memory, to the same bytes."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from quant import recipe
+from quant.checkpoint import loading
+from quant.cli import main
+from quant.commands import ptq
+from quant.errors import UsageError
+from tests.support import tiny
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.llama(tmp_path_factory.mktemp("larger") / "llama")
+
+
+def tensors(model: Path, calib: Path, out: Path) -> dict[str, str]:
+    arguments = ["--model", model, "--recipe", "nvfp4-default", "--calib", calib, "--out", out]
+    assert main(["ptq", *map(str, arguments)]) == 0
+    found: dict[str, str] = json.loads((out / "quant_run.json").read_text())["tensors"]
+    return found
+
+
+def test_weights_in_host_memory_make_the_same_checkpoint(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calib = tiny.calibration_file(tmp_path / "calib.jsonl")
+    resident = tensors(model, calib, tmp_path / "resident")
+    monkeypatch.setattr(ptq, "_offloads", lambda *_: True)
+    assert tensors(model, calib, tmp_path / "offloaded") == resident
+
+
+def test_they_stay_there_where_they_do_not_fit(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = recipe.load("nvfp4-default")
+    arguments = argparse.Namespace(model=model, keep=None)
+    size = loading.weight_bytes(model)
+    monkeypatch.setattr(loading, "free_bytes", lambda _: size + ptq.ACTIVATIONS)
+    assert not ptq._offloads(arguments, chosen, "cuda")
+    monkeypatch.setattr(loading, "free_bytes", lambda _: size + ptq.ACTIVATIONS - 1)
+    assert ptq._offloads(arguments, chosen, "cuda")
+    assert "they stay in host memory" in capsys.readouterr().out
+    with pytest.raises(UsageError, match=r"GB of weights for .* GB of free GPU memory"):
+        ptq._offloads(arguments, recipe.load("nvfp4-awq-lite"), "cuda")

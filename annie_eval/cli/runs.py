@@ -30,6 +30,7 @@ def add_show(parser: argparse.ArgumentParser) -> None:
 def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's directory, or its name in runs/")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
+    parser.add_argument("--markdown", action="store_true", help="print it for a CI summary or a pull request")
     parser.add_argument("--json", action="store_true", help="print verdict.json, checked against its schema")
     parser.set_defaults(command=report)
 
@@ -92,8 +93,8 @@ def report(arguments: argparse.Namespace) -> int:
     from annie_eval.report import page, show
     from annie_eval.run import verdict_json
 
-    if arguments.html is None and not arguments.json:
-        raise UsageError("report: say --html FILE, --json or both")
+    if arguments.html is None and not arguments.json and not arguments.markdown:
+        raise UsageError("report: say --html FILE, --markdown or --json")
     run_dir = find_run(arguments.run)
     verdict = show.load_verdict(run_dir)
     if arguments.html is not None:
@@ -101,6 +102,10 @@ def report(arguments: argparse.Namespace) -> int:
             page.write(arguments.html, verdict, run_dir)
         except OSError as error:
             raise UsageError(f"--html {arguments.html}: cannot be written ({error.strerror})") from error
+    if arguments.markdown:
+        from annie_eval.report import markdown
+
+        print(markdown.page(verdict), end="", flush=True)
     if arguments.json:
         print(verdict_json.dumps(verdict), end="", flush=True)
     return 0

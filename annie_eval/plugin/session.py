@@ -343,6 +343,10 @@ class Owner(Session):
                 rows_chart([TimingResult.from_dict(row) for row in self.verdict.timings], run.dir)
             if self._comparison is not None and self._note is None:
                 self.verdict = self._comparison.finish(run, self.verdict)
+            from annie_eval.report import page
+
+            with suppress(OSError, UsageError):  # a full disk, which the verdict has told of
+                page.write(run.dir / "report.html", self.verdict, run.dir)
             add_to_junit(self.config, junit.suite_properties(self.verdict))
             if self.verdict.verdict != "PASS" and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED

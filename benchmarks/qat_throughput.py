@@ -287,7 +287,7 @@ def ratio(one: Found, other: Found) -> tuple[float, float, float]:
 
 def made(options: argparse.Namespace) -> Path:
     """The checkpoint of random weights that `--shape` names, made where it is not there yet."""
-    out = Path(options.scratch) / options.shape
+    out: Path = options.scratch / options.shape
     if not (out / "config.json").exists():
         script = Path(__file__).with_name("random_checkpoint.py")
         command = [sys.executable, str(script), "--tokenizer", str(options.tokenizer), "--out", str(out)]

@@ -24,8 +24,8 @@ EXTRAS = {
 }
 # They are there where the code that imports them runs: triton comes with torch for GPUs, vLLM's plugin runs in vLLM.
 ELSEWHERE = {"quant": {"triton", "vllm"}}
-# Used without an import: as a plugin of pytest, by transformers, and by its reader of GGUF files.
-WITHOUT_IMPORT = {"pytest-xdist", "accelerate", "gguf"}
+# Used without an import: as a plugin of pytest, and by transformers' reader of GGUF files.
+WITHOUT_IMPORT = {"pytest-xdist", "gguf"}
 # Installed under another name, in whatever environment this runs.
 NAMES = {"modelopt": "nvidia-modelopt", "markdown_it": "markdown-it-py", "re2": "google-re2", "_pytest": "pytest"}
 

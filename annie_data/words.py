@@ -118,7 +118,7 @@ remember recall recollect
 remind notify alert
 under beneath below underneath
 stuff things thing items item
-fix repair mend
+fix repair fix
 quiet silent hush
 tonight evening
 doctor physician
@@ -138,7 +138,7 @@ biscuit cookie cookies biscuits
 bag sack
 car automobile auto
 road street
-garbage rubbish trash
+garbage garbage trash
 couch sofa settee
 torch flashlight
 jumper sweater pullover

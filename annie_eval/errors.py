@@ -11,14 +11,14 @@ class FromOutside(Exception):
 
 
 class UsageError(FromOutside):
-    """The caller can mend this: one line that names the file, the field and the mend.
+    """The caller can fix this: one line that names the file, the field and the fix.
 
     pytest leaves with status 4, our own commands with status 2, before anything slow has started.
     """
 
 
 class TargetError(FromOutside):
-    """The server could not be started, reached or believed; the message states the cause and the mend."""
+    """The server could not be started, reached or believed; the message states the cause and the fix."""
 
 
 class ExchangeError(FromOutside):

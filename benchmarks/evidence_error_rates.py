@@ -4,7 +4,7 @@
 
 Kinds of prompts: `equal` (each passes with the same chance), `differ` (chances drawn from a beta distribution), `dead`
 (some prompts never pass, the others always), `copies` (the samples of one prompt in one round are one outcome),
-`half` (each sample of a prompt is a copy of that prompt's shared outcome with chance 1/2, else drawn anew).
+`half` (each sample of a prompt is a copy of that prompt's shared outcome with chance 1/2, else drawn again).
 
 Columns: `lower` and `upper`, runs in which a one-sided 95 % bound lay beyond the truth (5 % at most is promised);
 `PASS` and `FAIL` of `--until-decided` at a threshold that equals the true rate (5 % at most together); samples asked.

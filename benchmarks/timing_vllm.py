@@ -34,7 +34,9 @@ from annie_eval.timing.confirm import outside_ms
 from annie_eval.timing.measurement import Measurement
 
 PROMPT = "You are Annie, a voice assistant at home. Answer in one to three short plain sentences."
-ROWS_HERE = tuple(name for name in ROWS if name != "tool_call")  # whether a model calls tools is no matter of time
+ROWS_HERE = tuple(
+    name for name in ROWS if name != "tool_call"
+)  # whether a model calls tools is not a question of time
 
 
 def agreement(measurements: Sequence[Measurement]) -> list[str]:

@@ -1,7 +1,7 @@
 """`annie-eval matrix`: every gate of a profile under each of several system prompts, on one server.
 
-Can a better prompt mend what quantisation broke? Each text file of a directory takes the place of the profile's system
-prompt, one after the other; the profile's own comes first and is what the others are held against, sample by sample.
+Can a better prompt fix what quantisation broke? Each text file of a directory takes the place of the profile's system
+prompt, one after the other; the profile's own comes first and is what the others are compared with, sample by sample.
 Each prompt is a run of its own below the matrix's directory: `annie-eval show` reads it, and `--resume` goes on.
 """
 
@@ -201,7 +201,7 @@ def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, co
     from annie_eval.run.store import FILE
     from annie_eval.serving import TargetSpec
 
-    # The server that is there, known by its checkpoint: started anew by --resume it has another port.
+    # The server that is there, known by its checkpoint: started again by --resume it has another port.
     here = TargetSpec(spec.model_dir, target.base_url, target.served_model, spec.api_key_env)
     run = Run(profile, here, RunOptions(directory.parent, directory, (directory / FILE).exists(), concurrency))
     try:

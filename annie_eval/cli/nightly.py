@@ -17,7 +17,7 @@ def add_nightly(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base-url", action="append", required=True, metavar="URL", help="the server; may be repeated"
     )
-    parser.add_argument("--baseline", required=True, metavar="NAME|RUN", help="what it is held against")
+    parser.add_argument("--baseline", required=True, metavar="NAME|RUN", help="what it is compared with")
     parser.add_argument(
         "--history", type=Path, default=HISTORY, metavar="DIR", help=f"where nights are kept (default: {HISTORY})"
     )
@@ -60,8 +60,8 @@ def nightly(arguments: argparse.Namespace) -> int:
         return 1
     except (OSError, sqlite3.Error) as error:
         said = night.words_of(error)
-        mend = "mend that" if isinstance(error, PermissionError | FileNotFoundError) else "free some space"
-        print(f"nightly ERROR: {arguments.history}: {said}; {mend}, earlier nights are as they were")
+        fix = "fix that" if isinstance(error, PermissionError | FileNotFoundError) else "free some space"
+        print(f"nightly ERROR: {arguments.history}: {said}; {fix}, earlier nights are as they were")
         return 1
     print(paragraph(result))
     return 1 if result.alarms else 0

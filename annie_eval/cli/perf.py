@@ -46,7 +46,7 @@ def perf(options: argparse.Namespace) -> int:
     Exit status 0 when every gate passes, 1 when one does not, 3 when one is an ERROR.
 
     Raises:
-        UsageError: something that the caller can mend; found before anything is sent.
+        UsageError: something that the caller can fix; found before anything is sent.
         TargetError: the server cannot be reached or started.
     """
     # The profile and the server's side cost start-up that `--help` need not pay.

@@ -18,7 +18,7 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
 
 
 def profile(arguments: argparse.Namespace) -> int:
-    """Exit status 0 for a sound profile, 1 where something is to be mended."""
+    """Exit status 0 for a sound profile, 1 where something is to be fixed."""
     from annie_eval.profile.load import find_mistakes
     from annie_eval.text import printable
 
@@ -28,7 +28,7 @@ def profile(arguments: argparse.Namespace) -> int:
     for mistake in mistakes:
         print(printable(mistake))
     if mistakes or found is None:
-        print(f"{len(mistakes)} to mend" if len(mistakes) > 1 else "1 to mend", file=sys.stderr, flush=True)
+        print(f"{len(mistakes)} to fix" if len(mistakes) > 1 else "1 to fix", file=sys.stderr, flush=True)
         return 1
     print("\n".join(_summary(found)), flush=True)
     return 0

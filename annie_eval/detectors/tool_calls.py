@@ -200,7 +200,7 @@ def _schema_problem(name: str, schema: Mapping[str, Any], arguments: Mapping[str
     except RecursionError:
         return f"arguments of {name} are nested too deeply"
     except tool_schema.Endless:
-        return f"arguments of {name} are nested so that the schema cannot be held against them"
+        return f"arguments of {name} are nested so that the schema cannot be compared with them"
     if error is None:
         return None
     message = error.message if len(error.message) <= 120 else f"{error.message[:119]}…"

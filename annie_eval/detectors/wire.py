@@ -7,9 +7,9 @@ lose text if they did not hold. What real servers do besides, and what is theref
   beside `content: null`; the first fragment of a call may lack `arguments`; some tool parsers repeat `type`; the
   finish chunk may hold text; empty deltas that carry only `token_ids`; the usage chunk has `choices: []` and alone
   names a `system_fingerprint`; finish_reason `repetition`; comments as keep-alive.
-- SGLang: `created` is taken anew for every chunk; later fragments of a call say `id: null` and `name: null`;
+- SGLang: `created` is taken again for every chunk; later fragments of a call say `id: null` and `name: null`;
   `reasoning_content` and `tool_calls` are null where empty; further chunks with `choices: []`.
-- llama-server: `created` anew for every chunk; the role chunk has `content: null`; the finish chunk an empty delta.
+- llama-server: `created` again for every chunk; the role chunk has `content: null`; the finish chunk an empty delta.
 - transformers serve: no `[DONE]`; the chunk with the finish_reason carries the usage, and every chunk
   `system_fingerprint: ""`. Only that ending excuses a missing `[DONE]`.
 - OpenAI: `refusal: null`, `obfuscation`, `service_tier`. Azure: a first chunk with `choices: []`, no id and no model.

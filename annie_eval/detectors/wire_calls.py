@@ -2,7 +2,7 @@
 
 A model that calls another tool than the wanted one, or leaves an argument out, makes its own mistake, which a gate may
 forgive a few times. Letters lost from an offered name, `</parameter>` in an argument, or `{}` for a later one of
-parallel calls are a parser's work: it may strike few calls, and training mends none of it.
+parallel calls are a parser's work: it may strike few calls, and training fixes none of it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Several servers that should be one: who answers which sample, and whether they answer alike. Pure.
 
 The samples are dealt out, and up to `SHARED` of them are asked of every server. On those the servers are compared: by
-structure first (a server that never calls a tool where the others do has lost its parser, which is no matter of
+structure first (a server that never calls a tool where the others do has lost its parser, which is not a question of
 chance), then each by the gates on its own answers, then in pairs.
 """
 
@@ -57,9 +57,9 @@ class Answered:
 
 
 class Shares:
-    """Which server answers a sample: the servers take turns along an order that is shuffled anew in each run.
+    """Which server answers a sample: the servers take turns along an order that is shuffled again in each run.
 
-    Shuffled, so that no server gets the streamed or the hard samples; anew, so that an unlucky share is not dealt out
+    Shuffled, so that no server gets the streamed or the hard samples; again, so that an unlucky share is not dealt out
     again every night; by a hash, so that a resumed run deals as it began.
     """
 

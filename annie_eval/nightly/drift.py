@@ -1,6 +1,6 @@
 """Finds slow change over many nights, where no single night was bad enough to fail. Pure.
 
-A series is one gate's pass rate, or one timing. It begins anew where the server changed or somebody blessed another
+A series is one gate's pass rate, or one timing. It begins again where the server changed or somebody blessed another
 run: what lies before was another thing.
 """
 
@@ -40,7 +40,7 @@ class Drift:
 
 
 def resets(nights: Sequence[Night]) -> list[Reset]:
-    """Where series begin anew, with what changed; nights on which nothing was judged change nothing."""
+    """Where series begin again, with what changed; nights on which nothing was judged change nothing."""
     found = []
     last: Night | None = None
     blessed: str | None = None

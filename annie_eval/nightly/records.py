@@ -33,7 +33,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """One night. `baseline` is the id of the blessing that it was held against; None if it was not.
+    """One night. `baseline` is the id of the blessing that it was compared with; None if it was not.
 
     Attributes:
         started: as the wall clock had it, ISO 8601; the order of nights does not follow it.

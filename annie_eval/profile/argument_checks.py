@@ -48,7 +48,7 @@ _UNLIKELY = "\u2603 zq"
 
 
 def validate_check(check: Any) -> str | None:
-    """What is wrong with a check, and the mend, to be put behind the name of its field; None if it is sound."""
+    """What is wrong with a check, and the fix, to be put behind the name of its field; None if it is sound."""
     if not isinstance(check, Mapping):
         return _not_json(check)
     operators = [key for key in check if key in _OPERATORS]

@@ -60,7 +60,7 @@ def load(name_or_path: str | Path) -> Profile:
         name_or_path: a built-in name such as `annie`, or the path of a TOML file.
 
     Raises:
-        UsageError: for the first mistake found: one line that names the file, the field or line, and the mend.
+        UsageError: for the first mistake found: one line that names the file, the field or line, and the fix.
     """
     return _load(name_or_path, Mistakes())
 
@@ -152,9 +152,9 @@ def _find(name_or_path: str | Path) -> Path:
     path = Path(name_or_path).expanduser()
     if not path.exists() and path.suffix != ".toml" and len(path.parts) == 1:
         known = builtin_names()
-        mend = did_you_mean(name, known)
+        fix = did_you_mean(name, known)
         raise UsageError(
-            f"profile {quoted(name)}: no such built-in profile ({', '.join(known)}) and no such file{mend}"
+            f"profile {quoted(name)}: no such built-in profile ({', '.join(known)}) and no such file{fix}"
         )
     return path
 

@@ -1,4 +1,4 @@
-"""Regular expressions of a profile, held against text from a model: in time that is linear in the text, always.
+"""Regular expressions of a profile, compared with text from a model: in time that is linear in the text, always.
 
 Python's `re` backtracks, so that a pattern such as `(a*)*b` or `a*a*a*b` can take years over a line of text. RE2 does
 not: https://github.com/google/re2/wiki/Syntax. What it cannot take (look-around, back-references) is refused when the

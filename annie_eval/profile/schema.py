@@ -1,4 +1,4 @@
-"""The structure of profile files: the shipped JSON Schemas, and one line that says what to mend."""
+"""The structure of profile files: the shipped JSON Schemas, and one line that says what to fix."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def _explain(error: ValidationError, root: Any) -> str:
         case "additionalProperties":
             known = list(rules.get("properties", ()))
             unknown = next(key for key in value if key not in known)
-            mend = did_you_mean(unknown, known) or f"; known here: {', '.join(known)}"
-            return f"{joined(field, unknown)} is an unknown key{mend}"
+            fix = did_you_mean(unknown, known) or f"; known here: {', '.join(known)}"
+            return f"{joined(field, unknown)} is an unknown key{fix}"
         case "required":
             missing = next(key for key in limit if key not in value)
             about = rules["properties"].get(missing, {})

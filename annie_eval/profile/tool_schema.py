@@ -1,4 +1,4 @@
-"""JSON Schema of a tool's parameters (draft 2020-12): checked when the profile is loaded, held against a model's call.
+"""JSON Schema of a tool's parameters (draft 2020-12): checked with the profile, compared with a model's call.
 
 Arguments come from outside, so that no schema may take for ever over them: patterns run in linear time
 (`annie_eval.profile.patterns`), and references are followed a limited number of times. `format` is an annotation and
@@ -54,7 +54,7 @@ def problem(schema: Mapping[str, Any]) -> str | None:
         jsonschema.Draft202012Validator.check_schema(schema, format_checker=jsonschema.FormatChecker(formats=()))
     except jsonschema.SchemaError as error:
         path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
-        return f"{path} is no valid JSON Schema: {' '.join(error.message.split())[:200]}; mend it"
+        return f"{path} is no valid JSON Schema: {' '.join(error.message.split())[:200]}; fix it"
     for path, part in _parts(schema, ""):
         if isinstance(part.get("pattern"), str) and (said := patterns.problem(part["pattern"])):
             return f"{path}.pattern is no valid JSON Schema here: it {said}"
@@ -69,7 +69,7 @@ def problem(schema: Mapping[str, Any]) -> str | None:
                 return f"{path}.{key} is {part[key]!r}, but must point into this schema (#/$defs/...)"
     for path, part in _parts(schema, ""):
         if _refers_to_itself(part, schema):
-            return f"{path} refers to itself without going into the value, so that nothing could end it; mend it"
+            return f"{path} refers to itself without going into the value, so that nothing could end it; fix it"
     try:
         list(errors(validator(schema), {}))
     except (Endless, RecursionError):

@@ -51,8 +51,8 @@ def one_form(line: Mapping[str, Any], turn_fields: Sequence[str], where: str) ->
         return
     for field in ("prompt", *turn_fields):
         if field in line:
-            mend = "remove one" if field == "prompt" else f"put {field} into the turn it belongs to"
-            raise UsageError(f"{where}: {field} stands beside turns; {mend}")
+            fix = "remove one" if field == "prompt" else f"put {field} into the turn it belongs to"
+            raise UsageError(f"{where}: {field} stands beside turns; {fix}")
 
 
 def tool_list(value: Any, where: str) -> list[dict[str, Any]]:

@@ -110,7 +110,7 @@ def _numbers(gate: Gate, n: int, prompts: int, declared: int | None, at: str) ->
     if gate.every_sample:
         have = f"{samples} are in the profile"
     if declared is not None and declared != n:
-        raise UsageError(f"{at}.samples is {declared}, but {have}; mend the number or the scenarios")
+        raise UsageError(f"{at}.samples is {declared}, but {have}; fix the number or the scenarios")
     if gate.required is not None and gate.required > n:
         raise UsageError(f"{at}.required is {gate.required}, but only {have}; lower it or add scenarios")
     if gate.lower_bound is not None:

@@ -57,7 +57,7 @@ class Comparison:
     def _refusal(self, found: list[str]) -> str:
         return (
             f"--baseline {self.wanted}: REFUSED, nothing to compare: {'; '.join(found)}; "
-            "bless a run of what is deployed now, or mend it"
+            "bless a run of what is deployed now, or fix it"
         )
 
     def check(self, fingerprint: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ class Trace:
 
     Attributes:
         refuses: it asks another question, so that nothing is left to compare.
-        fails: it is no matter of more or less, which chance could explain, but of all: a call channel that fell
+        fails: it is not a question of more or less, which chance could explain, but of all: a call channel that fell
             silent, a tool that only goes by another name. That is another server, whatever the gates' counts say.
     """
 

@@ -1,7 +1,7 @@
 """Judges a run's stored answers again with the current detectors.
 
-A baseline may be older than the detectors. Held against a run that newer ones have judged, their mends would look like
-changes of the model; so both sides are judged by the same, from the bytes that were kept.
+A baseline may be older than the detectors. A correction of a detector would then look like a change of the model. So
+both sides are judged by the same detectors, from the bytes that were kept.
 """
 
 from __future__ import annotations

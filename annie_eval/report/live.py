@@ -1,4 +1,4 @@
-"""What is told of a run while it is under way: the plan, and the line that is drawn anew. Pure."""
+"""What is told of a run while it is under way: the plan, and the line that is drawn again. Pure."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def _timings(timings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _charts(timings: Sequence[Mapping[str, Any]]) -> str:
-    """TTFT and decode rate against context; drawn anew from the points, so that no file is needed."""
+    """TTFT and decode rate against context; drawn again from the points, so that no file is needed."""
     from annie_eval.report.charts import charts
 
     drawn = charts([TimingResult.from_dict(row) for row in timings if row.get("points")])

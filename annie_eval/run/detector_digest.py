@@ -1,4 +1,4 @@
-"""Which code has judged a run: kept with it, so that runs are compared by one ruler."""
+"""Which code has judged a run: kept with it, so that runs are compared by the same code."""
 
 from __future__ import annotations
 

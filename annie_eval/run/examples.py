@@ -1,4 +1,4 @@
-"""The good replies that scenarios show, held against their own gates before a server is started.
+"""The good replies that scenarios show, compared with their own gates before a server is started.
 
 A reply that breaks the gate it stands for tells that the gate refuses what its author wants, or asks for what he does
 not mean.
@@ -49,7 +49,7 @@ def _judged(gate: Gate, scenario: Scenario, sample: Sample) -> Iterator[str]:
         field = "then_example" if exchange.round else "example"
         field = f"turns[{exchange.turn}].{field}" if len(scenario.turns) > 1 else field
         yield (
-            f"{where}: {field} breaks gates.{gate.name} ({first.detector}: {first.reason}); mend the example, or what"
+            f"{where}: {field} breaks gates.{gate.name} ({first.detector}: {first.reason}); fix the example, or what"
             " the gate asks"
         )
 

@@ -1,7 +1,7 @@
 """Whether a run that is resumed meets the model that it began with: no run mixes two models.
 
 A checkpoint is known by its files and its server by the fingerprint. A server at a URL shows no weights: another model
-may stand behind the same name. It is the same one if it says that its process has not been started anew; otherwise it
+may stand behind the same name. It is the same one if it says that its process has not been started again; otherwise it
 is asked again what it has answered, and must answer alike.
 """
 
@@ -76,7 +76,7 @@ def _written_anew(before: Sequence[Any] | None, now: Sequence[Any] | None) -> li
     if before is None or now is None or before == now:
         return []
     names = sorted({str(file[0]) for file in (*before, *now) if (file in before) != (file in now)})
-    return [f"the weights were written anew since ({', '.join(names[:4])})"]
+    return [f"the weights were written again since ({', '.join(names[:4])})"]
 
 
 def is_known(store: Store, instance: Mapping[str, Any]) -> bool:

@@ -47,7 +47,7 @@ class Run:
                 f"--run-dir {self.dir}: cannot be written ({error.strerror}); free some space or name another"
             ) from error
         self.resuming = resumed
-        """The run is there already, and its server has not been held against it yet."""
+        """The run is there already, and its server has not been compared with it yet."""
         self._identify(resumed)
         self.target: Target | None = None
         self._opening: threading.Thread | None = None
@@ -68,7 +68,7 @@ class Run:
         }
         if resumed:
             before = self.store.meta("identity", {})
-            for field, mend in (
+            for field, fix in (
                 ("target", "name the same target"),
                 ("profile", "name the same profile"),
                 ("digest", "the profile or its scenarios have changed since: start a new run"),
@@ -78,7 +78,7 @@ class Run:
                 if field == "hardware" and not self.store.timing("row"):
                     continue
                 if was != now and not (field == "target" and _same_urls(str(was), str(now))):
-                    raise UsageError(f"--run-dir {self.dir}: {field} was {was}, but is {now}; {mend}")
+                    raise UsageError(f"--run-dir {self.dir}: {field} was {was}, but is {now}; {fix}")
             if self.spec.model_dir is not None:
                 from annie_eval.run.identity import other_files, refusal
 
@@ -141,7 +141,7 @@ class Run:
         """The server, once it really answers; a run that is resumed is then open again.
 
         Raises:
-            TargetError: it does not; the message has the cause and the mend.
+            TargetError: it does not; the message has the cause and the fix.
             UsageError: it is not the server that the resumed run began with, which stays as it was.
         """
         assert self._opening is not None

@@ -20,7 +20,7 @@ def doctor(spec: TargetSpec, profile: Profile, out: TextIO) -> int:
     """Run every check in turn and stop at the first that fails, because the later ones rest on it.
 
     Args:
-        out: takes the lines `ok    what: detail` and `FAIL  what: cause; mend`.
+        out: takes the lines `ok    what: detail` and `FAIL  what: cause; fix`.
 
     Returns:
         0 when all is well, 1 when the target is at fault, 2 when the input is.

@@ -1,6 +1,6 @@
 """Rules that map lines of a server's log to the cause of a failure and how to fix it.
 
-Every rule is held against real log lines in tests/unit/serving/logs.
+Every rule is compared with real log lines in tests/unit/serving/logs.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CauseRule:
-    """What a log line means. `cause` and `mend` may use the named groups of `pattern`."""
+    """What a log line means. `cause` and `fix` may use the named groups of `pattern`."""
 
     name: str
     pattern: re.Pattern[str]
     cause: str
-    mend: str
+    fix: str
 
 
-def _rule(name: str, pattern: str, cause: str, mend: str) -> CauseRule:
-    return CauseRule(name, re.compile(pattern), cause, mend)
+def _rule(name: str, pattern: str, cause: str, fix: str) -> CauseRule:
+    return CauseRule(name, re.compile(pattern), cause, fix)
 
 
 # vLLM takes its share of the memory in advance, for the KV cache: a shorter context would not make it smaller.
@@ -39,7 +39,7 @@ RULES: tuple[CauseRule, ...] = (
         "unsupported-architecture",
         r"Model architectures \['(?P<arch>\w+)'.*?\] are not supported",
         "this vLLM has no model {arch}",
-        "serve it with a newer vLLM, or mend architectures in config.json",
+        "serve it with a newer vLLM, or fix architectures in config.json",
     ),
     _rule(
         "torchvision",
@@ -102,7 +102,7 @@ RULES: tuple[CauseRule, ...] = (
         "weights-not-initialised",
         r"Following weights were not initialized from checkpoint: \{'(?P<first>[^']+)'",
         "the checkpoint lacks weights that the model needs, such as {first}",
-        "copy or export it again, or mend num_hidden_layers in config.json",
+        "copy or export it again, or fix num_hidden_layers in config.json",
     ),
     _rule(
         "weights-visual",
@@ -152,7 +152,7 @@ RULES: tuple[CauseRule, ...] = (
         "chat-template-file",
         r"supplied chat template(?: string)? \((?P<file>.{1,120}?)\) (?:appears path-like|looks like a file path)",
         "the chat template {file} is not there",
-        "mend the path that --chat-template names",
+        "fix the path that --chat-template names",
     ),
     _rule(
         "no-chat-template",
@@ -165,7 +165,7 @@ RULES: tuple[CauseRule, ...] = (
         r"(?P<what>(?:Unexpected end of template|TemplateSyntaxError|TemplateError|UndefinedError"
         r"|System message must be at the beginning)[^\"\n]{0,100})",
         "the chat template fails: {what}",
-        "mend chat_template.jinja, or take the base model's",
+        "fix chat_template.jinja, or take the base model's",
     ),
     _rule(
         "config-json",
@@ -185,13 +185,13 @@ RULES: tuple[CauseRule, ...] = (
         "tool-parser",
         r"invalid tool call parser: (?P<name>\S+)",
         "this vLLM has no tool call parser {name}",
-        "mend serving.tool_parser in the profile; the log lists those that it has (Qwen3.5: qwen3_coder)",
+        "fix serving.tool_parser in the profile; the log lists those that it has (Qwen3.5: qwen3_coder)",
     ),
     _rule(
         "reasoning-parser",
         r"(?:invalid reasoning parser: |[Rr]easoning parser ')(?P<name>[\w-]+)",
         "this vLLM has no reasoning parser {name}",
-        "mend serving.reasoning_parser in the profile; the log lists those that it has (Qwen3.5: qwen3)",
+        "fix serving.reasoning_parser in the profile; the log lists those that it has (Qwen3.5: qwen3)",
     ),
     _rule(
         "max-model-len",
@@ -203,7 +203,7 @@ RULES: tuple[CauseRule, ...] = (
         "argument",
         r"(?:api_server\.py|vllm|vllm serve|__main__\.py): error: (?P<what>.+)",
         "this vLLM refuses an argument: {what}",
-        "mend it in --vllm-arg or in serving.args of the profile; an older vLLM may not know it yet",
+        "fix it in --vllm-arg or in serving.args of the profile; an older vLLM may not know it yet",
     ),
     _rule(
         "parallel-size",
@@ -328,7 +328,7 @@ RULES: tuple[CauseRule, ...] = (
         "loader-setting",
         r"Unexpected extra config keys for load format \w+: (?P<what>\{.*?\})",
         "the loader does not know the setting {what}",
-        "mend --model-loader-extra-config; an older vLLM may not know it yet",
+        "fix --model-loader-extra-config; an older vLLM may not know it yet",
     ),
     _rule(
         "import",

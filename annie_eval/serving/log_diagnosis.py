@@ -28,21 +28,21 @@ _FOLLOWS = re.compile(
 
 
 def diagnose(log: str, how: str) -> tuple[str, str]:
-    """Why a server died, and how to mend it.
+    """Why a server died, and how to fix it.
 
     Args:
         log: everything that it wrote.
         how: how it ended, such as `was killed by SIGKILL`.
 
     Returns:
-        (cause, mend), one line each, at most about 300 characters.
+        (cause, fix), one line each, at most about 300 characters.
     """
     lines = _plain(log)
     text = "\n".join(lines)
     for rule in RULES:
         if match := rule.pattern.search(text):
             groups = {name: _clean(value or "") for name, value in match.groupdict().items()}
-            return _short(rule.cause.format(**groups)), rule.mend.format(fits=_fits(groups))
+            return _short(rule.cause.format(**groups)), rule.fix.format(fits=_fits(groups))
     for signal, said in ENDS.items():
         if how.endswith(signal):
             return said

@@ -106,7 +106,7 @@ def vllm_arguments(
         most = checkpoint.max_position_embeddings or serving.max_model_len
         ours.append(["--max-model-len", str(min(serving.max_model_len, most))])
     if checkpoint.trackable and weights_track:
-        # Off by default for quantised models: one lost scale would be served, and talk rubbish.
+        # Off by default for quantised models: one lost scale would be served, and answer with garbage.
         ours.append(["--model-loader-extra-config", '{"enable_weights_track":true}'])
     if checkpoint.vision and language_model_only:
         ours.append(["--language-model-only"])

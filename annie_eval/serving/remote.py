@@ -157,7 +157,7 @@ def choose_model(remote: Remote, base_url: str, wanted: str | None) -> str:
         return names[0]
     if not names:
         raise UsageError(
-            f"--base-url {base_url}: {base_url}/models lists no model; mend the path, or name one with --served-model"
+            f"--base-url {base_url}: {base_url}/models lists no model; fix the path, or name one with --served-model"
         )
     raise UsageError(f"--base-url {base_url}: serves {', '.join(names)}; choose one with --served-model")
 

@@ -63,7 +63,7 @@ def check(spec: TargetSpec, profile: Profile) -> None:
     """Everything that can be known without starting or asking a server; takes milliseconds.
 
     Raises:
-        UsageError: in one line what is wrong and how to mend it.
+        UsageError: in one line what is wrong and how to fix it.
     """
     if spec.model_dir is not None and spec.base_url is not None:
         raise UsageError("--model-dir and --base-url: both given; name one target")
@@ -121,7 +121,7 @@ def _check_reachable(url: str) -> None:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UsageError(
             f"--base-url {shown_url(url)}: no server reachable at {host}:{port} ({reason});"
-            " start it, or mend host and port"
+            " start it, or fix host and port"
         ) from None
 
 

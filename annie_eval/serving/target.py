@@ -74,7 +74,7 @@ class Target:
         return dict(self._missing)
 
     def alive(self) -> str | None:
-        """None, or in one line why our server died and how to mend it. A server at a URL is never said to be dead."""
+        """None, or in one line why our server died and how to fix it. A server at a URL is never said to be dead."""
         if self._server is None:
             return None
         how = self._server.ended()
@@ -133,7 +133,7 @@ def open_target(
 
     Raises:
         UsageError: the checkpoint, the interpreter or the URL will not do.
-        TargetError: the server died, or did not answer in time; the message has the cause and the mend.
+        TargetError: the server died, or did not answer in time; the message has the cause and the fix.
     """
     if spec.base_url is not None:
         return _connect(spec, profile, greeting or Greeting(spec))
@@ -285,8 +285,8 @@ def _gpus() -> tuple[str, ...]:
 
 def _death(server: Server, how: str) -> str:
     log = server.log_text()
-    cause, mend = diagnose(log, how)
-    return f"the server {how}: {cause}; {mend} (log: {server.log})"
+    cause, fix = diagnose(log, how)
+    return f"the server {how}: {cause}; {fix} (log: {server.log})"
 
 
 class _Waiting:
@@ -380,9 +380,9 @@ class _Waiting:
 
     def _refusal(self, error: TransportError) -> str:
         said = error.body.decode("utf-8", "replace") if error.body else ""
-        cause, mend = diagnose(f"{self.server.log_text()}\n{said}", "answered with an error")
+        cause, fix = diagnose(f"{self.server.log_text()}\n{said}", "answered with an error")
         return (
-            f"the server started, but its first answer failed: {error.cause}; {cause}; {mend} (log: {self.server.log})"
+            f"the server started, but its first answer failed: {error.cause}; {cause}; {fix} (log: {self.server.log})"
         )
 
     async def _version(self) -> str | None:

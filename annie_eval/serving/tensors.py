@@ -1,8 +1,8 @@
 """Checks that a checkpoint holds the tensors of its config, by name and shape, from the file headers.
 
 vLLM (0.32) serves an unquantised checkpoint that lacks a layer's weight, or whose weights are larger than its config
-says, without a word, and the model talks rubbish. So does one without `lm_head.weight` whose embeddings are not tied,
-and a quantised one that lacks a scale, unless the server is told to look.
+says. It prints no warning, and the model answers with garbage. The same holds without `lm_head.weight` where
+embeddings are not tied, and for a quantised checkpoint that lacks a scale, unless the server is told to look.
 """
 
 from __future__ import annotations

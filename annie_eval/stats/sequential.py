@@ -156,7 +156,7 @@ def _mass(n: int, k: int, rate: float) -> float:
 def fixed_size(threshold: float, rate: float, confidence: float = 0.95, power: float = 0.9) -> int:
     """The least number of samples, set beforehand, at which an exact interval leaves a threshold aside with `power`.
 
-    The interval is Clopper & Pearson's at `confidence`, looked at once. What `operating(...).mean` is held against.
+    The interval is Clopper & Pearson's at `confidence`, looked at once. What `operating(...).mean` is compared with.
 
     Raises:
         ValueError: the rate is the threshold, so that no number suffices.

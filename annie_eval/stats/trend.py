@@ -2,7 +2,7 @@
 
 Mann and Kendall's statistic counts, over all pairs of nights, how often the later one is worse less how often it is
 better (Mann 1945, Econometrica 13; Kendall 1955). It needs no idea of how a night's numbers are spread, so it serves
-pass counts and timings alike. Looking at it every night would cry wolf far too often at a fixed limit; but as long as
+pass counts and timings alike. With a fixed limit a look every night would give far too many false alarms. As long as
 nothing drifts, the rank of a night among those before it is uniform and independent of the past (Renyi 1962), so the
 chance of ever crossing a limit is a sum that a machine can do. `limit` finds the limit for a wanted chance.
 """

@@ -156,7 +156,7 @@ def _ttft_warm(name: str, measurements: Sequence[Measurement], plan: Plan, capab
         said = "0 tokens came out of the prefix cache: prefix caching is off"
     else:
         left = [s.prompt_tokens - s.cached for s in warm if s.prompt_tokens is not None and s.cached is not None]
-        said = f"at most {max(left)} tokens of a prompt computed anew"
+        said = f"at most {max(left)} tokens of a prompt computed again"
     known_so = [said, *_read_first(capabilities)]
     return confirm_gate(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), known_so)
 

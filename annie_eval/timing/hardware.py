@@ -41,7 +41,7 @@ class Hardware:
     Attributes:
         memory_gb_s: peak memory bandwidth, 1e9 bytes per second, of one device or, with `per_core`, of one core.
         tflops: peak dense rate by operand format (`bf16`, `fp8`, `fp4`), 1e12 operations per second.
-        cache_mb: last-level cache; weights that fit twice into it are no matter of memory bandwidth.
+        cache_mb: last-level cache; weights that fit twice into it are not a question of memory bandwidth.
         contexts: prompt lengths in tokens.
         streams: concurrent requests of the goodput gate.
         limits: by the names in `LIMITS`.

@@ -78,8 +78,8 @@ def test_a_planted_weakness_is_found_shrunk_and_replayed_first(workers: list[str
         assert len(sent(tmp_path / "second")) < 15
 
     with FaultServer(load("annie")) as url:
-        mended = probe(url, tmp_path, "third", "-m", "probe", "-k", "thinking", *workers)
-        assert mended.returncode == 0, mended.stdout + mended.stderr
+        fixed = probe(url, tmp_path, "third", "-m", "probe", "-k", "thinking", *workers)
+        assert fixed.returncode == 0, fixed.stdout + fixed.stderr
         assert sent(tmp_path / "third")[0] == prompt
 
 

@@ -74,9 +74,9 @@ def test_the_next_run_asks_what_was_kept_before_anything_else(tmp_path: Path) ->
     assert again.prompts[0] == "??"
     assert outcome.replayed
     assert outcome.asked < 15  # it does not explore
-    mended = Server(lambda prompt, _: False)
-    outcome = probe(mended, tmp_path)
-    assert mended.prompts[0] == "??"
+    fixed = Server(lambda prompt, _: False)
+    outcome = probe(fixed, tmp_path)
+    assert fixed.prompts[0] == "??"
     assert outcome.example is None
     assert outcome.explored == 151
     assert Kept(tmp_path, "annie", "thinking").load()  # another model may fail for it tomorrow

@@ -1,4 +1,4 @@
-"""The shipped schemas refuse every spoilt file, and every refusal is worded as a place and a mend."""
+"""The shipped schemas refuse every spoilt file, and every refusal is worded as a place and a fix."""
 
 from __future__ import annotations
 
@@ -77,5 +77,5 @@ def test_a_refusal_is_one_worded_line(data: st.DataObject) -> None:
         check_structure(value, name, "here")
     message = str(caught.value).removeprefix("here: ")
     assert "\n" not in message
-    # "FIELD: ..." would be jsonschema's own wording, which names no mend.
+    # "FIELD: ..." would be jsonschema's own wording, which names no fix.
     assert re.match(r'("[^"]*"|[^ ":])+ (is|repeats) ', message), message

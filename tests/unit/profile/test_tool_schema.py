@@ -1,4 +1,4 @@
-"""A tool's schema is held against arguments from outside: it says right what they break, and never takes for ever."""
+"""A tool's schema is compared with arguments from outside: it says right what they break, and never takes for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detectors are mended; a baseline that older ones have judged is judged again, from its bytes."""
+"""Detectors are fixed; a baseline that older ones have judged is judged again, from its bytes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def older(run: Path, to: Path, sql: str) -> Path:
     return to
 
 
-FINDING = json.dumps([{"detector": "markdown", "reason": "mended since", "excerpt": "", "channel": None, "exchange": 0,
+FINDING = json.dumps([{"detector": "markdown", "reason": "fixed since", "excerpt": "", "channel": None, "exchange": 0,
                        "span": None}])  # fmt: skip
 
 

@@ -92,10 +92,10 @@ def test_errors_are_grouped_by_cause_and_counted_once(failed: RunVerdict) -> Non
 
 
 def test_error_of_the_run_as_a_whole_keeps_all_its_lines() -> None:
-    cause = "vLLM died: KV cache too small\nmend: lower --max-model-len"
+    cause = "vLLM died: KV cache too small\nfix: lower --max-model-len"
     broken = RunVerdict("ERROR", errors=({"sample": None, "cause": cause},))
     lines = terminal.lines(broken, color=False, width=80)
-    assert lines[:2] == ["error: vLLM died: KV cache too small", "error: mend: lower --max-model-len"]
+    assert lines[:2] == ["error: vLLM died: KV cache too small", "error: fix: lower --max-model-len"]
     assert lines[-1] == "verdict: ERROR (vLLM died: KV cache too small)"
 
 

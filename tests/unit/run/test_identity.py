@@ -108,7 +108,7 @@ def test_replaced_weights_of_the_same_shapes_are_noticed(model: Path, whole: boo
     assert identity.other_files(store, profile, model, ()) == []
     changed_byte(model / "model.safetensors", 200 if whole else 200_000)
     (said,) = identity.other_files(store, profile, model, ())
-    assert said.startswith("the weights changed (" if whole else "the weights were written anew since (model.safe")
+    assert said.startswith("the weights changed (" if whole else "the weights were written again since (model.safe")
     store.close()
 
 

@@ -92,7 +92,7 @@ def test_an_example_that_breaks_its_gate_is_one_line(
     message = str(caught.value)
     assert re.search(said, message), message
     assert "\n" not in message
-    assert "mend" in message
+    assert "fix" in message
 
 
 def test_the_command_line_refuses_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""A directory that cannot be served, or would be served wrongly, is refused with the file and the mend."""
+"""A directory that cannot be served, or would be served wrongly, is refused with the file and the fix."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ EMBEDDING = {"model.embed_tokens.weight": ([10, 4], "BF16")}
 @pytest.mark.parametrize(
     ("config", "tensors", "said"),
     [
-        # vLLM 0.32 serves each of these, and the model talks rubbish.
+        # vLLM 0.32 serves each of these, and the model answers with garbage.
         (
             {"tie_word_embeddings": False},
             EMBEDDING,

@@ -84,12 +84,12 @@ def log(name: str) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_real_log_has_its_cause_and_its_mend_in_one_line_each(name: str) -> None:
-    cause, mend = diagnose(log(name), "exited with status 1")
+    cause, fix = diagnose(log(name), "exited with status 1")
     assert SAYS[name] in cause
     rule = next((rule for rule in RULES if rule.name == name.partition(".")[0]), None)
     if rule is not None:
-        assert mend.startswith(rule.mend.partition("{")[0])
-    for line in (cause, mend):
+        assert fix.startswith(rule.fix.partition("{")[0])
+    for line in (cause, fix):
         assert line
         assert "\n" not in line
         assert len(line) <= 300
@@ -114,20 +114,20 @@ def test_every_rule_can_be_filled_in(rule: object) -> None:
 
     assert isinstance(rule, CauseRule)
     rule.cause.format(**dict.fromkeys(rule.pattern.groupindex, "x"))
-    assert "{" not in rule.mend.format(fits="0.5")
+    assert "{" not in rule.fix.format(fits="0.5")
 
 
 def test_the_share_of_gpu_memory_that_is_proposed_is_free() -> None:
-    _, mend = diagnose(log("gpu-memory-taken"), "exited with status 1")
-    share = float(mend.rpartition("=")[2])
+    _, fix = diagnose(log("gpu-memory-taken"), "exited with status 1")
+    share = float(fix.rpartition("=")[2])
     assert 31.44 - 1.0 < share * 47.38 < 31.44
 
 
 def test_memory_that_the_weights_lack_is_not_told_to_the_kv_cache() -> None:
     text = log("cuda-memory-weights")
-    cause, mend = diagnose(text, "exited with status 1")
+    cause, fix = diagnose(text, "exited with status 1")
     assert "weights" in cause
-    assert "utilization" not in mend
+    assert "utilization" not in fix
     later = text.replace(
         "in load_model", "in load_model\n  File 'gpu_worker.py', line 1, in determine_available_memory"
     )
@@ -137,9 +137,9 @@ def test_memory_that_the_weights_lack_is_not_told_to_the_kv_cache() -> None:
 @pytest.mark.parametrize("how", ["was killed by SIGKILL"])
 def test_no_mend_for_spent_memory_is_a_shorter_context(how: str) -> None:
     for text in ("", "MemoryError\n", log("cuda-memory")):
-        mend = diagnose(text, how)[1]
-        assert "max-model-len" not in mend
-        assert "utilization" in mend
+        fix = diagnose(text, how)[1]
+        assert "max-model-len" not in fix
+        assert "utilization" in fix
 
 
 def test_warnings_and_settings_are_no_causes() -> None:

@@ -1,4 +1,4 @@
-"""`annie-eval doctor`: each check a line; the first that fails ends it, with its mend."""
+"""`annie-eval doctor`: each check a line; the first that fails ends it, with its fix."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def test_a_wrong_name_is_refused_by_the_list_of_a_server_that_does_not_say_what_
 def test_a_server_that_lists_nothing_needs_a_name(serve: Serve, profile: Profile, tmp_path: Path) -> None:
     url = serve({})
     assert open_url(url, profile, tmp_path, served_model="x").served_model == "x"
-    with pytest.raises(UsageError, match="lists no model; mend the path, or name one with --served-model"):
+    with pytest.raises(UsageError, match="lists no model; fix the path, or name one with --served-model"):
         open_url(url, profile, tmp_path)
 
 

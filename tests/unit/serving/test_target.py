@@ -1,4 +1,4 @@
-"""Ready means: our child lives, the served name is ours, a real answer came. Death has a cause and a mend."""
+"""Ready means: our child lives, the served name is ours, a real answer came. Death has a cause and a fix."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_death_while_starting_has_a_cause_and_a_mend(
     behave(monkeypatch, "die", "orphans", log=tmp_path / "log")
     message = failure(opened, good)
     assert message.startswith("the server exited with status 1: this vLLM has no tool call parser")
-    assert "mend serving.tool_parser in the profile" in message
+    assert "fix serving.tool_parser in the profile" in message
     assert message.endswith("server.log)")
     assert living(pids()) == []
 

@@ -285,7 +285,7 @@ def test_done_is_the_end(bodies: Any, sample: Callable[..., Sample]) -> None:
     assert find(sample(clean + b"\n: bye\n\n")) == ()
     late = bodies.sse([bodies.chunk({"content": "more"})], done=False)
     assert reasons(sample(clean + late)) == ["the stream goes on after [DONE]"]
-    assert reasons(sample(clean + b"rubbish")) == ["the stream goes on after [DONE]"]
+    assert reasons(sample(clean + b"garbage")) == ["the stream goes on after [DONE]"]
     assert reasons(sample(clean[: -len(b"data: [DONE]\n\n")])) == ["the stream ends without [DONE]"]
     assert "the last event has no blank line, so that clients drop it" in reasons(sample(clean[:-1]))
 

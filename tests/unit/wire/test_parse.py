@@ -152,7 +152,7 @@ def test_an_event_without_its_blank_line_is_not_dispatched(bodies: Any) -> None:
 
 
 def test_what_follows_done_is_not_read(bodies: Any) -> None:
-    body = bodies.stream({"content": "a"}) + bodies.sse([bodies.chunk({"content": "b"})]) + b"\xff\xfe rubbish"
+    body = bodies.stream({"content": "a"}) + bodies.sse([bodies.chunk({"content": "b"})]) + b"\xff\xfe garbage"
     assert parse.parse(body, streamed=True).content == "a"
 
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import h11
 
-from annie_eval.limits import MAX_BODY, MAX_PIECES, too_large
 from annie_eval.text import printable
+from annie_eval.untrusted.limits import MAX_BODY, MAX_PIECES, too_large
 
 if TYPE_CHECKING:
     import ssl

@@ -12,7 +12,7 @@ from typing import Any
 from annie_eval.errors import UsageError
 from annie_eval.profile.mistakes import Mistakes
 from annie_eval.profile.schema import joined, quoted
-from annie_eval.regular_files import read_bytes
+from annie_eval.untrusted.regular_files import read_bytes
 
 
 class _Broken(ValueError):

@@ -379,10 +379,6 @@ class Store:
         rows = self._db.execute("SELECT value FROM timing WHERE kind = ? ORDER BY position", (kind,))
         return [json.loads(value) for (value,) in rows]
 
-    def forget_timing(self, kind: str) -> None:
-        with self._disk():
-            self._db.execute("DELETE FROM timing WHERE kind = ?", (kind,))
-
 
 def dump(value: Any) -> str:
     """Compact JSON; lone surrogates stay escaped, so that any text can be stored."""

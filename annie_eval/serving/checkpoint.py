@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.regular_files import is_file, read_header, read_object
 from annie_eval.serving.tensors import check_tensors
 from annie_eval.text import shortened
+from annie_eval.untrusted.regular_files import is_file, read_header, read_object
 
 INDEX = "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annie_eval.limits import MAX_JSON
-from annie_eval.regular_files import is_file, opened, read_bytes, read_object
 from annie_eval.serving.checkpoint import INDEX, Checkpoint
 from annie_eval.serving.native import flag_name
+from annie_eval.untrusted.limits import MAX_JSON
+from annie_eval.untrusted.regular_files import is_file, opened, read_bytes, read_object
 
 if TYPE_CHECKING:
     from annie_eval.profile.types import Profile

@@ -10,7 +10,7 @@ import bisect
 import math
 from collections.abc import Iterable, Sequence
 
-from annie_eval.stats.distributions import beta_cdf, beta_quantile, check_counts, check_open, normal_quantile
+from annie_eval.stats.distributions import beta_cdf, beta_quantile, check_counts, check_open
 
 
 def binomial_tail(k: int, n: int, rate: float) -> float:
@@ -58,23 +58,6 @@ def clopper_pearson(passed: int, n: int, confidence: float = 0.95) -> tuple[floa
     check_open("confidence", confidence)
     side = (1.0 + confidence) / 2.0
     return lower_bound(passed, n, side), upper_bound(passed, n, side)
-
-
-def wilson(passed: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Two-sided score interval on a rate (Wilson 1927, JASA 22): narrower, and right only on average.
-
-    (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n) with p = passed / n; ends exactly at 0 or 1 where passed
-    is 0 or n; (0, 1) where n == 0. For comparison with other tools; no gate decides by it.
-    """
-    check_counts(passed, n)
-    check_open("confidence", confidence)
-    if n == 0:
-        return 0.0, 1.0
-    z = normal_quantile((1.0 + confidence) / 2.0)
-    p = passed / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return 0.0 if passed == 0 else centre - half, 1.0 if passed == n else centre + half
 
 
 def rules_out(misses: int, n: int, confidence: float = 0.95) -> float:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 
-from annie_eval.limits import MAX_BODY, MAX_PIECES, too_large
+from annie_eval.untrusted.limits import MAX_BODY, MAX_PIECES, too_large
 
 _READ = 1 << 16
 _ACCEPT = 0.002  # seconds in which a server takes a new connection up, so that no exchange pays for that

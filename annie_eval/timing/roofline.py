@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.regular_files import read_header, read_object
 from annie_eval.timing.hardware import Hardware
+from annie_eval.untrusted.regular_files import read_header, read_object
 
 _SCALES = ("_scale", "_scale_2", "_scale_inv", "_amax", ".bias", "zero_point")
 _NOT_TEXT = re.compile(r"(^|\.)(visual|vision_tower|vision_model|audio_tower|mtp)\.")

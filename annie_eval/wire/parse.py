@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from annie_eval.errors import ExchangeError
-from annie_eval.limits import MAX_CALLS, MAX_TEXT
+from annie_eval.untrusted.limits import MAX_CALLS, MAX_TEXT
 from annie_eval.wire.sample import Answer, ToolCall, Usage
 from annie_eval.wire.sse import DONE, Event, json_object, kind, looks_html, quote, read_stream, refuse_error
 

@@ -106,18 +106,6 @@ class Sample:
     speech: Speech = field(default_factory=Speech)
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """What a scripted tool returns, and the request message that carries it."""
-
-    call_id: str
-    content: str
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def message(self) -> dict[str, Any]:
-        return {"role": "tool", "tool_call_id": self.call_id, "content": self.content, **self.extra}
-
-
 def spoken(exchanges: Sequence[Exchange]) -> list[tuple[int, str]]:
     """The texts that would be read aloud: (exchange index, content) of every reply that has content."""
     return [(i, e.answer.content) for i, e in enumerate(exchanges) if e.answer.content]

@@ -343,11 +343,6 @@ def choose(device: str) -> Choice:
     return Choice("fla", f"fla {fla}, Triton {triton}, {card}")
 
 
-def has_delta_net(model: Any) -> bool:
-    """Whether some layer of a model computes the gated delta rule."""
-    return bool(_places(model))
-
-
 def _places(model: Any) -> list[tuple[Any, str]]:
     """Where transformers looks its functions up: in the module of the layer's class, or, older releases, the layer."""
     found: dict[tuple[int, str], tuple[Any, str]] = {}

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from annie_eval.errors import UsageError
-from annie_eval.limits import MAX_JSON
 from annie_eval.text import shortened
+from annie_eval.untrusted.limits import MAX_JSON
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 from argparse import Namespace
 from collections.abc import Collection, Generator, Mapping
 from pathlib import Path
@@ -280,7 +281,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if option(config, name) is None:
             setattr(config.option, _dest(name), value)
     if has_target(config):
-        config.pluginmanager.import_plugin(PLUGIN)
+        if not config.pluginmanager.has_plugin(PLUGIN):
+            # Not by import_plugin: it warns that a module cannot be rewritten which -m snapshot has imported already.
+            config.pluginmanager.register(importlib.import_module(PLUGIN), PLUGIN)
     elif flags := [f"--{name}" for name in given if option(config, name) is not False]:
         raise pytest.UsageError(f"{', '.join(flags)}: needs a target to judge; give --model-dir or --base-url")
     else:

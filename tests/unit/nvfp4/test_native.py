@@ -100,7 +100,7 @@ def test_processes_that_build_at_once_all_get_a_whole_library(fresh_library: Pat
     need_native()
     for path in fresh_library.iterdir():
         path.unlink()
-    program = "import torch; from quant import nvfp4_native as n; assert n._library() is not None"
+    program = "import torch; from quant.formats import nvfp4_native as n; assert n._library() is not None"
     children = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(2)]
     assert [child.wait(timeout=120) for child in children] == [0, 0]
     assert len(list(fresh_library.iterdir())) == 1

@@ -9,7 +9,7 @@ import sys
 
 from annie_eval.detectors.english.sentences import count_words
 from annie_eval.errors import UsageError
-from annie_eval.profile.types import Speech
+from annie_eval.profile.types import Speech, current_key
 from annie_eval.run.directory import run_dir as find_run
 from annie_eval.run.store import Store
 from annie_eval.text import printable
@@ -30,7 +30,7 @@ def say(arguments: argparse.Namespace) -> int:
     """Exit status 0, also where no engine is there to speak; raises UsageError for a sample that is not there."""
     store = Store(find_run(arguments.run))
     try:
-        stored = store.sample(arguments.sample)
+        stored = store.sample(current_key(arguments.sample))
     finally:
         store.close()
     if stored is None:

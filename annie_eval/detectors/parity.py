@@ -1,4 +1,4 @@
-"""Do the server's parsers read the same tokens in the same way, streamed and whole?
+"""Do the server's parsers read the same tokens in the same way, streamed and unstreamed?
 
 Greedy text differs with load, so two replies to one request may well differ, and that says nothing about the parsers.
 Where both replies consist of the same token ids, though, they are one and the same output of the model, and any
@@ -25,7 +25,7 @@ from annie_eval.wire.sample import Answer, Channel, Exchange, Sample, ToolCall
 _BOTH = "the same token ids, but other {} when streamed than when not"
 
 
-def compare(streamed: Sample, whole: Sample) -> tuple[Finding, ...]:
+def compare(streamed: Sample, unstreamed: Sample) -> tuple[Finding, ...]:
     """Differences between a streamed sample and its unstreamed twin that the server alone can have made.
 
     Exchanges are compared while their token ids are equal; from the first that differs (or that has none, as with
@@ -36,7 +36,7 @@ def compare(streamed: Sample, whole: Sample) -> tuple[Finding, ...]:
     could not finish: then the one text may be a beginning of the other, and calls are not compared.
     """
     found: list[Finding] = []
-    for index, (one, other) in enumerate(zip(streamed.exchanges, whole.exchanges, strict=False)):
+    for index, (one, other) in enumerate(zip(streamed.exchanges, unstreamed.exchanges, strict=False)):
         ids = one.answer.token_ids
         if ids is None or ids != other.answer.token_ids:
             break
@@ -44,24 +44,24 @@ def compare(streamed: Sample, whole: Sample) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _differences(streamed: Answer, whole: Answer, index: int) -> Iterator[Finding]:
-    cut = "length" in (streamed.finish_reason, whole.finish_reason)
+def _differences(streamed: Answer, unstreamed: Answer, index: int) -> Iterator[Finding]:
+    cut = "length" in (streamed.finish_reason, unstreamed.finish_reason)
     pairs: tuple[tuple[Channel, str | None, str | None], ...] = (
-        ("content", streamed.content, whole.content),
-        ("reasoning", streamed.reasoning, whole.reasoning),
+        ("content", streamed.content, unstreamed.content),
+        ("reasoning", streamed.reasoning, unstreamed.reasoning),
     )
     for channel, one, other in pairs:
         left, right = (one or "").strip(), (other or "").strip()
         if left == right or (cut and (left.startswith(right) or right.startswith(left))):
             continue
         at = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
-        shown = f"streamed: {_around(left, at)} / whole: {_around(right, at)}"
+        shown = f"streamed: {_around(left, at)} / unstreamed: {_around(right, at)}"
         yield Finding("wire", _BOTH.format(channel), shown[:160], channel, index)
     if not cut:
         calls = [_comparable(call) for call in streamed.tool_calls]
-        others = [_comparable(call) for call in whole.tool_calls]
+        others = [_comparable(call) for call in unstreamed.tool_calls]
         if calls != others:
-            shown = f"streamed: {_listed(streamed)} / whole: {_listed(whole)}"
+            shown = f"streamed: {_listed(streamed)} / unstreamed: {_listed(unstreamed)}"
             yield Finding("wire", _BOTH.format("tool calls"), shown[:160], "tool_calls", index)
 
 
@@ -119,11 +119,11 @@ def derender_length(exchange: Exchange) -> int:
     return 0 if ids is None else len(ids[1])
 
 
-def compare_derendered(whole: bytes, chunks: Sequence[bytes], index: int = 0) -> tuple[Finding, ...]:
+def compare_derendered(unstreamed: bytes, chunks: Sequence[bytes], index: int = 0) -> tuple[Finding, ...]:
     """Differences between what the deployed parsers make of the same token ids in one go and chunk by chunk.
 
     Args:
-        whole: response body to `derender_request`.
+        unstreamed: response body to `derender_request`.
         chunks: response bodies to `derender_stream_request`, in order.
         index: of the exchange, for the findings.
 
@@ -137,7 +137,7 @@ def compare_derendered(whole: bytes, chunks: Sequence[bytes], index: int = 0) ->
         except (ValueError, KeyError, TypeError) as error:
             raise ExchangeError(f"derender answered no chunk ({type(error).__name__}): {chunk[:80]!r}") from None
     streamed = parse(stream + b"data: [DONE]\n\n", streamed=True)
-    return tuple(_differences(streamed, parse(whole, streamed=False), index))
+    return tuple(_differences(streamed, parse(unstreamed, streamed=False), index))
 
 
 def _asked(exchange: Exchange, prompt: Sequence[int], *, stream: bool) -> dict[str, Any]:

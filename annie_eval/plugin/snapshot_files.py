@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # (profile, model identity, scenario) of the item, once the server has said who it is.
 PLACE = pytest.StashKey[tuple[str, str, str]]()
+
+_OLD_LABEL = re.compile(r'^( +)"whole\.(?=(?:on|off|unset)(?:\.\d+)?": )', re.MULTILINE)
 
 
 def home(config: pytest.Config) -> Path:
@@ -35,6 +38,11 @@ class SignatureExtension(SingleFileSnapshotExtension):
     def serialize(self, data: Any, **_: Any) -> str:
         """The text itself: `annie_eval.snapshots.signature.dumps` has made it."""
         return str(data)
+
+    def read_snapshot_data_from_location(self, **place: str) -> Any:
+        """The recorded text, with the names that this version gives to variants."""
+        found = super().read_snapshot_data_from_location(**place)
+        return found if found is None else _OLD_LABEL.sub(r'\1"unstreamed.', str(found))
 
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:

@@ -45,7 +45,7 @@ def details(row: Mapping[str, Any], run_dir: str, answer: Sequence[str]) -> list
     lines = [
         summary(row),
         f"prompt ({row['length']} characters): {quoted(row['prompt'])}",
-        f"sent: {'streamed' if row['stream'] else 'whole'}, thinking {row['thinking']}",
+        f"sent: {'streamed' if row['stream'] else 'unstreamed'}, thinking {row['thinking']}",
     ]
     if row["scenario"] is not None:
         lines.append(f"scenario: {row['scenario']}, changed by: {', '.join(row['edits'])}")

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 Thinking = Literal["on", "off", "unset"]
+_OLD_KEY = re.compile(r"\.whole(\.(?:on|off|unset)(?:\.\d+)?)$")
 
 # The detectors that a gate may name; each is a module of annie_eval.detectors.
 DETECTORS: tuple[str, ...] = (
@@ -38,14 +40,19 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """`stream.off`, or `whole.on.2` for the second repeat."""
-        label = f"{'stream' if self.stream else 'whole'}.{self.thinking}"
+        """`stream.off`, or `unstreamed.on.2` for the second repeat."""
+        label = f"{'stream' if self.stream else 'unstreamed'}.{self.thinking}"
         return label if self.repeat == 1 else f"{label}.{self.repeat}"
 
 
 def sample_key(scenario_id: str, variant: Variant) -> str:
     """The name of a sample within a run, for example `markdown-shopping.stream.off`."""
     return f"{scenario_id}.{variant.label}"
+
+
+def current_key(key: str) -> str:
+    """A sample's name as this version writes it: runs of format 1 say `whole` for `unstreamed`."""
+    return _OLD_KEY.sub(r".unstreamed\1", key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,7 @@ def _silent(heard: Heard) -> bool:
 
 
 def _repeatability(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
-    """The same question, sent streamed and whole in one run, answered in two ways: a sign of sampling."""
+    """The same question, sent streamed and unstreamed in one run, answered in two ways: a sign of sampling."""
     before = {old.key: old for old, _ in pairs}
     now = {new.key: new for _, new in pairs}
 

@@ -73,6 +73,6 @@ def _again(run: RunData, profile: Profile) -> dict[str, dict[str, Judgement]]:
                 found[name][key] = before
                 continue
             twin = twin_of(key) or ""
-            whole = samples.get(twin) if samples[key].variant.stream and twin in of else None
-            found[name][key] = judge(gate, samples[key], whole=whole)
+            unstreamed = samples.get(twin) if samples[key].variant.stream and twin in of else None
+            found[name][key] = judge(gate, samples[key], unstreamed=unstreamed)
     return found

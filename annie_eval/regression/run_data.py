@@ -17,7 +17,7 @@ from annie_eval.run.store import Store, StoredExchange, StoredSample
 from annie_eval.wire import parse
 
 SHOTS = "timing.jsonl"
-_VARIANT = re.compile(r"\.(?P<stream>stream|whole)\.(?P<thinking>on|off|unset)(?P<repeat>\.\d+)?$")
+_VARIANT = re.compile(r"\.(?P<stream>stream|unstreamed)\.(?P<thinking>on|off|unset)(?P<repeat>\.\d+)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +81,22 @@ class RunData:
 
 
 def scenario_of(key: str) -> str:
-    """The scenario that a sample key belongs to: `weather-zurich` of `weather-zurich.whole.off.2`."""
+    """The scenario that a sample key belongs to: `weather-zurich` of `weather-zurich.unstreamed.off.2`."""
     return _VARIANT.sub("", key)
 
 
 def first_of(key: str) -> str:
-    """The first repeat of a sample: `hello.whole.off` of `hello.whole.off.3`."""
+    """The first repeat of a sample: `hello.unstreamed.off` of `hello.unstreamed.off.3`."""
     found = _VARIANT.search(key)
     return key if found is None or not found["repeat"] else key.removesuffix(found["repeat"])
 
 
 def twin_of(key: str) -> str | None:
-    """The key of the same question sent the other way, streamed or whole; None for a key of another form."""
+    """The key of the same question sent the other way, streamed or unstreamed; None for a key of another form."""
     found = _VARIANT.search(key)
     if found is None:
         return None
-    other = "whole" if found["stream"] == "stream" else "stream"
+    other = "unstreamed" if found["stream"] == "stream" else "stream"
     return f"{key[: found.start()]}.{other}.{found['thinking']}{found['repeat'] or ''}"
 
 

@@ -88,7 +88,7 @@ def in_order(judgements: Iterable[Judgement]) -> list[Judgement]:
 
 
 def by_scenario(judgements: Iterable[Judgement]) -> list[list[Judgement]]:
-    """The misses of each scenario, in order: streamed or whole, and repeats, are further samples of one prompt."""
+    """The misses of each scenario, in order: streamed, unstreamed and repeated ones are samples of one prompt."""
     groups: dict[str, list[Judgement]] = {}
     for one in in_order(judgements):
         groups.setdefault(scenario_of(one.sample), []).append(one)

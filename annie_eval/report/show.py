@@ -12,6 +12,7 @@ from pathlib import Path
 from annie_eval.errors import UsageError
 from annie_eval.gates.decide import RunVerdict
 from annie_eval.gates.judgement import Judgement
+from annie_eval.profile.types import current_key
 from annie_eval.report import exchange as parts
 from annie_eval.report import terminal
 from annie_eval.run import verdict_json
@@ -56,6 +57,7 @@ def sample_lines(run_dir: Path, key: str) -> list[str]:
     Raises:
         UsageError: no run there, or no such sample in it (names the nearest ones).
     """
+    key = current_key(key)
     store = Store(run_dir)
     try:
         stored = store.sample(key)
@@ -108,7 +110,7 @@ def _judged(judgements: Iterable[Judgement]) -> list[str]:
 
 def _exchange(n: int, count: int, exchange: StoredExchange) -> list[str]:
     answers = f"the tool results of round {exchange.round}" if exchange.round else "the user"
-    how = "streamed" if exchange.request.get("stream") else "whole"
+    how = "streamed" if exchange.request.get("stream") else "unstreamed"
     out = [f"exchange {n + 1} of {count}: turn {exchange.turn + 1}, answers {answers}, {how}"]
     out += ["  request"]
     out += [f"    {printable(name)}: {printable(value)}" for name, value in parts.settings(exchange.request)]

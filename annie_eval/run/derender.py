@@ -37,7 +37,7 @@ async def derender(client: Client, sample: Sample) -> tuple[Finding, ...]:
         if request is None:
             continue
         try:
-            whole = (await client.post(_PATH, request)).body
+            unstreamed = (await client.post(_PATH, request)).body
             chunks: list[bytes] = []
             state = None
             length = parity.derender_length(exchange)
@@ -53,5 +53,5 @@ async def derender(client: Client, sample: Sample) -> tuple[Finding, ...]:
         except (ValueError, KeyError, TypeError) as error:
             raise ExchangeError(f"derender answered no stream_state ({type(error).__name__})") from None
         if chunks:
-            found += parity.compare_derendered(whole, chunks, index)
+            found += parity.compare_derendered(unstreamed, chunks, index)
     return tuple(found)

@@ -75,7 +75,7 @@ class Catalogue:
         return self._by_key[key]
 
     def twin(self, key: str) -> str | None:
-        """The key of the same scenario sent the other way (streamed or whole); None if the profile has none."""
+        """The key of the same scenario sent the other way (streamed or unstreamed); None if the profile has none."""
         scenario, variant = self[key]
         other = sample_key(scenario.id, Variant(not variant.stream, variant.thinking, variant.repeat))
         return other if other in self else None
@@ -121,7 +121,7 @@ def judge(
     gate: Gate,
     sample: Sample,
     *,
-    whole: Sample | None = None,
+    unstreamed: Sample | None = None,
     derendered: Sequence[Finding] = (),
     found: dict[str, tuple[Finding, ...]] | None = None,
 ) -> Judgement:
@@ -130,7 +130,7 @@ def judge(
     A detector that raises is a defect of ours: the judgement says so and is an ERROR, never a pass.
 
     Args:
-        whole: the same scenario sent unstreamed, for the comparison of the two ways (detector `wire`).
+        unstreamed: the same scenario sent unstreamed, for the comparison of the two ways (detector `wire`).
         derendered: what the deployed parsers made differently of the sample's own tokens (detector `wire`).
         found: by detector, what was found in the sample for another gate; what is found now is added.
     """
@@ -142,10 +142,10 @@ def judge(
             if name not in found:
                 found[name] = detect(name, sample)
             findings += _not_told_elsewhere(gate, sample, found[name])
-            if name == "wire" and whole is not None:
+            if name == "wire" and unstreamed is not None:
                 from annie_eval.detectors.wire import compare
 
-                findings += compare(sample, whole)
+                findings += compare(sample, unstreamed)
         except Exception as error:
             broke = f"detector {name} could not run: {type(error).__name__}: {error}"
             return Judgement(gate.name, sample.key, tuple(findings), broke)

@@ -132,7 +132,7 @@ class Sampler:
         self._gates_of: dict[str, list[Gate]] = defaultdict(list)
         self._selected: set[tuple[str, str]] = set()
         self._awaiting_twin: dict[str, list[tuple[Gate, Sample]]] = defaultdict(list)
-        self._whole: dict[str, Sample | None] = {}
+        self._unstreamed: dict[str, Sample | None] = {}
         self._derendered: dict[str, tuple[Finding, ...]] = {}
         self._derenders = endpoint.derender
         self._seen: set[str] = set()
@@ -338,13 +338,17 @@ class Sampler:
                 judged.append(Judgement(gate.name, key, (), error))
                 continue
             compares = "wire" in gate.detectors and twin is not None and (gate.name, twin) in self._selected
-            if compares and variant.stream and twin not in self._whole:
+            if compares and variant.stream and twin not in self._unstreamed:
                 self._awaiting_twin[twin or ""].append((gate, sample))
                 continue
-            whole = self._whole.get(twin or "") if compares and variant.stream else None
-            judged.append(judge(gate, sample, whole=whole, derendered=self._derendered.get(key, ()), found=found))
+            unstreamed = self._unstreamed.get(twin or "") if compares and variant.stream else None
+            judged.append(
+                judge(gate, sample, unstreamed=unstreamed, derendered=self._derendered.get(key, ()), found=found)
+            )
         if not variant.stream:
-            self._whole[key] = sample
+            self._unstreamed[key] = sample
             for gate, streamed in self._awaiting_twin.pop(key, ()):
-                judged.append(judge(gate, streamed, whole=sample, derendered=self._derendered.get(streamed.key, ())))
+                judged.append(
+                    judge(gate, streamed, unstreamed=sample, derendered=self._derendered.get(streamed.key, ()))
+                )
         return judged

@@ -20,9 +20,10 @@ from typing import Any
 from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
 from annie_eval.gates.judgement import Judgement
+from annie_eval.profile.types import current_key
 
 FILE = "run.sqlite"
-FORMAT = 1
+FORMAT = 2  # 1 names unstreamed samples `ID.whole.THINKING`
 _FAILED = "failed"
 _RESERVE, _RESERVED = "reserve", 256 * 1024  # bytes: a verdict and the last lines of the store
 
@@ -108,10 +109,26 @@ class Store:
                     self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
             self._db.execute("PRAGMA synchronous=NORMAL")
             found = self.meta("format")
+            if found == 1:
+                self._rename_samples(in_place=create)
+                found = FORMAT
         except sqlite3.DatabaseError as error:
             raise UsageError(f"{path}: not a run ({error}); name another run directory") from error
         if found != FORMAT:
             raise UsageError(f"{path}: run format {found!r}, but this version reads {FORMAT}; start a new run")
+
+    def _rename_samples(self, *, in_place: bool) -> None:
+        """Bring a run of format 1 up to date: in its file if it is resumed, else in a copy in memory."""
+        if not in_place:
+            copy = sqlite3.connect(":memory:", isolation_level=None)
+            self._db.backup(copy)
+            self._db.close()
+            self._db = copy
+        self._db.create_function("current_key", 1, current_key, deterministic=True)
+        with self._transaction():
+            for table in ("wanted", "selected", "exchange", "sample", "attempt", "judgement"):
+                self._db.execute(f"UPDATE {table} SET key = current_key(key)")
+            self._db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT),))
 
     def close(self) -> None:
         self._db.close()

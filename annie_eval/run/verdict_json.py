@@ -15,6 +15,7 @@ from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
 from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
 from annie_eval.gates.judgement import Judgement
+from annie_eval.profile.types import current_key
 
 FORMAT = 1
 FILE = "verdict.json"
@@ -109,7 +110,7 @@ def load(path: Path) -> RunVerdict:
     import jsonschema
 
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(path.read_text(encoding="utf-8"), object_hook=_with_current_keys)
     except FileNotFoundError:
         raise UsageError(f"{path}: no verdict here; the run did not finish") from None
     except (OSError, ValueError) as error:
@@ -131,6 +132,17 @@ def load(path: Path) -> RunVerdict:
         replicas=raw.get("replicas") or {},
         started=started,
     )
+
+
+def _with_current_keys(value: dict[str, Any]) -> dict[str, Any]:
+    """Of an object in a stored verdict; its sample keys are those of this version then."""
+    for name in ("sample", "worse", "better"):
+        match value.get(name):
+            case str() as key:
+                value[name] = current_key(key)
+            case [*keys]:
+                value[name] = [current_key(key) if isinstance(key, str) else key for key in keys]
+    return value
 
 
 def _gate_result(gate: Mapping[str, Any]) -> GateResult:

@@ -171,7 +171,7 @@ def missing(remote: Remote) -> dict[str, str]:
         gaps["metrics"] = "no vLLM counters at /metrics: client timings are not checked against the server's own"
     if remote.kind != "vllm":
         gaps["token_ids"] = (
-            "only vLLM returns token ids: streamed and whole answers are compared by structure, not by text"
+            "only vLLM returns token ids: streamed and unstreamed answers are compared by structure, not by text"
         )
     if not remote.derender:
         gaps["derender"] = (

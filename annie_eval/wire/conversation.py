@@ -111,7 +111,9 @@ def _seed(sampling: Sampling, scenario: Scenario, variant: Variant) -> int:
     assert sampling.seed is not None
     if sampling.temperature == 0.0:
         return sampling.seed + variant.repeat - 1
-    drawn = hashlib.sha256(f"{sampling.seed}\n{sample_key(scenario.id, variant)}".encode("utf-8", "backslashreplace"))
+    # `whole` is what keys said for `unstreamed`: another word would draw other answers than every baseline has.
+    key = sample_key(scenario.id, variant).replace(".unstreamed.", ".whole.")
+    drawn = hashlib.sha256(f"{sampling.seed}\n{key}".encode("utf-8", "backslashreplace"))
     return int.from_bytes(drawn.digest()[:4]) & 0x7FFFFFFF
 
 

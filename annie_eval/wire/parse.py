@@ -41,7 +41,7 @@ def parse(body: bytes, *, streamed: bool) -> Answer:
             off, with neither a finish_reason nor `[DONE]`, or the answer has more than `limits.MAX_TEXT` characters
             or `limits.MAX_CALLS` calls. The message is one line.
     """
-    return _parse_stream(body) if streamed else _parse_whole(body)
+    return _parse_stream(body) if streamed else _parse_unstreamed(body)
 
 
 def events(body: bytes) -> tuple[Event, ...]:
@@ -51,7 +51,7 @@ def events(body: bytes) -> tuple[Event, ...]:
 
 def prompt_token_ids(body: bytes, *, streamed: bool) -> tuple[int, ...] | None:
     """The prompt's token ids, which vLLM returns beside the answer's under `return_token_ids`; None if it did not."""
-    values = [e.value for e in events(body) if e.value is not None] if streamed else [_whole_object(body)]
+    values = [e.value for e in events(body) if e.value is not None] if streamed else [_unstreamed_object(body)]
     for value in values:
         ids = _token_ids(value.get("prompt_token_ids"), "prompt_token_ids")
         if ids is not None:
@@ -213,8 +213,8 @@ def _parse_stream(body: bytes) -> Answer:
     return fold.answer()
 
 
-def _parse_whole(body: bytes) -> Answer:
-    value = _whole_object(body)
+def _parse_unstreamed(body: bytes) -> Answer:
+    value = _unstreamed_object(body)
     fold = _Fold()
     fold.add(value, "message", "the answer", joined_by_index=False)
     if not fold.choices:
@@ -222,7 +222,7 @@ def _parse_whole(body: bytes) -> Answer:
     return fold.answer()
 
 
-def _whole_object(body: bytes) -> Mapping[str, Any]:
+def _unstreamed_object(body: bytes) -> Mapping[str, Any]:
     if not body.strip():
         raise ExchangeError("the answer is empty")
     try:

@@ -72,11 +72,11 @@ def make_run(
     run = folder / name
     run.mkdir(parents=True)
     store = Store(run, create=True)
-    keys = [f"{scenario}.whole.off" for scenario in passed]
+    keys = [f"{scenario}.unstreamed.off" for scenario in passed]
     store.select({"g": keys}, [], keys)
     judgements = []
     for scenario, held in passed.items():
-        key = f"{scenario}.whole.off"
+        key = f"{scenario}.unstreamed.off"
         error = (errors or {}).get(scenario)
         sent = {
             "model": "annie",

@@ -118,11 +118,11 @@ def test_a_part_of_a_gate_and_a_run_cut_short_are_no_verdict(categories: tuple[s
 
 
 def sent_both_ways(prompts: int, missed: int = 0) -> list[Judgement]:
-    """Each prompt streamed and whole, answered alike both times."""
+    """Each prompt streamed and unstreamed, answered alike both times."""
     return [
         Judgement("no_markdown", f"p-{i:02}.{way}.off", (MISS,) if i < missed else ())
         for i in range(prompts)
-        for way in ("stream", "whole")
+        for way in ("stream", "unstreamed")
     ]
 
 

@@ -17,7 +17,7 @@ from annie_eval.serving.replicas import check_same
 
 PROFILE = load("annie")
 MISS = (Finding("markdown", "bold text"),)
-KEYS = [f"s-{i:03}.{way}.off" for i in range(60) for way in ("stream", "whole")]
+KEYS = [f"s-{i:03}.{way}.off" for i in range(60) for way in ("stream", "unstreamed")]
 URLS = ["http://a/v1", "http://b/v1", "http://c/v1"]
 SHOWN = frozenset({"says anything", "tells its usage", "ends with finish_reason stop"})
 CALLED = frozenset({"calls a tool", "tells its usage", "ends with finish_reason tool_calls"})

@@ -144,7 +144,7 @@ def test_lists_make_variants_by_product(desk: Desk) -> None:
     desk.lines(lambda lines: lines[0].update(stream=[True, False], thinking=["on", "unset"], repeats=2))
     variants = load(desk.path).scenarios[0].variants
     ways = ["stream.on", "stream.on.2", "stream.unset", "stream.unset.2"]
-    assert [variant.label for variant in variants] == [*ways, *(way.replace("stream", "whole") for way in ways)]
+    assert [variant.label for variant in variants] == [*ways, *(way.replace("stream", "unstreamed") for way in ways)]
 
 
 def test_defaults_apply_where_a_scenario_does_not_say(desk: Desk) -> None:

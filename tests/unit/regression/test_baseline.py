@@ -65,7 +65,7 @@ def test_a_name_that_cannot_be_one_is_refused(name: str, make_run: Any, tmp_path
     ("made", "said"),
     [
         ({"finished": False}, "not finished"),
-        ({"errors": {"s-03": "HTTP 500"}}, "1 sample broke, such as s-03.whole.off"),
+        ({"errors": {"s-03": "HTTP 500"}}, "1 sample broke, such as s-03.unstreamed.off"),
     ],
 )
 def test_half_a_run_is_not_blessed(made: dict[str, Any], said: str, make_run: Any, tmp_path: Path) -> None:

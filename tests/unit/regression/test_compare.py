@@ -32,7 +32,7 @@ STRICT = {
 
 def judged(gate: str, outcomes: list[bool]) -> dict[str, Judgement]:
     return {
-        f"{gate}-{i:03}.whole.off": Judgement(gate, f"{gate}-{i:03}.whole.off", () if held else MISS)
+        f"{gate}-{i:03}.unstreamed.off": Judgement(gate, f"{gate}-{i:03}.unstreamed.off", () if held else MISS)
         for i, held in enumerate(outcomes)
     }
 
@@ -86,7 +86,7 @@ def test_many_gates_need_more_evidence_than_one() -> None:
 
 
 def test_repeats_of_one_scenario_are_one_scenario() -> None:
-    keys = [f"s.whole.off{'' if i == 1 else f'.{i}'}" for i in range(1, 11)]
+    keys = [f"s.unstreamed.off{'' if i == 1 else f'.{i}'}" for i in range(1, 11)]
     before = {"g": {key: Judgement("g", key) for key in keys}}
     now = {"g": {key: Judgement("g", key, MISS) for key in keys}}
     gate = compare_gates(before, now, {})[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,15 @@ def test_above_temperature_zero_every_sample_has_a_seed_of_its_own_and_the_same_
     assert len(set(seeds)) == 12
     assert seeds == [seed(name, variant) for name in ("a", "b") for variant in variants]
     assert all(0 <= one < 2**31 for one in seeds)
+
+
+def test_the_seed_of_an_unstreamed_sample_is_what_earlier_versions_sent() -> None:
+    """Another seed is another request: no baseline could be compared with."""
+    warm = replace(profile(), sampling=Sampling(temperature=0.7, seed=7))
+    request = next_request(warm, script(Turn("hi")), Variant(stream=False), (), model="m", token_ids=True)
+    drawn = hashlib.sha256(f"7\n{script(Turn('hi')).id}.whole.off".encode()).digest()
+    assert request is not None
+    assert request.body["seed"] == int.from_bytes(drawn[:4]) & 0x7FFFFFFF
 
 
 def test_repeats_differ_in_their_seed() -> None:

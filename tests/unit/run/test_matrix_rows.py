@@ -12,7 +12,7 @@ from annie_eval.cli import matrix
 
 @pytest.mark.parametrize(("streamed", "better", "p"), [(False, 4, 1 / 16), (True, 8, 1 / 16)])
 def test_streamed_twins_count_once(monkeypatch: pytest.MonkeyPatch, streamed: bool, better: int, p: float) -> None:
-    ways = ("stream", "whole") if streamed else ("whole",)
+    ways = ("stream", "unstreamed") if streamed else ("unstreamed",)
     keys = [f"scenario-{number}.{way}.off" for number in range(4) for way in ways]
     found = {"own": dict.fromkeys(keys, False), "firm": dict.fromkeys(keys, True)}
     monkeypatch.setattr(matrix, "_outcomes", found.__getitem__)

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from annie_eval.cli.main import main
+from annie_eval.profile.types import current_key
+from annie_eval.run import verdict_json
+from annie_eval.run.store import Store
 
 STORED = Path(__file__).with_name("stored")
 
@@ -36,11 +39,49 @@ def test_it_is_listed_and_shown(run: Path, capsys: pytest.CaptureFixture[str]) -
     assert "verdict: PASS (all 3 gates hold)" in capsys.readouterr().out
 
 
-def test_one_exchange_is_shown_whole(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_exchange_is_shown_in_full(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = sqlite3.connect(run / "run.sqlite").execute("SELECT key FROM sample ORDER BY key").fetchone()[0]
     assert main(["show", "a", key]) == 0
     shown = capsys.readouterr().out
     assert "user" in shown
+
+
+@pytest.mark.parametrize("way", ["whole", "unstreamed"])
+def test_an_unstreamed_sample_goes_by_its_old_and_its_new_name(
+    way: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (run / "run.sqlite").read_bytes()
+    assert main(["show", "a", f"taxi-theatre.{way}.off"]) == 0
+    shown = capsys.readouterr().out
+    assert "sample taxi-theatre.unstreamed.off, answered" in shown
+    assert ": pass" in shown
+    assert ", unstreamed\n" in shown
+    assert (run / "run.sqlite").read_bytes() == before
+
+
+def test_a_resumed_run_keeps_the_answers_under_the_new_names(run: Path) -> None:
+    for create in (True, False):
+        store = Store(run, create=create)
+        assert {"taxi-airport.stream.off", "taxi-theatre.unstreamed.off"} < set(store.finished())
+        assert {judgement.sample for judgement in store.judgements()} == set(store.finished())
+        assert all(store.exchanges(key) for key in store.finished())
+        store.close()
+    row = sqlite3.connect(run / "run.sqlite").execute("SELECT value FROM meta WHERE key = 'format'")
+    assert row.fetchone() == ("2",)
+
+
+def test_its_verdict_names_samples_as_the_run_does(run: Path) -> None:
+    path = run / "verdict.json"
+    stored = json.loads(path.read_text("utf-8"))
+    finding = {"sample": "taxi-theatre.whole.off", "detector": "wire", "reason": "x", "excerpt": ""}
+    stored["gates"][0]["findings"] = [{**finding, "span": None, "channel": None, "exchange": 0}]
+    path.write_text(json.dumps(stored), "utf-8")
+    assert [miss.sample for miss in verdict_json.load(path).gates[0].misses] == ["taxi-theatre.unstreamed.off"]
+
+
+@pytest.mark.parametrize("key", ["a.whole.b.stream.off", "the-whole.off", "a.whole", "whole.off.stream.unset.2"])
+def test_an_id_that_says_whole_stays_as_it_is(key: str) -> None:
+    assert current_key(key) == key
 
 
 def test_it_is_reported(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def ours(url: str, requests: int) -> Result:
     messages = [{"role": "user", "content": "Hello!"}]
     plan = Plan(base_url=url, served_model="truth", rows=("ttft_short", "decode"), short={"messages": messages})
     # Both rows at their first look; without limits none is decided, and one round of looks is what is compared.
-    rows = run(plan, lambda event: measurements.append(dict(event)) if event["event"] == "shot" else None)
+    rows = run(plan, lambda event: measurements.append(dict(event)) if event["event"] == "measurement" else None)
     if any(row.verdict == "ERROR" for row in rows):
         raise RuntimeError(rows[0].detail)
     measurements = measurements[:requests]

@@ -55,7 +55,7 @@ def agreement(measurements: Sequence[Measurement]) -> list[str]:
             s.rate / s.server_rate - 1 for s in own if s.rate is not None and s.server_rate is not None and _long(s)
         ]
         cached = sorted({s.cached for s in own if s.cached is not None})
-        confirmed = sum(s.account is not None and not s.doubts_beyond(outside) for s in own)
+        confirmed = sum(s.server_metrics is not None and not s.doubts_beyond(outside) for s in own)
         ttft = f"{statistics.median(extra):.2f} ({max(extra, key=abs):.2f})" if extra else "-"
         tokens = statistics.median([s.prompt_tokens or 0 for s in own])
         rest = f"{statistics.median(extra) - outside * tokens:.2f}" if extra else "-"
@@ -147,7 +147,7 @@ def measure(options: argparse.Namespace, profile: Profile, url: str) -> int:
 
     def progress(event: Mapping[str, Any]) -> None:
         bar(event)
-        if event["event"] == "shot":
+        if event["event"] == "measurement":
             measurements.append(Measurement.from_dict({key: value for key, value in event.items() if key != "event"}))
 
     rows = run(plan, progress)

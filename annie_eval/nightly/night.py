@@ -31,7 +31,7 @@ from annie_eval.regression import baseline as baselines
 from annie_eval.regression import determinism
 from annie_eval.regression import timings as speed
 from annie_eval.regression.compare_runs import against, with_regression
-from annie_eval.regression.run_data import SHOTS, shots
+from annie_eval.regression.run_data import TIMINGS, measurements
 from annie_eval.resources import GATE_TESTS
 from annie_eval.run import verdict_json
 from annie_eval.run.store import FILE, Store
@@ -121,7 +121,7 @@ def _check(options: Options, profile: Profile) -> None:
 
 def _profile_of(blessed: baselines.Baseline) -> str:
     """The profile that the baseline was made with, by the file it was read from, else by its name."""
-    facts = blessed.evidence.facts
+    facts = blessed.run_data.facts
     path = facts.get("profile_path")
     return str(path) if path and Path(path).is_file() else str((facts.get("identity") or {}).get("profile", "annie"))
 
@@ -156,7 +156,7 @@ def _now() -> datetime:
 
 
 def _check_room(history: Path, blessed: baselines.Baseline) -> None:
-    need = _ROOM + 3 * (blessed.evidence.dir / FILE).stat().st_size
+    need = _ROOM + 3 * (blessed.run_data.dir / FILE).stat().st_size
     free = shutil.disk_usage(history).free
     if free < need:
         raise OSError(
@@ -311,12 +311,12 @@ def _quiet(
                 api_key_env=options.api_key_env,
                 gpus=machine.local_gpus(),
                 cores=machine.local_cores(),
-                output=run_dir / SHOTS,
+                output=run_dir / TIMINGS,
             )
             timing.run(replace(plan, quiet_wait=min(plan.quiet_wait, 5.0)), lambda event: None)
         except Exception as error:  # a night without timings is still a night
             notes.append(f"timings could not be taken: {type(error).__name__}: {error}")
-    measured = shots(run_dir / SHOTS)
+    measured = measurements(run_dir / TIMINGS)
     key = os.environ.get(options.api_key_env) if options.api_key_env else None
     store = Store(run_dir)
     try:

@@ -24,7 +24,7 @@ from typing import Any
 from annie_eval.errors import UsageError
 from annie_eval.profile.schema import did_you_mean
 from annie_eval.regression import timings
-from annie_eval.regression.run_data import SHOTS, RunData, read, shots
+from annie_eval.regression.run_data import TIMINGS, RunData, measurements, read
 from annie_eval.run.store import FILE
 
 DIR = "baselines"
@@ -39,7 +39,7 @@ class Baseline:
     """A baseline as it is compared with. `info` goes into reports: `name`, `id`, `run`, `blessed`, `verdict`."""
 
     info: Mapping[str, Any]
-    evidence: RunData
+    run_data: RunData
     noise: timings.Noise
 
 
@@ -58,9 +58,9 @@ def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[
         raise UsageError(
             f"--as {name}: a baseline's name is at most 64 letters, digits, dots, hyphens and underscores"
         )
-    evidence = _finished(run_dir)
+    run_data = _finished(run_dir)
     if aa is not None:
-        _check_aa(evidence, _finished(aa), run_dir, aa)
+        _check_aa(run_data, _finished(aa), run_dir, aa)
     now = datetime.now(UTC)
     made = f"{name}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     pointer: dict[str, Any] = {
@@ -70,17 +70,17 @@ def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[
         "run": str(run_dir.resolve()),
         "aa": None if aa is None else str(aa.resolve()),
         "blessed": now.isoformat(timespec="seconds"),
-        "verdict": evidence.facts.get("verdict"),
-        "profile": evidence.facts.get("identity", {}).get("profile"),
-        "served_model": (evidence.facts.get("target") or {}).get("served_model"),
+        "verdict": run_data.facts.get("verdict"),
+        "profile": run_data.facts.get("identity", {}).get("profile"),
+        "served_model": (run_data.facts.get("target") or {}).get("served_model"),
     }
     copy = root / "copies" / made
     partial = copy.with_name(f".{made}")
     try:
         partial.mkdir(parents=True)
         _copy_run(run_dir, partial)
-        if aa is not None and (aa / SHOTS).is_file():
-            shutil.copyfile(aa / SHOTS, partial / _AA)
+        if aa is not None and (aa / TIMINGS).is_file():
+            shutil.copyfile(aa / TIMINGS, partial / _AA)
         for file in partial.iterdir():
             _sync(file)
         _sync(partial)
@@ -96,16 +96,16 @@ def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[
 
 
 def _finished(run_dir: Path) -> RunData:
-    evidence = read(run_dir)
-    state = evidence.facts.get("state", "unknown")
+    run_data = read(run_dir)
+    state = run_data.facts.get("state", "unknown")
     if state != "finished" or not (run_dir / _VERDICT).is_file():
         why = f"state {state}" if state != "finished" else f"it has no {_VERDICT}"
         raise UsageError(f"{run_dir}: the run is not finished ({why}); continue it with --resume, then bless it")
-    if not evidence.judgements:
+    if not run_data.judgements:
         raise UsageError(f"{run_dir}: no sample was judged in this run; bless one of the whole profile")
     broken = [
         judgement.sample
-        for of in evidence.judgements.values()
+        for of in run_data.judgements.values()
         for judgement in of.values()
         if judgement.error is not None
     ]
@@ -115,7 +115,7 @@ def _finished(run_dir: Path) -> RunData:
             f"{run_dir}: {count} sample{'s' if count > 1 else ''} broke, such as {broken[0]}; a baseline needs every"
             " answer: run again on a sound server"
         )
-    return evidence
+    return run_data
 
 
 def _check_aa(first: RunData, second: RunData, run_dir: Path, aa: Path) -> None:
@@ -147,7 +147,7 @@ def _copy_run(run_dir: Path, to: Path) -> None:
     finally:
         source.close()
         target.close()
-    for name in (_VERDICT, SHOTS):
+    for name in (_VERDICT, TIMINGS):
         if (run_dir / name).is_file():
             shutil.copyfile(run_dir / name, to / name)
 
@@ -188,7 +188,7 @@ def load(wanted: str, root: Path, runs: Path) -> Baseline:
             return _pointed(pointer)
     for path in (Path(wanted).expanduser(), runs / wanted):
         if (path / FILE).is_file():
-            evidence = _finished(path)
+            run_data = _finished(path)
             resolved = path.resolve()
             info = {
                 "name": resolved.name,
@@ -196,9 +196,9 @@ def load(wanted: str, root: Path, runs: Path) -> Baseline:
                 "run": str(resolved),
                 "aa": None,
                 "blessed": None,
-                "verdict": evidence.facts.get("verdict"),
+                "verdict": run_data.facts.get("verdict"),
             }
-            return Baseline(info, evidence, timings.noise(evidence.timings, None))
+            return Baseline(info, run_data, timings.noise(run_data.timings, None))
     known = names(root)
     there = f"there are {', '.join(known)}" if known else "none is blessed yet: annie-eval bless RUN --as NAME"
     raise UsageError(
@@ -224,7 +224,7 @@ def _pointed(pointer: Path) -> Baseline:
     copy = pointer.parent / "copies" / made
     if not (copy / FILE).is_file():
         raise UsageError(f"{pointer}: its copy {copy} is gone; bless a run again")
-    evidence = read(copy, name)
-    second = shots(copy / _AA) if info.get("aa") and (copy / _AA).is_file() else None
+    run_data = read(copy, name)
+    second = measurements(copy / _AA) if info.get("aa") and (copy / _AA).is_file() else None
     shown = {key: info.get(key) for key in ("name", "id", "run", "aa", "blessed", "verdict")}
-    return Baseline(shown, evidence, timings.noise(evidence.timings, second))
+    return Baseline(shown, run_data, timings.noise(run_data.timings, second))

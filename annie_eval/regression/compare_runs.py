@@ -30,9 +30,9 @@ def against(baseline: baselines.Baseline, run_dir: Path) -> Regression:
     Raises:
         UsageError: the run cannot be read.
     """
-    before, now = baseline.evidence, read(run_dir)
+    before, now = baseline.run_data, read(run_dir)
     notes: list[str] = []
-    if before.facts.get("judged_by") != now.facts.get("judged_by"):
+    if before.facts.get("detector_digest") != now.facts.get("detector_digest"):
         (before, first), (now, second) = rejudge.by_todays(before), rejudge.by_todays(now)
         notes = [note for note in (first, second) if note]
     found = compare(before, now, baseline=baseline.info, noise=baseline.noise)
@@ -49,7 +49,7 @@ class Comparison:
     def __init__(self, wanted: str, runs: Path, profile: Profile) -> None:
         self.wanted, self._profile = wanted, profile
         self.baseline = baselines.load(wanted, runs / baselines.DIR, runs)
-        before = self.baseline.evidence
+        before = self.baseline.run_data
         digests = (before.facts.get("identity") or {}).get("digest"), profile.digest
         if found := fingerprint_diff.of_profiles(before.snapshot, diff.snapshot(profile), digests):
             raise UsageError(self._refusal(found))
@@ -66,7 +66,7 @@ class Comparison:
         Raises:
             UsageError: it differs in what makes a comparison meaningless.
         """
-        known = fingerprint_diff.between(self.baseline.evidence.fingerprint, fingerprint)
+        known = fingerprint_diff.between(self.baseline.run_data.fingerprint, fingerprint)
         if known.refused:
             raise UsageError(self._refusal(list(known.refused)))
 

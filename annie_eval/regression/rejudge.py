@@ -22,7 +22,7 @@ from annie_eval.wire.sample import Sample
 
 def by_todays(run: RunData) -> tuple[RunData, str]:
     """The run as today's detectors see it, and a note; the run itself and "" where these have judged it already."""
-    if run.facts.get("judged_by") == digest():
+    if run.facts.get("detector_digest") == digest():
         return run, ""
     try:
         profile = _profile(run)

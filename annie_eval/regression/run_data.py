@@ -16,7 +16,7 @@ from annie_eval.gates.judgement import Judgement
 from annie_eval.run.store import Store, StoredExchange, StoredSample
 from annie_eval.wire import parse
 
-SHOTS = "timing.jsonl"
+TIMINGS = "timing.jsonl"
 _VARIANT = re.compile(r"\.(?P<stream>stream|unstreamed)\.(?P<thinking>on|off|unset)(?P<repeat>\.\d+)?$")
 
 
@@ -124,7 +124,8 @@ def read(run_dir: Path, name: str | None = None) -> RunData:
     finally:
         store.close()
     judgements = {gate: of for gate, of in judgements.items() if of}
-    return RunData(run_dir, name or run_dir.name, facts, judgements, heard, {**shots(run_dir / SHOTS), **loaded})
+    measured = {**measurements(run_dir / TIMINGS), **loaded}
+    return RunData(run_dir, name or run_dir.name, facts, judgements, heard, measured)
 
 
 def _heard(stored: StoredSample) -> Heard:
@@ -156,7 +157,7 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def shots(path: Path) -> dict[str, tuple[float, ...]]:
+def measurements(path: Path) -> dict[str, tuple[float, ...]]:
     """The measurements of a quiet server out of `timing.jsonl`, by row; {} where nothing was measured.
 
     A line that a power cut left half-written is left out.
@@ -168,10 +169,11 @@ def shots(path: Path) -> dict[str, tuple[float, ...]]:
         return {}
     for line in lines:
         try:
-            shot = json.loads(line)
-            if shot.get("event") != "shot" or shot.get("error") is not None:
+            measurement = json.loads(line)
+            # `shot` is what files of format 1 say.
+            if measurement.get("event") not in ("measurement", "shot") or measurement.get("error") is not None:
                 continue
-            for row, value in _measured(shot):
+            for row, value in _measured(measurement):
                 if isinstance(value, int | float) and value > 0:
                     found.setdefault(row, []).append(float(value))
         except (ValueError, AttributeError):
@@ -179,16 +181,16 @@ def shots(path: Path) -> dict[str, tuple[float, ...]]:
     return {row: tuple(values) for row, values in found.items()}
 
 
-def _measured(shot: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    match shot.get("source"):
+def _measured(measurement: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    match measurement.get("source"):
         case "short":
-            return [("ttft_short", shot.get("ttft_ms")), ("decode", shot.get("rate"))]
+            return [("ttft_short", measurement.get("ttft_ms")), ("decode", measurement.get("rate"))]
         case "cold":
-            return [(f"ttft_cold_{shot.get('context')}", shot.get("ttft_ms"))]
+            return [(f"ttft_cold_{measurement.get('context')}", measurement.get("ttft_ms"))]
         case "warm":
-            return [(f"ttft_warm_{shot.get('context')}", shot.get("ttft_ms"))]
+            return [(f"ttft_warm_{measurement.get('context')}", measurement.get("ttft_ms"))]
         case "tool":
-            return [("tool_call", shot.get("call_ms"))]
+            return [("tool_call", measurement.get("call_ms"))]
     return []
 
 

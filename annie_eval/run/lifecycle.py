@@ -233,16 +233,16 @@ class Run:
         from annie_eval.serving import machine
 
         assert self.target is not None
-        shots: list[Mapping[str, Any]] = []
+        measurements: list[Mapping[str, Any]] = []
 
         def keep(event: Mapping[str, Any]) -> None:
             self.progress.timing(event)
             values = {name: value for name, value in event.items() if name != "event"}
-            if event["event"] == "shot":
-                shots.append(values)
+            if event["event"] == "measurement":
+                measurements.append(values)
             elif event["event"] == "row":
-                store.save_timing("shot", shots)
-                shots.clear()
+                store.save_timing("measurement", measurements)
+                measurements.clear()
                 store.save_timing("row", [values])
 
         try:
@@ -269,7 +269,7 @@ class Run:
         else:
             stored = {row["name"] for row in store.timing("row")}
             lost = [row.as_dict() for row in rows if row.name not in stored]  # of a process that died
-        store.save_timing("shot", shots)
+        store.save_timing("measurement", measurements)
         if not self._cancel.is_set():  # or nothing broke
             store.save_timing("row", lost)
 
@@ -290,7 +290,7 @@ class Run:
         from annie_eval.run.detector_digest import digest
 
         # Whoever compares runs later can then say what was asked otherwise.
-        facts = {"profile_snapshot": snapshot(self.profile), "judged_by": digest(), "took": self.progress.took()}
+        facts = {"profile_snapshot": snapshot(self.profile), "detector_digest": digest(), "took": self.progress.took()}
         from annie_eval.run import verdict_json
 
         # A verdict that cannot be kept is still printed, as an ERROR.

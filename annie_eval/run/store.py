@@ -23,7 +23,7 @@ from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import current_key
 
 FILE = "run.sqlite"
-FORMAT = 2  # 1 names unstreamed samples `ID.whole.THINKING`
+FORMAT = 2  # 1 has other names for unstreamed samples, measurements and the digest of the detectors
 _FAILED = "failed"
 _RESERVE, _RESERVED = "reserve", 256 * 1024  # bytes: a verdict and the last lines of the store
 
@@ -110,14 +110,14 @@ class Store:
             self._db.execute("PRAGMA synchronous=NORMAL")
             found = self.meta("format")
             if found == 1:
-                self._rename_samples(in_place=create)
+                self._rename(in_place=create)
                 found = FORMAT
         except sqlite3.DatabaseError as error:
             raise UsageError(f"{path}: not a run ({error}); name another run directory") from error
         if found != FORMAT:
             raise UsageError(f"{path}: run format {found!r}, but this version reads {FORMAT}; start a new run")
 
-    def _rename_samples(self, *, in_place: bool) -> None:
+    def _rename(self, *, in_place: bool) -> None:
         """Bring a run of format 1 up to date: in its file if it is resumed, else in a copy in memory."""
         if not in_place:
             copy = sqlite3.connect(":memory:", isolation_level=None)
@@ -128,6 +128,8 @@ class Store:
         with self._transaction():
             for table in ("wanted", "selected", "exchange", "sample", "attempt", "judgement"):
                 self._db.execute(f"UPDATE {table} SET key = current_key(key)")
+            self._db.execute("UPDATE timing SET kind = 'measurement' WHERE kind = 'shot'")
+            self._db.execute("UPDATE meta SET key = 'detector_digest' WHERE key = 'judged_by'")
             self._db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT),))
 
     def close(self) -> None:

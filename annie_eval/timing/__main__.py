@@ -1,6 +1,6 @@
 """The timing process: `python -m annie_eval.timing`, a plan as a line of JSON on standard input, which stays open.
 
-Prints one JSON object a line, `{"event": ..., ...}`: `capabilities`, `shot` (a measurement), `row`, `progress` and at
+Prints one JSON object a line, `{"event": ..., ...}`: `capabilities`, `measurement`, `row`, `progress` and at
 last `done`. Measurements and rows go to the plan's output file as well, each flushed before the next request is sent,
 so that a kill loses nothing that was measured.
 """

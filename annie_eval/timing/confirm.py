@@ -101,7 +101,7 @@ def _confirmed(
     server: Callable[[Measurement], float | None],
 ) -> tuple[Verdict, list[str]]:
     """What is left of a verdict once samples that the server does not confirm count with the server's number."""
-    known = [s for s, _ in pairs if s.account is not None]
+    known = [s for s, _ in pairs if s.server_metrics is not None]
     outside = outside_ms(known)
     left = {id(s): s.doubts_beyond(outside) for s in known}
     doubted = [s for s in known if left[id(s)]]
@@ -118,7 +118,7 @@ def _confirmed(
         said.append(f"first doubt: {left[id(doubted[0])][0]}")
         other = judge([(s, (server(s) if left.get(id(s)) else None) or value) for s, value in pairs]).verdict
         if verdict in ("PASS", "FAIL") and (other != verdict or (verdict == "FAIL" and len(doubted) * 2 > len(pairs))):
-            said.append(f"{verdict} by the client alone, {other} by the server's account")
+            said.append(f"{verdict} by the client alone, {other} by the server's metrics")
             verdict = "INCONCLUSIVE"
     if loaded:
         said.append(f"{len(loaded)} measured under load of others")

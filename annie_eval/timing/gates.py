@@ -338,8 +338,8 @@ def _tokens_per_step(s: Measurement) -> float:
     Where nobody counts drafts, the tokens of a moment may all be of one step: that they came by speculative decoding
     cannot be ruled out, and a bound must not.
     """
-    if s.account is not None and s.account.prompt_tokens is not None:
-        return s.account.tokens_per_step
+    if s.server_metrics is not None and s.server_metrics.prompt_tokens is not None:
+        return s.server_metrics.tokens_per_step
     return max(1.0, ((s.completion_tokens or 1) - 1) / len(s.gaps_ms)) if s.gaps_ms else 1.0
 
 

@@ -61,23 +61,23 @@ def measure(plan: Plan, emit: Emit) -> list[TimingResult]:
     key = os.environ.get(plan.api_key_env) if plan.api_key_env else None
     connection = Connection(plan.base_url, key, plan.timeout)
     try:
-        ledger = MetricsReader(Connection(plan.base_url, key, plan.timeout), plan.served_model)
-        capabilities = probe(connection, plan, block_size=ledger.block_size, metrics=ledger.available)
+        metrics = MetricsReader(Connection(plan.base_url, key, plan.timeout), plan.served_model)
+        capabilities = probe(connection, plan, block_size=metrics.block_size, metrics=metrics.available)
     except (LostConnection, Unusable) as error:
         rows = [error_row(name, plan, str(error)) for name in plan.rows]
         for row in rows:
             emit("row", row.as_dict())
         return rows
-    ledger.model = capabilities.model
+    metrics.model = capabilities.model
     emit("capabilities", {**_plain(capabilities), "rows": list(plan.rows)})
-    return _Bench(plan, capabilities, ledger, key, emit).run()
+    return _Bench(plan, capabilities, metrics, key, emit).run()
 
 
 class _Bench:
     def __init__(
-        self, plan: Plan, capabilities: Capabilities, ledger: MetricsReader, key: str | None, emit: Emit
+        self, plan: Plan, capabilities: Capabilities, metrics: MetricsReader, key: str | None, emit: Emit
     ) -> None:
-        self.plan, self.capabilities, self.ledger, self.emit = plan, capabilities, ledger, emit
+        self.plan, self.capabilities, self.metrics, self.emit = plan, capabilities, metrics, emit
         self._key = key
         self._connection = Connection(plan.base_url, key, plan.timeout)
         self._requests = Requests(plan, capabilities)
@@ -181,12 +181,12 @@ class _Bench:
             seen = observe(self._connection.exchange("POST", prepared.path, payload), prepared.body.get("max_tokens"))
         except (LostConnection, ExchangeError) as error:
             return Measurement(source, context, error=str(error), busy=busy)
-        account = difference(before, self.ledger.settled(before)) if self.ledger.available else None
-        return measurement(source, context, prepared, seen, account=account, busy=busy, bounds=self.plan.bounds)
+        counted = difference(before, self.metrics.settled(before)) if self.metrics.available else None
+        return measurement(source, context, prepared, seen, counted=counted, busy=busy, bounds=self.plan.bounds)
 
     def _quiet(self) -> tuple[dict[str, float], int]:
         """Wait for a quiet server; once that was in vain, hardly at all until it has been quiet again."""
-        found = self.ledger.wait_quiet(self._patience)
+        found = self.metrics.wait_quiet(self._patience)
         self._patience = self.plan.quiet_wait / 60 if found[1] else self.plan.quiet_wait
         return found
 
@@ -204,8 +204,8 @@ class _Bench:
             before, busy = self._quiet()
             todo = [self._requests.chat(self.plan.short, STREAM_TOKENS) for _ in range(look - done)]
             found = _closed_loop(workers, todo)
-            account = difference(before, self.ledger.settled(before, len(todo))) if self.ledger.available else None
-            for one in _booked(todo, found, account, busy):
+            counted = difference(before, self.metrics.settled(before, len(todo))) if self.metrics.available else None
+            for one in _booked(todo, found, counted, busy):
                 self._keep(one)
             done = look
             if self._decide("goodput", done, verdict.STREAM_LOOKS):
@@ -214,7 +214,7 @@ class _Bench:
 
     def _keep(self, one: Measurement) -> None:
         self.measurements.append(one)
-        self.emit("shot", one.as_dict())
+        self.emit("measurement", one.as_dict())
 
     def _decide(self, name: str, done: int, looks: Sequence[int]) -> bool:
         """Judge a row where it is due; True once it is closed."""
@@ -302,27 +302,27 @@ def _closed_loop(workers: Sequence[Connection], todo: Sequence[Prepared]) -> lis
 
 
 def _booked(
-    todo: Sequence[Prepared], found: Sequence[Observed | str], account: ServerMetrics | None, busy: int
+    todo: Sequence[Prepared], found: Sequence[Observed | str], counted: ServerMetrics | None, busy: int
 ) -> list[Measurement]:
-    """The measurements of one batch; the server's account is one for all of them, so that all share its doubt."""
+    """The measurements of one batch; the server's metrics is one for all of them, so that all share its doubt."""
     measurements = []
     for prepared, seen in zip(todo, found, strict=True):
         if isinstance(seen, str):
             measurements.append(Measurement("streams", 0, error=seen, busy=busy))
         else:
-            measurements.append(measurement("streams", 0, prepared, seen, account=None, busy=busy, bounds=None))
+            measurements.append(measurement("streams", 0, prepared, seen, counted=None, busy=busy, bounds=None))
     whole = [s for s in measurements if s.ttft_ms is not None]
-    if account is None or account.requests is None or len(whole) < len(measurements):
+    if counted is None or counted.requests is None or len(whole) < len(measurements):
         return measurements
     doubts: tuple[str, ...] = ()
-    others = account.requests - len(measurements)
+    others = counted.requests - len(measurements)
     mean = sum(s.ttft_ms for s in whole if s.ttft_ms is not None) / len(whole)
-    server = None if account.ttft_ms is None or not account.requests else account.ttft_ms / account.requests
+    server = None if counted.ttft_ms is None or not counted.requests else counted.ttft_ms / counted.requests
     if others:
-        doubts = (f"{account.requests} requests finished, {len(measurements)} of them ours",)
+        doubts = (f"{counted.requests} requests finished, {len(measurements)} of them ours",)
     elif server is not None and not -1.0 <= mean - server <= 2 * TTFT_SLACK_MS + 0.1 * mean:
         doubts = (f"mean TTFT {mean:.1f} ms, server {server:.1f} ms",)
-    return [replace(s, account=account, doubts=doubts, busy=busy + max(0, others)) for s in measurements]
+    return [replace(s, server_metrics=counted, doubts=doubts, busy=busy + max(0, others)) for s in measurements]
 
 
 def _plain(capabilities: Capabilities) -> dict[str, Any]:

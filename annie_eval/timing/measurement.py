@@ -24,8 +24,8 @@ class Measurement:
         ttft_ms, content_ms, sentence_ms, role_ms, last_ms, call_ms: see `annie_eval.timing.stream.Observed`.
         rate: decode rate in tokens per second, by `counting`; `pair` is a difference of two answer lengths.
         gaps_ms: between moments that brought tokens.
-        account: the server's own figures; None where it gives none.
-        doubts: what the server's account does not bear out.
+        server_metrics: the server's own figures; None where it gives none.
+        doubts: what the server's metrics do not confirm.
         busy: requests that the server was busy with before this one, or that finished meanwhile.
         error: why this is no measurement: the exchange broke, or the result is impossible.
     """
@@ -46,7 +46,7 @@ class Measurement:
     rate: float | None = None
     counting: Counting | Literal["pair"] = "unknown"
     gaps_ms: tuple[float, ...] = ()
-    account: ServerMetrics | None = None
+    server_metrics: ServerMetrics | None = None
     doubts: tuple[str, ...] = ()
     busy: int = 0
 
@@ -55,16 +55,18 @@ class Measurement:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Measurement:
-        account = None if values["account"] is None else ServerMetrics(**values["account"])
+        counted = values["server_metrics"]
         gaps, doubts = tuple(values["gaps_ms"]), tuple(values["doubts"])
-        return cls(**{**values, "account": account, "gaps_ms": gaps, "doubts": doubts})
+        return cls(
+            **{**values, "server_metrics": counted and ServerMetrics(**counted), "gaps_ms": gaps, "doubts": doubts}
+        )
 
     @property
     def cached(self) -> int | None:
         """Prompt tokens out of the prefix cache, by the answer's usage, else by the server's counter."""
-        if self.cached_tokens is not None or self.account is None or self.account.requests != 1:
+        if self.cached_tokens is not None or self.server_metrics is None or self.server_metrics.requests != 1:
             return self.cached_tokens
-        return self.account.cached_tokens
+        return self.server_metrics.cached_tokens
 
     @property
     def in_one_piece(self) -> bool:
@@ -91,12 +93,12 @@ class Measurement:
     def doubts_beyond(self, outside_ms: float) -> tuple[str, ...]:
         """The doubts that are left once the server is granted so many milliseconds a prompt token between its own
         stamp of the first token and the first byte of it, which then also came so much closer to the last."""
-        account, n = self.account, self.prompt_tokens
-        if not self.doubts or account is None or account.requests != 1 or n is None:
+        counted, n = self.server_metrics, self.prompt_tokens
+        if not self.doubts or counted is None or counted.requests != 1 or n is None:
             return self.doubts
-        ttft, decode = account.ttft_ms, account.decode_ms
+        ttft, decode = counted.ttft_ms, counted.decode_ms
         granted = replace(
-            account,
+            counted,
             ttft_ms=None if ttft is None else ttft + outside_ms * n,
             decode_ms=None if decode is None else max(0.0, decode - outside_ms * n),
         )
@@ -104,15 +106,16 @@ class Measurement:
 
     @property
     def server_ttft_ms(self) -> float | None:
-        return self.account.ttft_ms if self.account is not None and self.account.requests == 1 else None
+        counted = self.server_metrics
+        return counted.ttft_ms if counted is not None and counted.requests == 1 else None
 
     @property
     def server_rate(self) -> float | None:
         """Tokens per second by the server: (n - 1) / decode time."""
-        account, n = self.account, self.completion_tokens
-        if account is None or account.requests != 1 or not account.decode_ms or n is None or n < 2:
+        counted, n = self.server_metrics, self.completion_tokens
+        if counted is None or counted.requests != 1 or not counted.decode_ms or n is None or n < 2:
             return None
-        return (n - 1) / account.decode_ms * 1e3
+        return (n - 1) / counted.decode_ms * 1e3
 
 
 def measurement(
@@ -121,14 +124,14 @@ def measurement(
     prepared: Prepared,
     seen: Observed,
     *,
-    account: ServerMetrics | None,
+    counted: ServerMetrics | None,
     busy: int,
     bounds: Bounds | None,
 ) -> Measurement:
     """Put together what the client saw and what the server said, and judge whether it can be."""
-    if account is None and seen.server:
-        account = per_request(seen.server)
-    others = account.requests - 1 if account is not None and account.requests is not None else 0
+    if counted is None and seen.server:
+        counted = per_request(seen.server)
+    others = counted.requests - 1 if counted is not None and counted.requests is not None else 0
     found = Measurement(
         source=source,
         context=context,
@@ -145,11 +148,11 @@ def measurement(
         rate=seen.rate,
         counting=seen.counting,
         gaps_ms=tuple(gap / 1e6 for gap in seen.gaps),
-        account=account,
+        server_metrics=counted,
         busy=busy + max(0, others),
     )
-    if account is not None:
-        found = replace(found, doubts=disagreements(found, account))
+    if counted is not None:
+        found = replace(found, doubts=disagreements(found, counted))
     error = impossible(found, prepared, bounds)
     return found if error is None else replace(found, error=error)
 
@@ -164,8 +167,8 @@ def impossible(found: Measurement, prepared: Prepared, bounds: Bounds | None) ->
         return f"a prompt of {about}{wanted} tokens counted as {n}: the server truncates prompts"
     if prepared.exact and n is not None and wanted is not None and n > wanted + 1:
         return f"a prompt of {wanted} token ids counted as {n}"
-    account = found.account
-    booked = account.prompt_tokens if account is not None and account.requests == 1 else None
+    counted = found.server_metrics
+    booked = counted.prompt_tokens if counted is not None and counted.requests == 1 else None
     if n is not None and booked is not None and booked < n:
         return f"usage says {n} prompt tokens, /metrics {booked}: one of the two is wrong"
     if found.source == "warm":

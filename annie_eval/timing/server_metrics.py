@@ -150,32 +150,32 @@ class SeenByClient(Protocol):
     def completion_tokens(self) -> int | None: ...
 
 
-def disagreements(seen: SeenByClient, account: ServerMetrics) -> tuple[str, ...]:
-    """What the server's account does not bear out; () where it confirms the client, or says nothing.
+def disagreements(seen: SeenByClient, counted: ServerMetrics) -> tuple[str, ...]:
+    """What the server's metrics do not confirm; () where it confirms the client, or says nothing.
 
     TTFT: the client sees what the server stamps plus the way there and back, so client - server must lie between 0
     and 3 ms + 2 %. Decode: the two rates within 2 %, or the two spans within 3 ms, where a span is so short that
     2 % of it is less than the client can tell.
     """
-    if account.requests is not None and account.requests != 1:
-        return (f"{account.requests} requests finished meanwhile",)
+    if counted.requests is not None and counted.requests != 1:
+        return (f"{counted.requests} requests finished meanwhile",)
     found = []
     client = seen.ttft_ms
-    if account.ttft_ms is not None and client is not None:
-        extra = client - account.ttft_ms
+    if counted.ttft_ms is not None and client is not None:
+        extra = client - counted.ttft_ms
         if not -1.0 <= extra <= TTFT_SLACK_MS + SLACK * client:
-            found.append(f"TTFT {client:.1f} ms, server {account.ttft_ms:.1f} ms")
-    elif account.queue_prefill_ms is not None and client is not None and client < account.queue_prefill_ms - 1.0:
-        found.append(f"TTFT {client:.1f} ms, but queue and prefill alone took {account.queue_prefill_ms:.1f} ms")
+            found.append(f"TTFT {client:.1f} ms, server {counted.ttft_ms:.1f} ms")
+    elif counted.queue_prefill_ms is not None and client is not None and client < counted.queue_prefill_ms - 1.0:
+        found.append(f"TTFT {client:.1f} ms, but queue and prefill alone took {counted.queue_prefill_ms:.1f} ms")
     n = seen.completion_tokens
-    if account.decode_ms and n is not None and n >= LEAST_TOKENS and seen.decode is not None:
+    if counted.decode_ms and n is not None and n >= LEAST_TOKENS and seen.decode is not None:
         tokens, span = seen.decode
-        server = account.decode_ms * tokens / (n - 1)
+        server = counted.decode_ms * tokens / (n - 1)
         if abs(span - server) > max(SLACK * server, TTFT_SLACK_MS):
             found.append(f"decode of {tokens} tokens {span:.1f} ms, server {server:.1f} ms")
     for what, client_count, server_count in (
-        ("prompt tokens", seen.prompt_tokens, account.prompt_tokens),
-        ("generated tokens", n, account.generation_tokens),
+        ("prompt tokens", seen.prompt_tokens, counted.prompt_tokens),
+        ("generated tokens", n, counted.generation_tokens),
     ):
         if client_count is not None and server_count is not None and client_count != server_count:
             found.append(f"{what} {client_count}, server {server_count}")

@@ -66,7 +66,7 @@ def make_run(
     fingerprint: Mapping[str, Any] | None = None,
     snapshot: Mapping[str, Any] | None = None,
     request: Mapping[str, Any] | None = None,
-    shots: Sequence[Mapping[str, Any]] = (),
+    measurements: Sequence[Mapping[str, Any]] = (),
     finished: bool = True,
 ) -> Path:
     run = folder / name
@@ -105,6 +105,6 @@ def make_run(
     store.close()
     if finished:
         verdict_json.write(run / verdict_json.FILE, verdict)
-    if shots:
-        (run / "timing.jsonl").write_text("".join(json.dumps(shot) + "\n" for shot in shots))
+    if measurements:
+        (run / "timing.jsonl").write_text("".join(json.dumps(one) + "\n" for one in measurements))
     return run

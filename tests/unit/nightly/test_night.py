@@ -44,7 +44,7 @@ def test_the_lock_lives_on_in_a_gate_whose_night_was_killed(tmp_path: Path) -> N
 
 def test_a_night_that_would_not_fit_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run.sqlite").write_bytes(b"x" * 1000)
-    blessed: Any = SimpleNamespace(evidence=SimpleNamespace(dir=tmp_path))
+    blessed: Any = SimpleNamespace(run_data=SimpleNamespace(dir=tmp_path))
     night._check_room(tmp_path, blessed)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2_000_000))
     with pytest.raises(OSError, match=r"the disk is full: 2\.0 MB are free and a night may need 17 MB"):

@@ -14,18 +14,20 @@ from annie_eval.errors import UsageError
 from annie_eval.regression.baseline import bless, load, names
 
 ALL = {f"s-{i:02}": True for i in range(30)}
-SHOTS = [{"event": "shot", "source": "short", "error": None, "ttft_ms": 90 + i % 5, "rate": 30} for i in range(21)]
+TIMINGS = [
+    {"event": "measurement", "source": "short", "error": None, "ttft_ms": 90 + i % 5, "rate": 30} for i in range(21)
+]
 
 
 def test_a_blessed_run_stays_when_the_run_is_gone(make_run: Any, tmp_path: Path) -> None:
-    run, now = make_run("a", ALL, shots=SHOTS), make_run("b", ALL)
+    run, now = make_run("a", ALL, measurements=TIMINGS), make_run("b", ALL)
     root = tmp_path / "baselines"
     bless(run, "deployed", root)
     shutil.rmtree(run)
     found = load("deployed", root, tmp_path)
     assert found.info["name"] == "deployed"
-    assert len(found.evidence.heard) == 30
-    assert len(found.evidence.timings["ttft_short"]) == 21
+    assert len(found.run_data.heard) == 30
+    assert len(found.run_data.timings["ttft_short"]) == 21
     assert main(["compare", str(now), str(root / "deployed")]) == 0
 
 
@@ -39,8 +41,8 @@ def test_blessing_again_replaces_the_name_and_keeps_the_copy_before(make_run: An
 
 
 def test_an_aa_run_is_the_noise_floor(make_run: Any, tmp_path: Path) -> None:
-    slower = [{**shot, "ttft_ms": shot["ttft_ms"] * 1.4} for shot in SHOTS]  # type: ignore[operator]
-    run, aa = make_run("a", ALL, shots=SHOTS), make_run("aa", ALL, shots=slower)
+    slower = [{**one, "ttft_ms": one["ttft_ms"] * 1.4} for one in TIMINGS]  # type: ignore[operator]
+    run, aa = make_run("a", ALL, measurements=TIMINGS), make_run("aa", ALL, measurements=slower)
     bless(run, "plain", tmp_path / "bl")
     bless(run, "with-aa", tmp_path / "bl", aa)
     plain, with_aa = (load(name, tmp_path / "bl", tmp_path).noise for name in ("plain", "with-aa"))

@@ -56,7 +56,7 @@ def older(run: Path, to: Path, sql: str) -> Path:
     """A copy of the run, as other detectors would have left it."""
     shutil.copytree(run, to)
     with contextlib.closing(sqlite3.connect(to / "run.sqlite")) as store:
-        store.execute("UPDATE meta SET value = '\"older\"' WHERE key = 'judged_by'")
+        store.execute("UPDATE meta SET value = '\"older\"' WHERE key = 'detector_digest'")
         store.execute(sql)
         store.commit()
     return to
@@ -71,7 +71,7 @@ def compared(baseline: Path, run: Path) -> Regression:
 
 
 def test_a_run_knows_who_judged_it(run: Path) -> None:
-    assert load(str(run), run.parent, run.parent).evidence.facts["judged_by"] == digest()
+    assert load(str(run), run.parent, run.parent).run_data.facts["detector_digest"] == digest()
 
 
 def test_mends_of_the_detectors_do_not_look_like_changes_of_the_model(run: Path, tmp_path: Path) -> None:

@@ -47,10 +47,10 @@ def test_only_the_first_selection_counts(store: Store) -> None:
 def test_resume_keeps_what_was_measured_and_measures_again_what_broke_off(store: Store) -> None:
     kept = [{"name": "ttft_short", "verdict": "FAIL", "detail": "slow"}, {"name": "decode", "verdict": "PASS"}]
     store.save_timing("row", [kept[0], {"name": "itl", "verdict": "ERROR", "detail": "interrupted"}, kept[1]])
-    store.save_timing("shot", [{"kind": "short"}])
+    store.save_timing("measurement", [{"kind": "short"}])
     store.reopen()
     assert store.timing("row") == kept
-    assert store.timing("shot") == [{"kind": "short"}]
+    assert store.timing("measurement") == [{"kind": "short"}]
     ((name, _, attempt),) = store.attempts()
     assert (name, attempt.cause) == ("timing itl", "before the run was resumed: interrupted")
 

@@ -65,6 +65,7 @@ def test_a_resumed_run_keeps_the_answers_under_the_new_names(run: Path) -> None:
         assert {"taxi-airport.stream.off", "taxi-theatre.unstreamed.off"} < set(store.finished())
         assert {judgement.sample for judgement in store.judgements()} == set(store.finished())
         assert all(store.exchanges(key) for key in store.finished())
+        assert store.meta("detector_digest")
         store.close()
     row = sqlite3.connect(run / "run.sqlite").execute("SELECT value FROM meta WHERE key = 'format'")
     assert row.fetchone() == ("2",)

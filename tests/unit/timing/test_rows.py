@@ -59,7 +59,7 @@ def test_a_rate_beyond_the_roofline_is_an_error(make_plan: Make) -> None:
 
 def test_speculative_decoding_lifts_the_ceiling(make_plan: Make) -> None:
     plan = make_plan("http://x/v1", "decode", bounds=BOUNDS)
-    fast = replace(GOOD, account=ServerMetrics(1, prompt_tokens=70, tokens_per_step=2.0))
+    fast = replace(GOOD, server_metrics=ServerMetrics(1, prompt_tokens=70, tokens_per_step=2.0))
     assert row("decode", spread(fast, rate=60.0), plan).verdict == "PASS"
 
 
@@ -67,7 +67,7 @@ def test_tokens_that_came_together_may_be_of_one_step_where_nobody_counts_drafts
     plan = make_plan("http://x/v1", "decode", bounds=BOUNDS)
     pairs = replace(GOOD, gaps_ms=(60.0,) * 32)
     assert row("decode", spread(pairs, rate=60.0), plan).verdict == "PASS"
-    told = replace(pairs, account=ServerMetrics(1, prompt_tokens=70))
+    told = replace(pairs, server_metrics=ServerMetrics(1, prompt_tokens=70))
     assert row("decode", spread(told, rate=60.0), plan).verdict == "ERROR", "these counters show no drafts"
 
 
@@ -79,9 +79,9 @@ def test_tokens_that_came_together_may_be_of_one_step_where_nobody_counts_drafts
         ({"cached_tokens": 64}, "64 of 70 prompt tokens of a cold prompt came out of the prefix cache"),
         ({"ttft_ms": None}, "brought no token"),
         ({"prompt_tokens": 40}, "a prompt of about 63 tokens counted as 40: the server truncates prompts"),
-        ({"account": ServerMetrics(1, prompt_tokens=20)}, "usage says 70 prompt tokens, /metrics 20"),
+        ({"server_metrics": ServerMetrics(1, prompt_tokens=20)}, "usage says 70 prompt tokens, /metrics 20"),
         (
-            {"cached_tokens": None, "account": ServerMetrics(1, cached_tokens=48)},
+            {"cached_tokens": None, "server_metrics": ServerMetrics(1, cached_tokens=48)},
             "48 of 70 prompt tokens of a cold prompt",
         ),
     ],
@@ -118,7 +118,7 @@ def test_one_broken_request_makes_the_row_an_error(make_plan: Make) -> None:
 
 
 def test_a_confirmed_miss_fails_and_a_few_doubts_do_not_save_it(make_plan: Make) -> None:
-    slow = replace(GOOD, account=ServerMetrics(1, ttft_ms=149.0))
+    slow = replace(GOOD, server_metrics=ServerMetrics(1, ttft_ms=149.0))
     measurements = spread(slow, ttft_ms=150.0)
     measurements[3] = replace(measurements[3], ttft_ms=170.0, doubts=("TTFT 170.0 ms, server 149.0 ms",))
     found = row("ttft_short", measurements, make_plan("http://x/v1", "ttft_short"))
@@ -128,10 +128,10 @@ def test_a_confirmed_miss_fails_and_a_few_doubts_do_not_save_it(make_plan: Make)
 
 def test_a_client_faster_than_its_server_does_not_pass(make_plan: Make) -> None:
     """A stamp on something that is no token: the server's own figure decides."""
-    early = replace(GOOD, account=ServerMetrics(1, ttft_ms=150.0), doubts=("TTFT 5.0 ms, server 150.0 ms",))
+    early = replace(GOOD, server_metrics=ServerMetrics(1, ttft_ms=150.0), doubts=("TTFT 5.0 ms, server 150.0 ms",))
     found = row("ttft_short", spread(early, ttft_ms=5.0), make_plan("http://x/v1", "ttft_short"))
     assert found.verdict == "INCONCLUSIVE"
-    assert "PASS by the client alone, FAIL by the server's account" in found.detail
+    assert "PASS by the client alone, FAIL by the server's metrics" in found.detail
 
 
 def test_decode_that_sinks_with_context_fails(make_plan: Make) -> None:
@@ -193,7 +193,7 @@ def test_a_bend_that_the_upper_limit_allows_is_not_yet_linear() -> None:
 
 
 def test_shots_survive_the_file() -> None:
-    measurement = replace(GOOD, account=ServerMetrics(1, ttft_ms=89.0), doubts=("x",))
+    measurement = replace(GOOD, server_metrics=ServerMetrics(1, ttft_ms=89.0), doubts=("x",))
     assert Measurement.from_dict(measurement.as_dict()) == measurement
 
 

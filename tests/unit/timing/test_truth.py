@@ -131,7 +131,7 @@ def test_what_the_server_does_not_confirm_is_the_client_s(truth: Start, make_pla
     row = rows(make_plan(url, "ttft_short", limits={"ttft_short_ms": 30}))["ttft_short"]
     assert row.verdict == "INCONCLUSIVE"
     assert "server 20.0 ms" in row.detail
-    assert "FAIL by the client alone, PASS by the server's account" in row.detail
+    assert "FAIL by the client alone, PASS by the server's metrics" in row.detail
 
 
 def test_a_miss_beside_the_traffic_of_others_is_not_the_server_s(truth: Start, make_plan: Make) -> None:
@@ -287,7 +287,7 @@ def test_a_shape_is_looked_at_further_where_that_takes_no_time(
     asked: Counter[int] = Counter()
 
     def emit(event: str, values: Mapping[str, Any]) -> None:
-        if event == "shot":
+        if event == "measurement":
             asked[values["context"]] += 1
 
     measure.measure(make_plan(truth(ttft_ms=1, itl_ms=1), "ttft_cold"), emit)
@@ -333,7 +333,7 @@ def test_samples_and_rows_are_on_disk_as_they_are_measured(truth: Start, make_pl
     seen = []
 
     def progress(event: Any) -> None:
-        if event["event"] in ("shot", "row"):
+        if event["event"] in ("measurement", "row"):
             seen.append(event)
             lines = [json.loads(line) for line in output.read_text().splitlines()]
             assert event in lines

@@ -60,10 +60,10 @@ def test_the_block_size_is_the_real_one() -> None:
 def test_differences_are_exact() -> None:
     before = {"finished": 3.0, "ttft_sum": 1.0, "queue_sum": 0.0, "prefill_sum": 0.0, "prompt_tokens": 10.0}
     after = {"finished": 4.0, "ttft_sum": 1.09, "queue_sum": 0.001, "prefill_sum": 0.08, "prompt_tokens": 80.0}
-    account = difference(before, after)
-    assert (account.requests, account.prompt_tokens, account.decode_ms) == (1, 70, None)
-    assert account.ttft_ms == pytest.approx(90.0)
-    assert account.queue_prefill_ms == pytest.approx(81.0)
+    counted = difference(before, after)
+    assert (counted.requests, counted.prompt_tokens, counted.decode_ms) == (1, 70, None)
+    assert counted.ttft_ms == pytest.approx(90.0)
+    assert counted.queue_prefill_ms == pytest.approx(81.0)
 
 
 def test_speculative_decoding_yields_more_tokens_a_step() -> None:

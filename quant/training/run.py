@@ -112,10 +112,23 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
         "teacher": _identity(teacher) if teacher else None,
     }
     world = join()
-    state = TrainingState(arguments.out, identity, resume=arguments.resume, world=world)
     device = loading.default_device()
+    _check_memory(arguments.model, device)
+    state = TrainingState(arguments.out, identity, resume=arguments.resume, world=world)
     provenance.record |= {"device": device, "processes": world.size}
     return Job(arguments, chosen, chosen.training, provenance, train, held_out, tokenizer, state, device, world)
+
+
+def _check_memory(model: Path, device: str) -> None:
+    """Raise UsageError where the weights alone are more than the GPU has free: training needs all of them there."""
+    if not device.startswith("cuda"):
+        return
+    needed, free = loading.weight_bytes(model), loading.free_bytes(device)
+    if needed > free:
+        raise UsageError(
+            f"{model}: {needed / 1e9:.1f} GB of weights, but the GPU has {free / 1e9:.1f} GB free, and training needs all "
+            "of them there; take a larger GPU, or `python -m quant ptq`, which keeps weights in host memory"
+        )
 
 
 def is_done(arguments: argparse.Namespace) -> bool:

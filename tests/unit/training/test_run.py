@@ -174,6 +174,39 @@ def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("free", [0.5, 2.0])
+def test_a_model_larger_than_the_gpu_is_refused_before_it_is_loaded(
+    free: float, tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """With twice the memory the run goes on, until this machine turns out to have no GPU."""
+    from quant.checkpoint import loading
+
+    weights = loading.weight_bytes(tiny_llama)
+    monkeypatch.setattr(loading, "default_device", lambda: "cuda")
+    monkeypatch.setattr(loading, "free_bytes", lambda device: int(free * weights))
+    loaded = []
+
+    def load(*arguments: object) -> None:
+        loaded.append(arguments)
+        raise RuntimeError("no GPU")
+
+    monkeypatch.setattr(loading, "load_model", load)
+    out = tmp_path / "out"
+    given = ("--model", tiny_llama, "--recipe", "qat-lora", "--data", data, "--out", out, *TINY)
+    if free > 1:
+        with pytest.raises(RuntimeError, match="no GPU"):
+            quant("qat", *given)
+        assert loaded
+        return
+    assert quant("qat", *given) == 2
+    err = capsys.readouterr().err.strip()
+    assert f"{tiny_llama}: " in err and "GB of weights, but the GPU has" in err
+    assert len(err.splitlines()) == 1
+    assert not loaded
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_that_diverges_says_so(
     tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,10 @@ def export_model(model: Any, source: Path, out: Path) -> None:
     from modelopt.torch.export import export_hf_checkpoint
 
     extra = mtp_tensors(source)
+    if (
+        not model.config.architectures
+    ):  # the text part of a vision checkpoint has none, and ModelOpt iterates over them
+        model.config.architectures = [type(model).__name__]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         export_hf_checkpoint(model, export_dir=out, extra_state_dict=extra, max_shard_size=SHARD)

@@ -271,6 +271,24 @@ def test_the_machines_limits_are_one_line_and_leave_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_config_that_names_no_architecture_once_it_is_loaded_is_exported(
+    model: Path, calib: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the text part of a vision checkpoint is loaded: ModelOpt's export iterates over the names."""
+    from quant.checkpoint import loading
+
+    load = loading.load_model
+
+    def nameless(*arguments: Any) -> Any:
+        loaded = load(*arguments)
+        loaded.config.architectures = None
+        return loaded
+
+    monkeypatch.setattr(loading, "load_model", nameless)
+    assert ptq(model, calib, tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out/config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+
+
 # --- directories that appear whole or not at all --------------------------------------------------------------------
 
 

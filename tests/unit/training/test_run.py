@@ -201,7 +201,8 @@ def test_a_model_larger_than_the_gpu_is_refused_before_it_is_loaded(
         return
     assert quant("qat", *given) == 2
     err = capsys.readouterr().err.strip()
-    assert f"{tiny_llama}: " in err and "GB of weights, but the GPU has" in err
+    assert f"{tiny_llama}: " in err
+    assert "GB of weights, but the GPU has" in err
     assert len(err.splitlines()) == 1
     assert not loaded
     assert not list(tmp_path.iterdir())

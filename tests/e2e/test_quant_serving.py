@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 SERVER_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 SIDE = Path(__file__).with_name("quant_server_side.py")
 RECIPES = ("nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "fp8", "qwen3_5-mixed")
+FP8_KV_CACHE = any(word in Path("/proc/cpuinfo").read_text() for word in ("avx512f", "amx"))
+"""Whether vLLM's CPU attention can hold an FP8 KV cache here; `qwen3_5-mixed` wants one."""
 TOKENS = [5, 9, 77, 31, 200, 14, 90, 33, 61, 120, 8, 45, 150, 3, 222, 67, 18, 99, 140, 52]
 
 pytestmark = [
@@ -49,6 +51,7 @@ class Made:
     bf16: list[float]
     quantised: list[float]
     noise: float
+    fp8_kv_cache: bool
     served: list[float] = field(default_factory=list)
 
 
@@ -108,7 +111,7 @@ def make(name: str, recipe_name: str, source: Path, root: Path, image: str) -> M
     out = root / f"{name}-{recipe_name}-{image}"
     finish(model, source, out, images.find(image), Provenance("ptq", {"recipe": chosen.model_dump()}))
     options = {"language_model_only": True} if name.endswith("vl") or image != "vllm-0.32" else {}
-    return Made(out, options, before, after, noise)
+    return Made(out, options, before, after, noise, chosen.kv_cache == "fp8")
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +127,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
         source = hub.make(family, root / family, 4 + number % 2)
         chosen = "qwen3_5-mixed" if "3.5" in family else "nvfp4-default"
         found[family] = make(family, chosen, source, root, "vllm-0.32")
-    jobs = [{"directory": str(export.directory), "options": export.options} for export in found.values()]
+    asked = [export for export in found.values() if FP8_KV_CACHE or not export.fp8_kv_cache]
+    jobs = [{"directory": str(export.directory), "options": export.options} for export in asked]
     served = on_the_server("logprobs", {"jobs": jobs, "tokens": TOKENS}, root)
-    for export, values in zip(found.values(), served, strict=True):
+    for export, values in zip(asked, served, strict=True):
         export.served = values
     return found
 
@@ -138,6 +142,8 @@ NAMES += ["vl-nvfp4-default", "vl-qwen3_5-mixed", *hub.FAMILIES]
 @pytest.mark.parametrize("name", NAMES)
 def test_vllm_computes_what_was_quantised(made: dict[str, Made], name: str) -> None:
     export = made[name]
+    if not export.served:
+        pytest.skip("vLLM holds an FP8 KV cache on a CPU only with AVX-512 or AMX")
     served = mean_difference(export.served, export.quantised)
     effect = mean_difference(export.bf16, export.quantised)
     print(f"{name}: vLLM {served:.4f} nats from fake quant, its own noise {export.noise:.4f}, BF16 {effect:.4f} off")

@@ -1,14 +1,14 @@
 """Whether a run that is resumed meets the model that it began with: no run mixes two models.
 
 A checkpoint is known by its files and its server by the fingerprint. A server at a URL shows no weights: another model
-may stand behind the same name. It is the same one if it says that its process has not been started again; otherwise it
-is asked again what it has answered, and must answer alike.
+may stand behind the same name. It is the same one if it says that its process has not been started again. Otherwise
+every answer is asked for again and must be judged as before, so that each judgement of the run is also the present
+server's. Sampled answers differ by chance and cannot show that: such a run is not resumed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,8 @@ from annie_eval.run.judge import Catalogue, judge
 from annie_eval.run.store import Store, StoredExchange
 from annie_eval.serving import checkpoint, fingerprint
 from annie_eval.serving.fingerprint_diff import identity
-from annie_eval.stats.binomial import mcnemar
 from annie_eval.wire.sample import Sample
 
-_ASKED_AGAIN = 100  # samples at most; 60 find a difference in one answer of twenty in 95 % of cases
-_DRIFT = 0.1  # one-sided p at which sampled answers that are now judged otherwise speak of another model
 _FEW = 3  # answers that may all be worded otherwise by chance
 
 
@@ -80,32 +77,41 @@ def _written_anew(before: Sequence[Any] | None, now: Sequence[Any] | None) -> li
 
 
 def is_known(store: Store, instance: Mapping[str, Any]) -> bool:
-    """Whether nothing can have been exchanged behind the fingerprint: the files, or the process, are the same."""
-    before = store.meta("instance") or {}
-    return any(before.get(name) is not None and before[name] == instance.get(name) for name in instance)
+    """Whether nothing can have been exchanged behind the fingerprint: the files, or the processes, are the same."""
+    return None not in instance.values() and bool(instance) and store.meta("instance") == instance
 
 
 def answers_otherwise(profile: Profile, store: Store, server: Server, place_of: Callable[[str], int]) -> str | None:
-    """Ask again what was answered; in words how the answers differ, None if they do not.
+    """Ask again for every answer; in words how the new ones differ, None if they do not.
 
-    At temperature 0 every answer must be judged as before by each gate that judges it, and some must be worded as
-    before. Sampled answers must be judged alike within chance. Prompts must have the same length in any case. What
-    breaks is left out: the samples still to come will show it.
+    Every answer must be judged as before by each gate that judges it, some must be worded as before, and prompts must
+    have the same length. An answer that breaks now shows nothing, and the run is not resumed.
     """
     catalogue = Catalogue(profile)
-    answered = [key for key, error in store.finished().items() if error is None and key in catalogue]
-    keys = sorted(answered, key=lambda key: hashlib.sha256(key.encode()).digest())[:_ASKED_AGAIN]
+    keys = [key for key, error in store.finished().items() if error is None and key in catalogue]
+    if keys and profile.sampling.temperature > 0:
+        return (
+            "it does not say when its process was started, and answers sampled at temperature"
+            f" {profile.sampling.temperature:g} do not show whether it is the same"
+        )
     before = {key: _load(catalogue, store, key) for key in keys}
     now = asyncio.run(_ask(profile, catalogue, keys, server, place_of))
-    pairs = [(old, new) for key in keys if (old := before[key]) is not None and (new := now.get(key)) is not None]
+    pairs = []
+    for key, old in before.items():
+        if old is None:
+            continue
+        new = now[key]
+        if isinstance(new, Exception):
+            return f"asked again, {key} breaks ({new}), so that nothing shows it to be the same"
+        pairs.append((old, new))
     for old, new in pairs:
         lengths = [one.exchanges[0].answer.usage for one in (old, new)]
-        said = [None if usage is None else usage.prompt_tokens for usage in lengths]
-        if None not in said and said[0] != said[1]:
-            makes = f"{old.key} makes a prompt of {said[1]} tokens, not of {said[0]}"
+        tokens = [None if usage is None else usage.prompt_tokens for usage in lengths]
+        if None not in tokens and tokens[0] != tokens[1]:
+            makes = f"{old.key} makes a prompt of {tokens[1]} tokens, not of {tokens[0]}"
             return f"{makes}: another chat template or tokenizer"
 
-    return _judged_otherwise(profile, pairs) or _worded_otherwise(profile, pairs)
+    return _judged_otherwise(profile, pairs) or _worded_otherwise(pairs)
 
 
 def refusal(run_dir: object, found: Sequence[str]) -> UsageError:
@@ -126,10 +132,10 @@ def _load(catalogue: Catalogue, store: Store, key: str) -> Sample | None:
 
 async def _ask(
     profile: Profile, catalogue: Catalogue, keys: Sequence[str], server: Server, place_of: Callable[[str], int]
-) -> dict[str, Sample]:
+) -> dict[str, Sample | Exception]:
     clients = [Client(url, api_key=server.api_key, timeout=profile.traffic.request_timeout) for url in server.urls]
     slots = asyncio.Semaphore(server.concurrency)
-    found: dict[str, Sample] = {}
+    found: dict[str, Sample | Exception] = {}
 
     async def one(key: str) -> None:
         done: list[Any] = []
@@ -139,9 +145,9 @@ async def _ask(
                     got = await clients[place_of(key)].post("/chat/completions", request.body)
                     raw = (request.turn, request.round, request.body, got.status, got.headers, got.body, got.reads)
                     done.append(catalogue.exchange(key, StoredExchange(*raw)))
-            except (TransportError, ExchangeError):
-                return
-        found[key] = catalogue.sample(key, done)
+                found[key] = catalogue.sample(key, done)
+            except (TransportError, ExchangeError) as error:
+                found[key] = error
 
     await asyncio.gather(*map(one, keys))
     return found
@@ -155,9 +161,7 @@ def _judged_otherwise(profile: Profile, pairs: Sequence[tuple[Sample, Sample]]) 
             for old, new in pairs
             if old.scenario.id in mine and (old_passed := judge(gate, old).passed) != judge(gate, new).passed
         ]
-        worse = sum(passed for _, passed in flips)
-        chance = mcnemar(worse, len(flips) - worse) / 2
-        if flips and (profile.sampling.temperature == 0 or chance <= _DRIFT):
+        if flips:
             key, passed = flips[0]
             return (
                 f"asked again, {len(flips)} of {len(pairs)} answers are judged otherwise"
@@ -166,9 +170,9 @@ def _judged_otherwise(profile: Profile, pairs: Sequence[tuple[Sample, Sample]]) 
     return None
 
 
-def _worded_otherwise(profile: Profile, pairs: Sequence[tuple[Sample, Sample]]) -> str | None:
+def _worded_otherwise(pairs: Sequence[tuple[Sample, Sample]]) -> str | None:
     alike = sum(_words(old) == _words(new) for old, new in pairs)
-    if profile.sampling.temperature == 0 and len(pairs) >= _FEW and not alike:
+    if len(pairs) >= _FEW and not alike:
         return f"asked again, none of {len(pairs)} answers is worded as before"
     return None
 

@@ -92,17 +92,25 @@ class Run:
     def _begin(self) -> None:
         self.store.set_meta(state="starting", owner=os.getpid(), repeats=asdict(self.options.repeats))
 
-    def _reopen(self) -> None:
+    def _reopen(self, *, proven: bool = True) -> None:
         self.resuming = False
-        self.store.reopen()
+        self.store.reopen(proven=proven)
         self._begin()
 
-    def _check_identity(self, target: Target) -> None:
-        """Hold the server against the one that the resumed run began with. Raises UsageError, and changes nothing."""
+    def _check_identity(self, target: Target) -> bool:
+        """Compare the server with the one that the resumed run began with, and change nothing.
+
+        Returns:
+            Whether it is proven to be the same process or the same files.
+
+        Raises:
+            UsageError: it is another one, or answers otherwise.
+        """
         from annie_eval.run import identity
 
         found = identity.differences(self.store, target.fingerprint(), target.instance())
-        if not found and not identity.is_known(self.store, target.instance()):
+        proven = identity.is_known(self.store, target.instance())
+        if not found and not proven:
             server = identity.Server(
                 (target.base_url, *target.replicas),
                 target.served_model,
@@ -115,6 +123,7 @@ class Run:
             found = [said] if said else []
         if found:
             raise identity.refusal(self.dir, found)
+        return proven
 
     def _api_key(self) -> str | None:
         return os.environ.get(self.spec.api_key_env) if self.spec.api_key_env else None
@@ -157,8 +166,7 @@ class Run:
         if self.target is None:
             raise TargetError("the server was given up before it was ready")
         if self.resuming:
-            self._check_identity(self.target)
-            self._reopen()
+            self._reopen(proven=self._check_identity(self.target))
         return self.target
 
     def start(self) -> None:

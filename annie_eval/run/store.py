@@ -229,11 +229,15 @@ class Store:
             self._db.executemany("INSERT OR IGNORE INTO wanted (key) VALUES (?)", [(key,) for key in keys])
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(k, dump(v)) for k, v in facts.items()])
 
-    def reopen(self) -> None:
+    def reopen(self, *, proven: bool = True) -> None:
         """Prepare a resumed run: keep every answer and measurement; forget the selection, the judgements, what broke.
 
         A broken sample was never answered, so it is asked again, and a timing gate whose measurement broke off is
         measured again; what broke stays on record as an attempt.
+
+        Args:
+            proven: the server is the one that was measured. Otherwise a timing gate that passed is measured again,
+                since another server may be slower; one that failed stands.
         """
         (self.run_dir / _FAILED).unlink(missing_ok=True)
         with self._transaction():
@@ -250,9 +254,8 @@ class Store:
                     for row in broken
                 ],
             )
-            self._db.executemany(
-                "DELETE FROM timing WHERE kind = 'row' AND value = ?", [(dump(row),) for row in broken]
-            )
+            gone = broken if proven else [row for row in self.timing("row") if row.get("verdict") != "FAIL"]
+            self._db.executemany("DELETE FROM timing WHERE kind = 'row' AND value = ?", [(dump(row),) for row in gone])
             self._db.execute("DELETE FROM judgement")
             self._db.execute("DELETE FROM selected")
             self._db.execute("DELETE FROM wanted WHERE ask IS NULL")

@@ -143,18 +143,19 @@ def open_target(
 def _connect(spec: TargetSpec, profile: Profile, greeting: Greeting) -> Target:
     assert spec.base_url is not None
     base_url = normal_url(spec.base_url)
-    target = _at(base_url, greeting.result(), spec, profile)
+    said = greeting.result()
+    target = _at(base_url, said, spec, profile)
     if spec.replicas:
         from annie_eval.serving import replicas
 
         urls = [normal_url(url) for url in spec.replicas]
-        known = {
-            url: _at(url, remote.ask(url, spec.api_key(), named=spec.served_model is not None), spec, profile)
-            for url in urls
-        }
+        others = {url: remote.ask(url, spec.api_key(), named=spec.served_model is not None) for url in urls}
+        known = {url: _at(url, found, spec, profile) for url, found in others.items()}
         replicas.check_same(base_url, target.fingerprint(), {url: each.fingerprint() for url, each in known.items()})
         replicas.check_prompts([base_url, *urls], target.served_model, profile, spec.api_key())
         target.replicas = tuple(urls)
+        processes = [said.process, *(found.process for found in others.values())]
+        target._instance = {"process": None if None in processes else processes}
     return target
 
 

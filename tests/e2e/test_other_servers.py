@@ -46,7 +46,7 @@ def test_its_timings_are_measured_within_its_context(url: str) -> None:
     events: list[str] = []
     plan = plan_for(load("annie-smol"), ["ttft_short"], base_url=url, hardware="cpu")
     assert probe(Connection(url), plan, block_size=None, metrics=False).max_model_len == CONTEXT
-    (row,) = run(plan, lambda event: events.append(str(event.get("error"))) if event["event"] == "shot" else None)
+    (row,) = run(plan, lambda event: events.append(str(event.get("error"))) if event["event"] == "measurement" else None)
     assert set(events) == {"None"}, "a connection that is closed right after a stream is no fault"
     assert row.verdict in ("PASS", "FAIL", "INCONCLUSIVE"), row.detail
     assert row.median is not None

@@ -62,10 +62,10 @@ def test_ttft_alone_is_measured_once_whatever_the_number_of_workers(
     assert rows["ttft_short"]["verdict"] == "PASS", rows["ttft_short"]["detail"]
     assert (tmp_path / "r/ttft.svg").read_text().startswith("<svg")
     assert "<figure><svg" in html(tmp_path / "r")
-    shots = stored(tmp_path / "r", "shot")
-    assert len([s for s in shots if s["source"] == "short"]) == rows["ttft_short"]["n"]
+    measurements = stored(tmp_path / "r", "measurement")
+    assert len([one for one in measurements if one["source"] == "short"]) == rows["ttft_short"]["n"]
     on_disk = [json.loads(line) for line in (tmp_path / "r/timing.jsonl").read_text().splitlines()]
-    assert len([event for event in on_disk if event["event"] == "shot"]) == len(shots)
+    assert len([event for event in on_disk if event["event"] == "measurement"]) == len(measurements)
     assert [row["name"] for row in stored(tmp_path / "r", "row")] == [row["name"] for row in verdict["timings"]]
     assert done.returncode in (0, 1)  # cold and warm depend on this machine's noise; their truth is tested elsewhere
 

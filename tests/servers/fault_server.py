@@ -111,6 +111,7 @@ class FaultServer:
         self.fault: Fault | None = None if fault is None else FAULTS[fault]
         self.host, self.port = host, port
         self.latency, self.itl = latency / 1000, itl / 1000
+        self.started = time.time()
         self.received = 0
         self.answered: Counter[str] = Counter()
         self._sent: Counter[bytes] = Counter()
@@ -182,7 +183,7 @@ class FaultServer:
         if method == "GET" and path == "/v1/models":
             return 200, "application/json", dump(_models())
         if method == "GET" and path == "/metrics":
-            return 200, "text/plain; version=0.0.4; charset=utf-8", _metrics(self.received).encode()
+            return 200, "text/plain; version=0.0.4; charset=utf-8", _metrics(self.received, self.started).encode()
         if method == "GET" and path == "/_count":
             return 200, "application/json", dump({"received": self.received, "answered": self.answered})
         if path == "/v1/chat/completions/derender":  # as vLLM 0.32 without --enable-scale-out
@@ -258,10 +259,11 @@ def _models() -> dict[str, Any]:
     return {"object": "list", "data": [card | {"parent": None, "max_model_len": _MAX_MODEL_LEN, "permission": []}]}
 
 
-def _metrics(requests: int) -> str:
+def _metrics(requests: int, started: float) -> str:
     label = f'{{engine="0",model_name="{MODEL}"}}'
     lines = [("num_requests_running", 0), ("num_requests_waiting", 0), ("request_success_total", requests)]
-    return "".join(f"vllm:{name}{label} {value}\n" for name, value in lines)
+    counters = "".join(f"vllm:{name}{label} {value}\n" for name, value in lines)
+    return f"{counters}process_start_time_seconds {started}\n"
 
 
 def main() -> None:

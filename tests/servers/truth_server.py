@@ -100,6 +100,7 @@ class _State:
         self.truth = truth
         self.lock = threading.Lock()
         self.born = time.perf_counter()
+        self.started = time.time()
         self.requests = 0
         self.seen: dict[str, set[int]] = {}
         self.counters = dict.fromkeys(
@@ -184,6 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             f'vllm:request_success_total{{engine="0",finished_reason="length",model_name="truth"}} {c["success"]}'
         )
         lines.append(f'vllm:cache_config_info{{block_size="{BLOCK}",engine="0"}} 1.0')
+        lines.append(f"process_start_time_seconds {self.state.started!r}")
         return "\n".join(lines) + "\n"
 
     def do_POST(self) -> None:

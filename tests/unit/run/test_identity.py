@@ -138,15 +138,43 @@ def test_a_process_that_says_it_is_the_same_needs_no_further_proof(tmp_path: Pat
     store.close()
 
 
-@pytest.mark.parametrize(
-    ("temperature", "worse", "better", "other"),
-    [(0.0, 0, 0, False), (0.0, 1, 0, True), (0.0, 0, 1, True), (0.7, 2, 3, False), (0.7, 4, 0, True)],
-)
-def test_sampled_answers_may_differ_by_chance_and_greedy_ones_may_not(
-    temperature: float, worse: int, better: int, other: bool, monkeypatch: pytest.MonkeyPatch
+def test_replicas_are_known_only_if_each_of_them_is(tmp_path: Path) -> None:
+    store = run(tmp_path, instance={"process": ["1.0", "2.0"]})
+    assert identity.is_known(store, {"process": ["1.0", "2.0"]})
+    assert not identity.is_known(store, {"process": ["1.0", "3.0"]})
+    assert not identity.is_known(store, {"process": "1.0"})
+    assert not identity.is_known(store, {"process": None})
+    store.close()
+
+
+def test_sampled_answers_do_not_show_who_gave_them(tmp_path: Path) -> None:
+    """At temperature 0 the server would be asked; here there is none, and it is not."""
+    profile = load("annie")
+    hot = replace(profile, sampling=replace(profile.sampling, temperature=0.7))
+    store = Store(tmp_path, create=True)
+    server = identity.Server((), "annie", None, False, 1)
+    assert identity.answers_otherwise(hot, store, server, lambda key: 0) is None, "nothing was answered"
+    store.save_sample(next(iter(profile.scenarios)).sample_keys()[0], None)
+    assert "sampled at temperature 0.7" in str(identity.answers_otherwise(hot, store, server, lambda key: 0))
+    store.close()
+
+
+def test_a_timing_gate_that_passed_is_measured_again_on_a_server_that_is_not_proven(tmp_path: Path) -> None:
+    rows = [{"name": name, "verdict": name} for name in ("PASS", "FAIL", "INCONCLUSIVE", "ERROR")]
+    store = run(tmp_path)
+    store.save_timing("row", rows)
+    store.reopen(proven=True)
+    assert [row["name"] for row in store.timing("row")] == ["PASS", "FAIL", "INCONCLUSIVE"]
+    store.reopen(proven=False)
+    assert [row["name"] for row in store.timing("row")] == ["FAIL"], "nothing turns green by resuming"
+    store.close()
+
+
+@pytest.mark.parametrize(("worse", "better", "other"), [(0, 0, False), (1, 0, True), (0, 1, True)])
+def test_answers_may_not_be_judged_otherwise(
+    worse: int, better: int, other: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profile = load("annie")
-    profile = replace(profile, sampling=replace(profile.sampling, temperature=temperature))
     scenarios = profile.gate_scenarios(profile.gates["thinking_leak"])
     outcomes = [(True, False)] * worse + [(False, True)] * better + [(True, True)] * 10
     pairs: Any = [

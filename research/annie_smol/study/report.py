@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from annie_eval.profile.types import current_key
 from annie_eval.stats import binomial as stats
 from research.annie_smol.study import plan
 
@@ -38,11 +39,17 @@ BESIDE = {"size": ("qad-lora", "qat-lora"), "rate": ("qad-lora", "qat-lora"), "r
 
 
 def load(directory: Path) -> dict[str, Result]:
-    """Result files by candidate, in the plan's order."""
+    """Result files by candidate, in the plan's order. Sample keys of earlier versions become those of this one."""
     found = {path.stem: path for path in directory.glob("*.json") if not path.stem.endswith(".quant_run")}
     order = [one.name for one in plan.CANDIDATES]
     names = [name for name in order if name in found] + sorted(found.keys() - set(order))
-    return {name: json.loads(found[name].read_text(encoding="utf-8")) for name in names}
+    return {name: json.loads(found[name].read_text(encoding="utf-8"), object_hook=_with_current_keys) for name in names}
+
+
+def _with_current_keys(value: dict[str, Any]) -> dict[str, Any]:
+    if "missed" in value:
+        value["missed"] = [current_key(key) for key in value["missed"]]
+    return value
 
 
 def part(result: Result, free: bool) -> Result:
@@ -198,7 +205,7 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
     """The whole page as Markdown."""
     judged = [result for result in results.values() if "gates" in result]
     seeds = sorted({(result["seed"], result["samples"]) for result in judged})
-    # Of another held-out set, or another fine-tune, is what a CPU judged before; `make results` judges anew.
+    # Of another held-out set, or another fine-tune, is what a CPU judged before; `make results` judges again.
     on_cpu = {name: one for name, one in on_cpu.items() if (one.get("seed"), one.get("samples")) in seeds}
     parts = [
         "# Results",
@@ -293,6 +300,9 @@ def main() -> int:
     notes = options.notes.read_text(encoding="utf-8") if options.notes.exists() else ""
     if "@@" in notes:
         print(f"report.py: --notes {options.notes}: something is still to be written where @@ stands", file=sys.stderr)
+        return 2
+    if not options.out.parent.is_dir():
+        print(f"report.py: --out {options.out}: there is no directory {options.out.parent}", file=sys.stderr)
         return 2
     for group, names in _groups(results).items():
         plot(results, names, group, options.out.with_name(f"results-{group}.svg"))

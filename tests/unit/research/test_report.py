@@ -46,6 +46,16 @@ def test_pairs_are_the_exact_two_sided_mcnemar_test() -> None:
     assert report.pair(result("a", {1}), result("b", {1}), "tool_calling") == (0, 0, 1.0)
 
 
+def test_a_result_of_an_earlier_version_pairs_with_one_of_this_version(tmp_path: Path) -> None:
+    """Keys of before say `whole` where keys of today say `unstreamed`: the same sample is no change."""
+    for name, kind in (("bf16", "whole"), ("ptq", "unstreamed")):
+        text = json.dumps(result(name, {1, 2} if name == "bf16" else {2, 3})).replace(".stream.", f".{kind}.")
+        (tmp_path / f"{name}.json").write_text(text)
+    results = report.load(tmp_path)
+    assert results["bf16"]["gates"]["tool_calling"]["missed"][0] == "tool-001.unstreamed.off"
+    assert report.pair(results["ptq"], results["bf16"], "tool_calling") == (1, 1, 1.0)
+
+
 @pytest.mark.parametrize("more", [{"seed": 2}, {"errors": 1}, {"gates": {}}], ids=str)
 def test_what_was_not_asked_the_same_is_no_pair(more: dict[str, Any]) -> None:
     assert report.pair(result("a", {1}), result("b", {2}, **more), "tool_calling") is None

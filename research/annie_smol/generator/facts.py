@@ -6,25 +6,11 @@ from annie_data.words import STOPWORDS, words
 from research.annie_smol.generator import facts_table as know
 from research.annie_smol.generator import lexicon as lex
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest, Family
 
-_CAPITAL = [
-    "(what is|what's|what was) the capital [city] of {country} [again]",
-    "(which|what) (city|town) is the capital of {country}",
-    "(what is|what's) {countrys} capital [city]",
-    "(tell me|name|give me) the capital [city] of {country}",
-    "(do you know|can you tell me|could you tell me) the capital of {country}",
-    "the capital of {country} (is|was) (what|which city) [again]",
-    "(my son|my daughter|Mum|my brother|Dad) (asks|wants to know) what the capital of {country} is",
-    "I (forgot|can't remember|need) the capital of {country} [for a quiz|for homework]",
-    "{country}'s capital is (what|which city)",
-    "does {country} have a capital, and what is it called",
-    "what('s| is) the name of {countrys} capital",
-    "capital of {country}",
-    "what do they call the capital of {country}",
-    "if I go to the capital of {country}, which city is that",
-    "{country}, what's the capital [there]",
-]
+_TABLES = table("wording_of_facts")
+_CAPITAL: list[str] = _TABLES["capital"]
 _CAPITAL_REPLY = [
     "The capital of {country} is {city}.",
     "The capital of {country} is {city}.",

@@ -9,33 +9,16 @@ from research.annie_smol.generator.household import Person, recall
 from research.annie_smol.generator.memory_recipes import recipe
 from research.annie_smol.generator.memory_where import where
 from research.annie_smol.generator.memory_who import who_is
+from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest
 from research.annie_smol.generator.titles import title
 
-_FAVOURITE = [
-    "what (is|was) {of} (favourite|favorite) {x} [again]",
-    "what's {of} (favourite|favorite) {x}",
-    "(do you remember|can you remember|do you know|tell me|remind me what) {of} (favourite|favorite) {x} [is]",
-    "(can|could) you (find|look up|tell me) {of} (favourite|favorite) {x}",
-    "what did (I|we) (say|tell you) about {of} (favourite|favorite) {x}",
-    "which {x} is {of} (favourite|favorite)",
-    "I('ve forgotten| forgot| can't remember| don't remember) {of} (favourite|favorite) {x}",
-    "{of} (favourite|favorite) {x}, what (was|is) it [again]",
-]
-_LIKES = [
-    "(which|what) {x} (does {who} like|do you know that {who} likes) [best|most]",
-    "which {x} does {who} (love|prefer|like best|like most|always ask for|want)",
-    "what (kind|sort) of {x} does {who} like",
-    "what {x} should I (get|choose|pick) for {who}",
-    "is there a {x} that {who} (likes|loves)",
-    "do you remember which {x} {who} (likes|loves|wanted)",
-]
+_TABLES = table("memory")
+_FAVOURITE: list[str] = _TABLES["favourite"]
+_LIKES: list[str] = _TABLES["likes"]
 
 
-_VERBS = {
-    "cake": "eat", "song": "(sing|listen to|hear)", "film": "(watch|see)", "flower": "(grow|buy|like)", "tea": "drink", "colour": "(wear|like)", "book": "(read|like)",
-    "game": "play", "restaurant": "(go to|eat at)", "ice cream": "(eat|order|have)",
-}  # fmt: skip
+_VERBS: dict[str, str] = _TABLES["verbs"]
 
 
 def favourite(rng: Random) -> AnsweredRequest:
@@ -100,15 +83,7 @@ def _fact(
     )
 
 
-_WHAT = [
-    "(what is|what's|what was) {of} {noun} [again]",
-    "(do you know|do you remember|tell me|can you find|could you find|can you look up) {of} {noun}",
-    "what did (I|we) (say|tell you) about {of} {noun}",
-    "I (need|forgot|can't remember|don't remember|am looking for) {of} {noun}",
-    "I told you {of} {noun}",
-    "(have you got|do you have|did I give you) {of} {noun}",
-    "{of} {noun}, (what was it|do you remember it|do you know it)",
-]
+_WHAT: list[str] = _TABLES["what"]
 
 
 def date_of(rng: Random) -> AnsweredRequest:
@@ -198,9 +173,7 @@ def contact(rng: Random) -> AnsweredRequest:
     )
 
 
-_CALLED = {
-    "dentist": "Dr", "doctor": "Dr", "vet": "Dr", "teacher": "Mr", "hairdresser": "Mrs",
-}  # fmt: skip
+_CALLED: dict[str, str] = _TABLES["called"]
 
 
 def called(rng: Random) -> AnsweredRequest:
@@ -312,19 +285,7 @@ def uses(rng: Random) -> AnsweredRequest:
     return recall(rng, "memory.uses", user, query, noun_said, result, replies)
 
 
-_HOUSE = {
-    "wifi password": ["(what's|what is|what was) the wifi password [again]", "how do I get (on|onto) the wifi",
-                      "what password does the wifi have", "I (need|forgot|can't remember) the wifi password"],
-    "door code": ["(what's|what is|what was) the door code [again]", "what('s| is) the code (for|of|to) the [front] door",
-                  "I (need|forgot|can't remember) the (door code|code for the door)",
-                  "which numbers open the door"],
-    "locker code": ["(what's|what is|what was) (my|the) locker code", "what('s| is) the code (of|for) (my|the) locker",
-                    "I (need|forgot|can't remember) (my|the) locker code", "how do I open my locker"],
-    "parking space": ["(what's|what is|what was) (our|my) parking space", "which parking space is (ours|mine)",
-                      "(what|which) number is (our|my) parking space", "where is (our|my) parking space"],
-    "bin day": ["(when is|when's|which day is|what day is) bin day", "(when|on which day|what day) do the bins go out",
-                "when do (we|I) put the bins out", "is (it|today|tomorrow) bin day"],
-}  # fmt: skip
+_HOUSE: dict[str, list[str]] = _TABLES["house"]
 _HOUSE_MORE = [
     "(do you know|do you remember|tell me|can you find|can you look up) (the|our) {noun}",
     "what did (I|we) (say|tell you) about (the|our) {noun}",

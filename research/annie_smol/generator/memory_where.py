@@ -5,6 +5,7 @@ from random import Random
 from research.annie_smol.generator import lexicon as lex
 from research.annie_smol.generator.grammar import pick
 from research.annie_smol.generator.household import Person, recall
+from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest
 
 
@@ -20,28 +21,8 @@ def _spot(rng: Random) -> str:
     return f"{inside} the {look} {furniture} in the {room}"
 
 
-_WHERE = [
-    "where did (I|we) (put|leave|last put|last leave|store|hide) (my|the|our) {thing}",
-    "where have (I|we) put (my|the|our) {thing}",
-    "(where are|where're) (my|the|our) {things}",
-    "(where is|where's) (my|the|our) {single}",
-    "do you know where (my|the|our) {thing} (might be|went|could be)",
-    "do you know where {isare_the}",
-    "(do you remember|can you remember|can you tell me|could you tell me|tell me) where I (put|left) (my|the) {thing}",
-    "(can|could) you [help me] find (my|the|our) {thing} [for me]",
-    "where do (we|I) keep the {thing}",
-    "(any idea|have you any idea|any clue) where (my|the|our) {thing} (went|could be|might be)",
-    "in which (room|drawer|box|cupboard|place) did (I|we) (put|leave) the {thing}",
-    "which (drawer|box|cupboard|room) did I put (my|the) {thing} in",
-    "what did I do with (my|the) {thing}",
-    "where (on earth|in the world|in this house) did I (put|leave) (my|the) {thing}",
-    "where did (I|we) say the {thing} (would be|went)",
-    "where (was it|did you say) that I left (my|the) {thing}",
-    "what did I (say|tell you) about (my|the) {thing}",
-    "have I told you where the {thing} ({verb}|went)",
-    "where (should|would|might|could|can) (my|the) {thing} be",
-    "where can I find (my|the|our) {thing}",
-]
+_TABLES = table("memory_where")
+_WHERE: list[str] = _TABLES["where"]
 _IS_IT = [
     "(is|are) (my|the|our) {thing} [still] {somewhere}",
     "did (I|we) (leave|put|forget) (my|the) {thing} {somewhere}",
@@ -55,28 +36,8 @@ _WHO_HAS = [
     "(did|has) (somebody|anybody|someone) (take|taken|borrow|borrowed) my {thing}",
     "who (did I lend|did I give) (my|the) {thing} to",
 ]
-_WHERE_SAID = [
-    "I (can't find|cannot find|can't see) (my|the|our) {thing} [again|anywhere|any more]",
-    "I (have lost|lost|misplaced|'ve lost) (my|the|our) {thing} [again]",
-    "I('m| am) looking for (my|the|our) {thing}",
-    "I told you where I (put|left) (my|the) {thing}",
-    "I need (my|the) {thing} [but I don't know where|and I can't remember where]",
-    "find (my|the|our) {thing} [for me]",
-    "(please|) look up where I (put|left) (my|the) {thing}",
-    "check where (we|I) (keep|put|left) the {thing}",
-    "my {thing} (has|have) gone missing [again]",
-]
-_WHERE_WHO = [
-    "where did {who} (put|leave|hide) (the|our) {thing}",
-    "where has {who} put the {thing}",
-    "do you know where {who} (left|put) the {thing}",
-    "where does {who} keep the {thing}",
-    "where (did you say|was it that) {who} (put|left) the {thing}",
-    "where might {of} {thing} be",
-    "where (can|could) I find {of} {thing}",
-    "(can|could) you find {of} {thing}",
-    "do you remember where {who} (put|left) (the|that) {thing}",
-]
+_WHERE_SAID: list[str] = _TABLES["where_said"]
+_WHERE_WHO: list[str] = _TABLES["where_who"]
 
 
 def where(rng: Random) -> AnsweredRequest:

@@ -5,6 +5,7 @@ from random import Random
 
 from research.annie_smol.generator import lexicon as lex
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest
 from research.annie_smol.generator.sums import bare, double_half, story
 
@@ -64,31 +65,10 @@ def calendar(rng: Random, step: tuple[str, bool] | None = None) -> AnsweredReque
     ).stating(value)
 
 
+_TABLES = table("reasoning")
 #: (comparatives, things from little to much); things two or more steps apart differ plainly
-SCALES: list[tuple[tuple[str, ...], list[str]]] = [
-    (("bigger", "larger"), ["an ant", "a mouse", "a cat", "a dog", "a sheep", "a horse", "an elephant", "a whale"]),
-    (("bigger", "larger", "wider"), ["a puddle", "a pond", "a river", "a lake", "the sea"]),
-    (("bigger", "larger", "hotter"), ["the moon", "the earth", "the sun"]),
-    (("heavier",), ["a feather", "a leaf", "a pencil", "an apple", "a book", "a stone", "a chair", "a bicycle", "a car", "an elephant"]),
-    (("taller", "higher"), ["a flower", "a baby", "a man", "a house", "a tree", "a tower", "a mountain"]),
-    (("faster", "quicker"), ["a snail", "a tortoise", "a hen", "a dog", "a horse", "a train", "a plane"]),
-    (("older",), ["a baby", "a schoolboy", "a mother", "a grandfather"]),
-    (("hotter", "warmer"), ["ice", "cold milk", "warm soup", "boiling water", "fire", "the sun"]),
-    (("colder",), ["fire", "warm tea", "cold water", "ice"]),
-    (("longer",), ["an ant", "a pencil", "an arm", "a car", "a train", "a river"]),
-    (("longer",), ["a second", "a minute", "an hour", "a day", "a week", "a month", "a year"]),
-    (("smaller",), ["an elephant", "a horse", "a dog", "a cat", "a mouse", "an ant"]),
-    (("lighter",), ["an elephant", "a car", "a chair", "a stone", "a book", "an apple", "a feather"]),
-    (("slower",), ["a plane", "a car", "a horse", "a hen", "a tortoise", "a snail"]),
-    (("louder",), ["a mouse", "a cat", "a drum", "thunder"]),
-]  # fmt: skip
-PAIRS = [
-    ("bigger", "an elephant", "a mouse"), ("faster", "a horse", "a snail"), ("hotter", "fire", "ice"),
-    ("taller", "a tower", "a house"), ("bigger", "a dog", "an ant"), ("bigger", "the sun", "the moon"),
-    ("heavier", "a stone", "a feather"), ("older", "a grandfather", "a baby"), ("longer", "a river", "a puddle"),
-    ("hotter", "the sun", "the moon"), ("heavier", "an elephant", "a mouse"), ("bigger", "a river", "a puddle"),
-    ("heavier", "a dog", "an ant"), ("bigger", "a tower", "a house"), ("faster", "a dog", "a snail"),
-]  # fmt: skip
+SCALES: list[tuple[tuple[str, ...], list[str]]] = [(tuple(words), things) for words, things in _TABLES["scales"]]
+PAIRS: list[tuple[str, str, str]] = [(word, more, less) for word, more, less in _TABLES["pairs"]]
 
 
 def compare_numbers(rng: Random, *, small: bool | None = None) -> AnsweredRequest:

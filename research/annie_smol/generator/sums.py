@@ -6,10 +6,11 @@ from random import Random
 
 from research.annie_smol.generator import lexicon as lex
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest
 
-_ONE = {"apples": "apple", "biscuits": "biscuit", "eggs": "egg", "coins": "coin", "books": "book", "birds": "bird",
-        "cups": "cup", "friends": "friend"}  # fmt: skip
+_TABLES = table("sums")
+_ONE: dict[str, str] = _TABLES["one"]
 
 
 def _said(rng: Random, number: int) -> str:
@@ -113,16 +114,7 @@ def bare(rng: Random, problem: Sum | None = None) -> AnsweredRequest:
 
 
 # {a} is what there was, {b} what is added or taken
-_MORE = [
-    "I have {a} {things} and (buy|get|find|take) {b} more, how many [{things}] (do I have|have I got) [now]",
-    "there are {a} {things} (on the table|in the bag|in the box|here) and I (add|bring|put in) {b}, how many are there [now]",
-    "I (had|have) {a} {things} and {name} (gives|gave) me {b} [more], how many (do I have|is that|are there)",
-    "{name} has {a} {things} and (buys|gets|finds) {b} more, how many (does {name} have|is that) [now]",
-    "I (bought|got|found) {a} {things} (yesterday|in the morning) and {b} (today|now), how many (is that|do I have) [in all|together]",
-    "if I have {a} {things} and you (give|bring) me {b} [more], how many (do I have|is that)",
-    "{a} {things} and {b} more {things}, how many [is that|are there]",
-    "I put {a} {things} in one (box|bag|basket) and {b} in (another|the other), how many [are there] (in all|together)",
-]
+_MORE: list[str] = _TABLES["more"]
 _BIRDS_MORE = [
     "{a} birds sit (in the tree|on the roof|on the fence) and {b} more (come|arrive|join them), how many [birds] are there [now]",
     "{a} birds are (in the garden|on the wall) and {b} (fly in|come), how many (are there|is that)",
@@ -130,25 +122,8 @@ _BIRDS_MORE = [
 _FRIENDS_MORE = [
     "{a} friends (are here|are at the party|sit at the table) and {b} more (come|arrive), how many [friends] are (there|here) [now]",
 ]
-_LESS = [
-    "I have {a} {things} and (lose|give away|sell) {b}, how many (are left|do I have left|have I got left)",
-    "there (are|were) {a} {things} (on the table|in the bag|in the box|here) and I take {b} [away], how many are left",
-    "I (had|have) {a} {things} and (gave|give) {name} {b}, how many do I (still have|have left|have now)",
-    "{name} has {a} {things} and (loses|gives away) {b}, how many (are left|does {name} have left)",
-    "of my {a} {things} I (lose|give away|sell) {b}, how many do I (keep|still have)",
-    "I give {name} {b} of my {a} {things}, how many are left [for me]",
-    "from {a} {things} I take {b}, what('s| is) left",
-    "if I have {a} {things} and you take {b}, how many (do I have left|are left)",
-    "of {a} {things} {b} are (gone|missing), how many are (left|still there)",
-]
-_EAT = [
-    "I have {a} {things} and (eat|I eat) {b}, how many are left",
-    "there (are|were) {a} {things} and {name} (eats|ate) {b}, how many are left",
-    "I (bake|had|bought) {a} {things} and we (eat|ate) {b}, how many (are left|remain)",
-    "I eat {b} of (my|the) {a} {things}, how many are left",
-    "{name} ate {b} of {a} {things}, how many are there [still|now]",
-    "{a} {things}, and I eat {b}, what('s| is) left",
-]
+_LESS: list[str] = _TABLES["less"]
+_EAT: list[str] = _TABLES["eat"]
 _BREAK = [
     "I have {a} {things} and {b} (break|fall down), how many are (left|whole)",
     "there are {a} {things} and {name} (breaks|drops) {b}, how many are left",
@@ -225,30 +200,14 @@ def _agreeing(user: str, first: int, second: int, things: str) -> str:
 
 
 _GOODS = sorted(_ONE.keys() - {"birds", "friends"})  # which can be bought and given away
-_DOUBLE = [
-    "(what's|what is) (double|twice|two times) {n}", "(what's|what is) the double of {n}", "double {n} [for me]",
-    "(how much is|what do you get for) twice {n}", "{n} doubled (is what|makes what)", "what('s| is) {n} times two",
-    "{n} and {n} again, what (is|does) that [make]", "if I have {n} and get as many again, how many do I have",
-]  # fmt: skip
+_DOUBLE: list[str] = _TABLES["double"]
 _DOUBLE_STORY = [
     "I have {n} {things} and {name} has twice as many, how many (does {name} have|is that)",
     "{name} has {n} {things} and I have (double that|twice as many), how many (do I have|have I got)",
     "I (found|bought|got) {n} {things} today and want twice as many tomorrow, how many is that",
 ]
-_HALF = [
-    "(what's|what is|how much is) half of {n}", "(what's|what is) the half of {n}", "half of {n}",
-    "what('s| is) {n} divided by two", "(cut|split) {n} in half", "what do you get when you halve {n}",
-    "(work out|tell me|can you tell me) half of {n}", "{n} halved (is what|makes what)", "half of {n} (is|makes) what",
-]  # fmt: skip
-_HALF_STORY = [
-    "if I (share|split) {n} {things} between two, how many does each get",
-    "{name} and I share {n} {things}, how many (does each of us get|do we get each)",
-    "I have {n} {things} and (lose|sell|give away) half [of them], how many (are left|do I have left|do I keep)",
-    "half of my {n} {things} are (gone|missing), how many are (left|still there)",
-    "{name} takes half of (my|the|our) {n} {things}, how many (does {name} get|are that|are left)",
-    "of {n} {things} half are (mine|for {name}), how many is that",
-    "there (are|were) {n} {things} and half [of them] are gone, how many (are left|is that)",
-]
+_HALF: list[str] = _TABLES["half"]
+_HALF_STORY: list[str] = _TABLES["half_story"]
 
 
 def dozen(rng: Random, *, half: bool) -> AnsweredRequest:

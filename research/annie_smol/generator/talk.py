@@ -8,15 +8,6 @@ from research.annie_smol.generator import talk_phrases as say
 from research.annie_smol.generator.grammar import pick
 from research.annie_smol.generator.request import AnsweredRequest
 
-_THOUGHT = [
-    "A greeting. A warm word back is enough.",
-    "This is small talk. One friendly sentence will do.",
-    "Nothing to look up here. I answer kindly.",
-    "A friendly word. I stay short.",
-    "No tool is needed for this.",
-    "A short warm answer fits.",
-]
-
 
 def _from(rng: Random, family: str, said: list[say.Said]) -> AnsweredRequest:
     patterns, question, answers = rng.choice(said)
@@ -32,7 +23,7 @@ def _from(rng: Random, family: str, said: list[say.Said]) -> AnsweredRequest:
         question = True
     elif question:
         question = not user.startswith(("tell", "say", "please", "I ", "come"))
-    return AnsweredRequest(family, user, reply, rng.choice(_THOUGHT), question=question)
+    return AnsweredRequest(family, user, reply, rng.choice(say.THOUGHT), question=question)
 
 
 def greeting(rng: Random) -> AnsweredRequest:

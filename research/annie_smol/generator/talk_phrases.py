@@ -29,3 +29,4 @@ WISHES: dict[str, list[str]] = _TALK["wishes"]
 ADVICE = [_pair(one) for one in _TALK["advice"]]
 COOK, DO = _pair(_TALK["cook"]), _pair(_TALK["do"])
 BROKEN: list[str] = _TALK["broken"]
+THOUGHT: list[str] = _TALK["thought"]

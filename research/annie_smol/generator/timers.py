@@ -4,6 +4,7 @@ from random import Random
 
 from research.annie_smol.generator import lexicon as lex
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest
 
 _SPANS = {15: ["a quarter of an hour", "15 minutes"], 30: ["half an hour", "30 minutes"], 60: ["an hour", "one hour"]}
@@ -20,66 +21,9 @@ def _span(rng: Random, minutes: int) -> str:
     return f"{number} minute{'s' if minutes > 1 else ''}"
 
 
-_FOR_THING = [
-    "(set|start|put on) a timer for {span} for (the|my) {thing}",
-    "(set|start|make) a {flat} timer for (the|my) {thing}",
-    "(set|start) (the|a) {thing} timer for {span}",
-    "{span} for the {thing}",
-    "{span} on the timer for the {thing}",
-    "time {span} for (the|my) {thing}",
-    "give (me|it|us) {span} for the {thing}",
-    "the {thing} (needs|need|takes|take) {span}",
-    "the {thing} (needs|need) {span}, (can you time it|please time it|set a timer|start a timer)",
-    "(can|could|would) you (time|set a timer for|start) {span} for the {thing}",
-    "tell me when the {thing} (has|have) had {span}",
-    "I (need|want|'d like) a timer for the {thing}, {span}",
-    "remind me about the {thing} in {span}",
-    "let me know when {span} are up for the {thing}",
-    "I'm (starting|making|doing) the {thing} now, {span}",
-    "(let|leave) the {thing} (in|on|alone) for {span}",
-    "the {thing} (has to|must|should) (wait|stay in|rest) {span}",
-    "the {thing} (is|are) (in|on) now, {span} [please]",
-    "I'd like {span} for the {thing}",
-    "{thing} timer, {span}",
-    "a timer for the {thing}, {span}",
-    "{thing}, {span}",
-    "check the {thing} in {span}",
-    "the {thing} should be (ready|done) in {span}",
-    "wake me after {span}, it's time for (my|a) {thing}",
-]
-_PLAIN = [
-    "(set|start|put) a timer for {span}",
-    "(set|start|make) a {flat} timer",
-    "(set|start) the timer to {span}",
-    "timer for {span}",
-    "timer, {span}",
-    "time {span} [for me]",
-    "give me {span}",
-    "wake me [up] in {span}",
-    "wake me [up] after {span}",
-    "tell me when {span} are (up|over|gone)",
-    "let me know when {span} (are up|have passed|are over)",
-    "(can|could|would) you (set a timer for|time|start a timer for) {span}",
-    "I (need|want|'d like) a timer for {span}",
-    "count [down] {span} for me",
-    "remind me in {span}",
-    "(ping|buzz|poke) me in {span}",
-    "(stop|warn|tell) me after {span}",
-    "start counting {span}",
-    "let {span} run",
-    "I have {span} [left]",
-    "I (want|have|need) to wait {span}",
-    "in {span} I have to go, tell me then",
-    "say when {span} are (over|up|done)",
-    "(begin|start) {span} now",
-    "a timer, {span}",
-    "timer on for {span}",
-    "{span} timer",
-    "{span} from now, please",
-    "call me in {span}",
-    "ring in {span}",
-    "{span} on the clock",
-]
+_TABLES = table("timers")
+_FOR_THING: list[str] = _TABLES["for_thing"]
+_PLAIN: list[str] = _TABLES["plain"]
 
 
 def timer(rng: Random) -> AnsweredRequest:

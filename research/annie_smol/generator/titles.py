@@ -2,31 +2,16 @@
 
 4-bit weights break the copying of rare words first, and a short list of them would be learnt by heart instead.
 """
-# ruff: noqa: SIM905 - lists of words as words
 
 from random import Random
 
-_LOOKS = (
-    "Amber Crooked Velvet Emerald Forgotten Whispering Gilded Scarlet Hollow Wandering Sapphire Restless Ivory Tangled"
-    " Midwinter Crimson Painted Drowsy Marble Silken Tattered Luminous Cobalt Dappled Frosted Gallant Humble Indigo"
-    " Jubilant Lopsided Mellow Nimble Obsidian Pewter Quarrelsome Russet Saltwater Threadbare Unlucky Vermilion"
-).split()
-_THINGS = (
-    "Nightingale Pomegranate Sparrow Carousel Almanac Glassblower Tortoise Cartographer Violinist Hourglass Labyrinth"
-    " Weathervane Chandelier Porcupine Magpie Gondola Trapeze Sundial Kingfisher Harlequin Periwinkle Accordion"
-    " Dragonfly Barometer Peacock Zeppelin Quilt Astrolabe Bonfire Candlestick Dromedary Escapade Firefly Gramophone"
-    " Heron Icicle Jackdaw Kaleidoscope Lighthouse Mandolin Nutcracker Otter Pendulum Quicksilver Rhubarb Scarecrow"
-    " Telescope Umbrella Vineyard Wheelbarrow Xylophone Yarrow Zither"
-).split()
-_TOWNS = (
-    "Valparaiso Kathmandu Reykjavik Timbuktu Ljubljana Cappadocia Odessa Trondheim Salamanca Thessaloniki Bucharest"
-    " Killarney Aberystwyth Montevideo Gibraltar Dubrovnik Tashkent Nairobi Casablanca Antwerp Heligoland Saskatoon"
-    " Mandalay Inverness Coimbra"
-).split()
-_PATTERNS = (
-    "The {look} {thing}", "{look} {thing}", "The {thing} of {town}", "{thing} in {town}", "Farewell to {town}",
-    "The Road to {town}", "A {thing} for {town}", "Beyond {town}", "{look} {town}",
-)  # fmt: skip
+from research.annie_smol.generator.phrases import table
+
+_TABLES = table("titles")
+_LOOKS: list[str] = _TABLES["looks"]
+_THINGS: list[str] = _TABLES["things"]
+_TOWNS: list[str] = _TABLES["towns"]
+_PATTERNS: tuple[str, ...] = tuple(_TABLES["patterns"])
 
 
 def title(rng: Random) -> str:

@@ -4,6 +4,7 @@ from random import Random
 
 from research.annie_smol.generator import lexicon as lex
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest
 
 _AFTER = [
@@ -20,9 +21,8 @@ _SORRY = [
     "I'm sorry, the search for {noun} found nothing.",
     "Sorry, I couldn't find {noun}.",
 ]
-_SKY = ["sunny", "cloudy", "windy with showers", "dry and mild", "foggy at first", "bright and cold", "rain all day",
-        "light snow", "warm and clear", "thunderstorms", "grey with drizzle", "clear with a light frost",
-        "sunshine and a few clouds", "heavy rain", "calm and dry", "sleet and strong wind"]  # fmt: skip
+_TABLES = table("weather")
+_SKY: list[str] = _TABLES["sky"]
 
 
 def search(

@@ -5,6 +5,7 @@ from random import Random
 
 from research.annie_smol.generator import lexicon as lex
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest
 from research.annie_smol.generator.weather import a_place, join, search, weather
 
@@ -121,16 +122,8 @@ def score(rng: Random) -> AnsweredRequest:
     return search(rng, "web.score", user, query, f"the {sport} {word}", result, replies)
 
 
-_HOURS = [
-    "(when|what time|at what time) does the {shop} {where} (open|close|shut) {day}",
-    "is the {shop} {where} [still] open {day}",
-    "(what are|when are) the opening (hours|times) of the {shop} {where} {day}",
-    "(how late|until when|how long) is the {shop} {where} open {day}",
-    "(can|could) you (check|look up|find|tell me) the opening hours of the {shop} {where} {day}",
-    "(what time|when) (can I go|will it be open|should I be) at the {shop} {where} {day}",
-    "(look up|check) when the {shop} {where} (opens|closes) {day}",
-    "does the {shop} {where} (open|close) (early|late) {day}",
-]
+_TABLES = table("web")
+_HOURS: list[str] = _TABLES["hours"]
 
 
 def hours(rng: Random) -> AnsweredRequest:

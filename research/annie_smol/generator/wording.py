@@ -1,60 +1,28 @@
 """How a request sounds: openers, half sentences of why it is asked, slips of speech recognition, case and marks."""
-# ruff: noqa: E501, SIM905 - a phrase is read best on one line, and a list of words as words
+# ruff: noqa: SIM905 - a phrase is read best on one line, and a list of words as words
 
 import re
 from dataclasses import replace
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest
 
-_OPENERS = ["Annie", "hey Annie", "hi Annie", "um", "hey", "okay", "so", "okay Annie", "um Annie", "uh", "right", "excuse me", "listen", "please", "hello Annie",
-            "quick question", "oh", "well", "Annie please", "ah Annie", "hm", "oh and", "by the way", "sorry", "now", "Annie dear",
-            "good morning Annie", "good evening", "hello there", "hi there", "morning Annie", "sorry to bother you", "I was wondering",
-            "one more thing", "Annie love", "hiya", "tell me Annie", "me again"]  # fmt: skip
-_TAILS = [
-    "Annie",
-    "please",
-    "please Annie",
-    "thanks",
-    "if you can",
-    "again",
-    "Annie please",
-    "if you don't mind",
-    "will you",
-    "dear",
-    "quickly",
-    "right now",
-]
+_TABLES = table("wording")
+_OPENERS: list[str] = _TABLES["openers"]
+_TAILS: list[str] = _TABLES["tails"]
 _TAILS_NO_ASK = {"again", "quickly", "right now"}
 
-CONTEXT = {
-    "any": ["I'm in the kitchen", "I just got home", "the kids are waiting", "I'm in a hurry", "it's for my son", "my hands are full", "I'm in bed", "I keep forgetting",
-            "we're about to leave", "I was just wondering", "my sister asks", "it's for school", "I'm lying on the sofa", "we have a bet", "I'm half asleep", "the baby is asleep"],
-    "memory": ["I'm at the shop", "I need it today", "I'm standing in the hall", "I've looked everywhere", "I'm packing", "we're going on a trip", "I'm wrapping presents",
-               "the door is locked", "I'm late", "it's for a present", "I want to surprise them", "I told you last week", "visitors are coming", "I have to go soon"],
-    "web": ["I'm going out", "we're planning a trip", "my flight is soon", "I have no umbrella", "I'm on my way", "I want to go there", "we leave soon", "I missed it",
-            "I need to know before we go", "I'm packing", "my friend is there"],
-    "timer": ["the pizza is in", "the water boils", "it's in the oven", "I'm putting it on now", "I'm going to lie down", "my hands are wet", "don't let me forget", "it smells good already"],
-    "facts": ["it's for homework", "we're doing a quiz", "my son wants to know", "I should know this", "it's a question in the game", "I have a test tomorrow", "the teacher asked us"],
-    "formats": ["it's for the fridge", "I want to print it", "it's for school", "so that I can read it better", "I like it tidy", "it's for my notes"],
-    "topics": ["I'm curious", "my daughter asks all the time", "I've always wondered", "it's for school", "I have time"],
-}  # fmt: skip
+CONTEXT: dict[str, list[str]] = _TABLES["context"]
 # A tail that is broken off after a complete request.
-_BROKEN_TAILS = ["because I", "I need to", "and then", "I was", "the thing is", "it's just that", "so that we"]
+_BROKEN_TAILS: list[str] = _TABLES["broken_tails"]
 
-_SLIPS = {
-    "their": "there", "there": "their", "to": "too", "your": "you're", "where": "wear", "know": "no", "hear": "here", "are": "our", "our": "are",
-    "which": "witch", "by": "buy", "write": "right", "its": "it's", "what is": "what's is", "the": "da", "did I": "did eye", "tell": "tel", "please": "pleas", "will": "well",
-    "is there": "is their", "you": "u", "when": "wen", "put": "but",
-}  # fmt: skip
+_SLIPS: dict[str, str] = _TABLES["slips"]
 # The words that decide what is looked up are never slipped on: the query copies them.
 _KEEP = re.compile(r"\d|[A-Z]")
 _NUMBER_WORDS = frozenset(lex.in_words(number) for number in range(100))
-_AMERICAN = {
-    "favourite": "favorite", "colour": "color", "colours": "colors", "Mum": "Mom", "torch": "flashlight", "biscuits": "cookies", "film": "movie", "films": "movies", "neighbour": "neighbor",
-    "holiday": "vacation", "autumn": "fall", "petrol": "gas",
-}  # fmt: skip
+_AMERICAN: dict[str, str] = _TABLES["american"]
 _BRITISH = re.compile(rf"\b({'|'.join(sorted(_AMERICAN, key=len, reverse=True))})\b")
 _PROPER = frozenset(
     "I Annie Mum Mom Dad Grandma Grandpa Christmas New Python Java Mr Mrs Ms Dr".split()

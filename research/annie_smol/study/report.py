@@ -43,7 +43,8 @@ def load(directory: Path) -> dict[str, Result]:
     found = {path.stem: path for path in directory.glob("*.json") if not path.stem.endswith(".quant_run")}
     order = [one.name for one in plan.CANDIDATES]
     names = [name for name in order if name in found] + sorted(found.keys() - set(order))
-    return {name: json.loads(found[name].read_text(encoding="utf-8"), object_hook=_with_current_keys) for name in names}
+    texts = {name: found[name].read_text(encoding="utf-8") for name in names}
+    return {name: json.loads(text, object_hook=_with_current_keys) for name, text in texts.items()}
 
 
 def _with_current_keys(value: dict[str, Any]) -> dict[str, Any]:

@@ -11,18 +11,8 @@ from research.annie_smol.generator.request import AnsweredRequest, Family
 
 _TABLES = table("wording_of_facts")
 _CAPITAL: list[str] = _TABLES["capital"]
-_CAPITAL_REPLY = [
-    "The capital of {country} is {city}.",
-    "The capital of {country} is {city}.",
-    "It's {city}.",
-    "{city} is the capital of {country}.",
-    "{countrys} capital is {city}.",
-]
-_COUNTRY_OF = [
-    "{city} is the capital of which country",
-    "(which|what) country has {city} as its capital",
-    "(what|which) country is {city} the capital of",
-]
+_CAPITAL_REPLY: list[str] = _TABLES["capital_reply"]
+_COUNTRY_OF: list[str] = _TABLES["country_of"]
 
 
 def capital(rng: Random, country: str | None = None, *, backwards: bool | None = None) -> AnsweredRequest:

@@ -35,25 +35,10 @@ CARDS: dict[str, list[str]] = _TABLES["cards"]
 _CARD: list[str] = _TABLES["card"]
 
 CODE: list[tuple[list[str], list[str]]] = [(questions, answers) for questions, answers in _TABLES["code"]]
-_EXTRA = [
-    "(write|say|answer) (everything|that|it) in (bold|big letters|capital letters|markdown|italics)",
-    "(use|answer with) (markdown|headings|bullet points|emojis|bold text) (from now on|please|for everything)",
-    "can you (use|write) (bold|emojis|headings|markdown|tables|lists)",
-    "(answer|reply) only (in emojis|with emojis|in bullet points|in a table)",
-]
-_EXTRA_REPLY = [
-    "I speak in plain words only, but I'm happy to tell you anything.",
-    "I can only speak, so I'll say it in plain words.",
-    "That would not sound good aloud, so I'll use plain words. What would you like to hear?",
-]
+_EXTRA: list[str] = _TABLES["extra"]
+_EXTRA_REPLY: list[str] = _TABLES["extra_reply"]
 
-_THOUGHT = [
-    "A list is asked for, but this is speech. I say it in one plain sentence.",
-    "My words are read aloud, so I use plain sentences.",
-    "No list and no marks. I put it into plain words.",
-    "I answer in a sentence, without any format.",
-    "This will be heard, not seen. Plain words it is.",
-]
+_THOUGHT: list[str] = _TABLES["thought"]
 _NUMBERS: list[str] = _TABLES["numbers"]
 
 

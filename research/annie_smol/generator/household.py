@@ -4,27 +4,14 @@ from random import Random
 
 from research.annie_smol.generator import lexicon as lex
 from research.annie_smol.generator.grammar import pick, sentence
+from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest
 
-_FOUND = ["I found it. ", "Here it is. ", "Found it. ", "You told me before. "]
-_AFTER = [
-    "The memory has it.",
-    "Found. I say it in one sentence.",
-    "The note answers it.",
-    "That is the answer.",
-    "There it is, so I pass it on.",
-]
-_AFTER_NOTHING = [
-    "Nothing came back.",
-    "The memory holds nothing about it. I say so.",
-    "Nothing found, so I say sorry.",
-]
-_SORRY = [
-    "I'm sorry, I (found nothing|couldn't find anything) about {noun}.",
-    "Sorry, I (have nothing|don't have anything|have no note) about {noun}.",
-    "I'm sorry, nobody has told me about {noun} (yet|so far).",
-    "Sorry, I looked, but (there is nothing|I found nothing) about {noun}.",
-]
+_TABLES = table("household")
+_FOUND: list[str] = _TABLES["found"]
+_AFTER: list[str] = _TABLES["after"]
+_AFTER_NOTHING: list[str] = _TABLES["after_nothing"]
+_SORRY: list[str] = _TABLES["sorry"]
 
 
 class Person:

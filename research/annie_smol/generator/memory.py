@@ -286,11 +286,7 @@ def uses(rng: Random) -> AnsweredRequest:
 
 
 _HOUSE: dict[str, list[str]] = _TABLES["house"]
-_HOUSE_MORE = [
-    "(do you know|do you remember|tell me|can you find|can you look up) (the|our) {noun}",
-    "what did (I|we) (say|tell you) about (the|our) {noun}",
-    "(have you got|did I give you) (the|our) {noun}",
-]
+_HOUSE_MORE: list[str] = _TABLES["house_more"]
 
 
 def house(rng: Random) -> AnsweredRequest:

@@ -23,19 +23,8 @@ def _spot(rng: Random) -> str:
 
 _TABLES = table("memory_where")
 _WHERE: list[str] = _TABLES["where"]
-_IS_IT = [
-    "(is|are) (my|the|our) {thing} [still] {somewhere}",
-    "did (I|we) (leave|put|forget) (my|the) {thing} {somewhere}",
-    "are you sure (my|the) {thing} {verb} {somewhere}",
-    "(wasn't|weren't) the {thing} {somewhere}",
-]
-_WHO_HAS = [
-    "who (has|took|borrowed|used|had) (my|the|our) {thing} [last|again]",
-    "who (needs|wants|asked for) the {thing}",
-    "whose {thing} (is it|is that|are they)",
-    "(did|has) (somebody|anybody|someone) (take|taken|borrow|borrowed) my {thing}",
-    "who (did I lend|did I give) (my|the) {thing} to",
-]
+_IS_IT: list[str] = _TABLES["is_it"]
+_WHO_HAS: list[str] = _TABLES["who_has"]
 _WHERE_SAID: list[str] = _TABLES["where_said"]
 _WHERE_WHO: list[str] = _TABLES["where_who"]
 

@@ -115,28 +115,15 @@ def bare(rng: Random, problem: Sum | None = None) -> AnsweredRequest:
 
 # {a} is what there was, {b} what is added or taken
 _MORE: list[str] = _TABLES["more"]
-_BIRDS_MORE = [
-    "{a} birds sit (in the tree|on the roof|on the fence) and {b} more (come|arrive|join them), how many [birds] are there [now]",
-    "{a} birds are (in the garden|on the wall) and {b} (fly in|come), how many (are there|is that)",
-]
+_BIRDS_MORE: list[str] = _TABLES["birds_more"]
 _FRIENDS_MORE = [
     "{a} friends (are here|are at the party|sit at the table) and {b} more (come|arrive), how many [friends] are (there|here) [now]",
 ]
 _LESS: list[str] = _TABLES["less"]
 _EAT: list[str] = _TABLES["eat"]
-_BREAK = [
-    "I have {a} {things} and {b} (break|fall down), how many are (left|whole)",
-    "there are {a} {things} and {name} (breaks|drops) {b}, how many are left",
-]
-_BIRDS_LESS = [
-    "{a} birds (sit|are) (in the tree|on the roof|on a fence) and {b} fly away, how many [birds] are left",
-    "{b} of {a} birds fly away, how many (stay|are left)",
-    "there (are|were) {a} birds and {b} (flew|fly) away, how many (are left|stay|stayed)",
-]
-_FRIENDS_LESS = [
-    "{a} friends are here and {b} (go home|leave), how many [friends] are (left|still here)",
-    "I invited {a} friends but {b} can't come, how many [friends] (come|will come)",
-]
+_BREAK: list[str] = _TABLES["break"]
+_BIRDS_LESS: list[str] = _TABLES["birds_less"]
+_FRIENDS_LESS: list[str] = _TABLES["friends_less"]
 
 
 def story(rng: Random, problem: Sum | None = None) -> AnsweredRequest:
@@ -201,11 +188,7 @@ def _agreeing(user: str, first: int, second: int, things: str) -> str:
 
 _GOODS = sorted(_ONE.keys() - {"birds", "friends"})  # which can be bought and given away
 _DOUBLE: list[str] = _TABLES["double"]
-_DOUBLE_STORY = [
-    "I have {n} {things} and {name} has twice as many, how many (does {name} have|is that)",
-    "{name} has {n} {things} and I have (double that|twice as many), how many (do I have|have I got)",
-    "I (found|bought|got) {n} {things} today and want twice as many tomorrow, how many is that",
-]
+_DOUBLE_STORY: list[str] = _TABLES["double_story"]
 _HALF: list[str] = _TABLES["half"]
 _HALF_STORY: list[str] = _TABLES["half_story"]
 

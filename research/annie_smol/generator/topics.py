@@ -16,12 +16,8 @@ _WHY: dict[str, list[tuple[str, str]]] = {
 }
 
 _ABOUT: list[str] = _TABLES["about"]
-_WHAT_IS = [
-    "(what is|what's) {topic} [exactly|anyway]",
-    "(can you|please) explain what {topic} is",
-    "what does {topic} mean",
-]
-_WHAT_ARE = ["what are {topic} [exactly|like]", "(can you|please) explain what {topic} are"]
+_WHAT_IS: list[str] = _TABLES["what_is"]
+_WHAT_ARE: list[str] = _TABLES["what_are"]
 
 HOW_TO: dict[str, list[str]] = _TABLES["how_to"]
 _HOW: list[str] = _TABLES["how"]

@@ -7,21 +7,10 @@ from research.annie_smol.generator.grammar import pick, sentence
 from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest
 
-_AFTER = [
-    "The web has it.",
-    "That is the answer. I say it plainly.",
-    "The result says it.",
-    "One sentence is enough.",
-    "Found, so I pass it on.",
-]
-_AFTER_NOTHING = ["Nothing came back. I say so.", "The search found nothing.", "Nothing found, so I say sorry."]
-_SORRY = [
-    "I'm sorry, I (found nothing|couldn't find anything) about {noun}.",
-    "Sorry, (the web has|I have|there is) nothing about {noun} (just now|right now|at the moment).",
-    "I'm sorry, the search for {noun} found nothing.",
-    "Sorry, I couldn't find {noun}.",
-]
 _TABLES = table("weather")
+_AFTER: list[str] = _TABLES["after"]
+_AFTER_NOTHING: list[str] = _TABLES["after_nothing"]
+_SORRY: list[str] = _TABLES["sorry"]
 _SKY: list[str] = _TABLES["sky"]
 
 

@@ -5,11 +5,11 @@ from random import Random
 from annie_data.words import STOPWORDS, words
 from research.annie_smol.generator import facts_table as know
 from research.annie_smol.generator import lexicon as lex
+from research.annie_smol.generator import phrases
 from research.annie_smol.generator.grammar import pick, sentence
-from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest, Family
 
-_TABLES = table("wording_of_facts")
+_TABLES = phrases.table("wording_of_facts")
 _CAPITAL: list[str] = _TABLES["capital"]
 _CAPITAL_REPLY: list[str] = _TABLES["capital_reply"]
 _COUNTRY_OF: list[str] = _TABLES["country_of"]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from quant.checkpoint.loading import free_bytes
 from quant.quantize.progress import ProgressBar
 from quant.recipe import Training
-from quant.training import divergence
+from quant.training import divergence, interrupts
 from quant.training.batches import Batch, collate, nothing, padded, plan, shares
 from quant.training.conversations import Example
 from quant.training.distributed import World, part_of, shard, whole
@@ -281,12 +281,14 @@ class Trainer:
             torch.cuda.empty_cache()
 
     def _train(self, state: TrainingState | None, total: int, saved_at: float) -> None:
-        with ProgressBar("train", total, "tok") as progress:
+        held = interrupts.held(lambda: not self._between_steps)
+        with ProgressBar("train", total, "tok") as progress, held as interrupt:
             progress.done = sum(self.lengths[row] for rows in self.steps[: len(self.history)] for row in rows)
             for step in range(len(self.history), len(self.steps)):
                 found = self.step(step)
                 self.history.append(found)
                 self._between_steps = True
+                interrupt()
                 progress.add(sum(self.lengths[row] for row in self.steps[step]), loss=found["loss"])
                 if state is not None and self.world.told(time.monotonic() - saved_at >= self.how.save_seconds):
                     self.save(state)

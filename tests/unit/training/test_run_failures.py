@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,6 +188,31 @@ def test_an_interrupt_within_the_optimisers_step_saves_no_half_step(
     assert qat(tiny_llama, data, out, "--save-seconds", "0") == 130
     assert len(torch.load(tmp_path / ".out.training/state.pt", weights_only=True)["history"]) == 2
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    assert qat(tiny_llama, data, out, "--resume") == 0
+    assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_an_interrupt_while_a_step_is_applied_keeps_that_step(
+    tiny_llama: Path, data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU nearly all of the time is spent there, waiting for the sums of the step."""
+    from quant.training import divergence
+
+    check, out = divergence.check, tmp_path / "out"
+
+    def interrupted(step: int, *arguments: Any) -> None:
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        check(step, *arguments)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started us with `&`
+    monkeypatch.setattr(divergence, "check", interrupted)
+    try:
+        assert qat(tiny_llama, data, out) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(torch.load(tmp_path / ".out.training/state.pt", weights_only=True)["history"]) == 3
+    monkeypatch.setattr(divergence, "check", check)
     assert qat(tiny_llama, data, out, "--resume") == 0
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 

@@ -67,6 +67,10 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "help": "where this run is kept (default: a new directory in runs/)",
         },
         "resume": {"action": "store_true", "help": "continue the run in --run-dir; answers are kept"},
+        "fail-fast": {
+            "action": "store_true",
+            "help": "ask nothing more once a gate has failed; --run-dir DIR --resume asks the rest",
+        },
         "probe-budget": {
             "type": int,
             "default": 300,

@@ -21,6 +21,10 @@ class TargetError(FromOutside):
     """The server could not be started, reached or believed; the message states the cause and the fix."""
 
 
+class NotAsked(FromOutside):
+    """The run ended before this was asked, as `--fail-fast` wants it: there is nothing to judge, and nothing broke."""
+
+
 class ExchangeError(FromOutside):
     """One exchange broke: HTTP error, time-out, lost connection, a body that cannot be parsed.
 

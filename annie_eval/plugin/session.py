@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from annie_eval.errors import TargetError, UsageError
+from annie_eval.errors import NotAsked, TargetError, UsageError
 from annie_eval.gates.repeats import Repeats, keys_of_round
 from annie_eval.plugin.options import option, target_spec
 from annie_eval.plugin.selection import GATE, PERF, WANTED, sample_of, samples_of
@@ -124,6 +124,9 @@ class Session:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
+        if call.excinfo is not None and isinstance(call.excinfo.value, NotAsked):
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), (item.location[1] or 0) + 1, f"Skipped: {call.excinfo.value}")
         vars(report)["annie_gate"] = (
             item.get_closest_marker(GATE) is not None or item.get_closest_marker(PERF) is not None
         )
@@ -200,6 +203,7 @@ class Owner(Session):
             concurrency=option(config, "concurrency"),
             hardware=option(config, "hardware"),
             repeats=self.repeats,
+            fail_fast=option(config, "fail-fast"),
         )
         self.run = Run(self.profile, spec, options)
         self.run_dir = self.run.dir
@@ -341,7 +345,7 @@ class Owner(Session):
                 from annie_eval.timing.result import TimingResult
 
                 rows_chart([TimingResult.from_dict(row) for row in self.verdict.timings], run.dir)
-            if self._comparison is not None and self._note is None:
+            if self._comparison is not None and self._note is None and "ended" not in self.verdict.selection:
                 self.verdict = self._comparison.finish(run, self.verdict)
             from annie_eval.report import page
 

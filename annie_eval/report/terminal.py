@@ -290,6 +290,12 @@ def _about(verdict: RunVerdict, full: bool) -> list[str]:
         out.append("transport: " + ", ".join(f"{printable(cause)} {count}" for cause, count in broke.items()))
     if verdict.selection and not verdict.selection.get("complete", True):
         out.append("selection: not the whole profile was run; this verdict is on what was selected")
+    if "ended" in verdict.selection:
+        left = verdict.selection["unanswered"]
+        samples = "1 sample has no answer" if left == 1 else f"{left} samples have no answer"
+        out.append(
+            f"ended early: {printable(str(verdict.selection['ended']))}; {samples} (--resume asks for the rest)"
+        )
     if verdict.target:
         served, url = (printable(str(verdict.target.get(key, "?"))) for key in ("served_model", "base_url"))
         profile = printable(str(verdict.profile.get("name", "?")))

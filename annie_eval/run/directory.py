@@ -68,6 +68,7 @@ class RunOptions:
     concurrency: int | None = None
     hardware: str | None = None
     repeats: Repeats = field(default_factory=Repeats)
+    fail_fast: bool = False
 
 
 def make_run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:

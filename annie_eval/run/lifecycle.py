@@ -52,6 +52,7 @@ class Run:
         self.target: Target | None = None
         self._opening: threading.Thread | None = None
         self._cancel = threading.Event()
+        self._timed = threading.Event()  # no timing gate is measured any more
         self._failure: Exception | None = None
         self._sampler: Sampler | None = None
         self._others: Others | None = None
@@ -207,12 +208,16 @@ class Run:
             alive=target.alive,
             first=self._before_samples,
             progress=self.progress,
+            fail_fast=self.options.fail_fast,
         )
         self._sampler.start()
 
     def _before_samples(self, store: Store) -> None:
         self._measure(store)
-        if self._others is not None:
+        if self.options.fail_fast and (failed := _too_slow(store)):
+            assert self._sampler is not None
+            self._sampler.end(store, failed)
+        elif self._others is not None:
             assert self.target is not None
             self._others.start(store, self.concurrency, self.target.alive)
 
@@ -224,7 +229,7 @@ class Run:
 
     def wait_for_replicas(self) -> None:
         """Until every server has answered what the comparison of replicas needs; at once where there is one server."""
-        if self._others is not None:
+        if self._others is not None and self.store.meta("ended") is None:
             self._others.wait()
 
     def _measure(self, store: Store) -> None:
@@ -232,6 +237,8 @@ class Run:
 
         Each row is stored with its raw samples as soon as it is decided, so that its test need not wait for the rest.
         """
+        if self.options.fail_fast and _too_slow(store):
+            return
         known = {row["name"] for row in store.timing("row")}
         wanted = [name for name in store.meta("selection")["perf"] if name not in known]
         if not wanted:
@@ -252,6 +259,8 @@ class Run:
                 store.save_timing("measurement", measurements)
                 measurements.clear()
                 store.save_timing("row", [values])
+                if self.options.fail_fast and values["verdict"] == "FAIL":
+                    self._timed.set()
 
         try:
             plan = timing.plan_for(
@@ -266,7 +275,7 @@ class Run:
                 cores=machine.local_cores(),
                 output=self.dir / "timing.jsonl",
             )
-            rows = timing.run(plan, keep, self._cancel)
+            rows = timing.run(plan, keep, self._timed)
         except Exception as error:
             # Behaviour can still be judged; each timing test says what broke.
             broken = {"median": None, "interval": None, "n": 0, "limit": None, "unit": "", "roofline": None}
@@ -278,7 +287,7 @@ class Run:
             stored = {row["name"] for row in store.timing("row")}
             lost = [row.as_dict() for row in rows if row.name not in stored]  # of a process that died
         store.save_timing("measurement", measurements)
-        if not self._cancel.is_set():  # or nothing broke
+        if not self._timed.is_set():  # or nothing broke
             store.save_timing("row", lost)
 
     def end(self) -> None:
@@ -298,12 +307,15 @@ class Run:
         from annie_eval.run.detector_digest import digest
 
         # Whoever compares runs later can then say what was asked otherwise.
-        facts = {"profile_snapshot": snapshot(self.profile), "detector_digest": digest(), "took": self.progress.took()}
+        facts = {"profile_snapshot": snapshot(self.profile), "detector_digest": digest()}
+        # A run that ended early stays one that can be continued, and says nothing of how long a whole one takes.
+        if self.store.meta("ended") is None:
+            facts |= {"state": "finished", "took": self.progress.took()}
         from annie_eval.run import verdict_json
 
         # A verdict that cannot be kept is still printed, as an ERROR.
         try:
-            self.store.set_meta(state="finished", verdict=verdict.verdict, seconds=verdict.seconds, **facts)
+            self.store.set_meta(verdict=verdict.verdict, seconds=verdict.seconds, **facts)
         except UsageError as error:
             verdict = unkept(verdict, str(error))
         try:
@@ -314,6 +326,7 @@ class Run:
 
     def _stop(self) -> None:
         self._cancel.set()
+        self._timed.set()
         if self._sampler is not None:
             self._sampler.stop()
         if self._others is not None:
@@ -330,6 +343,12 @@ class Run:
         self.store.free_reserve()
         self.store.close()
         self._lock.close()
+
+
+def _too_slow(store: Store) -> str | None:
+    """The first timing gate that failed, and why; None if none has."""
+    failed = (row for row in store.timing("row") if row["verdict"] == "FAIL")
+    return next((f"{row['name']} failed: {row.get('detail') or 'beyond its limit'}" for row in failed), None)
 
 
 def _same_urls(was: str, now: str) -> bool:

@@ -10,12 +10,13 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from annie_eval.detectors.finding import Finding
-from annie_eval.errors import FromOutside
+from annie_eval.errors import FromOutside, NotAsked
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.repeats import Repeats, key_of_round, own_repeats
 from annie_eval.profile.types import Profile, Thinking
@@ -95,10 +96,12 @@ class Reader:
             if found is not None:
                 return found
             state = self.store.state()
-            if state.startswith("failed") or state == "finished":
+            if state == "finished" or state.startswith(("failed", "ended")):
                 found = look()
                 if found is not None:
                     return found
+                if state.startswith("ended"):
+                    raise NotAsked(f"not asked: {state.removeprefix('ended: ')} (--fail-fast)")
                 raise SampleBroken(f"the run ended before this was answered ({state})")
             # A worker's parent is the owner; the owner goes on without its own, such as a shell that was closed.
             if os.getppid() != self._parent and self.store.meta("owner") != os.getpid():
@@ -107,7 +110,12 @@ class Reader:
             pause = min(pause * 2, _LONGEST_WAIT)
 
     def judgement(self, gate: str, key: str) -> Judgement:
-        """A gate's judgement of a sample, once there is one; of repeats the first that broke, or that missed."""
+        """A gate's judgement of a sample, once there is one; of repeats the first that broke, or that missed.
+
+        Raises:
+            SampleBroken: the run broke before there was one.
+            NotAsked: the run ended early.
+        """
         if not self.repeats.asked or gate not in self.profile.gates:  # a question of the user's own is asked once
             return self._wait(lambda: self.store.judgement(gate, key))
         judged = self._repeated(gate, key)
@@ -115,13 +123,27 @@ class Reader:
         return bad or next((one for one in judged if one.findings), judged[0])
 
     def _repeated(self, gate: str, key: str) -> list[Judgement]:
-        """The judgements of all repeats of a sample, once no more will come."""
-        if self.repeats.adaptive:
-            self._wait(lambda: (self.store.meta("rounds") or {}).get("over") or None)
+        """The judgements of all repeats of a sample, once no more will come.
+
+        Raises:
+            NotAsked: the run ended early, and those that came are good.
+        """
         asked = [key_of_round(key, self._own, round_) for round_ in range(1, self.repeats.most + 1)]
-        if not self.repeats.adaptive:
-            return [self._wait(lambda key=key: self.store.judgement(gate, key)) for key in asked]  # type: ignore[misc]
-        return [one for key in asked if (one := self.store.judgement(gate, key)) is not None]
+
+        def judged() -> list[Judgement]:
+            return [one for key in asked if (one := self.store.judgement(gate, key)) is not None]
+
+        def all_there() -> list[Judgement] | None:
+            if self.repeats.adaptive:
+                return judged() if (self.store.meta("rounds") or {}).get("over") else None
+            return found if len(found := judged()) == len(asked) else None
+
+        try:
+            return self._wait(all_there)
+        except NotAsked:
+            if not all(one.passed for one in judged()):
+                return judged()
+            raise
 
     def tally(self, gate: str, key: str) -> str:
         """`2 of 5 repeats missed: `, or "" where samples are asked once."""
@@ -156,10 +178,11 @@ class Reader:
         return catalogue.load(stored)
 
     def gate_result(self, gate: str) -> GateResult:
-        """The gate's result, once all its selected samples are judged."""
+        """The gate's result, once all its selected samples are judged, or the run ended early."""
         from annie_eval.run.verdict import gate_result
 
-        self._wait(lambda: True if self.store.open_judgements(gate) == 0 else None)
+        with suppress(NotAsked):
+            self._wait(lambda: True if self.store.open_judgements(gate) == 0 else None)
         return gate_result(self.profile, self.store, gate)
 
     def explain(self, judgement: Judgement, result: GateResult) -> str:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from annie_eval.run.derender import NotOffered, derender
 from annie_eval.run.judge import Catalogue, judge
 from annie_eval.run.progress import Progress
 from annie_eval.run.store import Attempt, Store, StoredExchange, StoredSample
+from annie_eval.run.verdict import gate_result
 from annie_eval.wire.conversation import Request
 from annie_eval.wire.sample import Exchange, Sample
 
@@ -65,11 +66,15 @@ def place_of(profile: Profile, run_dir: Path, servers: int) -> Callable[[str], i
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """A sample that is to be judged. It is None where it broke, of `error`, or is still to be read from the store."""
+    """A sample that is to be judged. It is None where it broke, of `error`, or is still to be read from the store.
+
+    `counted` is set once its gates have taken it in.
+    """
 
     key: str
     sample: Sample | None = None
     error: str | None = None
+    counted: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class _Flight:
@@ -110,6 +115,8 @@ class Sampler:
         alive: None while the server lives, else the cause of its death in one line.
         first: work to be done alone on the server before any sample is sent (timing).
         progress: counts what is done.
+        fail_fast: end as soon as a gate has failed, whatever its other samples would be. An answer is then judged
+            before the next request is sent in its place, so that what is asked in vain is at most what is in flight.
     """
 
     def __init__(
@@ -122,7 +129,9 @@ class Sampler:
         alive: Callable[[], str | None],
         first: Callable[[Store], None] | None = None,
         progress: Progress | None = None,
+        fail_fast: bool = False,
     ) -> None:
+        self._fail_fast = fail_fast
         self._progress = progress or Progress()
         self._profile, self._run_dir, self._endpoint = profile, run_dir, endpoint
         self._concurrency, self._alive, self._first = concurrency, alive, first
@@ -148,6 +157,11 @@ class Sampler:
         if self._thread.is_alive():
             self._thread.join()
 
+    def end(self, store: Store, reason: str) -> None:
+        """Ask nothing more; whoever waits learns that the run ended."""
+        store.end(reason)
+        self._stop.set()
+
     # Everything below runs in the thread.
 
     def _main(self) -> None:
@@ -158,6 +172,8 @@ class Sampler:
             store.set_meta(state="timing")
             if self._first is not None:
                 self._first(store)
+            if self._stop.is_set():
+                return
             store.set_meta(state="sampling")
             self._progress.enter("samples")
             asyncio.run(self._run(store))
@@ -232,8 +248,10 @@ class Sampler:
             try:
                 done = [await self._parsed(key, raw) for raw in store.exchanges(key)]
                 while (request := self._next_request(key, done)) is not None:
+                    if self._stop.is_set():
+                        return
                     response = await self._send(store, client, key, len(done), request.body)
-                    if self._catalogue.is_last(key, request) and not self._to_derender(key):
+                    if self._catalogue.is_last(key, request) and not (self._fail_fast or self._to_derender(key)):
                         # The server is idle for this slot now: let the next request out before this answer is judged.
                         await slot.aclose()
                         await asyncio.sleep(0)  # it wakes
@@ -263,9 +281,12 @@ class Sampler:
                             f"the server does not offer it, its parsers are checked on live answers only ({refusal})"
                         )
                         store.set_meta(capabilities={**store.meta("capabilities", {}), "derender": said})
-                self._ended.put_nowait(_Ended(key, sample))
+                ended = _Ended(key, sample)
             except ExchangeError as error:
-                self._ended.put_nowait(_Ended(key, error=str(error)))
+                ended = _Ended(key, error=str(error))
+            self._ended.put_nowait(ended)
+            if self._fail_fast:
+                await ended.counted.wait()
 
     async def _parsed(self, key: str, raw: StoredExchange) -> Exchange:
         return await asyncio.to_thread(self._catalogue.exchange, key, raw)
@@ -306,11 +327,15 @@ class Sampler:
                 store.save_judgements(judged)
                 self._progress.finished(())
             await self._count(store, ended.key, judged)
+            ended.counted.set()
 
     async def _count(self, store: Store, key: str, judged: Sequence[Judgement]) -> None:
         """Where gates are sampled until they are decided: take up what the next round asks, if one is due."""
         self._seen.add(key)
         self._progress.judgements(judged)
+        if self._fail_fast and (failed := self._failed(store, judged)):
+            self.end(store, failed)
+            return
         while self._rounds is not None and (wanted := self._rounds.next(judged)):
             judged = []
             for name, asked in wanted:
@@ -321,6 +346,18 @@ class Sampler:
                 if asked in self._seen and (stored := store.sample(asked)) is not None:
                     judged.append(await asyncio.to_thread(self._judge_again, gate, stored))
             store.save_judgements(judged)
+
+    def _failed(self, store: Store, judged: Sequence[Judgement]) -> str | None:
+        """Why a gate of these judgements fails, though all that it still lacks were to pass; None if none does.
+
+        A pass tells no more than was known before, unless it is the last that the gate waited for.
+        """
+        for one in judged:
+            if one.gate in self._profile.gates and (one.findings or not store.open_judgements(one.gate)):
+                result = gate_result(self._profile, store, one.gate)
+                if result.verdict == "FAIL":
+                    return f"{result.name} can no longer pass: {result.detail}"
+        return None
 
     def _judge_again(self, gate: Gate, stored: StoredSample) -> Judgement:
         if stored.error is not None:

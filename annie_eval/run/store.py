@@ -160,7 +160,10 @@ class Store:
             ) from error
 
     def state(self) -> str:
-        """How far the run is: `starting`, `timing`, `sampling`, `finished`, or `failed: CAUSE`; "" before it began."""
+        """How far the run is: `starting`, `timing`, `sampling`, `ended: REASON`, `finished`, or `failed: CAUSE`.
+
+        It is ended where nothing more is asked because a gate has failed; "" before it began.
+        """
         try:
             return f"failed: {(self.run_dir / _FAILED).read_text(encoding='utf-8', errors='replace')}"
         except FileNotFoundError:
@@ -174,6 +177,10 @@ class Store:
         except (UsageError, sqlite3.Error):
             with suppress(OSError):
                 (self.run_dir / _FAILED).write_text(cause, encoding="utf-8", errors="replace")
+
+    def end(self, reason: str) -> None:
+        """Note that nothing more is asked; what was not answered stays wanted."""
+        self.set_meta(state=f"ended: {reason}", ended=reason)
 
     def hold_reserve(self) -> None:
         """Take some space now, so that a run can still say how it ended when the disk is full. Raises OSError."""
@@ -259,7 +266,7 @@ class Store:
             self._db.execute("DELETE FROM judgement")
             self._db.execute("DELETE FROM selected")
             self._db.execute("DELETE FROM wanted WHERE ask IS NULL")
-            self._db.execute("DELETE FROM meta WHERE key IN ('selection', 'state', 'verdict', 'rounds')")
+            self._db.execute("DELETE FROM meta WHERE key IN ('selection', 'state', 'verdict', 'rounds', 'ended')")
 
     def ask(self, key: str, ask: Mapping[str, Any]) -> None:
         """Want one more sample, that no scenario of the profile describes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,9 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
     if note is not None:
         errors.insert(0, {"sample": None, "cause": note})
     timings = store.timing("row")
+    ended = store.meta("ended")
+    if ended is not None:
+        timings += _not_measured(selection["perf"], timings)
     verdict = overall(results, timings)
     if note is not None and verdict != "FAIL":
         verdict = "ERROR"
@@ -87,6 +90,7 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
             "perf": selection["perf"],
             "complete": set(selection["gates"]) == set(profile.gates)
             and all(len(store.selected(r.name)) >= r.expected for r in results),
+            **({"ended": ended, "unanswered": _unanswered(store)} if ended is not None else {}),
         },
         profile={"name": profile.name, "digest": profile.digest},
         target=facts.get("target", {}),
@@ -96,6 +100,20 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
         run_dir=str(run_dir),
         version=__version__,
     )
+
+
+def _unanswered(store: Store) -> int:
+    """How many wanted samples have no answer."""
+    finished = store.finished()
+    return sum(key not in finished for _, key, _ in store.wanted())
+
+
+def _not_measured(wanted: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each timing gate that a run which ended early left out; it is not stored, so a resume measures it."""
+    known = {row["name"] for row in rows}
+    empty = {"median": None, "interval": None, "n": 0, "limit": None, "unit": "", "roofline": None}
+    detail = "not measured: the run ended early"
+    return [{"name": n, "verdict": "INCONCLUSIVE", **empty, "detail": detail} for n in wanted if n not in known]
 
 
 def _replicas(profile: Profile, store: Store, target: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:

@@ -87,8 +87,8 @@ def compare_timings(
 def _ratio(row: str, old: Sequence[float], new: Sequence[float]) -> tuple[float, tuple[float, float]]:
     """How much slower `new` is, with its exact bootstrap interval."""
     top, bottom = (old, new) if is_rate(row) else (new, old)
-    found = medians.median_ratio_tost(_thinned(top), _thinned(bottom), 1.0, (1.0 - CONFIDENCE) / 2)
-    return found.ratio, (found.low, found.high)
+    ratio, low, high = medians.median_ratio_interval(_thinned(top), _thinned(bottom), CONFIDENCE)
+    return ratio, (low, high)
 
 
 def _thinned(values: Sequence[float], most: int = 121) -> Sequence[float]:

@@ -37,7 +37,6 @@ class Target:
         base_url: with `/v1`.
         served_model: the name to ask for.
         kind: what it is, as far as it says.
-        log_path: its log, where it was started here.
         version: of the server.
         replicas: base URLs of further servers that share its work.
     """
@@ -57,7 +56,6 @@ class Target:
         instance: Mapping[str, Any] | None = None,
     ) -> None:
         self.base_url, self.served_model, self.kind, self.version = base_url, served_model, kind, version
-        self.log_path = server.log if server else None
         self._facts, self._missing, self._server = facts, missing, server
         self._instance = instance or {}
 

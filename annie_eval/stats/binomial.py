@@ -6,7 +6,6 @@ judged with the binomial distribution itself; no normal approximation decides an
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Iterable, Sequence
 
@@ -66,30 +65,6 @@ def rules_out(misses: int, n: int, confidence: float = 0.95) -> float:
     rules_out(0, 25) is 0.113: "0/25 rules out rates above 11.3 %", and no smaller one. 1 where n == 0.
     """
     return upper_bound(misses, n, confidence)
-
-
-def samples_to_rule_out(rate: float, confidence: float = 0.95, misses: int = 0) -> int:
-    """The least n at which `misses` misses rule out a miss rate of `rate`: P(X <= misses | n, rate) <= 1 - confidence.
-
-    samples_to_rule_out(0.05) is 59. For misses == 0 this is log(1 - confidence) / log(1 - rate), rounded up.
-    """
-    check_open("rate", rate)
-    check_open("confidence", confidence)
-    if misses < 0:
-        raise ValueError(f"misses must not be negative, got {misses}")
-
-    def enough(n: int) -> bool:
-        return (
-            1.0 - rate <= 1.0 - confidence
-            if n == 0
-            else beta_cdf(1.0 - rate, n - misses, misses + 1) <= 1 - confidence
-        )
-
-    high = misses + 1
-    while not enough(high):
-        high *= 2
-    low = max(misses, high // 2)
-    return bisect.bisect_left(range(low + 1, high + 1), True, key=enough) + low + 1
 
 
 def operating_curve(required: int, n: int, rates: Iterable[float]) -> list[tuple[float, float]]:

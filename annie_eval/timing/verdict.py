@@ -127,8 +127,8 @@ def slope_of(groups: Groups) -> Estimate:
 def ratio_of(groups: Groups) -> Estimate:
     """Median at the largest x over the median at the smallest."""
     last, first = groups[max(groups)], groups[min(groups)]
-    ratio = medians.median_ratio_tost(last, first, 1.0, (1.0 - CONFIDENCE) / 2)
-    return Estimate(ratio.ratio, ratio.low, ratio.high, min(len(last), len(first)))
+    ratio, low, high = medians.median_ratio_interval(last, first, CONFIDENCE)
+    return Estimate(ratio, low, high, min(len(last), len(first)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,13 +62,9 @@ def test_bootstrap_probabilities_are_complete(n: int) -> None:
 
 @settings(deadline=None)
 @given(values)
-def test_intervals_hold_the_median_and_the_exact_one_is_made_of_values(sample: list[float]) -> None:
-    middle = medians.median(sample)
-    for interval in (medians.median_interval, medians.median_order_interval):
-        low, high = interval(sample, 0.9)
-        assert low <= middle <= high
-    low, high = medians.median_order_interval(sample, 0.9)
-    assert (low in sample and high in sample) or (low, high) == (-math.inf, math.inf)
+def test_the_interval_holds_the_median(sample: list[float]) -> None:
+    low, high = medians.median_interval(sample, 0.9)
+    assert low <= medians.median(sample) <= high
 
 
 @settings(deadline=None)
@@ -77,24 +73,6 @@ def test_order_of_the_values_does_not_matter(sample: list[float], rng: random.Ra
     shuffled = sample.copy()
     rng.shuffle(shuffled)
     assert medians.median_interval(sample) == medians.median_interval(shuffled)
-    assert medians.median_order_interval(sample) == medians.median_order_interval(shuffled)
-
-
-@settings(deadline=None)
-@given(st.integers(1, 60), st.sampled_from([0.8, 0.9, 0.95]))
-def test_order_interval_covers_and_no_shorter_symmetric_one_does(n: int, confidence: float) -> None:
-    low, high = medians.median_order_interval([float(i) for i in range(1, n + 1)], confidence)
-
-    def coverage(rank: int) -> float:
-        return 1 - 2 * float(scipy_stats.binom.cdf(rank - 1, n, 0.5))
-
-    if math.isinf(low):
-        assert coverage(1) < confidence
-    else:
-        assert (low, high) == (low, n + 1 - low)
-        assert coverage(int(low)) >= confidence - 1e-12
-        if 2 * (low + 1) <= n:
-            assert coverage(int(low) + 1) < confidence
 
 
 def test_median_intervals_cover_the_true_median_of_skewed_timings() -> None:
@@ -104,10 +82,7 @@ def test_median_intervals_cover_the_true_median_of_skewed_timings() -> None:
         sample = [rng.lognormvariate(0, 0.4) for _ in range(20)]
         low, high = medians.median_interval(sample, 0.9)
         hits["bootstrap"] += low <= 1.0 <= high
-        low, high = medians.median_order_interval(sample, 0.9)
-        hits["order"] += low <= 1.0 <= high
     assert 0.86 < hits["bootstrap"] / 1500 < 0.97
-    assert 0.88 < hits["order"] / 1500 < 0.985
 
 
 @settings(deadline=None)
@@ -119,34 +94,21 @@ def test_ratio_interval_is_that_of_all_possible_resamples(first: list[float], se
     tops = [statistics.median(draw) for draw in itertools.product(first, repeat=len(first))]
     bottoms = [statistics.median(draw) for draw in itertools.product(second, repeat=len(second))]
     ratios = sorted(top / bottom for top in tops for bottom in bottoms)
-    result = medians.median_ratio_tost(first, second, 0.1)
-    assert result.low == pytest.approx(enumerated_quantile(ratios, 0.05))
-    assert result.high == pytest.approx(enumerated_quantile(ratios, 0.95))
-    assert result.ratio == statistics.median(first) / statistics.median(second)
+    ratio, low, high = medians.median_ratio_interval(first, second, 0.9)
+    assert low == pytest.approx(enumerated_quantile(ratios, 0.05))
+    assert high == pytest.approx(enumerated_quantile(ratios, 0.95))
+    assert ratio == statistics.median(first) / statistics.median(second)
 
 
-def test_equivalence_is_shown_refuted_or_left_open() -> None:
-    rng = random.Random(3)
-    base = [100 * rng.lognormvariate(0, 0.03) for _ in range(40)]
-    same = [100 * rng.lognormvariate(0, 0.03) for _ in range(40)]
-    slower = [150 * rng.lognormvariate(0, 0.03) for _ in range(40)]
-    wild = [100 * rng.lognormvariate(0, 0.8) for _ in range(9)]
-    shown = medians.median_ratio_tost(same, base, 0.1)
-    refuted = medians.median_ratio_tost(slower, base, 0.1)
-    unclear = medians.median_ratio_tost(wild, base, 0.1)
-    assert (shown.equivalent, shown.different) == (True, False)
-    assert (refuted.equivalent, refuted.different) == (False, True)
-    assert (unclear.equivalent, unclear.different) == (False, False)
-
-
-def test_equivalence_is_rarely_claimed_at_the_edge_of_the_margin() -> None:
+def test_the_ratio_interval_covers_the_true_ratio() -> None:
     rng = random.Random(5)
-    claimed = 0
+    covered = 0
     for _ in range(600):
         first = [1.1 * rng.lognormvariate(0, 0.1) for _ in range(31)]
         second = [rng.lognormvariate(0, 0.1) for _ in range(31)]
-        claimed += medians.median_ratio_tost(first, second, 0.1).equivalent
-    assert claimed / 600 < 0.08  # alpha is 5 %; three standard errors of 600 draws are 2.7 %
+        _, low, high = medians.median_ratio_interval(first, second, 0.9)
+        covered += low <= 1.1 <= high
+    assert 0.85 < covered / 600 < 0.97
 
 
 points = st.lists(st.tuples(st.integers(0, 20), st.integers(-50, 50)), min_size=3, max_size=30)
@@ -185,10 +147,9 @@ def test_theil_sen_finds_the_line_through_a_quarter_of_rubbish() -> None:
         lambda: medians.median_interval([]),
         lambda: medians.median_interval([1.0], 1.0),
         lambda: medians.median_interval([math.inf]),
-        lambda: medians.median_order_interval([1.0], 0.0),
-        lambda: medians.median_ratio_tost([1.0], [0.0], 0.1),
-        lambda: medians.median_ratio_tost([1.0], [1.0], 0.0),
-        lambda: medians.median_ratio_tost([1.0], [1.0], 0.1, alpha=0.5),
+        lambda: medians.median_ratio_interval([1.0], [0.0]),
+        lambda: medians.median_ratio_interval([1.0], []),
+        lambda: medians.median_ratio_interval([1.0], [1.0], 1.0),
         lambda: medians.theil_sen([1.0], [1.0]),
         lambda: medians.theil_sen([1.0, 2.0], [1.0]),
         lambda: medians.theil_sen([1.0, 2.0, 3.0], [1.0, 2.0]),

@@ -12,9 +12,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from quant import images
+from quant.checkpoint.safetensors_file import TensorInfo
+from quant.checkpoint.view import Tensor, View, view
 from quant.cli import main
 from quant.preflight.check import preflight
 from quant.preflight.quantization import is_excluded
+from quant.preflight.reference import file_findings, weight_findings
 from tests.support import (
     mutants,
     mutants_input,  # noqa: F401 (adds to mutants.ALL)
@@ -23,6 +26,10 @@ from tests.support import (
 
 RECIPES = ("nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "fp8", "qwen3_5-mixed")
 MODELS = {"llama": tiny.llama, "text": tiny.qwen3_5_text, "vl": tiny.qwen3_5_vl}
+
+
+#: For each of the ten points, the mutants of which a finding that names the place belongs to it.
+POINTS: dict[str, list[str]] = json.loads(Path(__file__).with_name("preflight_points.json").read_text())
 
 
 class Exports:
@@ -75,7 +82,10 @@ def test_every_mutant_is_refused_by_name(exports: Exports, tmp_path: Path, broke
     reference = exports.source("text") if broken.needs == "reference" else None
     findings = preflight(path, reference=reference)
     assert findings, "it passed"
-    assert any(broken.names in str(finding) for finding in findings), [str(f) for f in findings]
+    named = [finding for finding in findings if broken.names in str(finding)]
+    assert named, [str(f) for f in findings]
+    points = {int(point) for point, mutants_of in POINTS.items() if broken.name in mutants_of}
+    assert {finding.point for finding in named} == points, "preflight_points.json says to which points it belongs"
 
 
 @pytest.mark.parametrize("broken", [m for m in mutants.ALL if m.needs == "reference"], ids=lambda m: m.name)
@@ -86,6 +96,34 @@ def test_the_ledger_sees_what_otherwise_takes_the_reference(
     shutil.copytree(exports.get("text", broken.base), path)
     broken.break_it(path)
     assert any(broken.names.partition(".weight")[0] in str(f) or "config.json" in f.where for f in preflight(path))
+
+
+@pytest.mark.parametrize(("share", "found"), [(1.6, []), (1.7, []), (1.75, [10])])
+@pytest.mark.parametrize("quantised", [True, False])
+def test_a_quantised_checkpoint_is_smaller_than_its_reference(share: float, found: list[int], quantised: bool) -> None:
+    """Quantising leaves less than the reference has; with scales and an untied head, up to 1.7 times of it."""
+    theirs, ours = (
+        View(Path("made"), tensors={"x_scale": Tensor(Path(), TensorInfo("U8", (size,), 0, size))})
+        for size in (1000, round(1000 * share))
+    )
+    config = {"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}} if quantised else {}
+    ours.config.update(config)
+    size = [
+        finding.point
+        for finding in weight_findings(ours, theirs, None)
+        if "of the reference's size" in finding.problem
+    ]
+    assert size == (found if quantised else [])
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "generation_config.json"])
+def test_a_file_that_the_reference_lacks_is_not_compared(exports: Exports, tmp_path: Path, name: str) -> None:
+    ours = view(exports.get("text", "nvfp4-default"))[0]
+    reference = tmp_path / "reference"
+    shutil.copytree(exports.source("text"), reference)
+    assert [str(finding) for finding in file_findings(ours, reference)] == []
+    (reference / name).unlink()
+    assert [str(finding) for finding in file_findings(ours, reference)] == []
 
 
 def test_there_are_many_mutants() -> None:

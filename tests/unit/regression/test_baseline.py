@@ -12,6 +12,8 @@ import pytest
 from annie_eval.cli.main import main
 from annie_eval.errors import UsageError
 from annie_eval.regression.baseline import bless, load, names
+from annie_eval.run.store import Store
+from tests.support.finished_run import SNAPSHOT
 
 ALL = {f"s-{i:02}": True for i in range(30)}
 TIMINGS = [
@@ -89,6 +91,21 @@ def test_an_aa_run_of_another_server_is_refused(make_run: Any, tmp_path: Path) -
         bless(run, "deployed", tmp_path / "bl", other)
     with pytest.raises(UsageError, match="is the blessed run itself"):
         bless(run, "deployed", tmp_path / "bl", run)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["snapshots", "digests"])
+def test_an_aa_run_of_another_profile_is_refused(kept: bool, make_run: Any, tmp_path: Path) -> None:
+    """By what the profiles say, or by their digests where the runs are older than the snapshots of profiles."""
+    changed = {**SNAPSHOT, "system_prompt": "You are somebody else.", "digest": "d2"}
+    run, same, other = make_run("a", ALL), make_run("same", ALL), make_run("other", ALL, snapshot=changed)
+    for path in () if kept else (run, same, other):
+        store = Store(path)
+        store.set_meta(profile_snapshot={})
+        store.close()
+    bless(run, "deployed", tmp_path / "bl", same)
+    said = "the system prompt is another" if kept else r"the profile changed \(d1 -> d2\)"
+    with pytest.raises(UsageError, match=f"not a run of the same server: {said}"):
+        bless(run, "deployed", tmp_path / "bl", other)
 
 
 def test_a_disk_that_does_not_take_it_leaves_the_baseline_before(

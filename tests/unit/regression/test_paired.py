@@ -9,6 +9,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize
 from scipy import stats as scipy_stats
 
 from annie_eval.stats import binomial
@@ -89,6 +90,34 @@ def test_tango_agrees_with_the_paper_and_orders_outcomes() -> None:
             for c in range(n - b):
                 assert tango(b + 1, c, n, 0.1) >= tango(b, c, n, 0.1)
                 assert tango(b, c + 1, n, 0.1) <= tango(b, c, n, 0.1) + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("worse", "better", "n", "margin", "known"),
+    [
+        (10, 3, 50, 0.1, 0.58061),
+        (2, 6, 40, 0.2, -3.4924),
+        (0, 0, 30, 0.1, None),
+        (5, 0, 12, 0.25, None),
+        (0, 7, 9, 0.4, None),
+    ],
+)
+def test_tango_is_the_score_at_the_likeliest_rates(
+    worse: int, better: int, n: int, margin: float, known: float | None
+) -> None:
+    """The rates that make the counts likeliest under a loss of `margin`, found by a search of the likelihood."""
+
+    def unlikely(rate: float) -> float:
+        chances = ((worse, rate + margin), (better, rate), (n - worse - better, 1 - 2 * rate - margin))
+        return -sum(count * math.log(max(chance, 1e-300)) for count, chance in chances if count)
+
+    top = (1 - margin) / 2
+    rate = float(optimize.minimize_scalar(unlikely, bounds=(0, top), method="bounded", options={"xatol": 1e-12}).x)
+    variance = n * (2 * rate + margin - margin**2)
+    score = (worse - better - n * margin) / math.sqrt(variance)
+    assert tango(worse, better, n, margin) == pytest.approx(score, abs=1e-4)
+    if known is not None:
+        assert score == pytest.approx(known, abs=1e-4)
 
 
 def test_default_margin_is_what_unchanged_samples_can_show() -> None:

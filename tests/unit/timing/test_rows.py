@@ -126,6 +126,27 @@ def test_a_confirmed_miss_fails_and_a_few_doubts_do_not_save_it(make_plan: Make)
     assert "the server confirms 14 of 15" in found.detail
 
 
+@pytest.mark.parametrize(("doubted", "verdict"), [(0, "FAIL"), (7, "FAIL"), (8, "INCONCLUSIVE"), (15, "INCONCLUSIVE")])
+def test_a_miss_that_the_server_doubts_in_most_samples_is_open(make_plan: Make, doubted: int, verdict: str) -> None:
+    """Of 15 samples, though the server's own numbers miss the limit too."""
+    slow = replace(GOOD, server_metrics=ServerMetrics(1, ttft_ms=149.0))
+    measurements = spread(slow, ttft_ms=150.0)
+    for i in [*range(0, 15, 2), *range(1, 15, 2)][:doubted]:  # in turn, so that neighbours are not alike
+        late = measurements[i].ttft_ms + 20
+        measurements[i] = replace(measurements[i], ttft_ms=late, doubts=(f"TTFT {late} ms, server 149.0 ms",))
+    found = row("ttft_short", measurements, make_plan("http://x/v1", "ttft_short"))
+    assert found.verdict == verdict
+    assert ("FAIL by the client alone, FAIL by the server's metrics" in found.detail) == (verdict != "FAIL")
+
+
+def test_samples_that_are_alike_say_how_much_wider_the_interval_is(make_plan: Make) -> None:
+    rising = [replace(GOOD, ttft_ms=80.0 + i) for i in range(21)]
+    found = row("ttft_short", rising, make_plan("http://x/v1", "ttft_short"))
+    wider = verdict_rule.widening([80.0 + i for i in range(21)])
+    assert f"the interval is {wider:.1f} times as wide" in found.detail
+    assert "times as wide" not in row("ttft_short", spread(GOOD, ttft_ms=90.0), make_plan("http://x/v1")).detail
+
+
 def test_a_client_faster_than_its_server_does_not_pass(make_plan: Make) -> None:
     """A stamp on something that is no token: the server's own figure decides."""
     early = replace(GOOD, server_metrics=ServerMetrics(1, ttft_ms=150.0), doubts=("TTFT 5.0 ms, server 150.0 ms",))

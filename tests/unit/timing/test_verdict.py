@@ -9,7 +9,9 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 
 from annie_eval.timing import verdict as rule
 from annie_eval.timing.verdict import Estimate
@@ -72,6 +74,51 @@ def test_the_interval_is_widened_only_where_neighbours_are_alike() -> None:
     wide, plain = rule.median_in_order(sorted(alone)), rule.median_of(alone)
     assert (wide.low < plain.low, wide.high > plain.high, wide.value) == (True, True, plain.value)
     assert rule.widening([5.0] * 15) == 1.0
+
+
+def autoregressive(memory: float, n: int, seed: int = 2) -> list[float]:
+    """A Gaussian series of which neighbours correlate by `memory`."""
+    rng, state, values = random.Random(seed), 0.0, []
+    for _ in range(n):
+        state = memory * state + math.sqrt(1 - memory * memory) * rng.gauss(0, 1)
+        values.append(state)
+    return values
+
+
+@pytest.mark.parametrize("memory", [0.3, 0.5, 0.8])
+def test_an_interval_grows_as_the_spread_of_a_mean_does(memory: float) -> None:
+    """In a long series by sqrt((1 + r) / (1 - r)); the ranks correlate by 6 / pi asin(memory / 2)."""
+    r = 6 / math.pi * math.asin(memory / 2)
+    assert rule.widening(autoregressive(memory, 20_000)) == pytest.approx(math.sqrt((1 + r) / (1 - r)), rel=0.05)
+
+
+@pytest.mark.parametrize("n", [15, 21, 31, 61])
+@pytest.mark.parametrize("memory", [0.0, 0.6, 0.9])
+def test_the_widening_of_a_short_series_is_the_formula_with_scipys_ranks(n: int, memory: float) -> None:
+    values = [round(value, 1) for value in autoregressive(memory, n)]
+    ranks = scipy_stats.rankdata(values)
+    apart = ranks - ranks.mean()
+    r = float(np.dot(apart[:-1], apart[1:]) / np.dot(apart, apart))
+    unbiased = min(0.95, r + (1 + 3 * r) / n)
+    expected = math.sqrt((1 + unbiased) / (1 - unbiased)) if r >= 1.64 / math.sqrt(n) else 1.0
+    assert rule.widening(values) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_widening_has_a_largest_size() -> None:
+    assert rule.widening(list(range(400))) == pytest.approx(math.sqrt(1.95 / 0.05))
+
+
+@pytest.mark.parametrize("factor", [1.5, 2.0, 4.0])
+def test_a_wider_interval_reaches_as_many_more_ranks(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 0 to 30 the interval of the median is places around 15, and further places are further values."""
+    values = [float(place) for place in random.Random(1).sample(range(31), 31)]
+    reach = 15 - rule.median_of(values).low
+    monkeypatch.setattr(rule, "widening", lambda _: factor)
+    found = rule.median_in_order(values)
+    wide = reach * factor
+    expected = (math.floor(15 - wide), math.ceil(15 + wide)) if wide <= 15 else (15 - wide, 15 + wide)
+    assert (found.low, found.high) == pytest.approx(expected)
+    assert (found.value, found.n) == (15, 31)
 
 
 def test_a_good_server_is_decided_at_the_first_look() -> None:
@@ -263,6 +310,15 @@ def test_a_share_needs_samples_to_be_believed() -> None:
     assert rule.share_of(20, 20).against(0.9, at_most=False) == "INCONCLUSIVE"
     assert rule.share_of(60, 60).against(0.9, at_most=False) == "PASS"
     assert rule.share_of(30, 60).against(0.9, at_most=False) == "FAIL"
+
+
+@pytest.mark.parametrize(("good", "n"), [(45, 60), (0, 20), (7, 9), (0, 0)])
+def test_a_share_is_that_of_the_counts_between_scipys_bounds(good: int, n: int) -> None:
+    found = rule.share_of(good, n)
+    assert (found.value, found.n) == (good / n if n else 0.0, n)
+    if n:
+        bounds = scipy_stats.binomtest(good, n).proportion_ci(0.99, method="exact")
+        assert (found.low, found.high) == pytest.approx((bounds.low, bounds.high))
 
 
 def test_a_p95_needs_72_values() -> None:

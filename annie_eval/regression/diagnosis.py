@@ -8,7 +8,7 @@ answers one question in two ways.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -214,7 +214,7 @@ def _repeatability(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
 
     def apart(heard: Mapping[str, Heard]) -> tuple[int, int]:
         twins = [(h, heard[t]) for k, h in heard.items() if ".stream." in k and (t := twin_of(k)) in heard and t]
-        return sum(_words(a) != _words(b) for a, b in twins), len(twins)
+        return sum(words(a.replies) != words(b.replies) for a, b in twins), len(twins)
 
     (old, n), (new, _) = apart(before), apart(now)
     if n and new > old and fisher(new, n, old, n) < _SURE:
@@ -224,14 +224,15 @@ def _repeatability(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
         )
 
 
-def _words(heard: Heard) -> list[tuple[str | None, tuple[tuple[str | None, str | None], ...]]]:
-    return [(reply.content, reply.calls) for reply in heard.replies]
+def words(replies: Sequence[RecordedReply]) -> list[tuple[str | None, tuple[tuple[str | None, str | None], ...]]]:
+    """What was said and called: two samples are answered with the same words where this is equal."""
+    return [(reply.content, reply.calls) for reply in replies]
 
 
 def alike(before: Mapping[str, Heard], now: Mapping[str, Heard]) -> tuple[int, int]:
     """(samples answered with the very same words and calls, samples answered in both runs)."""
     told = [(before[k], now[k]) for k in before if k in now and before[k].error is None and now[k].error is None]
-    return sum(_words(old) == _words(new) for old, new in told), len(told)
+    return sum(words(old.replies) == words(new.replies) for old, new in told), len(told)
 
 
 def _enough(found: list[tuple[Heard, Heard]], of: list[tuple[Heard, Heard]]) -> bool:

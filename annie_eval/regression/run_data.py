@@ -129,7 +129,7 @@ def read(run_dir: Path, name: str | None = None) -> RunData:
 
 
 def _heard(stored: StoredSample) -> Heard:
-    replies = tuple(_reply(each) for each in stored.exchanges) if stored.error is None else ()
+    said = replies(stored)
     if not stored.exchanges:
         return Heard(stored.key, "", None, None, (), error=stored.error)
     first = stored.exchanges[0]
@@ -144,7 +144,12 @@ def _heard(stored: StoredSample) -> Heard:
         length = None if usage is None else usage.prompt_tokens
     except ExchangeError:
         pass  # what broke is told by the sample's error
-    return Heard(stored.key, _hash(request), prompt, length, replies, tools, stored.error)
+    return Heard(stored.key, _hash(request), prompt, length, said, tools, stored.error)
+
+
+def replies(stored: StoredSample) -> tuple[RecordedReply, ...]:
+    """One for each exchange; () where the sample broke. Raises ExchangeError for a body that cannot be parsed."""
+    return tuple(_reply(each) for each in stored.exchanges) if stored.error is None else ()
 
 
 def _reply(exchange: StoredExchange) -> RecordedReply:

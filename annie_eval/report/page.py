@@ -1,129 +1,150 @@
-"""The verdict as one static page: no script, nothing loaded from anywhere, and every foreign text escaped."""
+"""The verdict of a run as one page that stands alone: gates, timings, what broke, the misses, and every sample.
+
+Verdict, gates, comparison and misses are plain HTML. The samples are data that one script shows; see `samples`.
+"""
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
-from annie_eval.gates.judgement import Judgement
-from annie_eval.report.exchange_html import safe, sample_html
+from annie_eval.gates.decide import GateResult, RunVerdict, all_errors, scenario_of
+from annie_eval.report import expected, samples
+from annie_eval.report.markup import bar, document, marked, pairs, row, safe, section, table
 from annie_eval.report.phrases import (
     by_cause,
-    by_severity,
     headline,
     interval_of,
     needs_of,
     number,
-    reason_of,
     rules_out_of,
     with_unit,
 )
-from annie_eval.run.store import Store, StoredSample
+from annie_eval.report.samples import Record, Source
+from annie_eval.run.store import FILE, Attempt, Store
 from annie_eval.timing.result import TimingResult
 
-_CSS = Path(__file__).with_name("report.css")
-_BAR = 200  # width of a bar, in pixels
+_MOST_MISSES = 300  # samples shown whole without the script; of the others a line each
 
 
-def write(path: Path, verdict: RunVerdict, run_dir: Path) -> None:
-    """Write the page of a run; the exchanges of its misses and broken samples come from the run's store."""
-    store = Store(run_dir)
-    try:
-        wanted = {each.sample for gate in verdict.gates for each in (*gate.misses, *gate.broken)}
-        samples = {key: stored for key in sorted(wanted) if (stored := store.sample(key)) is not None}
-    finally:
-        store.close()
-    path.write_text(page(verdict, samples), encoding="utf-8")
+def write(path: Path, verdict: RunVerdict, run_dir: Path, before: Path | None = None) -> None:
+    """Write the page of a run; its samples come from the run's store.
+
+    Args:
+        before: the directory of the baseline that the verdict compares with; None looks where it was, and shows
+            what verdict.json has of it if it is gone.
+
+    Raises:
+        OSError: the file cannot be written.
+        UsageError: there is no run.
+    """
+    with ExitStack() as stack:
+        store = Store(run_dir)
+        stack.callback(store.close)
+        old = None
+        if verdict.regression and (found := before or _baseline_dir(verdict, run_dir)) is not None:
+            old = Store(found)
+            stack.callback(old.close)
+        attempts: dict[str, list[tuple[int, Attempt]]] = {}
+        for key, n, attempt in store.attempts():
+            attempts.setdefault(key, []).append((n, attempt))
+        snapshot, finished = store.meta("profile_snapshot") or {}, store.finished()
+        source = Source(
+            keys=[key for _, key, _ in store.wanted() if key in finished],
+            load=store.sample,
+            judgements=store.judgements() or _judged(verdict),
+            scenarios=snapshot.get("scenarios") or {},
+            attempts=attempts,
+            before=None if old is None else old.sample,
+            **_flips(verdict),
+        )
+        text = page(verdict, source)
+    path.write_text(text, encoding="utf-8")
 
 
-def page(verdict: RunVerdict, samples: Mapping[str, StoredSample]) -> str:
-    """The whole document. `samples` holds the exchanges to show; a miss without one shows its findings alone."""
+def _baseline_dir(verdict: RunVerdict, run_dir: Path) -> Path | None:
+    """Where the baseline of a stored verdict lies: its copy beside the runs, or the run itself."""
+    about = verdict.regression.get("baseline") or {}
+    name = Path(str(about.get("id"))).name
+    for found in (run_dir.resolve().parent / "baselines" / "copies" / name, Path(str(about.get("run")))):
+        if (found / FILE).is_file():
+            return found
+    return None
+
+
+def _judged(verdict: RunVerdict) -> list[Any]:
+    return [each for gate in verdict.gates for each in (*gate.misses, *gate.broken)]
+
+
+def _flips(verdict: RunVerdict) -> dict[str, frozenset[str]]:
+    gates = verdict.regression.get("gates", ())
+    return {side: frozenset(key for gate in gates for key in gate[side]) for side in ("worse", "better")}
+
+
+def page(verdict: RunVerdict, source: Source) -> str:
+    """The whole document."""
     title = f"{verdict.verdict}: {verdict.target.get('served_model', 'model')} by {verdict.profile.get('name', '?')}"
+    gathered = samples.gather(source, scenario_of)
     first, compared = "", ""
     if verdict.regression or verdict.replicas:
-        from annie_eval.report import regression_html
+        from annie_eval.report import compared_html
 
-        first, compared = regression_html.first_line(verdict), regression_html.section(verdict)
+        first, compared = compared_html.first_line(verdict), compared_html.section(verdict)
     body = [
-        first,
-        _header(verdict),
-        _gates(verdict.gates),
-        _repeats(verdict),
+        _header(verdict, first),
+        "<main>\n",
+        _gates(verdict),
         _timings(verdict.timings),
         compared,
         _errors(verdict),
-        _misses(verdict.gates, samples),
+        _misses(gathered.records, source, verdict),
+        _browser(verdict, gathered, source),
         _facts(verdict),
+        "</main>\n",
     ]
-    return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{safe(title)}</title>
-<style>
-{_CSS.read_text(encoding="utf-8")}</style>
-<body>
-{"".join(part for part in body if part)}</body>
-</html>
-"""
+    return document(title, "".join(body), script=True)
 
 
-def _header(verdict: RunVerdict) -> str:
+def _header(verdict: RunVerdict, first: str) -> str:
     target, profile = verdict.target, verdict.profile
     started = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(verdict.started))
     because = headline(verdict).removeprefix(verdict.verdict).strip(" ()")
     facts = f"{started}, {verdict.seconds:.1f} s, profile {profile.get('name', '?')}, annie-eval {verdict.version}"
     part = "" if verdict.selection.get("complete", True) else "<p>Not the whole profile was run.</p>\n"
     return f"""<header class="{verdict.verdict}">
-<div class="verdict">{verdict.verdict}</div>
-<h1>{safe(str(target.get("served_model", "?")))}</h1>
+{first}<h1><span class="verdict">{verdict.verdict}</span> {safe(str(target.get("served_model", "?")))}</h1>
 <p>{safe(because)}</p>
 {part}<p class="soft">{safe(str(target.get("base_url", "?")))}, {safe(facts)}</p>
 </header>
 """
 
 
-def _table(heads: Sequence[str], rows: Iterable[str]) -> str:
-    head = "".join(f'<th scope="col">{safe(name)}</th>' for name in heads)
-    body = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody>"
-    return f'<div class="scroll"><table>\n{body}</table></div>\n'
-
-
-def _row(verdict: str, name: str, cells: Sequence[str]) -> str:
-    """One row; `cells` are HTML already."""
-    return f'<tr class="{escape(verdict)}"><th scope="row">{safe(name)}</th>{"".join(cells)}</tr>\n'
-
-
-def _cell(text: str, kind: str = "") -> str:
-    return f"<td{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{safe(text)}</td>"
-
-
-def _gates(gates: Sequence[GateResult]) -> str:
+def _gates(verdict: RunVerdict) -> str:
+    gates = verdict.gates
     if not gates:
         return ""
     models = list(dict.fromkeys(model for gate in gates for model in gate.baseline))
+    heads = ["gate", "verdict", "passed", "needs", "pass rate, 0 to 100%", "interval", "rules out", *models]
     rows = []
     for gate in gates:
-        cells = [_cell(gate.baseline.get(model, ""), "soft") for model in models]
         broke = f", {gate.errors} broke" if gate.errors else ""
-        cells += [_cell(needs_of(gate)), _cell(f"{gate.passed}/{gate.n}{broke}")]
-        cells += [f"<td>{_rate_bar(gate)}</td>", _cell(interval_of(gate)), _cell(gate.verdict, "verdict")]
-        cells.append(_cell(rules_out_of(gate)))
-        rows.append(_row(gate.verdict, gate.name, cells))
-    heads = ["gate", *models, "needs", "passed", "pass rate, 0 to 100%", "interval", "verdict", "rules out"]
+        why = f'<div class="soft why">{safe(gate.detail)}</div>' if gate.verdict not in ("PASS", "FAIL") else ""
+        cells = [f'<span class="verdict">{gate.verdict}</span>', safe(f"{gate.passed}/{gate.n}{broke}")]
+        cells += [safe(needs_of(gate)), _rate_bar(gate), safe(interval_of(gate)) + why, safe(rules_out_of(gate))]
+        cells += [f'<span class="soft">{safe(gate.baseline.get(model, ""))}</span>' for model in models]
+        rows.append(row(gate.verdict, heads, gate.name, cells))
     note = (
         '<p class="soft">The bar is the exact confidence interval of the pass rate, the dot what was measured, the '
         "line what the gate needs. Rules out: no miss rate above it fits what was seen."
         + (f" {safe(', '.join(models))}: measured by the study." if models else "")
         + "</p>\n"
     )
-    return f"<h2>Gates</h2>\n{_table(heads, rows)}{note}"
+    return section("Gates", table("Gates", heads, rows, kind="gates") + note + _repeats(verdict), name="gates")
 
 
 def _repeats(verdict: RunVerdict) -> str:
@@ -142,51 +163,35 @@ def _rate_bar(gate: GateResult) -> str:
     need = gate.required / gate.expected if gate.expected else None
     if gate.lower_bound is not None:
         need = max(need or 0.0, gate.lower_bound)
-    return _bar(gate.interval, gate.passed / gate.n, need, 1.0, f"{gate.passed} of {gate.n}, {interval_of(gate)}")
-
-
-def _bar(interval: Sequence[float], point: float, line: float | None, full: float, label: str) -> str:
-    """A bar from 0 to `full`, with a band for the interval, a dot for the point and a line for the limit."""
-
-    def x(value: float) -> float:
-        return round(4 + (_BAR - 8) * min(max(value / full, 0.0), 1.0), 1)
-
-    low, high = x(interval[0]), x(interval[1])
-    limit = "" if line is None else f'<line class="need" x1="{x(line)}" x2="{x(line)}" y1="1" y2="17"/>'
-    return (
-        f'<svg class="bar" width="{_BAR}" height="18" viewBox="0 0 {_BAR} 18" role="img" aria-label="{safe(label)}">'
-        f'<rect class="track" x="4" y="7" width="{_BAR - 8}" height="4" rx="2"/>'
-        f'<rect class="band" x="{low}" y="4" width="{round(max(high - low, 2), 1)}" height="10" rx="2"/>'
-        f'{limit}<circle class="point" cx="{x(point)}" cy="9" r="3.5"/></svg>'
-    )
+    return bar(gate.interval, gate.passed / gate.n, need, 1.0, f"{gate.passed} of {gate.n}, {interval_of(gate)}")
 
 
 def _timings(timings: Sequence[Mapping[str, Any]]) -> str:
     if not timings:
         return ""
+    heads = ["timing", "verdict", "median", "limit", "", "interval", "n", "of roofline", "measured"]
     rows = []
-    for row in timings:
-        median, interval, limit, unit = (row.get(key) for key in ("median", "interval", "limit", "unit"))
-        bar = ""
+    for each in timings:
+        median, interval, limit, unit = (each.get(key) for key in ("median", "interval", "limit", "unit"))
+        drawn = ""
         if median is not None and interval is not None and None not in interval:
             full = 1.15 * max(median, interval[1], limit or 0.0)
             if full > 0:
-                bar = _bar(interval, median, limit, full, f"{number(median)}, limit {with_unit(limit, unit)}")
+                drawn = bar(interval, median, limit, full, f"{number(median)}, limit {with_unit(limit, unit)}")
         spread = "" if interval is None else f"{number(interval[0])}-{number(interval[1])}"
-        roofline = "" if row.get("roofline") is None else f"{100 * row['roofline']:.0f}%"
-        cells = [_cell(with_unit(median, unit)), f"<td>{bar}</td>", _cell(spread)]
-        cells += [_cell(number(row.get("n"))), _cell(with_unit(limit, unit)), _cell(roofline)]
-        cells += [_cell(str(row["verdict"]), "verdict"), _cell(str(row.get("detail") or ""), "wide soft")]
-        rows.append(_row(str(row["verdict"]), str(row["name"]), cells))
-    heads = ["timing", "median", "", "interval", "n", "limit", "of roofline", "verdict", ""]
-    return f"<h2>Timing</h2>\n{_table(heads, rows)}{_charts(timings)}"
+        roofline = "" if each.get("roofline") is None else f"{100 * each['roofline']:.0f}%"
+        cells = [f'<span class="verdict">{escape(str(each["verdict"]))}</span>', safe(with_unit(median, unit))]
+        cells += [safe(with_unit(limit, unit)), drawn, safe(spread), safe(number(each.get("n"))), safe(roofline)]
+        cells.append(f'<div class="soft why">{safe(str(each.get("detail") or ""))}</div>')
+        rows.append(row(str(each["verdict"]), heads, str(each["name"]), cells))
+    return section("Timing", table("Timing", heads, rows) + _charts(timings), name="timing")
 
 
 def _charts(timings: Sequence[Mapping[str, Any]]) -> str:
     """TTFT and decode rate against context; drawn again from the points, so that no file is needed."""
     from annie_eval.report.charts import charts
 
-    drawn = charts([TimingResult.from_dict(row) for row in timings if row.get("points")])
+    drawn = charts([TimingResult.from_dict(each) for each in timings if each.get("points")])
     return "".join(f"\n<figure>{svg}</figure>" for svg in drawn.values())
 
 
@@ -194,41 +199,102 @@ def _errors(verdict: RunVerdict) -> str:
     causes = by_cause(all_errors(verdict))
     if not causes:
         return ""
+    heads = ["samples", "cause", "which"]
     rows = [
-        _row(
+        row(
             "ERROR",
-            str(len(samples)) if samples else "run",
-            [_cell(cause, "wide"), _cell(", ".join(samples), "wide soft")],
+            heads,
+            str(len(keys)) if keys else "run",
+            [f'<div class="text">{safe(cause)}</div>', f'<div class="soft why">{safe(", ".join(keys))}</div>'],
         )
-        for cause, samples in causes
+        for cause, keys in causes
     ]
-    return f"<h2>What broke</h2>\n{_table(['samples', 'cause', ''], rows)}"
+    return section("What broke", table("What broke", heads, rows), name="broke")
 
 
-def _misses(gates: Sequence[GateResult], samples: Mapping[str, StoredSample]) -> str:
-    groups = []
-    for gate in by_severity(gates):
-        if not gate.misses and not gate.broken:
-            continue
-        counts = ((len(gate.misses), "tolerated" if gate.verdict == "PASS" else "missed"), (len(gate.broken), "broke"))
-        count = ", ".join(f"{of} {what}" for of, what in counts if of)
-        inner = "".join(_miss(each, samples.get(each.sample)) for each in (*gate.misses, *gate.broken))
-        why = f'<p class="soft">{safe(gate.detail)}</p>\n' if gate.detail else ""
-        groups.append(
-            f'<details class="gate {gate.verdict}"{" open" if gate.verdict == "FAIL" else ""}>'
-            f'<summary>{safe(gate.name)} <span class="verdict">{gate.verdict}</span> '
-            f'<span class="soft">{count}</span></summary>\n<div>{why}{inner}</div></details>\n'
-        )
-    return f"<h2>Misses</h2>\n{''.join(groups)}" if groups else ""
+def _misses(records: Sequence[Record], source: Source, verdict: RunVerdict) -> str:
+    """Every sample that missed or broke, under its scenario: for where no script runs, and for print."""
+    bad = [record for record in records if record.outcome in ("miss", "broke")]
+    if not bad:
+        return ""
+    holds = {gate.name for gate in verdict.gates if gate.verdict == "PASS"}
+    whole, short = bad[:_MOST_MISSES], bad[_MOST_MISSES:]
+    out: list[str] = []
+    scenario = None
+    for record in whole:
+        if record.scenario != scenario:
+            scenario = record.scenario
+            out.append(_scenario_head(record, source))
+        out.append(_miss(record, holds))
+    if short:
+        lines = [f"{each.key}: {_reason(each)}" for each in short]
+        out.append(f"<ul>{''.join(f'<li>{safe(line)}</li>' for line in lines)}</ul>\n")
+    counts = ", ".join(
+        f"{n} {said}"
+        for said, outcome in (("missed", "miss"), ("broke", "broke"))
+        if (n := sum(record.outcome == outcome for record in bad))
+    )
+    return section(f"Misses: {counts}", "".join(out), name="misses")
 
 
-def _miss(judgement: Judgement, stored: StoredSample | None) -> str:
-    said = judgement.error if judgement.error is not None else reason_of(judgement)
-    text = judgement.findings[0].excerpt if judgement.findings and judgement.error is None else ""
-    quote = f" <code>{safe(text)}</code>" if text else ""
+def _scenario_head(record: Record, source: Source) -> str:
+    asked = record.replies[0].asked if record.replies else []
+    lines = expected.expected(source.scenarios.get(record.scenario, {}))
+    items = [*asked, *(("expected", line) for line in lines)]
+    return f"<h3>{safe(record.scenario)}</h3>\n{pairs(items)}"
+
+
+def _miss(record: Record, holds: set[str]) -> str:
+    said = {"miss": "missed", "broke": "broke"}
+    gates = ", ".join(
+        f"{'tolerated by' if outcome == 'miss' and gate in holds else said[outcome]} {gate}"
+        for gate, outcome in record.gates.items()
+        if outcome in said
+    )
+    found = [f"<p>{safe(record.error)}</p>\n"] if record.error else []
+    for finding, _ in record.findings:
+        where = f" in {finding.channel}" if finding.channel else ""
+        quote = f" <code>{safe(finding.excerpt)}</code>" if finding.excerpt else ""
+        found.append(f"<p><b>{safe(finding.detector)}</b>: {safe(finding.reason + where)}{quote}</p>\n")
+    told = "".join(
+        f'<dt>{safe(name)}</dt><dd class="text">{marked(pieces)}</dd>'
+        for n, reply in enumerate(record.replies)
+        for name, pieces in ([*((who, [text]) for who, text in reply.asked), *reply.told] if n else reply.told)
+    )
     return (
-        f'<details class="miss"><summary>{safe(judgement.sample)}: {safe(said)}{quote}</summary>'
-        f"<div>{sample_html(judgement, stored)}</div></details>\n"
+        f'<article class="sample {record.outcome}">'
+        f'<h4>{safe(record.key)} <span class="soft">{safe(gates)}</span></h4>\n'
+        f"{''.join(found)}<dl>{told}</dl></article>\n"
+    )
+
+
+def _reason(record: Record) -> str:
+    if record.error or not record.findings:
+        return record.error
+    finding = record.findings[0][0]
+    return f"{finding.detector}: {finding.reason} {finding.excerpt}"
+
+
+def _browser(verdict: RunVerdict, gathered: samples.Gathered, source: Source) -> str:
+    """Where the script shows the samples; hidden without it."""
+    if not gathered.records:
+        return ""
+    url = str(verdict.target.get("base_url", "")).rstrip("/")
+    curl = f"curl -sS {shlex.quote(url + '/chat/completions')} -H 'Content-Type: application/json' --data-raw "
+    data = {**samples.index(gathered, source), "curl": curl, "run": verdict.run_dir}
+    out = (
+        f" The responses of {gathered.left_out} samples that passed have no room here; annie-eval show prints them."
+        if gathered.left_out
+        else ""
+    )
+    packs = "".join(f'<template class="pack">{pack}</template>\n' for pack in gathered.packs)
+    return (
+        f'<section id="samples" aria-labelledby="samples-title" hidden><h2 id="samples-title">Samples</h2>\n'
+        f'<form id="filters" role="search" aria-label="Samples"></form>\n'
+        f'<p id="count" role="status" class="soft"></p>\n'
+        f'<div id="list"></div>\n<p class="soft">Keys: / searches, j and k go through the scenarios, Enter opens one, '
+        f"Escape clears the filters.{out}</p>\n</section>\n"
+        f'<template id="index">{samples.packed(data)}</template>\n{packs}'
     )
 
 
@@ -239,14 +305,12 @@ def _facts(verdict: RunVerdict) -> str:
         "Server": verdict.target,
         "Run": {**verdict.profile, "run": verdict.run_dir, **verdict.transport},
     }
-    parts = []
-    for title, facts in groups.items():
-        if facts:
-            items = "".join(
-                f'<dt>{safe(name)}</dt><dd class="text">{safe(_fact(value))}</dd>' for name, value in facts.items()
-            )
-            parts.append(f"<h2>{title}</h2>\n<dl>{items}</dl>\n")
-    return "".join(parts)
+    parts = [
+        section(title, pairs((name, _fact(value)) for name, value in facts.items()), name=f"facts-{n}")
+        for n, (title, facts) in enumerate(groups.items())
+        if facts
+    ]
+    return f'<div class="facts">\n{"".join(parts)}</div>\n'
 
 
 def _fact(value: Any) -> str:

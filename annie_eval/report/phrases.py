@@ -80,11 +80,12 @@ def at_minimum(result: GateResult) -> bool:
 
 def in_order(judgements: Iterable[Judgement]) -> list[Judgement]:
     """By sample, numbers by their value: s-2 before s-10."""
+    return sorted(judgements, key=lambda one: natural(one.sample))
 
-    def key(one: Judgement) -> list[str]:
-        return [word.zfill(20) if place % 2 else word for place, word in enumerate(_NUMBER.split(one.sample))]
 
-    return sorted(judgements, key=key)
+def natural(name: str) -> list[str]:
+    """What to sort names by, so that numbers in them count by their value."""
+    return [word.zfill(20) if place % 2 else word for place, word in enumerate(_NUMBER.split(name))]
 
 
 def by_scenario(judgements: Iterable[Judgement]) -> list[list[Judgement]]:

@@ -1,0 +1,100 @@
+"""A run beside its baseline, and servers beside each other: parts of the page. Every foreign text is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from annie_eval.gates.decide import RunVerdict
+from annie_eval.regression.result import Change, Regression, from_dict
+from annie_eval.report import markup, regression
+from annie_eval.report.markup import pairs, row, safe, table
+from annie_eval.report.phrases import number
+
+
+def first_line(verdict: RunVerdict) -> str:
+    """What changed, above everything else."""
+    return "".join(f'<p class="text">{safe(line)}</p>\n' for line in regression.first_lines(verdict))
+
+
+def section(verdict: RunVerdict) -> str:
+    """Tables, what changed, and both answers to each sample that did."""
+    out = ""
+    if verdict.regression:
+        found = from_dict(verdict.regression)
+        same, of = found.same_words
+        said = [("refused", each) for each in found.refused] + [("changed", each) for each in found.changed]
+        said += [("same words", f"{same} of {of} answers")] if of else []
+        said += [("note", each) for each in found.notes]
+        parts = _gates(found) + _timings(found) + (pairs(said) if said else "")
+        out += markup.section(f"Against {found.baseline['name']}", parts, name="against") + _changes(found.changes)
+    if verdict.replicas:
+        heads = ["url", "passed", "samples"]
+        rows = [
+            row(
+                str(verdict.replicas["verdict"]),
+                heads,
+                str(server["base_url"]),
+                [safe(f"{server['passed']}/{server['n']}"), safe(str(server["n"]))],
+            )
+            for server in verdict.replicas["servers"]
+        ]
+        out += markup.section("Replicas", table("Replicas", heads, rows), name="replicas")
+    return out
+
+
+def _verdict(said: str) -> str:
+    return f'<span class="verdict">{safe(said)}</span>'
+
+
+def _gates(found: Regression) -> str:
+    if not found.gates:
+        return ""
+    heads = ["gate", "verdict", "then", "now", "worse", "better", "p", "p (Holm)", "margin", "why"]
+    rows = [
+        row(
+            gate.verdict,
+            heads,
+            gate.name,
+            [
+                _verdict(gate.verdict),
+                *(safe(f"{n}/{gate.n}") for n in (gate.before, gate.now)),
+                *(str(len(keys)) for keys in (gate.worse, gate.better)),
+                *(safe(cell) for cell in (f"{gate.p:.4f}", f"{gate.adjusted:.4f}", f"{100 * gate.margin:.3g}%")),
+                f'<div class="soft why">{safe(gate.detail)}</div>' if gate.detail else "",
+            ],
+        )
+        for gate in found.gates
+    ]
+    return table("Gates then and now", heads, rows)
+
+
+def _timings(found: Regression) -> str:
+    if not found.timings:
+        return ""
+    heads = ["timing", "verdict", "then", "now", "times as slow", "interval", "chance explains"]
+    rows = [
+        row(
+            each.verdict if each.judged else "PASS",
+            heads,
+            each.name,
+            [
+                _verdict(each.verdict) if each.judged else "not judged",
+                *(safe(f"{number(value)} {each.unit}") for value in (each.before, each.now)),
+                *(f"{each.ratio:.2f}", f"{each.interval[0]:.2f}-{each.interval[1]:.2f}", f"{each.noise:.2f}"),
+            ],
+        )
+        for each in found.timings
+    ]
+    return table("Timings then and now", heads, rows)
+
+
+def _changes(changes: Sequence[Change]) -> str:
+    """For where no script runs, and for print; the script shows the same answers side by side."""
+    parts = []
+    for change in changes:
+        answers = pairs(
+            (label, regression.spoken(replies)) for label, replies in (("then", change.before), ("now", change.now))
+        )
+        summary = f"{change.direction}: {change.gate} {change.sample}: {change.reason}"
+        parts.append(f'<article class="sample"><h3>{safe(summary)}</h3>{answers}</article>\n')
+    return markup.section("Samples that changed", "".join(parts), name="changed") if parts else ""

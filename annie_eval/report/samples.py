@@ -1,0 +1,342 @@
+"""Every sample of a run as the page shows it: what was asked, expected, answered and found; compressed into the page.
+
+The page holds an index of all samples, and packs of their requests and responses, each of which is read when somebody
+opens a sample of it. All texts are made safe to show here; the script only sets them as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annie_eval.detectors.finding import Finding
+from annie_eval.gates.judgement import Judgement
+from annie_eval.regression.diagnosis import words
+from annie_eval.regression.run_data import replies
+from annie_eval.report import exchange as parts
+from annie_eval.report import expected
+from annie_eval.report.markup import segments, shown
+from annie_eval.report.phrases import natural
+from annie_eval.run.store import Attempt, StoredSample
+
+MOST = 12_000_000  # bytes of the page that requests and responses may take; then those that passed are left out
+_MOST_BODY = 64_000  # bytes of one raw body
+_PACK = 100  # samples whose requests and responses are compressed together
+
+Told = list[tuple[str, list[str]]]
+"""(channel, its text cut at the findings) of one reply."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the samples of a run are read from, one at a time: a run may be larger than the memory.
+
+    Attributes:
+        keys: of all samples that came to an end.
+        load: the stored sample of a key.
+        judgements: of every gate.
+        scenarios: of the profile's snapshot, by id.
+        attempts: requests that broke, by sample.
+        before: the sample of the baseline; None where there is no baseline.
+        worse, better: samples that passed a gate in one of the two runs alone.
+    """
+
+    keys: Sequence[str]
+    load: Callable[[str], StoredSample | None]
+    judgements: Sequence[Judgement]
+    scenarios: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    attempts: Mapping[str, Sequence[tuple[int, Attempt]]] = field(default_factory=dict)
+    before: Callable[[str], StoredSample | None] | None = None
+    worse: frozenset[str] = frozenset()
+    better: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One exchange: what was new in the request, and what came back."""
+
+    asked: list[tuple[str, str]]
+    told: Told
+    streamed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One sample, judged.
+
+    Attributes:
+        gates: `pass`, `miss` or `broke`, by gate.
+        findings: each once, with the gates that it counts for.
+        error: why it broke; "" otherwise.
+        then: the replies of the baseline, where their words are others.
+        changes: against the baseline: of `worse`, `better`, `other words`, `same words`, `new`; () without one.
+    """
+
+    key: str
+    scenario: str
+    category: str
+    gates: Mapping[str, str]
+    findings: Sequence[tuple[Finding, list[str]]]
+    error: str
+    replies: Sequence[Reply]
+    tools: Sequence[str]
+    then: Sequence[Told] = ()
+    changes: Sequence[str] = ()
+
+    @property
+    def outcome(self) -> str:
+        """`broke`, `miss`, `pass`, or `not judged`."""
+        said = set(self.gates.values())
+        if self.error or "broke" in said:
+            return "broke"
+        return "miss" if "miss" in said else "pass" if said else "not judged"
+
+    @property
+    def variant(self) -> str:
+        """`stream.off`: how it was sent; "" for a question of a test's own."""
+        return self.key.removeprefix(self.scenario).removeprefix(".")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All samples of a run, those of one scenario beside each other.
+
+    Attributes:
+        packs: requests and responses, compressed, as base64; `place` has (pack, place in it) by sample.
+        left_out: samples whose responses the page has no room for.
+    """
+
+    records: Sequence[Record]
+    packs: Sequence[str]
+    place: Mapping[str, tuple[int, int]]
+    left_out: int
+
+
+def gather(source: Source, scenario_of: Callable[[str], str]) -> Gathered:
+    """Read every sample once. A sample that was judged and is not stored is there with its findings alone."""
+    judged: dict[str, list[Judgement]] = {}
+    for judgement in source.judgements:
+        judged.setdefault(judgement.sample, []).append(judgement)
+    bad = {key for key, of in judged.items() if not all(one.passed for one in of)}
+    keys = dict.fromkeys((*source.keys, *judged))
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        groups.setdefault(scenario_of(key), []).append(key)
+    records: list[Record] = []
+    packs: list[str] = []
+    place: dict[str, tuple[int, int]] = {}
+    pack: list[dict[str, Any]] = []
+    size = left_out = 0
+    for scenario in sorted(groups, key=natural):
+        for key in sorted(groups[scenario], key=natural):
+            stored = source.load(key)
+            records.append(_record(key, scenario, judged.get(key, ()), stored, source))
+            attempts = source.attempts.get(key, ())
+            if stored is None or not (stored.exchanges or attempts):
+                continue
+            whole = size < MOST or (key in bad and size < MOST * 1.1)
+            left_out += not whole
+            place[key] = (len(packs), len(pack))
+            pack.append(_wire(stored, attempts, whole=whole))
+            if len(pack) == _PACK:
+                packs.append(packed(_columns(pack)))
+                size += len(packs[-1])
+                pack = []
+    if pack:
+        packs.append(packed(_columns(pack)))
+    return Gathered(records, packs, place, left_out)
+
+
+def _record(
+    key: str,
+    scenario: str,
+    judged: Sequence[Judgement],
+    stored: StoredSample | None,
+    source: Source,
+) -> Record:
+    gates = {j.gate: "broke" if j.error is not None else "miss" if j.findings else "pass" for j in judged}
+    findings: dict[Finding, list[str]] = {}
+    for judgement in judged:
+        for finding in judgement.findings:
+            findings.setdefault(finding, []).append(judgement.gate)
+    errors = [stored.error if stored is not None else None, *(judgement.error for judgement in judged)]
+    shown_replies = list(_replies(stored, list(findings)))
+    told = {name for reply in shown_replies for name in _called(reply.told)}
+    wanted = source.scenarios.get(scenario, {})
+    old = source.before(key) if source.before is not None else None
+    changes = _changes(key, stored, old, source)
+    return Record(
+        key=key,
+        scenario=scenario,
+        category=str(wanted.get("category", "")),
+        gates=gates,
+        findings=list(findings.items()),
+        error=next((error for error in errors if error is not None), ""),
+        replies=shown_replies,
+        tools=sorted(told | expected.tools(wanted)),
+        then=[] if "same words" in changes else [reply.told for reply in _replies(old, ())],
+        changes=changes,
+    )
+
+
+def _changes(key: str, now: StoredSample | None, old: StoredSample | None, source: Source) -> list[str]:
+    if source.before is None:
+        return []
+    found = [name for name, keys in (("worse", source.worse), ("better", source.better)) if key in keys]
+    if old is None:
+        return [*found, "new"]
+    if now is None or now.error is not None or old.error is not None:
+        return found
+    same = words(replies(now)) == words(replies(old))
+    return [*found, "same words" if same else "other words"]
+
+
+def _replies(stored: StoredSample | None, findings: Sequence[Finding]) -> Iterator[Reply]:
+    known = 0
+    for n, exchange in enumerate(() if stored is None else stored.exchanges):
+        messages = parts.messages(exchange.request)
+        told: Told = []
+        for name, text in parts.channels(exchange):
+            spans = [span for f in findings if f.exchange == n and (span := _span(f, name, text)) is not None]
+            told.append((shown(name), segments(text, spans)))
+        asked = [(shown(who), shown(text)) for who, text in messages[known:] if who != "system"]
+        yield Reply(asked, told, bool(exchange.request.get("stream")))
+        known = len(messages) + 1  # the reply itself comes back as a message
+
+
+def _span(finding: Finding, channel: str, text: str) -> tuple[int, int] | None:
+    """Where a finding stands in the text shown of a channel; None where it does not.
+
+    A span in a call counts from the start of its arguments, or of its name; of which call, the excerpt says.
+    """
+    if finding.channel is None or channel.partition("[")[0] != finding.channel:
+        return None
+    if finding.channel != "tool_calls":
+        if finding.span is not None:
+            return finding.span
+        at = text.find(quote) if (quote := _quoted(finding)) else -1
+        return None if at < 0 else (at, at + len(quote))
+    start = text.find("(") + 1
+    quote = _quoted(finding)
+    if finding.span is not None:
+        first, last = finding.span
+        for offset, part in ((start, text[start:]), (0, text[:start])):
+            if (said := part[first:last]) and (said[:100] in quote or quote in said):
+                return offset + first, offset + last
+    at = text.find(quote) if quote else -1
+    return None if at < 0 else (at, at + len(quote))
+
+
+def _quoted(finding: Finding) -> str:
+    """What the excerpt has of the text itself."""
+    return finding.excerpt.removeprefix("…").removesuffix("…").replace("\\n", "\n")
+
+
+def _called(told: Told) -> Iterator[str]:
+    for name, pieces in told:
+        if name.startswith("tool_calls["):
+            yield "".join(pieces).partition("(")[0]
+
+
+def _wire(stored: StoredSample, attempts: Iterable[tuple[int, Attempt]], *, whole: bool) -> dict[str, Any]:
+    """Requests and responses byte for byte, as far as bytes can be shown."""
+    exchanges = []
+    for exchange in stored.exchanges:
+        headers = [f"{name}: {value}" for name, value in exchange.headers]
+        kept, cut = _limited(parts.reads(exchange)) if whole else ([], len(exchange.body))
+        exchanges.append(
+            {
+                "request": _json(exchange.request),
+                "head": shown("\n".join([f"HTTP {exchange.status}", *headers])),
+                "body": "\n".join(parts.body_lines(kept)),
+                "size": len(exchange.body),
+                "cut": cut,
+            }
+        )
+    broken = [
+        {
+            "said": shown(f"exchange {n + 1}: {one.cause}" + ("" if one.status is None else f", HTTP {one.status}")),
+            "body": "\n".join(parts.body_lines([(None, one.body[:_MOST_BODY])])) if one.body else "",
+        }
+        for n, one in attempts
+    ]
+    return {"exchanges": exchanges, "broken": broken}
+
+
+def _limited(reads: Iterable[tuple[float | None, bytes]]) -> tuple[list[tuple[float | None, bytes]], int]:
+    """The first reads, and how many bytes are not among them."""
+    left, cut, kept = _MOST_BODY, 0, []
+    for milliseconds, data in reads:
+        if left > 0:
+            kept.append((milliseconds, data[:left]))
+        cut += max(0, len(data) - max(0, left))
+        left -= len(data)
+    return kept, cut
+
+
+def _json(value: Any) -> str:
+    """Exact JSON, harmless to show, and without an apostrophe: it stands in a shell's quotes as it is."""
+    text = json.dumps(value, ensure_ascii=False).replace("'", "\\u0027")
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def _columns(pack: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Like beside like, so that what repeats is near: requests, then heads, then bodies."""
+    names = ("request", "head", "body", "size", "cut")
+    every = [exchange for sample in pack for exchange in sample["exchanges"]]
+    return {
+        "counts": [len(sample["exchanges"]) for sample in pack],
+        "broken": [sample["broken"] for sample in pack],
+        **{name: [exchange[name] for exchange in every] for name in names},
+    }
+
+
+def index(gathered: Gathered, source: Source) -> dict[str, Any]:
+    """What the script filters, searches and shows at once, as JSON values."""
+    gates = list(dict.fromkeys(gate for record in gathered.records for gate in record.gates))
+    groups: list[dict[str, Any]] = []
+    for record in gathered.records:
+        if not groups or groups[-1]["id"] != shown(record.scenario):
+            wanted = source.scenarios.get(record.scenario, {})
+            groups.append(
+                {
+                    "id": shown(record.scenario),
+                    "category": shown(record.category),
+                    "expected": [shown(line) for line in expected.expected(wanted)],
+                    "samples": [],
+                }
+            )
+        groups[-1]["samples"].append(_indexed(record, gates, gathered.place.get(record.key)))
+    return {"gates": [shown(gate) for gate in gates], "groups": groups}
+
+
+def _indexed(record: Record, gates: Sequence[str], place: tuple[int, int] | None) -> dict[str, Any]:
+    plain = {
+        "key": shown(record.key),
+        "variant": shown(record.variant),
+        "outcome": record.outcome,
+        "gates": {gates.index(gate): said for gate, said in record.gates.items()},
+        "findings": [
+            [[gates.index(gate) for gate in of], shown(f.detector), shown(f.reason), f.channel, shown(f.excerpt)]
+            for f, of in record.findings
+        ],
+        "error": shown(record.error),
+        "replies": [
+            {"asked": reply.asked, "told": reply.told, "streamed": reply.streamed} for reply in record.replies
+        ],
+        "tools": [shown(tool) for tool in record.tools],
+        "then": record.then,
+        "changes": record.changes,
+        "place": place,
+    }
+    return {name: value for name, value in plain.items() if value}
+
+
+def packed(value: Any) -> str:
+    """JSON, compressed, as base64: inert whatever it holds."""
+    raw = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    return base64.b64encode(zlib.compress(raw, 9)).decode("ascii")

@@ -55,11 +55,12 @@ def compare(arguments: argparse.Namespace) -> int:
 
     run = run_dir(arguments.run)
     verdict = show.load_verdict(run)
-    found = against(baseline.load(arguments.baseline, RUNS / baseline.DIR, RUNS), run)
+    before = baseline.load(arguments.baseline, RUNS / baseline.DIR, RUNS)
+    found = against(before, run)
     whole = with_regression(verdict, found)
     if arguments.html is not None:
         try:
-            page.write(arguments.html, whole, run)
+            page.write(arguments.html, whole, run, before.run_data.dir)
         except OSError as error:
             raise UsageError(f"--html {arguments.html}: cannot be written ({error.strerror})") from error
     if arguments.json:

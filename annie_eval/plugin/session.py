@@ -349,8 +349,9 @@ class Owner(Session):
                 self.verdict = self._comparison.finish(run, self.verdict)
             from annie_eval.report import page
 
+            before = None if self._comparison is None else self._comparison.baseline.run_data.dir
             with suppress(OSError, UsageError):  # a full disk, which the verdict has told of
-                page.write(run.dir / "report.html", self.verdict, run.dir)
+                page.write(run.dir / "report.html", self.verdict, run.dir, before)
             add_to_junit(self.config, junit.suite_properties(self.verdict))
             if self.verdict.verdict != "PASS" and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -8,14 +8,15 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from annie_eval.errors import UsageError
 from annie_eval.gates.decide import GateResult, RunVerdict, all_errors, scenario_of
 from annie_eval.report import expected, samples
-from annie_eval.report.markup import bar, document, marked, pairs, row, safe, section, table
+from annie_eval.report.markup import bar, document, marked, pairs, row, safe, section, shown, table
 from annie_eval.report.phrases import (
     by_cause,
     headline,
@@ -48,8 +49,9 @@ def write(path: Path, verdict: RunVerdict, run_dir: Path, before: Path | None = 
         stack.callback(store.close)
         old = None
         if verdict.regression and (found := before or _baseline_dir(verdict, run_dir)) is not None:
-            old = Store(found)
-            stack.callback(old.close)
+            with suppress(UsageError):  # damaged since: then what verdict.json has of it is shown
+                old = Store(found)
+                stack.callback(old.close)
         attempts: dict[str, list[tuple[int, Attempt]]] = {}
         for key, n, attempt in store.attempts():
             attempts.setdefault(key, []).append((n, attempt))
@@ -279,9 +281,9 @@ def _browser(verdict: RunVerdict, gathered: samples.Gathered, source: Source) ->
     """Where the script shows the samples; hidden without it."""
     if not gathered.records:
         return ""
-    url = str(verdict.target.get("base_url", "")).rstrip("/")
+    url = shown(str(verdict.target.get("base_url", ""))).rstrip("/")
     curl = f"curl -sS {shlex.quote(url + '/chat/completions')} -H 'Content-Type: application/json' --data-raw "
-    data = {**samples.index(gathered, source), "curl": curl, "run": verdict.run_dir}
+    data = {**samples.index(gathered, source), "curl": curl}
     out = (
         f" The responses of {gathered.left_out} samples that passed have no room here; annie-eval show prints them."
         if gathered.left_out

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annie_eval.detectors.finding import Finding
+from annie_eval.errors import ExchangeError
 from annie_eval.gates.judgement import Judgement
 from annie_eval.regression.diagnosis import words
 from annie_eval.regression.run_data import replies
@@ -191,7 +192,10 @@ def _changes(key: str, now: StoredSample | None, old: StoredSample | None, sourc
         return [*found, "new"]
     if now is None or now.error is not None or old.error is not None:
         return found
-    same = words(replies(now)) == words(replies(old))
+    try:
+        same = words(replies(now)) == words(replies(old))
+    except ExchangeError:
+        return found
     return [*found, "same words" if same else "other words"]
 
 

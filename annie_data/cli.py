@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     commands: dict[str, Command] = {
         "generate": (_generate, generate.run, "have a teacher write a mix of conversations"),
+        "convert": (_convert, _run_convert, "write ShareGPT, Alpaca, prompt and completion, or Parquet as JSON Lines"),
         "validate": (_validate, validate.run, "say what is wrong with a data file, a line for each problem"),
         "decontaminate": (_decontaminate, decontaminate.run, "remove what is too near to a scenario, and say so"),
         "sample": (_sample, sample.run, "have a model answer prompts, and keep what a check accepts"),
@@ -65,6 +66,17 @@ def _generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--command", metavar="LINE", help="writes JSON Lines; {prompt} is the prompt's file")
     parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="for a batch; multi-turn 2.5 x")
     generate.add_arguments(parser)
+
+
+def _convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="JSON Lines, a JSON array, Parquet, or a directory")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON Lines with messages")
+
+
+def _run_convert(arguments: argparse.Namespace) -> int:
+    from annie_data import convert  # it reads data as quant does, which no other command needs
+
+    return convert.run(arguments)
 
 
 def _validate(parser: argparse.ArgumentParser) -> None:

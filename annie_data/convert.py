@@ -63,7 +63,9 @@ def converted(path: Path) -> tuple[list[Line], Counter[str]]:
                 f"{where}: no conversation; a row has messages, conversations (ShareGPT), prompt and completion, or"
                 " instruction and output (Alpaca)"
             )
-        shapes[_SHAPES.get(next((key for key in _SHAPES if key in row and "messages" not in row), ""), "messages")] += 1
+        shapes[
+            _SHAPES.get(next((key for key in _SHAPES if key in row and "messages" not in row), ""), "messages")
+        ] += 1
         lines.append({**line, "messages": _with_ids(messages, where)})
     if not lines:
         raise UsageError(f"{path}: is empty; name a file with a conversation")
@@ -99,4 +101,9 @@ def _call(call: dict[str, Any], fresh: str) -> dict[str, Any]:
     arguments = function.get("arguments", {})
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
-    return {**call, "id": call.get("id") or fresh, "type": "function", "function": {**function, "arguments": arguments}}
+    return {
+        **call,
+        "id": call.get("id") or fresh,
+        "type": "function",
+        "function": {**function, "arguments": arguments},
+    }

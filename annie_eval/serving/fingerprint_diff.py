@@ -13,7 +13,7 @@ from typing import Any
 
 from annie_eval.profile import diff
 
-_MEANINGLESS = {
+MEANINGLESS = {
     "chat_template": "the chat template",
     "sampling": "the sampling",
     "tool_parser": "the tool parser",
@@ -82,10 +82,10 @@ def between(before: Mapping[str, Any], now: Mapping[str, Any]) -> Differences:
         old, new = before.get(name), now.get(name)
         if name in _ELSEWHERE or old == new:
             continue
-        if not local and (name not in before or name not in now or (name in _MEANINGLESS and None in (old, new))):
+        if not local and (name not in before or name not in now or (name in MEANINGLESS and None in (old, new))):
             continue  # a server at a URL does not show its files and parsers
-        if name in _MEANINGLESS:
-            found.refused += _values(_MEANINGLESS[name], name, old, new)
+        if name in MEANINGLESS:
+            found.refused += _values(MEANINGLESS[name], name, old, new)
         else:
             found.compared += _values(_SPOKEN.get(name, name.replace("_", " ")), name, old, new)
     if local:
@@ -99,7 +99,7 @@ def identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     for name in dict.fromkeys((*_FIRST, *before, *now)):
         if name not in (*_OF_THE_MOMENT, "arguments") and before.get(name) != now.get(name):
             found.compared += _values(
-                _MEANINGLESS.get(name) or _SPOKEN.get(name, name.replace("_", " ")),
+                MEANINGLESS.get(name) or _SPOKEN.get(name, name.replace("_", " ")),
                 name,
                 before.get(name),
                 now.get(name),

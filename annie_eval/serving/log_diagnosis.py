@@ -37,7 +37,7 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
     Returns:
         (cause, fix), one line each, at most about 300 characters.
     """
-    lines = _plain(log)
+    lines = plain_lines(log)
     text = "\n".join(lines)
     for rule in RULES:
         if match := rule.pattern.search(text):
@@ -67,7 +67,7 @@ def excerpt(log: str) -> str:
     return _short(_last_line([_PREFIX.sub("", line).rstrip() for line in log.splitlines()]) or "nothing")
 
 
-def _plain(log: str) -> list[str]:
+def plain_lines(log: str) -> list[str]:
     """The lines that may tell of an error, without process, level and place.
 
     Settings, warnings and hints are left out: they name errors that did not happen.

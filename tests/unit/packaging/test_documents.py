@@ -1,0 +1,56 @@
+"""The documents: all are in the index, no link leads nowhere, and what is generated is current."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support import troubleshooting
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCS = ROOT / "docs"
+_LINK = re.compile(r"\]\((?!https?:)([^)\s#]*)(?:#([^)\s]+))?\)")
+
+
+def links(file: Path) -> list[tuple[Path, str]]:
+    """(file, anchor) of every link to a place in the repository."""
+    text = re.sub(r"```.*?```", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [((file.parent / path).resolve() if path else file, anchor) for path, anchor in _LINK.findall(text)]
+
+
+def anchors(file: Path) -> set[str]:
+    """The anchors of a document's headings."""
+    heads = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+def test_every_document_is_in_the_index() -> None:
+    listed = {file for file, _ in links(DOCS / "README.md")}
+    assert {file for file in DOCS.glob("*.md") if file.name != "README.md"} - listed == set()
+
+
+@pytest.mark.parametrize("file", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda file: str(file.name))
+def test_no_link_leads_nowhere(file: Path) -> None:
+    for target, anchor in links(file):
+        assert target.exists(), target
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{target.name}#{anchor}"
+
+
+def test_troubleshooting_is_current() -> None:
+    assert troubleshooting.FILE.read_text(encoding="utf-8") == troubleshooting.page(), (
+        "docs/troubleshooting.md is out of date: run python -m tests.support.troubleshooting"
+    )
+
+
+def test_a_changed_cause_changes_troubleshooting(monkeypatch: pytest.MonkeyPatch) -> None:
+    from annie_eval.serving import log_diagnosis
+
+    first, *rest = troubleshooting.RULES
+    changed = (replace(first, fix="turn it off and on again"), *rest)
+    monkeypatch.setattr(troubleshooting, "RULES", changed)
+    monkeypatch.setattr(log_diagnosis, "RULES", changed)
+    assert "turn it off and on again" in troubleshooting.page()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from annie_eval.detectors.tool_calls import validate_check
 from annie_eval.profile.argument_checks import MISSING, check_value, json_equal
+from tests.support.growth import LINEAR, growth
 
 PASSING = [
     ("Paris", "Paris"),
@@ -216,10 +217,8 @@ def test_a_check_is_either_refused_or_usable(check: Any) -> None:
 
 
 def test_a_sound_pattern_ends_soon_on_a_long_value() -> None:
-    start = time.perf_counter()
-    check_value({"regex": r"\w+\s*\w+$"}, "a" * 499 + "!")
-    check_value({"regex": r"\w+\s*\w+$"}, "a" * 100_000 + "!")
-    assert time.perf_counter() - start < 10
+    check = {"regex": r"\w+\s*\w+$"}
+    assert growth(lambda size: lambda: check_value(check, "a" * size + "!"), 300) < LINEAR
 
 
 def test_the_checks_are_cheap_to_import() -> None:

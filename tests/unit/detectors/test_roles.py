@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from annie_eval.detectors.roles import find_role
+from tests.support.growth import LINEAR, growth_by_text
 
 _ANNIE = {"messages": [{"role": "system", "content": "You are Annie, a voice assistant."}]}
 
@@ -55,7 +54,5 @@ def test_a_name_is_a_label_only_where_the_system_prompt_gives_it() -> None:
 
 
 @pytest.mark.parametrize("piece", ["user", "a.", "*", " ", "\n", "Q: a\n"])
-def test_a_megabyte_is_judged_in_a_second(piece: str) -> None:
-    start = time.perf_counter()
-    find_role(piece * (1_000_000 // len(piece)), _ANNIE)
-    assert time.perf_counter() - start < 3
+def test_the_time_is_linear_in_the_text(piece: str) -> None:
+    assert growth_by_text(lambda text: find_role(text, _ANNIE), piece, size=25_000) < LINEAR

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 from annie_eval.detectors.finding import Finding
 from annie_eval.detectors.thinking import find
 from annie_eval.profile.types import Thinking
+from tests.support.growth import LINEAR, growth_by_text
 from tests.support.make_sample import call, reply, sample
 
 THOUGHT = "The capital of France is well known to be Paris, so a short answer will do."
@@ -438,11 +437,11 @@ def test_no_mixture_of_brackets_raises(pieces: list[str]) -> None:
 @pytest.mark.parametrize(
     "piece", ["<", "< ", "[", "&amp;", "think>", "the user ", "Okay, ", "\n", "*", "▁", "<think>", "a "]
 )
-def test_a_hundred_kilobytes_are_judged_fast(piece: str) -> None:
-    text = piece * (100_000 // len(piece))
-    start = time.process_time()
-    find(sample(reply(text, reasoning=text, calls=[call("x", text)]), thinking="on"))
-    assert time.process_time() - start < 2
+def test_the_time_is_linear_in_the_text(piece: str) -> None:
+    def judge(text: str) -> None:
+        find(sample(reply(text, reasoning=text, calls=[call("x", text)]), thinking="on"))
+
+    assert growth_by_text(judge, piece) < LINEAR
 
 
 def test_the_name_of_a_tool_tag_is_no_raw_token() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from annie_eval.detectors.matching import match
 from annie_eval.detectors.tool_calls import find
 from annie_eval.wire.sample import ToolCall
+from tests.support.growth import LINEAR, growth_by_text
 from tests.support.make_sample import TOOLS, call, reply, sample, wants
 
 MEMORY = wants("search_memory", query={"contains": "recipe"})
@@ -522,9 +522,9 @@ def test_the_order_of_calls_never_matters(calls: list[ToolCall]) -> None:
 @pytest.mark.parametrize(
     "piece", ['{"name": "', '"arguments":', "search_memory ", "[search_memory", "<", '{"a":', "("]
 )
-def test_a_hundred_kilobytes_are_judged_fast(piece: str) -> None:
-    text = piece * (100_000 // len(piece))
-    start = time.perf_counter()
-    find(sample(reply(text, reasoning=text, wanted=[MEMORY])))
-    find(sample(reply(None, calls=[call("search_memory", text)], wanted=[MEMORY])))
-    assert time.perf_counter() - start < 5
+def test_the_time_is_linear_in_the_text(piece: str) -> None:
+    def judge(text: str) -> None:
+        find(sample(reply(text, reasoning=text, wanted=[MEMORY])))
+        find(sample(reply(None, calls=[call("search_memory", text)], wanted=[MEMORY])))
+
+    assert growth_by_text(judge, piece) < LINEAR

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tomllib
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from annie_eval.detectors.untagged_reasoning import find, weights
 from annie_eval.detectors.untagged_reasoning.cues import Cue
 from annie_eval.detectors.untagged_reasoning.find import ASKED, CUES, find_prose, hits
 from annie_eval.detectors.untagged_reasoning.weights import OTHER, THRESHOLD, Counts, log_odds
+from tests.support.growth import LINEAR, growth_by_text
 
 PROBES = Path(__file__).parents[3] / "benchmarks" / "detector_sets" / "reasoning_probes.jsonl"
 STORED = tomllib.loads(Path(weights.__file__).with_name("counts.toml").read_text(encoding="utf-8"))
@@ -170,9 +170,5 @@ def test_the_finding_names_its_cues_and_its_score() -> None:
 
 
 @pytest.mark.parametrize("unit", ["a", "I ", ". ", "\n", "用", "用户", "[", "_", "<", "think"])
-def test_a_megabyte_takes_less_than_a_second(unit: str) -> None:
-    text = (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
-    hits("warm up: compile the patterns of every cue. The user, I need, get_x.")
-    started = time.process_time()
-    find_prose(text)
-    assert time.process_time() - started < 1
+def test_the_time_is_linear_in_the_text(unit: str) -> None:
+    assert growth_by_text(find_prose, unit, size=25_000) < LINEAR

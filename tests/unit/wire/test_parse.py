@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from annie_eval.errors import ExchangeError
 from annie_eval.wire import parse
 from annie_eval.wire.sample import ToolCall, Usage
+from tests.support.growth import LINEAR, growth
 
 CALL = {"index": 0, "id": "a", "type": "function", "function": {"name": "look"}}
 
@@ -256,15 +257,21 @@ def test_a_stream_whose_choices_have_no_delta_is_none(bodies: Any) -> None:
 
 
 def test_calls_without_an_index_are_joined_in_linear_time(bodies: Any) -> None:
-    count = 9_000
-    opened = [{"tool_calls": [{"id": f"c{i}", "function": {"name": "look", "arguments": "{"}}]} for i in range(count)]
-    closed = [{"tool_calls": [{"id": f"c{i}", "function": {"arguments": "}"}}]} for i in range(count)]
-    body = bodies.stream(*opened, *closed)
-    began = time.process_time()
-    calls = parse.parse(body, streamed=True).tool_calls
-    assert time.process_time() - began < 2
+    def body(count: int) -> bytes:
+        open_ = {"name": "look", "arguments": "{"}
+        opened = [{"tool_calls": [{"id": f"c{i}", "function": open_}]} for i in range(count)]
+        closed = [{"tool_calls": [{"id": f"c{i}", "function": {"arguments": "}"}}]} for i in range(count)]
+        joined: bytes = bodies.stream(*opened, *closed)
+        return joined
+
+    def read(count: int) -> Callable[[], object]:
+        stream = body(count)
+        return lambda: parse.parse(stream, streamed=True)
+
+    assert growth(read, 1_000) < LINEAR
+    calls = parse.parse(body(100), streamed=True).tool_calls
     assert {(call.name, call.arguments) for call in calls} == {("look", "{}")}
-    assert [call.index for call in calls] == list(range(count))
+    assert [call.index for call in calls] == list(range(100))
 
 
 def test_an_answer_beyond_what_is_judged_is_an_error_by_name(bodies: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ KINDS: dict[str, re.Pattern[str]] = {
         r"|(?<![\w@])[A-Za-z][A-Za-z0-9]{0,40}_\w|\b(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{10,}\b|\b[a-z][a-z0-9]{0,40}(?:[A-Z][a-z0-9]{1,40}){2,6}\b"
     ),
     "paths": re.compile(
-        r"(?<![\w.:/])~?/(?:[\w.-]+/)+[\w.-]*|\b[A-Z]:\\|\b[\w-]+\.(?:py|json|ya?ml|txt|csv|exe|log|toml|sh)\b"
+        r"(?<![\w.:/])~?/(?:[\w.-]+/)+[\w.-]*|\b[A-Z]:\\|\w\.(?:py|json|ya?ml|txt|csv|exe|log|toml|sh)\b"
     ),
     "addresses": re.compile(
         r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}\.\w|(?<![\w/@.-])(?!www\.)[\w-]{2,64}\.(?:com|org|net|edu|gov|io|ai|app|dev|info|tv|eu|uk|de|fr|es|nl)\b"

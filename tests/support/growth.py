@@ -28,7 +28,7 @@ def growth(run: Callable[[int], Callable[[], object]], size: int) -> float:
     return least[4 * size] / max(least[size], _LEAST)
 
 
-def growth_by_text(judge: Callable[[str], object], piece: str, size: int = 8_000) -> float:
+def growth_by_text(judge: Callable[[str], object], piece: str, size: int = 4_000) -> float:
     """`growth` of a function of a text that repeats one piece, for `size` characters and four times as many."""
     calls = 0
 

@@ -87,5 +87,5 @@ def test_the_users_language_and_one_that_he_asks_for_are_fine(text: str, user: s
 
 @pytest.mark.parametrize("piece", ["a_", "1", "A ", "(", "a.", "/a", "de la ", "中", "a@", "Dr. ", "-1"])
 def test_the_time_is_linear_in_the_text(piece: str) -> None:
-    # Its half hour of speech: what is longer is judged no further.
+    # What comes after half an hour of speech, 20,000 characters, is not judged.
     assert growth_by_text(lambda text: find(replace(sample(reply(text)), speech=ALL)), piece, size=5_000) < LINEAR

@@ -60,6 +60,16 @@ _CODE = (
     r"|\b\w{2,40}\.call\w{0,20}\("
 )
 _ANY_NAME_ALONE = r"(?:^[ \t]*|(?<=[.!?:] ))[a-z][a-z0-9]{0,40}(?:_[a-z0-9]{1,40}){1,8}[ \t]*$"
+# What is left of a call whose beginning was eaten, or that stops before its arguments.
+_REST = re.compile(
+    r"[\"'](?:arguments|parameters)[\"']\s{0,4}:\s{0,4}(?:[{\[\"']|\Z)"  # name", "arguments":
+    r"|[\"'],\s?[\"'](?:(?:arguments|parameters)[\"']\Z|\w{2,40}[\"']:\s?(?:[\"'\[{]|\Z))"
+    r"|\A\s{0,4}[\w.-]{0,60}[\"']\s?/?>|\bname=[\"'][\w.-]{1,60}[\"']\s?/?>|<\|[\"']\|>"  # get_weather">
+    r"|[,(]\s?\w{2,40}=(?:None\b|True\b|False\b|null\b|true\b|false\b|[\"'\[{])"  # , unit="C"
+    r"|\A\s{0,4}(?:\w?\()?\w{2,40}=[\"'\[{]|\w=[\w.-]{1,40}\)\]|[\"']\)\]"  # from=0)]
+    r"|\w[\"']\s?\}|\A\s{0,4}[\])]?\}"  # Rome"}
+)
+_ENDS = re.compile(r"(?<![:;=])[\"']\)\s{0,8}\Z|(?<=[^\W\d])\",\s{0,8}\Z")
 _BRACKET = re.compile(r"[{}\[\]]")
 _PATTERNS = {"JSON": re.compile(_JSON), "code": re.compile(_CODE)}
 _ALONE = re.compile(_ANY_NAME_ALONE, re.MULTILINE)
@@ -105,7 +115,7 @@ def _calls_something(after: str, tools: Mapping[str, Any]) -> bool:
 
 
 def _structured(text: str, tools: Mapping[str, Mapping[str, Any]]) -> CallText | None:
-    """A call as JSON or code."""
+    """A call as JSON or code, or what is left of one."""
     for kind, pattern in _PATTERNS.items():
         if kind == "JSON" and not _BRACKET.search(text):
             continue
@@ -113,6 +123,11 @@ def _structured(text: str, tools: Mapping[str, Mapping[str, Any]]) -> CallText |
             about = next((name for name in tools if name in text), None)
             what = f"call of {about}" if about else "a call or its arguments"
             return CallText(f"{what} as {kind} in text", *match.span())
+    if match := _REST.search(text):
+        return CallText("rest of a call in text", *match.span())
+    # A bracket or a quote that closes what nothing opened.
+    if (match := _ENDS.search(text[-40:])) and (text.count(")") > text.count("(") or text.count('"') % 2):
+        return CallText("end of a call in text", len(text) - len(match.group()), len(text))
     return None
 
 

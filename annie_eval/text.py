@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 
 def word_set(words: str) -> frozenset[str]:
@@ -35,6 +36,12 @@ _VEIL = re.compile(
     re.IGNORECASE,
 )
 _UNVEILED = {"〈": "<", "〉": ">", "\u2581": "_"}
+
+
+@lru_cache(maxsize=16)  # several detectors look at the same answer
+def characters(text: str) -> frozenset[str]:
+    """The characters that a text has: what a pattern cannot match without need not be searched for."""
+    return frozenset(text)
 
 
 def is_blank(text: str | None) -> bool:
@@ -100,6 +107,7 @@ def unveil(text: str, *, escapes: bool = False) -> tuple[str, list[int] | None]:
     return "".join(pieces), origin
 
 
+@lru_cache(maxsize=1024)
 def _shown(veiled: str, escapes: bool) -> str:
     if veiled[0] == "\\":
         if not escapes:

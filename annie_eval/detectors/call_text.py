@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import Any
 
 from annie_eval.detectors.tags import scan
+from annie_eval.text import characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +36,19 @@ class CallText:
 
 _NEAR = 400
 _IDENTIFIER = r"[a-z][a-z0-9]{0,40}(?:_[a-z0-9]{1,40}){1,8}|[a-z]{1,40}[A-Z]\w{0,60}|[A-Z][a-z]+(?:[A-Z][a-z]+){1,6}"
+# What is found, signs of which every match has one, and the pattern.
 _MARKUP = (
-    ("tool call in a code fence", r"(?:```|~~~)[ \t]*(?:tool_code|tool_call|tool_use|function_call)"),
+    ("tool call in a code fence", "`~", r"(?:```|~~~)[ \t]*(?:tool_code|tool_call|tool_use|function_call)"),
     (
         "address of a tool in text",
+        "=✿:[",
         r"\bto=(?:functions|tools)\.|✿(?:FUNCTION|ARGS)✿|\bfunctions\.\w{2,40}:\d|\[ARGS\]"
         r"|\bcall:\w{2,40}\{",
     ),
-    ("ReAct action in text", r"^[ \t*]{0,4}Action Input[ \t*]{0,4}:"),
+    ("ReAct action in text", ":", r"^[ \t*]{0,4}Action Input[ \t*]{0,4}:"),
     (
         "tool call announced in brackets",
+        "[(<",
         r"[\[(<]\s?(?:tool |function )?(?:call(?:ing|ed)?|us(?:ing|ed|e)|invok(?:ing|ed?)|execut(?:ing|ed?)|tool"
         r"|function)(?: (?:the )?(?:tool|function))?s?\s?[:=][^\])>\n]{0,80}[\])>]",
     ),
@@ -70,10 +74,11 @@ _REST = re.compile(
     r"|\w[\"']\s?\}|\A\s{0,4}[\])]?\}"  # Rome"}
 )
 _ENDS = re.compile(r"(?<![:;=])[\"']\)\s{0,8}\Z|(?<=[^\W\d])\",\s{0,8}\Z")
-_BRACKET = re.compile(r"[{}\[\]]")
-_PATTERNS = {"JSON": re.compile(_JSON), "code": re.compile(_CODE)}
+_PATTERNS = {"JSON": ("{}[]", re.compile(_JSON)), "code": ("({[", re.compile(_CODE))}
 _ALONE = re.compile(_ANY_NAME_ALONE, re.MULTILINE)
-_ANNOUNCED = tuple((reason, re.compile(pattern, re.IGNORECASE | re.MULTILINE)) for reason, pattern in _MARKUP)
+_ANNOUNCED = tuple(
+    (reason, signs, re.compile(pattern, re.IGNORECASE | re.MULTILINE)) for reason, signs, pattern in _MARKUP
+)
 
 
 def find_call_text(text: str, tools: Mapping[str, Mapping[str, Any]], *, about_tags: bool = False) -> CallText | None:
@@ -87,10 +92,11 @@ def find_call_text(text: str, tools: Mapping[str, Mapping[str, Any]], *, about_t
         return found
     if about_tags:
         return None
-    for reason, pattern in _ANNOUNCED:
-        if match := pattern.search(text):
+    here = characters(text)
+    for reason, signs, pattern in _ANNOUNCED:
+        if not here.isdisjoint(signs) and (match := pattern.search(text)):
             return CallText(reason, *match.span(), tagged=True)
-    if match := _ALONE.search(text):
+    if "_" in here and (match := _ALONE.search(text)):
         return CallText("name of a tool in text", *match.span())
     return next(_named(text, tools), None)
 
@@ -116,14 +122,13 @@ def _calls_something(after: str, tools: Mapping[str, Any]) -> bool:
 
 def _structured(text: str, tools: Mapping[str, Mapping[str, Any]]) -> CallText | None:
     """A call as JSON or code, or what is left of one."""
-    for kind, pattern in _PATTERNS.items():
-        if kind == "JSON" and not _BRACKET.search(text):
-            continue
-        if match := pattern.search(text):
+    here = characters(text)
+    for kind, (signs, pattern) in _PATTERNS.items():
+        if not here.isdisjoint(signs) and (match := pattern.search(text)):
             about = next((name for name in tools if name in text), None)
             what = f"call of {about}" if about else "a call or its arguments"
             return CallText(f"{what} as {kind} in text", *match.span())
-    if match := _REST.search(text):
+    if not here.isdisjoint("\"'=}") and (match := _REST.search(text)):
         return CallText("rest of a call in text", *match.span())
     # A bracket or a quote that closes what nothing opened.
     if (match := _ENDS.search(text[-40:])) and (text.count(")") > text.count("(") or text.count('"') % 2):

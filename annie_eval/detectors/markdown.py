@@ -25,9 +25,9 @@ from annie_eval.detectors.context import user_text
 from annie_eval.detectors.data_text import find_data
 from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.languages import writes_ordinals_with_a_stop
-from annie_eval.detectors.markdown_patterns import COUNTED, INLINE_NUMBERS, NUMBERED_LINE, ORDINAL_NOUNS, PATTERNS
+from annie_eval.detectors.markdown_patterns import COUNTED, INLINE_NUMBERS, NUMBERED_LINE, ORDINAL_NOUNS, marks
 from annie_eval.detectors.tags import scan, without_thoughts
-from annie_eval.text import blanked, is_blank
+from annie_eval.text import blanked, characters, is_blank
 from annie_eval.wire.sample import Sample
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ def _marks(content: str, asked: str, *, about_markdown: bool) -> Iterator[tuple[
     if data := find_data(text, asked):
         yield "data", *data
     text = _spoken_signs(text, about_markdown)
-    for kind, pattern in PATTERNS:
-        if match := pattern.search(text):
-            yield kind, *match.span()
+    yield from marks(text)
     yield from _numbered(text)
     yield from _parsed(text[:_PARSED])
 
@@ -115,7 +113,8 @@ def _entities() -> Mapping[str, str]:
 
 def _spoken_signs(text: str, about_markdown: bool) -> str:
     """The text with signs that are speech replaced by others of the same length, which mean nothing in markdown."""
-    text = text.translate(_WIDE)
+    if not text.isascii():
+        text = text.translate(_WIDE)
     if about_markdown:
         text = _ALONE.sub(lambda sign: sign.group() if _leads_line(sign) else "×" * len(sign.group()), text)
     if "*" in text:
@@ -123,7 +122,7 @@ def _spoken_signs(text: str, about_markdown: bool) -> str:
         text = _CENSORED.sub(lambda found: found.group().replace("*", "×"), text)
     if "__" in text:
         text = _DUNDER.sub(lambda found: found.group().replace("_", "x"), text)
-    if _DIALOGUE_DASH.search(text):
+    if not characters(text).isdisjoint("-–—") and _DIALOGUE_DASH.search(text):
         text = _without_dialogue(text)
     if "`" in text:
         # An accent or an ʻokina typed as a backtick, "perche`", unless another backtick opens code.
@@ -173,7 +172,7 @@ def _numbered(text: str) -> Iterator[tuple[str, int, int]]:
         ):
             yield "list", *line.span()
             return
-    for match in INLINE_NUMBERS.finditer(text):
+    for match in () if characters(text).isdisjoint("1１一") else INLINE_NUMBERS.finditer(text):
         first, second = match["one"], match["two"]
         joined = first and first.islower() and match.group().split(first, 1)[1].lstrip().startswith("2.")
         if not first or not (first == second or joined or ORDINAL_NOUNS.fullmatch(first)):

@@ -1,11 +1,15 @@
 """Patterns of marks that a Markdown parser does not see: in the middle of a line, never closed, or of other notations.
 
-`PATTERNS` are searched in the text as `annie_eval.detectors.markdown` prepares it. Each is linear in its length.
+`PATTERNS` are searched in the text as `annie_eval.detectors.markdown` prepares it. Each is linear in its length. A
+match has at least one of the pattern's signs: a text without them is not searched.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+
+from annie_eval.text import characters
 
 # Emoji=Yes of Unicode 17 without digits, ©, ® and ™; those that are text by default outside of the dingbats need
 # the variation selector that makes them emoji. Stars are spoken by no engine either.
@@ -18,70 +22,84 @@ _EMOJI = (
     "\u2753-\u2755\u2757\u2763\u2764\u2795-\u2797\u27a1\u27b0\u27bf\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55]"
     "|[\u203c\u2049\u2139\u2194-\u2199\u21a9\u21aa\u24c2\u25aa\u25ab\u25b6\u25c0\u25fb\u25fc\u2934\u2935\u3030\u303d"
     "\u3297\u3299]\ufe0f|[0-9#*]\ufe0f?\u20e3"
-    r"|(?<![\w(:])(?:[:;]['’]?[-^o]?[()DPp|/]|:['’]?-?\()(?![\w/])|\^_+\^"
 )
+_EMOTICON = r"(?<![\w(:])(?:[:;]['’]?[-^o]?[()DPp|/]|:['’]?-?\()(?![\w/])|\^_+\^"
 _LATEX = (
     r"\$\$[^$\n]{1,200}\$\$|\\\(|\\\[|(?<![\w:\\])\\[A-Za-z]{2,}(?!\\)|(?<=[\d$}])\\[A-Za-z]{2,}|[\w)}][\^_]\{|\^\\|(?<=[\w)])\^\d"
     r"|(?<![\w$])\$(?=[^\s$\d])[^$\n]{0,80}[\\^_={}+][^$\n]{0,80}(?<=\S)\$(?!\d)|(?<![\w$])\$[A-Za-z]\$(?![\w$])"
 )
 _BULLET = "▪▫●○■□►▶▷▸▹➤➢➣➥➔∙·･・※✓✔✗✘☐☑①-⑳◆◇◈◉◎❖❑❒✦✧"
 
-PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern, re.MULTILINE))
-    for kind, pattern in (
-        ("emoji", _EMOJI),
-        ("code fence", r"```|^[ \t]*~~~"),
-        ("heading", r"^[ \t]*#{1,6}[ \t]+\S|^[ \t]*#{2,6}[^\s#]|(?<=[ \t])#{2,6}[ \t]+\S"),
-        ("rule", r"^[ \t]*([-*_])(?:[ \t]{0,3}\1){2,}[ \t]*$|^[ \t]*(?:={3,}|[─━═—–⸻]{2,}|⸻)[ \t]*$"),
-        ("list", r"^[ \t]*[-*+][ \t]+(?![\d\s])(?=\S)|^[ \t]*\*[ \t]+\d|^[ \t]*(?:[-*+][ \t]+)?\[[ xX]\][ \t]"),
-        ("list", rf"[•‣⁃◦]|^[ \t]*[{_BULLET}][ \t]*\S"),
-        ("list", r"^[ \t]*[→⇒➜➡➔»][ \t]*\S.*\n(?:[ \t]*\n)?[ \t]*[→⇒➜➡➔»][ \t]*\S|^[ \t]*[→⇒➜➡➔][ \t]*\S"),
-        ("list", r"^[ \t]*\(?[iI][.)][ \t]+\S.*\n(?:[ \t]*\n)?[ \t]*\(?[iI]{2}[.)][ \t]"),
+# As signs: any character beyond ASCII.
+_FOREIGN = "beyond ASCII"
+PATTERNS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
+    (kind, signs, re.compile(pattern, re.MULTILINE))
+    for kind, signs, pattern in (
+        ("emoji", _FOREIGN, _EMOJI),
+        ("emoji", ":;^", _EMOTICON),
+        ("code fence", "`~", r"```|^[ \t]*~~~"),
+        ("heading", "#", r"^[ \t]*#{1,6}[ \t]+\S|^[ \t]*#{2,6}[^\s#]|(?<=[ \t])#{2,6}[ \t]+\S"),
+        ("rule", "-*_=─━═—–⸻", r"^[ \t]*([-*_])(?:[ \t]{0,3}\1){2,}[ \t]*$|^[ \t]*(?:={3,}|[─━═—–⸻]{2,}|⸻)[ \t]*$"),
+        ("list", "-*+", r"^[ \t]*[-*+][ \t]+(?![\d\s])(?=\S)|^[ \t]*\*[ \t]+\d"),
+        ("list", "[", r"^[ \t]*(?:[-*+][ \t]+)?\[[ xX]\][ \t]"),
+        ("list", _FOREIGN, rf"[•‣⁃◦]|^[ \t]*[{_BULLET}][ \t]*\S"),
+        ("list", "→⇒➜➡➔»", r"^[ \t]*[→⇒➜➡➔»][ \t]*\S.*\n(?:[ \t]*\n)?[ \t]*[→⇒➜➡➔»][ \t]*\S|^[ \t]*[→⇒➜➡➔][ \t]*\S"),
+        ("list", ".)", r"^[ \t]*\(?[iI][.)][ \t]+\S.*\n(?:[ \t]*\n)?[ \t]*\(?[iI]{2}[.)][ \t]"),
         # A label that is counted, line by line: "Step 1: ...", "Passo 1: ...", "第1步：…".
         (
             "list",
+            "1１一",
             r"^[ \t]*(?P<label>[^\W\d_]{2,12}) ?1[ \t]*[:：.)–-].*\n(?:[ \t]*\n)?[ \t]*(?P=label) ?2[ \t]*[:：.)–-]"
             r"|^[ \t]*第[1１一][^\W\d_]?[：:、].*\n(?:[ \t]*\n)?[ \t]*第[2２二]",
         ),
-        ("list", r"(?:^[ \t]*[^\W\d_]\w*(?: \w+){0,2}:[ \t]+\S.*(?:\n(?:[ \t]*\n)?|\Z)){3}"),
-        ("list", r"^[ \t]*[-+–—][ \t]+\S.*\n(?:[ \t]*\n)?[ \t]*[-+–—][ \t]+\S"),
-        ("list", r"^[ \t]*-[^\W\d].*\n(?:[ \t]*\n)?[ \t]*-[^\W\d]"),
-        ("list", r":[ \t]+([-*])[ \t]+(?!\d)\S[^\n]{0,200}[ \t]\1[ \t]+(?!\d)\S"),
+        ("list", ":", r"(?:^[ \t]*[^\W\d_]\w*(?: \w+){0,2}:[ \t]+\S.*(?:\n(?:[ \t]*\n)?|\Z)){3}"),
+        ("list", "-+–—", r"^[ \t]*[-+–—][ \t]+\S.*\n(?:[ \t]*\n)?[ \t]*[-+–—][ \t]+\S"),
+        ("list", "-", r"^[ \t]*-[^\W\d].*\n(?:[ \t]*\n)?[ \t]*-[^\W\d]"),
+        ("list", ":", r":[ \t]+([-*])[ \t]+(?!\d)\S[^\n]{0,200}[ \t]\1[ \t]+(?!\d)\S"),
         (
             "table",
+            "|",
             r"^[ \t]*\|.*\|[ \t]*$|^[ \t|:]*-{2,}[ \t]*\|[ \t|:-]*$|[^\s|][ \t]+\|[ \t]+[^|\n]{1,80}[ \t]+\|[ \t]"
             r"|^[^|\n]{1,80}[ \t]\|[ \t][^|\n]{1,80}\n[^|\n]{1,80}[ \t]\|[ \t]",
         ),
         # Lines with the same bare commas, semicolons or tabs: a table as CSV.
-        ("table", r"^(?:[^,\n]{1,40},(?=\S)){2,}[^,\n]*\n(?:[^,\n]{1,40},(?=\S)){2,}|^[^\t\n]+\t.*\n[^\t\n]+\t"),
-        (
-            "link",
-            r"\b(?:https?|ftp)://|\bwww\.\w|\bmailto:|\]\(|!\[|\[[^\]\n]{1,80}\]\[[^\]\n]{0,40}\]"
-            r"|^\[[^\]\n]{1,40}\]:[ \t]"
-            r"|(?<![\w.@-])(?:(?!\d+\.)[\w-]{2,40}\.){1,4}[a-z]{2,12}/[\w~]",
-        ),
-        (
-            "footnote",
-            r"\[\^\w{1,20}\]|【[^】\n]{0,40}†[^】\n]{0,40}】|【\d{1,3}】"
-            r"|(?<=[^\W\d_.])[.,]?\[\d{1,3}\]|turn\d+(?:search|news|view|fetch)\d+",
-        ),
-        ("quote", r"^[ \t]*>+[ \t]*(?!=?[ \t]*\d)[^\s>]"),
-        ("LaTeX", _LATEX),
-        ("HTML", r"<!--|</[A-Za-z][\w:-]{0,40}[ \t]*>"),
-        ("HTML", r"<[A-Za-z][\w:-]{0,40}(?:[ \t]+[\w:-]{1,40}=[^<>\n]{1,200})?[ \t]*/>"),
-        ("HTML", r"<[A-Za-z][\w:-]{0,40}[ \t]+[\w:-]{1,40}=[\"'][^<>\n]{0,200}>"),
-        ("styled letters", "[\U0001d400-\U0001d7ff]|[\u2460-\u24ff\uff21-\uff3a\uff41-\uff5a]{2}"),
-        ("escape", r"\\[*_#`~\[\]|>$%&\"]"),
-        ("code", r"(?<![\w`])`(?=[A-Za-z_./])(?![^`\n]{0,200}`)"),
+        ("table", ",", r"^(?:[^,\n]{1,40},(?=\S)){2,}[^,\n]*\n(?:[^,\n]{1,40},(?=\S)){2,}"),
+        ("table", "\t", r"^[^\t\n]+\t.*\n[^\t\n]+\t"),
+        ("link", ":", r"\b(?:https?|ftp)://|\bmailto:"),
+        ("link", ".", r"\bwww\.\w"),
+        ("link", "[]", r"\]\(|!\[|\[[^\[\]\n]{1,80}\]\[[^\]\n]{0,40}\]|^\[[^\]\n]{1,40}\]:[ \t]"),
+        ("link", "/", r"(?<![\w.@-])(?:(?!\d+\.)[\w-]{2,40}\.){1,4}[a-z]{2,12}/[\w~]"),
+        ("footnote", "]", r"\[\^\w{1,20}\]|(?<=[^\W\d_.])[.,]?\[\d{1,3}\]"),
+        ("footnote", "】", r"【[^】\n]{0,40}†[^】\n]{0,40}】|【\d{1,3}】"),
+        ("footnote", "t", r"turn\d+(?:search|news|view|fetch)\d+"),
+        ("quote", ">", r"^[ \t]*>+[ \t]*(?!=?[ \t]*\d)[^\s>]"),
+        ("LaTeX", "$\\^{", _LATEX),
+        ("HTML", "<", r"<!--|</[A-Za-z][\w:-]{0,40}[ \t]*>"),
+        ("HTML", "<", r"<[A-Za-z][\w:-]{0,40}(?:[ \t]+[\w:-]{1,40}=[^<>\n]{1,200})?[ \t]*/>"),
+        ("HTML", "<", r"<[A-Za-z][\w:-]{0,40}[ \t]+[\w:-]{1,40}=[\"'][^<>\n]{0,200}>"),
+        ("styled letters", _FOREIGN, "[\U0001d400-\U0001d7ff]|[\u2460-\u24ff\uff21-\uff3a\uff41-\uff5a]{2}"),
+        ("escape", "\\", r"\\[*_#`~\[\]|>$%&\"]"),
+        ("code", "`", r"(?<![\w`])`(?=[A-Za-z_./])(?![^`\n]{0,200}`)"),
         (
             "emphasis",
+            "*_",
             r"\*\*(?=\S)[^*\n]{1,80}(?<=\S)\*\*|\*\*(?=[^\s*])|(?<=[^\s*])\*\*|(?<![\w*\\])\*(?=[A-Za-z])|(?<![\w_])__(?=[A-Za-z])",
         ),
-        ("emphasis", r"(?<!\S)~~(?=\w)|(?<![=\w])==(?=\w)[^=\n]{1,80}(?<=\w)=="),
-        ("emphasis", r"(?<![+\w])\+\+(?=\w)[^+\n]{1,80}(?<=\w)\+\+"),
-        ("emphasis", r"(?<!\w)\[/?(?:[bius]|url|img|quote|code|list|size|color)(?:=[^\]\n]{0,60})?\]"),
+        ("emphasis", "~=", r"(?<!\S)~~(?=\w)|(?<![=\w])==(?=\w)[^=\n]{1,80}(?<=\w)=="),
+        ("emphasis", "+", r"(?<![+\w])\+\+(?=\w)[^+\n]{1,80}(?<=\w)\+\+"),
+        ("emphasis", "[", r"(?<!\w)\[/?(?:[bius]|url|img|quote|code|list|size|color)(?:=[^\]\n]{0,60})?\]"),
     )
 )  # fmt: skip
+
+
+def marks(text: str) -> Iterator[tuple[str, int, int]]:
+    """(kind, start, end) of the first match of each pattern."""
+    here = characters(text)
+    for kind, signs, pattern in PATTERNS:
+        passed_over = text.isascii() if signs is _FOREIGN else here.isdisjoint(signs)
+        if not passed_over and (match := pattern.search(text)):
+            yield kind, *match.span()
+
 
 # A marker that opens a line and counts: "1.", "(2)", "３、", "一、", "b)", "б)", "나.".
 NUMBERED_LINE = re.compile(

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from annie_eval.text import characters
+
 _ROLES = (
     r"assistant|user|system|human|model|chatbot|bot|ai|tool|assistent(?:in)?|benutzer|nutzer|mensch|utilisateur|assistant\(e\)|usuario|usuária?|usuário|asistente"
     r"|assistente|utente|gebruiker|użytkownik|asystent|пользователь|ассистент|помощник|用户|用戶|助手|ユーザー|アシスタント|사용자"
@@ -20,6 +22,7 @@ _GLUED = re.compile(
     r"(?<=[.!?…。！？\"”’)a-z])(?<![\s:])(?:(?<=[.!?…。！？\"”’)])(?:assistant|user|system|model|human)(?:\s*\n|\Z|(?=[A-Z:]))"
     r"|(?:assistant|user)\n\n)|(?<=[.!?…。！？])\s?assistant(?:final|analysis|commentary)"
 )
+_GLUED_ROLES = ("assistant", "user", "system", "model", "human")
 _LABEL = re.compile(rf"^{_MARKS}(?:{_ROLES})[*_\])]{{0,3}}\s?[:：]", re.IGNORECASE | re.MULTILINE)
 _ASKED_AND_ANSWERED = re.compile(r"^[ \t]*Q[.:] ?\S.*\n+[ \t]*A[.:] ?\S", re.MULTILINE)
 _SELF = re.compile(r"\bYou are (?:called |named )?([A-Z][a-z]+)\b|\b[Yy]our name is ([A-Z][a-z]+)\b")
@@ -29,9 +32,9 @@ def find_role(text: str, request: Mapping[str, Any]) -> tuple[str, int, int] | N
     """(what it is, start, end) of the first role label or further turn in an answer; None if there is none."""
     if line := _LINE.search(text):
         return "role of the chat template in content", *line.span()
-    if glued := _GLUED.search(text):
+    if any(role in text for role in _GLUED_ROLES) and (glued := _GLUED.search(text)):
         return "role of the chat template glued to the answer", *glued.span()
-    if label := _LABEL.search(text):
+    if not characters(text).isdisjoint(":：") and (label := _LABEL.search(text)):
         return "label of a role in content", *label.span()
     if turns := _ASKED_AND_ANSWERED.search(text):
         return "further turns in the answer", *turns.span()

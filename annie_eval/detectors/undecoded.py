@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from annie_eval.text import characters
+
 REPLACEMENT = "\ufffd"
 _LEADS = ((0xC2, 0xDF, 1), (0xE0, 0xEF, 2), (0xF0, 0xF4, 3))
 # Blocks of what people write, without marks and rarities that two signs of ordinary text may decode to by chance.
@@ -40,9 +42,9 @@ def find_undecoded(text: str, *, escapes: bool = True) -> tuple[str, int, int] |
         return "undecodable bytes (U+FFFD)", place, place + 1
     if (lone := _SURROGATE.search(text)) and not text.isascii():
         return "half of a surrogate pair", *lone.span()
-    if pieces := _PIECES.search(text):
+    if not text.isascii() and (pieces := _PIECES.search(text)):
         return "raw tokenizer pieces", *pieces.span()
-    if escapes and (escape := _ESCAPES.search(text)):
+    if escapes and not characters(text).isdisjoint("\\%=<") and (escape := _ESCAPES.search(text)):
         return "characters written as escapes", *escape.span()
     return None if text.isascii() else _mojibake(text)
 

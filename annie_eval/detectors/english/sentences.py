@@ -76,6 +76,8 @@ _UNSTOPPED = re.compile(
 
 def count_words(text: str) -> int:
     """Number of words; see the module for scripts without spaces."""
+    if text.isascii():
+        return len(_WORDS.findall(text))
     count = 0
     for match in _WORDS.finditer(text):
         run = match.group()

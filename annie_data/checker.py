@@ -53,8 +53,8 @@ class Checker:
         found: dict[str, list[dict[str, Any]]] = {}
         for line in ended.stdout.decode(errors="replace").splitlines():
             try:
-                said = json.loads(line)
-                found[said["id"]] = list(said["findings"])
+                answer = json.loads(line)
+                found[answer["id"]] = list(answer["findings"])
             except (ValueError, LookupError, TypeError):
                 raise UsageError(
                     f"--check: {self._words[0]} wrote {line[:80]!r}, not a line with id and findings"

@@ -172,10 +172,10 @@ class Generation:
             return Drop("calls a tool" if made else "calls no tool", first)
         if need.kind.tool and any(call["function"]["name"] != need.kind.tool for call in made):
             return Drop("calls another tool", first)
-        said = users(line["messages"])
+        prompts = users(line["messages"])
         least, most = need.kind.turns
-        if not least <= len(said) <= most:
-            return Drop("wrong number of turns", f"{len(said)} | {first}")
+        if not least <= len(prompts) <= most:
+            return Drop("wrong number of turns", f"{len(prompts)} | {first}")
         own = language(self.profile.system_prompt)
         for role in ("user", "assistant") if own else ():
             spoken = language(" ".join(one["content"] or "" for one in line["messages"] if one["role"] == role))

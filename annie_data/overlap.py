@@ -207,8 +207,8 @@ def contamination(line: Line, overlap: Overlap) -> tuple[str, Hit] | None:
     for index, message in enumerate(line.get("messages") or []):
         if isinstance(message, dict) and message.get("role") != "system":
             for field in ("content", "reasoning_content"):
-                said = message.get(field)
-                for text in [said] if isinstance(said, str) else _parts(said):
+                value = message.get(field)
+                for text in [value] if isinstance(value, str) else _parts(value):
                     texts.append((f"messages.{index}.{field}", text))
     for field, text in texts:
         asked = field == "text" or line["messages"][int(field.split(".")[1])].get("role") == "user"

@@ -211,10 +211,10 @@ def _strings(value: Any) -> list[str]:
 def _reply(message: Message, max_sentences: int, max_words: int) -> Iterator[str]:
     text = message.get("content") or ""
     thought = message.get("reasoning_content", "")
-    for field, said in (("content", text), ("reasoning_content", thought)):
-        if found := _tag(said):
+    for field, value in (("content", text), ("reasoning_content", thought)):
+        if found := _tag(value):
             yield f"{field}: holds the tag {found!r}"
-        if _THE_USER.search(said):
+        if _THE_USER.search(value):
             yield f"{field}: speaks of the user"
     if message.get("tool_calls"):
         if text.strip():
@@ -275,9 +275,9 @@ def _switch(line: Line, messages: Sequence[Message]) -> Iterator[str]:
         yield "chat_template_kwargs: is no object of switches"
         return
     switch = next(iter((kwargs or {}).values()), None)
-    said = (meta or {}).get("thinking")
-    if said is not None and not (isinstance(said, str) and switch in _THINKING.get(said, set())):
-        yield f"chat_template_kwargs: does not agree with meta.thinking {said!r}"
+    thinking = (meta or {}).get("thinking")
+    if thinking is not None and not (isinstance(thinking, str) and switch in _THINKING.get(thinking, set())):
+        yield f"chat_template_kwargs: does not agree with meta.thinking {thinking!r}"
     replies = [index for index, one in enumerate(messages) if one["role"] == "assistant"]
     thoughts = [index for index in replies if str(messages[index].get("reasoning_content", "")).strip()]
     if thoughts and switch is not True:

@@ -214,8 +214,8 @@ def masker(secret: str | None) -> Callable[[bytes], bytes]:
 
 
 def _refused(response: Response) -> TransportError:
-    said = " ".join(response.body[:200].decode("utf-8", "replace").split())
-    cause = f"HTTP {response.status}" + (f": {said}" if said else "")
+    body = " ".join(response.body[:200].decode("utf-8", "replace").split())
+    cause = f"HTTP {response.status}" + (f": {body}" if body else "")
     overloaded = response.status == 429 or response.status >= 500
     wait = 0.0
     if overloaded:

@@ -223,8 +223,8 @@ def main() -> None:
                         try:
                             result = client(url, options.requests)
                         except (subprocess.CalledProcessError, StopIteration, KeyError, OSError) as error:
-                            said = getattr(error, "stderr", "") or str(error)
-                            result = f"failed: {said.strip().splitlines()[-1][:100]}"
+                            message = getattr(error, "stderr", "") or str(error)
+                            result = f"failed: {message.strip().splitlines()[-1][:100]}"
                 lines.append(row(case, name, truth, result))
                 print(lines[-1], flush=True)
     if options.output is not None:

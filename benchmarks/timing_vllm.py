@@ -122,7 +122,7 @@ def serve(stack: ExitStack, options: argparse.Namespace, profile: Profile) -> st
     )
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     try:
-        target = open_target(spec, profile, directory, lambda said: print(said, file=sys.stderr))
+        target = open_target(spec, profile, directory, lambda message: print(message, file=sys.stderr))
     except (UsageError, TargetError) as error:
         raise SystemExit(f"timing_vllm: {error}") from None
     stack.callback(target.close)
@@ -159,8 +159,8 @@ def measure(options: argparse.Namespace, profile: Profile, url: str) -> int:
         for path in rows_chart(rows, options.output.parent):
             print(path)
     wrong = [*apart(measurements), *(f"{row.name}: {row.detail}" for row in rows if row.verdict == "ERROR")]
-    for said in wrong:
-        print(f"apart: {said}")
+    for message in wrong:
+        print(f"apart: {message}")
     return 1 if wrong else 0
 
 

@@ -62,10 +62,10 @@ class CommandTeacher:
             work = Path(directory) / "work"
             work.mkdir()
             words = [word.replace("{prompt}", str(file)) for word in self._words]
-            said, drop = self._run(words, file, work, limit, feed=words == self._words)
+            output, drop = self._run(words, file, work, limit, feed=words == self._words)
         if drop is not None:
             return TeacherAnswer([], [drop])
-        return read(said, order)
+        return read(output, order)
 
     @staticmethod
     def _run(words: list[str], file: Path, work: Path, limit: float, *, feed: bool) -> tuple[str, Drop | None]:
@@ -95,12 +95,12 @@ class CommandTeacher:
             if status == "large":
                 return "", Drop("too much output", f"killed after {_MOST_BYTES:,} bytes")
             out.seek(0)
-            said = out.read(_MOST_BYTES).decode("utf-8", errors="replace")
+            output = out.read(_MOST_BYTES).decode("utf-8", errors="replace")
             if status != 0:
                 err.seek(0)
-                complaint = err.read(2000).decode("utf-8", errors="replace") or said
+                complaint = err.read(2000).decode("utf-8", errors="replace") or output
                 return "", Drop("the command failed", excerpt(f"status {status}: {complaint}"))
-        return said, None
+        return output, None
 
 
 def _die_with_parent() -> None:

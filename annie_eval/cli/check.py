@@ -84,8 +84,8 @@ def _judge_all(stream: IO[bytes], name: str, profile: Profile, detectors: Sequen
             {"detector": one.detector, "reason": one.reason, "excerpt": one.excerpt, "message": places[one.exchange]}
             for one in findings
         ]
-        said = json.dumps({"id": line.get("id", str(number)), "findings": told}, ensure_ascii=False)
-        print("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in said))
+        result = json.dumps({"id": line.get("id", str(number)), "findings": told}, ensure_ascii=False)
+        print("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in result))
     if judged == 0:
         raise UsageError(f"{name}: is empty; write one sample a line")
     sys.stdout.flush()

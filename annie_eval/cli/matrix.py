@@ -181,7 +181,7 @@ def _measure(
     verdicts = {}
     with ExitStack() as stack:
         target = open_target(
-            spec, profile, directory, lambda said: print(printable(said), file=sys.stderr, flush=True)
+            spec, profile, directory, lambda message: print(printable(message), file=sys.stderr, flush=True)
         )
         stack.callback(target.close)
         for number, (name, text) in enumerate(prompts.items(), start=1):
@@ -205,7 +205,7 @@ def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, co
     here = TargetSpec(spec.model_dir, target.base_url, target.served_model, spec.api_key_env)
     run = Run(profile, here, RunOptions(directory.parent, directory, (directory / FILE).exists(), concurrency))
     try:
-        run.open(lambda said: None)
+        run.open(lambda message: None)
         run.wait_ready()
         gates = {
             gate.name: [key for scenario in profile.gate_scenarios(gate) for key in scenario.sample_keys()]

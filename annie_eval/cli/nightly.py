@@ -59,9 +59,9 @@ def nightly(arguments: argparse.Namespace) -> int:
         print(f"nightly ERROR: {error}; what was answered is kept in {arguments.history}")
         return 1
     except (OSError, sqlite3.Error) as error:
-        said = night.words_of(error)
+        message = night.words_of(error)
         fix = "fix that" if isinstance(error, PermissionError | FileNotFoundError) else "free some space"
-        print(f"nightly ERROR: {arguments.history}: {said}; {fix}, earlier nights are as they were")
+        print(f"nightly ERROR: {arguments.history}: {message}; {fix}, earlier nights are as they were")
         return 1
     print(paragraph(result))
     return 1 if result.alarms else 0

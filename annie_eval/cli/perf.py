@@ -68,7 +68,7 @@ def perf(options: argparse.Namespace) -> int:
     plan_for(profile, gates, base_url=options.base_url or "http://127.0.0.1/v1", hardware=options.hardware)
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        target = open_target(spec, profile, directory, lambda said: print(printable(said), file=sys.stderr))
+        target = open_target(spec, profile, directory, lambda message: print(printable(message), file=sys.stderr))
         stack.callback(target.close)
         plan = plan_for(
             profile,
@@ -108,9 +108,9 @@ class Bar:
         elif event["event"] == "progress" and self._live and event["pending"]:
             done, of = event["rounds"], max(event["next_look"], 1)
             filled = min(20, 20 * done // of)
-            said = f"[{'#' * filled}{'.' * (20 - filled)}] {done}/{of} samples: {', '.join(event['pending'])}"
+            text = f"[{'#' * filled}{'.' * (20 - filled)}] {done}/{of} samples: {', '.join(event['pending'])}"
             width = shutil.get_terminal_size().columns - 1
-            self._stream.write(f"\r\x1b[K{said[:width]}")
+            self._stream.write(f"\r\x1b[K{text[:width]}")
             self._stream.flush()
 
     def close(self) -> None:

@@ -49,10 +49,10 @@ def _judge(exchange: Exchange, index: int, limits: Limits, speech: Speech) -> It
     if len(sentences) > most:
         start, end = sentences[most]
         yield finding(f"{len(sentences)} sentences, at most {most} wanted", start, end)
-    said = count_words(answer)
-    if said > limits.max_words:
-        yield finding(f"{said} words, at most {limits.max_words} wanted", 0, len(content))
-    seconds = said * 60 / speech.words_per_minute
+    spoken = count_words(answer)
+    if spoken > limits.max_words:
+        yield finding(f"{spoken} words, at most {limits.max_words} wanted", 0, len(content))
+    seconds = spoken * 60 / speech.words_per_minute
     if limits.max_seconds is not None and seconds > limits.max_seconds:
         yield finding(f"takes {seconds:.0f} s to speak, at most {limits.max_seconds} wanted", 0, len(content))
     if expect.truncated:

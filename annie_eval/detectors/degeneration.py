@@ -124,8 +124,8 @@ def _phrases(text: str) -> Iterator[tuple[str, int, int]]:
 
 def _sounds(words: list[str], circle: re.Match[str]) -> bool:
     """Whether the circle is one sound up to 20 times beside other words: "Na na na ..., Batman!"."""
-    said = words[circle.start() : circle.end()]
-    return len(set(said)) == 1 and said[0] in _SOUNDS and len(said) <= 20 and len(words) > len(said)
+    repeated = words[circle.start() : circle.end()]
+    return len(set(repeated)) == 1 and repeated[0] in _SOUNDS and len(repeated) <= 20 and len(words) > len(repeated)
 
 
 def _said_twice(text: str) -> tuple[str, int, int] | None:
@@ -141,9 +141,9 @@ def _said_twice(text: str) -> tuple[str, int, int] | None:
             return "the answer is said twice", second, letters[-1].end()
     sentences = list(_SENTENCE.finditer(text))
     for one, two in pairwise(sentences):
-        said = one.group().strip().casefold()
-        long = len(_WORD.findall(said)) > 3 or (len(said) > 7 and _SOLID_SCRIPT.search(said) is not None)
-        if long and said == two.group().strip().casefold():
+        sentence = one.group().strip().casefold()
+        long = len(_WORD.findall(sentence)) > 3 or (len(sentence) > 7 and _SOLID_SCRIPT.search(sentence) is not None)
+        if long and sentence == two.group().strip().casefold():
             return "the same sentence twice in a row", *two.span()
     again = _CUMULATIVE.match(text)
     if again and len(again["first"] + again["more"]) > 3 and any(map(str.isalpha, again["first"])):

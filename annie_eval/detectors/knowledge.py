@@ -173,13 +173,13 @@ def _opposite(content: str, expected: AnswerExpectation, question: str) -> tuple
     """Where an answer speaks of the opposite of what was asked: "It began in 1945", asked when it ended."""
     if not expected.any_of and expected.number is None:
         return None
-    asked, said = set(words(question)), set(words(content))
+    asked, given = set(words(question)), set(words(content))
     wanted_words = {word for phrase in (*expected.any_of, *expected.all_of) for word in words(phrase)}
     if asked & _ABOUT_OPPOSITES:
         return None
     for one, other in _OPPOSITES:
         for wanted, opposite in ((one, other), (other, one)):
-            if asked & wanted and not asked & opposite and said & opposite - wanted_words and not said & wanted:
+            if asked & wanted and not asked & opposite and given & opposite - wanted_words and not given & wanted:
                 return 0, len(content)
     return None
 
@@ -252,8 +252,8 @@ class _Judge:
         if hits and self.speech.retracted((hits[-1].start, hits[-1].end)):
             return f"takes {self.wanted} back", hits[-1].start, len(self.text)
         if not hits:
-            said = ", ".join(self.text[one.start : one.end] for one in self.asserted[:4]) or "no number"
-            return f"does not state {self.wanted}, but {said}", 0, len(self.text)
+            found = ", ".join(self.text[one.start : one.end] for one in self.asserted[:4]) or "no number"
+            return f"does not state {self.wanted}, but {found}", 0, len(self.text)
         if len(self.every) > _MOST:
             return f"states more than {_MOST} numbers", 0, len(self.text)
         if span := self.candidates():
@@ -270,9 +270,9 @@ class _Judge:
 
     def stated(self) -> Number | None:
         """The number that is stated as the answer, wherever it stands; else the last result of a worked sum."""
-        said = [one for one in self.asserted if _STATED.search(self.before(one))]
-        if said:
-            return said[-1]
+        signalled = [one for one in self.asserted if _STATED.search(self.before(one))]
+        if signalled:
+            return signalled[-1]
         sums = [one for one in self.asserted if _EQUALS.search(self.before(one)) and not self.operand_of_next(one)]
         return sums[-1] if sums and self.sentence(sums[-1])[1] >= self.sentence(self.asserted[-1])[1] else None
 

@@ -77,8 +77,8 @@ def foreign(text: str, asked: str, language: str) -> tuple[int, int] | None:
     if not expected & _STOP_WORDS.keys():
         return None
     for sentence in _SENTENCE.finditer(text):
-        said = of_words(sentence.group(), expected)
-        if said is not None and said not in expected:
+        spoken = of_words(sentence.group(), expected)
+        if spoken is not None and spoken not in expected:
             return sentence.span()
     return None
 

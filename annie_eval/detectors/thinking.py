@@ -151,11 +151,11 @@ def _opens_thought(text: str, tag: Tag, tags: list[Tag]) -> bool:
 
 
 def _closes_thought(before: str, after: str) -> bool:
-    said = before.rstrip(" \t")
+    stripped = before.rstrip(" \t")
     line_ends = not after.strip() or after.lstrip(" \t")[:1] == "\n"
-    if said.endswith("\n") and line_ends:
-        return not said.rstrip().endswith((":", "："))  # "The tag looks like this:" introduces a mention
-    if not said.strip() or said[-1] in _SENTENCE_END[:-1]:
+    if stripped.endswith("\n") and line_ends:
+        return not stripped.rstrip().endswith((":", "："))  # "The tag looks like this:" introduces a mention
+    if not stripped.strip() or stripped[-1] in _SENTENCE_END[:-1]:
         letter = after.lstrip()[:1]
         return (
             line_ends or letter.isupper() or (letter.isalpha() and not letter.islower() and letter not in _PARTICLES)
@@ -201,16 +201,16 @@ def _repetition(reasoning: str, content: str) -> tuple[int, int] | None:
     thought = _SPACE.sub(" ", reasoning).strip()
     if len(thought) < _REPEATED or len(content) < _REPEATED:
         return None
-    said, origin = _squeezed(content)
-    if said.strip() in thought[1:]:
+    squeezed, origin = _squeezed(content)
+    if squeezed.strip() in thought[1:]:
         return None  # all that is said was drafted first
     for offset in range(min(_REPEATED, len(thought) - _REPEATED) + 1):
-        place = said.find(thought[offset : offset + _REPEATED])
+        place = squeezed.find(thought[offset : offset + _REPEATED])
         if place >= 0:
             end = place + _REPEATED
             rest = thought[offset + _REPEATED :]
-            same = next((i for i, (a, b) in enumerate(zip(rest, said[end:], strict=False)) if a != b), None)
-            end += min(len(rest), len(said) - end) if same is None else same
+            same = next((i for i, (a, b) in enumerate(zip(rest, squeezed[end:], strict=False)) if a != b), None)
+            end += min(len(rest), len(squeezed) - end) if same is None else same
             return origin[place], origin[end - 1] + 1
     return None
 

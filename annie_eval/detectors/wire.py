@@ -186,8 +186,8 @@ def _content_type_of(message: Mapping[str, Any]) -> Iterator[_Breach]:
 
 def _twice(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
     """A stream that says everything twice: each delta is followed by the same once more."""
-    said = [choice.get("delta") or {} for value in values for choice in _choices(value)[:1]]
-    texts = [delta["content"] for delta in said if isinstance(delta.get("content"), str) and delta["content"]]
+    deltas = [choice.get("delta") or {} for value in values for choice in _choices(value)[:1]]
+    texts = [delta["content"] for delta in deltas if isinstance(delta.get("content"), str) and delta["content"]]
     pairs = list(zip(texts[::2], texts[1::2], strict=False))
     if len(set(pairs)) >= _PAIRS and len(texts) % 2 == 0 and all(one == two for one, two in pairs):
         yield "every delta comes twice", texts[:4]
@@ -195,7 +195,7 @@ def _twice(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
 
 def _cumulative(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
     """A delta that repeats all that was said before it: the last chunk of some servers, or each chunk of others."""
-    said: dict[Any, str] = {}
+    so_far: dict[Any, str] = {}
     last: dict[Any, str] = {}
     grown: Counter[Any] = Counter()
     for value in values:
@@ -207,12 +207,12 @@ def _cumulative(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
             for key, text in texts:
                 if not isinstance(text, str) or not text:
                     continue
-                before, previous = said.get(key, ""), last.get(key, "")
+                before, previous = so_far.get(key, ""), last.get(key, "")
                 grown[key] = grown[key] + 1 if previous and text != previous and text.startswith(previous) else 0
                 repeats = len(before.strip()) >= _REPEATED and text.strip().startswith(before.strip())
                 if repeats or grown[key] == _GROWN:
                     yield "a delta repeats all that was said before it", text
-                said[key], last[key] = before + text, text
+                so_far[key], last[key] = before + text, text
 
 
 def _fragments(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:

@@ -111,7 +111,7 @@ def compare(profile: Profile, urls: Sequence[str], answers: Sequence[Answered], 
     shared = _shared(answers, len(urls))
     for server in servers:
         server["shared"] = len(shared)
-    structure = [said for place in range(len(urls)) for said in _lacks(urls, shared, place)]
+    structure = [finding for place in range(len(urls)) for finding in _lacks(urls, shared, place)]
     gates = [*_own_gates(profile, urls, answers), *_pairs(profile, urls, shared)]
     failed = structure + [f"{gate['name']}: {gate['detail']}" for gate in gates if gate["verdict"] == "FAIL"]
     broke = [f"{each['base_url']} broke {each['broken']} of its samples" for each in servers if each["broken"]]
@@ -120,8 +120,8 @@ def compare(profile: Profile, urls: Sequence[str], answers: Sequence[Answered], 
         one_and_all = not structure and all(
             gate["p"] is None and gate["all"] for gate in gates if gate["verdict"] == "FAIL"
         )
-        said = "every replica fails" if one_and_all else "replicas differ"
-        headline = f"{said}: {'; '.join([*dict.fromkeys(failed)][:_MOST] + broke)}"
+        finding = "every replica fails" if one_and_all else "replicas differ"
+        headline = f"{finding}: {'; '.join([*dict.fromkeys(failed)][:_MOST] + broke)}"
     elif broke or missing:
         cut = [f"{missing} answers for the comparison are missing"] if missing else []
         headline = f"replicas: {'; '.join([*broke, *cut])}"
@@ -205,7 +205,7 @@ def _own_gates(profile: Profile, urls: Sequence[str], answers: Sequence[Answered
             results.append(decide(gate, kept, expected, len(kept), profile.prompts))
         failing = [place for place, result in enumerate(results) if result.verdict == "FAIL"]
         if failing:
-            said = ", ".join(f"{url} {one.passed}/{one.n}" for url, one in zip(urls, results, strict=True))
+            counts = ", ".join(f"{url} {one.passed}/{one.n}" for url, one in zip(urls, results, strict=True))
             found += [
                 {
                     "name": gate.name,
@@ -214,7 +214,7 @@ def _own_gates(profile: Profile, urls: Sequence[str], answers: Sequence[Answered
                     "adjusted": None,
                     "all": len(failing) == len(urls),
                     "verdict": "FAIL",
-                    "detail": f"{said}: {urls[place]} fails the gate",
+                    "detail": f"{counts}: {urls[place]} fails the gate",
                 }
                 for place in failing
             ]

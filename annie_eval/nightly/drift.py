@@ -22,7 +22,7 @@ class Reset:
     """A night before which something changed: `said` in words."""
 
     at: int
-    said: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,18 @@ def resets(nights: Sequence[Night]) -> list[Reset]:
     for at, night in enumerate(nights):
         if not night.gates:
             continue
-        said = []
+        reasons = []
         if last is not None and last.fingerprint != night.fingerprint:
             known = fingerprint_diff.between(last.fingerprint, night.fingerprint)
             digests = last.fingerprint.get("profile_digest"), night.fingerprint.get("profile_digest")
-            said += [*fingerprint_diff.of_profiles({}, {}, digests), *known.refused, *known.compared]
-            said = said or ["the fingerprint changed"]
+            reasons += [*fingerprint_diff.of_profiles({}, {}, digests), *known.refused, *known.compared]
+            reasons = reasons or ["the fingerprint changed"]
         if night.baseline is not None:
             if blessed is not None and night.baseline != blessed:
-                said.append(f"another baseline was blessed ({night.baseline})")
+                reasons.append(f"another baseline was blessed ({night.baseline})")
             blessed = night.baseline
-        if said:
-            found.append(Reset(at, "; ".join(said)))
+        if reasons:
+            found.append(Reset(at, "; ".join(reasons)))
         last = night
     return found
 

@@ -188,8 +188,8 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
         if verdict.verdict != "PASS":
             alarms.append(verdict.verdict)
         if verdict.verdict != "ERROR":
-            timings, said = _quiet(options, profile, run_dir, verdict)
-            notes += said
+            timings, timing_notes = _quiet(options, profile, run_dir, verdict)
+            notes += timing_notes
         compared = against(blessed, run_dir)
         verdict = with_regression(verdict, compared)
         verdict_json.write(run_dir / verdict_json.FILE, verdict)
@@ -220,13 +220,13 @@ def _cut_off(history: Path) -> list[str]:
     """What to say of the last nights, if they never came to their end: the machine may have been switched off."""
     found = records.read(history)
     latest = max((records.number_of(night.name) or 0 for night in found.nights if night.ended), default=0)
-    said = [(name, f"is left out: {why}") for name, why in found.skipped]
-    said += [
+    notes = [(name, f"is left out: {why}") for name, why in found.skipped]
+    notes += [
         (night.name, "was cut off after its gate, before the comparison: its counts are kept")
         for night in found.nights
         if not night.ended
     ]
-    return [f"{name} {what}" for name, what in sorted(said) if (records.number_of(name) or 0) > latest]
+    return [f"{name} {what}" for name, what in sorted(notes) if (records.number_of(name) or 0) > latest]
 
 
 def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> tuple[int, str]:
@@ -284,8 +284,8 @@ def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> t
 
 def _last_word(output: str, status: int) -> str:
     """Why the gate came to no verdict, out of what it printed."""
-    said = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in said if line.startswith(("ERROR:", "error:", "E   "))] or said[-1:]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("ERROR:", "error:", "E   "))] or lines[-1:]
     return (errors[0] if errors else "it printed nothing").removeprefix("ERROR: ") + f" (exit status {status})"
 
 

@@ -15,14 +15,14 @@ _UNITS = {"ttft_short": ("TTFT", "ms"), "decode": ("decode", "tok/s")}
 
 def paragraph(result: Result) -> str:
     """One line, however long: `nightly 000012-... PASS: ...`."""
-    said = [f"nightly {result.name} {result.verdict_word}: {_lead(result)}"]
+    lines = [f"nightly {result.name} {result.verdict_word}: {_lead(result)}"]
     if result.verdict is not None:
-        said.append(f"gate: {_gate(result.verdict)}")
-        said.append(f"timing: {_timings(result)}")
-    said += [drift_line(each) for each in result.drifts] or ["drift: none"]
-    said += result.notes
-    said.append(f"{result.seconds:.0f} s, kept in {result.run_dir}")
-    return printable(". ".join(each.strip().rstrip(".") for each in said) + ".")
+        lines.append(f"gate: {_gate(result.verdict)}")
+        lines.append(f"timing: {_timings(result)}")
+    lines += [drift_line(each) for each in result.drifts] or ["drift: none"]
+    lines += result.notes
+    lines.append(f"{result.seconds:.0f} s, kept in {result.run_dir}")
+    return printable(". ".join(each.strip().rstrip(".") for each in lines) + ".")
 
 
 def _lead(result: Result) -> str:
@@ -47,10 +47,10 @@ def _gate(verdict: RunVerdict) -> str:
 def _timings(result: Result) -> str:
     assert result.verdict is not None
     rows = {str(row["name"]): row for row in result.verdict.timings if row.get("median") is not None}
-    said = []
+    parts = []
     for name, (title, unit) in _UNITS.items():
         value = rows[name]["median"] if name in rows else (result.timings or {}).get(name)
         if value is not None:
             limit = f" ({rows[name]['verdict']}, limit {number(rows[name].get('limit'))})" if name in rows else ""
-            said.append(f"{title} {number(value)} {unit}{limit}")
-    return ", ".join(said) or "not taken"
+            parts.append(f"{title} {number(value)} {unit}{limit}")
+    return ", ".join(parts) or "not taken"

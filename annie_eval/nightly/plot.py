@@ -74,7 +74,7 @@ def svg(nights: Sequence[Night], resets: Sequence[Reset], drifts: Sequence[Drift
             body.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value)}" y2="{y(value)}" class="g"/>')
             body.append(f'<text x="{_LEFT - 6}" y="{y(value) + 4}" class="a">{value:.4g}</text>')
         for reset in resets:
-            title = f"<title>{html.escape(f'{nights[reset.at].name}: {reset.said}')}</title>"
+            title = f"<title>{html.escape(f'{nights[reset.at].name}: {reset.reason}')}</title>"
             body.append(
                 f'<line x1="{x(reset.at) - 2}" x2="{x(reset.at) - 2}" y1="{base - _PANEL}" y2="{base}" class="c">'
                 f"{title}</line>"
@@ -82,8 +82,8 @@ def svg(nights: Sequence[Night], resets: Sequence[Reset], drifts: Sequence[Drift
         for at, value, low, high in panel.points:
             if high > low:
                 body.append(f'<line x1="{x(at)}" x2="{x(at)}" y1="{y(low)}" y2="{y(high)}" class="i"/>')
-            said = html.escape(f"{nights[at].name}: {value:.4g} ({low:.4g}-{high:.4g})")
-            body.append(f'<circle cx="{x(at)}" cy="{y(value)}" r="2.4" class="p"><title>{said}</title></circle>')
+            tooltip = html.escape(f"{nights[at].name}: {value:.4g} ({low:.4g}-{high:.4g})")
+            body.append(f'<circle cx="{x(at)}" cy="{y(value)}" r="2.4" class="p"><title>{tooltip}</title></circle>')
         for drift in drifts:
             if drift.series == panel.series:
                 first, last = x(index[drift.since]), x(index[drift.seen])

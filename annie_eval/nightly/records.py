@@ -137,10 +137,10 @@ def _judged(path: Path, raw: Mapping[str, Any], note: Mapping[str, Any]) -> Nigh
     for name, value in (note.get("timings") or {}).items():
         timings.setdefault(str(name), _milliseconds_or_rate(value))
     regression = raw.get("regression") or {}
-    said, baseline = regression.get("verdict"), (regression.get("baseline") or {}).get("id")
+    compared, baseline = regression.get("verdict"), (regression.get("baseline") or {}).get("id")
     verdict = note.get("verdict") or raw["verdict"]
-    if verdict not in SEVERITY or said not in (*SEVERITY, None) or not isinstance(baseline, str | None):
-        raise ValueError(f"verdict {verdict!r}, regression {said!r} against {baseline!r}")
+    if verdict not in SEVERITY or compared not in (*SEVERITY, None) or not isinstance(baseline, str | None):
+        raise ValueError(f"verdict {verdict!r}, regression {compared!r} against {baseline!r}")
     return Night(
         name=path.name,
         path=path,
@@ -150,7 +150,7 @@ def _judged(path: Path, raw: Mapping[str, Any], note: Mapping[str, Any]) -> Nigh
         timings=timings,
         fingerprint=_fingerprint(raw["fingerprint"]),
         baseline=baseline,
-        regression=said,
+        regression=compared,
         headline=str(regression.get("headline") or ""),
         cause="; ".join(str(error["cause"]) for error in raw["errors"][:1]),
         ended=bool(note),
@@ -176,8 +176,8 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())[:120]
-        raise _Unusable(f"corrupt: {path.name} cannot be read ({said})") from error
+        message = " ".join(str(error).split())[:120]
+        raise _Unusable(f"corrupt: {path.name} cannot be read ({message})") from error
     if not isinstance(raw, dict):
         raise _Unusable(f"corrupt: {path.name} is no JSON object")
     return raw

@@ -36,7 +36,7 @@ def _rows(nights: Sequence[Night], resets: Sequence[Reset]) -> list[str]:
         row += [_cell(night.gates.get(name)) for name in gates]
         rows.append(row + [number(night.timings.get(name)) for name, _ in timed])
     table = aligned(rows)
-    changed = {reset.at: reset.said for reset in resets}
+    changed = {reset.at: reset.reason for reset in resets}
     out = [table[0]]
     for at, line in enumerate(table[1:]):
         if at in changed:

@@ -164,8 +164,8 @@ def history(edits: Sequence[Edit]) -> tuple[Mapping[str, Any], ...]:
     messages: list[Mapping[str, Any]] = []
     for edit in edits:
         if edit.kind == HISTORY:
-            said, answered = _SMALL_TALK[edit.at % len(_SMALL_TALK)]
-            messages += [{"role": "user", "content": said}, {"role": "assistant", "content": answered}]
+            remark, answered = _SMALL_TALK[edit.at % len(_SMALL_TALK)]
+            messages += [{"role": "user", "content": remark}, {"role": "assistant", "content": answered}]
     return tuple(messages)
 
 

@@ -150,7 +150,7 @@ _SIZES = (130, 260, 520, 1040, LONGEST)
 def _sentence() -> st.SearchStrategy[str]:
     """A sentence with a mark at its end, mostly the one that it wants."""
     ends = st.sampled_from(("?", "?", ".", "!", "", "...", "?!"))
-    return st.builds(lambda said, end: said + end, st.sampled_from(_SENTENCES), ends)
+    return st.builds(lambda sentence, end: sentence + end, st.sampled_from(_SENTENCES), ends)
 
 
 def _filling(vocabulary: Sequence[str]) -> st.SearchStrategy[str]:
@@ -197,8 +197,8 @@ def texts(draw: st.DrawFn, count: int, vocabulary: Sequence[str] = ()) -> list[s
             case 3:
                 prompt = draw(_composed(deal(2), filling, 2)).lower()
             case 4:  # somebody who does not stop talking
-                said = draw(st.lists(filling, min_size=4, max_size=8))
-                again = " ".join([*said, *deal(1)])
+                parts = draw(st.lists(filling, min_size=4, max_size=8))
+                again = " ".join([*parts, *deal(1)])
                 size = _SIZES[place // 10 % len(_SIZES)]
                 prompt = " ".join([again] * (size // len(again) + 1))[:size]
             case 5:
@@ -254,9 +254,9 @@ def noisy(scenario: Scenario, made: tuple[Edit, ...]) -> Example:
 def spoken(draw: st.DrawFn, profile: Profile, count: int) -> list[Example]:
     """`count` prompts, each sent in one of the ways there are: what must hold for every answer is asked of these."""
     plain = [one for one in profile.scenarios if not one.history and not any(turn.expect.topic for turn in one.turns)]
-    said = draw(texts(count, vocabulary(profile)))
+    text = draw(texts(count, vocabulary(profile)))
     examples = []
-    for place, prompt in enumerate(said):
+    for place, prompt in enumerate(text):
         history = noise.history(draw(st.sampled_from(_TALKS)))
         if plain and place % 10 == 1 and draw(st.booleans()):
             heard = draw(noised(plain))

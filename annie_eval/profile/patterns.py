@@ -47,5 +47,5 @@ def _compiled(pattern: str) -> Any:
     try:
         return re2.compile(written.encode("utf-8", "surrogatepass").decode("utf-8", "replace"), options)
     except re2.error as error:
-        said = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
-        raise ValueError(f"is a pattern that RE2 cannot take ({said[:120]})") from None
+        message = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
+        raise ValueError(f"is a pattern that RE2 cannot take ({message[:120]})") from None

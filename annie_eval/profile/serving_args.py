@@ -81,7 +81,7 @@ def check(arguments: Sequence[str], where: str) -> None:
     for position, argument in enumerate(arguments):
         name = flag(argument)
         at = f"{where}: serving.args[{position}] is {quoted(name or argument)}"
-        owned = next((said for owner, said in _OWNED.items() if means(argument, owner)), None)
+        owned = next((reason for owner, reason in _OWNED.items() if means(argument, owner)), None)
         if trusts_code(argument):
             owned = _OWNED["--trust-remote-code"]
         if owned is not None:

@@ -56,11 +56,11 @@ def problem(schema: Mapping[str, Any]) -> str | None:
         path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
         return f"{path} is no valid JSON Schema: {' '.join(error.message.split())[:200]}; fix it"
     for path, part in _parts(schema, ""):
-        if isinstance(part.get("pattern"), str) and (said := patterns.problem(part["pattern"])):
-            return f"{path}.pattern is no valid JSON Schema here: it {said}"
+        if isinstance(part.get("pattern"), str) and (found := patterns.problem(part["pattern"])):
+            return f"{path}.pattern is no valid JSON Schema here: it {found}"
         for pattern in part.get("patternProperties", ()):
-            if said := patterns.problem(pattern):
-                return f"{path}.patternProperties has the name {pattern!r}, which {said}"
+            if found := patterns.problem(pattern):
+                return f"{path}.patternProperties has the name {pattern!r}, which {found}"
         if "patternProperties" in part and "unevaluatedProperties" in part:
             return f"{path} has patternProperties beside unevaluatedProperties; use additionalProperties"
         for key in ("$ref", "$dynamicRef"):

@@ -34,16 +34,16 @@ def compare(before: RunData, now: RunData, *, baseline: Mapping[str, Any], noise
     """
     known = fingerprint_diff.between(before.fingerprint, now.fingerprint)
     profiles = fingerprint_diff.of_profiles(before.snapshot, now.snapshot, _digests(before, now))
-    refused = [*profiles, *(said for said in known.refused if not _said_by(profiles, said))]
+    refused = [*profiles, *(reason for reason in known.refused if not _said_by(profiles, reason))]
     traces = diagnosis.diagnose(before.heard, now.heard)
     template = before.fingerprint.get("chat_template")
     same_template = template is not None and template == now.fingerprint.get("chat_template")
     seen = []
     for trace in traces:
         if trace.refuses and same_template:
-            seen.append(trace.said.replace(diagnosis.PROMPTS, "the tokenizer changed"))
+            seen.append(trace.description.replace(diagnosis.PROMPTS, "the tokenizer changed"))
         elif not (refused and trace.refuses):
-            (refused if trace.refuses else seen).append(trace.said)
+            (refused if trace.refuses else seen).append(trace.description)
     fails = any(trace.fails for trace in traces)
     if unsteady := determinism.trace(before.facts.get("steadiness"), now.facts.get("steadiness")):
         seen.insert(0, unsteady)
@@ -92,9 +92,9 @@ _OF_PROFILE = {
 }
 
 
-def _said_by(profiles: Sequence[str], said: str) -> bool:
+def _said_by(profiles: Sequence[str], reason: str) -> bool:
     return any(
-        what in said and any(each.startswith(field) for each in profiles) for field, what in _OF_PROFILE.items()
+        what in reason and any(each.startswith(field) for each in profiles) for field, what in _OF_PROFILE.items()
     )
 
 
@@ -251,9 +251,9 @@ def _effect(verdict: ComparisonVerdict, gates: Sequence[GatePair], timings: Sequ
         return f"no gate of {len(gates)} is worse" + (f" beyond its margin, {n} samples are" if n else "")
     if verdict == "INCONCLUSIVE" and not gates:
         return "no gate was judged in both runs"
-    said = [f"{name} {detail}" for name, its, detail in rows if its == verdict]
+    lines = [f"{name} {detail}" for name, its, detail in rows if its == verdict]
     lead = {"FAIL": "worse", "INCONCLUSIVE": "open", "ERROR": "broken"}[verdict]
-    return f"{lead}: {'; '.join(_some(said))}"
+    return f"{lead}: {'; '.join(_some(lines))}"
 
 
 def _headline(
@@ -268,9 +268,9 @@ def _headline(
     return f'{verdict} {start} "{baseline["name"]}": {"; ".join(parts)}'
 
 
-def _some(said: Sequence[str]) -> list[str]:
-    more = [f"and {len(said) - _MOST} more"] if len(said) > _MOST else []
-    return [*said[:_MOST], *more]
+def _some(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
+    return [*lines[:_MOST], *more]
 
 
 def _digests(before: RunData, now: RunData) -> tuple[Any, Any]:

@@ -51,24 +51,24 @@ async def _probe(
     answers: list[Counter[_Said]] = [Counter() for _ in questions]
     try:
         for seeds in (range(TIMES), range(TIMES, 2 * TIMES)):
-            for scenario, said in zip(questions, answers, strict=True):
+            for scenario, counts in zip(questions, answers, strict=True):
                 for seed in seeds:
                     if time.monotonic() > end:
                         raise _Late
-                    said[await _ask(client, profile, scenario, model, seed)] += 1
+                    counts[await _ask(client, profile, scenario, model, seed)] += 1
             if _odd(answers) < _DOUBT:
                 break
     except _Late:
         pass  # the questions that were answered in time will do
     except (TransportError, ExchangeError):
         return None
-    answers = [said for said in answers if said]
+    answers = [counts for counts in answers if counts]
     if not answers:
         return None
     return {
         "questions": len(answers),
-        "asked": sum(said.total() for said in answers),
-        "distinct": [len(said) for said in answers],
+        "asked": sum(counts.total() for counts in answers),
+        "distinct": [len(counts) for counts in answers],
         "odd": _odd(answers),
     }
 
@@ -86,7 +86,7 @@ async def _ask(client: Client, profile: Profile, scenario: Scenario, model: str,
 
 def _odd(answers: Sequence[Counter[_Said]]) -> int:
     """Answers that are not what their question is mostly answered with."""
-    return sum(said.total() - max(said.values(), default=0) for said in answers)
+    return sum(counts.total() - max(counts.values(), default=0) for counts in answers)
 
 
 def _open_questions(profile: Profile, lengths: Mapping[str, int]) -> Sequence[Scenario]:

@@ -33,7 +33,7 @@ class Trace:
             silent, a tool that only goes by another name. That is another server, whatever the gates' counts say.
     """
 
-    said: str
+    description: str
     refuses: bool = False
     fails: bool = False
 
@@ -188,10 +188,10 @@ def _endings(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
     def cut(heard: Heard) -> bool:
         return bool(heard.replies) and heard.replies[-1].finish_reason == "length"
 
-    for has, said in ((cut, "cut off by their token limit"), (_silent, "empty")):
+    for has, ending in ((cut, "cut off by their token limit"), (_silent, "empty")):
         newly = sum(1 for old, new in pairs if has(new) and not has(old))
         if _beyond_chance(pairs, has):
-            yield Trace(f"{newly} of {len(pairs)} answers are {said}, which were not before", fails=True)
+            yield Trace(f"{newly} of {len(pairs)} answers are {ending}, which were not before", fails=True)
 
 
 def _beyond_chance(pairs: list[tuple[Heard, Heard]], has: Callable[[Heard], bool]) -> bool:

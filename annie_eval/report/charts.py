@@ -102,6 +102,6 @@ def _nice(value: float) -> float:
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
-def _text(x: float, y: float, said: str, *, anchor: str = "start", size: int = 11, colour: str = "#333") -> str:
+def _text(x: float, y: float, content: str, *, anchor: str = "start", size: int = 11, colour: str = "#333") -> str:
     where = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}"'
-    return f"<text {where}>{html.escape(said)}</text>"
+    return f"<text {where}>{html.escape(content)}</text>"

@@ -29,8 +29,8 @@ def messages(request: Mapping[str, Any]) -> list[tuple[str, str]]:
         text = content if isinstance(content, str) else "" if content is None else _compact(content)
         for call in message.get("tool_calls") or ():
             function = call.get("function") or {}
-            said = f"calls {function.get('name')}({function.get('arguments')}) ({call.get('id')})"
-            text = f"{text}\n{said}" if text else said
+            line = f"calls {function.get('name')}({function.get('arguments')}) ({call.get('id')})"
+            text = f"{text}\n{line}" if text else line
         told.append((who, text))
     return told
 

@@ -53,23 +53,23 @@ def line(progress: Progress, now: float) -> str:
 
 
 def _timing(progress: Progress, passed: float) -> str:
-    said = f"timing: {progress.measured} of {progress.rows} gates decided ({duration(passed)})"
+    text = f"timing: {progress.measured} of {progress.rows} gates decided ({duration(passed)})"
     if progress.rounds and progress.next_look > progress.rounds:
-        said += f", round {progress.rounds} of {progress.next_look}"
-        said += f", next verdict in {duration(passed / progress.rounds * (progress.next_look - progress.rounds))}"
-    return said
+        text += f", round {progress.rounds} of {progress.next_look}"
+        text += f", next verdict in {duration(passed / progress.rounds * (progress.next_look - progress.rounds))}"
+    return text
 
 
 def _samples(progress: Progress, passed: float) -> str:
-    said = [f"samples: {progress.judged}/{progress.wanted} judged"]
+    parts = [f"samples: {progress.judged}/{progress.wanted} judged"]
     if progress.judged < progress.wanted:
-        said.append(f"{progress.in_flight} in flight")
+        parts.append(f"{progress.in_flight} in flight")
     if progress.misses:
         named = [f"{gate} {count}" for gate, count in progress.misses.most_common(_MOST_MISSES)]
         more = len(progress.misses) - len(named)
-        said.append("missed: " + " ".join(named) + (f" +{more} gates" if more else ""))
+        parts.append("missed: " + " ".join(named) + (f" +{more} gates" if more else ""))
     if passed >= 1.0 and progress.tokens:
-        said.append(f"{progress.tokens / passed:.0f} tokens/s")
+        parts.append(f"{progress.tokens / passed:.0f} tokens/s")
     if passed >= 1.0 and 0 < progress.judged < progress.wanted:
-        said.append(f"{duration(passed / progress.judged * (progress.wanted - progress.judged))} left")
-    return ", ".join(said)
+        parts.append(f"{duration(passed / progress.judged * (progress.wanted - progress.judged))} left")
+    return ", ".join(parts)

@@ -155,8 +155,8 @@ def _repeats(verdict: RunVerdict) -> str:
         return ""
     from annie_eval.report import repeats
 
-    said = repeats.lines(verdict.gates, verdict.fingerprint.get("sampling") or {})
-    return "".join(f'<p class="soft">{safe(line)}</p>\n' for line in said)
+    lines = repeats.lines(verdict.gates, verdict.fingerprint.get("sampling") or {})
+    return "".join(f'<p class="soft">{safe(line)}</p>\n' for line in lines)
 
 
 def _rate_bar(gate: GateResult) -> str:

@@ -38,14 +38,14 @@ def compared(found: Regression, *, width: int) -> list[str]:
         out += aligned(_gate_rows(found))
     if found.timings:
         out += ["", *aligned(_timing_rows(found))]
-    said = [f"refused: {printable(each)}" for each in found.refused]
-    said += [f"changed: {printable(each)}" for each in found.changed]
+    lines = [f"refused: {printable(each)}" for each in found.refused]
+    lines += [f"changed: {printable(each)}" for each in found.changed]
     same, of = found.same_words
     if of:
-        said.append(f"same words: {same} of {of} answers")
-    said += [f"note: {printable(each)}" for each in found.notes]
+        lines.append(f"same words: {same} of {of} answers")
+    lines += [f"note: {printable(each)}" for each in found.notes]
     answers = _changes(found.changes, width)
-    for block in (said, answers):
+    for block in (lines, answers):
         if block:
             out += ["", *block] if out else block
     return out
@@ -95,15 +95,15 @@ def spoken(replies: Sequence[Mapping[str, Any]]) -> str:
     """A sample's answers in one line: what was said, called and thought, and why it ended if not by itself."""
     parts = []
     for reply in replies:
-        said = []
+        lines = []
         if reply.get("reasoning"):
-            said.append(f"(thinks: {reply['reasoning']})")
+            lines.append(f"(thinks: {reply['reasoning']})")
         if reply.get("content"):
-            said.append(str(reply["content"]))
-        said += [f"calls {call['name']}({call['arguments']})" for call in reply.get("tool_calls", ())]
+            lines.append(str(reply["content"]))
+        lines += [f"calls {call['name']}({call['arguments']})" for call in reply.get("tool_calls", ())]
         if reply.get("finish_reason") not in ("stop", "tool_calls"):
-            said.append(f"[{reply.get('finish_reason')}]")
-        parts.append(" ".join(said) or "(nothing)")
+            lines.append(f"[{reply.get('finish_reason')}]")
+        parts.append(" ".join(lines) or "(nothing)")
     return " | ".join(parts) or "(no answer)"
 
 

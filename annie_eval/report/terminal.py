@@ -88,7 +88,7 @@ def lines(
             if out
             else _timing_table(verdict.timings, color, width)
         )
-    said: list[str] = []
+    rows: list[str] = []
     if verdict.gates:
         study = any(gate.baseline for gate in verdict.gates)
         columns_said = "Columns between gate and needs: measured by the study. " if study else ""
@@ -96,9 +96,9 @@ def lines(
     if any(gate.repeats for gate in verdict.gates):
         from annie_eval.report import repeats
 
-        said = repeats.lines(verdict.gates, verdict.fingerprint.get("sampling") or {})
+        rows = repeats.lines(verdict.gates, verdict.fingerprint.get("sampling") or {})
     for block in (
-        _folded(said, columns),
+        _folded(rows, columns),
         _misses(verdict, columns, full),
         compared,
         _folded(_errors(verdict), columns),
@@ -123,17 +123,17 @@ def _final(verdict: RunVerdict, columns: int | None, color: bool, failed: Sequen
         f" and {len(failed) - _MOST_NAMES} more" if failed[_MOST_NAMES:] else ""
     )
     count = "1 test" if len(failed) == 1 else f"{len(failed)} tests"
-    said = _folded([f"FAIL ({count} beside the gates failed: {printable(names)})"], columns)
-    painted = [_painted(line, "FAIL", color) for line in said]
+    rows = _folded([f"FAIL ({count} beside the gates failed: {printable(names)})"], columns)
+    painted = [_painted(line, "FAIL", color) for line in rows]
     return [*out, f"session: {painted[0]}", *painted[1:]] if holds else [f"session: {painted[0]}", *painted[1:], *out]
 
 
-def _folded(said: Sequence[str], columns: int | None) -> list[str]:
+def _folded(rows: Sequence[str], columns: int | None) -> list[str]:
     """Lines folded between words, the rest of each indented; a word that is longer than a line stays whole."""
     if columns is None:
-        return list(said)
+        return list(rows)
     out = []
-    for line in said:
+    for line in rows:
         if len(line) <= columns:
             out.append(line)
             continue
@@ -273,7 +273,7 @@ def _details(verdict: RunVerdict) -> list[str]:
     rows = [(gate.name, gate.verdict, gate.detail) for gate in verdict.gates if gate.verdict != "FAIL"]
     rows += [(str(row["name"]), row["verdict"], str(row.get("detail") or "")) for row in verdict.timings]
     out = [f"{printable(name)}: {found}: {printable(detail)}" for name, found, detail in rows if detail]
-    weak = [f"{printable(gate.name)} {said}" for gate in verdict.gates if (said := weak_of(gate))]
+    weak = [f"{printable(gate.name)} {reason}" for gate in verdict.gates if (reason := weak_of(gate))]
     if weak:
         profile = printable(str(verdict.profile.get("name", "PROFILE")))
         out.append(f"weak: {'; '.join(weak)} (annie-eval gates {profile} says how weak)")

@@ -120,8 +120,8 @@ class Run:
                 self.concurrency,
             )
             places = place_of(self.profile, self.dir, 1 + len(target.replicas))
-            said = identity.answers_otherwise(self.profile, self.store, server, places)
-            found = [said] if said else []
+            difference = identity.answers_otherwise(self.profile, self.store, server, places)
+            found = [difference] if difference else []
         if found:
             raise identity.refusal(self.dir, found)
         return proven

@@ -277,10 +277,10 @@ class Sampler:
                         self._derendered[key] = await derender(client, sample)
                     except NotOffered as refusal:
                         self._derenders = False
-                        said = (
+                        message = (
                             f"the server does not offer it, its parsers are checked on live answers only ({refusal})"
                         )
-                        store.set_meta(capabilities={**store.meta("capabilities", {}), "derender": said})
+                        store.set_meta(capabilities={**store.meta("capabilities", {}), "derender": message})
                 ended = _Ended(key, sample)
             except ExchangeError as error:
                 ended = _Ended(key, error=str(error))

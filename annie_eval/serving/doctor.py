@@ -89,10 +89,10 @@ class _Doctor:
                 self._line("skip", name, reason)
             facts = target.fingerprint()
             kernels = ", ".join(facts.get("kernels") or ()) or "no quantised kernel"
-            said = f"{target.kind} {target.version or '(version unknown)'} serves {target.served_model}"
+            summary = f"{target.kind} {target.version or '(version unknown)'} serves {target.served_model}"
             if self.spec.model_dir is None:
-                return f"{said} at {target.base_url}; it was not asked for an answer"
-            return f"{said}; first answer after {took:.1f} s; {kernels}"
+                return f"{summary} at {target.base_url}; it was not asked for an answer"
+            return f"{summary}; first answer after {took:.1f} s; {kernels}"
         finally:
             target.close()
 

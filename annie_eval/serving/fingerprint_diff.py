@@ -126,19 +126,19 @@ def _arguments(before: Sequence[str], now: Sequence[str], found: _Found) -> None
         if old.get(name) == new.get(name):
             continue
         if name not in new:
-            said = (
+            change = (
                 f"server flag --{name} was lost (it was {_value(old[name])})"
                 if old[name]
                 else f"server flag --{name} was lost"
             )
         elif name not in old:
-            said = f"server flag --{name} {_value(new[name]) if new[name] else ''}".rstrip() + " is new"
+            change = f"server flag --{name} {_value(new[name]) if new[name] else ''}".rstrip() + " is new"
         else:
-            said = f"server flag --{name} changed ({_value(old[name])} -> {_value(new[name])})"
+            change = f"server flag --{name} changed ({_value(old[name])} -> {_value(new[name])})"
         if name in _MEANINGLESS_FLAGS:
-            found.refused.append(f"{_MEANINGLESS_FLAGS[name]} changed: {said}")
+            found.refused.append(f"{_MEANINGLESS_FLAGS[name]} changed: {change}")
         else:
-            found.compared.append(said)
+            found.compared.append(change)
 
 
 def _flags(arguments: Sequence[str]) -> dict[str, str]:

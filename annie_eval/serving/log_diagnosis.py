@@ -43,9 +43,9 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
         if match := rule.pattern.search(text):
             groups = {name: _clean(value or "") for name, value in match.groupdict().items()}
             return _short(rule.cause.format(**groups)), rule.fix.format(fits=_fits(groups))
-    for signal, said in ENDS.items():
+    for signal, meaning in ENDS.items():
         if how.endswith(signal):
-            return said
+            return meaning
     if error := _last_exception(lines):
         return _short(error), "look into the log"
     if _FOLLOWS.search(text):

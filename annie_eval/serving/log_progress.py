@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 # (pattern, what to say), in the order of a start; {} takes the pattern's group. Latest match in the log wins.
 _STEPS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), said)
-    for pattern, said in (
+    (re.compile(pattern), message)
+    for pattern, message in (
         (r"Unable to find image|Pulling from|Pulling fs layer", "pulling the image"),
         (
             r"\[api_utils\.py:\d+\].*\bversion (\S+)|vLLM API server version (\S+)",
@@ -36,13 +36,13 @@ _STEPS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 def step(log: str) -> str:
     """The last step that a log shows."""
-    best, said = -1, "importing vLLM"
+    best, message = -1, "importing vLLM"
     for pattern, words in _STEPS:
         found = list(pattern.finditer(log))
         if found and found[-1].start() > best:
             best = found[-1].start()
-            said = words.format(next((group for group in found[-1].groups() if group), ""))
-    return said
+            message = words.format(next((group for group in found[-1].groups() if group), ""))
+    return message
 
 
 class StartUpProgress:

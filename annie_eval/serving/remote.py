@@ -78,27 +78,27 @@ async def _ask(base_url: str, api_key: str | None, model_is_named: bool) -> Remo
     listed = _models(base_url, models, model_is_named)
     owners = {str(model.get("owned_by")).lower() for model in listed}
     named = next((_OWNERS[owner] for owner in owners if owner in _OWNERS), None)
-    info_said = _object(await get(outer, "/get_model_info")) if named == "sglang" else {}
+    info = _object(await get(outer, "/get_model_info")) if named == "sglang" else {}
     version, props, load, metrics, derender = others
-    version_said, props_said = _object(version), _object(props)
+    version_answer, props_answer = _object(version), _object(props)
     kind: Kind = "unknown"
     facts: dict[str, Any] = {}
-    said: str | None = None
-    if named == "llama-server" or "default_generation_settings" in props_said:
-        kind, said = "llama-server", _text(props_said.get("build_info"))
-        facts = {key: props_said[key] for key in ("model_path", "chat_template") if key in props_said}
+    release: str | None = None
+    if named == "llama-server" or "default_generation_settings" in props_answer:
+        kind, release = "llama-server", _text(props_answer.get("build_info"))
+        facts = {key: props_answer[key] for key in ("model_path", "chat_template") if key in props_answer}
     elif named == "sglang":
         kind = "sglang"
-        facts = {key: info_said[key] for key in ("model_path", "tokenizer_path", "weight_version") if key in info_said}
-    elif named == "vllm" or (named is None and _text(version_said.get("version")) and _is_vllm(metrics)):
-        kind, said = "vllm", _text(version_said.get("version"))
+        facts = {key: info[key] for key in ("model_path", "tokenizer_path", "weight_version") if key in info}
+    elif named == "vllm" or (named is None and _text(version_answer.get("version")) and _is_vllm(metrics)):
+        kind, release = "vllm", _text(version_answer.get("version"))
     elif _is_posted_to(load):
         kind = "transformers"
     else:
-        said = _text(version_said.get("version"))
+        release = _text(version_answer.get("version"))
     return Remote(
         kind,
-        said,
+        release,
         listed,
         facts,
         metrics=_is_vllm(metrics),
@@ -133,9 +133,9 @@ def _models(base_url: str, answer: Response | TransportError, named: bool) -> tu
         raise TargetError(f"{base_url}/models: {answer.cause}; is this the base URL of an OpenAI-compatible server?")
     data = _object(answer).get("data")
     if not isinstance(data, list):
-        said = " ".join(answer.body[:80].decode("utf-8", "replace").split())
+        body = " ".join(answer.body[:80].decode("utf-8", "replace").split())
         raise TargetError(
-            f"{base_url}/models: answers {said!r} and no list of models;"
+            f"{base_url}/models: answers {body!r} and no list of models;"
             " is this the base URL of an OpenAI-compatible server?"
         )
     return tuple(model for model in data if isinstance(model, dict) and isinstance(model.get("id"), str))

@@ -29,14 +29,14 @@ def check_same(first: str, known: Mapping[str, Any], others: Mapping[str, Mappin
     Raises:
         UsageError: one is another; names the server and the difference.
     """
-    for url, said in others.items():
+    for url, other in others.items():
         differences = [
-            f"{name.replace('_', ' ')} {known.get(name)} there, {said.get(name)} here"
-            for name in [*known, *(name for name in said if name not in known)]
-            if known.get(name) != said.get(name)
+            f"{name.replace('_', ' ')} {known.get(name)} there, {other.get(name)} here"
+            for name in [*known, *(name for name in other if name not in known)]
+            if known.get(name) != other.get(name)
         ]
         if differences:
-            known_words = fingerprint_diff.between(known, said)
+            known_words = fingerprint_diff.between(known, other)
             named = [*known_words.refused, *known_words.compared] or differences
             raise UsageError(
                 f"--base-url {url}: is no replica of {first}: {'; '.join(named[:4])}; name servers that are alike"

@@ -204,9 +204,9 @@ def _check_arguments(arguments: Sequence[str]) -> None:
     for argument, following in itertools.pairwise((*arguments, "")):
         if serving_args.trusts_code(argument):
             raise UsageError("--vllm-arg --trust-remote-code: code from a checkpoint is never run; leave it out")
-        for name, said in _OURS.items():
+        for name, reason in _OURS.items():
             if serving_args.means(argument, name):
-                raise UsageError(f"--vllm-arg {name}: {said}")
+                raise UsageError(f"--vllm-arg {name}: {reason}")
         value = argument.partition("=")[2] or following
         if serving_args.means(argument, "--load-format") and value in ("pt", "npcache"):
             raise UsageError(

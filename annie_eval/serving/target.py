@@ -141,8 +141,8 @@ def open_target(
 def _connect(spec: TargetSpec, profile: Profile, greeting: Greeting) -> Target:
     assert spec.base_url is not None
     base_url = normal_url(spec.base_url)
-    said = greeting.result()
-    target = _at(base_url, said, spec, profile)
+    answer = greeting.result()
+    target = _at(base_url, answer, spec, profile)
     if spec.replicas:
         from annie_eval.serving import replicas
 
@@ -152,7 +152,7 @@ def _connect(spec: TargetSpec, profile: Profile, greeting: Greeting) -> Target:
         replicas.check_same(base_url, target.fingerprint(), {url: each.fingerprint() for url, each in known.items()})
         replicas.check_prompts([base_url, *urls], target.served_model, profile, spec.api_key())
         target.replicas = tuple(urls)
-        processes = [said.process, *(found.process for found in others.values())]
+        processes = [answer.process, *(found.process for found in others.values())]
         target._instance = {"process": None if None in processes else processes}
     return target
 
@@ -378,8 +378,8 @@ class _Waiting:
             request.cancel()
 
     def _refusal(self, error: TransportError) -> str:
-        said = error.body.decode("utf-8", "replace") if error.body else ""
-        cause, fix = diagnose(f"{self.server.log_text()}\n{said}", "answered with an error")
+        body = error.body.decode("utf-8", "replace") if error.body else ""
+        cause, fix = diagnose(f"{self.server.log_text()}\n{body}", "answered with an error")
         return (
             f"the server started, but its first answer failed: {error.cause}; {cause}; {fix} (log: {self.server.log})"
         )
@@ -400,5 +400,5 @@ def _choice(answer: Response) -> None:
         if not isinstance(message, dict):
             raise TypeError
     except (ValueError, KeyError, TypeError, IndexError):
-        said = " ".join(answer.body[:120].decode("utf-8", "replace").split())
-        raise TransportError(f"no choice in {said!r}", resend=False) from None
+        body = " ".join(answer.body[:120].decode("utf-8", "replace").split())
+        raise TransportError(f"no choice in {body!r}", resend=False) from None

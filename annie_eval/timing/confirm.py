@@ -24,7 +24,7 @@ class GateEstimate:
 
     verdict: Verdict
     estimate: Estimate | None
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     roofline: float | None = None
 
 
@@ -62,7 +62,7 @@ def confirm_gate(
     judge: Callable[[Pairs], GateEstimate],
     server: Callable[[Measurement], float | None],
     points: tuple[tuple[float, ...], ...] = (),
-    said: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> TimingResult:
     """Judge the client's numbers, then those that the server bears out, and let a miss stand only if both agree."""
     found = judge(pairs)
@@ -70,7 +70,7 @@ def confirm_gate(
     missing = [limit for limit in ROWS[name] if limit not in plan.limits]
     if missing and verdict != "ERROR":
         verdict = "INCONCLUSIVE"
-    detail = [*found.said, *said, *doubt]
+    detail = [*found.notes, *notes, *doubt]
     if _UNITS[name] in ("ms", "tok/s") and (wider := rule.widening([value for _, value in pairs])) > 1.0:
         detail.append(f"samples that follow each other are alike, so that the interval is {wider:.1f} times as wide")
     if missing:
@@ -106,25 +106,25 @@ def _confirmed(
     left = {id(s): s.doubts_beyond(outside) for s in known}
     doubted = [s for s in known if left[id(s)]]
     loaded = [s for s, _ in pairs if s.busy]
-    said = []
+    notes = []
     if known:
-        said.append(f"the server confirms {len(known) - len(doubted)} of {len(pairs)}")
+        notes.append(f"the server confirms {len(known) - len(doubted)} of {len(pairs)}")
     if (most := max((s.prompt_tokens or 0 for s in known), default=0)) * outside > 0.5:
-        said.append(
+        notes.append(
             f"{outside * 1e3:.2f} us a prompt token pass outside the server's own stamps, as in its detokeniser: "
             f"{most * outside:.1f} ms at {most} tokens"
         )
     if doubted:
-        said.append(f"first doubt: {left[id(doubted[0])][0]}")
+        notes.append(f"first doubt: {left[id(doubted[0])][0]}")
         other = judge([(s, (server(s) if left.get(id(s)) else None) or value) for s, value in pairs]).verdict
         if verdict in ("PASS", "FAIL") and (other != verdict or (verdict == "FAIL" and len(doubted) * 2 > len(pairs))):
-            said.append(f"{verdict} by the client alone, {other} by the server's metrics")
+            notes.append(f"{verdict} by the client alone, {other} by the server's metrics")
             verdict = "INCONCLUSIVE"
     if loaded:
-        said.append(f"{len(loaded)} measured under load of others")
+        notes.append(f"{len(loaded)} measured under load of others")
         if verdict == "FAIL" and len(loaded) > _LOAD * len(pairs):
             verdict = "INCONCLUSIVE"
-    return verdict, said
+    return verdict, notes
 
 
 def outside_ms(measurements: Sequence[Measurement]) -> float:

@@ -161,6 +161,6 @@ class Connection:
         except TimeoutError:
             raise LostConnection(f"no complete answer within {self._timeout:g} s") from None
         except (OSError, HTTPException, ValueError) as error:
-            said = str(error) or type(error).__name__
-            raise LostConnection(f"connection broke: {said}") from None
+            message = str(error) or type(error).__name__
+            raise LostConnection(f"connection broke: {message}") from None
         return TimedResponse(response.status, b"".join(parts), tuple(reads), sent)

@@ -53,21 +53,21 @@ def _ttft_short(
             share = plan.bounds.ttft_floor_ms(round(tokens)) / estimate.value
         return GateEstimate(against(estimate, plan, "ttft_short_ms", at_most=True), estimate, (), share)
 
-    said = [f"cold prompts of {_number(tokens)} tokens, {_proof(measurements)}"]
+    notes = [f"cold prompts of {_number(tokens)} tokens, {_proof(measurements)}"]
     if sum(s.in_one_piece for s in measurements) * 2 > len(measurements):
-        said.append("every answer comes in one piece: this is the time of the whole answer")
+        notes.append("every answer comes in one piece: this is the time of the whole answer")
     late = [s.content_ms - s.ttft_ms for s in measurements if s.content_ms is not None and s.ttft_ms is not None]
     if late and medians.median(late) > 1.0:
-        said.append(
+        notes.append(
             f"the first spoken text comes {medians.median(late):.0f} ms after the first token (reasoning first)"
         )
     spoken = [s.sentence_ms for s in measurements if s.sentence_ms is not None]
     if spoken:
-        said.append(f"TTFS {medians.median(spoken):.0f} ms: the first spoken sentence is complete")
+        notes.append(f"TTFS {medians.median(spoken):.0f} ms: the first spoken sentence is complete")
     early = [s.ttft_ms - s.role_ms for s in measurements if s.role_ms is not None and s.ttft_ms is not None]
     if early and medians.median(early) > 1.0:
-        said.append(f"a role chunk without a token comes {medians.median(early):.0f} ms before the first token")
-    return confirm_gate(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, said=said)
+        notes.append(f"a role chunk without a token comes {medians.median(early):.0f} ms before the first token")
+    return confirm_gate(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, notes=notes)
 
 
 def _decode(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
@@ -81,14 +81,14 @@ def _decode(name: str, measurements: Sequence[Measurement], plan: Plan, capabili
         verdict = against(estimate, plan, "decode_tok_s", at_most=False)
         ceiling = _ceiling(plan, [s for s, _ in pairs])
         if ceiling is not None and estimate.value > ceiling:
-            said = f"{estimate.value:.1f} tok/s beats the physical ceiling of {ceiling:.1f}: a wrong token count"
-            return GateEstimate("ERROR", estimate, (said,), estimate.value / ceiling)
+            note = f"{estimate.value:.1f} tok/s beats the physical ceiling of {ceiling:.1f}: a wrong token count"
+            return GateEstimate("ERROR", estimate, (note,), estimate.value / ceiling)
         return GateEstimate(verdict, estimate, (), None if ceiling is None else estimate.value / ceiling)
 
-    said = [f"answers of {_number(_median([s.completion_tokens for s, _ in rated]))} tokens", _counted(rated)]
+    notes = [f"answers of {_number(_median([s.completion_tokens for s, _ in rated]))} tokens", _counted(rated)]
     if short:
-        said.append(short)
-    return confirm_gate(name, plan, capabilities, rated, judge, lambda s: s.server_rate, said=said)
+        notes.append(short)
+    return confirm_gate(name, plan, capabilities, rated, judge, lambda s: s.server_rate, notes=notes)
 
 
 def _ttft_cold(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
@@ -114,19 +114,19 @@ def _ttft_cold(name: str, measurements: Sequence[Measurement], plan: Plan, capab
             # else it is a cache.
             shape = "TTFT does not grow with the prompt"
             verdicts = (*verdicts, "PASS" if proven else "INCONCLUSIVE")
-        said = (
+        note = (
             f"{shape}: {slope.value:.1f} ms per 1000 tokens, quadratic term {_percent(excess.value)} "
             f"({_percent(excess.low)} to {_percent(excess.high)}) at {max(groups):.0f} tokens"
         )
         if linear != "PASS" and len(groups) > 3:
             late = found.late
-            said += f", over the three longest alone {_percent(late.value)} "
-            said += f"({_percent(late.low)} to {_percent(late.high)})"
+            note += f", over the three longest alone {_percent(late.value)} "
+            note += f"({_percent(late.low)} to {_percent(late.high)})"
         share = plan.bounds.slope_floor_ms() / slope.value if plan.bounds is not None and slope.value > 0 else None
-        return GateEstimate(worst(verdicts) or "INCONCLUSIVE", slope, (said,), share)
+        return GateEstimate(worst(verdicts) or "INCONCLUSIVE", slope, (note,), share)
 
-    said = [_proof(measurements), *_read_first(capabilities)]
-    return confirm_gate(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), said)
+    notes = [_proof(measurements), *_read_first(capabilities)]
+    return confirm_gate(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), notes)
 
 
 def _ttft_warm(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
@@ -146,18 +146,18 @@ def _ttft_warm(name: str, measurements: Sequence[Measurement], plan: Plan, capab
             )
             or "INCONCLUSIVE"
         )
-        said = f"{us.value:.2f} us per token ({us.low:.2f} to {us.high:.2f}), longest over shortest {ratio.value:.2f}"
-        return GateEstimate(verdict, ratio, (said,))
+        note = f"{us.value:.2f} us per token ({us.low:.2f} to {us.high:.2f}), longest over shortest {ratio.value:.2f}"
+        return GateEstimate(verdict, ratio, (note,))
 
     known = [s.cached for s in warm if s.cached is not None]
     if not known:
-        said = "not proven warm: the server reports no cached_tokens"
+        note = "not proven warm: the server reports no cached_tokens"
     elif not any(known):
-        said = "0 tokens came out of the prefix cache: prefix caching is off"
+        note = "0 tokens came out of the prefix cache: prefix caching is off"
     else:
         left = [s.prompt_tokens - s.cached for s in warm if s.prompt_tokens is not None and s.cached is not None]
-        said = f"at most {max(left)} tokens of a prompt computed again"
-    known_so = [said, *_read_first(capabilities)]
+        note = f"at most {max(left)} tokens of a prompt computed again"
+    known_so = [note, *_read_first(capabilities)]
     return confirm_gate(name, plan, capabilities, pairs, judge, lambda s: s.server_ttft_ms, _points(pairs), known_so)
 
 
@@ -181,13 +181,13 @@ def _decode_flat(
         ceiling = _ceiling(plan, last)
         at_end = medians.median([value for s, value in pairs if s.context == max(lengths)])
         if ceiling is not None and at_end > ceiling:
-            said = f"{at_end:.1f} tok/s at {max(lengths)} tokens beats the physical ceiling of {ceiling:.1f}"
-            return GateEstimate("ERROR", ratio, (said,), at_end / ceiling)
+            note = f"{at_end:.1f} tok/s at {max(lengths)} tokens beats the physical ceiling of {ceiling:.1f}"
+            return GateEstimate("ERROR", ratio, (note,), at_end / ceiling)
         verdict = against(ratio, plan, "decode_flat_ratio", at_most=False)
         return GateEstimate(verdict, ratio, (), None if ceiling is None else at_end / ceiling)
 
-    said = [f"decode rate at {max(lengths)} tokens over that at {min(lengths)}", _counted(rated)]
-    return confirm_gate(name, plan, capabilities, rated, judge, lambda s: s.server_rate, _points(rated), said)
+    notes = [f"decode rate at {max(lengths)} tokens over that at {min(lengths)}", _counted(rated)]
+    return confirm_gate(name, plan, capabilities, rated, judge, lambda s: s.server_rate, _points(rated), notes)
 
 
 def _stalls(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
@@ -212,15 +212,15 @@ def _stalls(name: str, measurements: Sequence[Measurement], plan: Plan, capabili
             )
             or "INCONCLUSIVE"
         )
-        said = f"{stalled} of {len(pairs)} answers stalled (true share at most {share.high:.1%})"
-        return GateEstimate(verdict, estimate, (said,))
+        note = f"{stalled} of {len(pairs)} answers stalled (true share at most {share.high:.1%})"
+        return GateEstimate(verdict, estimate, (note,))
 
     p95 = rule.percentile(every, 0.95)
     pooled = "" if p95 is None else f", p95 of all {p95:.1f} ms"
-    said = [
+    notes = [
         f"p95 of the gaps within an answer, median over answers{pooled}, longest of {len(every)} {max(every):.1f} ms"
     ]
-    return confirm_gate(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
+    return confirm_gate(name, plan, capabilities, pairs, judge, lambda _: None, notes=notes)
 
 
 def _tool_call(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
@@ -240,13 +240,13 @@ def _tool_call(name: str, measurements: Sequence[Measurement], plan: Plan, capab
             return None
         return s.call_ms - s.ttft_ms + s.server_ttft_ms
 
-    said = [f"a complete call in {len(made)} of {len(measurements)} answers; the others count as {plan.timeout:g} s"]
+    notes = [f"a complete call in {len(made)} of {len(measurements)} answers; the others count as {plan.timeout:g} s"]
     if len(made) == len(measurements):
-        said = [f"a complete call in all {len(measurements)} answers"]
-    said.append(
+        notes = [f"a complete call in all {len(measurements)} answers"]
+    notes.append(
         f"prompts of {_number(_median([s.prompt_tokens for s in measurements]))} tokens, {_proof(measurements)}"
     )
-    return confirm_gate(name, plan, capabilities, pairs, judge, server, said=said)
+    return confirm_gate(name, plan, capabilities, pairs, judge, server, notes=notes)
 
 
 def _goodput(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
@@ -263,15 +263,15 @@ def _goodput(name: str, measurements: Sequence[Measurement], plan: Plan, capabil
         return GateEstimate(against(estimate, plan, "goodput_share", at_most=False), estimate)
 
     rates = [s.rate for s in measurements if s.rate is not None and s.counting != "guessed"]
-    said = [
+    notes = [
         f"{plan.streams} streams at once, share of requests with TTFT <= {ttft} ms and >= {decode} tok/s",
         f"median TTFT {medians.median([s.ttft_ms for s in measurements if s.ttft_ms is not None]):.0f} ms",
     ]
     if rates:
-        said.append(f"median {medians.median(rates):.1f} tok/s a stream")
+        notes.append(f"median {medians.median(rates):.1f} tok/s a stream")
     else:
-        said.append("decode rate not judged: the server reports no usage")
-    return confirm_gate(name, plan, capabilities, pairs, judge, lambda _: None, said=said)
+        notes.append("decode rate not judged: the server reports no usage")
+    return confirm_gate(name, plan, capabilities, pairs, judge, lambda _: None, notes=notes)
 
 
 _JUDGES: dict[str, Callable[[str, Sequence[Measurement], Plan, Capabilities], TimingResult]] = {

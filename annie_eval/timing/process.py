@@ -58,8 +58,8 @@ def run(plan: Plan, progress: Progress | None = None, cancel: threading.Event | 
             if process.poll() is None:
                 process.kill()
         errors.seek(0)
-        said = [line.strip() for line in errors.read().splitlines() if line.strip()]
-    cause = f"the timing process ended with status {status}: {said[-1] if said else 'it said nothing'}"
+        lines = [line.strip() for line in errors.read().splitlines() if line.strip()]
+    cause = f"the timing process ended with status {status}: {lines[-1] if lines else 'it said nothing'}"
     return [rows.get(name) or error_row(name, plan, cause) for name in plan.rows]
 
 

@@ -205,8 +205,8 @@ def probe(connection: Connection, plan: Plan, *, block_size: int | None, metrics
         response = ask(extras)
     seen = _observed(response)
     if seen is None:
-        said = " ".join(response.body[:200].decode("utf-8", "replace").split())
-        raise Unusable(f"POST {connection.path}/chat/completions: HTTP status {response.status}: {said}")
+        body = " ".join(response.body[:200].decode("utf-8", "replace").split())
+        raise Unusable(f"POST {connection.path}/chat/completions: HTTP status {response.status}: {body}")
     fixed = "ignore_eos" in extras and seen.finish_reason == "length" and seen.completion_tokens == PROBE_TOKENS
     brief = seen.counting in ("usage", "chunks") and len(seen.arrivals) > 1 and seen.arrivals[0][1] <= 2
     pace = PROBE_TOKENS / seen.last_token * 1e9 if fixed and brief and seen.last_token else None

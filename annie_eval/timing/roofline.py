@@ -145,10 +145,10 @@ def _tensors(directory: Path) -> Iterator[tuple[str, str, list[int], int]]:
 
 def _format(config: Mapping[str, Any]) -> str:
     """The smallest format that the checkpoint's quantisation multiplies in, as far as its name tells."""
-    said = json.dumps(config.get("quantization_config") or {}).lower()
-    if "fp4" in said:
+    text = json.dumps(config.get("quantization_config") or {}).lower()
+    if "fp4" in text:
         return "fp4"
-    return "fp8" if "fp8" in said or '"float"' in said else "bf16"
+    return "fp8" if "fp8" in text or '"float"' in text else "bf16"
 
 
 def _at_least(smallest: str) -> tuple[str, ...]:

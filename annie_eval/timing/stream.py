@@ -101,8 +101,8 @@ def observe(response: TimedResponse, asked: int | None = None) -> Observed:
         ExchangeError: status other than 200, no event stream, an error object, a stream that broke off.
     """
     if response.status != 200:
-        said = " ".join(response.body[:200].decode("utf-8", "replace").split())
-        raise ExchangeError(f"HTTP status {response.status}: {said}")
+        body = " ".join(response.body[:200].decode("utf-8", "replace").split())
+        raise ExchangeError(f"HTTP status {response.status}: {body}")
     ends = list(accumulate(count for _, count in response.reads))
     usage: Mapping[str, Any] = {}
     server: Mapping[str, Any] = {}

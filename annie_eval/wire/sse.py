@@ -155,8 +155,8 @@ def refuse_error(value: Mapping[str, Any]) -> None:
         error = value
     if error is None:
         return
-    said = error.get("message") if isinstance(error, Mapping) else error
-    raise ExchangeError(f"the server reported an error: {quote(said if isinstance(said, str) else json.dumps(error))}")
+    text = error.get("message") if isinstance(error, Mapping) else error
+    raise ExchangeError(f"the server reported an error: {quote(text if isinstance(text, str) else json.dumps(error))}")
 
 
 def kind(value: Any) -> str:
@@ -167,9 +167,9 @@ def kind(value: Any) -> str:
     return names[type(value)]
 
 
-def quote(said: bytes | str) -> str:
+def quote(received: bytes | str) -> str:
     """The start of what came, on one line, printable."""
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    text = received.decode("utf-8", "replace") if isinstance(received, bytes) else received
     shown = " ".join(text.split())
     shown = "".join(c if c.isprintable() else "\ufffd" for c in shown)
     return shown if len(shown) <= 120 else shown[:119] + "…"

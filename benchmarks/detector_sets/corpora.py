@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.detector_sets.rows import Item, said
+from benchmarks.detector_sets.rows import Item, answer_line
 
 # What can be heard in a plain answer. `brevity` and `silence` ask for a finished sentence, which a phrase is not.
 HEARD = ("thinking", "restraint", "markdown", "degeneration", "speakable")
@@ -38,13 +38,13 @@ def items(folder: Path) -> Iterator[Item]:
     for detector in HEARD:
         for one in read(folder, "speech.jsonl"):
             language = one["source"] if len(one["source"]) == 2 and one["source"] not in _ENGLISH else "en"
-            yield Item(f"speech: {detector}", "nothing", said(one["text"]), (detector,), language=language)
+            yield Item(f"speech: {detector}", "nothing", answer_line(one["text"]), (detector,), language=language)
     for detector in HEARD:
         for one in read(folder, "answers.jsonl"):
-            yield Item(f"answers, unlabelled: {detector}", "nothing", said(one["text"]), (detector,))
+            yield Item(f"answers, unlabelled: {detector}", "nothing", answer_line(one["text"]), (detector,))
     for when, after in (("before any tool result", False), ("after a tool result", True)):
         for one in read(folder, "thoughts.jsonl"):
             if one["after_tool"] is after:
                 beginning = first_sentences(one["text"])
-                yield Item(f"thoughts {when}, three sentences", "something", said(beginning), ("thinking",))
-                yield Item(f"thoughts {when}, whole", "something", said(one["text"]), ("thinking",))
+                yield Item(f"thoughts {when}, three sentences", "something", answer_line(beginning), ("thinking",))
+                yield Item(f"thoughts {when}, whole", "something", answer_line(one["text"]), ("thinking",))

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.detector_sets.rows import Item, said
+from benchmarks.detector_sets.rows import Item, answer_line
 
 _TESTS = re.compile(r"(?:^|/)tests/(?:[^/]+/)*(?:tool_parsers|tool_use|parser)/(?:[^/]+/)*test_(\w+)\.py$")
 _LEAST = 24
@@ -72,8 +72,8 @@ def items(archive: Path) -> Iterator[Item]:
             # What lost nothing is no other form; what lost all of its call is none.
             rest = (*output.tools, *('"</[(' if form == "last 40 %" else ()))
             if form == "whole" or (shown != text and any(part in shown for part in rest)):
-                yield Item(f"call text: {form}", "something", said(shown), ("restraint",), offered)
-        yield Item("call text: whole, tool not offered", "something", said(text), ("restraint",), {})
+                yield Item(f"call text: {form}", "something", answer_line(shown), ("restraint",), offered)
+        yield Item("call text: whole, tool not offered", "something", answer_line(text), ("restraint",), {})
 
 
 def _sources(archive: Path) -> Iterator[tuple[str, str]]:

@@ -55,7 +55,7 @@ def rule(detector: str, reason: str) -> str:
     return f"{detector}: {_PARTICULAR.sub('', reason).strip()}"
 
 
-def said(text: str, user: str = "Hello.", **expect: Any) -> dict[str, Any]:
+def answer_line(text: str, user: str = "Hello.", **expect: Any) -> dict[str, Any]:
     """A line for `annie-eval check`: the user speaks, the assistant says `text`, no call is wanted."""
     messages = [{"role": "user", "content": user}, {"role": "assistant", "content": text}]
     return {"messages": messages, "expect": {"calls": [], **expect}}

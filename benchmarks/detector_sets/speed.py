@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from annie_eval.detectors import detect
 from benchmarks.detector_sets.judging import sample_of
-from benchmarks.detector_sets.rows import Item, said
+from benchmarks.detector_sets.rows import Item, answer_line
 
 MEGABYTE = 1_000_000
 _SAMPLE = 30_000
@@ -56,7 +56,7 @@ def _worst(detector: str) -> tuple[str, float, str]:
 
 
 def _seconds(detector: str, unit: str, size: int) -> float:
-    sample = sample_of(Item("", "nothing", said((unit * (size // len(unit) + 1))[:size]), (detector,)))
+    sample = sample_of(Item("", "nothing", answer_line((unit * (size // len(unit) + 1))[:size]), (detector,)))
     started = time.process_time()
     detect(detector, sample)
     return time.process_time() - started

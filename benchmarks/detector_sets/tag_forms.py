@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.detector_sets.rows import Item, said
+from benchmarks.detector_sets.rows import Item, answer_line
 
 THINK_TAGS: tuple[tuple[str, str], ...] = (
     ("<think>", "</think>"),
@@ -63,14 +63,14 @@ def items() -> Iterator[Item]:
             f"{opening}{_THOUGHT}",
             f"{_THOUGHT}\n{closing}\n\n{_SAID}",
         ):
-            yield Item("tags whole", "something", said(text), ("thinking",))
+            yield Item("tags whole", "something", answer_line(text), ("thinking",))
     seen: set[tuple[str, str]] = set()
     for opening, closing in THINK_TAGS:
         for tag, is_closing in ((opening, False), (closing, True)):
             for form, text in _remnants(tag, is_closing):
                 if (form, text) not in seen:
                     seen.add((form, text))
-                    yield Item(f"tag remnants: {form}", "something", said(text), ("thinking",))
+                    yield Item(f"tag remnants: {form}", "something", answer_line(text), ("thinking",))
 
 
 def _remnants(tag: str, is_closing: bool) -> Iterator[tuple[str, str]]:

@@ -63,8 +63,8 @@ class Section:
             if algorithm is not None:
                 name = str(algorithm).upper()
                 return "modelopt" if name in FP8_FAMILY else "modelopt_fp4" if name == "NVFP4" else "unknown"
-        said = self.outer.get("quant_method", "")
-        return said.lower().replace("compressed_tensors", "compressed-tensors") if isinstance(said, str) else "unknown"
+        kind = self.outer.get("quant_method", "")
+        return kind.lower().replace("compressed_tensors", "compressed-tensors") if isinstance(kind, str) else "unknown"
 
 
 @dataclass(frozen=True)
@@ -135,16 +135,16 @@ def _kv_cache(section: Section) -> tuple[str | None, bool]:
     """Format of the KV cache, and whether its scales are read: two readers in vLLM, which can disagree."""
     inner, outer = section.inner, section.outer
     scheme = inner.get("kv_cache_scheme") or outer.get("kv_cache_scheme")
-    said = scheme or inner.get("kv_cache_quant_algo") or outer.get("kv_cache_quant_algo")
+    named = scheme or inner.get("kv_cache_quant_algo") or outer.get("kv_cache_quant_algo")
     found: str | None = None
     older = section.nested and isinstance(inner.get("kv_cache_quant_algo"), str)
-    if isinstance(said, dict):
-        bits, kind = said.get("num_bits"), said.get("type")
+    if isinstance(named, dict):
+        bits, kind = named.get("num_bits"), named.get("type")
         fp8 = bits == 8 and kind == "float"
-        found = "FP8" if fp8 and said.get("dynamic") is False else "NVFP4" if bits == 4 and kind == "float" else None
+        found = "FP8" if fp8 and named.get("dynamic") is False else "NVFP4" if bits == 4 and kind == "float" else None
         return found, older or (fp8 and not section.nested)
-    if isinstance(said, str):
-        found = said.upper()
+    if isinstance(named, str):
+        found = named.upper()
     return found, older
 
 
@@ -178,8 +178,8 @@ def normalise(section: Section) -> Quantization:
         for name, entry in layers.items():
             algorithm = entry.get("quant_algo") if isinstance(entry, dict) else None
             found[plain(str(name))] = str(algorithm).upper()
-    said = inner.get("quant_algo")
-    algorithm = str(said).upper() if said is not None else None
+    declared = inner.get("quant_algo")
+    algorithm = str(declared).upper() if declared is not None else None
     kv_cache, kv_scales = _kv_cache(section)
     return Quantization(
         method=section.method,

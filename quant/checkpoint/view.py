@@ -53,16 +53,16 @@ class Problem:
 
     def __str__(self) -> str:
         more = f" (the same in {self.layers} layers)" if self.layers > 1 else ""
-        said = f"{self.where}: {self.problem}{more}; {self.fix}"
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)  # names are input
+        text = f"{self.where}: {self.problem}{more}; {self.fix}"
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)  # names are input
 
 
 def is_tied(config: dict[str, Any]) -> bool:
     """Whether lm_head shares the embedding's weight, by the config or by the default of its model type."""
     inner = config.get("text_config")
     parts = (config, inner if isinstance(inner, dict) else {})
-    said = next((part["tie_word_embeddings"] for part in parts if part.get("tie_word_embeddings") is not None), None)
-    return bool(said) if said is not None else any(part.get("model_type") in TIED_BY_DEFAULT for part in parts)
+    tied = next((part["tie_word_embeddings"] for part in parts if part.get("tie_word_embeddings") is not None), None)
+    return bool(tied) if tied is not None else any(part.get("model_type") in TIED_BY_DEFAULT for part in parts)
 
 
 def has_centred_norms(config: dict[str, Any]) -> bool:

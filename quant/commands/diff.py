@@ -40,12 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
     model = dequantize.load(arguments.checkpoint, arguments.reference, device)
     found = quality.agreement(expected, quality.logits(model, sequences))
     errors = quality.layer_errors(outputs, quality.layer_outputs(model, sequences[:4]))
-    said = {"reference": str(arguments.reference), "data": str(arguments.data), **found.as_dict(), "layers": errors}
+    result = {"reference": str(arguments.reference), "data": str(arguments.data), **found.as_dict(), "layers": errors}
     if not (arguments.checkpoint / INCOMPLETE).exists():
         (arguments.checkpoint / "diff.png").unlink(missing_ok=True)
         plot(errors, arguments.checkpoint / "diff.png", f"{arguments.checkpoint.name} against its reference")
     if arguments.json:
-        print(json.dumps(said, indent=1))
+        print(json.dumps(result, indent=1))
         return 0
     print(f"KL {found.kl:.4f} nats/token, top-1 agreement {found.top1:.1%}, {found.positions} tokens")
     width = max(map(len, errors))

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     refused = refusals(findings)
     about = summary(ours) if ours is not None and not refused else {}
     if arguments.json:
-        said = {
+        report = {
             "ok": not refused,
             "level": "refused" if refused else "warned" if findings else "ready",
             "checkpoint": str(arguments.checkpoint),
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
             "findings": [{**vars(f), "message": str(f)} for f in findings],
             **about,
         }
-        print(json.dumps(said, indent=1, ensure_ascii=False))
+        print(json.dumps(report, indent=1, ensure_ascii=False))
         return 1 if refused else 0
     for finding in findings:
         print(f"{'warning: ' if finding.level == 'warned' else ''}{finding}")

@@ -91,10 +91,10 @@ def _offloads(arguments: argparse.Namespace, chosen: Recipe, device: str) -> boo
     size, free = loading.weight_bytes(arguments.model), loading.free_bytes(device)
     if size + ACTIVATIONS <= free:
         return False
-    said = f"{arguments.model}: {size / 1e9:.1f} GB of weights for {free / 1e9:.1f} GB of free GPU memory"
+    message = f"{arguments.model}: {size / 1e9:.1f} GB of weights for {free / 1e9:.1f} GB of free GPU memory"
     if chosen.algorithm != "max" or arguments.keep is not None:
-        raise UsageError(f"{said}; they can stay in host memory only with algorithm max and without --keep")
-    print(f"{said}: they stay in host memory, and each layer is copied when it computes", flush=True)
+        raise UsageError(f"{message}; they can stay in host memory only with algorithm max and without --keep")
+    print(f"{message}: they stay in host memory, and each layer is copied when it computes", flush=True)
     return True
 
 

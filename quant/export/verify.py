@@ -119,6 +119,6 @@ def assert_served_as_made(computed: dict[str, str], directory: Path, dtype: torc
     different = sorted(name for name in expected.keys() & exported.keys() if expected[name] != exported[name])
     if missing or surplus or different:
         groups = (("not exported", missing), ("exported but not quantised", surplus), ("different", different))
-        said = "; ".join(f"{len(names)} {what}, first {names[0]}" for what, names in groups if names)
-        raise NotServedAsMade(f"the exported weights are not the model's: {said}")
+        differences = "; ".join(f"{len(names)} {what}, first {names[0]}" for what, names in groups if names)
+        raise NotServedAsMade(f"the exported weights are not the model's: {differences}")
     return len(expected)

@@ -39,9 +39,9 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Problem]:
     architecture = names[0]
     candidates = [image] if image is not None else list(images().values())
     if not any(architecture in candidate.release.architectures for candidate in candidates):
-        said = image.name if image is not None else "vLLM"
+        image_name = image.name if image is not None else "vLLM"
         fix = "take the BF16 checkpoint's, or a newer image"
-        yield Problem(7, "config.json: architectures", f"{said} knows no {architecture:.60}", fix)
+        yield Problem(7, "config.json: architectures", f"{image_name} knows no {architecture:.60}", fix)
     if not isinstance(kind, str):
         yield Problem(7, "config.json: model_type", "is missing", "take the BF16 checkpoint's")
         return

@@ -186,9 +186,9 @@ def _class_findings(contents: dict[str, Any], image: Image | None) -> Iterator[P
     kind, where = settings.get("tokenizer_class"), "tokenizer_config.json"
     older = image is not None and image.release.transformers_4
     fix = f"run: python -m quant export DIR --for {image.name} --out NEW" if image is not None else ""
-    said = json.dumps([tokenizer.get(part) for part in ("normalizer", "pre_tokenizer", "decoder")])
-    byte_level = '"ByteLevel"' in said
-    pieces = '"Metaspace"' in said or '"\\u2581"' in said
+    parts = json.dumps([tokenizer.get(part) for part in ("normalizer", "pre_tokenizer", "decoder")])
+    byte_level = '"ByteLevel"' in parts
+    pieces = '"Metaspace"' in parts or '"\\u2581"' in parts
     if isinstance(kind, str) and kind.removesuffix("Fast") in _BYTE_LEVEL and pieces and not byte_level and not older:
         problem = f"is {kind}, which transformers 5 builds over bytes, but tokenizer.json is SentencePiece's"
         yield Problem(9, f"{where}: tokenizer_class", problem, "write PreTrainedTokenizerFast")

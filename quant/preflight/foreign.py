@@ -61,8 +61,8 @@ def method_findings(view: View, image: Image | None) -> Iterator[Problem]:
         return
     candidates = [image] if image is not None else list(images().values())
     if not any(quantization.method in candidate.release.methods for candidate in candidates):
-        said = image.name if image is not None else "any image known here"
-        problem = f"{quantization.method:.40} is not loaded by {said}"
+        image_name = image.name if image is not None else "any image known here"
+        problem = f"{quantization.method:.40} is not loaded by {image_name}"
         yield Problem(1, f"{section.where}.quant_method", problem, "take another image, or another format")
 
 

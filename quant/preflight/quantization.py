@@ -24,8 +24,8 @@ _QUANTISED_ROUTER = {"qwen3_moe", "qwen3_vl_moe_text", "lfm2_moe", "k2_horizon"}
 
 def quantization_findings(view: View, image: Image | None) -> Iterator[Problem]:
     """The quantisation config by itself, both copies against each other, and against what the image knows."""
-    said, legacy = view.config.get("quantization_config"), legacy_section(view.legacy)
-    if said is not None and not isinstance(said, dict):
+    declared, legacy = view.config.get("quantization_config"), legacy_section(view.legacy)
+    if declared is not None and not isinstance(declared, dict):
         yield Problem(1, "config.json: quantization_config", "is no object", ANEW)
         return
     section, quantization = view.section, view.quantization
@@ -87,14 +87,14 @@ def _short(value: Any, other: Any) -> str:
 
 def _modelopt_findings(section: Section, quantization: Quantization, image: Image | None) -> Iterator[Problem]:
     candidates = [image] if image is not None else list(images().values())
-    said = image.name if image is not None else "any image known here"
+    named = image.name if image is not None else "any image known here"
     where, algorithm, inner = section.where, quantization.algorithm, section.inner
     if algorithm is None:
         yield Problem(1, f"{where}.quant_algo", "is missing", ANEW)
         return
     if not any(algorithm in candidate.release.algorithms for candidate in candidates):
         known = ", ".join(candidates[-1].release.algorithms)
-        yield Problem(1, f"{where}.quant_algo", f"{algorithm} is not loaded by {said}; known: {known}", ANEW)
+        yield Problem(1, f"{where}.quant_algo", f"{algorithm} is not loaded by {named}; known: {known}", ANEW)
     if not quantization.is_modelopt:
         problem = f"is {section.outer.get('quant_method')!r:.60}, so vLLM does not read it as ModelOpt's"
         if quantization.method == "unknown":
@@ -115,18 +115,18 @@ def _modelopt_findings(section: Section, quantization: Quantization, image: Imag
             yield Problem(1, f"{where}.quantized_layers", "is missing or empty under MIXED_PRECISION", ANEW)
         for name, used in quantization.layers.items():
             if not any(used in candidate.release.mixed for candidate in candidates):
-                problem = f"{used} is not known inside MIXED_PRECISION by {said}: the layer would be taken as BF16"
+                problem = f"{used} is not known inside MIXED_PRECISION by {named}: the layer would be taken as BF16"
                 yield Problem(1, f"{where}.quantized_layers: {name}", problem, ANEW)
     elif quantization.layers:
         yield Problem(1, f"{where}.quantized_layers", f"is there, but quant_algo is {algorithm}", ANEW)
     if any("NVFP4" in used for used in uses) and quantization.group_size not in (16, None):
         yield Problem(1, f"{where}.group_size", f"is {quantization.group_size!r:.20}, but NVFP4's blocks are 16", ANEW)
-    yield from _kv_findings(section, quantization, candidates, said)
+    yield from _kv_findings(section, quantization, candidates, named)
     yield from _group_findings(where, inner, uses)
 
 
 def _kv_findings(
-    section: Section, quantization: Quantization, candidates: list[Image], said: str
+    section: Section, quantization: Quantization, candidates: list[Image], image_name: str
 ) -> Iterator[Problem]:
     """The KV cache's format as both of vLLM's readers find it: one picks the type, the other loads the scales."""
     raw = section.inner.get("kv_cache_scheme")
@@ -143,7 +143,7 @@ def _kv_findings(
         )
     kind = quantization.kv_cache
     if kind is not None and not any(kind in candidate.release.kv_cache for candidate in candidates):
-        problem = f"{kind} KV cache is not served by {said}"
+        problem = f"{kind} KV cache is not served by {image_name}"
         yield Problem(1, f"{section.where}: KV cache", problem, "use fp8 or none")
 
 
@@ -248,9 +248,9 @@ def _mixed_findings(
     for fused, members in groups.items():
         algorithms = {found[member] for member in members}
         if len(algorithms) > 1:
-            said = ", ".join(f"{m.rpartition('.')[2]} {found[m] or 'BF16'}" for m in members)
+            listed = ", ".join(f"{m.rpartition('.')[2]} {found[m] or 'BF16'}" for m in members)
             where = f"config.json: quantization_config.quantized_layers: {members[0]}"
-            yield Problem(3, where, f"{fused} is fused, but its parts differ: {said}", ANEW)
+            yield Problem(3, where, f"{fused} is fused, but its parts differ: {listed}", ANEW)
     above = {
         ".".join(parts[:depth]) for name in layers for parts in [name.split(".")] for depth in range(1, len(parts))
     }

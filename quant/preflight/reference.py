@@ -311,8 +311,8 @@ def reference_findings(ours: View, reference: Path, provenance: dict[str, Any] |
     """All findings against the BF16 checkpoint."""
     theirs, broken = view(reference)
     if broken or theirs.bad_files or not theirs.tensors:
-        said = broken[0] if broken else next(iter(theirs.bad_files.items()), "no *.safetensors")
-        yield Problem(2, f"--reference {reference}", f"cannot be read ({said})", "give the BF16 checkpoint")
+        problem = broken[0] if broken else next(iter(theirs.bad_files.items()), "no *.safetensors")
+        yield Problem(2, f"--reference {reference}", f"cannot be read ({problem})", "give the BF16 checkpoint")
         return
     if theirs.quantization is not None:
         yield Problem(2, f"--reference {reference}", "is quantised itself", "give the BF16 checkpoint")

@@ -109,8 +109,8 @@ def _fused_findings(view: View, linear: list[str]) -> Iterator[Problem]:
     for fused, members in fused_groups(linear).items():
         formats = {_format(view, member) for member in members}
         if len(formats) > 1:
-            said = ", ".join(f"{m.rpartition('.')[2]} {_format(view, m)}" for m in members)
-            problem = f"is fused into {fused}, but the parts have different formats: {said}"
+            listed = ", ".join(f"{m.rpartition('.')[2]} {_format(view, m)}" for m in members)
+            problem = f"is fused into {fused}, but the parts have different formats: {listed}"
             yield Problem(3, view.where(f"{members[0]}.weight"), problem, "quantise all or none of them")
             continue
         if not formats & {"NVFP4", "W4A16_NVFP4"}:

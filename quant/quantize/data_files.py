@@ -175,12 +175,12 @@ def _sharegpt(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
     turns = _parsed(row["conversations"])
     for index, turn in enumerate(turns if isinstance(turns, list) else [None]):
         who = turn.get("from", turn.get("role")) if isinstance(turn, dict) else None
-        said = turn.get("value", turn.get("content")) if isinstance(turn, dict) else None
+        value = turn.get("value", turn.get("content")) if isinstance(turn, dict) else None
         role = _ROLES.get(str(who).lower())
-        if role is None or not isinstance(said, str):
+        if role is None or not isinstance(value, str):
             raise UsageError(f"{where}: conversations.{index}: wants from (human, gpt, system, …) and value")
         if role == "function_call":
-            calls = _parsed(said)
+            calls = _parsed(value)
             calls = calls if isinstance(calls, list) else [calls]
             if not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls):
                 raise UsageError(f"{where}: conversations.{index}: a function_call wants JSON with name and arguments")
@@ -188,7 +188,7 @@ def _sharegpt(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
             made = [{"type": "function", "function": function} for function in functions]
             found.append({"role": "assistant", "content": None, "tool_calls": made})
         else:
-            found.append({"role": role, "content": said})
+            found.append({"role": role, "content": value})
     return found
 
 
@@ -217,7 +217,7 @@ def _alpaca(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
     asked = row["instruction"] + (f"\n\n{more}" if isinstance(more, str) and more.strip() else "")
     found: list[dict[str, Any]] = []
     for pair in row.get("history") or []:
-        if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(said, str) for said in pair)):
+        if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
             raise UsageError(f"{where}: history wants pairs of question and answer")
         found += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
     return [*found, {"role": "user", "content": asked}, {"role": "assistant", "content": row[answer]}]

@@ -37,11 +37,11 @@ class ProgressBar:
     def _draw(self, now: float, values: dict[str, float]) -> None:
         rate = self.done / max(now - self._start, 1e-9)
         left = max(self.total - self.done, 0) / max(rate, 1e-9)
-        said = "".join(f"  {key} {value:.4g}" for key, value in values.items())
+        shown = "".join(f"  {key} {value:.4g}" for key, value in values.items())
         share = self.done / max(self.total, 1)
         bar = f"{'#' * int(share * 20):20}"
         start = "\r" if self._terminal else ""
-        print(f"{start}{self.name} [{bar}] {share:4.0%}  {rate:,.0f} {self.unit}/s{said}  {left:.0f} s left ", end="",
+        print(f"{start}{self.name} [{bar}] {share:4.0%}  {rate:,.0f} {self.unit}/s{shown}  {left:.0f} s left ", end="",
               file=sys.stderr, flush=True)  # fmt: skip
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:

@@ -25,8 +25,8 @@ def check_layers(model: Any, chosen: Recipe) -> None:
     check_experts(model, chosen)
     for members in fused_groups(formats).values():
         if len({formats[member] for member in members}) > 1:
-            said = ", ".join(f"{member.rpartition('.')[2]} {formats[member]}" for member in members)
-            raise UsageError(f"{where} servers fuse these into one, so they need one format: {said}")
+            listed = ", ".join(f"{member.rpartition('.')[2]} {formats[member]}" for member in members)
+            raise UsageError(f"{where} servers fuse these into one, so they need one format: {listed}")
     if formats.get("lm_head", "bf16") != "bf16" and getattr(model.config, "tie_word_embeddings", False):
         raise UsageError(f'{where} lm_head is tied to the embedding in this model; add ["*lm_head*", "bf16"]')
 

@@ -155,12 +155,12 @@ class Speech:
         wanted_words = [
             token for match in _TOKEN.finditer(phrase) if (token := _plain(match.group())) and _is_word(token)
         ]
-        said = [token for token in self._tokens if _is_word(token.word)]
+        words = [token for token in self._tokens if _is_word(token.word)]
         length = len(wanted_words)
         return [
-            (said[at].start, said[at + length - 1].end)
-            for at in range(len(said) - length + 1 if length else 0)
-            if said[at].word == wanted_words[0] and [token.word for token in said[at : at + length]] == wanted_words
+            (words[at].start, words[at + length - 1].end)
+            for at in range(len(words) - length + 1 if length else 0)
+            if words[at].word == wanted_words[0] and [token.word for token in words[at : at + length]] == wanted_words
         ]
 
     def asserts(self, span: Span) -> bool:
@@ -191,11 +191,11 @@ class Speech:
         for cue in _CUE.finditer(self.text, span[1]):
             rest = self.text[cue.end() :]
             sentence = re.match(r"[^.!?\n]*[.!?\n]?", rest)
-            said = sentence.group() if sentence else ""
-            if not re.search(f"[{WORD}]", said):
+            text = sentence.group() if sentence else ""
+            if not re.search(f"[{WORD}]", text):
                 after = re.match(r"[.!\s…,]*[^.!?\n]*[.!?\n]?", rest)
-                said = after.group() if after else ""
-            if re.search(f"[{WORD}]", said) and not said.rstrip().endswith("?"):
+                text = after.group() if after else ""
+            if re.search(f"[{WORD}]", text) and not text.rstrip().endswith("?"):
                 return True
         return False
 

@@ -121,10 +121,10 @@ def is_finished(text: str) -> bool:
     end = len(text)
     while end and _AFTER_END.match(text, end - 1):
         end -= 1
-    said, last = text[max(0, end - 60) : end], text[end - 1 : end] if end else ""
+    ending, last = text[max(0, end - 60) : end], text[end - 1 : end] if end else ""
     if not last or _UNSTOPPED.search(text[-12:].rstrip()):
         return bool(last)
-    if said.endswith(("...", "…")) and (word := _LAST_WORD.search(said)) and word[1].casefold() in _OPEN_WORDS:
+    if ending.endswith(("...", "…")) and (word := _LAST_WORD.search(ending)) and word[1].casefold() in _OPEN_WORDS:
         return False
     return last in _TERMINATORS or re.match(f"[{SPACELESS}]", last) is not None
 

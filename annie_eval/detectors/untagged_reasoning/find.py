@@ -134,10 +134,10 @@ def _hinted(hints: tuple[str, ...], lowered: str, letters: frozenset[str] | None
 def asked_cues(question: str, tools: tuple[str, ...]) -> tuple[Cue, ...]:
     """Cues that what was asked makes: its words in quotation marks, and the names of tools that are no plain words."""
     made = []
-    said = question.strip(" \n.?!")
-    if len(said) >= _LEAST_QUOTED:
-        pattern = r"[\"“”'«„「]\s?" + re.escape(said)
-        made.append(Cue(ASKED[0], "repeats what the user said", "inside", (said.lower(),), pattern))
+    asked = question.strip(" \n.?!")
+    if len(asked) >= _LEAST_QUOTED:
+        pattern = r"[\"“”'«„「]\s?" + re.escape(asked)
+        made.append(Cue(ASKED[0], "repeats what the user said", "inside", (asked.lower(),), pattern))
     named = [name for name in tools if not (name.isalpha() and name[1:].islower())]
     if named:
         pattern = rf"(?<![\w./])(?:{'|'.join(map(re.escape, named))})(?!\w)"

@@ -60,7 +60,7 @@ def _spoken(rng: Random, exchange: AnsweredRequest) -> AnsweredRequest:
     """With its request as it is really said."""
     if rng.random() < 0.08:
         exchange = wording.american(exchange)
-    return exchange.said(wording.spoken(rng, exchange.user, exchange.family, question=exchange.question))
+    return exchange.worded(wording.spoken(rng, exchange.user, exchange.family, question=exchange.question))
 
 
 _AGAIN = [
@@ -128,7 +128,7 @@ def _follow_up(rng: Random, tools: bool | None) -> list[AnsweredRequest]:
             if not there or not place or place == there or again.call is None:
                 continue
             day = next((when for when in ("tonight", "tomorrow", "weekend") if when in str(again.call[1])), "today")
-            said = {"weekend": "at the weekend", "today": ""}.get(day, day)
+            when_asked = {"weekend": "at the weekend", "today": ""}.get(day, day)
             user = pick(
                 rng,
                 [
@@ -138,7 +138,7 @@ def _follow_up(rng: Random, tools: bool | None) -> list[AnsweredRequest]:
                     "how about in {place} {day}",
                 ],
                 place=place,
-                day=said,
+                day=when_asked,
             )
             second = replace(
                 again,
@@ -252,24 +252,24 @@ def conversation(
         exchanges = quiz.quiz(rng, rng.randrange(10_000) if number is None else number)
     else:
         exchanges = [KINDS[kind](rng)]
-    said = [_spoken(rng, exchange) for exchange in exchanges]
+    spoken = [_spoken(rng, exchange) for exchange in exchanges]
     thinking = "on" if rng.random() < think else rng.choices(["off", "unset"], weights=[5, 2])[0]
     thinks = thinking == "on"
     messages: list[dict[str, Any]] = []
     calls = 0
-    for index, exchange in enumerate(said):
+    for index, exchange in enumerate(spoken):
         messages.append({"role": "user", "content": exchange.user})
         if exchange.call is not None:
             calls += 1
             messages += _call(exchange, f"call_{calls}", think=thinks)
         thought = exchange.thought if exchange.call is None else exchange.thought_after
         messages.append(_assistant(exchange.reply, thought if thinks else ""))
-        if kind != QUIZ and index == len(said) - 2 and _may_break(exchange, said[-1]) and rng.random() < 0.12:
+        if kind != QUIZ and index == len(spoken) - 2 and _may_break(exchange, spoken[-1]) and rng.random() < 0.12:
             messages[-1]["content"] = _interrupted(rng, exchange.reply)
             messages[-1]["weight"] = 0  # to be read, not to be learnt
-    what: dict[str, Any] = {"kind": kind, "family": said[-1].family, "thinking": thinking}
-    expect = said[-1].expect or {}
-    if said[-1].family == "talk.thinking":
+    what: dict[str, Any] = {"kind": kind, "family": spoken[-1].family, "thinking": thinking}
+    expect = spoken[-1].expect or {}
+    if spoken[-1].family == "talk.thinking":
         expect = {"topic": ["tags", "thinking"]}  # of which a reply may speak
     if expect:
         what["expect"] = expect

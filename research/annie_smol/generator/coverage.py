@@ -64,43 +64,43 @@ def count(lines: Sequence[Line]) -> Counter[Item]:
 
 def _taught(asked: str, reply: str) -> Iterator[Item]:
     for first, word, second, result in _SUM.findall(reply):
-        x, y, said = (_NUMBER[number.lower()] for number in (first, second, result))
-        if said == (x + y if word.lower() == "plus" else x - y):
+        x, y, stated = (_NUMBER[number.lower()] for number in (first, second, result))
+        if stated == (x + y if word.lower() == "plus" else x - y):
             story = bool(re.search(rf"\bis {result}(?: [a-z]|, so)", reply)) and bool(_SAYS_THINGS.search(asked))
             yield "sums and differences", f"{x} {word.lower()} {y}"
             if story:
                 yield "stories of them", f"{x} {word.lower()} {y}"
     for what, number, result in _TWICE.findall(reply):
-        n, said = _NUMBER[number.lower()], _NUMBER[result.lower()]
-        if what.lower() == "double" and said == 2 * n:
+        n, stated = _NUMBER[number.lower()], _NUMBER[result.lower()]
+        if what.lower() == "double" and stated == 2 * n:
             yield "doubles", str(n)
-        elif what.lower() != "double" and 2 * said == n:
+        elif what.lower() != "double" and 2 * stated == n:
             yield "halves", str(n)
     if re.search(r"\bdozen\b", reply, re.IGNORECASE):
         yield "dozen", "half a dozen" if "half" in reply.lower() else "a dozen"
     for relation, name, _ in _STEP.findall(reply):
         yield "days and months", f"{relation.lower()} {name}"
-    said_key, asked_key = f" {key(reply)} ", f" {key(asked)} "
-    both = said_key + asked_key
+    reply_key, asked_key = f" {key(reply)} ", f" {key(asked)} "
+    both = reply_key + asked_key
     for word, more, less in reasoning.PAIRS:
         same = ("bigger", "larger") if word == "bigger" else (word,)
-        if any(f" {key(more)} is {one} than {key(less)} " in said_key for one in same):
+        if any(f" {key(more)} is {one} than {key(less)} " in reply_key for one in same):
             yield "comparisons", f"{more} {word} than {less}"
     for country, names in _countries().items():
-        if f" {key(lexicon.CAPITALS[country])} " in said_key and any(f" {name} " in both for name in names):
+        if f" {key(lexicon.CAPITALS[country])} " in reply_key and any(f" {name} " in both for name in names):
             yield "capitals", country
     for fact in _facts().get(key(reply), ()):
         yield "other facts", fact
     if " young " in both or " baby " in both or " call" in both:
         for animal, child in facts_table.YOUNG.items():
-            if f" {child} " in said_key and re.search(rf" {animal}s? ", both):
+            if f" {child} " in reply_key and re.search(rf" {animal}s? ", both):
                 yield "young animals", animal
     for thing, (_, value) in facts_table.COLOURS.items():
-        if f" {key(value)} " in said_key and re.search(rf" {key(americanised(thing))} | {key(thing)} ", both):
+        if f" {key(value)} " in reply_key and re.search(rf" {key(americanised(thing))} | {key(thing)} ", both):
             yield "colours", thing
     if " opposite " in both or " not " in asked_key:
         for word, other in (facts_table.OPPOSITES | facts_table.BOTH_WAYS).items():
-            if f" {other} " in said_key and f" {word} " in asked_key:
+            if f" {other} " in reply_key and f" {word} " in asked_key:
                 yield "opposites", word
 
 
@@ -120,8 +120,8 @@ def _facts() -> dict[str, list[str]]:
     """By each answer, in British and American words, the first answers of the facts that it answers."""
     found: dict[str, list[str]] = defaultdict(list)
     for _, answers in facts_table.TABLE:
-        for said in {key(said) for answer in answers for said in (answer, americanised(answer))}:
-            found[said].append(answers[0])
+        for wording in {key(wording) for answer in answers for wording in (answer, americanised(answer))}:
+            found[wording].append(answers[0])
     return dict(found)
 
 

@@ -19,16 +19,16 @@ def capital(rng: Random, country: str | None = None, *, backwards: bool | None =
     """Capitals, mostly asked by country."""
     country = country or rng.choice(sorted(lex.CAPITALS))
     city = lex.CAPITALS[country]
-    said = country
+    name = country
     if rng.random() < 0.2:
-        said = {"the Netherlands": "Holland", "the United States": rng.choice(["the US", "America", "the USA"])}.get(
+        name = {"the Netherlands": "Holland", "the United States": rng.choice(["the US", "America", "the USA"])}.get(
             country, country
         )
-    countrys = f"{said}'" if said.endswith("s") else f"{said}'s"
+    countrys = f"{name}'" if name.endswith("s") else f"{name}'s"
     if backwards is None:
         backwards = rng.random() < 0.12
     backwards = backwards and city not in {"London", "Washington"}
-    user = pick(rng, _COUNTRY_OF if backwards else _CAPITAL, country=said, countrys=countrys, city=city)
+    user = pick(rng, _COUNTRY_OF if backwards else _CAPITAL, country=name, countrys=countrys, city=city)
     user = user.replace("s's capital", "s' capital")
     reply = (
         f"{city} is the capital of {country}."

@@ -84,9 +84,9 @@ def where(rng: Random) -> AnsweredRequest:
             [f"{who.they} has the {thing}.", f"{who.they} borrowed the {thing}.", f"{who.they} needs the {thing}."]
         )
         return recall(rng, "memory.who", user, thing, f"your {thing}", result, [result], about=f"the {thing}")
-    said = rng.random() < 0.22
-    patterns = _WHERE_SAID if said else _WHERE
-    if not said:
+    tells = rng.random() < 0.22
+    patterns = _WHERE_SAID if tells else _WHERE
+    if not tells:
         unfit = "{single}" if plural else "{things}"
         patterns = [pattern for pattern in patterns if unfit not in pattern]
     article = rng.choice(["my", "the"])
@@ -101,5 +101,5 @@ def where(rng: Random) -> AnsweredRequest:
     )
     replies = [f"{the} {thing} {verb} {spot}."] * 4 + [f"You (left) the {thing} {spot}.".replace("(left)", "put")]
     return recall(
-        rng, "memory.where", user, thing, f"your {thing}", result, replies, question=not said, about=f"the {thing}"
+        rng, "memory.where", user, thing, f"your {thing}", result, replies, question=not tells, about=f"the {thing}"
     )

@@ -41,7 +41,7 @@ class AnsweredRequest:
             answer["none_of"] = list(never)
         return replace(self, expect={"answer": answer})
 
-    def said(self, user: str) -> "AnsweredRequest":
+    def worded(self, user: str) -> "AnsweredRequest":
         """The same with the request worded otherwise."""
         return replace(self, user=user)
 

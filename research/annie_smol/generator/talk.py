@@ -9,8 +9,8 @@ from research.annie_smol.generator.grammar import pick
 from research.annie_smol.generator.request import AnsweredRequest
 
 
-def _from(rng: Random, family: str, said: list[say.Said]) -> AnsweredRequest:
-    patterns, question, answers = rng.choice(said)
+def _from(rng: Random, family: str, table: list[say.Said]) -> AnsweredRequest:
+    patterns, question, answers = rng.choice(table)
     name, thing = rng.choice(lex.NAMES), rng.choice(sorted(lex.THINGS))
     if any("{thing} (has|have)" in p or "new {thing}" in p for p in patterns):
         thing = rng.choice(
@@ -106,14 +106,14 @@ def compliment(rng: Random) -> AnsweredRequest:
 def wish(rng: Random) -> AnsweredRequest:
     """A good wish for a named person."""
     kind, name = rng.choice(sorted(say.WISHES)), rng.choice(lex.NAMES)
-    said = {
+    patterns = {
         "birthday": ["(wish|say) (a|) happy birthday to {name}", "it's {name}'s birthday, (say something|wish {name} well)", "a birthday wish for {name}[, please]"],
         "luck": ["wish {name} [good] luck", "{name} has a test (today|tomorrow), wish {name} luck", "(can you|please) wish {name} luck for (school|the match|the race)"],
         "health": ["{name} is ill, (say something nice|wish {name} well)", "a get well wish for {name}", "(can you|please) tell {name} to get well"],
         "journey": ["{name} is leaving (today|tomorrow), wish {name} a good trip", "a good wish for {name}'s (journey|holiday|trip)"],
         "wedding": ["{name} is getting married, (say something nice|wish {name} well)", "a wish for {name}'s wedding"],
     }[kind]  # fmt: skip
-    user = pick(rng, said, name=name).replace("wish a happy birthday to", "wish a happy birthday to")
+    user = pick(rng, patterns, name=name).replace("wish a happy birthday to", "wish a happy birthday to")
     return AnsweredRequest(
         "talk.wish",
         user,

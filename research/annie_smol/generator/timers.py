@@ -40,18 +40,18 @@ def timer(rng: Random) -> AnsweredRequest:
     user = user.replace("for the homework", "for homework") if rng.random() < 0.3 else user
     asks = user.startswith(("can", "could", "would"))
     unit = "minute" if minutes == 1 else "minutes"
-    said = rng.choice([str(minutes), str(minutes), lex.in_words(minutes)])
+    number = rng.choice([str(minutes), str(minutes), lex.in_words(minutes)])
     result = f"The timer is set for {minutes} {unit}."
     if rng.random() < 0.3:
         result = rng.choice([f"Timer started: {minutes} {unit}.", f"The timer is running for {minutes} {unit}."])
     for_thing = f" for the {thing}" if named and thing in user else ""
     replies = [
-        f"The timer is set for {said} {unit}.",
-        f"Your timer{for_thing} is set for {said} {unit}.",
-        f"Okay, {said} {unit}{for_thing}.",
-        f"Done, the timer runs for {said} {unit}.",
-        f"I'll let you know in {said} {unit}.",
-        f"{sentence(said, '')} {unit}{for_thing}, starting now.",
+        f"The timer is set for {number} {unit}.",
+        f"Your timer{for_thing} is set for {number} {unit}.",
+        f"Okay, {number} {unit}{for_thing}.",
+        f"Done, the timer runs for {number} {unit}.",
+        f"I'll let you know in {number} {unit}.",
+        f"{sentence(number, '')} {unit}{for_thing}, starting now.",
     ]
     thought = pick(
         rng,
@@ -77,7 +77,7 @@ def timer(rng: Random) -> AnsweredRequest:
         after,
         asks,
         again=(
-            ("how many minutes did I say", f"You said {said} {unit}."),
-            ("how long did I say", f"You said {said} {unit}."),
+            ("how many minutes did I say", f"You said {number} {unit}."),
+            ("how long did I say", f"You said {number} {unit}."),
         ),
     )

@@ -163,29 +163,29 @@ def price(rng: Random) -> AnsweredRequest:
     if place == "near here" and rng.random() < 0.5:
         where, place = "", ""
     good = rng.choice(sorted(lex.GOODS))
-    said = rng.choice(lex.GOODS[good])
+    item = rng.choice(lex.GOODS[good])
     journey = ""
     if good == "train ticket":
         other = rng.choice(lex.PLACES)
-        said, where, place, journey = f"a train ticket to {other}", "", other, f" to {other}"
+        item, where, place, journey = f"a train ticket to {other}", "", other, f" to {other}"
     user = pick(
         rng,
         [
-            "how much (is|does it cost for) {said} {where} [today|now|at the moment]".replace(
+            "how much (is|does it cost for) {item} {where} [today|now|at the moment]".replace(
                 "does it cost for", "is"
             ),
-            "how much does {said} cost {where} [today|now|these days]",
-            "(what's|what is) the price of {said} {where} [today|now]",
-            "what does {said} cost {where} [today|now]",
-            "(can|could) you (check|look up|find|tell me) the price of {said} {where}",
-            "(look up|check) (what {said} costs|the price of {said}) {where}",
-            "has {said} become (cheaper|dearer) {where}",
-            "what do I pay for {said} {where}",
-            "is {said} (expensive|cheap) {where} [now|today]",
-            "how expensive is {said} {where}",
-            "{said} {where}, what does it cost [now|today]",
+            "how much does {item} cost {where} [today|now|these days]",
+            "(what's|what is) the price of {item} {where} [today|now]",
+            "what does {item} cost {where} [today|now]",
+            "(can|could) you (check|look up|find|tell me) the price of {item} {where}",
+            "(look up|check) (what {item} costs|the price of {item}) {where}",
+            "has {item} become (cheaper|dearer) {where}",
+            "what do I pay for {item} {where}",
+            "is {item} (expensive|cheap) {where} [now|today]",
+            "how expensive is {item} {where}",
+            "{item} {where}, what does it cost [now|today]",
         ],
-        said=said,
+        item=item,
         where=where,
     )
     bare = {"stamp": "stamp", "train ticket": "train ticket"}.get(good, good)
@@ -195,10 +195,10 @@ def price(rng: Random) -> AnsweredRequest:
     cents = rng.choice(["", "", " fifty", " twenty", " eighty"])
     amount = f"{lex.in_words(n)} {unit}{cents}" if good != "gold" else f"{rng.randint(19, 29)} hundred {unit}"
     there = f" {where}" if where and where != "here" else ""
-    thing = sentence(said, "")
+    thing = sentence(item, "")
     result = f"{thing}{there} costs {amount}."
     replies = [result, result, f"It costs {amount}{there}."]
-    return search(rng, "web.price", user, query, f"the price of {said}", result, replies)
+    return search(rng, "web.price", user, query, f"the price of {item}", result, replies)
 
 
 def moving(rng: Random) -> AnsweredRequest:

@@ -37,11 +37,11 @@ def main() -> None:
         print(f"| {name.replace('+', ' + ')} | {caught} of {3 * len(asked)} ({caught / (3 * len(asked)):.1%}) |")
     changed = [(one.text, paraphrase.unknown(one.text, Random(0))) for one in asked]
     for least, what in ((0, "any length"), (10, "ten words or more")):
-        pairs = [said for text, said in changed if said != text and len(text.split()) >= least]
-        caught = sum(overlap.find(said) is not None for said in pairs)
+        pairs = [reworded for text, reworded in changed if reworded != text and len(text.split()) >= least]
+        caught = sum(overlap.find(reworded) is not None for reworded in pairs)
         print(f"| one unknown synonym, {what} | {caught} of {len(pairs)} ({caught / len(pairs):.1%}) |")
-    again = [(text, said) for text, several in paraphrase.REWORDED for said in several]
-    caught = sum(Overlap([Prompt("x", text, True)]).find(said) is not None for text, said in again)
+    again = [(text, reworded) for text, several in paraphrase.REWORDED for reworded in several]
+    caught = sum(Overlap([Prompt("x", text, True)]).find(reworded) is not None for text, reworded in again)
     print(f"| reworded freely, by hand | {caught} of {len(again)} ({caught / len(again):.1%}) |")
     kinds = [*compose.KINDS, compose.MULTI_TURN]
     taken: Counter[str] = Counter()

@@ -61,10 +61,10 @@ def _one(numbers: range, word: str) -> Callable[[Random], Iterator[Filling]]:
     def fillings(rng: Random) -> Iterator[Filling]:
         for (number,) in _dealt(rng, [(n,) for n in numbers]):
             result = lexicon.in_words(2 * number if word == "double" else number // 2)
-            said = lexicon.in_words(number)
+            word_of_number = lexicon.in_words(number)
             of = "" if word == "double" else "of "
-            slots = {"a": said if rng.random() < 0.75 else str(number)}
-            yield slots, f"{word} {of}{said} is {result}.", f"This is {word} {of}{said}."
+            slots = {"a": word_of_number if rng.random() < 0.75 else str(number)}
+            yield slots, f"{word} {of}{word_of_number} is {result}.", f"This is {word} {of}{word_of_number}."
 
     return fillings
 

@@ -105,7 +105,7 @@ def scenarios(overlap: Overlap, seed: int, samples: int) -> list[dict[str, Any]]
     Raises SystemExit where too few prompts are far enough.
     """
     lines: list[dict[str, Any]] = []
-    said: set[str] = set()
+    seen: set[str] = set()
     for category, kinds in GATES.items():
         found, index = 0, 0
         while found < samples:
@@ -119,9 +119,9 @@ def scenarios(overlap: Overlap, seed: int, samples: int) -> list[dict[str, Any]]
             text = messages[0]["content"]
             if category in {"factual", "reasoning"} and "answer" not in meta.get("expect", {}):
                 continue
-            if text.lower() in said or overlap.find(text):
+            if text.lower() in seen or overlap.find(text):
                 continue
-            said.add(text.lower())
+            seen.add(text.lower())
             found += 1
             lines.append(scenario(category, found, kind, messages, meta))
     return lines

@@ -74,11 +74,11 @@ def frame_lines(directory: Path) -> Iterator[dict[str, Any]]:
     """Every filled frame that is near to no scenario of ours. Raises what `frames.filled` raises."""
     profile = load("annie-smol")
     overlap = Overlap([Prompt(one.scenario, one.text, one.asked) for one in prompts(scenario_files([]))])
-    said = set()
+    seen = set()
     for number, (prompt, reply, thought) in enumerate(frames.filled(directory)):
-        if prompt in said or overlap.find(prompt):
+        if prompt in seen or overlap.find(prompt):
             continue
-        said.add(prompt)
+        seen.add(prompt)
         thinks = number % 4 == 0
         yield _line(
             profile, "frames", list(_messages("reasoning", [prompt, reply], thought if thinks else "")), thinks

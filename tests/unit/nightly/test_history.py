@@ -208,7 +208,7 @@ def test_drift_begins_anew_with_another_server_and_another_blessing(change: dict
 def test_a_change_is_named() -> None:
     first, second = nights({"g": falling(2)})
     other = dataclasses.replace(second, fingerprint={**FINGERPRINT, "weights": "bbbb"})
-    assert drift.resets([first, other])[0].said == "the weights changed (aaaa -> bbbb)"
+    assert drift.resets([first, other])[0].reason == "the weights changed (aaaa -> bbbb)"
 
 
 def test_a_night_on_which_nothing_was_judged_is_no_change() -> None:

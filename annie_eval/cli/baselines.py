@@ -27,7 +27,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("baseline", metavar="BASELINE", help="a blessed name, its path, or another run")
     parser.add_argument("--json", action="store_true", help="print what verdict.json would say under `regression`")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the run's page with the comparison on it")
-    parser.set_defaults(command=compare)
+    parser.set_defaults(command=compare_command)
 
 
 def bless(arguments: argparse.Namespace) -> int:
@@ -42,7 +42,7 @@ def bless(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def compare(arguments: argparse.Namespace) -> int:
+def compare_command(arguments: argparse.Namespace) -> int:
     """Exit status 0 for PASS, 1 for FAIL, INCONCLUSIVE or ERROR, 4 where the runs cannot be compared."""
     from shutil import get_terminal_size
 

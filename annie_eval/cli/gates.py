@@ -18,7 +18,7 @@ def add_gates(parser: argparse.ArgumentParser) -> None:
 def gates(arguments: argparse.Namespace) -> int:
     """Exit status 0; raises UsageError for a number of rounds that cannot be."""
     from annie_eval.profile.load import is_builtin, load
-    from annie_eval.report import operating_curves, rounds
+    from annie_eval.report import adaptive, operating_curves
     from annie_eval.run.examples import check_examples
 
     profile = load(arguments.profile)
@@ -29,6 +29,6 @@ def gates(arguments: argparse.Namespace) -> int:
     elif arguments.until_decided < 2:
         raise UsageError(f"--until-decided {arguments.until_decided}: must be at least 2 rounds")
     else:
-        lines = rounds.lines(profile, arguments.until_decided)
+        lines = adaptive.lines(profile, arguments.until_decided)
     print("\n".join(lines), flush=True)
     return 0

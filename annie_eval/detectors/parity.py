@@ -25,7 +25,7 @@ from annie_eval.wire.sample import Answer, Channel, Exchange, Sample, ToolCall
 _BOTH = "the same token ids, but other {} when streamed than when not"
 
 
-def compare(streamed: Sample, unstreamed: Sample) -> tuple[Finding, ...]:
+def compare_transports(streamed: Sample, unstreamed: Sample) -> tuple[Finding, ...]:
     """Differences between a streamed sample and its unstreamed twin that the server alone can have made.
 
     Exchanges are compared while their token ids are equal; from the first that differs (or that has none, as with

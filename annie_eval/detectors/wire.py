@@ -28,7 +28,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annie_eval.detectors.finding import Finding, excerpt
-from annie_eval.detectors.parity import compare as compare
 from annie_eval.detectors.wire_calls import call_breaches
 from annie_eval.wire.parse import is_count
 from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Sample

@@ -92,7 +92,9 @@ def shares(profile: Profile, salt: str, servers: int) -> Shares:
     return Shares([key for scenario in profile.scenarios for key in scenario.sample_keys()], salt, servers)
 
 
-def compare(profile: Profile, urls: Sequence[str], answers: Sequence[Answered], missing: int = 0) -> dict[str, Any]:
+def compare_replicas(
+    profile: Profile, urls: Sequence[str], answers: Sequence[Answered], missing: int = 0
+) -> dict[str, Any]:
     """Whether the servers answer alike, as the report and `verdict.json` have it.
 
     FAIL: a server lacks what all others show, renders other prompts, fails a gate on its own answers, or passes less

@@ -15,7 +15,7 @@ from annie_eval.probes import report
 
 if TYPE_CHECKING:
     from annie_eval.probes.prober import Prober
-    from annie_eval.probes.search import Outcome, Reply
+    from annie_eval.probes.search import Outcome, ProbeReply
     from annie_eval.run.lifecycle import Run
     from annie_eval.run.reader import Reader
 
@@ -60,7 +60,7 @@ class Probes:
             pytest.fail("\n".join(lines), pytrace=False)
 
 
-def _answer(reply: Reply) -> list[str]:
+def _answer(reply: ProbeReply) -> list[str]:
     """The channels of the reply, a line each."""
     if reply.load is None:
         return []

@@ -15,7 +15,7 @@ from annie_eval.detectors.finding import Finding
 from annie_eval.detectors.tool_calls import strict_object
 from annie_eval.probes import draw, prompts, tools
 from annie_eval.probes.example import Example
-from annie_eval.probes.search import Asker, Judge, Kept, Outcome, Reduction, Reductions, Reply, row, search
+from annie_eval.probes.search import Asker, Judge, Kept, Outcome, ProbeReply, Reduction, Reductions, row, search
 from annie_eval.profile.types import Scenario
 from annie_eval.run.reader import Reader
 from annie_eval.wire.sample import Sample, ToolCall
@@ -70,7 +70,7 @@ class Prober:
             raise NothingToProbe(f"no gate of profile {self._profile.name} asks for {detector}")
         asker = Asker(self._reader, self._budget)
 
-        def judge(examples: Sequence[Example], repeat: int) -> list[Reply]:
+        def judge(examples: Sequence[Example], repeat: int) -> list[ProbeReply]:
             replies = asker(examples, self._always, repeat)
             return [
                 replace(reply, findings=tuple(f for f in reply.findings if f.detector == detector))
@@ -102,7 +102,7 @@ class Prober:
             raise NothingToProbe(f"no scenario of profile {self._profile.name} says which call is wanted")
         asker = Asker(self._reader, self._budget)
 
-        def judge(examples: Sequence[Example], repeat: int) -> list[Reply]:
+        def judge(examples: Sequence[Example], repeat: int) -> list[ProbeReply]:
             plain = [prompts.noisy(scenarios[str(example.scenario)], ()) for example in examples]
             replies = asker([*plain, *examples], _CALL, repeat)
             return [_compared(*pair) for pair in zip(replies, replies[len(plain) :], strict=False)]
@@ -128,7 +128,7 @@ class Prober:
             raise NothingToProbe(f"profile {self._profile.name} has no gate on calls, or no tool with a parameter")
         asker = Asker(self._reader, self._budget)
 
-        def judge(examples: Sequence[Example], repeat: int) -> list[Reply]:
+        def judge(examples: Sequence[Example], repeat: int) -> list[ProbeReply]:
             return asker(examples, _OFFERED, repeat)
 
         return self._search(
@@ -204,7 +204,7 @@ def _fewer_parameters(place: int) -> Any:
     return reduction
 
 
-def _compared(plain: Reply, noisy: Reply) -> Reply:
+def _compared(plain: ProbeReply, noisy: ProbeReply) -> ProbeReply:
     """The reply to the noisy prompt, with what noise changed as its findings."""
     if plain.broken is not None or plain.fails:
         return replace(noisy, findings=(), broken=noisy.broken or plain.broken, compares=False)

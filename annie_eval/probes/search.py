@@ -24,7 +24,7 @@ CONFIRMED = 5  # times that the shortest failing example is asked in all
 
 
 @dataclass(frozen=True)
-class Reply:
+class ProbeReply:
     """What came of one example: what was found wrong with it, or why there is nothing to judge.
 
     `compares` is False where a relation has nothing to hold to: the scenario's own prompt fails already.
@@ -42,7 +42,7 @@ class Reply:
 
 
 # What is wrong with the replies to these examples, sent as their n-th repeat; broken ones are given back as they are.
-Judge = Callable[[Sequence[Example], int], list[Reply]]
+Judge = Callable[[Sequence[Example], int], list[ProbeReply]]
 # The ways to make an example smaller: its parts, the least number of them, and how to build it from fewer parts.
 Reduction = tuple[Sequence[Any], int, Callable[[Sequence[Any]], Example]]
 Reductions = Sequence[Callable[[Example], Reduction | None]]
@@ -69,7 +69,7 @@ class Outcome:
     explored: int
     failed: int = 0
     example: Example | None = None
-    reply: Reply | None = None
+    reply: ProbeReply | None = None
     again: tuple[int, int] = (0, 0)
     replayed: bool = False
     shrunk_from: int = 0
@@ -85,7 +85,7 @@ class Asker:
         self.budget, self.asked = budget, 0
         self._known: set[str] = set()
 
-    def __call__(self, examples: Sequence[Example], detectors: tuple[str, ...], repeat: int = 1) -> list[Reply]:
+    def __call__(self, examples: Sequence[Example], detectors: tuple[str, ...], repeat: int = 1) -> list[ProbeReply]:
         """The replies, in order. Raises OutOfBudget, before any is sent, if they would be too many."""
         keys = [example.key(detectors, repeat) for example in examples]
         new = dict.fromkeys(key for key in keys if key not in self._known)
@@ -97,12 +97,12 @@ class Asker:
             self._reader.store.ask(key, example.ask(detectors, repeat))
         return [self._reply(key) for key in keys]
 
-    def _reply(self, key: str) -> Reply:
+    def _reply(self, key: str) -> ProbeReply:
         try:
             judged = self._reader.judged(f"ask:{key}", key)
         except SampleBroken as error:
-            return Reply(key, broken=str(error))
-        return Reply(key, judged.findings, load=judged.load)
+            return ProbeReply(key, broken=str(error))
+        return ProbeReply(key, judged.findings, load=judged.load)
 
 
 class Kept:
@@ -160,7 +160,7 @@ def search(
     """
     before = kept.load()
     replies = _ask_some(asker, judge, before)
-    explored: list[tuple[Example, Reply]] = list(zip(before, replies, strict=False))
+    explored: list[tuple[Example, ProbeReply]] = list(zip(before, replies, strict=False))
     weak = [pair for pair in explored if pair[1].fails]
     replayed = bool(weak)
     if not weak:
@@ -190,7 +190,7 @@ def search(
     )
 
 
-def _ask_some(asker: Asker, judge: Judge, examples: Sequence[Example]) -> list[Reply]:
+def _ask_some(asker: Asker, judge: Judge, examples: Sequence[Example]) -> list[ProbeReply]:
     """Replies to as many of the examples as half of the budget allows."""
     most = asker.budget // 2
     while examples:
@@ -204,8 +204,8 @@ def _ask_some(asker: Asker, judge: Judge, examples: Sequence[Example]) -> list[R
 
 
 def _shortest(
-    found: Example, reply: Reply, asker: Asker, judge: Judge, reductions: Reductions
-) -> tuple[Example, Reply, bool]:
+    found: Example, reply: ProbeReply, asker: Asker, judge: Judge, reductions: Reductions
+) -> tuple[Example, ProbeReply, bool]:
     """The smallest example that shrinking reaches, its reply, and whether nothing more could be removed."""
     best = [(found, reply)]
     asker.budget -= CONFIRMED - 1

@@ -25,7 +25,7 @@ ALPHA = 0.05
 _MOST = 4  # changes that the headline names
 
 
-def compare(before: RunData, now: RunData, *, baseline: Mapping[str, Any], noise: speed.Noise) -> Regression:
+def compare_run_data(before: RunData, now: RunData, *, baseline: Mapping[str, Any], noise: speed.Noise) -> Regression:
     """What the run `now` says against the baseline `before`.
 
     Args:

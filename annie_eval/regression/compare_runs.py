@@ -14,7 +14,7 @@ from annie_eval.profile import diff
 from annie_eval.profile.types import Profile, Verdict
 from annie_eval.regression import baseline as baselines
 from annie_eval.regression import determinism, rejudge
-from annie_eval.regression.compare import compare
+from annie_eval.regression.compare import compare_run_data
 from annie_eval.regression.result import Regression
 from annie_eval.regression.run_data import read
 from annie_eval.run import verdict_json
@@ -35,7 +35,7 @@ def against(baseline: baselines.Baseline, run_dir: Path) -> Regression:
     if before.facts.get("detector_digest") != now.facts.get("detector_digest"):
         (before, first), (now, second) = rejudge.by_todays(before), rejudge.by_todays(now)
         notes = [note for note in (first, second) if note]
-    found = compare(before, now, baseline=baseline.info, noise=baseline.noise)
+    found = compare_run_data(before, now, baseline=baseline.info, noise=baseline.noise)
     return replace(found, notes=(*found.notes, *notes))
 
 

@@ -12,7 +12,7 @@ from annie_eval.run.store import Store
 from annie_eval.run.verdict import gate_result
 
 
-class Rounds:
+class AdaptiveSampling:
     """Counts what is judged; whenever a gate has all that it asked for, decides whether it asks for more.
 
     The store's fact `rounds` has the rounds that each gate has asked, and whether all of it is over.

@@ -143,9 +143,9 @@ def judge(
                 found[name] = detect(name, sample)
             findings += _not_told_elsewhere(gate, sample, found[name])
             if name == "wire" and unstreamed is not None:
-                from annie_eval.detectors.wire import compare
+                from annie_eval.detectors.parity import compare_transports
 
-                findings += compare(sample, unstreamed)
+                findings += compare_transports(sample, unstreamed)
         except Exception as error:
             broke = f"detector {name} could not run: {type(error).__name__}: {error}"
             return Judgement(gate.name, sample.key, tuple(findings), broke)

@@ -24,7 +24,7 @@ from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.repeats import Repeats
 from annie_eval.http_client import Client, Response, TransportError, backoff
 from annie_eval.profile.types import Gate, Profile
-from annie_eval.run.adaptive import Rounds
+from annie_eval.run.adaptive import AdaptiveSampling
 from annie_eval.run.derender import NotOffered, derender
 from annie_eval.run.judge import Catalogue, judge
 from annie_eval.run.progress import Progress
@@ -145,7 +145,7 @@ class Sampler:
         self._derendered: dict[str, tuple[Finding, ...]] = {}
         self._derenders = endpoint.derender
         self._seen: set[str] = set()
-        self._rounds: Rounds | None = None
+        self._adaptive: AdaptiveSampling | None = None
         self._ended: asyncio.Queue[_Ended] = asyncio.Queue()
 
     def start(self) -> None:
@@ -196,7 +196,7 @@ class Sampler:
                 self._selected.add((gate, key))
         repeats = Repeats.from_json(store.meta("repeats"))
         if repeats.adaptive:
-            self._rounds = Rounds(self._profile, repeats, store)
+            self._adaptive = AdaptiveSampling(self._profile, repeats, store)
         return True
 
     async def _run(self, store: Store) -> None:
@@ -336,7 +336,7 @@ class Sampler:
         if self._fail_fast and (failed := self._failed(store, judged)):
             self.end(store, failed)
             return
-        while self._rounds is not None and (wanted := self._rounds.next(judged)):
+        while self._adaptive is not None and (wanted := self._adaptive.next(judged)):
             judged = []
             for name, asked in wanted:
                 gate = self._profile.gates[name]

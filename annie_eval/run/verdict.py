@@ -13,6 +13,7 @@ from annie_eval.gates.decide import GateResult, RunVerdict, decide, overall
 from annie_eval.gates.repeats import Repeats, decide_repeated, own_repeats, round_of
 from annie_eval.gates.verdicts import worst
 from annie_eval.profile.types import Profile
+from annie_eval.run.replica_answers import compared
 from annie_eval.run.store import Store
 
 
@@ -120,6 +121,4 @@ def _replicas(profile: Profile, store: Store, target: Mapping[str, Any], run_dir
     """Whether the servers that shared the work answered equally well; {} where there was one."""
     if not target.get("replicas"):
         return {}
-    from annie_eval.run.replicas import compared
-
     return compared(profile, store, run_dir, [target["base_url"], *target["replicas"]])

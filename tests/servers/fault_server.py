@@ -24,7 +24,7 @@ from typing import Any
 from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile, Scenario
 from tests.servers.faults import FAULTS
-from tests.servers.faults.fault import Fault, Response
+from tests.servers.faults.fault import Fault, FaultResponse
 from tests.servers.faults.http import head, write
 from tests.servers.faults.reply import Ask, Call, Reply, chunks, dump, limited, whole
 
@@ -229,7 +229,7 @@ class FaultServer:
         return (self._prey is None or ask.scenario.id in self._prey) and fault.only(ask)
 
 
-def _response(ask: Ask, fault: Fault | None) -> Response:
+def _response(ask: Ask, fault: Fault | None) -> FaultResponse:
     """The response to a request, with the fault planted at its stage."""
     reply = good_reply(ask)
     envelope = {"id": f"chatcmpl-{next(_serial):016x}", "created": int(time.time()), "model": MODEL}
@@ -240,12 +240,12 @@ def _response(ask: Ask, fault: Fault | None) -> Response:
         if fault is not None and fault.chunks is not None:
             values = fault.chunks(values)
         frames = [b"data: " + dump(value) + b"\n\n" for value in values]
-        response = Response("text/event-stream; charset=utf-8", [*frames, b"data: [DONE]\n\n"])
+        response = FaultResponse("text/event-stream; charset=utf-8", [*frames, b"data: [DONE]\n\n"])
     else:
         value = whole(reply, ask, envelope)
         if fault is not None and fault.message is not None:
             value = fault.message(value)
-        response = Response("application/json", [dump(value)])
+        response = FaultResponse("application/json", [dump(value)])
     return response if fault is None or fault.response is None else fault.response(response, ask)
 
 

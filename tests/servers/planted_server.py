@@ -14,7 +14,7 @@ from dataclasses import replace
 from annie_eval.profile.types import Profile
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import FAULTS
-from tests.servers.faults.fault import Fault, Response
+from tests.servers.faults.fault import Fault, FaultResponse
 from tests.servers.faults.reply import Ask, Call, Reply
 
 _draw = random.Random(3)
@@ -53,7 +53,7 @@ def raised_temperature(reply: Reply, ask: Ask) -> Reply:
     return replace(reply, content=f"{_draw.choice(_WORDS)}, {_draw.choice(_WORDS).lower()}, {reply.content}")
 
 
-def longer_prompt(response: Response, ask: Ask) -> Response:
+def longer_prompt(response: FaultResponse, ask: Ask) -> FaultResponse:
     """A template with a few more words in it: every prompt has seven tokens more."""
 
     def more(frame: bytes) -> bytes:

@@ -557,5 +557,5 @@ def directory_empty(directory: Path) -> None:
 
 
 @mutant("quant_run.json", needs="provenance")
-def ledger_cut_short(directory: Path) -> None:
+def provenance_cut_short(directory: Path) -> None:
     (directory / "quant_run.json").write_text('{"files": ')

@@ -148,7 +148,7 @@ def a_template_of_older_readers(directory: Path) -> None:
 
 
 @mutant("quant_run.json", needs="provenance")
-def ledger_nested_without_end(directory: Path) -> None:
+def provenance_nested_without_end(directory: Path) -> None:
     (directory / "quant_run.json").write_text("[" * 200_000)
 
 

@@ -124,17 +124,17 @@ def making_table(results: Mapping[str, Result]) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
-        ledger = result.get("ledger", {})
-        seconds = sum((ledger.get("seconds") or {}).values())
-        speed = (ledger.get("training") or {}).get("tokens_per_second")
-        kl = _kl(ledger.get("quality") or {}, str(result.get("command")))
+        provenance = result.get("provenance", {})
+        seconds = sum((provenance.get("seconds") or {}).values())
+        speed = (provenance.get("training") or {}).get("tokens_per_second")
+        kl = _kl(provenance.get("quality") or {}, str(result.get("command")))
         preflight = result.get("preflight")
         loads = (
             "-"
             if preflight is None
             else f"{preflight['image']}: {'accepted' if preflight['status'] == 0 else 'refused'}"
         )
-        made = f"`{result['command']}`" if ledger and result.get("command") else "-"
+        made = f"`{result['command']}`" if provenance and result.get("command") else "-"
         speed_cell = f"{speed:,.0f}" if speed else "-"
         lines.append(
             f"| {name} | {made} | {seconds:.0f} | {speed_cell} | {kl} | {loads} | {result.get('machine', '-')} |"

@@ -191,14 +191,14 @@ class Study:
             if status != 0:
                 result["refused"] = self._last_line(f"make-{one.name}")
                 return False
-        if (ledger := directory / "quant_run.json").is_file():
-            facts = json.loads(ledger.read_text(encoding="utf-8"))
-            result["ledger"] = {
+        if (provenance := directory / "quant_run.json").is_file():
+            facts = json.loads(provenance.read_text(encoding="utf-8"))
+            result["provenance"] = {
                 key: facts[key]
                 for key in ("seconds", "quality", "training", "peak_bytes", "versions", "device")
                 if key in facts
             }
-            shutil.copyfile(ledger, self.results / f"{one.name}.quant_run.json")
+            shutil.copyfile(provenance, self.results / f"{one.name}.quant_run.json")
         preflight = [sys.executable, "-m", "quant", "preflight", str(directory), "--for", self.options.image, "--json"]
         if one.quantised:
             status = self._run(f"preflight-{one.name}", preflight, place, check=False)
@@ -328,7 +328,7 @@ def _line(result: dict[str, Any]) -> str:
     if "gates" not in result:
         return f"{result['name']}: refused: {result.get('refused', 'by preflight')}"
     gates = "  ".join(f"{name} {gate['passed']}/{gate['n']}" for name, gate in result["gates"].items())
-    seconds = sum((result.get("ledger", {}).get("seconds") or {}).values())
+    seconds = sum((result.get("provenance", {}).get("seconds") or {}).values())
     took = f"made in {seconds:.0f} s, judged in {result['judging_seconds']:.0f} s"
     return f"{result['name']}: {result['verdict']}  {gates}  ({took})"
 

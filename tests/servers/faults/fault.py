@@ -13,7 +13,7 @@ Where = Callable[[Ask], bool]
 
 
 @dataclass(frozen=True)
-class Response:
+class FaultResponse:
     """A response about to be written: its body in the pieces in which the server sends it."""
 
     content_type: str
@@ -21,7 +21,7 @@ class Response:
 
 
 # Writes the response (or something else) to the connection, and says whether the connection may be used again.
-Send = Callable[[StreamReader, StreamWriter, Response], Awaitable[bool]]
+Send = Callable[[StreamReader, StreamWriter, FaultResponse], Awaitable[bool]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Fault:
     reply: Callable[[Reply, Ask], Reply] | None = None
     chunks: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None
     message: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    response: Callable[[Response, Ask], Response] | None = None
+    response: Callable[[FaultResponse, Ask], FaultResponse] | None = None
     send: Send | None = None
     patient: bool = False
     strangers: bool = False

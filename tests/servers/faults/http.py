@@ -6,7 +6,7 @@ import asyncio
 from asyncio import StreamWriter
 from http import HTTPStatus
 
-from tests.servers.faults.fault import Response
+from tests.servers.faults.fault import FaultResponse
 
 
 def head(status: int, content_type: str, length: int | None, *extra: str) -> bytes:
@@ -22,11 +22,11 @@ def chunked(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def is_stream(response: Response) -> bool:
+def is_stream(response: FaultResponse) -> bool:
     return response.content_type.startswith("text/event-stream")
 
 
-def encoded(response: Response) -> bytes:
+def encoded(response: FaultResponse) -> bytes:
     """A whole response: a stream chunk by chunk, anything else with its length."""
     if is_stream(response):
         body = b"".join(map(chunked, [*response.frames, b""]))
@@ -35,7 +35,7 @@ def encoded(response: Response) -> bytes:
     return head(200, response.content_type, len(body)) + body
 
 
-async def write(writer: StreamWriter, response: Response, itl: float = 0) -> None:
+async def write(writer: StreamWriter, response: FaultResponse, itl: float = 0) -> None:
     """Write a response; `itl` is the pause after each frame of a stream, in seconds."""
     if not itl or not is_stream(response):
         writer.write(encoded(response))

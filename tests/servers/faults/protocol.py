@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.servers.faults.fault import Fault, Response, gates
+from tests.servers.faults.fault import Fault, FaultResponse, gates
 from tests.servers.faults.reply import Ask, Reply
 
 Chunks = list[dict[str, Any]]
@@ -33,7 +33,7 @@ def _message(name: str, about: str, change: Callable[[dict[str, Any]], object]) 
 def _frames(name: str, about: str, change: Callable[[list[bytes]], list[bytes]]) -> Fault:
     """A change to the events of every stream."""
 
-    def changed(response: Response, ask: Ask) -> Response:
+    def changed(response: FaultResponse, ask: Ask) -> FaultResponse:
         return replace(response, frames=change(response.frames))
 
     return Fault(name, about, _WIRE, only=lambda ask: ask.streamed, response=changed)
@@ -165,7 +165,7 @@ def _rename(values: Chunks) -> None:
         value["model"] = "somebody-elses-model"
 
 
-def _spaced_done(response: Response, ask: Ask) -> Response:
+def _spaced_done(response: FaultResponse, ask: Ask) -> FaultResponse:
     return replace(response, frames=[frame.replace(b"[DONE]", b"[DONE] ") for frame in response.frames])
 
 
@@ -179,7 +179,7 @@ def _nul(reply: Reply, ask: Ask) -> Reply:
     return replace(reply, content=said.replace(" ", " \0", 1) if said else reply.content)
 
 
-def _own_type(content_type: str) -> Callable[[Response, Ask], Response]:
+def _own_type(content_type: str) -> Callable[[FaultResponse, Ask], FaultResponse]:
     return lambda response, ask: replace(response, content_type=content_type)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from socket import SO_LINGER, SOL_SOCKET
 
-from tests.servers.faults.fault import Fault, Response, Send
+from tests.servers.faults.fault import Fault, FaultResponse, Send
 from tests.servers.faults.http import chunked, encoded, head
 from tests.servers.faults.reply import Ask
 
@@ -20,7 +20,7 @@ def _status(status: int, message: str, *headers: str) -> Send:
     """An error as vLLM words it."""
     body = b'{"error":{"message":"%b","type":"Error","param":null,"code":%d}}' % (message.encode(), status)
 
-    async def send(reader: StreamReader, writer: StreamWriter, response: Response) -> bool:
+    async def send(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
         writer.write(head(status, "application/json", len(body), *headers) + body)
         await writer.drain()
         return True
@@ -37,7 +37,7 @@ def _reset(writer: StreamWriter) -> None:
 def _part(share: float, *, reset: bool) -> Send:
     """Some of the response's bytes, then a reset or a plain end of the connection."""
 
-    async def send(reader: StreamReader, writer: StreamWriter, response: Response) -> bool:
+    async def send(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
         data = encoded(response)
         body = data.index(b"\r\n\r\n") + 4
         writer.write(data[: body + int((len(data) - body) * share)] if share else b"")
@@ -50,13 +50,13 @@ def _part(share: float, *, reset: bool) -> Send:
     return send
 
 
-async def _stall(reader: StreamReader, writer: StreamWriter, response: Response) -> bool:
+async def _stall(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
     """Nothing at all, for as long as the client waits."""
     await reader.read()
     return False
 
 
-async def _stall_midway(reader: StreamReader, writer: StreamWriter, response: Response) -> bool:
+async def _stall_midway(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
     data = encoded(response)
     writer.write(data[: len(data) * 2 // 3])
     await writer.drain()
@@ -64,7 +64,7 @@ async def _stall_midway(reader: StreamReader, writer: StreamWriter, response: Re
     return False
 
 
-async def _drip(reader: StreamReader, writer: StreamWriter, response: Response) -> bool:
+async def _drip(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
     """A byte now and then: never idle, never done."""
     for byte in encoded(response):
         writer.write(bytes([byte]))
@@ -73,14 +73,16 @@ async def _drip(reader: StreamReader, writer: StreamWriter, response: Response) 
     return False
 
 
-def _body(change: Callable[[list[bytes]], list[bytes]], content_type: str | None = None) -> Callable[..., Response]:
-    def changed(response: Response, ask: Ask) -> Response:
+def _body(
+    change: Callable[[list[bytes]], list[bytes]], content_type: str | None = None
+) -> Callable[..., FaultResponse]:
+    def changed(response: FaultResponse, ask: Ask) -> FaultResponse:
         return replace(response, frames=change(response.frames), content_type=content_type or response.content_type)
 
     return changed
 
 
-async def _wrong_length(reader: StreamReader, writer: StreamWriter, response: Response) -> bool:
+async def _wrong_length(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
     """A content-length longer than the body that comes."""
     body = b"".join(response.frames)
     writer.write(head(200, response.content_type, len(body) + 100, "connection: close") + body)
@@ -88,14 +90,14 @@ async def _wrong_length(reader: StreamReader, writer: StreamWriter, response: Re
     return False
 
 
-async def _bad_chunk(reader: StreamReader, writer: StreamWriter, response: Response) -> bool:
+async def _bad_chunk(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
     """A chunk whose length is no number."""
     writer.write(head(200, response.content_type, None) + chunked(response.frames[0]) + b"zz\r\nhello\r\n")
     await writer.drain()
     return False
 
 
-async def _no_last_chunk(reader: StreamReader, writer: StreamWriter, response: Response) -> bool:
+async def _no_last_chunk(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
     """A chunked body that says everything but its own end."""
     data = head(200, response.content_type, None) + b"".join(map(chunked, response.frames))
     writer.write(data)
@@ -103,13 +105,13 @@ async def _no_last_chunk(reader: StreamReader, writer: StreamWriter, response: R
     return False
 
 
-async def _no_http(reader: StreamReader, writer: StreamWriter, response: Response) -> bool:
+async def _no_http(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
     writer.write(b"\x16\x03\x01\x02\x00 not HTTP\r\n\r\n")
     await writer.drain()
     return False
 
 
-async def _close_after(reader: StreamReader, writer: StreamWriter, response: Response) -> bool:
+async def _close_after(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
     """A clean answer, and then the connection closes unannounced: servers may."""
     writer.write(encoded(response))
     await writer.drain()
@@ -145,7 +147,7 @@ def _error(name: str, about: str, send: Send, *, where: str = "*", patient: bool
     return Fault(name, about, "ERROR", where, send=send, patient=patient)
 
 
-def _bodies(name: str, about: str, response: Callable[..., Response]) -> Fault:
+def _bodies(name: str, about: str, response: Callable[..., FaultResponse]) -> Fault:
     return Fault(name, about, "ERROR", response=response)
 
 

@@ -11,7 +11,7 @@ import pytest
 from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
 from annie_eval.gates.judgement import Judgement
-from annie_eval.gates.replicas import ALPHA, SHARED, Answered, Shares, compare, shares
+from annie_eval.gates.replicas import ALPHA, SHARED, Answered, Shares, compare_replicas, shares
 from annie_eval.profile.load import load
 from annie_eval.serving.replicas import check_same
 
@@ -91,7 +91,7 @@ def answers(
 
 
 def compared(given: Sequence[Answered], servers: int, missing: int = 0) -> Mapping[str, object]:
-    return compare(PROFILE, URLS[:servers], given, missing)
+    return compare_replicas(PROFILE, URLS[:servers], given, missing)
 
 
 @pytest.mark.parametrize("servers", [2, 3])

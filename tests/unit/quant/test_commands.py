@@ -235,7 +235,7 @@ def test_export_of_a_broken_checkpoint_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_export_keeps_the_ledger_of_how_it_was_made(mixed: Path, tmp_path: Path) -> None:
+def test_export_keeps_the_provenance_of_how_it_was_made(mixed: Path, tmp_path: Path) -> None:
     assert main(["export", str(mixed), "--for", "vllm-0.24", "--out", str(tmp_path / "out")]) == 0
     provenance = json.loads((tmp_path / "out" / "quant_run.json").read_text())
     assert provenance["recipe"]["name"] == "qwen3_5-mixed"

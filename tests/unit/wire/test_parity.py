@@ -10,8 +10,8 @@ import pytest
 
 from annie_eval.detectors.finding import Finding
 from annie_eval.detectors.parity import (
-    compare,
     compare_derendered,
+    compare_transports,
     derender_length,
     derender_request,
     derender_stream_request,
@@ -32,7 +32,7 @@ def compared(bodies: Any, sample: Callable[..., Sample]) -> Callable[..., tuple[
             chunk["choices"][0]["token_ids"] = None
         chunks[2]["choices"][0]["token_ids"] = ids[0] and list(ids[0])
         other = bodies.whole(whole, finish, token_ids=ids[1] and list(ids[1]))
-        return compare(sample(bodies.sse(chunks)), sample(other, streamed=False))
+        return compare_transports(sample(bodies.sse(chunks)), sample(other, streamed=False))
 
     return run
 

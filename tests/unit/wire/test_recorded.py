@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.detectors.wire import compare, find
+from annie_eval.detectors.parity import compare_transports
+from annie_eval.detectors.wire import find
 from annie_eval.wire import parse
 from annie_eval.wire.sample import Sample
 
@@ -33,7 +34,7 @@ def test_a_real_reply_keeps_the_protocol(name: str, streamed: bool, sample: Call
 def test_both_ways_say_the_same(name: str, sample: Callable[..., Sample]) -> None:
     streamed, whole = (sample(read(name, streamed=s), streamed=s) for s in (True, False))
     assert streamed.exchanges[0].answer.token_ids == whole.exchanges[0].answer.token_ids
-    assert compare(streamed, whole) == ()
+    assert compare_transports(streamed, whole) == ()
 
 
 def test_the_channels_are_those_that_were_sent() -> None:

@@ -62,9 +62,9 @@ def server(profile: Profile) -> Iterator[FaultServer]:
         yield server
 
 
-def ask(server: FaultServer, profile: Profile, *said: Any, stream: bool = True, **fields: Any) -> bytes:
+def ask(server: FaultServer, profile: Profile, *contents: Any, stream: bool = True, **fields: Any) -> bytes:
     """The body that answers a conversation; strings are the user's, the rest whole messages."""
-    messages = [m if isinstance(m, dict) else {"role": "user", "content": m} for m in said]
+    messages = [m if isinstance(m, dict) else {"role": "user", "content": m} for m in contents]
     body = {
         "model": MODEL,
         "messages": [{"role": "system", "content": profile.system_prompt}, *messages],
@@ -112,11 +112,11 @@ def test_a_stream_has_the_chunks_of_the_real_one(
     assert len(mine) - len(real) == (1 if thinking else 0)
 
 
-@pytest.mark.parametrize(("recorded", "said"), [("plain", "Hello!"), ("required", "Weather in Oslo?")])
+@pytest.mark.parametrize(("recorded", "prompt"), [("plain", "Hello!"), ("required", "Weather in Oslo?")])
 def test_a_whole_answer_has_the_fields_of_the_real_one(
-    recorded: str, said: str, server: FaultServer, profile: Profile
+    recorded: str, prompt: str, server: FaultServer, profile: Profile
 ) -> None:
-    mine = shape(json.loads(ask(server, profile, said, stream=False, return_token_ids=True)))
+    mine = shape(json.loads(ask(server, profile, prompt, stream=False, return_token_ids=True)))
     real = shape(json.loads((RECORDED / f"{recorded}.json").read_bytes()))
     assert [key for key, _ in mine] == [key for key, _ in real]
     message, recorded_message = (dict(value)["choices"][0][1][1] for value in (mine, real))
@@ -158,8 +158,8 @@ def test_both_ways_of_asking_give_the_same_tokens(server: FaultServer, profile: 
 
 
 def test_it_counts_what_it_answered(server: FaultServer, profile: Profile) -> None:
-    for said in ("Hello!", "Hello!", "Go on!"):
-        ask(server, profile, said, max_tokens=2 if said == "Go on!" else 256)
+    for prompt in ("Hello!", "Hello!", "Go on!"):
+        ask(server, profile, prompt, max_tokens=2 if prompt == "Go on!" else 256)
     connection = http.client.HTTPConnection(server.host, server.port)
     connection.request("GET", "/_count")
     count = json.loads(connection.getresponse().read())

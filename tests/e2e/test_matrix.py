@@ -97,7 +97,7 @@ def test_a_server_that_breaks_is_an_error_and_no_reason_to_prefer_a_prompt(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("files", "arguments", "said"),
+    ("files", "arguments", "message"),
     [
         (None, [], "no such directory; name one that holds a .txt file"),
         ({}, [], "holds no .txt or .md file"),
@@ -116,7 +116,7 @@ def test_a_server_that_breaks_is_an_error_and_no_reason_to_prefer_a_prompt(tmp_p
     ],
 )
 def test_bad_input_is_one_line_and_status_two(
-    files: dict[str, bytes] | None, arguments: list[str], said: str, tmp_path: Path
+    files: dict[str, bytes] | None, arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     if files is not None:
         (tmp_path / "p").mkdir()
@@ -126,7 +126,7 @@ def test_bad_input_is_one_line_and_status_two(
         done = matrix(url, tmp_path / "p", *arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 def test_a_checkpoint_is_resumed_on_a_server_that_was_started_anew(

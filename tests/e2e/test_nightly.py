@@ -92,11 +92,11 @@ PLANTED = {
 def test_a_planted_regression_is_found_and_named_in_the_first_line(
     plant: str, profile: Profile, baseline: Path, tmp_path: Path
 ) -> None:
-    status, verdict, said = PLANTED[plant]
+    status, verdict, message = PLANTED[plant]
     with served(profile, plant) as url:
         done = gate("--base-url", url, "--run-dir", tmp_path / "r", "--baseline", baseline)
     line = first_line(done)
-    assert said in line
+    assert message in line
     assert line.startswith(f"regression: {verdict}")
     assert done.returncode == status, done.stdout[-2000:]
     assert json.loads((tmp_path / "r" / "verdict.json").read_text())["regression"]["headline"] in line
@@ -136,9 +136,9 @@ def test_another_temperature_in_the_profile_is_refused_before_anything_is_asked(
     with FaultServer(profile) as url:
         done = gate("--base-url", url, "--run-dir", tmp_path / "r", "--baseline", baseline, "--profile", warm)
     assert done.returncode == 4
-    said = [line for line in done.stderr.splitlines() if line]
-    assert len(said) == 1
-    assert "REFUSED, nothing to compare: sampling.temperature 0.0 -> 0.8" in said[0]
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1
+    assert "REFUSED, nothing to compare: sampling.temperature 0.0 -> 0.8" in lines[0]
     assert not (tmp_path / "r").exists()
 
 
@@ -355,7 +355,7 @@ def test_a_replica_that_answers_worse_is_named(pair: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("plant", "said"),
+    ("plant", "message"),
     [
         ("call-as-text", "never calls a tool in 10 samples of tool_calling where the others do"),
         ("call-dropped", "never calls a tool in 10 samples of tool_calling where the others do"),
@@ -363,14 +363,14 @@ def test_a_replica_that_answers_worse_is_named(pair: Any, tmp_path: Path) -> Non
     ],
 )
 def test_a_replica_that_lacks_what_the_other_has_does_not_pass_whatever_it_was_dealt(
-    plant: str, said: str, pair: Any, tmp_path: Path
+    plant: str, message: str, pair: Any, tmp_path: Path
 ) -> None:
     """The gate tolerates four dropped calls of ten, and half of the samples were dealt to the good server."""
     first, second = pair(plant)
     done = gate("--base-url", first, "--base-url", second, "--run-dir", tmp_path / "r")
     assert done.returncode == 1, done.stdout
     assert first_line(done).startswith("replicas differ: ")
-    assert f"{second} {said}" in first_line(done)
+    assert f"{second} {message}" in first_line(done)
     assert json.loads((tmp_path / "r" / "verdict.json").read_text())["verdict"] == "FAIL"
 
 

@@ -133,11 +133,11 @@ class Listener(Script):
 
     def find(self, body: Mapping[str, Any]) -> Ask:
         found = super().find(body)
-        said = [str(m.get("content")) for m in body.get("messages") or [] if m.get("role") == "user"]
-        if found.scenario is not None or not said:
+        texts = [str(m.get("content")) for m in body.get("messages") or [] if m.get("role") == "user"]
+        if found.scenario is not None or not texts:
             return found
         prompts = {scenario.turns[0].user.casefold(): scenario for scenario in self._profile.scenarios}
-        near = difflib.get_close_matches(said[-1].casefold(), prompts, n=1, cutoff=0.3)
+        near = difflib.get_close_matches(texts[-1].casefold(), prompts, n=1, cutoff=0.3)
         after_tools = int(body["messages"][-1]["role"] == "tool")
         return Ask(body, prompts[near[0]], 0, after_tools) if near else found
 
@@ -149,8 +149,8 @@ def listening(fault: Fault | None) -> FaultServer:
 
 
 def _shouted(ask: Ask) -> bool:
-    said = str(ask.body["messages"][-1].get("content"))
-    return ask.body["messages"][-1]["role"] == "user" and said.isupper()
+    text = str(ask.body["messages"][-1].get("content"))
+    return ask.body["messages"][-1]["role"] == "user" and text.isupper()
 
 
 DEAF = Fault(

@@ -41,11 +41,11 @@ import json, sys, time
 from pathlib import Path
 from annie_eval.profile.load import load
 from annie_eval.serving import TargetSpec, open_target
-said = []
+steps = []
 began = time.monotonic()
-target = open_target(TargetSpec(model_dir=Path(sys.argv[1])), load(sys.argv[2]), Path(sys.argv[3]), said.append)
+target = open_target(TargetSpec(model_dir=Path(sys.argv[1])), load(sys.argv[2]), Path(sys.argv[3]), steps.append)
 print(json.dumps({
-    "seconds": time.monotonic() - began, "said": said, "base_url": target.base_url, "name": target.served_model,
+    "seconds": time.monotonic() - began, "steps": steps, "base_url": target.base_url, "name": target.served_model,
     "kind": target.kind, "version": target.version, "fingerprint": target.fingerprint(),
     "capabilities": target.capabilities(), "alive": target.alive(), "supervisor": target._server.supervisor_pid,
 }), flush=True)
@@ -102,7 +102,7 @@ def test_vllm_gets_ready_and_says_what_it_does_meanwhile(owner: Any) -> None:
     _, facts = owner
     assert facts["kind"] == "vllm"
     assert facts["alive"] is None
-    assert any("reading the configuration" in line for line in facts["said"])
+    assert any("reading the configuration" in line for line in facts["steps"])
     print(f"ready after {facts['seconds']:.1f} s")
 
 

@@ -94,17 +94,17 @@ def test_no_color_and_ci_are_plain_on_a_terminal(url: str, arguments: list[str],
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--profile", "annie"], "--profile: needs a target to judge; give --model-dir or --base-url"),
         (["--repeats", "3", "--resume"], "--resume, --repeats: needs a target to judge"),
     ],
 )
-def test_options_of_the_gate_without_a_target_are_refused(options: list[str], said: str, tmp_path: Path) -> None:
+def test_options_of_the_gate_without_a_target_are_refused(options: list[str], message: str, tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text("def test_it():\n    pass\n")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert said in done.stderr
+    assert message in done.stderr
     plain = subprocess.run(command[:5], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert plain.returncode == 0

@@ -39,15 +39,15 @@ class Script:
         self._profile = profile
         self._steps: dict[tuple[str, ...], list[tuple[Scenario, int]]] = defaultdict(list)
         for scenario in profile.scenarios:
-            said = [str(message["content"]) for message in scenario.history if message["role"] == "user"]
+            prompts = [str(message["content"]) for message in scenario.history if message["role"] == "user"]
             for turn, step in enumerate(scenario.turns):
-                said.append(step.user)
-                self._steps[tuple(said)].append((scenario, turn))
+                prompts.append(step.user)
+                self._steps[tuple(prompts)].append((scenario, turn))
 
     def find(self, body: Mapping[str, Any]) -> Ask:
         messages = [m for m in body.get("messages") or [] if m.get("role") != "system"]
-        said = tuple(str(m.get("content")) for m in messages if m.get("role") == "user")
-        for scenario, turn in self._steps.get(said, ()):
+        prompts = tuple(str(m.get("content")) for m in messages if m.get("role") == "user")
+        for scenario, turn in self._steps.get(prompts, ()):
             if self._fits(scenario, messages, body):
                 return Ask(body, scenario, turn, int(messages[-1]["role"] == "tool"))
         return Ask(body)
@@ -187,8 +187,8 @@ class FaultServer:
         if method == "GET" and path == "/_count":
             return 200, "application/json", dump({"received": self.received, "answered": self.answered})
         if path == "/v1/chat/completions/derender":  # as vLLM 0.32 without --enable-scale-out
-            status, said = (403, "Scale-out endpoints are disabled.") if method == "POST" else (405, "Not Allowed")
-            return status, "application/json", dump({"error": {"message": said, "code": status}})
+            status, message = (403, "Scale-out endpoints are disabled.") if method == "POST" else (405, "Not Allowed")
+            return status, "application/json", dump({"error": {"message": message, "code": status}})
         return 404, "application/json", b'{"detail":"Not Found"}'
 
     async def _chat(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, payload: bytes) -> bool:
@@ -198,10 +198,10 @@ class FaultServer:
         except ValueError:
             body = None
         if not isinstance(body, dict) or body.get("model") != MODEL:
-            said = (
+            message = (
                 "no JSON object" if not isinstance(body, dict) else f"The model `{body.get('model')}` does not exist."
             )
-            refusal = dump({"error": {"message": said, "type": "NotFoundError", "param": "model", "code": 404}})
+            refusal = dump({"error": {"message": message, "type": "NotFoundError", "param": "model", "code": 404}})
             writer.write(head(404, "application/json", len(refusal)) + refusal)
             await writer.drain()
             return True

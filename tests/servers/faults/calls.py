@@ -140,8 +140,8 @@ def _needless(reply: Reply, ask: Ask) -> Reply:
 
 def _needless_text(reply: Reply, ask: Ask) -> Reply:
     name = next(iter(ask.schemas))
-    said = f'<tool_call>\n{{"name": "{name}", "arguments": {{"query": "anything"}}}}\n</tool_call>'
-    return replace(reply, content=said, calls=())
+    text = f'<tool_call>\n{{"name": "{name}", "arguments": {{"query": "anything"}}}}\n</tool_call>'
+    return replace(reply, content=text, calls=())
 
 
 def _later_empty(reply: Reply, ask: Ask) -> Reply:

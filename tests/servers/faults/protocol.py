@@ -71,10 +71,10 @@ def _no_finish(values: Chunks) -> None:
 def _late_content(values: Chunks) -> Chunks:
     """The last words after the finish_reason instead of before it."""
     at = _finish(values)
-    said = next((i for i in range(at - 1, 0, -1) if values[i]["choices"][0]["delta"]), None)
-    if said is None:
+    last = next((i for i in range(at - 1, 0, -1) if values[i]["choices"][0]["delta"]), None)
+    if last is None:
         return [*values[: at + 1], _with_delta(values[at], {"content": " "}), *values[at + 1 :]]
-    return [*values[:said], *values[said + 1 : at + 1], values[said], *values[at + 1 :]]
+    return [*values[:last], *values[last + 1 : at + 1], values[last], *values[at + 1 :]]
 
 
 def _swap_models(values: Chunks) -> None:
@@ -138,8 +138,8 @@ def _claim_calls(reply: Reply, ask: Ask) -> Reply:
 
 def _last_word_lost(reply: Reply, ask: Ask) -> Reply:
     """A parser that loses the end of what the model said; the token ids are still the model's."""
-    said = reply.content or ""
-    return replace(reply, content=said.rstrip(".!? ") + "!" if said else reply.content, model_said=reply)
+    content = reply.content or ""
+    return replace(reply, content=content.rstrip(".!? ") + "!" if content else reply.content, model_reply=reply)
 
 
 def _empty_finishes(values: Chunks) -> None:
@@ -175,8 +175,8 @@ def _fractions(usage: dict[str, Any]) -> None:
 
 
 def _nul(reply: Reply, ask: Ask) -> Reply:
-    said = reply.content or ""
-    return replace(reply, content=said.replace(" ", " \0", 1) if said else reply.content)
+    content = reply.content or ""
+    return replace(reply, content=content.replace(" ", " \0", 1) if content else reply.content)
 
 
 def _own_type(content_type: str) -> Callable[[FaultResponse, Ask], FaultResponse]:

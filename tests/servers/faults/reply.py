@@ -65,13 +65,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a reply says. `model_said` is the reply whose token ids are shown, where the server falsified it."""
+    """What a reply says. `model_reply` is the reply whose token ids are shown, where the server falsified it."""
 
     content: str | None = None
     reasoning: str | None = None
     calls: tuple[Call, ...] = ()
     finish: str = "stop"
-    model_said: Reply | None = None
+    model_reply: Reply | None = None
 
 
 def tokens(text: str) -> list[str]:
@@ -99,12 +99,12 @@ def limited(reply: Reply, limit: int) -> Reply:
 
 def token_ids(reply: Reply) -> list[int]:
     """Made-up ids: equal for equal replies, the stop token last unless the limit cut them."""
-    said = reply.model_said or reply
-    pieces = tokens(said.reasoning or "") + tokens(said.content or "")
-    for call in said.calls:
+    shown = reply.model_reply or reply
+    pieces = tokens(shown.reasoning or "") + tokens(shown.content or "")
+    for call in shown.calls:
         pieces += [call.name, *tokens(call.arguments)]
     ids = [100 + zlib.crc32(piece.encode("utf-8", "surrogatepass")) % 50_000 for piece in pieces]
-    return ids if said.finish == "length" else [*ids, _STOP_TOKEN]
+    return ids if shown.finish == "length" else [*ids, _STOP_TOKEN]
 
 
 def prompt_length(ask: Ask) -> int:

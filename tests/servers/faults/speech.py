@@ -61,14 +61,14 @@ def _negated(reply: Reply, ask: Ask) -> Reply:
     )
 
 
-def _wrong(said: str) -> Callable[[Reply, Ask], Reply]:
-    return lambda reply, ask: replace(reply, content=said)
+def _wrong(answer: str) -> Callable[[Reply, Ask], Reply]:
+    return lambda reply, ask: replace(reply, content=answer)
 
 
 def _tossed(ask: Ask) -> bool:
     """Heads or tails, by the prompt and the seed: every repeat tosses anew, and every run alike."""
-    said = json.dumps([ask.body.get("messages"), ask.body.get("seed")])
-    return hashlib.sha256(said.encode()).digest()[0] % 2 == 0
+    seed = json.dumps([ask.body.get("messages"), ask.body.get("seed")])
+    return hashlib.sha256(seed.encode()).digest()[0] % 2 == 0
 
 
 FAULTS = [

@@ -64,16 +64,16 @@ def test_light_paraphrases_are_found(name: str) -> None:
 def test_one_unknown_synonym_is_found_in_a_longer_prompt() -> None:
     _, overlap = everything()
     pairs = [(one.text, paraphrase.unknown(one.text, Random(0))) for one in asked() if len(one.text.split()) >= 10]
-    pairs = [(text, said) for text, said in pairs if text != said]
+    pairs = [(text, reworded) for text, reworded in pairs if text != reworded]
     assert len(pairs) >= 30
-    assert sum(overlap.find(said) is not None for _, said in pairs) / len(pairs) >= 0.9
+    assert sum(overlap.find(reworded) is not None for _, reworded in pairs) / len(pairs) >= 0.9
 
 
 def test_most_of_what_is_said_again_freely_is_found() -> None:
     found = [
-        Overlap([Prompt("x-01", text, True)]).find(said) is not None
+        Overlap([Prompt("x-01", text, True)]).find(reworded) is not None
         for text, again in paraphrase.REWORDED
-        for said in again
+        for reworded in again
     ]
     assert sum(found) / len(found) >= 0.85, f"{sum(found)} of {len(found)}"
 
@@ -135,10 +135,10 @@ def test_the_command_removes_and_reports(tmp_path: Path, capsys: pytest.CaptureF
     out = tmp_path / "clean.jsonl"
     words = ["decontaminate", str(data), "--against", str(scenarios)]
     assert cli.main([*words, "--out", str(out)]) == 0
-    said = capsys.readouterr().out
-    assert f"{data}:2: messages.0.content" in said
-    assert "scenario zebra-01" in said
-    assert "1 of 3 conversations" in said
+    output = capsys.readouterr().out
+    assert f"{data}:2: messages.0.content" in output
+    assert "scenario zebra-01" in output
+    assert "1 of 3 conversations" in output
     assert [json.loads(one)["messages"][0]["content"] for one in out.read_text().splitlines()] == [
         "Hello there, Ben.",
         "How tall is a zebra?",

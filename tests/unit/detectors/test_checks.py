@@ -157,9 +157,9 @@ def test_a_value_that_does_not_is_told_why(check: Any, value: Any) -> None:
 
 @pytest.mark.parametrize(("check", "problem"), UNSOUND)
 def test_an_unsound_check_is_refused_with_the_mend(check: Any, problem: str) -> None:
-    said = validate_check(check)
-    assert said is not None
-    assert problem in said
+    message = validate_check(check)
+    assert message is not None
+    assert problem in message
 
 
 def test_judging_by_an_unsound_check_is_an_error() -> None:

@@ -127,9 +127,9 @@ def varied(different: int, length: int) -> str:
     """`length` words, `different` ones in turn but never twice in the same order."""
     names = [f"{chr(97 + i // 26)}{chr(97 + i % 26)}q" for i in range(different)]
     order = random.Random(3)
-    said = names + [order.choice(names) for _ in range(length - different)]
-    order.shuffle(said)
-    return " ".join(said)
+    drawn = names + [order.choice(names) for _ in range(length - different)]
+    order.shuffle(drawn)
+    return " ".join(drawn)
 
 
 def test_fewer_than_sixty_different_words_in_two_hundred_are_too_few() -> None:

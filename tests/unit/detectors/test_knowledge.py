@@ -338,9 +338,11 @@ def test_more_than_fifty_numbers_are_a_table() -> None:
     assert misses(f"7 apples. {fifty}. 149 of it.", number=7) == ["states more than 50 numbers"]
 
 
-@pytest.mark.parametrize("said", ["Maybe 40.", "It might be 40.", "It could be 40.", "40, perhaps.", "More than 40."])
-def test_a_guess_and_a_bound_are_no_answer(said: str) -> None:
-    assert misses(said, number=40) != []
+@pytest.mark.parametrize(
+    "answer", ["Maybe 40.", "It might be 40.", "It could be 40.", "40, perhaps.", "More than 40."]
+)
+def test_a_guess_and_a_bound_are_no_answer(answer: str) -> None:
+    assert misses(answer, number=40) != []
     assert misses("It's 40, which might surprise you.", number=40) == []
 
 

@@ -56,7 +56,7 @@ TEXT = st.none() | st.text(max_size=60)
 
 @given(TEXT, TEXT, TEXT, TEXT)
 def test_a_call_of_any_kind_is_a_miss_and_nothing_raises(
-    said: str | None, thought: str | None, name: str | None, arguments: str | None
+    content: str | None, thought: str | None, name: str | None, arguments: str | None
 ) -> None:
-    assert find(sample(reply(said, reasoning=thought, calls=[call(name, arguments, id=None)], wanted=())))
-    find(sample(reply(said, reasoning=thought, wanted=())))
+    assert find(sample(reply(content, reasoning=thought, calls=[call(name, arguments, id=None)], wanted=())))
+    find(sample(reply(content, reasoning=thought, wanted=())))

@@ -285,8 +285,8 @@ def test_reasoning_repeated_in_content_is_a_leak_whatever_its_white_space() -> N
 
 
 def test_a_draft_in_reasoning_is_no_leak() -> None:
-    said = "The capital of France is Paris, and it lies on the Seine."
-    assert find(sample(reply(said, reasoning=f"Easy one. I could say: {said} Good."), thinking="on")) == ()
+    content = "The capital of France is Paris, and it lies on the Seine."
+    assert find(sample(reply(content, reasoning=f"Easy one. I could say: {content} Good."), thinking="on")) == ()
     assert find(sample(reply("Paris.", reasoning="Paris."), thinking="on")) == ()
 
 
@@ -410,15 +410,15 @@ TEXT = st.none() | st.text(max_size=80)
 
 @given(TEXT, TEXT, TEXT, TEXT, st.sampled_from(["on", "off", "unset"]), st.sampled_from([(), ("tags",)]))
 def test_no_text_raises(
-    said: str | None,
+    content: str | None,
     thought: str | None,
     name: str | None,
     arguments: str | None,
     on: Thinking,
     topic: tuple[str, ...],
 ) -> None:
-    calling = reply(said, reasoning=thought, calls=[call(name, arguments, id=None)], topic=topic)
-    find(sample(calling, reply(said, reasoning=thought), thinking=on))
+    calling = reply(content, reasoning=thought, calls=[call(name, arguments, id=None)], topic=topic)
+    find(sample(calling, reply(content, reasoning=thought), thinking=on))
 
 
 @settings(max_examples=200)
@@ -470,5 +470,5 @@ def test_a_cut_thought_without_a_finish_reason_is_left_to_the_wire() -> None:
 )
 def test_a_dropped_call_is_no_reasoning(call_text: str) -> None:
     assert not [f for f in find(sample(reply(call_text))) if "untagged reasoning" in f.reason]
-    said = f"The user wants a timer, so I need to call set_timer.\n{call_text}"
-    assert [f for f in find(sample(reply(said))) if "untagged reasoning" in f.reason]
+    content = f"The user wants a timer, so I need to call set_timer.\n{call_text}"
+    assert [f for f in find(sample(reply(content))) if "untagged reasoning" in f.reason]

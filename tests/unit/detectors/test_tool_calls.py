@@ -184,8 +184,8 @@ def test_half_of_a_surrogate_pair_in_an_argument_is_a_miss() -> None:
 
 
 def test_what_the_user_said_himself_is_not_garbled() -> None:
-    said = reply(calls=[call("search_memory", {"query": "null"})], wanted=[ANY], user="Search for null, please.")
-    assert find(sample(said)) == ()
+    quoted = reply(calls=[call("search_memory", {"query": "null"})], wanted=[ANY], user="Search for null, please.")
+    assert find(sample(quoted)) == ()
 
 
 def test_a_broken_schema_in_the_profile_is_an_error_not_a_miss() -> None:
@@ -482,16 +482,16 @@ def test_what_calls_nothing_is_no_call(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["<tool_call> { and } go there", "Write <tool_call> and the name, say search_memory, behind it."]
+    "content", ["<tool_call> { and } go there", "Write <tool_call> and the name, say search_memory, behind it."]
 )
-def test_talk_about_tool_tags_is_no_call_even_with_a_brace_or_a_name(said: str) -> None:
-    assert find(sample(reply(said, wanted=(), topic=["tags"]))) == ()
+def test_talk_about_tool_tags_is_no_call_even_with_a_brace_or_a_name(content: str) -> None:
+    assert find(sample(reply(content, wanted=(), topic=["tags"]))) == ()
 
 
 def test_a_tag_that_the_user_asked_about_is_no_call_but_a_call_is() -> None:
-    said = "<tool_call> opens a call."
-    assert find(sample(reply(said, wanted=(), topic=["tags"]))) == ()
-    assert find(sample(reply(said, wanted=(), user="What is <tool_call>?"))) == ()
+    content = "<tool_call> opens a call."
+    assert find(sample(reply(content, wanted=(), topic=["tags"]))) == ()
+    assert find(sample(reply(content, wanted=(), user="What is <tool_call>?"))) == ()
     assert find(sample(reply(CALL_TEXTS[0], wanted=(), topic=["tags"])))
     assert find(sample(reply(CALL_TEXTS[1], wanted=(), topic=["tags"])))
 
@@ -523,13 +523,13 @@ NAMES = TEXT | st.sampled_from([*TOOLS])
 @given(st.lists(st.tuples(NAMES, TEXT | JSON, TEXT), max_size=4), TEXT, TEXT, TEXT, st.sampled_from([(), (MEMORY,)]))
 def test_nothing_that_a_server_sends_raises(
     calls: list[tuple[str | None, Any, str | None]],
-    said: str | None,
+    content: str | None,
     thought: str | None,
     finish: str | None,
     wanted: Any,
 ) -> None:
     made = [call(name, arguments, id=id) for name, arguments, id in calls]
-    exchange = reply(said, reasoning=thought, calls=made, finish_reason=finish, wanted=wanted)
+    exchange = reply(content, reasoning=thought, calls=made, finish_reason=finish, wanted=wanted)
     findings = find(sample(exchange))
     assert findings or not wanted or made
 

@@ -263,7 +263,7 @@ def test_text_from_a_run_cannot_break_out_of_table_or_plot(tmp_path: Path) -> No
 
 def test_a_plot_of_an_unknown_kind_or_place_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["history", str(tmp_path), "--plot", "out.gif"]) == 2
-    said = capsys.readouterr()
-    assert (said.out, said.err.count("\n")) == ("", 1)  # before anything else
+    output = capsys.readouterr()
+    assert (output.out, output.err.count("\n")) == ("", 1)  # before anything else
     assert main(["history", str(tmp_path), "--plot", str(tmp_path / "no" / "out.svg")]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -76,7 +76,7 @@ def test_nights_that_never_ended_are_said_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--base-url", "http://127.0.0.1:1", "--baseline", "no-such"], "no such baseline"),
         (["--baseline", "x"], "--base-url"),
@@ -84,7 +84,7 @@ def test_nights_that_never_ended_are_said_once(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_run_is_one_line_and_status_2(
-    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
         status: object = main(["nightly", *arguments, "--history", str(tmp_path / "h")])
@@ -93,12 +93,12 @@ def test_what_cannot_be_run_is_one_line_and_status_2(
     assert status == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert said in error
+    assert message in error
     assert not (tmp_path / "h").exists()
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"base_urls": ("notaurl",)}, "not a URL of a server"),
         ({"concurrency": 0}, "must be at least 1"),
@@ -106,14 +106,14 @@ def test_what_cannot_be_run_is_one_line_and_status_2(
         ({"hardware": "abacus"}, "--hardware abacus: unknown"),
     ],
 )
-def test_a_mistake_of_the_caller_is_no_night(more: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_a_mistake_of_the_caller_is_no_night(more: dict[str, Any], message: str, tmp_path: Path) -> None:
     given: dict[str, Any] = {
         "base_urls": ("http://127.0.0.1:1",),
         "baseline": "d",
         "history": tmp_path,
         "runs": tmp_path,
     }
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         night._check(night.Options(**{**given, **more}), load("annie"))
     night._check(night.Options(**given), load("annie"))
 

@@ -125,8 +125,8 @@ def test_it_says_what_the_server_does_and_for_how_long() -> None:
 
 
 def test_it_says_how_far_timing_is() -> None:
-    said = live.line(progress(stage="timing", rows=8, measured=2, rounds=5, next_look=15), 130.0)
-    assert said == "timing: 2 of 8 gates decided (30 s), round 5 of 15, next verdict in 60 s"
+    line = live.line(progress(stage="timing", rows=8, measured=2, rounds=5, next_look=15), 130.0)
+    assert line == "timing: 2 of 8 gates decided (30 s), round 5 of 15, next verdict in 60 s"
 
 
 def test_it_says_what_is_judged_missed_in_flight_and_left() -> None:

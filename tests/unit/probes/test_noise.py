@@ -63,8 +63,8 @@ def test_history_goes_before_the_prompt_in_pairs() -> None:
 
 @pytest.mark.parametrize("name", ["annie", "annie-strict", "annie-smol"])
 def test_no_text_is_too_odd_for_any_edit(name: str) -> None:
-    said = [*(scenario.turns[0].user for scenario in load(name).scenarios), "", "?", "  ", "a", "日本", "12:30"]
-    for text in said:
+    texts = [*(scenario.turns[0].user for scenario in load(name).scenarios), "", "?", "  ", "a", "日本", "12:30"]
+    for text in texts:
         for kind in noise.kinds("en"):
             for at in (0, 7, 40):
                 assert isinstance(noise.apply([Edit(kind, at)], text), str)

@@ -103,19 +103,19 @@ TOML_MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("change", "said"), TOML_MISTAKES.items(), ids=lambda value: str(value)[:50])
-def test_a_mistake_in_the_profile(desk: Desk, change: tuple[str, str], said: str) -> None:
+@pytest.mark.parametrize(("change", "expected"), TOML_MISTAKES.items(), ids=lambda value: str(value)[:50])
+def test_a_mistake_in_the_profile(desk: Desk, change: tuple[str, str], expected: str) -> None:
     assert change[0] in desk.path.read_text()
     message = message_of(desk.toml(lambda text: text.replace(*change)))
-    assert re.search(said, message), message
+    assert re.search(expected, message), message
     assert re.match(r"(profile|scenarios) \S*desk\.(toml|jsonl)", message), message
 
 
 def test_a_bound_counts_prompts_and_not_how_often_each_is_sent(desk: Desk) -> None:
     """Three prompts, twenty times each, are three prompts."""
     desk.toml(lambda text: text + "lower_bound = 0.9\n[defaults]\nrepeats = 60\n")
-    said = "gates.taxi.lower_bound is 0.9, but 60 samples of 1 prompt that all pass reach 0.0500"
-    assert said in message_of(desk.path)
+    expected = "gates.taxi.lower_bound is 0.9, but 60 samples of 1 prompt that all pass reach 0.0500"
+    assert expected in message_of(desk.path)
     assert "29 prompts are needed" in message_of(desk.path)
 
 
@@ -205,10 +205,10 @@ LINE_MISTAKES: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize(("change", "said"), LINE_MISTAKES.values(), ids=LINE_MISTAKES)
-def test_a_mistake_in_a_scenario(desk: Desk, change: Any, said: str) -> None:
+@pytest.mark.parametrize(("change", "expected"), LINE_MISTAKES.values(), ids=LINE_MISTAKES)
+def test_a_mistake_in_a_scenario(desk: Desk, change: Any, expected: str) -> None:
     message = message_of(desk.lines(change))
-    assert re.search(said, message), message
+    assert re.search(expected, message), message
 
 
 RAW_MISTAKES: dict[str, tuple[bytes, str]] = {
@@ -230,10 +230,10 @@ RAW_MISTAKES: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize(("raw", "said"), RAW_MISTAKES.values(), ids=RAW_MISTAKES)
-def test_a_scenario_file_that_cannot_be_read(desk: Desk, raw: bytes, said: str) -> None:
+@pytest.mark.parametrize(("raw", "expected"), RAW_MISTAKES.values(), ids=RAW_MISTAKES)
+def test_a_scenario_file_that_cannot_be_read(desk: Desk, raw: bytes, expected: str) -> None:
     message = message_of(desk.raw_lines(raw))
-    assert re.search(said, message), message
+    assert re.search(expected, message), message
 
 
 def test_windows_line_ends_and_a_byte_order_mark_are_read(desk: Desk) -> None:
@@ -249,15 +249,15 @@ def test_a_line_separator_inside_a_string_ends_no_line(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("", "is empty; it needs system_prompt"),
         ("a = \n", r"is not valid TOML: .*line 1"),
         ("a = 1\na = 2\n", "is not valid TOML"),
     ],
 )
-def test_a_profile_that_cannot_be_read(desk: Desk, text: str, said: str) -> None:
-    assert re.search(rf"desk.toml: {said}", message_of(desk.toml(lambda _: text)))
+def test_a_profile_that_cannot_be_read(desk: Desk, text: str, expected: str) -> None:
+    assert re.search(rf"desk.toml: {expected}", message_of(desk.toml(lambda _: text)))
 
 
 def test_a_profile_that_is_not_there(tmp_path: Path, desk: Desk) -> None:
@@ -277,7 +277,7 @@ def test_a_profile_that_is_not_utf_8(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("{}", "must be a list of OpenAI tool objects"),
         ("[]", "must be a list of OpenAI tool objects"),
@@ -289,11 +289,11 @@ def test_a_profile_that_is_not_utf_8(desk: Desk) -> None:
         ("[", r"tools.json:1:\d+: is broken JSON"),
     ],
 )
-def test_a_mistake_in_a_tools_file(desk: Desk, text: str, said: str) -> None:
+def test_a_mistake_in_a_tools_file(desk: Desk, text: str, expected: str) -> None:
     (desk.directory / "tools.json").write_text(text)
     bare = re.sub(r"\[tools.*?(?=\[gates)", "", desk.path.read_text(), flags=re.S)
     desk.path.write_text(bare.replace("scenarios", 'tools = "tools.json"\nscenarios', 1))
-    assert re.search(rf"tools \S*tools.json:? ?.*{said}|{said}", message_of(desk.path))
+    assert re.search(rf"tools \S*tools.json:? ?.*{expected}|{expected}", message_of(desk.path))
 
 
 @pytest.mark.parametrize("category", ["fcts", "fatcs", "chta", "small_talk"])
@@ -383,9 +383,9 @@ JUDGES_NOTHING: dict[str, tuple[tuple[str, str] | None, Any, str]] = {
 }
 
 
-@pytest.mark.parametrize(("change", "lines", "said"), JUDGES_NOTHING.values(), ids=list(JUDGES_NOTHING))
+@pytest.mark.parametrize(("change", "lines", "expected"), JUDGES_NOTHING.values(), ids=list(JUDGES_NOTHING))
 def test_a_gate_that_would_judge_nothing_is_refused(
-    desk: Desk, change: tuple[str, str] | None, lines: Any, said: str
+    desk: Desk, change: tuple[str, str] | None, lines: Any, expected: str
 ) -> None:
     if change is not None:
         assert change[0] in desk.path.read_text()
@@ -393,7 +393,7 @@ def test_a_gate_that_would_judge_nothing_is_refused(
     if lines is not None:
         desk.lines(lines)
     message = message_of(desk.path)
-    assert re.search(said, message), message
+    assert re.search(expected, message), message
 
 
 def test_a_long_value_does_not_drown_the_message(desk: Desk) -> None:

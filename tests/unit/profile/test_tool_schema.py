@@ -43,7 +43,7 @@ def test_no_pattern_takes_for_ever(rules: dict[str, Any], value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "value", "said"),
+    ("rules", "value", "problems"),
     [
         (schema(x={"pattern": "^\\d{2}:\\d{2}$"}), {"x": "07:30"}, []),
         (schema(x={"pattern": "^\\d{2}:\\d{2}$"}), {"x": "7:30"}, ["'7:30' does not match '^\\\\d{2}:\\\\d{2}$'"]),
@@ -63,8 +63,8 @@ def test_no_pattern_takes_for_ever(rules: dict[str, Any], value: Any) -> None:
         (schema(a={}), {"a": 1, "b": 2}, ["Additional properties are not allowed ('b' was unexpected)"]),
     ],
 )
-def test_keywords_say_what_they_always_said(rules: dict[str, Any], value: Any, said: list[str]) -> None:
-    assert messages(rules, value) == said
+def test_keywords_say_what_they_always_said(rules: dict[str, Any], value: Any, problems: list[str]) -> None:
+    assert messages(rules, value) == problems
 
 
 REFUSED = [
@@ -87,11 +87,11 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("rules", "said"), REFUSED)
-def test_a_schema_that_cannot_be_held_against_arguments_is_refused(rules: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("rules", "message"), REFUSED)
+def test_a_schema_that_cannot_be_held_against_arguments_is_refused(rules: dict[str, Any], message: str) -> None:
     found = problem(rules)
     assert found is not None
-    assert found.startswith(said)
+    assert found.startswith(message)
 
 
 def doubling(depth: int) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, calib: Path) -> Path:
     return root / "out"
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> str:
+def output_of(capsys: pytest.CaptureFixture[str]) -> str:
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("python -m quant")]
     assert len(lines) == 1
     return lines[0]
@@ -64,18 +64,18 @@ def test_a_recipe_that_suits_neither_server_nor_model(
     assert old in SHIPPED
     (tmp_path / "my.toml").write_text(SHIPPED.replace(old, new))
     assert ptq(model, calib, tmp_path / "out", str(tmp_path / "my.toml")) == 2
-    assert says in said(capsys)
+    assert says in output_of(capsys)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_misspelt_recipe_is_guessed(model: Path, calib: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ptq(model, calib, Path("nowhere"), "nvfp4-defalt") == 2
-    assert "did you mean nvfp4-default?" in said(capsys)
+    assert "did you mean nvfp4-default?" in output_of(capsys)
 
 
 def test_the_output_stays_out_of_the_model(model: Path, calib: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ptq(model, calib, model / "nvfp4") == 2
-    assert "lies inside" in said(capsys)
+    assert "lies inside" in output_of(capsys)
     assert not (model / "nvfp4").exists()
 
 
@@ -84,11 +84,11 @@ def test_other_commands_output_stays_out_of_the_model(
 ) -> None:
     out = model / "made"
     assert main(["merge", "--model", str(model), "--adapter", str(tmp_path), "--out", str(out)]) == 2
-    assert "lies inside" in said(capsys)
+    assert "lies inside" in output_of(capsys)
     data = tiny.calibration_file(tmp_path / "data.jsonl")
     arguments = ["--model", str(model), "--recipe", "qat-lora", "--data", str(data)]
     assert main(["qat", *arguments, "--out", str(out)]) == 2
-    assert "lies inside" in said(capsys)
+    assert "lies inside" in output_of(capsys)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_is_kept_lies_beside_the_checkpoints(
     where = [each.format(tmp=tmp_path, model=model) for each in (out, keep)]
     arguments = ["--model", str(model), "--recipe", "nvfp4-default", "--calib", str(calib)]
     assert main(["ptq", *arguments, "--out", where[0], "--keep", where[1]]) == 2
-    assert "lies inside" in said(capsys)
+    assert "lies inside" in output_of(capsys)
     assert not list(tmp_path.iterdir())
     assert not (model / "kept").exists()
 
@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_no_half_of_what_is_kept(
     (tmp_path / "kept").mkdir()
     command = ["ptq", *arguments, "--out", str(tmp_path / "out"), "--keep", str(tmp_path / "kept")]
     assert main(command) == 2
-    assert "the disk is full" in said(capsys)
+    assert "the disk is full" in output_of(capsys)
     assert not list((tmp_path / "kept").iterdir())
     assert not (tmp_path / "out").exists()
 
@@ -135,7 +135,7 @@ def test_half_a_surrogate_pair_is_named_by_its_line(
 ) -> None:
     (tmp_path / "data.jsonl").write_text('{"text": "fine, this one"}\n{"text": "\\ud800 not this"}\n')
     assert ptq(model, tmp_path / "data.jsonl", tmp_path / "out") == 2
-    assert "data.jsonl:2: holds half a surrogate pair" in said(capsys)
+    assert "data.jsonl:2: holds half a surrogate pair" in output_of(capsys)
 
 
 def _config(**values: object) -> Callable[[Path], None]:
@@ -168,7 +168,7 @@ def test_a_model_that_is_not_whole(
     shutil.copytree(model, source)
     break_it(source)
     assert ptq(source, calib, tmp_path / "out") == 2
-    assert says in said(capsys)
+    assert says in output_of(capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -177,7 +177,7 @@ def test_diff_of_two_models_is_no_number(
 ) -> None:
     capsys.readouterr()
     assert main(["diff", str(model), str(mixed), "--data", str(calib)]) == 2
-    assert "so it is not made from" in said(capsys)
+    assert "so it is not made from" in output_of(capsys)
 
 
 @pytest.mark.parametrize("option", ["--samples", "--max-length"])
@@ -187,7 +187,7 @@ def test_no_samples_are_no_measurement(
     with pytest.raises(SystemExit) as left:
         main(["sensitivity", "--model", str(model), "--calib", str(calib), "--out", "nowhere", option, "-2"])
     assert left.value.code == 2
-    assert "no whole number above zero" in said(capsys)
+    assert "no whole number above zero" in output_of(capsys)
 
 
 def test_export_refuses_an_image_that_would_take_layers_for_bf16(
@@ -195,7 +195,7 @@ def test_export_refuses_an_image_that_would_take_layers_for_bf16(
 ) -> None:
     """Inside MIXED_PRECISION, vLLM leaves layers of an algorithm that it does not know unquantised, silently."""
     assert main(["export", str(mixed), "--for", "vllm-0.19", "--out", str(tmp_path / "out")]) == 2
-    assert f"{mixed}: vllm-0.19 does not load W4A16_NVFP4 inside MIXED_PRECISION" in said(capsys)
+    assert f"{mixed}: vllm-0.19 does not load W4A16_NVFP4 inside MIXED_PRECISION" in output_of(capsys)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -207,7 +207,7 @@ def test_export_of_a_broken_config_is_one_line(
     shutil.copytree(mixed, source)
     (source / "hf_quant_config.json").write_text(content)
     assert main(["export", str(source), "--for", "vllm-0.24", "--out", str(tmp_path / "out")]) == 2
-    assert "hf_quant_config.json:" in said(capsys)
+    assert "hf_quant_config.json:" in output_of(capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -219,7 +219,7 @@ def test_export_of_what_is_no_quantization_config_is_one_line(
     shutil.copytree(model, source)
     _config(quantization_config=section)(source)
     assert main(["export", str(source), "--for", "vllm-0.32", "--out", str(tmp_path / "out")]) == 2
-    assert "config.json: quantization_config is none" in said(capsys)
+    assert "config.json: quantization_config is none" in output_of(capsys)
 
 
 def test_export_of_a_broken_checkpoint_is_refused(
@@ -231,7 +231,7 @@ def test_export_of_a_broken_checkpoint_is_refused(
     gone = "model.layers.1.mlp.up_proj.weight_scale_2"
     mutants.change(source, lambda tensors: tensors.pop(gone))
     assert main(["export", str(source), "--for", "vllm-0.24", "--out", str(tmp_path / "out")]) == 1
-    assert gone.replace("model.", "model.language_model.") in said(capsys)
+    assert gone.replace("model.", "model.language_model.") in output_of(capsys)
     assert not (tmp_path / "out").exists()
 
 

@@ -115,8 +115,8 @@ def test_experts_that_no_quantiser_reaches_are_refused_before_anything_slow(
     if command == "qat":
         more = ["--recipe", "qad-lora", "--data", str(calib), *TRAIN]
     assert main([command, *paths, *more]) == 2
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "holds 4 experts in one tensor, gate_up_proj" in said
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "holds 4 experts in one tensor, gate_up_proj" in message
     assert not (tmp_path / "out").exists()
 
 

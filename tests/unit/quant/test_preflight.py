@@ -237,11 +237,11 @@ def test_the_command_says_yes_in_json(exports: Exports, capsys: pytest.CaptureFi
     path = exports.get("text", "qwen3_5-mixed")
     capsys.readouterr()
     assert main(["preflight", str(path), "--json", "--for", "vllm-0.32"]) == 0
-    said: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert said["ok"] is True
-    assert said["layers"]["W4A16_NVFP4"] == 12
-    assert said["layers"]["FP8"] == 13
-    assert "vllm-0.32" in said["loads_in"]
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert report["ok"] is True
+    assert report["layers"]["W4A16_NVFP4"] == 12
+    assert report["layers"]["FP8"] == 13
+    assert "vllm-0.32" in report["loads_in"]
 
 
 def test_the_command_says_no_with_the_mend(

@@ -134,9 +134,9 @@ def test_diff_reads_the_export_back_as_the_quantised_model(
     measured = json.loads((tmp_path / "out" / "quant_run.json").read_text())["quality"]["after"]["kl"]
     capsys.readouterr()
     assert main(["diff", str(model), str(tmp_path / "out"), "--data", str(calib), "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["kl"] == pytest.approx(measured, rel=0.02)
-    assert set(said["layers"]) == {f"model.layers.{i}.{part}" for i in (0, 1) for part in ("self_attn", "mlp")}
+    report = json.loads(capsys.readouterr().out)
+    assert report["kl"] == pytest.approx(measured, rel=0.02)
+    assert set(report["layers"]) == {f"model.layers.{i}.{part}" for i in (0, 1) for part in ("self_attn", "mlp")}
     assert (tmp_path / "out" / "diff.png").stat().st_size > 1000
     assert preflight(tmp_path / "out", reference=model) == []
     assert main(["compare", str(tmp_path / "out")]) == 0

@@ -315,10 +315,10 @@ def test_a_warning_is_no_refusal(made: dict[str, Path], tmp_path: Path, capsys: 
     shutil.copytree(made["nvfp4-default"], path)
     only_hf(path)
     assert main(["preflight", str(path), "--for", "vllm-0.32"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("warning: config.json: quantization_config: is missing")
-    assert "ready for vllm-0.32" in said[-1]
-    assert said[-1].endswith("1 warning")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("warning: config.json: quantization_config: is missing")
+    assert "ready for vllm-0.32" in lines[-1]
+    assert lines[-1].endswith("1 warning")
     assert main(["preflight", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["level"] == "warned"
 

@@ -66,14 +66,14 @@ def test_a_name_that_cannot_be_one_is_refused(name: str, make_run: Any, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("made", "said"),
+    ("made", "message"),
     [
         ({"finished": False}, "not finished"),
         ({"errors": {"s-03": "HTTP 500"}}, "1 sample broke, such as s-03.unstreamed.off"),
     ],
 )
-def test_half_a_run_is_not_blessed(made: dict[str, Any], said: str, make_run: Any, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_half_a_run_is_not_blessed(made: dict[str, Any], message: str, make_run: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
         bless(make_run("a", ALL, **made), "deployed", tmp_path / "bl")
     assert not (tmp_path / "bl").exists()
 
@@ -103,8 +103,8 @@ def test_an_aa_run_of_another_profile_is_refused(kept: bool, make_run: Any, tmp_
         store.set_meta(profile_snapshot={})
         store.close()
     bless(run, "deployed", tmp_path / "bl", same)
-    said = "the system prompt is another" if kept else r"the profile changed \(d1 -> d2\)"
-    with pytest.raises(UsageError, match=f"not a run of the same server: {said}"):
+    message = "the system prompt is another" if kept else r"the profile changed \(d1 -> d2\)"
+    with pytest.raises(UsageError, match=f"not a run of the same server: {message}"):
         bless(run, "deployed", tmp_path / "bl", other)
 
 

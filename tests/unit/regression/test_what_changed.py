@@ -48,7 +48,7 @@ def changed(**facts_now: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("now", "message"),
     [
         ({"weights": "bbbb"}, "the weights changed (aaaa -> bbbb)"),
         ({"server_version": "0.33.0"}, "the server's version changed (0.32.0 -> 0.33.0)"),
@@ -57,14 +57,14 @@ def changed(**facts_now: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
         ({"arguments": ["--tool-call-parser", "hermes", "--max-num-seqs=8"]}, "--enforce-eager was lost"),
     ],
 )
-def test_other_weights_version_and_flags_are_what_is_compared(now: dict[str, Any], said: str) -> None:
+def test_other_weights_version_and_flags_are_what_is_compared(now: dict[str, Any], message: str) -> None:
     compared_, refused = changed(**now)
-    assert any(said in each for each in compared_)
+    assert any(message in each for each in compared_)
     assert refused == ()
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("now", "message"),
     [
         ({"chat_template": "uuuu"}, "the chat template changed (tttt -> uuuu)"),
         ({"sampling": {"temperature": 0.9}}, "the sampling changed (temperature 0.0 -> 0.9)"),
@@ -79,9 +79,9 @@ def test_other_weights_version_and_flags_are_what_is_compared(now: dict[str, Any
         ({"arguments": [*LOCAL["arguments"], "--chat-template", "x.jinja"]}, "the chat template changed"),
     ],
 )
-def test_another_template_sampling_or_parser_refuses(now: dict[str, Any], said: str) -> None:
+def test_another_template_sampling_or_parser_refuses(now: dict[str, Any], message: str) -> None:
     _, refused = changed(**now)
-    assert any(said in each for each in refused), refused
+    assert any(message in each for each in refused), refused
 
 
 def test_equal_fingerprints_and_reordered_flags_are_no_difference() -> None:
@@ -108,7 +108,7 @@ def edited(edit: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("edit", "value", "said"),
+    ("edit", "value", "message"),
     [
         ("system_prompt", "You are Bob.", "the system prompt is another"),
         ("sampling.temperature", 0.7, "sampling.temperature 0.0 -> 0.7"),
@@ -121,8 +121,8 @@ def edited(edit: str, value: Any) -> dict[str, Any]:
         ("gates.h", {}, "gate h is new"),
     ],
 )
-def test_a_difference_between_profiles_is_named(edit: str, value: Any, said: str) -> None:
-    assert any(said in each for each in differences(SNAPSHOT, edited(edit, value)))
+def test_a_difference_between_profiles_is_named(edit: str, value: Any, message: str) -> None:
+    assert any(message in each for each in differences(SNAPSHOT, edited(edit, value)))
 
 
 def test_a_renamed_tool_is_called_renamed() -> None:
@@ -195,13 +195,13 @@ TRACES = [
 ]
 
 
-@pytest.mark.parametrize(("then", "now", "said"), TRACES, ids=[said for *_, said in TRACES])
-def test_what_the_answers_show_is_in_the_first_line(make_run: Any, then: bytes, now: bytes, said: str) -> None:
+@pytest.mark.parametrize(("then", "now", "message"), TRACES, ids=[message for *_, message in TRACES])
+def test_what_the_answers_show_is_in_the_first_line(make_run: Any, then: bytes, now: bytes, message: str) -> None:
     before = make_run("a", ALL, bodies=of(then))
     after = make_run("b", dict.fromkeys(NAMES, False), bodies=of(now))
     found = compared(before, after)
     assert found.verdict == "FAIL"
-    assert said in found.headline
+    assert message in found.headline
 
 
 @pytest.mark.parametrize("answer", [CALL, body("Fine."), body("Fine.", reasoning="Hm.")])

@@ -137,8 +137,8 @@ def test_a_side_is_said_where_the_stake_has_grown_by_one_over_the_error(
     n = passed + missed
     grown = scipy_stats.betabinom.logpmf(passed, n, 0.5, 0.5) - scipy_stats.binom.logpmf(passed, n, threshold)
     if n and abs(grown + math.log(1 - confidence)) > 1e-6:
-        said = sequential.decides(passed, n, threshold, confidence) is not None
-        assert said == (grown >= -math.log(1 - confidence))
+        decided = sequential.decides(passed, n, threshold, confidence) is not None
+        assert decided == (grown >= -math.log(1 - confidence))
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.floats(0.02, 0.98))

@@ -16,8 +16,8 @@ WANTED = {"calls": [{"name": "web_search", "arguments": {"query": {"contains": "
 
 
 def _asked(*replies: dict[str, Any], **more: Any) -> dict[str, Any]:
-    said = [{"role": "user", "content": "How is it in Oslo?"}]
-    return {"messages": said + [{"role": "assistant", **reply} for reply in replies], **more}
+    messages = [{"role": "user", "content": "How is it in Oslo?"}]
+    return {"messages": messages + [{"role": "assistant", **reply} for reply in replies], **more}
 
 
 def _check(
@@ -26,8 +26,8 @@ def _check(
     text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     status = main.main(["check", "--profile", "annie-smol", *words])
-    said = capsys.readouterr()
-    return status, [json.loads(line) for line in said.out.splitlines()], said.err
+    output = capsys.readouterr()
+    return status, [json.loads(line) for line in output.out.splitlines()], output.err
 
 
 CLEAN: dict[str, dict[str, Any]] = {
@@ -131,5 +131,5 @@ def test_bad_input_is_one_line(
 def test_help_says_what_a_line_holds(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main.main(["check", "--help"])
-    said = capsys.readouterr().out
-    assert all(field in said for field in ("messages", "thinking", "expect", "then", "finish_reasons", "findings"))
+    output = capsys.readouterr().out
+    assert all(field in output for field in ("messages", "thinking", "expect", "then", "finish_reasons", "findings"))

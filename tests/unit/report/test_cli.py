@@ -32,7 +32,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "the following arguments are required: COMMAND"),
         (("dance",), "invalid choice: 'dance'"),
@@ -44,8 +44,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("gates", "no-such-profile"), "no-such-profile"),
     ],
 )
-def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str) -> None:
-    assert said in refused(capsys, *arguments)
+def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
+    assert message in refused(capsys, *arguments)
 
 
 def test_say_speaks_an_answer_through_standard_input(

@@ -144,7 +144,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "no verdict here; the run did not finish"),
         (b"", "not readable as JSON"),
@@ -154,14 +154,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(
         (b'{"verdict": "PASS"}', "'format' is a required property"),
     ],
 )
-def test_a_damaged_file_is_named_in_one_line(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_a_damaged_file_is_named_in_one_line(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "verdict.json"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UsageError) as caught:
         verdict_json.load(path)
     assert str(caught.value).startswith(f"{path}: ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

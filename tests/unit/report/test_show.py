@@ -58,7 +58,7 @@ def test_broken_sample_shows_its_cause_and_what_had_come(run_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
         ("no-markdown-00", f"no sample no-markdown-00; did you mean {KEY}?"),
         ("no-markdown-01.stream.off", f"no sample no-markdown-01.stream.off; did you mean {KEY}"),
@@ -66,8 +66,8 @@ def test_broken_sample_shows_its_cause_and_what_had_come(run_dir: Path) -> None:
         ("", "no sample "),
     ],
 )
-def test_unknown_sample_is_one_line_with_the_nearest(run_dir: Path, key: str, said: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(said)) as caught:
+def test_unknown_sample_is_one_line_with_the_nearest(run_dir: Path, key: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
         show.sample_lines(run_dir, key)
     assert "\n" not in str(caught.value)
 

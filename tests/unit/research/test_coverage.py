@@ -17,9 +17,9 @@ from research.annie_smol.generator import __main__ as generator
 from research.annie_smol.generator import coverage, quiz, sums
 
 
-def _line(*said: str, weight: int = 1) -> Line:
+def _line(*texts: str, weight: int = 1) -> Line:
     roles = ("user", "assistant")
-    messages = [{"role": roles[place % 2], "content": text} for place, text in enumerate(said)]
+    messages = [{"role": roles[place % 2], "content": text} for place, text in enumerate(texts)]
     messages[-1]["weight"] = weight  # type: ignore[assignment]
     return {"messages": messages}
 

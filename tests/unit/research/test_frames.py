@@ -26,23 +26,23 @@ def _numbers(text: str) -> list[int]:
 def test_what_a_reply_states_is_right_and_of_the_numbers_in_the_prompt() -> None:
     checked: Counter[str] = Counter()
     for prompt, reply, _ in frames.filled(SPOKEN):
-        said = _numbers(reply)
+        stated = _numbers(reply)
         kind = next(
             (word for word in ("plus", "minus", "double", "half", "larger", "smaller") if word in reply.lower()), ""
         )
         if kind in {"plus", "minus"}:
-            a, b, result = said
+            a, b, result = stated
             assert result == (a + b if kind == "plus" else a - b), reply
         elif kind == "double":
-            assert said == [said[0], 2 * said[0]], reply
+            assert stated == [stated[0], 2 * stated[0]], reply
         elif kind == "half":
-            assert said == [said[0], said[0] // 2], reply
-            assert said[0] % 2 == 0
-        elif said:
-            assert (said[0] > said[1]) == (kind == "larger"), reply
-        wanted = said if kind in {"larger", "smaller"} else said[:-1]
+            assert stated == [stated[0], stated[0] // 2], reply
+            assert stated[0] % 2 == 0
+        elif stated:
+            assert (stated[0] > stated[1]) == (kind == "larger"), reply
+        wanted = stated if kind in {"larger", "smaller"} else stated[:-1]
         assert set(wanted) <= set(_numbers(prompt)) <= {*wanted, 1, 2}, prompt  # "on one ticket", "two cards"
-        checked[kind if said else "things"] += 1
+        checked[kind if stated else "things"] += 1
     assert checked.keys() == {"plus", "minus", "double", "half", "larger", "smaller", "things"}
 
 
@@ -71,11 +71,11 @@ def test_the_pairs_of_a_deck_come_alike_often() -> None:
 
 def test_they_are_the_same_each_time_and_none_is_near_to_a_scenario() -> None:
     lines = list(spoken.frame_lines(SPOKEN))
-    said = [line["messages"][1]["content"] for line in lines]
-    assert len(set(said)) == len(said) == 6737  # the data card's number
+    asked = [line["messages"][1]["content"] for line in lines]
+    assert len(set(asked)) == len(asked) == 6737  # the data card's number
     assert lines == list(spoken.frame_lines(SPOKEN))
     overlap = Overlap([Prompt(one.scenario, one.text, one.asked) for one in prompts(scenario_files([]))])
-    assert [prompt for prompt in said[::17] if overlap.find(prompt)] == []
+    assert [prompt for prompt in asked[::17] if overlap.find(prompt)] == []
 
 
 def test_they_pass_validate(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_they_pass_validate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("plus\tWhat is {a} and {b}?", "frames.tsv:1: plus: no operation; add"),
         ("add\tWhat is {a} and {a}?", "frames.tsv:1: needs a, b in braces, each once"),
@@ -96,7 +96,7 @@ def test_they_pass_validate(tmp_path: Path) -> None:
         ("add\t", "frames.tsv:1: 2 columns; frames has 2, all filled"),
     ],
 )
-def test_a_broken_line_is_named(line: str, said: str, tmp_path: Path) -> None:
+def test_a_broken_line_is_named(line: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "frames.tsv").write_text(line + "\n")
-    with pytest.raises(SystemExit, match=re.escape(said)):
+    with pytest.raises(SystemExit, match=re.escape(message)):
         list(frames.filled(tmp_path))

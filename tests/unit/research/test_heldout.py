@@ -69,7 +69,7 @@ def _judged(samples: list[dict[str, Any]]) -> dict[str, list[Any]]:
         [program, "check", "--profile", "annie-smol"], input=given, capture_output=True, text=True, check=False
     )
     assert ended.returncode in {0, 1}, ended.stderr
-    return {said["id"]: said["findings"] for said in map(json.loads, ended.stdout.splitlines())}
+    return {result["id"]: result["findings"] for result in map(json.loads, ended.stdout.splitlines())}
 
 
 def test_each_own_answer_is_right_and_another_s_is_not(heldout: Path) -> None:

@@ -91,12 +91,12 @@ def test_tens_of_thousands_of_distinct_turns_come_from_one_seed() -> None:
     from annie_data.words import key
     from research.annie_smol.generator import compose
 
-    said: set[str] = set()
+    turns: set[str] = set()
     for index in range(20_000):
         kind = sorted(compose.KINDS)[index % len(compose.KINDS)]
         messages, _ = compose.conversation(kind, Random(f"many/{index}"))
-        said |= {key(text) for text in users(messages)}
-    assert len(said) > 15_000
+        turns |= {key(text) for text in users(messages)}
+    assert len(turns) > 15_000
 
 
 def test_every_fact_of_the_domain_is_taught() -> None:

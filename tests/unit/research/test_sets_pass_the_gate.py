@@ -23,12 +23,12 @@ def _lines(name: str, count: int) -> list[dict[str, Any]]:
 
 def _findings(line: dict[str, Any], messages: list[dict[str, Any]] | None = None) -> list[str]:
     """What the gate would find in the last replies, if they came from a server."""
-    said = [{k: v for k, v in one.items() if k != "weight"} for one in (messages or line["messages"])]
+    plain = [{k: v for k, v in one.items() if k != "weight"} for one in (messages or line["messages"])]
     asked = max(i for i, one in enumerate(line["messages"]) if one["role"] == "user")
     replies = [one for one in line["messages"][asked:] if one["role"] == "assistant"]
     expect = expectation(replies) | line["meta"].get("expect", {})
     sample, _ = read_sample(
-        {"messages": said, "thinking": line["meta"]["thinking"], "expect": expect}, PROFILE, "line"
+        {"messages": plain, "thinking": line["meta"]["thinking"], "expect": expect}, PROFILE, "line"
     )
     return [f"{name}: {finding.reason}" for name in DETECTORS for finding in detect(name, sample)]
 

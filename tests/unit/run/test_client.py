@@ -146,13 +146,13 @@ def test_without_a_key_nothing_is_masked() -> None:
 
 def test_a_key_escaped_twice_or_as_html_is_masked() -> None:
     mask = masker('sk-"quoted"&more')
-    for said in (b"sk-&quot;quoted&quot;&amp;more", rb"sk-\\\"quoted\\\"&more", rb"sk-\"quoted\"&more"):
-        assert mask(b"key " + said + b".") == b"key " + b"*" * len(said) + b"."
+    for body in (b"sk-&quot;quoted&quot;&amp;more", rb"sk-\\\"quoted\\\"&more", rb"sk-\"quoted\"&more"):
+        assert mask(b"key " + body + b".") == b"key " + b"*" * len(body) + b"."
 
 
-@pytest.mark.parametrize("said", [rb"a2V5\/b<>&", rb"a2V5/b\u003c\u003e\u0026"])
-def test_a_key_is_masked_as_other_languages_write_json(said: bytes) -> None:
-    assert masker("a2V5/b<>&")(b"key " + said + b".") == b"key " + b"*" * len(said) + b"."
+@pytest.mark.parametrize("body", [rb"a2V5\/b<>&", rb"a2V5/b\u003c\u003e\u0026"])
+def test_a_key_is_masked_as_other_languages_write_json(body: bytes) -> None:
+    assert masker("a2V5/b<>&")(b"key " + body + b".") == b"key " + b"*" * len(body) + b"."
 
 
 @pytest.mark.parametrize("key", ["x", "1", "token", "EMPTY"])

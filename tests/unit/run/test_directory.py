@@ -32,9 +32,9 @@ def test_what_is_no_run_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes").write_text("")
-    for path, said in (("file", "not a directory"), ("full", "not empty and no run")):
+    for path, message in (("file", "not a directory"), ("full", "not empty and no run")):
         for resume in (False, True):
-            with pytest.raises(UsageError, match=said):
+            with pytest.raises(UsageError, match=message):
                 made(tmp_path / path, resume=resume)
     with pytest.raises(UsageError, match="--resume needs --run-dir DIR"):
         made(None, resume=True)
@@ -53,9 +53,9 @@ def test_a_resumed_run_is_of_the_same_target_and_profile(tmp_path: Path) -> None
 
     assert not begin("http://127.0.0.1:9/v1", resume=False)
     assert begin("http://127.0.0.1:9")
-    for url, profile, said in (
+    for url, profile, message in (
         ("http://127.0.0.1:8", "annie", "target was http://127.0.0.1:9/v1, but is http://127.0.0.1:8"),
         ("http://127.0.0.1:9", "annie-smol", "profile was annie, but is annie-smol"),
     ):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=message):
             begin(url, profile)

@@ -45,7 +45,7 @@ def run(path: Path, **facts: Any) -> Store:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"served_model": "another"}, "the served name changed (annie -> another)"),
         ({"server_version": "0.33.0"}, "the server's version changed (0.32.0 -> 0.33.0)"),
@@ -62,10 +62,10 @@ def run(path: Path, **facts: Any) -> Store:
         ({"something_new": 1}, "something new changed (none -> 1)"),
     ],
 )
-def test_each_difference_is_named(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_each_difference_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
     store = run(tmp_path, fingerprint=KNOWN)
     assert identity.differences(store, KNOWN, {}) == []
-    assert identity.differences(store, {**KNOWN, **change}, {}) == [said]
+    assert identity.differences(store, {**KNOWN, **change}, {}) == [message]
     store.close()
 
 
@@ -107,8 +107,8 @@ def test_replaced_weights_of_the_same_shapes_are_noticed(model: Path, whole: boo
     store = run(tmp_path / "run", fingerprint=known, instance={"weights_files": fingerprint.written(model)})
     assert identity.other_files(store, profile, model, ()) == []
     changed_byte(model / "model.safetensors", 200 if whole else 200_000)
-    (said,) = identity.other_files(store, profile, model, ())
-    assert said.startswith("the weights changed (" if whole else "the weights were written again since (model.safe")
+    (message,) = identity.other_files(store, profile, model, ())
+    assert message.startswith("the weights changed (" if whole else "the weights were written again since (model.safe")
     store.close()
 
 

@@ -67,7 +67,7 @@ def test_good_examples_and_none_are_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fact", "taxi", "said"),
+    ("fact", "taxi", "expected"),
     [
         ({"example": "At eight."}, None, r"desk.jsonl:1: example breaks gates.facts \(knowledge: does not state"),
         ({"example": "At **seven**."}, None, r"desk.jsonl:1: example breaks gates.plain \(markdown: "),
@@ -85,12 +85,12 @@ def test_good_examples_and_none_are_sound(tmp_path: Path) -> None:
     ],
 )
 def test_an_example_that_breaks_its_gate_is_one_line(
-    fact: dict[str, Any] | None, taxi: dict[str, Any] | None, said: str, tmp_path: Path
+    fact: dict[str, Any] | None, taxi: dict[str, Any] | None, expected: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError) as caught:
         check_examples(load(desk(tmp_path, fact, taxi)))
     message = str(caught.value)
-    assert re.search(said, message), message
+    assert re.search(expected, message), message
     assert "\n" not in message
     assert "fix" in message
 

@@ -49,7 +49,7 @@ def index(weight_map: object) -> Callable[[Path], object]:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (drop("config.json"), "no config.json in it"),
         (write("config.json", '{"model_type":'), "config.json: line 1: not JSON (Expecting value)"),
@@ -77,12 +77,12 @@ def index(weight_map: object) -> Callable[[Path], object]:
         (drop("chat_template.jinja"), "no chat template"),
     ],
 )
-def test_a_directory_that_cannot_be_served(change: Callable[[Path], object], said: str, checkpoint: Path) -> None:
+def test_a_directory_that_cannot_be_served(change: Callable[[Path], object], message: str, checkpoint: Path) -> None:
     checkpoints.read(checkpoint)
     change(checkpoint)
     with pytest.raises(UsageError) as caught:
         checkpoints.read(checkpoint)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(checkpoint) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -95,14 +95,14 @@ def test_no_such_directory_and_a_file(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [("adapter_config.json", "LoRA adapter"), ("model.gguf", "llama-server"), ("merged/config.json", "did you mean")],
 )
-def test_what_the_directory_holds_instead_is_named(name: str, said: str, tmp_path: Path) -> None:
+def test_what_the_directory_holds_instead_is_named(name: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / name
     file.parent.mkdir(exist_ok=True)
     file.write_text("{}")
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         checkpoints.read(tmp_path)
 
 
@@ -157,7 +157,7 @@ EMBEDDING = {"model.embed_tokens.weight": ([10, 4], "BF16")}
 
 
 @pytest.mark.parametrize(
-    ("config", "tensors", "said"),
+    ("config", "tensors", "message"),
     [
         # vLLM 0.32 serves each of these, and the model answers with garbage.
         (
@@ -182,13 +182,13 @@ EMBEDDING = {"model.embed_tokens.weight": ([10, 4], "BF16")}
     ],
 )
 def test_tensors_that_are_missing_or_of_another_shape(
-    config: dict[str, object], tensors: dict[str, tuple[list[int], str]], said: str, checkpoint: Path
+    config: dict[str, object], tensors: dict[str, tuple[list[int], str]], message: str, checkpoint: Path
 ) -> None:
     write_safetensors(checkpoint / "model.safetensors", tensors)
     (checkpoint / "config.json").write_text(json.dumps({**CONFIG, **config}))
     with pytest.raises(UsageError) as caught:
         checkpoints.read(checkpoint)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def many_layers(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (pipe("config.json"), "no config.json"),
         (device("config.json"), "no config.json"),
@@ -310,10 +310,10 @@ def many_layers(folder: Path) -> None:
         (index({"a": "x\udc80y"}), "is not there"),
     ],
 )
-def test_hostile_files_are_refused_at_once(checkpoint: Path, change: Callable[[Path], object], said: str) -> None:
+def test_hostile_files_are_refused_at_once(checkpoint: Path, change: Callable[[Path], object], message: str) -> None:
     change(checkpoint)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(UsageError, match=said) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         checkpoints.read(checkpoint)
     assert len(str(caught.value)) < 1000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB

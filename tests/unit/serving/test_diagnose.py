@@ -153,7 +153,7 @@ def test_warnings_and_settings_are_no_causes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("ValueError: first\nsome words\nKeyError: 'last'", "KeyError: 'last'"),
         (
@@ -170,20 +170,20 @@ def test_warnings_and_settings_are_no_causes() -> None:
         ("x" * 500, "x" * 199 + "…"),
     ],
 )
-def test_an_unknown_death_shows_its_last_meaningful_line(text: str, said: str) -> None:
-    assert diagnose(text, "exited with status 1") == (said, "look into the log")
+def test_an_unknown_death_shows_its_last_meaningful_line(text: str, message: str) -> None:
+    assert diagnose(text, "exited with status 1") == (message, "look into the log")
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "message"),
     [
         ("was killed by SIGKILL", "most likely the system because memory ran out"),
         ("was killed by SIGILL", "an instruction that this processor does not have"),
         ("was killed by SIGSEGV", "crashed in native code"),
     ],
 )
-def test_a_death_by_signal_speaks_for_itself(how: str, said: str) -> None:
-    assert said in diagnose("INFO: all is well\n", how)[0]
+def test_a_death_by_signal_speaks_for_itself(how: str, message: str) -> None:
+    assert message in diagnose("INFO: all is well\n", how)[0]
     assert "port" in diagnose("OSError: [Errno 98] Address already in use", how)[0]  # unless the log knows better
 
 

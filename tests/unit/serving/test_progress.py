@@ -48,9 +48,9 @@ def test_each_line_moves_the_step_on() -> None:
 
 
 def test_a_step_is_said_once_and_again_when_it_is_long_and_fast_ones_are_thinned() -> None:
-    said: list[str] = []
+    lines: list[str] = []
     clock = [0.0]
-    progress = StartUpProgress(said.append, every=15.0, now=lambda: clock[0])
+    progress = StartUpProgress(lines.append, every=15.0, now=lambda: clock[0])
     log = ""
     for at, line in [
         (0.0, ""),
@@ -64,7 +64,7 @@ def test_a_step_is_said_once_and_again_when_it_is_long_and_fast_ones_are_thinned
         clock[0] = at
         log += line
         progress.show(log)
-    assert said == [
+    assert lines == [
         "server: importing vLLM (0 s)",
         "server: vLLM 0.32.0: reading the configuration (2 s)",
         "server: vLLM 0.32.0: reading the configuration (18 s)",

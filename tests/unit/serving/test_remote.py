@@ -182,7 +182,7 @@ def test_a_list_that_breaks_is_no_obstacle_where_the_model_is_named(
 
 
 @pytest.mark.parametrize(
-    ("answers", "said"),
+    ("answers", "message"),
     [
         ({"/v1/models": (200, "<html><title>nginx</title></html>")}, "answers '<html><title>nginx</title></html>'"),
         ({"/v1/models": (200, {"models": []})}, "no list of models"),
@@ -190,11 +190,11 @@ def test_a_list_that_breaks_is_no_obstacle_where_the_model_is_named(
     ],
 )
 def test_what_is_no_openai_server_is_said(
-    answers: Answers, said: str, serve: Serve, profile: Profile, tmp_path: Path
+    answers: Answers, message: str, serve: Serve, profile: Profile, tmp_path: Path
 ) -> None:
     with pytest.raises(TargetError) as caught:
         open_url(serve(answers), profile, tmp_path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "is this the base URL of an OpenAI-compatible server?" in str(caught.value)
 
 

@@ -140,10 +140,10 @@ def test_what_a_killed_supervisor_left_is_stopped_at_the_next_start(
     assert server.ended() == "was lost: its supervisor was killed"
     time.sleep(0.2)
     assert len(living(pids())) == 3  # nothing else would end them
-    said: list[str] = []
-    assert reap_leftovers(tmp_path / "states", said.append) == 1
+    lines: list[str] = []
+    assert reap_leftovers(tmp_path / "states", lines.append) == 1
     assert living(pids()) == []
-    assert said == ["stopped a server that an earlier run, killed, had left behind"]
+    assert lines == ["stopped a server that an earlier run, killed, had left behind"]
     assert list((tmp_path / "states").iterdir()) == []
     assert reap_leftovers(tmp_path / "states") == 0
 

@@ -49,7 +49,7 @@ def test_exactly_one_target(good: TargetSpec, profile: Profile) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "expected"),
     [
         ("127.0.0.1:8000", "not a URL of a server"),
         ("ftp://127.0.0.1/v1", "not a URL of a server"),
@@ -61,9 +61,9 @@ def test_exactly_one_target(good: TargetSpec, profile: Profile) -> None:
         ("http://no-such-host.invalid:8000/v1", "no server reachable at no-such-host.invalid:8000"),
     ],
 )
-def test_a_bad_url_is_named_without_what_may_be_a_secret(url: str, said: str, profile: Profile) -> None:
+def test_a_bad_url_is_named_without_what_may_be_a_secret(url: str, expected: str, profile: Profile) -> None:
     message = refused(TargetSpec(base_url=url), profile)
-    assert said in message
+    assert expected in message
     assert "s3cret" not in message
 
 
@@ -138,7 +138,7 @@ def test_the_projects_server_environment_is_the_default(
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "expected"),
     [
         ("--api-key=s3cret", "use --api-key-env"),
         ("--trust-remote-code", "never run"),
@@ -162,9 +162,9 @@ def test_the_projects_server_environment_is_the_default(
         ("--seed=\udcff", "no UTF-8 text"),
     ],
 )
-def test_arguments_that_are_ours_or_unsafe(argument: str, said: str, good: TargetSpec, profile: Profile) -> None:
+def test_arguments_that_are_ours_or_unsafe(argument: str, expected: str, good: TargetSpec, profile: Profile) -> None:
     message = refused(replace(good, vllm_args=(argument,)), profile)
-    assert said in message
+    assert expected in message
     assert "s3cret" not in message
 
 
@@ -243,9 +243,9 @@ def test_a_key_that_no_header_takes_is_refused_and_not_shown(
     key: str, profile: Profile, listener: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_KEY", key)
-    said = refused(TargetSpec(base_url=f"http://127.0.0.1:{listener}", api_key_env="MY_KEY"), profile)
-    assert "MY_KEY: holds white space" in said
-    assert key not in said
+    expected = refused(TargetSpec(base_url=f"http://127.0.0.1:{listener}", api_key_env="MY_KEY"), profile)
+    assert "MY_KEY: holds white space" in expected
+    assert key not in expected
 
 
 @pytest.mark.parametrize("host", ["x" * 300, "a..b", "\u00e9" * 100])

@@ -249,9 +249,9 @@ def test_a_port_is_taken_as_given(good: TargetSpec, opened: Callable[..., Target
 
 
 def test_progress_is_shown(good: TargetSpec, profile: Profile, run_dir: Path) -> None:
-    said: list[str] = []
-    open_target(good, profile, run_dir, said.append).close()
-    assert said[0].startswith("server: ")
+    lines: list[str] = []
+    open_target(good, profile, run_dir, lines.append).close()
+    assert lines[0].startswith("server: ")
 
 
 def test_the_key_is_in_the_environment_and_the_header_and_nowhere_else(

@@ -127,7 +127,7 @@ def test_an_answer_without_end_is_given_up(
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         ([HEAD + b"Content-Length: 9\r\n\r\nok"], "7 bytes before the end"),
         ([CHUNKED, b"5\r\nab"], "connection broke"),
@@ -136,10 +136,10 @@ def test_an_answer_without_end_is_given_up(
     ],
 )
 def test_a_broken_answer_is_named(
-    connect: Callable[..., tuple[Connection, list[bytes]]], script: list[bytes | float], said: str
+    connect: Callable[..., tuple[Connection, list[bytes]]], script: list[bytes | float], message: str
 ) -> None:
     connection, _ = connect([script])
-    with pytest.raises(LostConnection, match=said):
+    with pytest.raises(LostConnection, match=message):
         connection.exchange("GET", "/")
 
 

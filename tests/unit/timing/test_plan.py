@@ -49,7 +49,7 @@ def test_a_profile_overrides_single_limits_and_adds_machines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"ttft_short": 1}, r"profile p.toml: hardware.mine.ttft_short: unknown key; one of ttft_short_ms"),
         ({"ttft_short_ms": "fast"}, r"hardware.mine.ttft_short_ms is 'fast'; give a number above 0"),
@@ -62,8 +62,8 @@ def test_a_profile_overrides_single_limits_and_adds_machines() -> None:
         ({"per_core": 1}, r"hardware.mine.per_core is 1; give true or false"),
     ],
 )
-def test_a_wrong_limit_is_named_before_anything_starts(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_wrong_limit_is_named_before_anything_starts(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         plan_for(profile(hardware={"mine": values}), ["decode"], base_url=URL)
 
 

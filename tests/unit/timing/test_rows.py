@@ -72,7 +72,7 @@ def test_tokens_that_came_together_may_be_of_one_step_where_nobody_counts_drafts
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"ttft_ms": 10.0}, "beats the physical floor"),
         ({"prompt_tokens": 16384, "ttft_ms": 90.0}, "TTFT 90.0 ms for 16384 tokens beats the physical floor of 4"),
@@ -86,9 +86,9 @@ def test_tokens_that_came_together_may_be_of_one_step_where_nobody_counts_drafts
         ),
     ],
 )
-def test_what_cannot_be_is_no_measurement(change: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_is_no_measurement(change: dict[str, Any], message: str) -> None:
     measurement = replace(GOOD, **change)
-    assert said in (impossible(measurement, Prepared("/", {}, 63), BOUNDS) or "")
+    assert message in (impossible(measurement, Prepared("/", {}, 63), BOUNDS) or "")
 
 
 def test_a_chat_template_s_first_tokens_may_be_shared() -> None:
@@ -184,7 +184,7 @@ def truncated(most: int) -> Callable[[int], float]:
 
 
 @pytest.mark.parametrize(
-    ("curve", "noise", "n", "verdict", "said"),
+    ("curve", "noise", "n", "verdict", "message"),
     [
         (truncated(9000), 0.02, 11, "PASS", "TTFT is linear in the prompt"),
         (truncated(4096), 0.02, 11, "ERROR", "TTFT stops growing with the prompt"),
@@ -197,10 +197,10 @@ def truncated(most: int) -> Callable[[int], float]:
     ids=["linear", "truncated", "truncated-early", "bent-noisy", "linear-noisy", "linear-noisy-many", "flat"],
 )  # fmt: skip
 def test_linear_is_what_neither_bends_up_nor_down(
-    make_plan: Make, curve: Callable[[int], float], noise: float, n: int, verdict: str, said: str
+    make_plan: Make, curve: Callable[[int], float], noise: float, n: int, verdict: str, message: str
 ) -> None:
     found = row("ttft_cold", cold(curve, noise, n), make_plan("http://x/v1", "ttft_cold", limits=LIMITS))
-    assert (found.verdict, said in found.detail) == (verdict, True), found.detail
+    assert (found.verdict, message in found.detail) == (verdict, True), found.detail
 
 
 def test_a_bend_that_the_upper_limit_allows_is_not_yet_linear() -> None:
@@ -267,9 +267,9 @@ def test_the_bar_is_one_line_on_a_terminal() -> None:
 
 def test_bad_usage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["perf", "--base-url", "http://127.0.0.1:9", "--hardware", "tpu"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "--hardware tpu: unknown" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "--hardware tpu: unknown" in message
 
 
 def test_the_command_needs_a_target(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,7 +76,7 @@ def test_a_server_that_agrees_leaves_no_doubt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"ttft_ms": 80.0}, "TTFT 90.0 ms, server 80.0 ms"),
         ({"ttft_ms": 95.0}, "TTFT 90.0 ms, server 95.0 ms"),
@@ -86,8 +86,8 @@ def test_a_server_that_agrees_leaves_no_doubt() -> None:
         ({"requests": 2}, "2 requests finished meanwhile"),
     ],
 )
-def test_each_disagreement_is_named(change: dict[str, float], said: str) -> None:
-    assert disagreements(seen(), replace(AGREED, **change)) == (said,)  # type: ignore[arg-type]
+def test_each_disagreement_is_named(change: dict[str, float], message: str) -> None:
+    assert disagreements(seen(), replace(AGREED, **change)) == (message,)  # type: ignore[arg-type]
 
 
 def test_short_answers_have_no_rate_to_confirm() -> None:

@@ -185,7 +185,7 @@ def test_completions_have_text_without_delta() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "said"),
+    ("response", "message"),
     [
         (stream((1, [delta(content="a")]), done=False), "broke off"),
         (stream((1, [{"error": {"message": "out of memory"}}])), "out of memory"),
@@ -194,6 +194,6 @@ def test_completions_have_text_without_delta() -> None:
         (TimedResponse(200, b"<html>", ((1, 6),), 0), "HTML"),
     ],
 )
-def test_a_broken_stream_is_no_measurement(response: TimedResponse, said: str) -> None:
-    with pytest.raises(ExchangeError, match=said):
+def test_a_broken_stream_is_no_measurement(response: TimedResponse, message: str) -> None:
+    with pytest.raises(ExchangeError, match=message):
         observe(response)

@@ -109,7 +109,7 @@ def test_a_repeated_run_is_cold_again(truth: Start, make_plan: Make, strict: boo
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "message"),
     [
         ({"truncate": 700}, "a prompt of 1025 tokens counted as 700: the server truncates prompts"),
         ({"truncate": 700, "lie": True}, "usage says 1025 prompt tokens, /metrics 700"),
@@ -120,10 +120,10 @@ def test_a_repeated_run_is_cold_again(truth: Start, make_plan: Make, strict: boo
         ),
     ],
 )
-def test_a_truncated_prompt_is_an_error(truth: Start, make_plan: Make, how: dict[str, Any], said: str) -> None:
+def test_a_truncated_prompt_is_an_error(truth: Start, make_plan: Make, how: dict[str, Any], message: str) -> None:
     row = rows(make_plan(truth(**FAST, **how), "ttft_cold"))["ttft_cold"]
     assert row.verdict == "ERROR"
-    assert said.replace("1025", "") in row.detail.replace("1025", "").replace("2049", "")
+    assert message.replace("1025", "") in row.detail.replace("1025", "").replace("2049", "")
 
 
 def test_what_the_server_does_not_confirm_is_the_client_s(truth: Start, make_plan: Make) -> None:
@@ -240,10 +240,10 @@ def test_what_grows_with_the_prompt_outside_the_server_s_stamps_is_named(truth: 
     url = truth(ttft_ms=10, itl_ms=4, prefill_us=4, outside_us=1.5)
     row = rows(make_plan(url, "ttft_cold", contexts=(512, 2048, 6144)))["ttft_cold"]
     assert row.verdict == "PASS", row.detail
-    said = re.search(r"confirms (\d+) of (\d+)\. (\d\.\d\d) us a prompt token pass outside", row.detail)
-    assert said is not None, row.detail
-    assert float(said[3]) == pytest.approx(1.5, abs=0.15)
-    assert int(said[1]) > 0.8 * int(said[2]), "without it, none of 6144 tokens is"
+    found = re.search(r"confirms (\d+) of (\d+)\. (\d\.\d\d) us a prompt token pass outside", row.detail)
+    assert found is not None, row.detail
+    assert float(found[3]) == pytest.approx(1.5, abs=0.15)
+    assert int(found[1]) > 0.8 * int(found[2]), "without it, none of 6144 tokens is"
 
 
 def test_a_broken_exchange_is_an_error_at_once(truth: Start, make_plan: Make) -> None:

@@ -159,7 +159,7 @@ def test_a_template_that_renders_a_turn_otherwise_than_it_asks_for_it_is_refused
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("broken", "message"),
     [
         ({"messages": [user("Hi")]}, "none is an assistant's to learn"),
         ({"text": "Hi"}, "training wants messages"),
@@ -182,11 +182,11 @@ def test_a_template_that_renders_a_turn_otherwise_than_it_asks_for_it_is_refused
         ),
     ],
 )
-def test_what_cannot_be_learnt_is_refused_by_its_line(broken: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_what_cannot_be_learnt_is_refused_by_its_line(broken: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = write(tmp_path / "data.jsonl", [conversations(2)[1], broken])
     with pytest.raises(UsageError, match=r"data\.jsonl:2") as refused:
         read_conversations(path)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -68,7 +68,7 @@ def versions(monkeypatch: pytest.MonkeyPatch, found: dict[str, str], major: int 
 
 
 @pytest.mark.parametrize(
-    ("installed", "major", "name", "said"),
+    ("installed", "major", "name", "message"),
     [
         ({"triton": "3.6.0"}, 9, "chunks", "pip install flash-linear-attention"),
         ({"fla-core": "0.6.0", "triton": "3.6.0"}, 9, "chunks", "pip install 'triton>=3.7.1'"),
@@ -80,9 +80,9 @@ def versions(monkeypatch: pytest.MonkeyPatch, found: dict[str, str], major: int 
     ],
 )
 def test_fla_runs_only_where_its_backward_pass_is_right(
-    monkeypatch: pytest.MonkeyPatch, installed: dict[str, str], major: int, name: str, said: str
+    monkeypatch: pytest.MonkeyPatch, installed: dict[str, str], major: int, name: str, message: str
 ) -> None:
     versions(monkeypatch, installed, major)
     found = delta_net.choose("cuda")
     assert found.name == name
-    assert said in found.why
+    assert message in found.why

@@ -48,9 +48,9 @@ def test_a_result_that_is_refused_after_training_is_kept_aside_with_the_reason(
         for number in ("", "-2"):
             assert qat(tiny_llama, data, tmp_path / "out", *(["--resume"] if number else [])) == 1
             kept = tmp_path / f"out.refused{number}"
-            said = capsys.readouterr().err.splitlines()[-1]
-            assert str(finding) in said
-            assert str(kept) in said
+            message = capsys.readouterr().err.splitlines()[-1]
+            assert str(finding) in message
+            assert str(kept) in message
             assert "is from another planet" in (kept / "REFUSED").read_text()
             assert (kept / "adapter" / "adapter_model.safetensors").exists()
             assert json.loads((kept / "quant_run.json").read_text())["refused"] == str(finding)

@@ -148,7 +148,7 @@ def test_a_damaged_adapter_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--recipe", "nvfp4-default"], "has no training part; run it with `python -m quant ptq`"),
         (["--recipe", "sft-lora"], "quantises nothing; run it with `python -m quant sft`"),
@@ -164,12 +164,17 @@ def test_a_damaged_adapter_is_refused(
     ],
 )
 def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(
-    arguments: list[str], said: str, tiny_llama: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    message: str,
+    tiny_llama: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     given = [each.replace("{model}", str(tiny_llama)) for each in arguments]
     assert quant("qat", "--model", tiny_llama, "--data", data, "--out", tmp_path / "out", *given) == 2
     err = capsys.readouterr().err.strip()
-    assert said in err
+    assert message in err
     assert len(err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
 

@@ -56,7 +56,7 @@ LONG = {"messages": [{"role": "user", "content": "x" * 5000}, {"role": "assistan
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (GOOD + '{"messages": [', "data.jsonl:2"),
         (GOOD + '{"messages": "no list"}\n', "data.jsonl:2"),
@@ -70,12 +70,12 @@ LONG = {"messages": [{"role": "user", "content": "x" * 5000}, {"role": "assistan
 )
 @pytest.mark.parametrize("limit", [1024, 16384])
 def test_bad_data_is_named_by_its_line_before_anything_starts(
-    content: str, said: str, limit: int, tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: str, message: str, limit: int, tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "data.jsonl"
     data.write_bytes(content.encode("latin-1"))
     assert qat(tiny_llama, data, tmp_path / "out", "--set", f"training.max_length={limit}") == 2
-    assert said in told(capsys)
+    assert message in told(capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["data.jsonl"]
 
 
@@ -113,9 +113,9 @@ def test_merge_refuses_a_base_that_was_not_trained(
 
     base = other_base(tiny_llama, tmp_path / "base", change)
     assert quant("merge", "--model", base, "--adapter", whole / "adapter", "--out", tmp_path / "out") == 2
-    said = told(capsys)
-    assert "was made from another base: 1 of 14 layers" in said
-    assert "model.layers.0.mlp.up_proj" in said
+    message = told(capsys)
+    assert "was made from another base: 1 of 14 layers" in message
+    assert "model.layers.0.mlp.up_proj" in message
     assert not (tmp_path / "out").exists()
 
 
@@ -249,6 +249,6 @@ def test_a_damaged_state_is_named(
     state = tmp_path / ".out.training/state.pt"
     state.write_bytes(state.read_bytes()[:-500])
     assert qat(tiny_llama, data, tmp_path / "out", "--resume") == 2
-    said = told(capsys)
-    assert "state.pt: is damaged" in said
-    assert "start again" in said
+    message = told(capsys)
+    assert "state.pt: is damaged" in message
+    assert "start again" in message

@@ -223,9 +223,9 @@ def test_what_is_no_checkpoint_is_named_with_what_to_do(
     ):
         arguments = ["--model", given, "--recipe", "nvfp4-default", "--calib", str(data), "--out", "out"]
         assert main(["ptq", *arguments]) == 2
-        said = capsys.readouterr().err.strip().splitlines()
-        assert len(said) == 1
-        assert all(name in said[0] for name in names)
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1
+        assert all(name in lines[0] for name in names)
     assert main(["preflight", "lora"]) == 1
     assert "adapter_config.json" in capsys.readouterr().out
 

@@ -165,8 +165,8 @@ def test_markup_of_the_call_in_its_arguments_is_the_parsers(
     bodies: Any, sample: Callable[..., Sample], query: str, found: bool
 ) -> None:
     call = {"id": "a", "type": "function", "function": {"name": "look_up", "arguments": f'{{"query": "{query}"}}'}}
-    said = reasons(sample(bodies.whole({"tool_calls": [call]}, "tool_calls"), streamed=False, more=TOOLS))
-    assert said == (["markup of the tool call in its arguments"] if found else [])
+    given = reasons(sample(bodies.whole({"tool_calls": [call]}, "tool_calls"), streamed=False, more=TOOLS))
+    assert given == (["markup of the tool call in its arguments"] if found else [])
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def test_later_calls_without_their_arguments_are_the_parsers(
         {"id": str(at), "type": "function", "function": {"name": name, "arguments": arguments}}
         for at, (name, arguments) in enumerate((first, second))
     ]
-    said = reasons(sample(bodies.whole({"tool_calls": calls}, "tool_calls"), streamed=False, more=TOOLS))
-    assert said == (["a later one of parallel calls comes without arguments"] if found else [])
+    given = reasons(sample(bodies.whole({"tool_calls": calls}, "tool_calls"), streamed=False, more=TOOLS))
+    assert given == (["a later one of parallel calls comes without arguments"] if found else [])
 
 
 def damaged(bodies: Any, *, at: int, **change: Any) -> bytes:

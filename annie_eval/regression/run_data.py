@@ -129,7 +129,7 @@ def read(run_dir: Path, name: str | None = None) -> RunData:
 
 
 def _heard(stored: StoredSample) -> Heard:
-    said = replies(stored)
+    answers = replies(stored)
     if not stored.exchanges:
         return Heard(stored.key, "", None, None, (), error=stored.error)
     first = stored.exchanges[0]
@@ -144,7 +144,7 @@ def _heard(stored: StoredSample) -> Heard:
         length = None if usage is None else usage.prompt_tokens
     except ExchangeError:
         pass  # what broke is told by the sample's error
-    return Heard(stored.key, _hash(request), prompt, length, said, tools, stored.error)
+    return Heard(stored.key, _hash(request), prompt, length, answers, tools, stored.error)
 
 
 def replies(stored: StoredSample) -> tuple[RecordedReply, ...]:

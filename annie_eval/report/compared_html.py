@@ -22,10 +22,10 @@ def section(verdict: RunVerdict) -> str:
     if verdict.regression:
         found = from_dict(verdict.regression)
         same, of = found.same_words
-        said = [("refused", each) for each in found.refused] + [("changed", each) for each in found.changed]
-        said += [("same words", f"{same} of {of} answers")] if of else []
-        said += [("note", each) for each in found.notes]
-        parts = _gates(found) + _timings(found) + (pairs(said) if said else "")
+        notes = [("refused", each) for each in found.refused] + [("changed", each) for each in found.changed]
+        notes += [("same words", f"{same} of {of} answers")] if of else []
+        notes += [("note", each) for each in found.notes]
+        parts = _gates(found) + _timings(found) + (pairs(notes) if notes else "")
         out += markup.section(f"Against {found.baseline['name']}", parts, name="against") + _changes(found.changes)
     if verdict.replicas:
         heads = ["url", "passed", "samples"]
@@ -42,8 +42,8 @@ def section(verdict: RunVerdict) -> str:
     return out
 
 
-def _verdict(said: str) -> str:
-    return f'<span class="verdict">{safe(said)}</span>'
+def _verdict(word: str) -> str:
+    return f'<span class="verdict">{safe(word)}</span>'
 
 
 def _gates(found: Regression) -> str:

@@ -37,9 +37,9 @@ def _asked(expect: Mapping[str, Any]) -> Iterator[str]:
         checks = ", ".join(f"{name}: {_compact(check)}" for name, check in (call.get("arguments") or {}).items())
         yield f"{'may call' if call.get('optional') else 'calls'} {call['name']}({checks})"
     answer = expect.get("answer") or {}
-    for field, said in (("any_of", "says one of"), ("all_of", "says all of"), ("none_of", "says none of")):
+    for field, phrase in (("any_of", "says one of"), ("all_of", "says all of"), ("none_of", "says none of")):
         if answer.get(field):
-            yield f"{said}: {', '.join(map(str, answer[field]))}"
+            yield f"{phrase}: {', '.join(map(str, answer[field]))}"
     if answer.get("number") is not None:
         within = f" within {answer['tolerance']:g}" if answer.get("tolerance") else ""
         yield f"says the number {answer['number']:g}{within}"

@@ -232,8 +232,8 @@ def _misses(records: Sequence[Record], source: Source, verdict: RunVerdict) -> s
         lines = [f"{each.key}: {_reason(each)}" for each in short]
         out.append(f"<ul>{''.join(f'<li>{safe(line)}</li>' for line in lines)}</ul>\n")
     counts = ", ".join(
-        f"{n} {said}"
-        for said, outcome in (("missed", "miss"), ("broke", "broke"))
+        f"{n} {label}"
+        for label, outcome in (("missed", "miss"), ("broke", "broke"))
         if (n := sum(record.outcome == outcome for record in bad))
     )
     return section(f"Misses: {counts}", "".join(out), name="misses")
@@ -247,11 +247,11 @@ def _scenario_head(record: Record, source: Source) -> str:
 
 
 def _miss(record: Record, holds: set[str]) -> str:
-    said = {"miss": "missed", "broke": "broke"}
+    labels = {"miss": "missed", "broke": "broke"}
     gates = ", ".join(
-        f"{'tolerated by' if outcome == 'miss' and gate in holds else said[outcome]} {gate}"
+        f"{'tolerated by' if outcome == 'miss' and gate in holds else labels[outcome]} {gate}"
         for gate, outcome in record.gates.items()
-        if outcome in said
+        if outcome in labels
     )
     found = [f"<p>{safe(record.error)}</p>\n"] if record.error else []
     for finding, _ in record.findings:

@@ -91,10 +91,10 @@ class Record:
     @property
     def outcome(self) -> str:
         """`broke`, `miss`, `pass`, or `not judged`."""
-        said = set(self.gates.values())
-        if self.error or "broke" in said:
+        outcomes = set(self.gates.values())
+        if self.error or "broke" in outcomes:
             return "broke"
-        return "miss" if "miss" in said else "pass" if said else "not judged"
+        return "miss" if "miss" in outcomes else "pass" if outcomes else "not judged"
 
     @property
     def variant(self) -> str:
@@ -229,7 +229,7 @@ def _span(finding: Finding, channel: str, text: str) -> tuple[int, int] | None:
     if finding.span is not None:
         first, last = finding.span
         for offset, part in ((start, text[start:]), (0, text[:start])):
-            if (said := part[first:last]) and (said[:100] in quote or quote in said):
+            if (piece := part[first:last]) and (piece[:100] in quote or quote in piece):
                 return offset + first, offset + last
     at = text.find(quote) if quote else -1
     return None if at < 0 else (at, at + len(quote))
@@ -323,7 +323,7 @@ def _indexed(record: Record, gates: Sequence[str], place: tuple[int, int] | None
         "key": shown(record.key),
         "variant": shown(record.variant),
         "outcome": record.outcome,
-        "gates": {gates.index(gate): said for gate, said in record.gates.items()},
+        "gates": {gates.index(gate): outcome for gate, outcome in record.gates.items()},
         "findings": [
             [[gates.index(gate) for gate in of], shown(f.detector), shown(f.reason), f.channel, shown(f.excerpt)]
             for f, of in record.findings

@@ -76,7 +76,7 @@ def test_calls_and_results_are_as_validate_wants_them(tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ({"question": ASKED}, ":2: no conversation"),
         ({"text": "prose"}, ":2: no conversation"),
@@ -87,12 +87,12 @@ def test_calls_and_results_are_as_validate_wants_them(tmp_path: Path, capsys: py
     ],
 )
 def test_a_row_of_no_shape_is_named_and_nothing_is_written(
-    row: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    row: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, out = write(tmp_path / "set.jsonl", [ROWS["ShareGPT"], row]), tmp_path / "out.jsonl"
     assert main(["convert", str(file), "--out", str(out)]) == 2
     found = capsys.readouterr().err
-    assert said in found
+    assert message in found
     assert found.count("\n") == 1
     assert not out.exists()
 

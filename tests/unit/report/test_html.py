@@ -231,8 +231,8 @@ def test_foreign_text_is_never_markup(text: str) -> None:
     page = Page(written)
     page.assert_inert()
     for value in page.packed():
-        for said in strings(value):
-            assert all(line.isprintable() for line in said.split("\n"))
+        for text in strings(value):
+            assert all(line.isprintable() for line in text.split("\n"))
 
 
 def strings(value: Any) -> Iterator[str]:

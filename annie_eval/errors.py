@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by who has to act."""
+"""The exceptions of annie_eval, one for each party that has to act."""
 
 from annie_eval.text import printable
 

@@ -1,4 +1,4 @@
-"""A server whose every completion takes a fixed time: the ruler for the gate's own overhead.
+"""A server whose every completion takes a fixed time, to measure the gate's own overhead against.
 
     python benchmarks/fixed_server.py --latency 0.5 [--port 0]
 

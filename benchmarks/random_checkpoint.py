@@ -1,4 +1,4 @@
-"""A checkpoint of a stated architecture with random weights: time does not ask what a model has learnt.
+"""Writes a checkpoint of a stated architecture with random weights, for benchmarks of speed.
 
     python -m benchmarks.random_checkpoint --tokenizer models/smollm2-135m-instruct-bf16 --out DIR \
         [--model-type qwen3_5_text] [--set KEY=VALUE ...] [--for vllm-0.24]

@@ -1,4 +1,4 @@
-"""The timing client beside the server's own account, on a real vLLM: agreement, cold and warm, share of roofline.
+"""The timing client and vLLM's own metrics, compared: agreement, cold and warm prompts, share of the roofline.
 
 One command starts vLLM, times it and stops it; DIR is a checkpoint, PYTHON the interpreter of vLLM's environment:
     PYTHON -m benchmarks.timing_vllm --checkpoint DIR --vllm-python PYTHON [--vllm-arg=ARG ...] [--hardware h100]

@@ -1,4 +1,4 @@
-"""What can go wrong in making a checkpoint, sorted by who has to act."""
+"""The exceptions of quant, one for each party that has to act."""
 
 
 class UsageError(Exception):

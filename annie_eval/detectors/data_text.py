@@ -1,4 +1,4 @@
-"""Data in place of speech: JSON, a Python value, an unfilled placeholder, a traceback, a null that became a word."""
+"""Finds data instead of speech: JSON, a Python value, an unfilled placeholder, a traceback, a word such as "null"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the server's parsers read the same tokens in the same way, streamed and unstreamed?
+"""Compares a streamed and an unstreamed reply: the server's parsers must read the same tokens in the same way.
 
 Greedy text differs with load, so two replies to one request may well differ, and that says nothing about the parsers.
 Where both replies consist of the same token ids, though, they are one and the same output of the model, and any

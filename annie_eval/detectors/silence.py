@@ -1,4 +1,4 @@
-"""Silence: HTTP 200, and nothing in it to hear or to do."""
+"""Finds empty answers: HTTP 200 with neither text nor a tool call."""
 
 from __future__ import annotations
 

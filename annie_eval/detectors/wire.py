@@ -1,4 +1,4 @@
-"""Wire integrity: does the server keep the protocol? The model's own mistakes are other detectors' business.
+"""Finds breaches of the protocol by the server. Mistakes of the model belong to other detectors.
 
 The rules are those of the OpenAI API reference ("Chat Completions", "Streaming"), as far as a client would break or
 lose text if they did not hold. What real servers do besides, and what is therefore allowed here:

@@ -1,4 +1,4 @@
-"""The live line: drawn below what pytest has written, on the terminal itself, and gone before pytest writes again.
+"""Draws the line of progress below pytest's output, and erases it before pytest writes.
 
 pytest captures file descriptors 1 and 2 while a test runs, so the line goes to a duplicate of the terminal. The
 writer's file is wrapped: the line is erased before each write, and redrawn by a thread. The cursor always rests

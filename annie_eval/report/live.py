@@ -1,4 +1,4 @@
-"""What is told of a run while it is under way: the plan, and the line that is drawn again. Pure."""
+"""The text of a run in progress: the plan, and the line of progress. Pure."""
 
 from __future__ import annotations
 

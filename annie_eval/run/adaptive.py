@@ -1,4 +1,4 @@
-"""Which gate asks its samples once more: the sampler's part of `--until-decided`, written down in the run's store."""
+"""Decides for `--until-decided` which gate asks its samples again, and records that in the run's store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which code has judged a run: kept with it, so that runs are compared by the same code."""
+"""A digest of the code that judges. A run keeps it, so that only runs judged by the same code are compared."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The good replies that scenarios show, compared with their own gates before a server is started.
+"""Judges the good replies that scenarios give as examples by their own gates, before a server is started.
 
-A reply that breaks the gate it stands for tells that the gate refuses what its author wants, or asks for what he does
+A reply that breaks its gate shows that the gate refuses what its author wants, or asks for what the author does
 not mean.
 """
 

@@ -1,4 +1,4 @@
-"""Whether a run that is resumed meets the model that it began with: no run mixes two models.
+"""Checks that a resumed run talks to the model that it began with.
 
 A checkpoint is known by its files and its server by the fingerprint. A server at a URL shows no weights: another model
 may stand behind the same name. It is the same one if it says that its process has not been started again. Otherwise

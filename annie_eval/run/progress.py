@@ -1,4 +1,4 @@
-"""How far a run is, for whoever shows it: counted by the threads that do the work, read by any other."""
+"""Counts how far a run is. The threads that do the work write it, and any thread may read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All wanted samples, many in flight, each sent once per run.
+"""Sends all wanted samples to the server, many at a time, each once per run.
 
 One asyncio loop in a thread of the process that owns the run. It takes the wanted keys from the store, plays each
 scenario's script against the server, and saves every exchange as it completes and every sample together with its

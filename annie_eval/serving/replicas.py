@@ -1,4 +1,4 @@
-"""Whether servers that share the work say that they are the same, and render prompts alike.
+"""Checks that servers which share a run serve the same model and render prompts alike.
 
 Loaded only where `--base-url` is given more than once.
 """

@@ -154,7 +154,7 @@ def _mass(n: int, k: int, rate: float) -> float:
 
 @cache
 def fixed_size(threshold: float, rate: float, confidence: float = 0.95, power: float = 0.9) -> int:
-    """The least number of samples, set beforehand, at which an exact interval leaves a threshold aside with `power`.
+    """The least number of samples, set beforehand, at which an exact interval excludes a threshold with `power`.
 
     The interval is Clopper & Pearson's at `confidence`, looked at once. What `operating(...).mean` is compared with.
 

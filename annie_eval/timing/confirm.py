@@ -64,7 +64,7 @@ def confirm_gate(
     points: tuple[tuple[float, ...], ...] = (),
     notes: Sequence[str] = (),
 ) -> TimingResult:
-    """Judge the client's numbers, then those that the server bears out, and let a miss stand only if both agree."""
+    """Judge the client's numbers, then those that the server confirms, and let a miss stand only if both agree."""
     found = judge(pairs)
     verdict, doubt = _confirmed(pairs, found.verdict, judge, server)
     missing = [limit for limit in ROWS[name] if limit not in plan.limits]

@@ -73,7 +73,7 @@ class Capabilities:
         """What cannot be checked on this server, for the rows."""
         found = []
         if not self.metrics:
-            found.append("the server's own account (no vLLM /metrics)")
+            found.append("the server's own metrics (no vLLM /metrics)")
         if not self.token_prompts:
             found.append("exact prompt lengths (no token ids at /completions; lengths are usage.prompt_tokens)")
         if not self.fixed_length:

@@ -136,7 +136,7 @@ class Shape:
     """Whether a curve is linear.
 
     Attributes:
-        excess: the share of the value at the largest x that is owed to the quadratic term of a + b x + c x^2.
+        excess: the share of the value at the largest x that comes from the quadratic term of a + b x + c x^2.
         since: the smallest x of the curve that it is the share of.
         late: the same share over the three largest x alone.
     """

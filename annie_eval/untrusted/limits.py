@@ -1,4 +1,4 @@
-"""How large what comes from outside may be. What is larger is refused by name, and never read to its end."""
+"""Size limits of what comes from outside. What is larger is refused by name, and not read to its end."""
 
 MAX_BODY = 16 * 1024 * 1024  # bytes of one HTTP answer; speech has a few thousand
 MAX_PIECES = 200_000  # chunks of one HTTP answer; a streamed one has one or two a token

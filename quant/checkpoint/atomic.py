@@ -1,4 +1,4 @@
-"""Directories that appear whole or not at all.
+"""Writes directories atomically: complete, or not there.
 
 A checkpoint is built in a hidden sibling (`.NAME.partial-PID`) that carries the marker file INCOMPLETE, flushed to
 disk, freed of the marker and renamed. So a kill at any moment leaves the old directory, the new one, or a leftover

@@ -1,4 +1,4 @@
-"""Digests of what a checkpoint holds: quick for large tensors, blind to the layout of JSON."""
+"""Digests of tensors and JSON files: a sample of a large tensor, and JSON without its layout."""
 
 from __future__ import annotations
 

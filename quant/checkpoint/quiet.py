@@ -1,4 +1,4 @@
-"""Libraries speak only when something is wrong: a run prints its own phases and one bar."""
+"""Silences the progress bars and notices of libraries; their warnings of something wrong stay."""
 
 from __future__ import annotations
 

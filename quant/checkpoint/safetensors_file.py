@@ -1,4 +1,4 @@
-"""safetensors files by hand: read the header, read chosen tensors, rewrite names and add tensors while streaming.
+"""Reads and writes safetensors files: the header, chosen tensors, and copies with new names or further tensors.
 
 The format (https://github.com/huggingface/safetensors#format): 8 bytes little-endian header length N, N bytes of JSON
 {"name": {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {...}}, then the data. Checking a 10 GB

@@ -35,6 +35,9 @@ _CENTRED_NORMS = {
 Level = Literal["refused", "warned"]
 
 
+AGAIN = "export the checkpoint again"  # what fixes many a problem
+
+
 @dataclass(frozen=True)
 class Problem:
     """What speaks against serving the checkpoint: which of the ten points, where, what, and the fix.

@@ -1,4 +1,4 @@
-"""`python -m quant recipes [show NAME]`."""
+"""`python -m quant recipes [show NAME]`: list the recipes, or print one."""
 
 import argparse
 

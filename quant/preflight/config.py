@@ -8,12 +8,9 @@ from typing import Any
 
 from quant.checkpoint.quantization import plain
 from quant.checkpoint.transformers_4 import hides_rope
-from quant.checkpoint.view import Level, Problem, View, is_tied
+from quant.checkpoint.view import AGAIN, Level, Problem, View, is_tied
 from quant.images import Image, images
 from quant.preflight.quantization import is_excluded
-
-ANEW = "export the checkpoint again"
-
 
 #: model_type -> the one architecture that goes with it, of the families whose tensors are known.
 ARCHITECTURE = {
@@ -57,7 +54,7 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Problem]:
         problem = f"{kind!r:.60} does not go with {architecture}"
         yield Problem(7, "config.json: model_type", problem, f"write {types[0]}")
     if kind == "qwen3_5" and "text_config" not in config:
-        yield Problem(7, "config.json: text_config", "is missing under model_type qwen3_5", ANEW)
+        yield Problem(7, "config.json: text_config", "is missing under model_type qwen3_5", AGAIN)
     yield from _rope_findings(config, image)
     vision = [name for name in view.tensors if _VISION.search(name)]
     if text_only and vision:
@@ -65,10 +62,10 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Problem]:
         yield Problem(7, where, "a text-only class has no vision tower: vLLM dies on it", "remove model.visual.*")
     if isinstance(config.get("vision_config"), dict) and not vision:
         level: Level = "refused" if kind in ARCHITECTURE else "warned"  # of other families the names are not known
-        yield Problem(7, "config.json: vision_config", "is there, but the weights hold no vision tower", ANEW, level)
+        yield Problem(7, "config.json: vision_config", "is there, but the weights hold no vision tower", AGAIN, level)
     if kind == "qwen3_5" and vision and not isinstance(config.get("vision_config"), dict):
         where = f"{view.tensors[vision[0]].file}: {vision[0]}"
-        yield Problem(7, "config.json: vision_config", f"is missing, but the weights hold {where}", ANEW)
+        yield Problem(7, "config.json: vision_config", f"is missing, but the weights hold {where}", AGAIN)
     wrapped = [name for name in view.tensors if plain(name) != name]
     if wrapped and wanted is not None and not kind.startswith("qwen3_5"):
         where = f"{view.tensors[wrapped[0]].file}: {wrapped[0]}"

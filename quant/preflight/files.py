@@ -1,4 +1,4 @@
-"""Preflight, files: everything is there, whole, safe to load, and once only."""
+"""Preflight, files: all are there, complete, safe to load, and each tensor is in one of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RSYNC = re.compile(r"^\..*\.[A-Za-z0-9]{6}$")
 _SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.safetensors$")
 #: Where `hf download --local-dir` keeps its locks and what it knows of each file; no server reads it.
 _DOWNLOADED = (".cache", "huggingface")
-ANEW = "copy or export the checkpoint again"
+AGAIN = "copy or export the checkpoint again"
 
 
 def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Problem]:
@@ -55,13 +55,13 @@ def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Proble
             if path.suffix.lower() in _PICKLES:
                 yield Problem(1, name, "is a pickle file, which runs code when loaded", "remove it")
             elif path.suffix.lower() in _LEFTOVERS and not being_built:
-                yield Problem(1, name, "is what an interrupted write left behind", ANEW)
+                yield Problem(1, name, "is what an interrupted write left behind", AGAIN)
             elif _RSYNC.match(path.name) and path.name[1:-7] and (".safetensors" in path.name or ".json" in path.name):
-                yield Problem(1, name, "is what an interrupted copy left behind", ANEW)
+                yield Problem(1, name, "is what an interrupted copy left behind", AGAIN)
             elif path.suffix.lower() in _CODE:
                 yield Problem(1, name, "is code, and no checkpoint of this project needs any", "remove it")
             elif path.stat().st_size == 0:
-                yield Problem(1, name, "is empty", ANEW)
+                yield Problem(1, name, "is empty", AGAIN)
 
 
 def unreadable_findings(directory: Path) -> list[Problem]:
@@ -70,9 +70,9 @@ def unreadable_findings(directory: Path) -> list[Problem]:
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
         if path.exists() and not path.is_file() and not path.is_dir():
-            found.append(Problem(1, name, "is no regular file", ANEW))
+            found.append(Problem(1, name, "is no regular file", AGAIN))
         elif path.is_dir() and path.suffix in _READ and path.parent == directory:
-            found.append(Problem(1, name, "is a directory, but must be a file", ANEW))
+            found.append(Problem(1, name, "is a directory, but must be a file", AGAIN))
     return found
 
 
@@ -80,12 +80,12 @@ def _link_findings(directory: Path, path: Path, name: str) -> Iterator[Problem]:
     try:
         target = path.resolve()
     except (OSError, RuntimeError):
-        yield Problem(1, name, "is a link to itself", ANEW)
+        yield Problem(1, name, "is a link to itself", AGAIN)
         return
     root = directory.resolve()
     hub = root.parent.parent / "blobs"  # snapshots of a hub cache link to ../../blobs
     if not target.exists():
-        yield Problem(1, name, "is a link to nothing", ANEW)
+        yield Problem(1, name, "is a link to nothing", AGAIN)
     elif not target.is_relative_to(root) and not target.is_relative_to(hub):
         yield Problem(1, name, f"is a link out of the directory, to {target}", "replace it by the file (cp -L)")
 
@@ -96,32 +96,32 @@ def weight_file_findings(view: View) -> Iterator[Problem]:
         yield Problem(1, str(view.directory), "holds no *.safetensors", "export the checkpoint again")
         return
     for name, problem in view.bad_files.items():
-        yield Problem(1, name, problem, ANEW)
+        yield Problem(1, name, problem, AGAIN)
     for tensor, (first, second) in view.duplicates.items():
         yield Problem(2, f"{second}: {tensor}", f"is also in {first}", "keep one of them")
     shards = [match for name in view.weight_files if (match := _SHARD.match(name))]
     for match in shards:
         wanted = {f"{match[1]}-{n:05d}-of-{match[3]}.safetensors" for n in range(1, int(match[3]) + 1)}
         for name in sorted(wanted - set(view.weight_files)):
-            yield Problem(1, name, f"is missing, but {match[0]} says that there are {int(match[3])} shards", ANEW)
+            yield Problem(1, name, f"is missing, but {match[0]} says that there are {int(match[3])} shards", AGAIN)
         break
     if view.index is None:
         if len(view.weight_files) > 1:
-            yield Problem(1, INDEX, f"is missing, but there are {len(view.weight_files)} weight files", ANEW)
+            yield Problem(1, INDEX, f"is missing, but there are {len(view.weight_files)} weight files", AGAIN)
         return
     for name in sorted(set(view.index.values()) - set(view.weight_files)):
-        yield Problem(1, f"{INDEX}: {name}", "is named in the index, but there is no such file", ANEW)
+        yield Problem(1, f"{INDEX}: {name}", "is named in the index, but there is no such file", AGAIN)
     for name in sorted(set(view.weight_files) - set(view.index.values())):
         yield Problem(1, name, f"is not named in {INDEX}", "remove the file, or export again")
     for tensor, file in view.index.items():
         at = view.tensors.get(tensor)
         if at is None and file in view.weight_files and file not in view.bad_files:
-            yield Problem(2, f"{INDEX}: {tensor}", f"is said to be in {file}, but is not", ANEW)
+            yield Problem(2, f"{INDEX}: {tensor}", f"is said to be in {file}, but is not", AGAIN)
         elif at is not None and at.file != file and tensor not in view.duplicates:
-            yield Problem(2, f"{INDEX}: {tensor}", f"is said to be in {file}, but is in {at.file}", ANEW)
+            yield Problem(2, f"{INDEX}: {tensor}", f"is said to be in {file}, but is in {at.file}", AGAIN)
     for tensor, at in view.tensors.items():
         if tensor not in view.index:
-            yield Problem(2, f"{at.file}: {tensor}", f"is not in {INDEX}, so it may not be loaded", ANEW)
+            yield Problem(2, f"{at.file}: {tensor}", f"is not in {INDEX}, so it may not be loaded", AGAIN)
 
 
 _JSON = (

@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from quant.checkpoint.view import Problem, Tensor, View
+from quant.checkpoint.view import AGAIN, Problem, Tensor, View
 from quant.formats.fused import fused_groups
 from quant.images import Image, images
 from quant.preflight.scales import block_scale_values, windows
 
-ANEW = "export the checkpoint again"
 _FLOATS = {"BF16", "F16", "F32"}
 _LOOKED_AT = {
     "compressed-tensors": "format, exclusions, shapes, scales and fused parts were looked at",
@@ -161,10 +160,10 @@ def _compressed_tensors(view: View, section: dict[str, Any]) -> Iterator[Problem
     ignored = section.get("ignore", [])
     where = "config.json: quantization_config"
     if not groups:
-        yield Problem(1, f"{where}.config_groups", "is missing or empty", ANEW)
+        yield Problem(1, f"{where}.config_groups", "is missing or empty", AGAIN)
         return
     if not isinstance(ignored, list | None):
-        yield Problem(1, f"{where}.ignore", "is no list", ANEW)
+        yield Problem(1, f"{where}.ignore", "is no list", AGAIN)
         return
     formats = {str(group.get("format") or section.get("format")) for group in groups}
     if not formats & {"nvfp4-pack-quantized"}:
@@ -193,15 +192,15 @@ def _packed(view: View, layer: str, activations: bool) -> Iterator[Problem]:
     assert weight is not None
     if len(weight.info.shape) != 2 or weight.info.dtype != "U8":
         problem = f"is {weight.info.dtype} {list(weight.info.shape)}, but must be U8 of two dimensions"
-        yield Problem(2, view.where(f"{layer}.weight_packed"), problem, ANEW)
+        yield Problem(2, view.where(f"{layer}.weight_packed"), problem, AGAIN)
         return
     rows, columns = weight.info.shape[0], weight.info.shape[1] * 2
     scale, at = view.get(f"{layer}.weight_scale"), view.where(f"{layer}.weight_scale")
     if scale is None:
-        yield Problem(2, at, "is missing", ANEW)
+        yield Problem(2, at, "is missing", AGAIN)
     elif scale.info.dtype != "F8_E4M3" or scale.info.shape != (rows, columns // 16):
         problem = f"is {scale.info.dtype} {list(scale.info.shape)}, but must be F8_E4M3 {[rows, columns // 16]}"
-        yield Problem(4, at, problem, ANEW)
+        yield Problem(4, at, problem, AGAIN)
     else:
         yield from block_scale_values(scale, at)
     wanted = ["weight_global_scale", *(["input_global_scale"] if activations else [])]
@@ -212,10 +211,10 @@ def _packed(view: View, layer: str, activations: bool) -> Iterator[Problem]:
 def _positive(tensor: Tensor | None, at: str, elements: tuple[int, int]) -> Iterator[Problem]:
     """A tensor of floats of so many elements, all finite and above zero."""
     if tensor is None:
-        yield Problem(2, at, "is missing: vLLM would serve garbage, silently", ANEW)
+        yield Problem(2, at, "is missing: vLLM would serve garbage, silently", AGAIN)
     elif tensor.info.dtype not in _FLOATS or not elements[0] <= tensor.info.elements <= elements[1]:
         problem = f"is {tensor.info.dtype} {list(tensor.info.shape)}, which are no scales of this weight"
-        yield Problem(4, at, problem, ANEW)
+        yield Problem(4, at, problem, AGAIN)
     else:
         raw = windows(tensor).tobytes()
         raw = raw[: len(raw) // 4 * 4]
@@ -227,7 +226,7 @@ def _positive(tensor: Tensor | None, at: str, elements: tuple[int, int]) -> Iter
             else (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
         )
         if bad := int((~np.isfinite(values) | (values <= 0)).sum()):
-            yield Problem(4, at, f"{bad} of its {values.size} values are not finite and positive", ANEW)
+            yield Problem(4, at, f"{bad} of its {values.size} values are not finite and positive", AGAIN)
 
 
 def _channel_fp8(view: View, ignored: list[str]) -> Iterator[Problem]:
@@ -247,7 +246,7 @@ def _block_fp8(view: View, section: dict[str, Any]) -> Iterator[Problem]:
     sound = isinstance(block, list) and len(block) == 2 and all(isinstance(n, int) and 0 < n < 1 << 20 for n in block)
     if block is not None and not sound:
         where = "config.json: quantization_config.weight_block_size"
-        yield Problem(1, where, f"is {block!r:.40}, but must be two numbers", ANEW)
+        yield Problem(1, where, f"is {block!r:.40}, but must be two numbers", AGAIN)
         return
     for layer, finding in _layers(view, left, "weight"):
         weight = view.get(f"{layer}.weight")
@@ -263,16 +262,16 @@ def _block_fp8(view: View, section: dict[str, Any]) -> Iterator[Problem]:
         scale, at = view.get(f"{layer}.{name}"), view.where(f"{layer}.{name}")
         if scale is not None and scale.info.dtype in {"U8", "F8_E8M0"}:  # exponents, as DeepSeek writes them
             if np.any(windows(scale) == 255):
-                yield Problem(4, at, "holds NaN", ANEW)
+                yield Problem(4, at, "holds NaN", AGAIN)
             continue
         if isinstance(block, list) and scale is not None and scale.info.dtype in _FLOATS:
             wanted = (-(-rows // block[0]), -(-columns // block[1]))
             if scale.info.shape != wanted:
-                yield Problem(4, at, f"has shape {list(scale.info.shape)}, but the weight needs {list(wanted)}", ANEW)
+                yield Problem(4, at, f"has shape {list(scale.info.shape)}, but the weight needs {list(wanted)}", AGAIN)
                 continue
         yield from _positive(scale, at, (1, weight.info.elements))
         if np.any((windows(weight) & 0x7F) == 0x7F):
-            yield Problem(4, view.where(f"{layer}.weight"), "holds NaN", ANEW)
+            yield Problem(4, view.where(f"{layer}.weight"), "holds NaN", AGAIN)
 
 
 def _mxfp4(view: View) -> Iterator[Problem]:
@@ -283,9 +282,9 @@ def _mxfp4(view: View) -> Iterator[Problem]:
         at = view.where(name.removesuffix("_blocks") + "_scales")
         assert blocks is not None
         if scales is None:
-            yield Problem(2, at, "is missing", ANEW)
+            yield Problem(2, at, "is missing", AGAIN)
         elif scales.info.dtype not in {"U8", "F8_E8M0"} or scales.info.elements * 16 != blocks.info.elements:
             problem = f"is {scales.info.dtype} {list(scales.info.shape)}, but the blocks are {list(blocks.info.shape)}"
-            yield Problem(4, at, problem, ANEW)
+            yield Problem(4, at, problem, AGAIN)
         elif np.any(windows(scales) == 255):
-            yield Problem(4, at, "holds NaN", ANEW)
+            yield Problem(4, at, "holds NaN", AGAIN)

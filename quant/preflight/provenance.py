@@ -17,7 +17,7 @@ COMPANIONS = {
     "preprocessor_config.json", "processor_config.json", "special_tokens_map.json", "tokenizer_config.json",
     "video_preprocessor_config.json",
 }  # fmt: skip
-ANEW = "copy or export the checkpoint again"
+AGAIN = "copy or export the checkpoint again"
 
 
 def provenance_findings(ours: View, provenance: dict[str, Any]) -> Iterator[Problem]:
@@ -30,11 +30,11 @@ def provenance_findings(ours: View, provenance: dict[str, Any]) -> Iterator[Prob
         for name, digest in tensors.items():
             tensor = ours.tensors.get(name)
             if tensor is None:
-                yield Problem(2, ours.where(plain(name)), f"was written ({PROVENANCE}), but is gone", ANEW)
+                yield Problem(2, ours.where(plain(name)), f"was written ({PROVENANCE}), but is gone", AGAIN)
             elif tensor_digest(tensor, whole=is_scale(name)) != digest:
-                yield Problem(2, f"{tensor.file}: {name}", f"is not what was written ({PROVENANCE})", ANEW)
+                yield Problem(2, f"{tensor.file}: {name}", f"is not what was written ({PROVENANCE})", AGAIN)
         for name in ours.tensors.keys() - tensors.keys():
-            yield Problem(2, f"{ours.tensors[name].file}: {name}", f"was never written ({PROVENANCE})", ANEW)
+            yield Problem(2, f"{ours.tensors[name].file}: {name}", f"was never written ({PROVENANCE})", AGAIN)
     files = provenance.get("files")
     if isinstance(files, dict):
         here = {path.name for path in ours.directory.glob("*.json")} & COMPANIONS
@@ -46,9 +46,9 @@ def provenance_findings(ours: View, provenance: dict[str, Any]) -> Iterator[Prob
             continue
         path = ours.directory / name
         if not path.is_file():
-            yield Problem(9, name, f"was written ({PROVENANCE}), but is gone", ANEW)
+            yield Problem(9, name, f"was written ({PROVENANCE}), but is gone", AGAIN)
         elif path.suffix == ".json" and "json_sha256" in entry:
             if json_digest(path) != entry["json_sha256"]:
-                yield Problem(9, name, f"says something else than when it was written ({PROVENANCE})", ANEW)
+                yield Problem(9, name, f"says something else than when it was written ({PROVENANCE})", AGAIN)
         elif hashlib.sha256(path.read_bytes()).hexdigest() != entry.get("sha256"):
-            yield Problem(9, name, f"is not what was written ({PROVENANCE})", ANEW)
+            yield Problem(9, name, f"is not what was written ({PROVENANCE})", AGAIN)

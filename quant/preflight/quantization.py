@@ -8,11 +8,10 @@ from fnmatch import fnmatch
 from typing import Any
 
 from quant.checkpoint.quantization import BY_PRODUCER, Quantization, Section, legacy_section, normalise
-from quant.checkpoint.view import Problem, View
+from quant.checkpoint.view import AGAIN, Problem, View
 from quant.formats.fused import FUSED, fused_groups
 from quant.images import Image, images
 
-ANEW = "export the checkpoint again"
 #: What older ModelOpt's section must hold for NVFP4, or vLLM refuses it.
 _NESTED_NVFP4 = ("group_size", "kv_cache_quant_algo", "exclude_modules")
 #: Layers that vLLM builds without a quantisation method, whatever the config says: routers and the MTP head's input.
@@ -26,13 +25,13 @@ def quantization_findings(view: View, image: Image | None) -> Iterator[Problem]:
     """The quantisation config by itself, both copies against each other, and against what the image knows."""
     declared, legacy = view.config.get("quantization_config"), legacy_section(view.legacy)
     if declared is not None and not isinstance(declared, dict):
-        yield Problem(1, "config.json: quantization_config", "is no object", ANEW)
+        yield Problem(1, "config.json: quantization_config", "is no object", AGAIN)
         return
     section, quantization = view.section, view.quantization
     if view.legacy is not None and legacy is None:
         read = section is not None and section.where.startswith("config.json")
         level = {"level": "warned"} if read else {}
-        yield Problem(1, "hf_quant_config.json: quantization", "is missing or no object", ANEW, **level)  # type: ignore[arg-type]
+        yield Problem(1, "hf_quant_config.json: quantization", "is missing or no object", AGAIN, **level)  # type: ignore[arg-type]
     if section is None or quantization is None:
         return
     if section.layers_elsewhere:
@@ -54,7 +53,7 @@ def _alone(section: Section, quantization: Quantization) -> Iterator[Problem]:
         yield Problem(1, where, problem, "write the section into config.json: export --for does it", "warned")
     else:
         problem = f"is missing, and from hf_quant_config.json alone vLLM does not read {quantization.algorithm}"
-        yield Problem(1, where, problem, ANEW)
+        yield Problem(1, where, problem, AGAIN)
 
 
 def _compare(first: Quantization, second: Quantization) -> Iterator[Problem]:
@@ -69,9 +68,9 @@ def _compare(first: Quantization, second: Quantization) -> Iterator[Problem]:
             problem = f"{what} is {_short(other, one)}, but config.json: quantization_config says {_short(one, other)}"
             if what == "KV cache" and first.kv_cache is None:
                 problem += ", which vLLM goes by: the cache stays as it is"
-                yield Problem(2, "hf_quant_config.json", problem, ANEW, "warned")
+                yield Problem(2, "hf_quant_config.json", problem, AGAIN, "warned")
             else:
-                yield Problem(2, "hf_quant_config.json", problem, ANEW)
+                yield Problem(2, "hf_quant_config.json", problem, AGAIN)
 
 
 def _short(value: Any, other: Any) -> str:
@@ -90,11 +89,11 @@ def _modelopt_findings(section: Section, quantization: Quantization, image: Imag
     named = image.name if image is not None else "any image known here"
     where, algorithm, inner = section.where, quantization.algorithm, section.inner
     if algorithm is None:
-        yield Problem(1, f"{where}.quant_algo", "is missing", ANEW)
+        yield Problem(1, f"{where}.quant_algo", "is missing", AGAIN)
         return
     if not any(algorithm in candidate.release.algorithms for candidate in candidates):
         known = ", ".join(candidates[-1].release.algorithms)
-        yield Problem(1, f"{where}.quant_algo", f"{algorithm} is not loaded by {named}; known: {known}", ANEW)
+        yield Problem(1, f"{where}.quant_algo", f"{algorithm} is not loaded by {named}; known: {known}", AGAIN)
     if not quantization.is_modelopt:
         problem = f"is {section.outer.get('quant_method')!r:.60}, so vLLM does not read it as ModelOpt's"
         if quantization.method == "unknown":
@@ -108,19 +107,19 @@ def _modelopt_findings(section: Section, quantization: Quantization, image: Imag
         )
     missing = [key for key in _NESTED_NVFP4 if key not in inner]
     if section.nested and "NVFP4" in algorithm and missing:
-        yield Problem(1, f"{where}.{missing[0]}", "is missing, which vLLM asks for under NVFP4", ANEW)
+        yield Problem(1, f"{where}.{missing[0]}", "is missing, which vLLM asks for under NVFP4", AGAIN)
     uses = set(quantization.layers.values()) if algorithm == "MIXED_PRECISION" else {algorithm}
     if algorithm == "MIXED_PRECISION":
         if not quantization.layers:
-            yield Problem(1, f"{where}.quantized_layers", "is missing or empty under MIXED_PRECISION", ANEW)
+            yield Problem(1, f"{where}.quantized_layers", "is missing or empty under MIXED_PRECISION", AGAIN)
         for name, used in quantization.layers.items():
             if not any(used in candidate.release.mixed for candidate in candidates):
                 problem = f"{used} is not known inside MIXED_PRECISION by {named}: the layer would be taken as BF16"
-                yield Problem(1, f"{where}.quantized_layers: {name}", problem, ANEW)
+                yield Problem(1, f"{where}.quantized_layers: {name}", problem, AGAIN)
     elif quantization.layers:
-        yield Problem(1, f"{where}.quantized_layers", f"is there, but quant_algo is {algorithm}", ANEW)
+        yield Problem(1, f"{where}.quantized_layers", f"is there, but quant_algo is {algorithm}", AGAIN)
     if any("NVFP4" in used for used in uses) and quantization.group_size not in (16, None):
-        yield Problem(1, f"{where}.group_size", f"is {quantization.group_size!r:.20}, but NVFP4's blocks are 16", ANEW)
+        yield Problem(1, f"{where}.group_size", f"is {quantization.group_size!r:.20}, but NVFP4 blocks are 16", AGAIN)
     yield from _kv_findings(section, quantization, candidates, named)
     yield from _group_findings(where, inner, uses)
 
@@ -156,7 +155,7 @@ def _group_findings(where: str, section: dict[str, Any], uses: set[str]) -> Iter
         weights = group.get("weights") if isinstance(group, dict) else None
         found = weights.get("num_bits") if isinstance(weights, dict) else None
         if bits and found not in bits:
-            yield Problem(1, f"{where}.config_groups.{name}", f"says {found} bits, but quant_algo does not", ANEW)
+            yield Problem(1, f"{where}.config_groups.{name}", f"says {found} bits, but quant_algo does not", AGAIN)
 
 
 def is_excluded(prefix: str, patterns: tuple[str, ...]) -> bool | None:
@@ -250,7 +249,7 @@ def _mixed_findings(
         if len(algorithms) > 1:
             listed = ", ".join(f"{m.rpartition('.')[2]} {found[m] or 'BF16'}" for m in members)
             where = f"config.json: quantization_config.quantized_layers: {members[0]}"
-            yield Problem(3, where, f"{fused} is fused, but its parts differ: {listed}", ANEW)
+            yield Problem(3, where, f"{fused} is fused, but its parts differ: {listed}", AGAIN)
     above = {
         ".".join(parts[:depth]) for name in layers for parts in [name.split(".")] for depth in range(1, len(parts))
     }

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from quant.checkpoint.safetensors_file import e4m3_values, to_float
 from quant.checkpoint.transformers_4 import older_tokenizer
-from quant.checkpoint.view import Problem, Tensor, View, has_centred_norms, view
+from quant.checkpoint.view import AGAIN, Problem, Tensor, View, has_centred_norms, view
 from quant.preflight.config_meaning import meanings
 
-ANEW = "export the checkpoint again"
 #: Files whose bytes must be those of the reference.
 SAME_BYTES = (
     "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json",
@@ -132,14 +131,14 @@ def weight_findings(ours: View, theirs: View, provenance: dict[str, Any] | None)
             continue  # point 8 judges it with the tie flag
         if tensor is None:
             what = "the MTP head's" if name.startswith("mtp.") else "a tensor of the reference"
-            yield Problem(8 if what[0:3] == "the" else 2, ours.where(name), f"is missing: {what}", ANEW)
+            yield Problem(8 if what[0:3] == "the" else 2, ours.where(name), f"is missing: {what}", AGAIN)
             continue
         packed = tensor.info.dtype == "U8"
         shape = reference.info.shape
         wanted = (*shape[:-1], shape[-1] // 2) if packed else shape
         if tensor.info.shape != wanted:
             problem = f"has shape {list(tensor.info.shape)}, but the reference needs {list(wanted)}"
-            yield Problem(2, ours.where(name), problem, ANEW)
+            yield Problem(2, ours.where(name), problem, AGAIN)
             continue
         yield from _row_findings(ours, theirs, name, moved)
     for name in ours.by_plain_name:
@@ -152,7 +151,7 @@ def weight_findings(ours: View, theirs: View, provenance: dict[str, Any] | None)
     whole = sum(t.info.bytes for t in theirs.tensors.values())
     if ours.quantization is not None and whole and total > 1.7 * whole:
         problem = f"is {total / whole:.0%} of the reference's size, though quantised"
-        yield Problem(10, str(ours.directory.name), problem, ANEW)
+        yield Problem(10, str(ours.directory.name), problem, AGAIN)
 
 
 def _rows(tensor: Tensor, rows: list[int]) -> list[bytes]:
@@ -248,7 +247,7 @@ def _row_findings(ours: View, theirs: View, name: str, moved: Moved) -> Iterator
     if moved == "trained":
         yield Problem(4, at, what, "training moved it far: see what it answers", "warned")
     else:
-        yield Problem(4, at, what, "the scale or the weight is another layer's, or --reference another model; " + ANEW)
+        yield Problem(4, at, what, "the scale or weight is another layer's, or --reference another model; " + AGAIN)
 
 
 def movement(ours: View, theirs: View) -> dict[str, Any]:

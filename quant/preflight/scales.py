@@ -1,4 +1,4 @@
-"""Preflight, one layer: its weight and scales are those of its format, and numbers that can be (points 2 and 4).
+"""Preflight, one layer: weight and scales have the shapes, types and values of its format (points 2 and 4).
 
 Shapes are those that vLLM 0.32 registers (layers/quantization/modelopt.py): NVFP4 packs two values a byte along the
 columns, with a scale for 16 columns and one for all; FP8 has one scale; FP8_PER_CHANNEL_PER_TOKEN one a row; FP8_PB_WO
@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from quant.checkpoint.safetensors_file import e4m3_values
-from quant.checkpoint.view import Problem, Tensor, View
+from quant.checkpoint.view import AGAIN, Problem, Tensor, View
 
-ANEW = "export the checkpoint again"
 #: Bytes of a large tensor that are looked at: that many at its start, middle and end.
 WINDOW = 1 << 15
 #: A global scale stands for this largest magnitude times its value; weights and activations lie well inside.
@@ -68,16 +67,16 @@ def _scalar(view: View, name: str, scale: str, levels: float) -> Iterator[Proble
     tensor = view.get(f"{name}.{scale}")
     at = view.where(f"{name}.{scale}")
     if tensor is None:
-        yield Problem(2, at, _GARBAGE, ANEW)
+        yield Problem(2, at, _GARBAGE, AGAIN)
     elif tensor.info.dtype != "F32" or tensor.info.elements != 1:
         shape = list(tensor.info.shape)
-        yield Problem(4, at, f"is {tensor.info.dtype} {shape}, but must be one F32 number", ANEW)
+        yield Problem(4, at, f"is {tensor.info.dtype} {shape}, but must be one F32 number", AGAIN)
     else:
         value = float(tensor.floats()[0])
         if not np.isfinite(value) or value <= 0:
-            yield Problem(4, at, f"is {value}, but a scale must be finite and positive", ANEW)
+            yield Problem(4, at, f"is {value}, but a scale must be finite and positive", AGAIN)
         elif not SMALLEST_AMAX <= value * levels <= LARGEST_AMAX:
-            yield Problem(4, at, f"is {value:.3g}, a largest value of {value * levels:.3g}, out of all reason", ANEW)
+            yield Problem(4, at, f"is {value:.3g}, a largest value of {value * levels:.3g}, out of all reason", AGAIN)
 
 
 def _grid(view: View, name: str, shapes: Callable[[int, int], list[tuple[int, ...]]]) -> Iterator[Problem]:
@@ -86,19 +85,19 @@ def _grid(view: View, name: str, shapes: Callable[[int, int], list[tuple[int, ..
     at = view.where(f"{name}.weight_scale")
     if scale is None or weight is None or len(weight.info.shape) != 2:
         if scale is None:
-            yield Problem(2, at, _GARBAGE, ANEW)
+            yield Problem(2, at, _GARBAGE, AGAIN)
         return
     wanted = shapes(*weight.info.shape)
     if scale.info.dtype != "F32":
-        yield Problem(4, at, f"is {scale.info.dtype}, but must be F32", ANEW)
+        yield Problem(4, at, f"is {scale.info.dtype}, but must be F32", AGAIN)
     elif scale.info.shape not in wanted:
-        yield Problem(4, at, f"has shape {list(scale.info.shape)}, but the weight needs {list(wanted[0])}", ANEW)
+        yield Problem(4, at, f"has shape {list(scale.info.shape)}, but the weight needs {list(wanted[0])}", AGAIN)
     else:
         values = scale.floats()
         if bad := int((~np.isfinite(values) | (values <= 0)).sum()):
-            yield Problem(4, at, f"{bad} of its {values.size} scales are not finite and positive", ANEW)
+            yield Problem(4, at, f"{bad} of its {values.size} scales are not finite and positive", AGAIN)
         elif values.size and not SMALLEST_AMAX <= float(values.max()) * 448 <= LARGEST_AMAX:
-            yield Problem(4, at, f"is up to {float(values.max()):.3g}, out of all reason", ANEW)
+            yield Problem(4, at, f"is up to {float(values.max()):.3g}, out of all reason", AGAIN)
 
 
 def _exponents(view: View, name: str) -> Iterator[Problem]:
@@ -107,22 +106,22 @@ def _exponents(view: View, name: str) -> Iterator[Problem]:
     at = view.where(f"{name}.weight_scale")
     if scale is None or weight is None or len(weight.info.shape) != 2:
         if scale is None:
-            yield Problem(2, at, _GARBAGE, ANEW)
+            yield Problem(2, at, _GARBAGE, AGAIN)
         return
     rows, columns = weight.info.shape
     if scale.info.dtype not in {"U8", "F8_E8M0"}:
-        yield Problem(4, at, f"is {scale.info.dtype}, but MXFP8's scales are U8 (E8M0)", ANEW)
+        yield Problem(4, at, f"is {scale.info.dtype}, but MXFP8's scales are U8 (E8M0)", AGAIN)
     elif scale.info.shape != (rows, columns // 32):
         problem = f"has shape {list(scale.info.shape)}, but the weight needs {[rows, columns // 32]}"
-        yield Problem(4, at, problem, ANEW)
+        yield Problem(4, at, problem, AGAIN)
     else:
         codes = np.frombuffer(scale.raw(), np.uint8)
         if bad := int((codes == 255).sum()):
-            yield Problem(4, at, f"{bad} of {codes.size} block scales are NaN", ANEW)
+            yield Problem(4, at, f"{bad} of {codes.size} block scales are NaN", AGAIN)
         elif codes.size and int(codes.max()) > 127 + 20:
-            yield Problem(4, at, f"is up to 2**{int(codes.max()) - 127}, out of all reason", ANEW)
+            yield Problem(4, at, f"is up to 2**{int(codes.max()) - 127}, out of all reason", AGAIN)
         elif codes.size >= 64 and int(codes.min()) == int(codes.max()) == 0:
-            yield Problem(4, at, "block scales are all at the floor of 2**-127: most of the weight is lost", ANEW)
+            yield Problem(4, at, "block scales are all at the floor of 2**-127: most of the weight is lost", AGAIN)
 
 
 def _nvfp4(view: View, name: str, algorithm: str) -> Iterator[Problem]:
@@ -131,7 +130,7 @@ def _nvfp4(view: View, name: str, algorithm: str) -> Iterator[Problem]:
     shape = weight.info.shape
     at = view.where(f"{name}.weight")
     if len(shape) != 2:
-        yield Problem(2, at, f"has shape {list(shape)}, but packed weights have two dimensions", ANEW)
+        yield Problem(2, at, f"has shape {list(shape)}, but packed weights have two dimensions", AGAIN)
         return
     columns = shape[1] * 2
     if columns % 16:
@@ -151,13 +150,13 @@ def _nvfp4(view: View, name: str, algorithm: str) -> Iterator[Problem]:
     scale = view.get(f"{name}.weight_scale")
     at = view.where(f"{name}.weight_scale")
     if scale is None:
-        yield Problem(2, at, "is missing", ANEW)
+        yield Problem(2, at, "is missing", AGAIN)
     elif scale.info.dtype != "F8_E4M3":
         problem = f"is {scale.info.dtype}, but block scales are F8_E4M3 (at most 448)"
-        yield Problem(4, at, problem, ANEW)
+        yield Problem(4, at, problem, AGAIN)
     elif scale.info.shape != (shape[0], columns // 16):
         problem = f"has shape {list(scale.info.shape)}, but the weight needs {[shape[0], columns // 16]}"
-        yield Problem(4, at, problem, ANEW)
+        yield Problem(4, at, problem, AGAIN)
     else:
         yield from block_scale_values(scale, at)
 
@@ -171,12 +170,12 @@ def block_scale_values(scale: Tensor, at: str) -> Iterator[Problem]:
     if int(codes.max()) > 0x7E:
         bad = codes[codes > 0x7E]
         what = "NaN" if np.any((bad & 0x7F) == 0x7F) else "negative"
-        yield Problem(4, at, f"{bad.size} of {codes.size} block scales are {what}", ANEW)
+        yield Problem(4, at, f"{bad.size} of {codes.size} block scales are {what}", AGAIN)
     elif int(codes.min()) == 0:
-        yield Problem(4, at, f"{int((codes == 0).sum())} of {codes.size} block scales are zero", ANEW)
+        yield Problem(4, at, f"{int((codes == 0).sum())} of {codes.size} block scales are zero", AGAIN)
     elif codes.size >= 64 and int(codes.min()) == int(codes.max()):
         value = float(e4m3_values()[codes[0]])
-        yield Problem(4, at, f"all {codes.size} block scales are {value:g}, whatever the weights are", ANEW)
+        yield Problem(4, at, f"all {codes.size} block scales are {value:g}, whatever the weights are", AGAIN)
     elif codes.size >= 64 and int((codes == 1).sum()) > codes.size // 2:
         share = float((codes == 1).mean())
         problem = f"{share:.0%} of the block scales are at the floor of 2**-9: most of the weight is lost"
@@ -189,7 +188,7 @@ def _packed_values(weight: Tensor, at: str) -> Iterator[Problem]:
         return
     codes = np.concatenate((data & 7, (data >> 4) & 7))
     if not codes.any():
-        yield Problem(4, at, "is all zeros", ANEW)
+        yield Problem(4, at, "is all zeros", AGAIN)
     elif (share := float((codes == 7).mean())) > 0.6:
         yield Problem(4, at, f"{share:.0%} of its elements are saturated", "export again; the scales do not fit")
 
@@ -199,15 +198,15 @@ def _fp8_weight(view: View, name: str, dynamic: str | None = None) -> Iterator[P
     weight = view.get(f"{name}.weight")
     assert weight is not None
     if view.get(f"{name}.weight_scale_2") is not None:
-        yield Problem(2, view.where(f"{name}.weight_scale_2"), "is NVFP4's, but the layer is FP8", ANEW)
+        yield Problem(2, view.where(f"{name}.weight_scale_2"), "is NVFP4's, but the layer is FP8", AGAIN)
     if dynamic is not None and view.get(f"{name}.input_scale") is not None:
         problem = f"is there, but {dynamic} scales activations as they come"
         yield Problem(2, view.where(f"{name}.input_scale"), problem, "remove it, or export again", "warned")
     data = windows(weight)
     at = view.where(f"{name}.weight")
     if data.size and np.any((data & 0x7F) == 0x7F):
-        yield Problem(4, at, "holds NaN", ANEW)
+        yield Problem(4, at, "holds NaN", AGAIN)
     elif data.size >= 32 and not np.any(data & 0x7F):
-        yield Problem(4, at, "is all zeros", ANEW)
+        yield Problem(4, at, "is all zeros", AGAIN)
     elif data.size >= 32 and float(((data & 0x7F) == 0x7E).mean()) > 0.3:
         yield Problem(4, at, "is saturated", "export again; the scales do not fit")

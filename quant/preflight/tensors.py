@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from quant.checkpoint.quantization import legacy_section, normalise
-from quant.checkpoint.view import Problem, View, has_centred_norms
+from quant.checkpoint.view import AGAIN, Problem, View, has_centred_norms
 from quant.formats.fused import fused_groups
 from quant.preflight.architectures import BadConfig, shapes, vision_shapes
 from quant.preflight.quantization import served_algorithms
 from quant.preflight.scales import format_findings, windows
 
-ANEW = "export the checkpoint again"
 SCALES = ("weight_scale", "weight_scale_2", "input_scale")
 KV_SCALES = ("k_scale", "v_scale")
 _ONE = np.float32(1).tobytes()
@@ -85,21 +84,21 @@ def _layer_findings(view: View, name: str, algorithm: str | None) -> Iterator[Pr
     held = _format(view, name)
     at = view.where(f"{name}.weight")
     if held == "missing":
-        yield Problem(2, at, "is missing, but its scales are there", ANEW)
+        yield Problem(2, at, "is missing, but its scales are there", AGAIN)
     elif held not in {"NVFP4", "W4A16_NVFP4", "FP8", "BF16"}:
-        yield Problem(2, at, f"has dtype {held}, which is no weight format that is served", ANEW)
+        yield Problem(2, at, f"has dtype {held}, which is no weight format that is served", AGAIN)
     elif algorithm is None:
         if held != "BF16":
             problem = f"holds {held} data, but the config has vLLM take {name} for BF16"
             yield Problem(2, at, problem, "take it out of the exclusions (or into quantized_layers), or export again")
         for scale in SCALES:
             if held == "BF16" and view.get(f"{name}.{scale}") is not None:
-                yield Problem(2, view.where(f"{name}.{scale}"), "is there, but the layer is not quantised", ANEW)
+                yield Problem(2, view.where(f"{name}.{scale}"), "is there, but the layer is not quantised", AGAIN)
     elif held == "BF16":
         problem = f"is not quantised, but the config has vLLM take {name} for {algorithm}"
         yield Problem(2, at, problem, "exclude it by its exact name (with all that it is fused with), or export again")
     elif ("NVFP4" in algorithm) != ("NVFP4" in held):
-        yield Problem(2, at, f"holds {held} data, but the config says {algorithm}", ANEW)
+        yield Problem(2, at, f"holds {held} data, but the config says {algorithm}", AGAIN)
     else:
         yield from format_findings(view, name, algorithm)
 
@@ -161,12 +160,12 @@ def _kv_findings(view: View) -> Iterator[Problem]:
         tensor = view.get(name)
         assert tensor is not None
         if not wanted:
-            yield Problem(5, view.where(name), "is a KV cache scale, but no config names a KV cache format", ANEW)
+            yield Problem(5, view.where(name), "is a KV cache scale, but no config names a KV cache format", AGAIN)
             return
         if tensor.info.dtype != "F32" or tensor.info.elements != 1:
-            yield Problem(4, view.where(name), "must be one F32 number", ANEW)
+            yield Problem(4, view.where(name), "must be one F32 number", AGAIN)
         elif not np.isfinite(value := float(tensor.floats()[0])) or value <= 0:
-            yield Problem(4, view.where(name), f"is {value}, but a scale must be finite and positive", ANEW)
+            yield Problem(4, view.where(name), f"is {value}, but a scale must be finite and positive", AGAIN)
     if wanted and found:
         # The decoder's: the MTP head is left in BF16, and vLLM takes 1.0 for the scale that it lacks.
         layers = {
@@ -179,7 +178,7 @@ def _kv_findings(view: View) -> Iterator[Problem]:
             for part in ("k", "v"):
                 if (f"{layer}.self_attn", part) not in there:
                     name = f"{layer}.self_attn.{part}_proj.{part}_scale"
-                    yield Problem(2, view.where(name), "is missing, though other layers have it", ANEW)
+                    yield Problem(2, view.where(name), "is missing, though other layers have it", AGAIN)
 
 
 def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Problem]:
@@ -199,7 +198,7 @@ def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Prob
     extra = {"lm_head.weight", "lm_head.bias"}
     for name, shape in expected.items():
         if name not in held:
-            yield Problem(2, view.where(name), "is missing", ANEW)
+            yield Problem(2, view.where(name), "is missing", AGAIN)
             continue
         tensor = view.get(name)
         assert tensor is not None
@@ -222,7 +221,7 @@ def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Prob
         elsewhere = name.startswith(("mtp.", "visual.")) or last == "inv_freq"  # which vLLM computes itself
         leftover = "_quantizer" in name or last.endswith("pre_quant_scale")
         if not scale_of_known and not elsewhere and not leftover:
-            yield Problem(2, view.where(name), f"is no tensor of {kind} with this config.json", ANEW)
+            yield Problem(2, view.where(name), f"is no tensor of {kind} with this config.json", AGAIN)
 
 
 def plain_values(view: View) -> Iterator[Problem]:
@@ -236,6 +235,6 @@ def plain_values(view: View) -> Iterator[Problem]:
         numbers = windows(tensor).view(unsigned)
         multiplies = len(tensor.info.shape) == 2 or (name.endswith("norm.weight") and not centred)
         if np.any((numbers & mask) == mask):
-            yield Problem(4, f"{tensor.file}: {name}", "holds NaN or infinity", ANEW)
+            yield Problem(4, f"{tensor.file}: {name}", "holds NaN or infinity", AGAIN)
         elif multiplies and last == "weight" and numbers.size >= 32 and not np.any(numbers & magnitude):
-            yield Problem(4, f"{tensor.file}: {name}", "is all zeros", ANEW)
+            yield Problem(4, f"{tensor.file}: {name}", "is all zeros", AGAIN)

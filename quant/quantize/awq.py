@@ -1,4 +1,4 @@
-"""AWQ-lite, folded away: smoothing of q/k/v and gate/up that leaves plain NVFP4 behind.
+"""AWQ-lite: smoothing of q/k/v and gate/up, folded into the neighbouring weights, so that plain NVFP4 remains.
 
 AWQ multiplies the inputs of a linear layer by a vector and divides its weight by it, so that channels with large
 activations keep more of their precision (Lin et al., arXiv 2306.00978). ModelOpt searches the vector; what its export

@@ -1,4 +1,4 @@
-"""Rows of a data file, whatever holds them: JSON Lines, a JSON array, Parquet, a `datasets` directory.
+"""Reads the rows of a data file: JSON Lines, a JSON array, Parquet, a `datasets` directory.
 
 `rows` reads them with the number that names each in a message. `as_messages` turns the shapes that people publish into
 `{"messages": [...], "tools": [...]}`: ShareGPT (`conversations` of `from` and `value`), prompt and completion, Alpaca

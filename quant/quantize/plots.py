@@ -1,4 +1,4 @@
-"""matplotlib, if it is there: a checkpoint must not be lost for want of a picture of it."""
+"""Imports matplotlib where it is installed. Without it a checkpoint is written without plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every answer is listened to, whatever its own gate asks of it."""
+"""No answer of the run leaks thinking or breaks off, whichever gate its scenario belongs to."""
 
 import pytest
 

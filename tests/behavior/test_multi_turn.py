@@ -1,4 +1,4 @@
-"""A conversation is held, not only a question answered."""
+"""Every turn of a conversation of several turns is good."""
 
 import pytest
 

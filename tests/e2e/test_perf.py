@@ -1,4 +1,4 @@
-"""The timing gates as their users run them: pytest against servers of known timing, fast, slow, unwilling to tell."""
+"""The timing gates as their users run them: pytest against servers of known timing, fast, slow, or without usage."""
 
 from __future__ import annotations
 

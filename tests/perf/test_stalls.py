@@ -1,4 +1,4 @@
-"""Speech that has begun does not run dry."""
+"""No pause between two tokens is long enough to interrupt speech."""
 
 import pytest
 

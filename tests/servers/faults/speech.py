@@ -66,7 +66,7 @@ def _wrong(answer: str) -> Callable[[Reply, Ask], Reply]:
 
 
 def _tossed(ask: Ask) -> bool:
-    """Heads or tails, by the prompt and the seed: every repeat tosses anew, and every run alike."""
+    """Heads or tails, by the prompt and the seed: every repeat tosses again, and every run alike."""
     seed = json.dumps([ask.body.get("messages"), ask.body.get("seed")])
     return hashlib.sha256(seed.encode()).digest()[0] % 2 == 0
 

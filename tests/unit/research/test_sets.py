@@ -35,7 +35,7 @@ def test_the_card_s_command_makes_the_same_bytes(name: str, tmp_path: Path) -> N
     out = tmp_path / "again.jsonl"
     assert generator.main(["generate", *SETS[name], "--out", str(out)]) == 0
     same = out.read_bytes() == (DATA / f"{name}.jsonl").read_bytes()
-    assert same, f"make data/{name}.jsonl anew with the command in data/README.md, and put its counts into the card"
+    assert same, f"make data/{name}.jsonl again with the command in data/README.md, and put its counts into the card"
     assert (
         f"-m research.annie_smol.generator generate {' '.join(SETS[name])} --out data/{name}.jsonl"
         in (DATA / "README.md").read_text()

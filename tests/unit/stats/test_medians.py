@@ -131,7 +131,7 @@ def test_theil_sen_is_scipys(pairs: list[tuple[int, int]], confidence: float) ->
         assert (ours.low, ours.high) == pytest.approx((theirs.low_slope, theirs.high_slope), rel=1e-9, abs=1e-9)
 
 
-def test_theil_sen_finds_the_line_through_a_quarter_of_rubbish() -> None:
+def test_theil_sen_finds_the_line_through_a_quarter_of_outliers() -> None:
     x = [float(i) for i in range(40)]
     y = [3.0 + 0.5 * a if i % 4 else 1e6 for i, a in enumerate(x)]
     line = medians.theil_sen(x, y)

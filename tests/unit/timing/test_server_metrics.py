@@ -1,4 +1,4 @@
-"""The server's own account, and what it bears out."""
+"""The server's own metrics, and which of the client's times they confirm."""
 
 from __future__ import annotations
 

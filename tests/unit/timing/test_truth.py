@@ -183,7 +183,7 @@ def test_a_server_that_is_not_vllm_works_and_says_what_is_not_checked(truth: Sta
     found = rows(make_plan(url, "ttft_short", "decode", "ttft_cold"))
     assert {row.verdict for row in found.values()} == {"PASS"}
     for row in found.values():
-        assert "not checked: the server's own account (no vLLM /metrics); exact prompt lengths" in row.detail
+        assert "not checked: the server's own metrics (no vLLM /metrics); exact prompt lengths" in row.detail
     assert "0 of 15 proven cold" in found["ttft_short"].detail
 
 

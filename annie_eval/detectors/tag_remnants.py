@@ -1,4 +1,4 @@
-"""What is left of a protocol tag that lost its head, tail or brackets: `hink>`, `</thi`, `HINK]`, `analysisIt`.
+"""Finds protocol tags that lost their head, tail or brackets: `hink>`, `</thi`, `HINK]`, `analysisIt`.
 
 A parser that matches token by token, a stop string or the token limit cuts a tag anywhere; a detokeniser that skips
 special tokens leaves the words between them. A head or a tail counts where it begins or ends a known name.

@@ -1,4 +1,4 @@
-"""One stored exchange taken apart for a reader: messages, tools, raw body by socket read, channels. Pure."""
+"""The parts of one stored exchange, for a reader: messages, tools, raw body by socket read, channels. Pure."""
 
 from __future__ import annotations
 

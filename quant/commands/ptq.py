@@ -1,4 +1,4 @@
-"""`python -m quant ptq`: calibrate, quantise, export, and prove that what was exported is what was computed."""
+"""`python -m quant ptq`: calibrate, quantise, export, and check that the export equals what was computed."""
 
 from __future__ import annotations
 

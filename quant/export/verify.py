@@ -1,4 +1,4 @@
-"""What is served is what was made: the exported weights, expanded again, equal the model's fake-quantised ones.
+"""Checks that the exported weights, dequantised, equal the model's fake-quantised ones, bit for bit.
 
 Every layer is compared bit for bit, through digests, so that no second copy of the model is held.
 """

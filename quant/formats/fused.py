@@ -1,4 +1,4 @@
-"""Projections that a server fuses into one matrix, and what follows for their scales.
+"""Projections that a server fuses into one matrix, and the scales that their parts must share.
 
 vLLM multiplies q/k/v, gate/up and DeltaNet's in_proj_qkv/z (in_proj_b/a) in one go, with one global scale a group: it
 takes the largest and does not rescale the blocks of the others. So the members of a group must share the format and

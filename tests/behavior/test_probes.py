@@ -1,4 +1,4 @@
-"""What holds for every prompt, not only for those that somebody wrote down. Runs with `-m probe`."""
+"""Properties that hold for every prompt, also for generated ones. Runs with `-m probe`."""
 
 from __future__ import annotations
 

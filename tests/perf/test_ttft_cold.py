@@ -1,4 +1,4 @@
-"""A long prompt that the server has never seen costs what its tokens cost, and no more."""
+"""The TTFT of a long prompt that the server has never seen grows linearly with its length, within a budget."""
 
 import pytest
 

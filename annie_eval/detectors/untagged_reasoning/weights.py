@@ -1,4 +1,4 @@
-"""What each cue weighs, and how much is enough: log odds of thoughts against speech, from the counts in counts.toml.
+"""The weight of each cue of untagged reasoning, and the threshold: log odds of thoughts against speech, from counts.toml.
 
 The rate of a cue among thoughts is the mean of two: among other models' thoughts and among short leaks written for
 measuring (for languages without a corpus of thoughts, the second alone). Its rate among speech is that among lines of

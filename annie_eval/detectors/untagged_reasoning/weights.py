@@ -1,4 +1,4 @@
-"""The weight of each cue of untagged reasoning, and the threshold: log odds of thoughts against speech, from counts.toml.
+"""Weights of the cues of untagged reasoning, and the threshold: log odds of thoughts against speech, from counts.toml.
 
 The rate of a cue among thoughts is the mean of two: among other models' thoughts and among short leaks written for
 measuring (for languages without a corpus of thoughts, the second alone). Its rate among speech is that among lines of

@@ -7,7 +7,7 @@ Limits are chosen so that lists, "very, very", laughter and a song's double refr
   words or more three times when it is all there is;
 - less than 30 % different words in some 200 words on end;
 - one character more than 20 times in a row (digits more than 40, `!` and `?` more than 10), or nothing but it;
-- signs 10 times around; in a stretch without spaces up to four characters 10 times, longer groups 4 times;
+- signs 10 times around (full stops for a pause, ". . . .", 20 times); in a stretch without spaces up to four characters 10 times, longer groups 4 times;
 - content that is nothing but the same text twice or more, with a sentence's end or nothing between ("Sure. Sure." is
   none: two words or four letters of a script without spaces are the least, and a refrain of three lines may be), or
   a sentence of four words twice in a row;
@@ -49,6 +49,7 @@ _SOUNDS = word_set(
     "na la da ha ho hee doo dum dee doh tra fa ra pa boo yeah hey oh ooh beep boop tick tock ding dong quack woof moo"
     " baa meow cheep choo vroom nom knock ring bla blah ta tum bom boom jingle"
 )
+_PAUSE = re.compile(r"(?:\.\s{0,2}){10,20}")
 _SIGNS = re.compile(r"([^\w\s]\s{0,2}(?:[^\w\s]\s{0,2}){0,3}?)\1{9,}")
 
 
@@ -84,7 +85,7 @@ def _circles(text: str) -> Iterator[tuple[str, int, int]]:
         yield f"one character repeated: {text[run.start()]!r}", *run.span()
     yield from _lines(text)
     yield from _phrases(text)
-    if signs := _SIGNS.search(text):
+    if signs := next((signs for signs in _SIGNS.finditer(text) if not _PAUSE.fullmatch(signs.group())), None):
         yield "signs in a circle", *signs.span()
     for run in _SOLID.finditer(text):
         circle = _CIRCLE.search(run.group())

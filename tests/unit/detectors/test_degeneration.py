@@ -44,6 +44,8 @@ POOR = " ".join(random.Random(1).choices([chr(97 + i) * 2 for i in range(26)], k
         "我是一个人。" * 4,
         "?!" * 15,
         "- " * 12,
+        "He orders a tea and " + ". " * 21,
+        "So . . . . . . . . . . . . he said - - - - - - - - - - - - ",
         POOR,
     ],
 )
@@ -82,6 +84,7 @@ def test_an_answer_that_is_said_twice_is_found(text: str) -> None:
     "text",
     [
         "Na na na na na na na na na na na na, Batman!",
+        "A snail walks in, orders a tea and . . . . . . . . . . . . . a biscuit.",
         "Bye! Bye!",
         "Thank you, thank you!",
         "It's fine. It's really fine.",

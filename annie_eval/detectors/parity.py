@@ -44,6 +44,23 @@ def compare_transports(streamed: Sample, unstreamed: Sample) -> tuple[Finding, .
     return tuple(found)
 
 
+def same_output(streamed: Answer, unstreamed: Answer) -> list[str] | None:
+    """What differs between two answers that are one output of the model; None where it is not known that they are.
+
+    Without token ids, answers that ended by themselves after equally many tokens are taken for one output, and only
+    calls that the stream lost altogether are told of.
+    """
+    if streamed.token_ids is not None and unstreamed.token_ids is not None:
+        if streamed.token_ids != unstreamed.token_ids:
+            return None
+        return [f"{found.reason} ({found.excerpt})" for found in _differences(streamed, unstreamed, 0)]
+    counts = [one.usage and one.usage.completion_tokens for one in (streamed, unstreamed)]
+    if None in counts or counts[0] != counts[1] or "length" in (streamed.finish_reason, unstreamed.finish_reason):
+        return None
+    lost = unstreamed.tool_calls and not streamed.tool_calls
+    return [f"as many tokens, but no call when streamed (unstreamed: {_listed(unstreamed)})"] if lost else []
+
+
 def _differences(streamed: Answer, unstreamed: Answer, index: int) -> Iterator[Finding]:
     cut = "length" in (streamed.finish_reason, unstreamed.finish_reason)
     pairs: tuple[tuple[Channel, str | None, str | None], ...] = (

@@ -36,6 +36,8 @@ class GateResult:
         broken: judgements with an error, by sample.
         repeats: where samples were asked more than once, as `gates.repeats` gives it: rounds, most, adaptive,
             stopped (why), threshold, scenarios, pass_hat_k (by k); {} otherwise.
+        cause: `server` where the gate fails by the server's state and not by the weights; "" where it is not known.
+        blame: in that case, in a sentence or two, what shows it.
     """
 
     name: str
@@ -54,6 +56,8 @@ class GateResult:
     misses: tuple[Judgement, ...] = ()
     broken: tuple[Judgement, ...] = ()
     repeats: Mapping[str, Any] = field(default_factory=dict)
+    cause: str = ""
+    blame: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 from annie_eval.errors import UsageError
 from annie_eval.plugin import collection, fixtures, on_demand
 from annie_eval.plugin.options import option
-from annie_eval.plugin.selection import GATE, PERF
+from annie_eval.plugin.selection import GATE, PERF, STATE
 from annie_eval.plugin.session import Owner, Session, Worker
 
 
@@ -21,6 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.addinivalue_line("markers", f'{GATE}(name): judged by this gate of the profile; "*" means all others')
     config.addinivalue_line("markers", f"{PERF}(name): judged by this timing gate")
+    config.addinivalue_line("markers", f"{STATE}(probe): judged by this probe of the server's state")
     for mark in on_demand.ON_DEMAND:
         config.addinivalue_line("markers", f"{mark}: runs only where -m asks for it")
     alone = collection.choose(config)

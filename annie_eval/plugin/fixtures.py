@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from annie_eval.plugin.selection import PERF
+from annie_eval.plugin.selection import PERF, STATE
 from annie_eval.run.reader import Judged, Reader, SampleBroken
+from annie_eval.text import printable
 
 if TYPE_CHECKING:
+    from annie_eval.gates.server_state import ProbeResult
     from annie_eval.timing import TimingResult
 
 
@@ -38,6 +40,19 @@ def timing(request: pytest.FixtureRequest) -> TimingResult:
         return TimingResult.from_dict(_reader(request).timing(marker.args[0]))
     except SampleBroken as error:
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def probed(request: pytest.FixtureRequest) -> ProbeResult:
+    """What the probe of this test found in the server's state; the test is skipped where it could not be asked."""
+    marker = request.node.get_closest_marker(STATE)
+    try:
+        found = _reader(request).state_probe(marker.args[0])
+    except SampleBroken as error:
+        pytest.fail(str(error), pytrace=False)
+    if found.verdict is None:
+        pytest.skip(printable(f"not checked: {found.unchecked}"))
+    return found
 
 
 def _reader(request: pytest.FixtureRequest) -> Reader:

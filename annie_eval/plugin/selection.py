@@ -10,7 +10,7 @@ from annie_eval.plugin.collection import gate_module
 from annie_eval.profile.types import Profile
 from annie_eval.resources import GATE_TESTS
 
-GATE, PERF = "gate", "perf"
+GATE, PERF, STATE = "gate", "perf", "server_state"
 # Samples that a test wants without being judged by a gate.
 WANTED = pytest.StashKey[list[str]]()
 

@@ -20,7 +20,7 @@ import pytest
 from annie_eval.errors import NotAsked, TargetError, UsageError
 from annie_eval.gates.repeats import Repeats, keys_of_round
 from annie_eval.plugin.options import option, target_spec
-from annie_eval.plugin.selection import GATE, PERF, WANTED, sample_of, samples_of
+from annie_eval.plugin.selection import GATE, PERF, STATE, WANTED, sample_of, samples_of
 from annie_eval.profile.load import is_builtin, load
 from annie_eval.profile.types import Profile
 from annie_eval.run.directory import RUNS
@@ -59,6 +59,8 @@ class Session:
         """A test of a gate that the profile does not have is no test of this session."""
         marks = [mark for mark in getattr(obj, "pytestmark", ()) if mark.name == GATE]
         skipped = bool(marks) and not samples_of(self.profile, marks[0].args[0])
+        probed = self.profile.state.probes if self.profile.state is not None else ()
+        skipped |= any(m.name == STATE and m.args[0] not in probed for m in getattr(obj, "pytestmark", ()))
         made = yield
         return [] if skipped else made
 
@@ -104,9 +106,12 @@ class Session:
             return
         gates: dict[str, list[str]] = {}
         perf: dict[str, None] = {}
+        state: dict[str, None] = {}
         for item in session.items:
             if (marker := item.get_closest_marker(PERF)) is not None:
                 perf[marker.args[0]] = None
+            if (marker := item.get_closest_marker(STATE)) is not None:
+                state[marker.args[0]] = None
             if (pair := sample_of(item)) is not None:
                 gates.setdefault(pair[0], []).append(pair[1])
         # Round by round, so that a run that is cut short has asked everything before it has asked anything twice.
@@ -117,7 +122,7 @@ class Session:
         wanted = dict.fromkeys(key for asked in rounds for keys in asked.values() for key in keys)
         wanted |= dict.fromkeys(key for item in session.items for key in item.stash.get(WANTED, ()))
         selected = {gate: [key for asked in rounds for key in asked[gate]] for gate in gates}
-        self.reader.store.select(selected, list(perf), list(wanted))
+        self.reader.store.select(selected, list(perf), list(wanted), list(state))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -127,9 +132,7 @@ class Session:
         if call.excinfo is not None and isinstance(call.excinfo.value, NotAsked):
             report.outcome = "skipped"
             report.longrepr = (str(item.path), (item.location[1] or 0) + 1, f"Skipped: {call.excinfo.value}")
-        vars(report)["annie_gate"] = (
-            item.get_closest_marker(GATE) is not None or item.get_closest_marker(PERF) is not None
-        )
+        vars(report)["annie_gate"] = any(item.get_closest_marker(name) is not None for name in (GATE, PERF, STATE))
         pair = sample_of(item)
         if pair is not None and report.when == "call":
             self._report(item, report, *pair)
@@ -333,7 +336,7 @@ class Owner(Session):
     def _conclude(self, run: Run, session: pytest.Session, exitstatus: int) -> None:
         selection = run.store.meta("selection") or {}
         # A session of the user's own tests alone has no gate, and so no verdict but pytest's.
-        if selection.get("gates") or selection.get("perf") or self._note is not None:
+        if any(selection.get(kind) for kind in ("gates", "perf", "state")) or self._note is not None:
             from annie_eval.report import junit
 
             if self._note is None and not (session.shouldfail or session.shouldstop) and exitstatus < 2:

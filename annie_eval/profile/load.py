@@ -20,6 +20,7 @@ from annie_eval.profile.files import read_json, read_json_lines, read_toml
 from annie_eval.profile.mistakes import Mistakes
 from annie_eval.profile.schema import check_structure, did_you_mean, quoted, structure_mistakes
 from annie_eval.profile.types import (
+    STATE_GATE,
     AnswerExpectation,
     CallExpectation,
     Expect,
@@ -30,14 +31,16 @@ from annie_eval.profile.types import (
     Scenario,
     Serving,
     Speech,
+    StateProbes,
     Traffic,
     Turn,
     Variant,
 )
 
 _BUILTIN = Path(__file__).parents[1] / "profiles"
-# What they change is neither asked nor judged (a margin is between two runs), or follows from where the files lie.
-_NOT_IN_DIGEST = frozenset({"path", "source", "digest", "example", "then_example", "margin"})
+# What they change is neither asked nor judged (a margin is between two runs, probes of the server's state judge no
+# model), or follows from where the files lie.
+_NOT_IN_DIGEST = frozenset({"path", "source", "digest", "example", "then_example", "margin", "state"})
 
 # Keys that are younger than some runs: left out, they leave a profile what it was.
 _ONLY_WHERE_GIVEN = frozenset({"elsewhere"})
@@ -92,16 +95,17 @@ def _load(name_or_path: str | Path, mistakes: Mistakes) -> Profile:
         validate.name(name, where)
     tools = _tools(raw.get("tools", {}), path, where, mistakes)
     scenarios = _scenarios(raw, path, where, tools, mistakes)
+    tables = {gate: table for gate, table in raw["gates"].items() if gate != STATE_GATE}
     gates = {
         gate: Gate(
             name=gate,
             detectors=tuple(table["detectors"]),
             categories=tuple(table.get("categories", (gate,))),
             required=_whole(table.get("required")),
-            elsewhere=validate_gates.spared(gate, raw["gates"]),
+            elsewhere=validate_gates.spared(gate, tables),
             **{key: table[key] for key in ("lower_bound", "confidence", "baseline", "margin") if key in table},
         )
-        for gate, table in raw["gates"].items()
+        for gate, table in tables.items()
     }
     profile = Profile(
         name=name,
@@ -115,11 +119,12 @@ def _load(name_or_path: str | Path, mistakes: Mistakes) -> Profile:
         sampling=_sampling(raw.get("sampling", {})),
         traffic=_traffic(raw.get("traffic", {})),
         serving=_serving(raw.get("serving", {})),
+        state=_state(raw["gates"][STATE_GATE]) if STATE_GATE in raw["gates"] else None,
         hardware=raw.get("hardware", {}),
     )
     with mistakes.one():
         validate.settings(profile, where)
-    declared = {gate: table.get("samples") for gate, table in raw["gates"].items()}
+    declared = {gate: table.get("samples") for gate, table in tables.items()}
     validate_gates.gates(profile, declared, where, mistakes)
     return dataclasses.replace(profile, digest=_digest(profile))
 
@@ -137,6 +142,13 @@ def _structure(value: Any, schema: str, where: str, mistakes: Mistakes) -> bool:
 def _speech(table: Mapping[str, Any]) -> Speech:
     rest = {key: value for key, value in table.items() if key != "allow"}
     return Speech(allow=tuple(table["allow"]), **rest) if "allow" in table else Speech(**rest)
+
+
+def _state(table: Mapping[str, Any]) -> StateProbes:
+    def given(value: Any) -> Any:
+        return tuple(map(given, value)) if isinstance(value, list) else value if isinstance(value, str) else int(value)
+
+    return StateProbes(**{key: given(value) for key, value in table.items()})
 
 
 def with_system_prompt(profile: Profile, text: str) -> Profile:

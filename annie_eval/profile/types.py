@@ -29,6 +29,10 @@ DETECTORS: tuple[str, ...] = (
     "dropped_calls",
 )
 
+# The gate that asks the server and not the model, and its probes.
+STATE_GATE = "server_state"
+PROBES: tuple[str, ...] = ("warm_cold", "poison", "load", "greedy", "stream")
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -259,6 +263,27 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
+class StateProbes:
+    """How the gate `server_state` asks; see docs/blame.md.
+
+    Attributes:
+        probes: names of `PROBES`.
+        prefix_tokens: lengths of the shared prefix, about; those that the server's context cannot hold are left out.
+        tools: how many tools are offered, beside the profile's own number.
+        questions: how many questions follow each prefix.
+        greedy_tokens: how many tokens the probe `greedy` looks at, about.
+        calls: how many streamed calls the probe `stream` looks at.
+    """
+
+    probes: tuple[str, ...] = PROBES
+    prefix_tokens: tuple[int, ...] = (600, 2200, 8000, 30000)
+    tools: tuple[int, ...] = (5, 20, 50)
+    questions: int = 3
+    greedy_tokens: int = 8000
+    calls: int = 80
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One assistant's release criteria. `tools` are OpenAI tool objects by name."""
 
@@ -273,6 +298,7 @@ class Profile:
     sampling: Sampling = Sampling()
     traffic: Traffic = Traffic()
     serving: Serving = Serving()
+    state: StateProbes | None = None
     hardware: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     digest: str = ""
 

@@ -45,6 +45,8 @@ def line(progress: Progress, now: float) -> str:
     passed = max(0.0, now - progress.since)
     if progress.stage == "server":
         return f"{progress.step or 'server: waiting for it'} ({passed:.0f} s)"
+    if progress.stage == "state":
+        return f"{progress.step} ({passed:.0f} s)"
     if progress.stage == "timing":
         return _timing(progress, passed)
     if progress.stage == "samples":

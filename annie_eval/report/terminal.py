@@ -73,6 +73,8 @@ def lines(
     """
     columns = None if piped else width
     out: list[str] = []
+    # Whoever reads a FAIL of the gates below must know first that the weights may be good.
+    out += [line for gate in verdict.gates if gate.blame for line in (*_folded([printable(gate.blame)], columns), "")]
     compared: list[str] = []
     if verdict.regression or verdict.replicas:
         from annie_eval.report import regression

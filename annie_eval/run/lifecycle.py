@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from annie_eval.run.replicas import Others
     from annie_eval.serving import Greeting, Target, TargetSpec
 
+_LOOK = 0.2  # seconds between looks whether the run was given up
+
 
 class Run:
     """The owner's side. Make one, `open`, `start` once the selection is written, `finish`, `close`.
@@ -217,7 +219,9 @@ class Run:
         if self.options.fail_fast and (failed := _too_slow(store)):
             assert self._sampler is not None
             self._sampler.end(store, failed)
-        elif self._others is not None:
+            return
+        self._probe_state(store)
+        if self._others is not None:
             assert self.target is not None
             self._others.start(store, self.concurrency, self.target.alive)
 
@@ -289,6 +293,42 @@ class Run:
         store.save_timing("measurement", measurements)
         if not self._timed.is_set():  # or nothing broke
             store.save_timing("row", lost)
+
+    def _probe_state(self, store: Store) -> None:
+        """Ask whether the server's state changes its answers, before samples are asked; what is known stands."""
+        known = {row["probe"] for row in store.timing("state")}
+        wanted = [name for name in store.meta("selection").get("state", ()) if name not in known]
+        if not wanted:
+            return
+        import asyncio
+
+        from annie_eval.http_client import Client
+        from annie_eval.state.ask import Asking
+
+        assert self.target is not None
+        self.progress.enter("state")
+        client = Client(self.target.base_url, api_key=self._api_key(), timeout=self.profile.traffic.request_timeout)
+        asking = Asking(
+            client,
+            self.profile,
+            self.target.served_model,
+            batch=self.concurrency,
+            token_ids=self.target.kind == "vllm",
+        )
+
+        async def ask() -> None:
+            await asking.learn_context()
+            for name in wanted:
+                self.progress.step = f"server's state: probe {name}"
+                probe = asyncio.ensure_future(asking.probe(name))
+                while not probe.done():
+                    if self._cancel.is_set():
+                        probe.cancel()
+                        return
+                    await asyncio.wait([probe], timeout=_LOOK)
+                store.save_timing("state", [asdict(probe.result())])
+
+        asyncio.run(ask())
 
     def end(self) -> None:
         """Note that a run without gates is over: nothing is decided, and nothing left to resume."""

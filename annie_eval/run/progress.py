@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from annie_eval.gates.judgement import Judgement
 
-Stage = Literal["server", "timing", "samples", "over"]
+Stage = Literal["server", "timing", "state", "samples", "over"]
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Progress:
 
     Attributes:
         stage, since: what is under way, and since when (seconds of `time.monotonic`).
-        step: what the server is doing while it starts.
+        step: what the server is doing while it starts; then which probe of its state is asked.
         rows, measured: timing gates that are wanted, and those that are decided.
         rounds, next_look: rounds of requests that timing has made, and after how many it looks again.
         wanted, judged, in_flight: samples.
@@ -52,7 +52,7 @@ class Progress:
         """Seconds of timing, and of the samples until the last was judged, as far as there were any."""
         out = {}
         if "timing" in self.began and "samples" in self.began:
-            out["timing"] = self.began["samples"] - self.began["timing"]
+            out["timing"] = self.began.get("state", self.began["samples"]) - self.began["timing"]
         if "samples" in self.began and self.judged:
             out["samples"] = self.ended - self.began["samples"]
         return out

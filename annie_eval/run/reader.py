@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import openai
 
     from annie_eval.gates.decide import GateResult
+    from annie_eval.gates.server_state import ProbeResult
 
 _T = TypeVar("_T")
 _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05  # seconds between looks into the store
@@ -204,6 +205,16 @@ class Reader:
     def timing(self, name: str) -> Mapping[str, Any]:
         """The row of a timing gate, once it has been measured."""
         return self._wait(lambda: next((row for row in self.store.timing("row") if row["name"] == name), None))
+
+    def state_probe(self, name: str) -> ProbeResult:
+        """What a probe of the server's state found, once it has been asked. Raises SampleBroken if it broke."""
+        from annie_eval.gates.server_state import ProbeResult
+
+        row = self._wait(lambda: next((row for row in self.store.timing("state") if row["probe"] == name), None))
+        found = ProbeResult.from_dict(row)
+        if found.verdict == "ERROR":
+            raise SampleBroken(found.error)
+        return found
 
     def endpoint(self, api_key: str | None) -> EndpointInfo:
         facts = self._wait(lambda: self.store.meta("target"))

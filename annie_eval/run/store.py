@@ -211,8 +211,14 @@ class Store:
 
     # What is wanted.
 
-    def select(self, gates: Mapping[str, Sequence[str]], perf: Sequence[str], keys: Sequence[str]) -> None:
-        """Record what the collected tests want: sample keys by gate, timing rows, and all keys in order.
+    def select(
+        self,
+        gates: Mapping[str, Sequence[str]],
+        perf: Sequence[str],
+        keys: Sequence[str],
+        state: Sequence[str] = (),
+    ) -> None:
+        """Record what the collected tests want: sample keys by gate, timing rows, all keys in order, state probes.
 
         Every pytest process of a run collects the same and calls this; the first one writes.
         """
@@ -225,7 +231,8 @@ class Store:
             pairs = [(gate, key) for gate, of_gate in gates.items() for key in of_gate]
             self._db.executemany("INSERT OR IGNORE INTO selected VALUES (?, ?)", pairs)
             self._db.executemany("INSERT OR IGNORE INTO wanted (key) VALUES (?)", [(key,) for key in keys])
-            selection = {"gates": {gate: len(of_gate) for gate, of_gate in gates.items()}, "perf": list(perf)}
+            counts = {gate: len(of_gate) for gate, of_gate in gates.items()}
+            selection = {"gates": counts, "perf": list(perf), "state": list(state)}
             self._db.execute("INSERT INTO meta VALUES ('selection', ?)", (dump(selection),))
 
     def select_more(self, gates: Mapping[str, Sequence[str]], keys: Sequence[str], **facts: Any) -> None:
@@ -263,6 +270,12 @@ class Store:
             )
             gone = broken if proven else [row for row in self.timing("row") if row.get("verdict") != "FAIL"]
             self._db.executemany("DELETE FROM timing WHERE kind = 'row' AND value = ?", [(dump(row),) for row in gone])
+            # Another process of the same server has another state; a difference that was seen stands.
+            held = [row for row in self.timing("state") if not row["differences"]]
+            gone = [row for row in held if row["error"] or not proven]
+            self._db.executemany(
+                "DELETE FROM timing WHERE kind = 'state' AND value = ?", [(dump(row),) for row in gone]
+            )
             self._db.execute("DELETE FROM judgement")
             self._db.execute("DELETE FROM selected")
             self._db.execute("DELETE FROM wanted WHERE ask IS NULL")

@@ -11,6 +11,7 @@ from typing import Any
 from annie_eval import __version__
 from annie_eval.gates.decide import GateResult, RunVerdict, decide, overall
 from annie_eval.gates.repeats import Repeats, decide_repeated, own_repeats, round_of
+from annie_eval.gates.server_state import ProbeResult, summary
 from annie_eval.gates.verdicts import worst
 from annie_eval.profile.types import Profile
 from annie_eval.run.replica_answers import compared
@@ -61,6 +62,9 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
     for name in profile.gates:
         if name in selection["gates"]:
             results.append(gate_result(profile, store, name))
+    probed = summary(map(ProbeResult.from_dict, store.timing("state")), selection.get("state", ()))
+    if probed.result is not None:
+        results.append(probed.result)
     errors: list[dict[str, Any]] = [
         {"sample": key, "cause": error} for key, error in store.finished().items() if error is not None
     ]
@@ -83,14 +87,15 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
         gates=tuple(results),
         errors=tuple(errors),
         fingerprint=facts.get("fingerprint", {}),
-        capabilities=facts.get("capabilities", {}),
+        capabilities={**facts.get("capabilities", {}), **probed.unchecked},
         timings=tuple(timings),
         transport={"resent": sum(a.resent for a in attempts), "broken": len(attempts)},
         selection={
             "gates": selection["gates"],
             "perf": selection["perf"],
             "complete": set(selection["gates"]) == set(profile.gates)
-            and all(len(store.selected(r.name)) >= r.expected for r in results),
+            and set(profile.state.probes if profile.state else ()) <= set(selection.get("state", ()))
+            and all(len(store.selected(r.name)) >= r.expected for r in results if r.name in profile.gates),
             **({"ended": ended, "unanswered": _unanswered(store)} if ended is not None else {}),
         },
         profile={"name": profile.name, "digest": profile.digest},

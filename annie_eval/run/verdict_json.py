@@ -68,6 +68,8 @@ def _gate(result: GateResult) -> dict[str, Any]:
         ],
         "broken": [{"sample": each.sample, "cause": each.error} for each in result.broken],
         "repeats": result.repeats or None,
+        "cause": result.cause or None,
+        "blame": result.blame or None,
     }
 
 
@@ -158,4 +160,6 @@ def _gate_result(gate: Mapping[str, Any]) -> GateResult:
         misses=tuple(Judgement(gate["name"], sample, tuple(found)) for sample, found in misses.items()),
         broken=tuple(Judgement(gate["name"], each["sample"], error=each["cause"]) for each in gate["broken"]),
         repeats=gate.get("repeats") or {},
+        cause=gate.get("cause") or "",
+        blame=gate.get("blame") or "",
     )

@@ -1,0 +1,296 @@
+"""Does the server answer the same request otherwise in another state? Pure; docs/blame.md gives the reasons.
+
+Greedy text alone proves nothing: a warm cache, another batch or another kernel rounds otherwise, and where two tokens
+are about as likely the answer turns on it. So two answers are compared up to the first token in which they differ.
+There the log-odds between the two tokens must have moved by the sum of both margins: that is the size of the
+difference, in nats. It counts where it is larger than rounding and than what two answers in the same state show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any
+
+from annie_eval.detectors.finding import Finding
+from annie_eval.gates.decide import GateResult
+from annie_eval.gates.judgement import Judgement
+from annie_eval.gates.verdicts import worst
+from annie_eval.profile.types import STATE_GATE, Verdict
+from annie_eval.stats import clusters
+from annie_eval.wire.logprobs import Token
+
+ROUNDING = 2.0
+"""Nats. Real servers that round otherwise stay below it (docs/blame.md has the measurement)."""
+TIMES_NOISE = 3.0
+GROSS = 4.0
+"""Nats. Two answers in the same state that differ by this much are no noise: the server itself is not steady."""
+_SHOWN = 160  # characters of an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer, as the server gave it in one state. Empty tokens: it gave no log-probabilities."""
+
+    tokens: tuple[Token, ...]
+    text: str
+    cached: int | None = None
+    prompt_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One request in two states.
+
+    Attributes:
+        setting: the state that it was tried in, in words that finish the sentence "differs ...".
+        question: which request.
+        before: its answers in the state compared with; two, so that the noise is known.
+        after: its answer in the other state.
+    """
+
+    setting: str
+    question: str
+    before: tuple[Reading, ...]
+    after: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A difference that counts: `size` in nats, and the two answers."""
+
+    setting: str
+    question: str
+    reason: str
+    size: float
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One probe, asked.
+
+    Attributes:
+        n: comparisons made.
+        noise: the largest difference between two answers in the same state, in nats.
+        held: the settings in which nothing differed.
+        unchecked: what could not be asked, and why; with n = 0 the probe says nothing about the server.
+        error: what broke; "" if nothing did.
+    """
+
+    probe: str
+    n: int = 0
+    noise: float = 0.0
+    differences: tuple[Difference, ...] = ()
+    held: tuple[str, ...] = ()
+    unchecked: str = ""
+    error: str = ""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """None where nothing could be asked: no evidence for or against the server."""
+        if self.differences:
+            return "FAIL"
+        if self.error:
+            return "ERROR"
+        return "PASS" if self.n else None
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> ProbeResult:
+        """Of what `dataclasses.asdict` made."""
+        differences = tuple(Difference(**each) for each in value["differences"])
+        return cls(**{**value, "differences": differences, "held": tuple(value["held"])})
+
+
+def parted(one: Reading, other: Reading) -> tuple[int, float] | None:
+    """Where two answers part and by how much, in nats; None where one is equal to the other or to its beginning.
+
+    A token that one of them does not list is at most as likely there as the last that it lists, so the size is a lower
+    bound.
+    """
+    for place, (a, b) in enumerate(zip(one.tokens, other.tokens, strict=False)):
+        if a.text != b.text:
+            return place, max(0.0, a.logprob - _of(a, b.text)) + max(0.0, b.logprob - _of(b, a.text))
+    return None
+
+
+def drift(one: Reading, other: Reading) -> float:
+    """How far the log-odds of a token over the next likeliest one move between two answers, at most, in nats.
+
+    Over the tokens that both answers begin with.
+    """
+    pairs = zip(one.tokens, other.tokens, strict=False)
+    return max((_moved(a, b) for a, b in takewhile(lambda pair: pair[0].text == pair[1].text, pairs)), default=0.0)
+
+
+def _moved(a: Token, b: Token) -> float:
+    rivals = [text for text in a.top if text != a.text and text in b.top]
+    if not rivals:
+        return 0.0
+    rival = max(rivals, key=lambda text: a.top[text])
+    return abs((a.logprob - a.top[rival]) - (b.logprob - b.top[rival]))
+
+
+def _of(token: Token, text: str) -> float:
+    return token.top.get(text, min(token.top.values(), default=token.logprob))
+
+
+def noise_of(pairs: Iterable[tuple[Reading, Reading]]) -> float:
+    """The largest difference between answers in the same state, in nats; what is `GROSS` is no noise."""
+    sizes = [size for pair in pairs for size in (drift(*pair), (parted(*pair) or (0, 0.0))[1])]
+    return max((size for size in sizes if size < GROSS), default=0.0)
+
+
+def judge(
+    probe: str, comparisons: Sequence[Comparison], more: Sequence[Reading] = (), unchecked: str = ""
+) -> ProbeResult:
+    """What a probe's answers say.
+
+    Args:
+        more: further answers, which are looked at for tokens that are not the likeliest.
+        unchecked: what could not be asked.
+    """
+    noise = noise_of([(one.before[0], other) for one in comparisons for other in one.before[1:]])
+    if all(len(one.before) == 1 for one in comparisons):
+        # Asked twice in one state: what moves before the answers part is noise, and the rest is judged.
+        noise = max((drift(one.before[0], one.after) for one in comparisons), default=0.0)
+    limit = max(ROUNDING, TIMES_NOISE * noise)
+    found: list[Difference] = []
+    for one in comparisons:
+        for other in one.before[1:]:
+            found += _between(one, one.before[0], other, GROSS, AGAIN)
+        # The nearest of the answers before: noise may have turned one of them.
+        sizes = [(parted(before, one.after) or (0, 0.0))[1] for before in one.before]
+        nearest = one.before[sizes.index(min(sizes))]
+        found += _between(one, nearest, one.after, limit, one.setting)
+    readings = [reading for one in comparisons for reading in (*one.before, one.after)]
+    found += unlikely([*readings, *more])
+    failed = {difference.setting for difference in found}
+    held = tuple(dict.fromkeys(one.setting for one in comparisons if one.setting not in failed))
+    n = len(comparisons) + len(more)
+    return ProbeResult(probe, n, round(noise, 4), tuple(found), held, unchecked)
+
+
+def _between(one: Comparison, before: Reading, after: Reading, limit: float, setting: str) -> list[Difference]:
+    found = parted(before, after)
+    if found is None or found[1] <= limit:
+        return []
+    place, size = found
+    was, now = before.tokens[place], after.tokens[place]
+    reason = (
+        f"token {place + 1} is {now.text!r} and not {was.text!r}: the log-odds moved by {size:.1f} nats, "
+        f"rounding and noise by at most {limit:.1f}"
+    )
+    return [Difference(setting, one.question, reason, round(size, 3), before.text[:_SHOWN], after.text[:_SHOWN])]
+
+
+AGAIN = "when it is asked again in the same state"
+GREEDY = "in greedy decoding: a token was sent that is not the likeliest by the server's own account"
+
+
+def unlikely(readings: Iterable[Reading]) -> list[Difference]:
+    """Tokens of greedy answers that the server itself calls less likely than another one, by more than `ROUNDING`."""
+    found = []
+    for reading in readings:
+        for place, token in enumerate(reading.tokens):
+            best = max(token.top, key=token.top.__getitem__, default=token.text)
+            gap = token.top.get(best, token.logprob) - token.logprob
+            if gap > ROUNDING:
+                reason = f"token {place + 1} is {token.text!r}, but {best!r} is likelier by {gap:.1f} nats"
+                likely = "".join(each.text for each in reading.tokens[:place]) + best
+                found.append(Difference(GREEDY, "", reason, round(gap, 3), likely[-_SHOWN:], reading.text[:_SHOWN]))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class StateSummary:
+    """What the probes say together. `result` is None where none of them could be asked; `unchecked` says why."""
+
+    result: GateResult | None
+    unchecked: Mapping[str, str] = field(default_factory=dict)
+
+
+def summary(rows: Iterable[ProbeResult], wanted: Sequence[str]) -> StateSummary:
+    """The gate's result: FAIL if any probe differs. A probe that could not be asked is named in `unchecked`, and is
+    neither a PASS nor a FAIL."""
+    by_name = {row.probe: row for row in rows}
+    missing = [name for name in wanted if name not in by_name]
+    unchecked = {
+        f"{STATE_GATE}.{row.probe}": row.unchecked for row in by_name.values() if row.unchecked and not row.error
+    }
+    asked = [row for row in by_name.values() if row.verdict is not None]
+    if not asked and not missing:
+        return StateSummary(None, unchecked)
+    verdicts: list[Verdict] = [row.verdict for row in asked if row.verdict is not None]
+    if missing:
+        verdicts.append("INCONCLUSIVE")
+    verdict = worst(verdicts) or "INCONCLUSIVE"
+    misses = [
+        Judgement(STATE_GATE, f"{row.probe}-{number}", (_finding(each),))
+        for row in asked
+        for number, each in enumerate(row.differences, 1)
+    ]
+    broken = [Judgement(STATE_GATE, row.probe, error=row.error) for row in asked if row.error]
+    n = sum(row.n for row in asked)
+    passed = max(0, n - len(misses))
+    told = _telling(asked)
+    if told is not None:
+        detail = f"{passed}/{n}, needs {n}: {told[0].probe} differs {told[1].setting}"
+    elif verdict == "ERROR":
+        detail = broken[0].error or ""
+    elif verdict == "INCONCLUSIVE":
+        detail = f"{len(asked)} of {len(wanted)} probes asked"
+    else:
+        detail = ""
+    return StateSummary(
+        GateResult(
+            name=STATE_GATE,
+            verdict=verdict,
+            passed=passed,
+            n=n,
+            errors=len(broken),
+            required=n,
+            expected=n,
+            interval=clusters.interval([1] * passed + [0] * (n - passed), [1] * n, 0.95) if n else None,
+            rules_out=1.0 - clusters.lower_bound([1] * passed + [0] * (n - passed), [1] * n, 0.95) if n else None,
+            detail=detail,
+            misses=tuple(misses),
+            broken=tuple(broken),
+            cause="server" if told is not None else "",
+            blame=_sentence(*told) if told is not None else "",
+        ),
+        unchecked,
+    )
+
+
+def _finding(one: Difference) -> Finding:
+    return Finding(STATE_GATE, f"differs {one.setting}: {one.reason}", _both(one))
+
+
+def _both(one: Difference) -> str:
+    """The two answers, each shortened alike."""
+    half = (_SHOWN - len(" / ")) // 2
+    return f"{one.before[: half - 2]!r} / {one.after[: half - 2]!r}"
+
+
+def _telling(rows: Sequence[ProbeResult]) -> tuple[ProbeResult, Difference] | None:
+    """The difference that explains the others: a server that is not steady in one state differs in every other too."""
+    found = [(row, one) for row in rows for one in row.differences]
+    order = (GREEDY, AGAIN)
+    return min(
+        found, key=lambda pair: order.index(pair[1].setting) if pair[1].setting in order else len(order), default=None
+    )
+
+
+def _sentence(row: ProbeResult, first: Difference) -> str:
+    """What the report's first line says."""
+    held = f" Nothing differed {row.held[0]}." if row.held else ""
+    if len(row.held) > 1:
+        held = f" Nothing differed in {len(row.held)} other settings, such as {row.held[0]}."
+    asked = f" ({first.question!r})" if first.question else ""
+    return (
+        f"The server's state is to blame, not the weights: the same request{asked} is answered otherwise "
+        f"{first.setting}. It was {first.before!r}, and is {first.after!r} ({first.reason}).{held}"
+    )

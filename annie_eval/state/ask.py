@@ -1,0 +1,345 @@
+"""Asks the server: each probe puts it into a state, asks the same as before, and keeps both answers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from annie_eval.detectors.parity import same_output
+from annie_eval.errors import ExchangeError
+from annie_eval.gates.server_state import AGAIN, Comparison, Difference, ProbeResult, Reading, judge
+from annie_eval.http_client import Response, TransportError
+from annie_eval.profile.types import Profile, StateProbes
+from annie_eval.state.conversations import Prefix, calls, questions, request
+from annie_eval.strict_json import strict_json
+from annie_eval.wire import logprobs
+from annie_eval.wire.parse import parse
+from annie_eval.wire.sample import Answer, Usage
+
+_CHAT = "/chat/completions"
+_CANCELLED_AT = (0.1, 0.4, 0.8)  # of the time that the whole answer took
+_MARGIN = 1.3  # a prefix may be so much longer than it was asked for
+_LONG = 200  # tokens of an answer that is cancelled
+_GREEDY = 40  # tokens of an answer of the probe `greedy`: of longer ones little is compared, once they have parted
+_PER_CALL = 64  # tokens of an answer of the probe `stream`, at most
+
+
+class Server(Protocol):
+    """What the probes need of `annie_eval.http_client.Client`."""
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Response: ...
+
+    async def request(self, method: str, path: str) -> Response: ...
+
+
+class NotChecked(Exception):
+    """A probe cannot be asked of this server; the message says why."""
+
+
+@dataclass(slots=True)
+class Asking:
+    """One server, asked.
+
+    Attributes:
+        context: the server's context length in tokens; None where it does not say.
+        batch: how many requests are a full batch.
+        salts: the server takes `cache_salt`.
+        token_ids: it returns the token ids of its answers.
+    """
+
+    server: Server
+    profile: Profile
+    model: str
+    context: int | None = None
+    batch: int = 16
+    salts: bool = True
+    token_ids: bool = False
+    _took: float = 0.0
+    _known: bool = field(default=False)
+
+    @property
+    def settings(self) -> StateProbes:
+        return self.profile.state or StateProbes()
+
+    async def probe(self, name: str) -> ProbeResult:
+        """One probe of `annie_eval.profile.types.PROBES`. Whatever breaks is in its `error`."""
+        try:
+            return await _PROBES[name](self)
+        except NotChecked as reason:
+            return ProbeResult(name, unchecked=str(reason))
+        except (TransportError, ExchangeError) as error:
+            return ProbeResult(name, error=str(error))
+
+    async def read(self, prefix: Prefix, question: str, salt: str | None = None, **more: Any) -> Reading:
+        """One answer; a fresh salt where none is given, so that nothing of it is cached.
+
+        Raises:
+            NotChecked: the server gives no log-probabilities.
+        """
+        if not self._known:
+            await self._try()
+        began = time.monotonic()
+        reading = _reading(await self._post(self._body(prefix, question, salt, **more)))
+        self._took = time.monotonic() - began
+        if reading is None:
+            raise NotChecked("the server gives no logprobs, and greedy text alone proves nothing")
+        return reading
+
+    def _body(self, prefix: Prefix, question: str, salt: str | None = None, **more: Any) -> dict[str, Any]:
+        return request(self.profile, prefix, question, model=self.model, salt=self._salt(salt), **more)
+
+    def _salt(self, salt: str | None) -> str | None:
+        return (salt or secrets.token_hex(16)) if self.salts else None
+
+    def _unscored(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The same request without what only some servers take, and with the token ids where there are any."""
+        kept = {key: value for key, value in body.items() if key not in ("logprobs", "top_logprobs", "cache_salt")}
+        return {**kept, "return_token_ids": True} if self.token_ids else kept
+
+    async def _post(self, body: Mapping[str, Any]) -> bytes:
+        return (await self.server.post(_CHAT, body)).body
+
+    async def _try(self) -> None:
+        """Learn what the server takes, from a short request."""
+        body = self._body(Prefix(0), questions(self.profile, 1)[0], tokens=1)
+        try:
+            await self._post(body)
+        except TransportError as error:
+            if error.status not in (400, 422):
+                raise
+            body.pop("cache_salt", None)
+            self.salts = False
+            try:
+                await self._post(body)
+            except TransportError as again:
+                if again.status not in (400, 422):
+                    raise
+                raise NotChecked(f"the server refuses logprobs ({again.cause})") from None
+        self._known = True
+
+    async def learn_context(self) -> None:
+        """Ask for the server's context length, where it tells of it."""
+        try:
+            listed = strict_json((await self.server.request("GET", "/models")).body.decode())["data"]
+            length = next(one.get("max_model_len") for one in listed if one["id"] == self.model)
+            self.context = length if isinstance(length, int) and length > 0 else None
+        except (TransportError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
+            self.context = None
+
+    def prefixes(self) -> list[Prefix]:
+        """The prefixes that the server's context can hold: each length, and each number of tools."""
+        lengths, tools = self.settings.prefix_tokens, self.settings.tools
+        wanted = [Prefix(length) for length in lengths]
+        wanted += [Prefix(max(lengths[0], 60 * count), count) for count in tools]
+        return [one for one in wanted if self.context is None or _MARGIN * one.tokens + 2 * _LONG <= self.context]
+
+
+def _reading(body: bytes) -> Reading | None:
+    answer = parse(body, streamed=False)
+    tokens = logprobs.read(body)
+    if tokens is None:
+        return None
+    usage = answer.usage or Usage()
+    return Reading(tokens, _said(answer), usage.cached_tokens, usage.prompt_tokens)
+
+
+def _said(answer: Answer) -> str:
+    called = [f"{call.name}({call.arguments})" for call in answer.tool_calls]
+    return " ".join(text for text in (answer.reasoning, answer.content, *called) if text)
+
+
+async def _warm_cold(asking: Asking) -> ProbeResult:
+    """Every question twice with a cold cache, and once behind a prefix that is proven to be cached."""
+    if not asking.salts:
+        raise NotChecked("the server takes no cache_salt, so that no cold prompt can be had")
+    compared: list[Comparison] = []
+    unchecked: dict[str, str] = {}
+    for prefix in asking.prefixes():
+        try:
+            compared += await _warm_cold_at(asking, prefix)
+        except NotChecked as reason:
+            unchecked[prefix.said] = str(reason)
+    if not compared:
+        raise NotChecked(next(iter(unchecked.values()), "the server's context holds none of the prefixes"))
+    said = "; ".join(f"{where}: {why}" for where, why in unchecked.items())
+    return judge("warm_cold", compared, unchecked=said)
+
+
+async def _warm_cold_at(asking: Asking, prefix: Prefix) -> list[Comparison]:
+    asked = questions(asking.profile, asking.settings.questions)
+    salt = secrets.token_hex(16)
+    cold = {one: [await asking.read(prefix, one, salt if one == asked[0] else None)] for one in asked}
+    if not asking.salts:
+        raise NotChecked("the server takes no cache_salt, so that no cold prompt can be had")
+    for one in asked:
+        cold[one].append(await asking.read(prefix, one))
+    readings = [reading for pair in cold.values() for reading in pair]
+    if any(reading.cached is None for reading in readings):
+        raise NotChecked("the server reports no cached_tokens (vLLM: --enable-prompt-tokens-details)")
+    if any(reading.cached for reading in readings):
+        raise NotChecked("the server has tokens cached under a cache_salt of which it cannot have seen any")
+    # Another conversation in between, as in the traffic that the cache is for.
+    await asking.read(Prefix(prefix.tokens, prefix.tools, other=1), asked[0], salt)
+    compared = []
+    for one in (*asked, asked[0]):
+        warm = await asking.read(prefix, one, salt)
+        if not warm.cached:
+            raise NotChecked("0 tokens came out of the prefix cache: it is off, or its blocks are longer")
+        compared.append(Comparison(f"with a warm prefix cache, {prefix.said}", one, tuple(cold[one]), warm))
+    return compared
+
+
+async def _poison(asking: Asking) -> ProbeResult:
+    """A conversation is asked before and after traffic that could leave something behind."""
+    prefixes = asking.prefixes()
+    if not prefixes:
+        raise NotChecked("the server's context holds none of the prefixes")
+    prefix, compared, unchecked = prefixes[0], list[Comparison](), list[str]()
+    asked = questions(asking.profile, asking.settings.questions)
+    for kind, traffic in _TRAFFIC.items():
+        salt = secrets.token_hex(16)
+        cold = (await asking.read(prefix, asked[0], salt), await asking.read(prefix, asked[0]))
+        took = asking._took
+        before = {one: (await asking.read(prefix, one, salt), await asking.read(prefix, one, salt)) for one in asked}
+        try:
+            await traffic(asking, prefix, salt, took)
+        except NotChecked as reason:
+            unchecked.append(str(reason))
+            continue
+        for one in asked:
+            after = await asking.read(prefix, one, salt)
+            compared.append(Comparison(f"after {kind}, {prefix.said}", one, before[one], after))
+        after = await asking.read(prefix, asked[0])
+        compared.append(Comparison(f"after {kind}, with a cold prefix cache, {prefix.said}", asked[0], cold, after))
+    return judge("poison", compared, unchecked="; ".join(unchecked))
+
+
+async def _cancelled(asking: Asking, prefix: Prefix, salt: str, took: float) -> None:
+    """Requests whose client hangs up, some while the prompt is read and some in the middle of the answer."""
+    for under in (salt, None):
+        for share in _CANCELLED_AT:
+            body = asking._body(prefix, f"Please tell me a long story about {share}.", under, tokens=_LONG)
+            sent = asyncio.ensure_future(asking.server.post(_CHAT, {**body, "stream": True}))
+            await asyncio.wait([sent], timeout=max(0.01, share * took))
+            sent.cancel()
+            await asyncio.wait([sent])
+
+
+async def _over_length(asking: Asking, prefix: Prefix, salt: str, took: float) -> None:
+    """Requests that the context cannot hold: by their prompt, and by the answer that they ask for."""
+    if asking.context is None:
+        raise NotChecked("over-length requests: the server does not say how long its context is")
+    longer = " ".join(["and so on"] * asking.context)
+    for question, tokens in ((longer, 8), ("Hello.", asking.context)):
+        try:
+            await asking._post(asking._body(prefix, question, salt, tokens=tokens))
+        except TransportError as error:
+            if error.status is None or error.status >= 500:
+                raise
+
+
+async def _parallel(asking: Asking, prefix: Prefix, salt: str, took: float) -> None:
+    """Many requests at once, behind the same prefix and behind others."""
+    bodies = [
+        asking._body(Prefix(prefix.tokens, prefix.tools, other=number % 2 * number), f"Count to {number}.", salt)
+        for number in range(asking.batch)
+    ]
+    await asyncio.gather(*map(asking._post, bodies))
+
+
+_TRAFFIC: Mapping[str, Callable[[Asking, Prefix, str, float], Awaitable[None]]] = {
+    "requests that were cancelled": _cancelled,
+    "requests that were too long": _over_length,
+    "requests in parallel": _parallel,
+}
+
+
+async def _load(asking: Asking) -> ProbeResult:
+    """Every question alone, twice, and again in a full batch."""
+    prefixes = asking.prefixes()
+    if not prefixes:
+        raise NotChecked("the server's context holds none of the prefixes")
+    prefix = prefixes[0]
+    asked = questions(asking.profile, max(asking.settings.questions, 8))
+    alone = {one: (await asking.read(prefix, one), await asking.read(prefix, one)) for one in asked}
+    compared = []
+    for turn in range(2):
+        others = [f"Count to {number}." for number in range(max(0, asking.batch - len(asked)))]
+        answers = await asyncio.gather(
+            *(asking.read(prefix, one) for one in asked),
+            *(asking.read(Prefix(prefix.tokens, other=2 + turn), one) for one in others),
+        )
+        setting = f"in a batch of {len(answers)} requests, {prefix.said}"
+        compared += [Comparison(setting, one, alone[one], answer) for one, answer in zip(asked, answers, strict=False)]
+    return judge("load", compared)
+
+
+async def _greedy(asking: Asking) -> ProbeResult:
+    """Long answers, each asked twice: every token is the likeliest one, and both answers are the same."""
+    wanted = max(1, asking.settings.greedy_tokens // (2 * _GREEDY))
+    asked = [f"Tell me about number {number} and {one}" for number, one in enumerate(_topics(asking.profile, wanted))]
+    seen: list[Comparison] = []
+    for start in range(0, wanted, asking.batch):
+        some = asked[start : start + asking.batch]
+        first = await asyncio.gather(*(asking.read(Prefix(0), one, tokens=_GREEDY) for one in some))
+        again = await asyncio.gather(*(asking.read(Prefix(0), one, tokens=_GREEDY) for one in some))
+        seen += [
+            Comparison(AGAIN, one, (before,), after) for one, before, after in zip(some, first, again, strict=True)
+        ]
+    return judge("greedy", seen)
+
+
+def _topics(profile: Profile, count: int) -> list[str]:
+    asked = questions(profile, count)
+    return [asked[number % len(asked)] for number in range(count)]
+
+
+async def _stream(asking: Asking) -> ProbeResult:
+    """Every prompt that wants a call, unstreamed once and streamed until there are enough: the same output of the
+    model is the same call."""
+    prompts = calls(asking.profile)
+    if not prompts:
+        raise NotChecked("no scenario of the profile wants a call")
+    body = {one: asking._unscored(asking._body(Prefix(0), one, tokens=_PER_CALL)) for one in prompts}
+    unstreamed = {
+        one: parse(answer, streamed=False)
+        for one, answer in zip(prompts, await _batched(asking, [body[one] for one in prompts]), strict=True)
+    }
+    having = [one for one in prompts if unstreamed[one].tool_calls]
+    if not having:
+        raise NotChecked("the model calls no tool")
+    repeated = [having[number % len(having)] for number in range(asking.settings.calls)]
+    streams = [{**body[one], "stream": True, "stream_options": {"include_usage": True}} for one in repeated]
+    n, found = 0, list[Difference]()
+    for one, answer in zip(repeated, await _batched(asking, streams), strict=True):
+        streamed = parse(answer, streamed=True)
+        reasons = same_output(streamed, unstreamed[one])
+        if reasons is None:
+            continue  # another output of the model: nothing is said about the parsers
+        n += 1
+        for reason in reasons[:1]:
+            before, after = _said(unstreamed[one])[:160], _said(streamed)[:160]
+            found.append(Difference("when it is streamed: the parser", one, reason, 0.0, before, after))
+    if not n:
+        raise NotChecked("no streamed answer is known to be the same output as the unstreamed one")
+    return ProbeResult("stream", n, differences=tuple(found))
+
+
+async def _batched(asking: Asking, bodies: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    out: list[bytes] = []
+    for start in range(0, len(bodies), asking.batch):
+        out += await asyncio.gather(*map(asking._post, bodies[start : start + asking.batch]))
+    return out
+
+
+_PROBES: Mapping[str, Callable[[Asking], Awaitable[ProbeResult]]] = {
+    "warm_cold": _warm_cold,
+    "poison": _poison,
+    "load": _load,
+    "greedy": _greedy,
+    "stream": _stream,
+}

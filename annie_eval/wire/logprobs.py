@@ -1,0 +1,51 @@
+"""The tokens of one unstreamed reply with their log-probabilities, as `top_logprobs` brings them. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from annie_eval.errors import ExchangeError
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of an answer.
+
+    Attributes:
+        text: as the server writes it.
+        logprob: of the token, in nats.
+        top: the likeliest tokens at this place with their log-probabilities; may lack the token itself.
+    """
+
+    text: str
+    logprob: float
+    top: Mapping[str, float]
+
+
+def read(body: bytes) -> tuple[Token, ...] | None:
+    """The tokens of a chat completion that `parse` has read, in order; None where it has no log-probabilities.
+
+    Raises:
+        ExchangeError: the body is no JSON, or its log-probabilities are of another shape than OpenAI's.
+    """
+    try:
+        choice = json.loads(body)["choices"][0]
+        rows = (choice.get("logprobs") or {}).get("content")
+        return None if rows is None else tuple(map(_token, rows))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ExchangeError(f"logprobs cannot be read ({type(error).__name__}: {error})") from None
+
+
+def _token(row: Mapping[str, Any]) -> Token:
+    top = {str(each["token"]): _number(each["logprob"]) for each in row["top_logprobs"]}
+    return Token(str(row["token"]), _number(row["logprob"]), top)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value > 1e-3:
+        raise ValueError(f"{value!r} is no log-probability")
+    return float(value)

@@ -1,0 +1,102 @@
+"""How often the gate `server_state` names a planted fault, and how often it accuses a server without one.
+
+    python -m benchmarks.server_state [--runs 100] [--profile annie-smol]
+
+Each run asks all probes of a toy server in this process (tests/servers/state_server.py) that draws its rounding anew.
+A fault is named where the gate's detail has the probe and the setting that the table gives. Of a server with a fault
+in its state, in its tokens or in its parser those probes are asked that look at these; of a clean one all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import time
+
+from annie_eval.gates.server_state import AGAIN, GREEDY, ProbeResult, summary
+from annie_eval.profile.load import load
+from annie_eval.profile.types import PROBES, Profile, StateProbes
+from annie_eval.state.ask import Asking
+from annie_eval.stats.binomial import clopper_pearson
+from tests.servers.state_server import StateServer
+
+# What the first difference must say, by fault: the probe, and words of the setting.
+NAMED: dict[str, tuple[str, str]] = {
+    "other_prompt": ("warm_cold", "with a warm prefix cache"),
+    "beyond_block": ("warm_cold", "prefix of 2200 tokens"),
+    "many_tools": ("warm_cold", "with 50 tools"),
+    "after_cancel": ("poison", "after requests that were cancelled"),
+    "after_too_long": ("poison", "after requests that were too long"),
+    "batch": ("load", "in a batch"),
+    "one_in_a_thousand": ("", GREEDY),
+    "one_in_a_thousand_told_likely": ("", AGAIN),
+    "dropped_call": ("stream", "the parser"),
+}
+
+
+_STATE = ("warm_cold", "poison", "load")
+
+
+def probes_for(fault: str) -> tuple[str, ...]:
+    """The probes that look at what the fault is in; all for no fault."""
+    if not fault:
+        return PROBES
+    return {"": ("greedy",), "stream": ("stream",)}.get(NAMED[fault][0], _STATE)
+
+
+async def ask(server: StateServer, profile: Profile, probes: tuple[str, ...] = PROBES) -> list[ProbeResult]:
+    """All probes, one after the other, as a run asks them."""
+    asking = Asking(server, profile, "toy", batch=16, token_ids=server.token_ids)
+    await asking.learn_context()
+    return [await asking.probe(name) for name in probes]
+
+
+def named(fault: str, rows: list[ProbeResult]) -> bool:
+    """Whether the first difference is the fault's own, and everything could be asked."""
+    probe, setting = NAMED[fault]
+    result = summary(rows, ()).result
+    if result is None or result.cause != "server" or any(row.error for row in rows):
+        return False
+    # The gate's detail is "PASSED/N, needs N: PROBE differs SETTING".
+    said = result.detail.partition(": ")[2]
+    return said.startswith(probe) and setting in said
+
+
+def main() -> None:
+    """Print a row for each server."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--profile", default="annie-smol")
+    parser.add_argument("--only", nargs="*", default=None)
+    options = parser.parse_args()
+    profile = load(options.profile)
+    profile = dataclasses.replace(profile, state=StateProbes(prefix_tokens=(600, 2200), tools=(5, 50), questions=2))
+    print(f"{'server':34} {'named':>9} {'accused':>9} {'95 % interval':>16} {'requests':>9} {'s a run':>8}")
+    servers = {name: StateServer(name) for name in NAMED}
+    clean = {f"clean, rounding {sigma:g}": StateServer(rounding=sigma) for sigma in (0.05, 0.3)}
+    for name, template in {**servers, **clean}.items():
+        if options.only and name not in options.only:
+            continue
+        right = accused = requests = 0
+        began = time.perf_counter()
+        for seed in range(options.runs):
+            server = dataclasses.replace(template, seed=seed, _seen={})
+            rows = asyncio.run(ask(server, profile, probes_for(server.fault)))
+            result = summary(rows, ()).result
+            accused += result is None or result.verdict != "PASS"
+            right += name in NAMED and named(name, rows)
+            requests += server.asked
+        seconds = (time.perf_counter() - began) / options.runs
+        low, high = clopper_pearson(right if name in NAMED else accused, options.runs, 0.95)
+        shown = f"{right}/{options.runs}" if name in NAMED else "-"
+        interval = f"{100 * low:.1f}-{100 * high:.1f}"
+        print(
+            f"{name:34} {shown:>9} {f'{accused}/{options.runs}':>9} {interval:>16} "
+            f"{requests / options.runs:9.0f} {seconds:8.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

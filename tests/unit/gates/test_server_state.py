@@ -1,0 +1,164 @@
+"""A server that answers otherwise in another state is named; one that only rounds otherwise is not."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from annie_eval.gates.decide import RunVerdict
+from annie_eval.gates.server_state import (
+    AGAIN,
+    GREEDY,
+    ROUNDING,
+    Comparison,
+    ProbeResult,
+    Reading,
+    judge,
+    parted,
+    summary,
+)
+from annie_eval.http_client import Response, TransportError
+from annie_eval.profile.load import load
+from annie_eval.profile.types import PROBES, StateProbes
+from annie_eval.report import terminal
+from annie_eval.run import verdict_json
+from annie_eval.state.ask import Asking
+from annie_eval.wire.logprobs import Token
+from benchmarks.server_state import NAMED, named, probes_for
+from tests.servers.state_server import FAULTS, StateServer
+
+PROFILE = dataclasses.replace(
+    load("annie"),
+    state=StateProbes(prefix_tokens=(600, 2200), tools=(5, 50), questions=2, greedy_tokens=3000, calls=60),
+)
+
+
+def asked(server: StateServer, *probes: str) -> list[ProbeResult]:
+    async def ask() -> list[ProbeResult]:
+        asking = Asking(server, PROFILE, "toy", batch=16, token_ids=server.token_ids)
+        await asking.learn_context()
+        return [await asking.probe(name) for name in probes or PROBES]
+
+    return asyncio.run(ask())
+
+
+def token(text: str, margin: float, other: str) -> Token:
+    return Token(text, -0.01, {text: -0.01, other: -0.01 - margin})
+
+
+def reading(*tokens: Token) -> Reading:
+    return Reading(tokens, "".join(one.text for one in tokens))
+
+
+YES, NO = reading(token("yes", 3.0, "no")), reading(token("no", 3.0, "yes"))
+
+
+@pytest.mark.parametrize("rounding", [0.05, 0.3])
+def test_a_server_that_only_rounds_otherwise_passes_every_probe(rounding: float) -> None:
+    rows = asked(StateServer(rounding=rounding))
+    result = summary(rows, PROBES).result
+    assert [row.verdict for row in rows] == ["PASS"] * len(PROBES), rows
+    assert result is not None
+    assert (result.verdict, result.cause, result.blame) == ("PASS", "", "")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_the_server_is_named_by_its_probe_and_setting(fault: str) -> None:
+    rows = asked(StateServer(fault, seed=1), *probes_for(fault))
+    result = summary(rows, ()).result
+    assert result is not None
+    assert (result.verdict, result.cause) == ("FAIL", "server")
+    assert named(fault, rows), result.detail
+
+
+def test_every_planted_fault_is_in_the_benchmark() -> None:
+    assert set(FAULTS) == set(NAMED)
+
+
+def test_the_size_of_a_difference_is_the_sum_of_both_margins() -> None:
+    assert parted(YES, NO) == (0, pytest.approx(6.0))
+    assert parted(YES, YES) is None
+
+
+@pytest.mark.parametrize(("margin", "verdict"), [(ROUNDING / 2 - 0.01, "PASS"), (ROUNDING / 2 + 0.01, "FAIL")])
+def test_a_near_tie_is_no_difference(margin: float, verdict: str) -> None:
+    before, after = reading(token("a", margin, "b")), reading(token("b", margin, "a"))
+    assert judge("load", [Comparison("in a batch", "?", (before, before), after)]).verdict == verdict
+
+
+def test_noise_in_one_state_raises_what_counts_in_another() -> None:
+    """The same question asked twice moved by 1.4 nats: another state must move it by more than three times as much."""
+    noisy = (reading(token("yes", 3.0, "no")), reading(token("yes", 1.6, "no")))
+    weak = reading(token("no", 1.0, "yes"))
+    found = judge("load", [Comparison("in a batch", "?", noisy, weak)])
+    assert found.noise == pytest.approx(1.4)
+    assert found.verdict == "PASS"
+    assert judge("load", [Comparison("in a batch", "?", (noisy[0], noisy[0]), weak)]).verdict == "FAIL"
+
+
+def test_a_server_that_is_not_steady_is_no_noise() -> None:
+    found = judge("load", [Comparison("in a batch", "?", (YES, NO), YES)])
+    assert [one.setting for one in found.differences] == [AGAIN]
+
+
+def test_a_token_that_the_server_calls_unlikely_is_named_whatever_else_differs() -> None:
+    odd = reading(Token("no", -4.0, {"yes": -0.02, "no": -4.0}))
+    rows = [judge("warm_cold", [Comparison("with a warm prefix cache", "?", (YES, YES), odd)])]
+    result = summary(rows, ["warm_cold"]).result
+    assert result is not None
+    assert GREEDY in result.blame
+
+
+@pytest.mark.parametrize(
+    ("server", "probe", "reason"),
+    [
+        (StateServer(cached_tokens=False), "warm_cold", "--enable-prompt-tokens-details"),
+        (StateServer(block=0), "warm_cold", "0 tokens came out of the prefix cache"),
+        (StateServer(salts=False), "warm_cold", "takes no cache_salt"),
+        (StateServer(logprobs=False), "load", "gives no logprobs"),
+        (StateServer(model_len=400), "load", "context holds none"),
+        (StateServer(model_len=0), "poison", "does not say how long its context is"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_with_its_reason(server: StateServer, probe: str, reason: str) -> None:
+    (row,) = asked(server, probe)
+    assert reason in row.unchecked
+    assert reason in summary([row], [probe]).unchecked[f"server_state.{probe}"]
+    assert not row.differences
+
+
+def test_probes_that_could_not_be_asked_neither_pass_nor_fail() -> None:
+    found = summary(asked(StateServer(logprobs=False), "warm_cold", "load"), ["warm_cold", "load"])
+    assert found.result is None
+    assert set(found.unchecked) == {"server_state.warm_cold", "server_state.load"}
+
+
+def test_a_probe_that_was_not_asked_is_inconclusive() -> None:
+    result = summary(asked(StateServer(), "load"), ["load", "poison"]).result
+    assert result is not None
+    assert result.verdict == "INCONCLUSIVE"
+
+
+def test_a_probe_that_broke_is_an_error() -> None:
+    class Dead(StateServer):
+        async def post(self, path: str, body: Mapping[str, Any]) -> Response:
+            raise TransportError("connection closed before any answer", resend=True)
+
+    result = summary(asked(Dead(), "load"), ["load"]).result
+    assert result is not None
+    assert (result.verdict, result.cause) == ("ERROR", "")
+
+
+def test_the_report_begins_with_the_server_and_shows_both_answers() -> None:
+    row = judge("warm_cold", [Comparison("with a warm prefix cache", "who?", (YES, YES), NO)])
+    result = summary([row], ["warm_cold"]).result
+    assert result is not None
+    verdict = RunVerdict("FAIL", gates=(result,))
+    first = terminal.lines(verdict, color=False, width=200, piped=True)[0]
+    assert first.startswith("The server's state is to blame, not the weights")
+    assert "with a warm prefix cache. It was 'yes', and is 'no'" in first
+    assert verdict_json.to_dict(verdict)["gates"][0]["cause"] == "server"

@@ -32,6 +32,7 @@ DETECTORS: tuple[str, ...] = (
 # The gate that asks the server and not the model, and its probes.
 STATE_GATE = "server_state"
 PROBES: tuple[str, ...] = ("warm_cold", "poison", "load", "greedy", "stream")
+TRAFFIC: tuple[str, ...] = ("cancelled", "too_long", "parallel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,7 @@ class StateProbes:
 
     Attributes:
         probes: names of `PROBES`.
+        traffic: what the probe `poison` sends: names of `TRAFFIC`.
         prefix_tokens: lengths of the shared prefix, about; those that the server's context cannot hold are left out.
         tools: how many tools are offered, beside the profile's own number.
         questions: how many questions follow each prefix.
@@ -276,6 +278,7 @@ class StateProbes:
     """
 
     probes: tuple[str, ...] = PROBES
+    traffic: tuple[str, ...] = TRAFFIC
     prefix_tokens: tuple[int, ...] = (600, 2200, 8000, 30000)
     tools: tuple[int, ...] = (5, 20, 50)
     questions: int = 3

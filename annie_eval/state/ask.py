@@ -200,7 +200,8 @@ async def _poison(asking: Asking) -> ProbeResult:
         raise NotChecked("the server's context holds none of the prefixes")
     prefix, compared, unchecked = prefixes[0], list[Comparison](), list[str]()
     asked = questions(asking.profile, asking.settings.questions)
-    for kind, traffic in _TRAFFIC.items():
+    for name in asking.settings.traffic:
+        kind, traffic = _TRAFFIC[name]
         salt = secrets.token_hex(16)
         cold = (await asking.read(prefix, asked[0], salt), await asking.read(prefix, asked[0]))
         took = asking._took
@@ -251,10 +252,10 @@ async def _parallel(asking: Asking, prefix: Prefix, salt: str, took: float) -> N
     await asyncio.gather(*map(asking._post, bodies))
 
 
-_TRAFFIC: Mapping[str, Callable[[Asking, Prefix, str, float], Awaitable[None]]] = {
-    "requests that were cancelled": _cancelled,
-    "requests that were too long": _over_length,
-    "requests in parallel": _parallel,
+_TRAFFIC: Mapping[str, tuple[str, Callable[[Asking, Prefix, str, float], Awaitable[None]]]] = {
+    "cancelled": ("requests that were cancelled", _cancelled),
+    "too_long": ("requests that were too long", _over_length),
+    "parallel": ("requests in parallel", _parallel),
 }
 
 

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from annie_eval.detectors.parity import same_output
@@ -59,7 +59,8 @@ class Asking:
     salts: bool = True
     token_ids: bool = False
     _took: float = 0.0
-    _known: bool = field(default=False)
+    _known: bool = False
+    _cannot: str = ""
 
     @property
     def settings(self) -> StateProbes:
@@ -82,11 +83,13 @@ class Asking:
         """
         if not self._known:
             await self._try()
+        if self._cannot:
+            raise NotChecked(self._cannot)
         began = time.monotonic()
         reading = _reading(await self._post(self._body(prefix, question, salt, **more)))
         self._took = time.monotonic() - began
         if reading is None:
-            raise NotChecked("the server gives no logprobs, and greedy text alone proves nothing")
+            raise ExchangeError("an answer without logprobs, which the server gave before")
         return reading
 
     def _body(self, prefix: Prefix, question: str, salt: str | None = None, **more: Any) -> dict[str, Any]:
@@ -104,21 +107,24 @@ class Asking:
         return (await self.server.post(_CHAT, body)).body
 
     async def _try(self) -> None:
-        """Learn what the server takes, from a short request."""
+        """Learn once what the server takes, from a short request."""
         body = self._body(Prefix(0), questions(self.profile, 1)[0], tokens=1)
+        answer = b""
         try:
-            await self._post(body)
+            answer = await self._post(body)
         except TransportError as error:
             if error.status not in (400, 422):
                 raise
             body.pop("cache_salt", None)
             self.salts = False
             try:
-                await self._post(body)
+                answer = await self._post(body)
             except TransportError as again:
                 if again.status not in (400, 422):
                     raise
-                raise NotChecked(f"the server refuses logprobs ({again.cause})") from None
+                self._cannot = f"the server refuses logprobs ({again.cause})"
+        if answer and _reading(answer) is None:
+            self._cannot = "the server gives no logprobs, and greedy text alone proves nothing"
         self._known = True
 
     async def learn_context(self) -> None:

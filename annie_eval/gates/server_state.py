@@ -22,7 +22,7 @@ from annie_eval.stats import clusters
 from annie_eval.wire.logprobs import Token
 
 ROUNDING = 2.0
-"""Nats. Real servers that round otherwise stay below it (docs/blame.md has the measurement)."""
+"""Nats. Chosen, not measured: logits that differ by tenths of a nat stay far below it, another state lies above it."""
 TIMES_NOISE = 3.0
 GROSS = 4.0
 """Nats. Two answers in the same state that differ by this much are no noise: the server itself is not steady."""

@@ -233,7 +233,7 @@ async def _cancelled(asking: Asking, prefix: Prefix, salt: str, took: float) -> 
             sent = asyncio.ensure_future(asking.server.post(_CHAT, {**body, "stream": True}))
             await asyncio.wait([sent], timeout=max(0.01, share * took))
             sent.cancel()
-            await asyncio.wait([sent])
+            await asyncio.gather(sent, return_exceptions=True)  # it may have been answered, or refused
 
 
 async def _over_length(asking: Asking, prefix: Prefix, salt: str, took: float) -> None:

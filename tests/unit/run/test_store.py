@@ -55,6 +55,20 @@ def test_resume_keeps_what_was_measured_and_measures_again_what_broke_off(store:
     assert (name, attempt.cause) == ("timing itl", "before the run was resumed: interrupted")
 
 
+@pytest.mark.parametrize(("proven", "kept"), [(True, ["held", "differs"]), (False, ["differs"])])
+def test_resume_probes_the_state_again_of_another_process_or_where_it_broke(
+    store: Store, proven: bool, kept: list[str]
+) -> None:
+    def row(probe: str, **values: object) -> dict[str, object]:
+        return {"probe": probe, "differences": [], "error": "", **values}
+
+    store.save_timing(
+        "state", [row("held"), row("differs", differences=[{"size": 3.0}]), row("broke", error="HTTP 500")]
+    )
+    store.reopen(proven=proven)
+    assert [one["probe"] for one in store.timing("state")] == kept
+
+
 def test_resume_keeps_answers_and_asks_broken_samples_again(store: Store) -> None:
     store.select({"g": ["a", "b"]}, [], ["a", "b"])
     store.save_exchange("a", 0, EXCHANGE)

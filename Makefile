@@ -1,4 +1,5 @@
 # make gate      judge a model with the release gate (the embedded default, or MODEL=DIR PROFILE=NAME)
+# make demo      judge BF16, quantised and trained-quantised on 60 held-out tool prompts, and show them side by side
 # make test      ruff, mypy, import-linter and the project's own tests
 # make model     build the embedded models: the untuned one, and the three of the study, from it and adapters/
 # make results   judge the embedded models on held-out prompts on this machine, and write docs/results.md again
@@ -17,11 +18,14 @@ PIP = bin/python -m pip --disable-pip-version-check --no-input install -q
 
 EMBEDDED = models/smollm2-135m-instruct-bf16 models/annie-smol-bf16 models/annie-smol-nvfp4-ptq models/annie-smol-nvfp4-qat
 
-.PHONY: gate test lint env server base model results clean
+.PHONY: gate demo test lint env server base model results clean
 
 # A MODEL of one's own is there already; one of ours is built.
 gate: env server $(addsuffix /config.json,$(filter $(EMBEDDED),$(MODEL:/=)))
 	.venv/bin/pytest --model-dir $(MODEL) --profile $(PROFILE) -q $(ARGS)
+
+demo: env server model
+	.venv/bin/python -m research.annie_smol.demo
 
 test: env server base lint
 	# One thread for each of the two workers: OpenMP threads that outnumber the cores spin.

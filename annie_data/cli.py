@@ -5,12 +5,12 @@ error, in one line. 130: interrupted.
 """
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from annie_data import decontaminate, generate, sample, validate
 from annie_eval.errors import UsageError
 
 Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int], str]
@@ -44,13 +44,30 @@ def dispatch(program: str, commands: Mapping[str, Command], argv: Sequence[str] 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     commands: dict[str, Command] = {
-        "generate": (_generate, generate.run, "have a teacher write a mix of conversations"),
-        "convert": (_convert, _run_convert, "write ShareGPT, Alpaca, prompt and completion, or Parquet as JSON Lines"),
-        "validate": (_validate, validate.run, "say what is wrong with a data file, a line for each problem"),
-        "decontaminate": (_decontaminate, decontaminate.run, "remove what is too near to a scenario, and say so"),
-        "sample": (_sample, sample.run, "have a model answer prompts, and keep what a check accepts"),
+        "generate": (_generate, _run("generate"), "have a teacher write a mix of conversations"),
+        "convert": (_convert, _run("convert"), "write ShareGPT, Alpaca, prompt and completion, Parquet as JSON Lines"),
+        "validate": (_validate, _run("validate"), "say what is wrong with a data file, a line for each problem"),
+        "decontaminate": (_decontaminate, _run("decontaminate"), "remove what is too near to a scenario, and say so"),
+        "sample": (_sample, _run("sample"), "have a model answer prompts, and keep what a check accepts"),
     }
-    return dispatch("annie-data", commands, argv)
+    try:
+        return dispatch("annie-data", commands, argv)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in {"annie_data", "annie_eval", "quant"}:
+            raise
+        print(
+            f"annie-data: needs {error.name}, which is not installed: pip install 'annie-eval[data]'", file=sys.stderr
+        )
+        return 2
+
+
+def _run(name: str) -> Callable[[argparse.Namespace], int]:
+    """A command's `run`, imported when it is called: what it needs may not be installed."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        return int(importlib.import_module(f"annie_data.{name}").run(arguments))
+
+    return run
 
 
 def _endpoint(parser: argparse.ArgumentParser) -> None:
@@ -65,18 +82,14 @@ def _generate(parser: argparse.ArgumentParser) -> None:
     _endpoint(parser)
     parser.add_argument("--command", metavar="LINE", help="writes JSON Lines; {prompt} is the prompt's file")
     parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="for a batch; multi-turn 2.5 x")
+    from annie_data import generate
+
     generate.add_arguments(parser)
 
 
 def _convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="JSON Lines, a JSON array, Parquet, or a directory")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON Lines with messages")
-
-
-def _run_convert(arguments: argparse.Namespace) -> int:
-    from annie_data import convert  # it reads data as quant does, which no other command needs
-
-    return convert.run(arguments)
 
 
 def _validate(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +103,8 @@ def _validate(parser: argparse.ArgumentParser) -> None:
 
 
 def _decontaminate(parser: argparse.ArgumentParser) -> None:
+    from annie_data import generate
+
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--against", action="append", type=Path, default=[], metavar="PATH", help=generate.AGAINST)
     parser.add_argument("--out", type=Path, metavar="FILE", help="what is left; without it, hits are only reported")

@@ -91,12 +91,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m quant: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     quiet_imports()
-    module = importlib.import_module(COMMANDS[name][0])
-    parser = Parser(prog=f"python -m quant {name}", description=COMMANDS[name][1])
-    module.add_arguments(parser)
-    options = parser.parse_args(arguments[1:])
     try:
-        return int(module.run(options))
+        module = importlib.import_module(COMMANDS[name][0])
+        parser = Parser(prog=f"python -m quant {name}", description=COMMANDS[name][1])
+        module.add_arguments(parser)
+        return int(module.run(parser.parse_args(arguments[1:])))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in {"quant", "annie_data"}:
+            raise
+        fix = "pip install 'annie-eval[quant]'"
+        print(f"python -m quant {name}: needs {error.name}, which is not installed: {fix}", file=sys.stderr)
+        return 2
     except UsageError as error:
         if os.environ.get("RANK", "0") == "0":  # every process of a launcher finds the same
             print(f"python -m quant {name}: {error}", file=sys.stderr)

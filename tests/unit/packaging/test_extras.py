@@ -1,0 +1,39 @@
+"""A command whose extra is not installed says which, in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def run(module: str, *arguments: str, without: str | None) -> subprocess.CompletedProcess[str]:
+    """A command in a Python that cannot import one package."""
+    hide = f"import sys; sys.modules[{without!r}] = None; " if without else ""
+    code = f"{hide}from {module} import main; import sys; sys.exit(main({list(arguments)!r}))"
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "extra"),
+    [
+        ("annie_data.cli", ["validate", "none.jsonl"], "annie-eval[data]"),
+        ("quant.cli", ["ptq", "--model", "x", "--recipe", "nvfp4-default", "--out", "y"], "annie-eval[quant]"),
+    ],
+)
+def test_what_is_not_installed_is_named_with_its_extra(module: str, arguments: list[str], extra: str) -> None:
+    done = run(module, *arguments, without="numpy")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "needs numpy, which is not installed" in done.stderr
+    assert extra in done.stderr
+
+
+def test_with_it_the_command_says_what_else_is_wrong() -> None:
+    done = run("annie_data.cli", "validate", "none.jsonl", without=None)
+    assert (done.returncode, "needs numpy" in done.stderr) == (2, False)
+    assert "none.jsonl" in done.stderr

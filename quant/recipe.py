@@ -3,7 +3,8 @@
     name         as in `--recipe NAME`; equal to the file's name
     summary      one line for `recipes`
     layers       [[pattern, format], …] over module names, shell-style, anchored at the end; the last match decides
-    algorithm    how scales are found: "max" or "awq_lite"
+    algorithm    how the scales of weights are found: "max", "mse", "four_over_six" or "awq_lite"
+    activations  how those of NVFP4 activations are found: "max", "headroom" or "constant" (1, whatever the data)
     kv_cache     "none" or "fp8"
     image        the serving image that the export is made for
     calibration  {samples, max_length, batch_size}
@@ -68,7 +69,8 @@ class Recipe(_Strict):
     name: str
     summary: str
     layers: list[list[str]] = Field(min_length=1)
-    algorithm: Literal["max", "awq_lite"] = "max"
+    algorithm: Literal["max", "mse", "four_over_six", "awq_lite"] = "max"
+    activations: Literal["max", "headroom", "constant"] = "max"
     kv_cache: Literal["none", "fp8"] = "none"
     image: str = "vllm-0.32"
     calibration: Calibration = Calibration()
@@ -78,6 +80,13 @@ class Recipe(_Strict):
     def quantizes(self) -> bool:
         """Whether anything is quantised at all; a recipe that only fine-tunes does not."""
         return any(rule[1] != "bf16" for rule in self.layers) or self.kv_cache != "none"
+
+    @property
+    def search(self) -> Literal["mse", "four_over_six"] | None:
+        """How the block scales of NVFP4 weights are searched, if they are."""
+        if self.algorithm == "mse":
+            return "mse"
+        return "four_over_six" if self.algorithm == "four_over_six" else None
 
     def format_of(self, module: str) -> Format:
         """The format of the linear layer `module`: that of the last pattern that matches its name."""
@@ -163,6 +172,13 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
         raise UsageError(f"recipe {path}: layers: every format is bf16, so there is nothing to quantise")
     if recipe.training is not None and recipe.training.ce == recipe.training.kl == 0:
         raise UsageError(f"recipe {path}: training: ce and kl are both 0, so there is no loss; set one of them")
+    if recipe.algorithm == "awq_lite" and recipe.activations != "max":
+        raise UsageError(f"recipe {path}: activations: {recipe.activations} does not go with awq_lite; take max")
+    formats_in_use = {rule[1] for rule in recipe.layers}
+    if recipe.activations != "max" and "nvfp4" not in formats_in_use:
+        raise UsageError(f"recipe {path}: activations: {recipe.activations}, but no layer is nvfp4; take max")
+    if recipe.algorithm != "max" and not formats_in_use & {"nvfp4", "nvfp4-w4a16"}:
+        raise UsageError(f"recipe {path}: algorithm: {recipe.algorithm}, but no layer has NVFP4 weights; take max")
     if recipe.training is not None and recipe.algorithm != "max":
         raise UsageError(f"recipe {path}: algorithm: {recipe.algorithm} cannot be trained; take max")
     return recipe

@@ -13,6 +13,7 @@ from quant.checkpoint.provenance import Provenance, describe_data
 from quant.errors import UsageError
 from quant.quantize import calibration
 from quant.quantize.quantize import check_image, quantize
+from quant.quantize.search import weight_error
 from quant.recipe import Recipe
 
 ACTIVATIONS = 3 * 10**9
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_outside(arguments.out, arguments.keep)
         check_free(arguments.keep)
         if chosen.algorithm != "max" or chosen.kv_cache != "none":
-            # AWQ moves weights, and a KV cache has scales of its own.
+            # AWQ moves weights, searched block scales are no amax, and a KV cache has scales of its own.
             raise UsageError(
                 f"--keep {arguments.keep}: {chosen.name} cannot be made again from amax alone; leave it out"
             )
@@ -130,6 +131,9 @@ def make(
         after = quality.agreement(reference, quality.logits(model, sequences))
         errors = quality.layer_errors(outputs, quality.layer_outputs(model, sequences[:2]))
         provenance.record["quality"] = {"after": after.as_dict(), "block_errors": errors}
+    weights = weight_error(model, chosen.search) if chosen.algorithm != "awq_lite" else None  # AWQ moves the weights
+    if weights is not None:
+        provenance.record["quality"]["weight_error"] = weights.as_dict()
     kept = None if keep is None else Calibrated.of(model)
 
     def extra(_: Path, computed: dict[str, str]) -> None:
@@ -139,6 +143,8 @@ def make(
 
     layers = finish(model, source, out, image, provenance, extra=extra)
     print(f"calibrated on {tokens:,} tokens, {rate:,.0f} tok/s")
+    if weights is not None:
+        print(f"weight error {weights.found:.2%} of the weights' norm; max scales have {weights.max:.2%}")
     print(
         f"{out}: {chosen.name} for {image.name}, {layers} layers equal the model's bit for bit; KL {after.kl:.4f} "
         f"nats/token, top-1 agreement {after.top1:.1%} over {after.positions} calibration tokens; "

@@ -169,6 +169,36 @@ def unpack(packed: Tensor) -> Tensor:
     return torch.stack((packed & 0x0F, packed >> 4), dim=-1).flatten(-2)
 
 
+def fake_quantize_scaled(x: Tensor, scales: Tensor, scale: Tensor) -> Tensor:
+    """Fake quantisation under block scales that are given, with a gradient that passes straight through.
+
+    Args:
+        x: ``(..., K)`` float32, bfloat16 or float16, K a multiple of 16.
+        scales: float8_e4m3fn block scales, ``(..., K / 16)``; larger values saturate.
+        scale: global scale, float32 scalar.
+
+    Returns:
+        Of the shape and dtype of ``x``.
+    """
+    _check(x)
+    result: Tensor = _ScaledStraightThrough.apply(x, scales, scale)
+    return result
+
+
+class _ScaledStraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scales: Tensor, scale: Tensor) -> Tensor:
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            native = nvfp4_native.fake_quantize_scaled(x.detach(), scales, scale.item())
+            if native is not None:
+                return native
+        return _fake_quantize(x, scales, scale)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None]:
+        return grad_outputs[0], None, None
+
+
 def quantize(x: Tensor, amax: Tensor | None = None) -> NVFP4Tensor:
     """Quantise and pack, bit for bit as ModelOpt's export does.
 
@@ -220,7 +250,11 @@ def fake_quantize_reference(x: Tensor, scale: Tensor) -> Tensor:
     Returns:
         Of the shape and dtype of ``x``.
     """
-    scales = (block_scales(x, scale).float() * scale).unsqueeze(-1)
+    return _fake_quantize(x, block_scales(x, scale), scale)
+
+
+def _fake_quantize(x: Tensor, block_scale: Tensor, scale: Tensor) -> Tensor:
+    scales = (block_scale.float() * scale).unsqueeze(-1)
     # Only a denormal global scale can make the product zero; 0 / 0 must not become NaN then.
     y = x.detach().unflatten(-1, (-1, BLOCK_SIZE)).float() / scales.clamp_min(_SMALLEST_FLOAT32)
     return (round_e2m1(y) * scales).flatten(-2).to(x.dtype)

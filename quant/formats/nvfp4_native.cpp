@@ -14,6 +14,7 @@ namespace {
 constexpr int BLOCK = 16;  // elements that share a scale
 constexpr int STRIP = 32;  // blocks handled together: 2 KiB of float32, which stays in the L1 cache
 constexpr int64_t PARALLEL = 1 << 15;  // elements below which waking a thread costs more than it saves
+constexpr int LARGEST_CODE = 126;  // E4M3's code of 448
 constexpr float E2M1_MAX = 6.0f, E4M3_MAX = 448.0f, E4M3_MIN = 0x1p-9f, SMALLEST = 0x1p-149f;
 
 inline uint32_t bits(float f) {
@@ -108,6 +109,70 @@ void fake_quantize(const T* __restrict x, T* __restrict out, int64_t elements, A
     }
 }
 
+// The values of the E4M3 codes 0 to 127, but for the NaN.
+struct E4M3Values {
+    float of[128];
+    E4M3Values() {
+        for (int code = 0; code < 128; ++code) {
+            const int exponent = code >> 3, mantissa = code & 7;
+            of[code] = exponent == 0 ? mantissa * 0x1p-9f : (8 + mantissa) * real(uint32_t(127 + exponent - 10) << 23);
+        }
+    }
+};
+const E4M3Values E4M3;
+
+// Export's arithmetic under block scales that are given.
+template <class T>
+void fake_quantize_scaled(
+    const T* __restrict x, const uint8_t* __restrict codes, T* __restrict out, int64_t blocks, float scale) {
+#pragma omp parallel for schedule(static) if (blocks * BLOCK > PARALLEL)
+    for (int64_t b = 0; b < blocks; ++b) {
+        const float after = E4M3.of[codes[b] & 127] * scale, before = after < SMALLEST ? SMALLEST : after;
+        for (int i = 0; i < BLOCK; ++i)
+            store(out[b * BLOCK + i], round_e2m1(clamp(load(x[b * BLOCK + i]) / before, -E2M1_MAX, E2M1_MAX)) * after);
+    }
+}
+
+// Squared error of a block under a block scale. The order of the sum is part of the definition (nvfp4_search.py).
+inline float squared_error(const float* __restrict x, float scale) {
+    float error[BLOCK];
+    for (int i = 0; i < BLOCK; ++i) {
+        const float apart = round_e2m1(clamp(x[i] / scale, -E2M1_MAX, E2M1_MAX)) * scale - x[i];
+        error[i] = apart * apart;
+    }
+    for (int half = BLOCK / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) error[i] += error[i + half];
+    return error[0];
+}
+
+// The sweep of nvfp4_search.py: `codes` holds the scales of max and becomes the best ones.
+template <class T>
+void sweep(const T* __restrict x, uint8_t* __restrict codes, int64_t blocks, float scale) {
+#pragma omp parallel for schedule(static) if (blocks * BLOCK > PARALLEL)
+    for (int64_t b = 0; b < blocks; ++b) {
+        float block[BLOCK];
+        uint32_t largest = 0;
+        for (int i = 0; i < BLOCK; ++i) block[i] = load(x[b * BLOCK + i]) / scale;
+        for (int i = 0; i < BLOCK; ++i) largest = std::max(largest, bits(block[i]) & 0x7FFFFFFFu);
+        const float amax = real(largest);
+        if (!(amax > 0.0f)) continue;
+        const int start = codes[b];
+        int best = start;
+        float error = squared_error(block, E4M3.of[start]);
+        const auto attempt = [&](int code) {
+            const float found = squared_error(block, E4M3.of[code]);
+            if (found < error) error = found, best = code;
+        };
+        for (int code = start + 1; code <= std::min(std::max(start + 8, 16), LARGEST_CODE); ++code) attempt(code);
+        for (int code = start - 1; code >= 1; --code) {
+            const float cut = amax - E2M1_MAX * E4M3.of[code];
+            if (!(cut * cut < error)) break;
+            attempt(code);
+        }
+        codes[b] = uint8_t(best);
+    }
+}
+
 // vLLM's static per-tensor FP8 activation (QuantFP8.forward_native in input_quant_fp8.py), expanded again.
 template <class T>
 void fake_quantize_fp8(const T* __restrict x, T* __restrict out, int64_t elements, float scale) {
@@ -129,3 +194,15 @@ FAKE_QUANTIZE(emulation_bfloat16, uint16_t, fake_quantize(x, out, elements, Emul
 FAKE_QUANTIZE(emulation_float32, float, fake_quantize(x, out, elements, Emulation(scale)))
 FAKE_QUANTIZE(fp8_bfloat16, uint16_t, fake_quantize_fp8(x, out, elements, scale))
 FAKE_QUANTIZE(fp8_float32, float, fake_quantize_fp8(x, out, elements, scale))
+
+// codes: a block's E4M3 scale, one byte each; `blocks` of 16 elements.
+#define WITH_BLOCK_SCALES(SUFFIX, TYPE) \
+    extern "C" void scaled_##SUFFIX(const TYPE* x, const uint8_t* codes, TYPE* out, int64_t blocks, float scale) { \
+        fake_quantize_scaled(x, codes, out, blocks, scale); \
+    } \
+    extern "C" void sweep_##SUFFIX(const TYPE* x, uint8_t* codes, int64_t blocks, float scale) { \
+        sweep(x, codes, blocks, scale); \
+    }
+
+WITH_BLOCK_SCALES(bfloat16, uint16_t)
+WITH_BLOCK_SCALES(float32, float)

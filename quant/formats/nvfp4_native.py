@@ -30,7 +30,7 @@ _SOURCE = Path(__file__).with_name("nvfp4_native.cpp")
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp")
 
 Arithmetic = Literal["export", "emulation", "fp8"]
-Function = Callable[[int, int, int, float], None]
+Function = Callable[..., None]
 
 
 def fake_quantize(arithmetic: Arithmetic, x: Tensor, scale: float) -> Tensor | None:
@@ -47,14 +47,54 @@ def fake_quantize(arithmetic: Arithmetic, x: Tensor, scale: float) -> Tensor | N
         Of the shape and dtype of ``x``, contiguous; ``None`` if there is no native code for this dtype, device or
         machine, and the caller has to use torch.
     """
-    library = _library() if x.device.type == "cpu" else None
-    function = library and library.get((arithmetic, x.dtype))
-    if not function:
+    function = _function(arithmetic, x)
+    if function is None:
         return None
     x = x.contiguous()
     out = torch.empty_like(x)
     function(x.data_ptr(), out.data_ptr(), x.numel(), scale)
     return out
+
+
+def fake_quantize_scaled(x: Tensor, scales: Tensor, scale: float) -> Tensor | None:
+    """As :func:`quant.formats.nvfp4.fake_quantize_scaled`, without a gradient; ``None`` where there is no native code.
+
+    Args:
+        x: ``(..., K)`` on the CPU, K a multiple of 16.
+        scales: float8_e4m3fn block scales, ``(..., K / 16)``.
+        scale: the global scale.
+    """
+    function = _function("scaled", x)
+    if function is None:
+        return None
+    x, codes = x.contiguous(), scales.view(torch.uint8).contiguous()
+    out = torch.empty_like(x)
+    function(x.data_ptr(), codes.data_ptr(), out.data_ptr(), codes.numel(), scale)
+    return out
+
+
+def sweep(x: Tensor, start: Tensor, scale: float) -> Tensor | None:
+    """The sweep of :mod:`quant.formats.nvfp4_search`; ``None`` where there is no native code.
+
+    Args:
+        x: ``(..., K)`` on the CPU, K a multiple of 16.
+        start: float8_e4m3fn block scales of max, ``(..., K / 16)``.
+        scale: the global scale.
+
+    Returns:
+        float8_e4m3fn, of the shape of ``start``.
+    """
+    function = _function("sweep", x)
+    if function is None:
+        return None
+    x, codes = x.contiguous(), start.view(torch.uint8).clone(memory_format=torch.contiguous_format)
+    function(x.data_ptr(), codes.data_ptr(), codes.numel(), scale)
+    return codes.view(torch.float8_e4m3fn)
+
+
+def _function(name: str, x: Tensor) -> Function | None:
+    library = _library() if x.device.type == "cpu" else None
+    return library.get((name, x.dtype)) if library else None
 
 
 @functools.cache
@@ -65,12 +105,13 @@ def _library() -> dict[tuple[str, torch.dtype], Function] | None:
         logger.warning("NVFP4 runs on torch operators, about 40 times slower: %s", _reason(error))
         return None
     functions: dict[tuple[str, torch.dtype], Function] = {}
-    for arithmetic in get_args(Arithmetic):
+    for name in (*get_args(Arithmetic), "scaled", "sweep"):
         for dtype in (torch.bfloat16, torch.float32):
-            function = getattr(library, f"{arithmetic}_{str(dtype).removeprefix('torch.')}")
-            function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_float)
+            function = getattr(library, f"{name}_{str(dtype).removeprefix('torch.')}")
+            tensors = 3 if name == "scaled" else 2
+            function.argtypes = (*[ctypes.c_void_p] * tensors, ctypes.c_int64, ctypes.c_float)
             function.restype = None
-            functions[arithmetic, dtype] = function
+            functions[name, dtype] = function
     return functions
 
 

@@ -126,15 +126,19 @@ def _fused_findings(view: View, linear: list[str]) -> Iterator[Problem]:
 
 
 def _constant_findings(view: View, linear: list[str], made: dict[str, Any] | None) -> Iterator[Problem]:
-    """Input scales that are all one number were never calibrated, unless the recipe sets a constant amax."""
+    """Input scales that are all one number were never calibrated, unless the recipe says that they are all 1."""
     fused = {member: group for group, members in fused_groups(linear).items() for member in members}
     values = {fused.get(n, n): t.raw(4) for n in linear if (t := view.get(f"{n}.input_scale")) is not None}
-    if len(values) < _LEAST_GROUPS or len(set(values.values())) > 1 or "constant" in str((made or {}).get("recipe")):
+    if len(values) < _LEAST_GROUPS or len(set(values.values())) > 1:
         return
     first = next(name for name in linear if view.get(f"{name}.input_scale") is not None)
     tensor = view.get(f"{first}.input_scale")
     if tensor is not None and tensor.info.dtype == "F32" and tensor.info.elements == 1:
-        problem = f"is {float(tensor.floats()[0]):g}, as are those of all {len(values)} inputs: nothing was calibrated"
+        value = float(tensor.floats()[0])
+        recipe = (made or {}).get("recipe")
+        if value == 1 and isinstance(recipe, dict) and recipe.get("activations") == "constant":
+            return
+        problem = f"is {value:g}, as are those of all {len(values)} inputs: nothing was calibrated"
         yield Problem(4, view.where(f"{first}.input_scale"), problem, "calibrate, then export again")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 from modelopt.torch.quantization.nn.modules import tensor_quantizer
 from torch import Tensor
 
@@ -60,11 +61,36 @@ def _is_nvfp4(num_bits: Any, block_sizes: Any) -> bool:
     )
 
 
+def set_searched(quantizer: Any, scales: Tensor, amax: Tensor) -> None:
+    """Freeze a weight quantiser's block scales, in the attributes that ModelOpt's export reads.
+
+    Args:
+        quantizer: an NVFP4 weight quantiser of this backend.
+        scales: float8_e4m3fn block scales, `(out, in / 16)`.
+        amax: what the global scale is made for, one element; zero stands for 6.
+    """
+    amax = amax.detach().float().reshape(())
+    amax = torch.where(amax == 0, nvfp4.E2M1_MAX, amax)
+    del quantizer._amax
+    quantizer.register_buffer("_amax", scales.float() * (amax / nvfp4.E4M3_MAX))
+    quantizer.register_buffer("_global_amax", amax.clone())
+
+
+def searched_scales(quantizer: Any, weight: Tensor) -> Tensor:
+    """The block scales that `set_searched` froze, as ModelOpt's export computes them from its attributes."""
+    from modelopt.torch.quantization.qtensor import NVFP4QTensor
+
+    scales: Tensor = NVFP4QTensor.get_weights_scaling_factor_from_quantizer(quantizer, weight)[0]
+    return scales
+
+
 def _entrypoint(inputs: Tensor, quantizer: Any) -> Tensor:
     if not _is_nvfp4(quantizer.num_bits, quantizer.block_sizes):
         raise NotImplementedError(
             f"backend {BACKEND} does NVFP4 with dynamic blocks of 16 on the last dimension; this quantizer has "
             f"num_bits={quantizer.num_bits}, block_sizes={quantizer.block_sizes}: remove `backend` from its cfg"
         )
+    if (whole := getattr(quantizer, "_global_amax", None)) is not None:  # searched, see quant.quantize.search
+        return nvfp4.fake_quantize_scaled(inputs, searched_scales(quantizer, inputs), nvfp4.global_scale(whole))
     amax = quantizer._get_amax(inputs)
     return nvfp4.fake_quantize(inputs, amax.amax(), clip_gradient=not quantizer._pass_through_bwd)

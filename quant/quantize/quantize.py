@@ -10,6 +10,7 @@ from quant.errors import UsageError
 from quant.formats.fused import fused_groups, tie_fused_amax
 from quant.images import Image
 from quant.quantize import calibration
+from quant.quantize.search import search_weights
 from quant.recipe import Recipe
 
 
@@ -91,12 +92,15 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
     from quant.quantize.modelopt_config import modelopt_config
 
     device = str(loading.device_of(model))
-    plain = chosen.algorithm == "max"  # AWQ weighs means over all tokens
+    # AWQ weighs means over all tokens. Headroom takes percentiles over all of them, in which padding must not count.
+    percentiles = chosen.activations == "headroom"
+    plain = chosen.algorithm != "awq_lite" and not percentiles
+    batch_size = 1 if percentiles else chosen.calibration.batch_size
 
     @torch.inference_mode()
     def forward(calibrated: Any) -> None:
         body = without_head(calibrated)
-        calibration.run_through(body, sequences, chosen.calibration.batch_size, pad, device, share=plain)
+        calibration.run_through(body, sequences, batch_size, pad, device, share=plain)
 
     check_layers(model, chosen)
     config = modelopt_config(chosen)
@@ -109,6 +113,8 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
             model = mtq.quantize(model, config, forward)
     check_reached(model)
     tie_fused_amax(model)
+    if chosen.search is not None:
+        search_weights(model, chosen.search)
     return model
 
 

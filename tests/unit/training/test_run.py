@@ -157,6 +157,7 @@ def test_a_damaged_adapter_is_refused(
         (["--recipe", "qat-lora", "--set", "training.rnk=3"], "training.rnk: no such field"),
         (["--recipe", "qat-lora", "--set", "training.learning_rate=3.0"], "training.learning_rate"),
         (["--recipe", "qat-lora", "--set", 'algorithm="awq_lite"'], "awq_lite cannot be trained"),
+        (["--recipe", "qat-lora", "--set", 'algorithm="mse"'], "mse cannot be trained"),
         (["--recipe", "qat-lora", "--micro-tokens", "0"], "--micro-tokens 0"),
         (["--recipe", "qat-lora", "--data", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
         (["--recipe", "qat-lora", "--set", "training.max_length=32"], "tokens, but max_length is 32"),

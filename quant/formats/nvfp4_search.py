@@ -1,0 +1,113 @@
+"""Block scales of NVFP4 weights, searched for the least squared error, not taken from each block's largest value.
+
+Both searches choose an E4M3 scale a block. What they leave is plain NVFP4, which servers load as any other.
+
+*Sweep* (ModelOpt's `mse` with `fp8_scale_sweep`): the best of all 126 positive E4M3 values. Few of them need a try.
+Let s be the least scale under which nothing saturates. The grid of 2 s, cut off at the block's largest value, is part
+of the grid of s, so a scale of 2 s or more is never better than its half; and below s the largest value alone has
+an error of `(amax - 6 s)**2`, which soon exceeds the best error found. The error is that of float32 products;
+ModelOpt rounds them to the weight's dtype first, so of two scales that are nearly as good it may choose the other.
+
+*Four over six* (Cook et al., arXiv 2512.02010): the largest value of a block becomes 6 or 4, whichever has the less
+error. Blocks need scales half as large again as their largest value asks for, so the tensor's scale is made for
+block scales of up to 256 instead of 448.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from quant.formats import nvfp4, nvfp4_native
+
+Search = Literal["mse", "four_over_six"]
+
+#: Largest block scale under four over six, before the half as much again.
+FOUR_OVER_SIX_MAX = 256.0
+_LARGEST_CODE = 126  # E4M3's code of 448; codes of positive values grow with them
+_CHUNK = 2**17  # elements searched at a time: they stay in the cache
+
+
+def global_amax(amax: Tensor, search: Search) -> Tensor:
+    """What `nvfp4.global_scale` is to be given for a tensor of largest magnitude `amax`, one element."""
+    return amax * (nvfp4.E4M3_MAX / FOUR_OVER_SIX_MAX) if search == "four_over_six" else amax
+
+
+@torch.no_grad()
+def search_scales(weight: Tensor, scale: Tensor, search: Search) -> Tensor:
+    """The E4M3 scale of each block that has the least squared error; of equals that of max, then the lesser change.
+
+    Args:
+        weight: `(..., K)` float32, bfloat16 or float16, K a multiple of 16.
+        scale: the tensor's global scale, float32 scalar.
+        search: see the module.
+
+    Returns:
+        float8_e4m3fn, `(..., K / 16)`, in [2**-9, 448]; what max has for a block of zeros.
+
+    Raises:
+        ValueError: K is no multiple of 16.
+        TypeError: `weight` has another dtype.
+    """
+    start = nvfp4.block_scales(weight, scale)
+    if search == "mse" and (native := nvfp4_native.sweep(weight.detach(), start, scale.item())) is not None:
+        return native
+    find = _sweep if search == "mse" else _four_or_six
+    blocks = weight.detach().reshape(-1, nvfp4.BLOCK_SIZE).split(_CHUNK // nvfp4.BLOCK_SIZE)
+    codes = start.view(torch.uint8).flatten().split(_CHUNK // nvfp4.BLOCK_SIZE)
+    found = [find(x.float() / scale, code.int()) for x, code in zip(blocks, codes, strict=True)]
+    return torch.cat(found).to(torch.uint8).view(torch.float8_e4m3fn).reshape(start.shape)
+
+
+def _value(codes: Tensor) -> Tensor:
+    return codes.to(torch.uint8).view(torch.float8_e4m3fn).float()
+
+
+def _error(x: Tensor, codes: Tensor) -> Tensor:
+    scales = _value(codes).unsqueeze(-1)
+    error = (nvfp4.round_e2m1(x / scales) * scales - x).square_()
+    for half in (8, 4, 2, 1):  # the order of the sum is part of the definition, so that machines agree
+        error = error[..., :half] + error[..., half : 2 * half]
+    return error.squeeze(-1)
+
+
+def _four_or_six(x: Tensor, six: Tensor) -> Tensor:
+    amax = x.abs().amax(-1)
+    four = (amax / 4).clamp(nvfp4.E4M3_MIN, nvfp4.E4M3_MAX).to(torch.float8_e4m3fn).view(torch.uint8).int()
+    return torch.where((amax > 0) & (_error(x, four) < _error(x, six)), four, six)
+
+
+def _sweep(x: Tensor, start: Tensor) -> Tensor:
+    best, error = start.clone(), _error(x, start)
+    amax = x.abs().amax(-1)
+
+    def attempt(offset: int, worth: Callable[[Tensor], Tensor]) -> bool:
+        codes = start + offset
+        tried = (codes >= 1) & (codes <= _LARGEST_CODE) & (amax > 0) & worth(codes)
+        rows = tried.nonzero().squeeze(-1)
+        if len(rows) == 0:
+            return False
+        if len(rows) == len(codes):  # no copy needed
+            new = _error(x, codes)
+            better = new < error
+            torch.where(better, codes, best, out=best)
+            torch.minimum(new, error, out=error)
+            return True
+        new = _error(x[rows], codes[rows])
+        better = new < error[rows]
+        best[rows[better]], error[rows[better]] = codes[rows[better]], new[better]
+        return True
+
+    # `start` is rounded to the nearest, so the least scale without saturation is it or the next. From code 16 on
+    # (2**-5) half of a scale is a scale too; below, all up to there are tried.
+    for offset in range(1, 9):
+        attempt(offset, lambda codes: codes > 0)
+    for offset in range(9, 17):
+        attempt(offset, lambda codes: codes <= 16)
+    offset = -1
+    while attempt(offset, lambda codes: (amax - nvfp4.E2M1_MAX * _value(codes.clamp(0, 126))).square() < error):
+        offset -= 1
+    return best

@@ -1,0 +1,63 @@
+"""Searched block scales in a calibrated model, and how far its weights are from BF16, which takes no data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from quant.formats import nvfp4
+from quant.formats.nvfp4_search import Search, global_amax, search_scales
+
+
+def _nvfp4_layers(model: Any) -> Iterator[tuple[Any, Any]]:
+    for module in model.modules():
+        quantizer: Any = getattr(module, "weight_quantizer", None)
+        if getattr(quantizer, "is_enabled", False) and quantizer.block_sizes:
+            yield module, quantizer
+
+
+@torch.no_grad()
+def search_weights(model: Any, search: Search) -> None:
+    """Search the block scales of all NVFP4 weights and freeze them. Fused groups must share their amax already."""
+    from quant.quantize.modelopt_backend import set_searched
+    from quant.quantize.progress import ProgressBar
+
+    layers = list(_nvfp4_layers(model))
+    with ProgressBar("search", sum(module.weight.numel() for module, _ in layers), "weight") as progress:
+        for module, quantizer in layers:
+            amax = global_amax(quantizer.amax.float(), search)
+            scales = search_scales(module.weight, nvfp4.global_scale(amax), search)
+            set_searched(quantizer, scales, amax)
+            progress.add(module.weight.numel())
+
+
+@dataclass(frozen=True)
+class WeightError:
+    """Distance of all NVFP4 weights from BF16, as a share of their length (Frobenius norms): of ours, and of max."""
+
+    found: float
+    max: float
+
+    def as_dict(self) -> dict[str, float]:
+        """For the provenance."""
+        return asdict(self)
+
+
+@torch.no_grad()
+def weight_error(model: Any, search: Search | None) -> WeightError | None:
+    """The weight error of a quantised model; None where no weight is NVFP4. Before the export, which packs in place.
+
+    `search` is that of `search_weights`, or None.
+    """
+    found, by_max, length = 0.0, 0.0, 0.0
+    for module, quantizer in _nvfp4_layers(model):
+        weight = module.weight.float()
+        amax = quantizer.amax if search is None else quantizer._global_amax / global_amax(torch.ones(()), search)
+        plain = nvfp4.fake_quantize(module.weight, amax.to(weight.device))
+        found += float((quantizer(module.weight).float() - weight).square().sum())
+        by_max += float((plain.float() - weight).square().sum())
+        length += float(weight.square().sum())
+    return WeightError((found / length) ** 0.5, (by_max / length) ** 0.5) if length else None

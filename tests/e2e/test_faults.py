@@ -1,19 +1,20 @@
 """Every planted fault turns exactly its gate red, broken transport is an ERROR, and a clean server passes.
 
-Each test runs the gate as its users do, as a pytest process of its own with profile `annie`, against a server that
-plays the profile's good examples with one fault (tests/servers/faults).
+Each test judges profile `annie` against a server that plays the profile's good examples with one fault
+(tests/servers/faults). A run is made in this process; one fault of each gate is also judged by pytest as users run it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ import pytest
 
 from annie_eval.profile.load import builtin_names, load
 from annie_eval.profile.types import Profile
+from annie_eval.run.directory import RunOptions
+from annie_eval.run.lifecycle import Run
+from annie_eval.serving import TargetSpec
 from tests.servers import faults
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import FAULTS
@@ -34,9 +38,7 @@ PATIENCE = 1.5  # seconds; the profile's own time limit would make the faults th
 class Outcome:
     """What one run of the gate came to."""
 
-    status: int
     verdict: dict[str, Any]
-    output: str
     received: int
 
     @property
@@ -73,14 +75,36 @@ def impatient(profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def judge(name: str, profile: Profile, impatient: Path, run_dir: Path) -> Outcome:
+    """One run, in this process: what pytest does of it, without pytest."""
     fault = FAULTS.get(name)
-    which = impatient if fault is not None and fault.patient else profile.name
+    which = load(str(impatient)) if fault is not None and fault.patient else profile
+    selected = {
+        gate.name: [key for scenario in which.gate_scenarios(gate) for key in scenario.sample_keys()]
+        for gate in which.gates.values()
+    }
     server = FaultServer(profile, None if fault is None else name)
-    with server as url:
+    with server as url, contextlib.closing(Run(which, TargetSpec(base_url=url), options(run_dir))) as run:
+        run.open(lambda line: None)
+        run.store.select(selected, [], list(dict.fromkeys(key for keys in selected.values() for key in keys)))
+        run.start()
+        end = time.monotonic() + 120
+        while any(run.store.open_judgements(gate) for gate in selected) and time.monotonic() < end:
+            time.sleep(0.02)
+        run.finish()
+    return Outcome(json.loads((run_dir / "verdict.json").read_text()), server.received)
+
+
+def options(run_dir: Path) -> RunOptions:
+    return RunOptions(runs_root=run_dir.parent, run_dir=run_dir)
+
+
+def judge_by_pytest(name: str, profile: Profile, run_dir: Path) -> tuple[int, dict[str, Any], str]:
+    """The gate as its users run it. Returns the exit status, the verdict and what was printed."""
+    with FaultServer(profile, None if name == CLEAN else name) as url:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "tests/behavior"),
-                *("--base-url", url, "--profile", str(which), "--run-dir", str(run_dir)),
+                *("--base-url", url, "--profile", profile.name, "--run-dir", str(run_dir)),
             ],
             cwd=ROOT,
             capture_output=True,
@@ -88,35 +112,14 @@ def judge(name: str, profile: Profile, impatient: Path, run_dir: Path) -> Outcom
             timeout=120,
             check=False,
         )
-    written = run_dir / "verdict.json"
-    assert written.exists(), done.stdout + done.stderr
-    return Outcome(done.returncode, json.loads(written.read_text()), done.stdout + done.stderr, server.received)
+    return done.returncode, json.loads((run_dir / "verdict.json").read_text()), done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
-def outcome(
-    request: pytest.FixtureRequest, profile: Profile, impatient: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], Outcome]]:
-    """The outcome of the gate under a fault. The next fault's gate is already running while one is looked at."""
+def judged(profile: Profile, impatient: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Outcome]:
+    """The outcome of a run under a fault."""
     folder = tmp_path_factory.mktemp("runs")
-    here = [item for item in request.session.items if item.path == request.path]
-    queue = [str(item.callspec.params["name"]) for item in here if isinstance(item, pytest.Function) and _named(item)]
-    running: dict[str, Future[Outcome]] = {}
-    ahead = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
-    with ThreadPoolExecutor(ahead) as pool:
-
-        def get(name: str) -> Outcome:
-            at = queue.index(name)
-            for each in queue[at : at + ahead]:
-                if each not in running:
-                    running[each] = pool.submit(judge, each, profile, impatient, folder / each)
-            return running[name].result()
-
-        yield get
-
-
-def _named(item: pytest.Function) -> bool:
-    return hasattr(item, "callspec") and "name" in item.callspec.params
+    return cache(lambda name: judge(name, profile, impatient, folder / name))
 
 
 def named(expected: Callable[[frozenset[str] | str], bool]) -> list[str]:
@@ -124,27 +127,48 @@ def named(expected: Callable[[frozenset[str] | str], bool]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [CLEAN])
-def test_clean_server_passes_every_gate(name: str, outcome: Callable[[str], Outcome], profile: Profile) -> None:
-    result = outcome(name)
-    assert (result.verdict["verdict"], result.status) == ("PASS", 0), result.output
+def test_clean_server_passes_every_gate(name: str, judged: Callable[[str], Outcome], profile: Profile) -> None:
+    result = judged(name)
+    assert result.verdict["verdict"] == "PASS"
     assert {gate["name"]: gate["verdict"] for gate in result.verdict["gates"]} == dict.fromkeys(profile.gates, "PASS")
     assert result.verdict["errors"] == []
     # Not one sample needed its gate's tolerance.
-    assert all(gate["passed"] == gate["n"] for gate in result.verdict["gates"]), result.output
+    assert all(gate["passed"] == gate["n"] for gate in result.verdict["gates"])
+
+
+def first_of_each() -> list[str]:
+    """A fault of each gate, one that is an ERROR and one that passes."""
+    found: dict[str, str] = {}
+    for name, fault in FAULTS.items():
+        if not fault.patient:
+            found.setdefault(fault.expect if isinstance(fault.expect, str) else " ".join(sorted(fault.expect)), name)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("name", [CLEAN, *first_of_each()])
+def test_pytest_comes_to_the_same_verdict(
+    name: str, profile: Profile, judged: Callable[[str], Outcome], tmp_path: Path
+) -> None:
+    status, verdict, output = judge_by_pytest(name, profile, tmp_path / "run")
+    here = judged(name)
+    assert (verdict["verdict"], status) == (here.verdict["verdict"], 0 if here.verdict["verdict"] == "PASS" else 1)
+    counts = [{gate["name"]: (gate["passed"], gate["n"]) for gate in one["gates"]} for one in (verdict, here.verdict)]
+    assert counts[0] == counts[1], output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("shipped", [name for name in builtin_names() if name != "annie"])
 def test_every_shipped_profile_is_passed_by_its_own_examples(shipped: str, tmp_path: Path) -> None:
     result = judge(CLEAN, load(shipped), Path(), tmp_path / "run")
-    assert (result.verdict["verdict"], result.status) == ("PASS", 0), result.output
-    assert all(gate["passed"] == gate["n"] for gate in result.verdict["gates"]), result.output
+    assert result.verdict["verdict"] == "PASS"
+    assert all(gate["passed"] == gate["n"] for gate in result.verdict["gates"])
 
 
 @pytest.mark.parametrize("name", named(lambda expect: not isinstance(expect, str)))
-def test_fault_turns_exactly_its_gate_red(name: str, outcome: Callable[[str], Outcome]) -> None:
-    result = outcome(name)
-    assert sorted(result.red) == sorted(FAULTS[name].expect), result.output
-    assert (result.verdict["verdict"], result.status) == ("FAIL", 1), result.output
+def test_fault_turns_exactly_its_gate_red(name: str, judged: Callable[[str], Outcome]) -> None:
+    result = judged(name)
+    assert sorted(result.red) == sorted(FAULTS[name].expect)
+    assert result.verdict["verdict"] == "FAIL"
     assert result.verdict["errors"] == []
     for gate in result.red:
         findings = result.gate(gate)["findings"]
@@ -153,19 +177,19 @@ def test_fault_turns_exactly_its_gate_red(name: str, outcome: Callable[[str], Ou
 
 
 @pytest.mark.parametrize("name", named(lambda expect: expect == "ERROR"))
-def test_broken_transport_is_an_error_and_nobodys_miss(name: str, outcome: Callable[[str], Outcome]) -> None:
-    result = outcome(name)
-    assert (result.verdict["verdict"], result.status) == ("ERROR", 1), result.output
+def test_broken_transport_is_an_error_and_nobodys_miss(name: str, judged: Callable[[str], Outcome]) -> None:
+    result = judged(name)
+    assert result.verdict["verdict"] == "ERROR"
     assert result.red == set()
     assert result.verdict["errors"]
     assert all(error["cause"] and "\n" not in error["cause"] for error in result.verdict["errors"])
-    assert "Traceback" not in result.output
+    assert not any("Traceback" in error["cause"] for error in result.verdict["errors"])
 
 
 @pytest.mark.parametrize("name", named(lambda expect: expect == "PASS"))
-def test_trouble_that_passes_is_survived_and_counted(name: str, outcome: Callable[[str], Outcome]) -> None:
-    result = outcome(name)
-    assert (result.verdict["verdict"], result.status) == ("PASS", 0), result.output
+def test_trouble_that_passes_is_survived_and_counted(name: str, judged: Callable[[str], Outcome]) -> None:
+    result = judged(name)
+    assert result.verdict["verdict"] == "PASS"
     if FAULTS[name].first:
         assert result.verdict["transport"]["resent"] > 0
 

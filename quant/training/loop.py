@@ -196,6 +196,8 @@ class Trainer:
         self.peak = 0
         self.shortages: list[dict[str, Any]] = []
         self.history: list[dict[str, float]] = []
+        self.resumed_at = 0
+        """Steps that an earlier process took."""
         self._between_steps = True
         self._ahead: tuple[int, list[Batch]] = (-1, [])
 
@@ -400,6 +402,7 @@ class Trainer:
         }
         self.optimizer.load_state_dict(optimizer)
         self.history = saved["history"]
+        self.resumed_at = len(self.history)
         if held := saved.get("passes"):  # so that what is left is cut as what was done
             self.passes = Passes(
                 self.how.micro_tokens or held["micro_tokens"],

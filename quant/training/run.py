@@ -400,7 +400,8 @@ def _trainable(model: Any, layers: Any, training: Training) -> dict[str, Any]:
 
 def _record(job: Job, trainer: Any, before: Any, after: Any, merged: Any, how: Any) -> None:
     history = trainer.history
-    tokens = sum(trainer.lengths[row] for rows in trainer.steps for row in rows)
+    tokens = [sum(trainer.lengths[row] for row in rows) for rows in trainer.steps]
+    here = sum(tokens[trainer.resumed_at :])
     job.provenance.record["quality"] = {
         "before": before.as_dict(),
         "after": after.as_dict(),
@@ -410,9 +411,9 @@ def _record(job: Job, trainer: Any, before: Any, after: Any, merged: Any, how: A
         "examples": len(job.examples),
         "held_out": len(job.held_out),
         "steps": len(history),
-        "tokens": tokens,
+        "tokens": sum(tokens),
         "learnt_tokens": int(sum(row["tokens"] for row in history)),
-        "tokens_per_second": round(tokens / max(job.provenance.seconds["train"], 1e-9), 1),
+        "tokens_per_second": round(here / max(job.provenance.seconds["train"], 1e-9), 1),
         "first_loss": history[0]["loss"],
         "last_loss": history[-1]["loss"],
         "compiled": how.compile,

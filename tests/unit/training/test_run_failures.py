@@ -215,6 +215,8 @@ def test_an_interrupt_while_a_step_is_applied_keeps_that_step(
     monkeypatch.setattr(divergence, "check", check)
     assert qat(tiny_llama, data, out, "--resume") == 0
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    record = json.loads((out / "quant_run.json").read_text())
+    assert record["training"]["tokens_per_second"] * record["seconds"]["train"] < record["training"]["tokens"] - 1
 
 
 def test_the_rest_of_a_removed_state_is_nobodys_and_a_damaged_one_is_named(

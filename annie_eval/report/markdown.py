@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from annie_eval.gates.decide import RunVerdict
+from annie_eval.report.causes import cause_of
 from annie_eval.report.live import duration
 from annie_eval.report.phrases import by_scenario, by_severity, headline, interval_of, needs_of, reason_of, with_unit
 from annie_eval.text import printable
@@ -26,6 +27,8 @@ def page(verdict: RunVerdict, now: datetime | None = None) -> str:
     changed = {gate["name"]: gate for gate in verdict.regression.get("gates", ())}
     if verdict.regression:
         out += [f"{_safe(verdict.regression['headline'])}{_age(verdict, now or datetime.now(UTC))}", ""]
+    if cause := cause_of(verdict):
+        out += [_safe(cause), ""]
     if verdict.gates:
         heads = ["gate", "verdict", "passed", "needs", "interval", *(["worse", "better"] if changed else [])]
         rows = []

@@ -16,6 +16,7 @@ from typing import Any
 from annie_eval.errors import UsageError
 from annie_eval.gates.decide import GateResult, RunVerdict, all_errors, scenario_of
 from annie_eval.report import expected, samples
+from annie_eval.report.causes import cause_of
 from annie_eval.report.markup import bar, document, marked, pairs, row, safe, section, shown, table
 from annie_eval.report.phrases import (
     by_cause,
@@ -97,6 +98,8 @@ def page(verdict: RunVerdict, source: Source) -> str:
         from annie_eval.report import compared_html
 
         first, compared = compared_html.first_line(verdict), compared_html.section(verdict)
+    if cause := cause_of(verdict):
+        first += f"<p>{safe(cause)}</p>\n"
     body = [
         _header(verdict, first),
         "<main>\n",

@@ -11,6 +11,7 @@ from typing import Any
 
 from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
 from annie_eval.profile.types import Verdict
+from annie_eval.report.causes import cause_of
 from annie_eval.report.phrases import (
     by_cause,
     by_scenario,
@@ -82,6 +83,8 @@ def lines(
         # What changed is what the reader of a comparison came for: the first line says it.
         out += [*_folded(regression.first_lines(verdict), columns), ""]
         compared = regression.lines(verdict, width=width)
+    if cause := cause_of(verdict):
+        out += [*_folded([cause], columns), ""]
     if verdict.gates:
         out += _gate_table(verdict.gates, color, width)
     if verdict.timings:

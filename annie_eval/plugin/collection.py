@@ -26,11 +26,21 @@ def choose(config: pytest.Config) -> bool:
 
     The user's tests are those below `testpaths`, or in `tests` where that is not configured, and of them those that
     use `ask` or `endpoint`. Returns whether the gates are collected alone.
+
+    Raises:
+        pytest.UsageError: `testpaths` names a directory around this package.
     """
     config.stash[_OWN] = []
     if config.args_source not in (config.ArgsSource.TESTPATHS, config.ArgsSource.INVOCATION_DIR):
         return False
     own = [] if config.rootpath == GATE_TESTS.parent else _own_tests(config)
+    for path in own:
+        # pytest would take the gates for a part of it, and then pass over a directory such as .venv that they lie in.
+        if GATE_TESTS.is_relative_to((config.invocation_params.dir / path).resolve()):
+            raise pytest.UsageError(
+                f"{config.inipath}: testpaths names {path}, in which annie-eval lies itself; name the directories that"
+                " hold your tests"
+            )
     config.stash[_OWN] = [config.invocation_params.dir / path for path in own]
     config.args = [str(GATE_TESTS / "perf"), str(GATE_TESTS / "behavior"), *own]
     if not own and not GATE_TESTS.is_relative_to(config.rootpath):
@@ -91,6 +101,8 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     if on_demand.ignores(config, collection_path, GATE_TESTS / "behavior"):
         return True
+    if is_gate(collection_path) and not (config.getoption("ignore") or config.getoption("ignore_glob")):
+        return False  # whatever a conftest.py or the `testpaths` of a project around the gates say
     if collection_path.suffix != ".py" or not _below(collection_path, config.stash[_OWN]):
         return None
     # Not even imported: the gate's environment need not have what the user's other tests need.

@@ -161,8 +161,14 @@ def _find(name_or_path: str | Path) -> Path:
     name = str(name_or_path)
     if isinstance(name_or_path, str) and name in builtin_names():
         return _BUILTIN / f"{name}.toml"
-    path = Path(name_or_path).expanduser()
-    if not path.exists() and path.suffix != ".toml" and len(path.parts) == 1:
+    try:
+        path = Path(name_or_path).expanduser()
+        there = path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long for any file, `~` of nobody
+        raise UsageError(
+            f"profile {quoted(name)}: cannot be a file ({error}); name one, or a built-in one"[:300]
+        ) from None
+    if not there and path.suffix != ".toml" and len(path.parts) == 1:
         known = builtin_names()
         fix = did_you_mean(name, known)
         raise UsageError(

@@ -137,13 +137,15 @@ def split_url(url: str) -> tuple[str, int, str]:
         port = parts.port
     except ValueError as error:
         raise UsageError(f"--base-url {shown}: {error}; give one such as http://127.0.0.1:8000/v1") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in url):
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in url) or port == 0:
         raise UsageError(f"--base-url {shown}: not a URL of a server; give one such as http://127.0.0.1:8000/v1")
     if parts.username is not None or parts.query or parts.fragment:
         raise UsageError(
             f"--base-url {shown}: holds a user, a query or a fragment; give host, port and path alone,"
             " and a key through --api-key-env"
         )
+    if not re.fullmatch("[!-~]*", parts.path):
+        raise UsageError(f"--base-url {shown}: its path holds a letter outside of ASCII; write it as %XX")
     path = parts.path.rstrip("/").removesuffix("/chat/completions")
     if not path.endswith("/v1"):
         path += "/v1"

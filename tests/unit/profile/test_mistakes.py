@@ -264,6 +264,8 @@ def test_a_profile_that_is_not_there(tmp_path: Path, desk: Desk) -> None:
     assert "none.toml: no such file" in message_of(tmp_path / "none.toml")
     assert "is a directory; name a file in it" in message_of(tmp_path)
     assert 'profile "anie": no such built-in profile (annie' in message_of("anie")
+    for name in ("a" * 5000, "~nobody-of-this-name/x"):
+        assert "cannot be a file (" in message_of(name)
     assert 'did you mean "annie"?' in message_of("anie")
     desk.toml(lambda text: text.replace("desk.jsonl", "dsk.jsonl"))
     assert re.search(r'desk.toml: scenarios names "dsk.jsonl", but there is no file', message_of(desk.path))

@@ -1,0 +1,116 @@
+"""An interrupt while timings are measured ends the session at once and leaves no process: Ctrl-C, kill, and xdist."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 60  # seconds; waiting for the answer that never comes would take longer
+
+pytestmark = pytest.mark.slow
+
+
+class Silent(BaseHTTPRequestHandler):
+    """Lists its model, and answers one short question; each further request waits for ever."""
+
+    protocol_version = "HTTP/1.1"
+    over = threading.Event()
+    timed = threading.Event()
+
+    def do_GET(self) -> None:
+        self._answer({"object": "list", "data": [{"id": "m", "object": "model", "max_model_len": 4096}]})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if asked.get("stream"):
+            self.timed.set()
+            self.over.wait(600)
+            return
+        message = {"role": "assistant", "content": "Fine."}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+        self._answer(
+            {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
+        )
+
+    def _answer(self, value: object) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(200 if "models" in self.path or self.command == "POST" else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    Silent.over.clear()
+    Silent.timed.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        Silent.over.set()
+        server.shutdown()
+
+
+def started(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_an_interrupt_during_timing_ends_the_session_and_its_processes(
+    sent: signal.Signals, url: str, tmp_path: Path
+) -> None:
+    """The signal goes to pytest alone, and not to its group as from a terminal."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--base-url",
+        url,
+        "--profile",
+        "annie-smol",
+    ]
+    process = subprocess.Popen(
+        [*command, "--run-dir", str(tmp_path / "run"), "-k", "test_the_first_token"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # A shell's background job ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        assert Silent.timed.wait(PATIENCE), "no timing request came"
+        children = started(process.pid)
+        assert any("annie_eval.timing" in child.cmdline() for child in children)
+        began = time.monotonic()
+        process.send_signal(sent)
+        said, _ = process.communicate(timeout=PATIENCE)
+        print(f"{sent.name}: over after {time.monotonic() - began:.2f} s")
+    finally:
+        process.kill()
+    assert process.returncode != 0, said
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert alive == []

@@ -2,6 +2,7 @@
 # make demo      judge BF16, quantised and trained-quantised on 60 held-out tool prompts, and show them side by side
 # make test      ruff, mypy, import-linter and the project's own tests
 # make model     build the embedded models: the untuned one, and the three of the study, from it and adapters/
+# make mutants   change the code that decides in 60 places, one at a time, and see whether the tests notice
 # make results   judge the embedded models on held-out prompts on this machine, and write docs/results.md again
 #
 # All make the environments they need, from pinned lists, and skip what is already there. The server lives in its
@@ -18,7 +19,7 @@ PIP = bin/python -m pip --disable-pip-version-check --no-input install -q
 
 EMBEDDED = models/smollm2-135m-instruct-bf16 models/annie-smol-bf16 models/annie-smol-nvfp4-ptq models/annie-smol-nvfp4-qat
 
-.PHONY: gate demo test lint env server base model results clean
+.PHONY: gate demo test lint mutants env server base model results clean
 
 # A MODEL of one's own is there already; one of ours is built.
 gate: env server $(addsuffix /config.json,$(filter $(EMBEDDED),$(MODEL:/=)))
@@ -36,6 +37,9 @@ lint: env
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
+
+mutants: env
+	.venv/bin/python -m benchmarks.mutants $(ARGS)
 
 env: .venv/.ready
 server: .venv-vllm/.ready

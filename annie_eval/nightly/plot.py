@@ -10,10 +10,9 @@ from pathlib import Path
 from annie_eval.errors import UsageError
 from annie_eval.nightly.drift import Drift, Reset
 from annie_eval.nightly.records import History, Night
-from annie_eval.nightly.table import lines
 
 _WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _GAP = 860, 92, 64, 16, 24, 34
-_BLUE, _RED, _GREY = "#1b6ca8", "#c62f2f", "#9aa2ab"
+_BLUE, _RED, _GREY = "#2f7fc1", "#d34545", "#9aa2ab"
 _TIMED = {
     "ttft_short": "TTFT, ms",
     "decode": "decode, tok/s",
@@ -96,14 +95,15 @@ def svg(nights: Sequence[Night], resets: Sequence[Reset], drifts: Sequence[Drift
         body.append(f'<text x="{_LEFT}" y="{low_y}" class="t">{html.escape(_label(nights[0]))}</text>')
         body.append(f'<text x="{_WIDTH - _RIGHT}" y="{low_y}" class="e">{html.escape(_label(nights[-1]))}</text>')
     style = (
-        "text{font:12px system-ui,sans-serif;fill:#60666d}.a,.e{text-anchor:end}.g{stroke:#dfe2e6}"
+        "text{font:12px system-ui,sans-serif;fill:var(--soft,#60666d)}"
+        ".a,.e{text-anchor:end}.g{stroke:var(--line,#dfe2e6)}"
         f".i{{stroke:{_BLUE};opacity:.35;stroke-width:2}}.p{{fill:{_BLUE}}}.c{{stroke:{_GREY};stroke-dasharray:3 3}}"
         f".d{{fill:{_RED}}}"
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
         f'role="img" aria-label="history of {len(nights)} nights"><style>{style}</style>'
-        f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>{"".join(body)}</svg>\n'
+        f'<rect width="{_WIDTH}" height="{height}" fill="var(--paper,#fff)"/>{"".join(body)}</svg>\n'
     )
 
 
@@ -112,7 +112,7 @@ def _label(night: Night) -> str:
 
 
 def write(path: Path, history: History, resets: Sequence[Reset], drifts: Sequence[Drift]) -> None:
-    """Write the picture as `path` ends: .svg, .html (with the table) or .png (needs matplotlib).
+    """Write the picture as `path` ends: .svg, .html (the page) or .png (needs matplotlib).
 
     Raises:
         UsageError: another ending, or no matplotlib.
@@ -124,14 +124,10 @@ def write(path: Path, history: History, resets: Sequence[Reset], drifts: Sequenc
     if kind == ".svg":
         path.write_text(svg(nights, resets, drifts), encoding="utf-8")
     elif kind == ".html":
-        table = html.escape("\n".join(lines(history, resets, drifts)))
-        path.write_text(
-            '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" '
-            "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>history</title>\n"
-            f'<body style="font-family:system-ui,sans-serif">\n{svg(nights, resets, drifts)}'
-            f'<pre style="overflow-x:auto">{table}</pre>\n</body>\n</html>\n',
-            encoding="utf-8",
-        )
+        from annie_eval.nightly.page import page
+
+        drawn = svg(nights, resets, drifts)
+        path.write_text(page(history, resets, drifts, drawn, path.parent), encoding="utf-8")
     else:
         _png(path, nights, resets, drifts)
 

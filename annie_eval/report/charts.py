@@ -10,9 +10,11 @@ from pathlib import Path
 
 from annie_eval.timing.result import TimingResult
 
+_INK = "var(--ink, #333)"  # the page's colour; #333 in a file of its own
 WIDTH, HEIGHT = 640, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 36, 44
-_COLOURS = ("#1b6ca8", "#c8502d", "#3a8f4d", "#8a4fa3", "#946b1d", "#5a6670")
+# Each can be read on white and on the page's dark ground.
+_COLOURS = ("#2f7fc1", "#d0603c", "#3f9a54", "#a06abb", "#a87c26", "#75828d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ def chart(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
-        f'font-size="11" role="img"><title>{html.escape(title)}</title>',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        f'font-size="11" role="img" aria-label="{html.escape(title)}"><title>{html.escape(title)}</title>',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="var(--paper, #fff)"/>',
         _text(_LEFT, 18, title, size=13),
         _text((WIDTH + _LEFT) / 2, HEIGHT - 8, x_name, anchor="middle"),
         _text(4, _TOP - 6, y_name),
@@ -49,7 +51,7 @@ def chart(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str
     for i in range(6):
         y = y_high * i / 5
         left, height = at(x_low, y)
-        parts.append(f'<path d="M{left:.1f} {height:.1f}H{WIDTH - _RIGHT}" stroke="#ddd"/>')
+        parts.append(f'<path d="M{left:.1f} {height:.1f}H{WIDTH - _RIGHT}" stroke="var(--line, #ddd)"/>')
         parts.append(_text(left - 6, height + 4, f"{y:g}", anchor="end"))
     ticks = sorted({x for s in series for x, _ in s.points})
     for x in ticks[:: math.ceil(len(ticks) / 8) or 1]:
@@ -62,9 +64,15 @@ def chart(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str
             parts.append(f'<path d="M{left:.1f} {top:.1f}V{bottom:.1f}" stroke="{colour}" stroke-width="1"/>')
         line = " ".join(f"{left:.1f},{height:.1f}" for left, height in (at(x, y) for x, y in s.points))
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        for x, y in s.points:
+        for n, (x, y) in enumerate(s.points):
             left, height = at(x, y)
-            parts.append(f'<circle cx="{left:.1f}" cy="{height:.1f}" r="3" fill="{colour}"/>')
+            spread = f" ({s.intervals[n][0]:.4g}-{s.intervals[n][1]:.4g})" if n < len(s.intervals) else ""
+            said = html.escape(f"{s.name}: {x:g} {x_name}, {y:.4g} {y_name}{spread}")
+            where = f'cx="{left:.1f}" cy="{height:.1f}"'
+            parts.append(
+                f'<g class="at"><title>{said}</title><circle {where} r="9" fill="transparent"/>'
+                f'<circle {where} r="3" fill="{colour}"/></g>'
+            )
         parts.append(_text(WIDTH - _RIGHT, _TOP + 14 * i + 4, s.name, anchor="end", colour=colour))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -102,6 +110,6 @@ def _nice(value: float) -> float:
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
-def _text(x: float, y: float, content: str, *, anchor: str = "start", size: int = 11, colour: str = "#333") -> str:
+def _text(x: float, y: float, content: str, *, anchor: str = "start", size: int = 11, colour: str = _INK) -> str:
     where = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}"'
     return f"<text {where}>{html.escape(content)}</text>"

@@ -83,19 +83,20 @@ def table(title: str, heads: Sequence[str], rows: Iterable[str], *, kind: str = 
     """A table with a caption for readers that hear it. A narrow screen stacks its rows."""
     head = "".join(f'<th scope="col">{safe(name)}</th>' for name in heads)
     return (
-        f'<div class="scroll" role="region" aria-label="{safe(title)}" tabindex="0">'
+        f'<div class="scroll" role="region" aria-label="{safe(title)}: table" tabindex="0">'
         f'<table class="{kind}"><caption>{safe(title)}</caption>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{''.join(rows)}</tbody></table></div>\n"
     )
 
 
-def row(verdict: str, heads: Sequence[str], name: str, cells: Sequence[str]) -> str:
-    """One row; `name` is text, `cells` are HTML already, or "" for an empty one."""
+def row(verdict: str, heads: Sequence[str], name: str, cells: Sequence[str], link: str = "") -> str:
+    """One row; `name` is text, `cells` are HTML already, or "" for an empty one; `link` is an address of ours."""
+    first = f'<a href="{safe(link)}">{safe(name)}</a>' if link else safe(name)
     told = "".join(
         f'<td data-head="{safe(head)}">{cell}</td>' if cell else "<td></td>"
         for head, cell in zip(heads[1:], cells, strict=True)
     )
-    return f'<tr class="{escape(verdict)}"><th scope="row">{safe(name)}</th>{told}</tr>\n'
+    return f'<tr class="{escape(verdict)}"><th scope="row">{first}</th>{told}</tr>\n'
 
 
 def pairs(items: Iterable[tuple[str, str]]) -> str:

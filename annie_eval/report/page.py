@@ -53,21 +53,25 @@ def write(path: Path, verdict: RunVerdict, run_dir: Path, before: Path | None = 
             with suppress(UsageError):  # damaged since: then what verdict.json has of it is shown
                 old = Store(found)
                 stack.callback(old.close)
-        attempts: dict[str, list[tuple[int, Attempt]]] = {}
-        for key, n, attempt in store.attempts():
-            attempts.setdefault(key, []).append((n, attempt))
-        snapshot, finished = store.meta("profile_snapshot") or {}, store.finished()
-        source = Source(
-            keys=[key for _, key, _ in store.wanted() if key in finished],
-            load=store.sample,
-            judgements=store.judgements() or _judged(verdict),
-            scenarios=snapshot.get("scenarios") or {},
-            attempts=attempts,
-            before=None if old is None else old.sample,
-            **_flips(verdict),
-        )
-        text = page(verdict, source)
+        text = page(verdict, source_of(verdict, store, old))
     path.write_text(text, encoding="utf-8")
+
+
+def source_of(verdict: RunVerdict, store: Store, old: Store | None = None) -> Source:
+    """The samples of a run in its store, beside those of the baseline's store."""
+    attempts: dict[str, list[tuple[int, Attempt]]] = {}
+    for key, n, attempt in store.attempts():
+        attempts.setdefault(key, []).append((n, attempt))
+    snapshot, finished = store.meta("profile_snapshot") or {}, store.finished()
+    return Source(
+        keys=[key for _, key, _ in store.wanted() if key in finished],
+        load=store.sample,
+        judgements=store.judgements() or _judged(verdict),
+        scenarios=snapshot.get("scenarios") or {},
+        attempts=attempts,
+        before=None if old is None else old.sample,
+        **_flips(verdict),
+    )
 
 
 def _baseline_dir(verdict: RunVerdict, run_dir: Path) -> Path | None:
@@ -134,18 +138,20 @@ def _gates(verdict: RunVerdict) -> str:
     if not gates:
         return ""
     models = list(dict.fromkeys(model for gate in gates for model in gate.baseline))
-    heads = ["gate", "verdict", "passed", "needs", "pass rate, 0 to 100%", "interval", "rules out", *models]
+    heads = ["gate", "verdict", "passed", "needs", "pass rate", "interval", "rules out", *models]
     rows = []
     for gate in gates:
         broke = f", {gate.errors} broke" if gate.errors else ""
         why = f'<div class="soft why">{safe(gate.detail)}</div>' if gate.verdict not in ("PASS", "FAIL") else ""
         cells = [f'<span class="verdict">{gate.verdict}</span>', safe(f"{gate.passed}/{gate.n}{broke}")]
         cells += [safe(needs_of(gate)), _rate_bar(gate), safe(interval_of(gate)) + why, safe(rules_out_of(gate))]
-        cells += [f'<span class="soft">{safe(gate.baseline.get(model, ""))}</span>' for model in models]
+        cells += [
+            f'<span class="soft">{safe(said)}</span>' if (said := gate.baseline.get(model)) else "" for model in models
+        ]
         rows.append(row(gate.verdict, heads, gate.name, cells))
     note = (
-        '<p class="soft">The bar is the exact confidence interval of the pass rate, the dot what was measured, the '
-        "line what the gate needs. Rules out: no miss rate above it fits what was seen."
+        '<p class="soft">The bar is the exact confidence interval of the pass rate, from 0 to 100%, the dot what was '
+        "measured, the line what the gate needs. Rules out: no miss rate above it fits what was seen."
         + (f" {safe(', '.join(models))}: measured by the study." if models else "")
         + "</p>\n"
     )
@@ -174,7 +180,7 @@ def _rate_bar(gate: GateResult) -> str:
 def _timings(timings: Sequence[Mapping[str, Any]]) -> str:
     if not timings:
         return ""
-    heads = ["timing", "verdict", "median", "limit", "", "interval", "n", "of roofline", "measured"]
+    heads = ["timing", "verdict", "median", "limit", "of the limit", "interval", "n", "of roofline", "measured"]
     rows = []
     for each in timings:
         median, interval, limit, unit = (each.get(key) for key in ("median", "interval", "limit", "unit"))
@@ -187,7 +193,9 @@ def _timings(timings: Sequence[Mapping[str, Any]]) -> str:
         roofline = "" if each.get("roofline") is None else f"{100 * each['roofline']:.0f}%"
         cells = [f'<span class="verdict">{escape(str(each["verdict"]))}</span>', safe(with_unit(median, unit))]
         cells += [safe(with_unit(limit, unit)), drawn, safe(spread), safe(number(each.get("n"))), safe(roofline)]
-        cells.append(f'<div class="soft why">{safe(str(each.get("detail") or ""))}</div>')
+        cells.append(
+            f'<div class="soft why">{safe(detail)}</div>' if (detail := str(each.get("detail") or "")) else ""
+        )
         rows.append(row(str(each["verdict"]), heads, str(each["name"]), cells))
     return section("Timing", table("Timing", heads, rows) + _charts(timings), name="timing")
 
@@ -196,8 +204,16 @@ def _charts(timings: Sequence[Mapping[str, Any]]) -> str:
     """TTFT and decode rate against context; drawn again from the points, so that no file is needed."""
     from annie_eval.report.charts import charts
 
-    drawn = charts([TimingResult.from_dict(each) for each in timings if each.get("points")])
-    return "".join(f"\n<figure>{svg}</figure>" for svg in drawn.values())
+    rows = [TimingResult.from_dict(each) for each in timings if each.get("points")]
+    figures = "".join(f"\n<figure>{svg}</figure>" for svg in charts(rows).values())
+    heads = ["timing", "prompt tokens", "median", "low", "high", "n"]
+    values = [
+        row(each.verdict, heads, each.name, [safe(f"{value:.6g}") for value in (*point, 0)[:5]])
+        for each in rows
+        for point in each.points
+    ]
+    told = f"<details><summary>the points as numbers</summary>{table('Points', heads, values)}</details>\n"
+    return figures + told if values else figures
 
 
 def _errors(verdict: RunVerdict) -> str:

@@ -115,7 +115,7 @@
         "article",
         { class: `sample ${sample.outcome}`, id: `sample-${sample.key}`, tabindex: "-1" },
         el(
-          "h4",
+          "h3",
           {},
           el("a", { href: `#sample=${encodeURIComponent(sample.key)}`, title: "link to this sample" }, sample.variant || sample.key),
           " ",
@@ -175,7 +175,7 @@
         sides[0].push([name, runs(a, "del")]);
         sides[1].push([name, runs(b, "ins")]);
       }
-      return el("div", { class: "pair" }, ["then", "now"].map((title, i) => el("div", {}, el("h5", {}, title), channels(sides[i]))));
+      return el("div", { class: "pair" }, ["then", "now"].map((title, i) => el("div", {}, el("h4", {}, title), channels(sides[i]))));
     };
 
     // One scenario: what was asked and expected once, then its samples: streamed beside unstreamed, repeats below.
@@ -339,7 +339,7 @@
     if (data.groups.some((group) => group.samples.some((sample) => sample.then))) document.documentElement.classList.add("compares");
     obey();
     if (!location.hash) for (const details of [...list.children].slice(0, 3)) if (details.group.rank < 9) details.open = true;
-    document.documentElement.dataset.ready = "yes";
+    document.documentElement.dataset.ready = String(Math.round(performance.now())); // milliseconds since it was opened
   };
   unpacked(stored).then(start);
 })();

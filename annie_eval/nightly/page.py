@@ -1,0 +1,73 @@
+"""The history as a page: the last night's verdict, what changed, every gate over the nights, links to the runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from annie_eval.nightly.drift import Drift, Reset
+from annie_eval.nightly.records import TIMINGS, Count, History, Night
+from annie_eval.nightly.table import drift_lines
+from annie_eval.report.markup import document, pairs, row, safe, section, table
+from annie_eval.report.phrases import number
+
+
+def page(history: History, resets: Sequence[Reset], drifts: Sequence[Drift], drawn: str, folder: Path) -> str:
+    """The whole document; it has no script.
+
+    Args:
+        drawn: the picture, as SVG.
+        folder: where the page will lie; links to the runs begin there.
+    """
+    nights = history.nights
+    changed = [(nights[reset.at].name, reset.said) for reset in resets]
+    notes = [("drift", line) for line in drift_lines(nights, drifts)]
+    notes += [("skipped", f"{name}: {reason}") for name, reason in history.skipped]
+    plot = f'<div class="scroll" tabindex="0">{drawn}</div>\n{pairs(notes)}'
+    parts = [
+        _header(nights),
+        "<main>\n",
+        section("Gates and timings over the nights", plot, name="plot"),
+        section("What changed", pairs(reversed(changed)), name="changes") if changed else "",
+        section("Nights", _table(nights, folder), name="nights") if nights else "",
+        "</main>\n",
+    ]
+    return document(f"history: {nights[-1].verdict if nights else 'no nights'}", "".join(parts))
+
+
+def _header(nights: Sequence[Night]) -> str:
+    if not nights:
+        return "<header><h1>no nights</h1></header>\n"
+    last = nights[-1]
+    said = last.headline or last.cause
+    when = f"{last.started[:16].replace('T', ' ')}, {len(nights)} nights"
+    return (
+        f'<header class="{last.verdict}"><h1><span class="verdict">{last.verdict}</span> {safe(last.name)}</h1>\n'
+        f'<p>{safe(said)}</p>\n<p class="soft">{safe(when)}</p></header>\n'
+    )
+
+
+def _table(nights: Sequence[Night], folder: Path) -> str:
+    gates = list(dict.fromkeys(name for night in nights for name in night.gates))
+    timed = [name for name in TIMINGS if any(name in night.timings for night in nights)]
+    heads = ["night", "verdict", "against baseline", *gates, *timed]
+    rows = []
+    for night in reversed(nights):
+        cells = [f'<span class="verdict">{night.verdict}</span>', safe(night.regression or "")]
+        cells += [_count(night.gates.get(name)) for name in gates]
+        cells += [number(night.timings[name]) if name in night.timings else "" for name in timed]
+        report = night.path / "report.html"
+        link = quote(os.path.relpath(report.resolve(), folder.resolve())) if report.is_file() else ""
+        rows.append(row(night.verdict, heads, night.name, cells, link))
+    return table("Nights", heads, rows)
+
+
+def _count(count: Count | None) -> str:
+    if count is None:
+        return ""
+    if count.interval is None:
+        return f"{count.passed}/{count.n}"
+    low, high = (100 * bound for bound in count.interval)
+    return f'{count.passed}/{count.n}<br><span class="soft">{low:.0f}-{high:.0f}%</span>'

@@ -109,14 +109,18 @@ def measure(samples: int) -> None:
         whole = "have no room here" not in out.read_text(encoding="utf-8")
         with Chromium() as browser:
             browser.look(1280)
-            opened = []
+            browser.send("Performance.enable", timeDomain="threadTicks")
+            opened, busy = [], []
             for _ in range(5):
                 browser.open(out)
+                told = browser.send("Performance.getMetrics")["metrics"]
+                busy += [each["value"] for each in told if each["name"] == "TaskDuration"]
                 opened.append(float(browser.evaluate("document.documentElement.dataset.ready")))
         print(f"{samples} samples, {(folder / 'run.sqlite').stat().st_size / 1e6:.0f} MB in the store:")
         print(f"  {out.stat().st_size / 1e6:.1f} MB, {'every response' if whole else 'not every response'} in it")
         print(f"  written in {took:.1f} s, {1e3 * took / samples:.2f} ms a sample")
         print(f"  opened in {statistics.median(opened):.0f} ms ({min(opened):.0f}-{max(opened):.0f})")
+        print(f"  of which the page's thread works {1e3 * statistics.median(busy):.0f} ms, whatever else the machine does")
 
 
 def picture(run: Path, out: Path) -> None:

@@ -14,7 +14,9 @@
     return made;
   };
   const unpacked = async (template) => {
-    const bytes = Uint8Array.from(atob(template.content.textContent), (c) => c.charCodeAt(0));
+    const text = atob(template.content.textContent);
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Response(stream).json();
   };

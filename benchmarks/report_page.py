@@ -120,7 +120,7 @@ def measure(samples: int) -> None:
         print(f"  {out.stat().st_size / 1e6:.1f} MB, {'every response' if whole else 'not every response'} in it")
         print(f"  written in {took:.1f} s, {1e3 * took / samples:.2f} ms a sample")
         print(f"  opened in {statistics.median(opened):.0f} ms ({min(opened):.0f}-{max(opened):.0f})")
-        print(f"  of which the page's thread works {1e3 * statistics.median(busy):.0f} ms, whatever else the machine does")
+        print(f"  of which the page's thread: {1e3 * statistics.median(busy):.0f} ms of CPU time")
 
 
 def picture(run: Path, out: Path) -> None:

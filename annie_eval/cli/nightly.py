@@ -38,7 +38,10 @@ def add_history(parser: argparse.ArgumentParser) -> None:
 
 
 def nightly(arguments: argparse.Namespace) -> int:
-    """Exit status 0 when all is well, 1 when not, 2 when nothing could be run. Prints one paragraph."""
+    """Exit status 0 when all is well, 1 when not, 2 when nothing could be run, 3 when the gate alone does not hold.
+
+    Prints one paragraph.
+    """
     from annie_eval.nightly import night
     from annie_eval.nightly.paragraph import paragraph
 
@@ -64,7 +67,7 @@ def nightly(arguments: argparse.Namespace) -> int:
         print(f"nightly ERROR: {arguments.history}: {message}; {fix}, earlier nights are as they were")
         return 1
     print(paragraph(result))
-    return 1 if result.alarms else 0
+    return result.status
 
 
 def history(arguments: argparse.Namespace) -> int:

@@ -24,19 +24,23 @@ from typing import IO, Any
 
 from annie_eval.errors import UsageError
 from annie_eval.gates.decide import RunVerdict
-from annie_eval.nightly import drift, records
+from annie_eval.nightly import drift, earlier, records
 from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile
 from annie_eval.regression import baseline as baselines
 from annie_eval.regression import determinism
 from annie_eval.regression import timings as speed
+from annie_eval.regression.compare import ALPHA
 from annie_eval.regression.compare_runs import against, with_regression
 from annie_eval.regression.run_data import TIMINGS, measurements
 from annie_eval.resources import GATE_TESTS
 from annie_eval.run import verdict_json
 from annie_eval.run.store import FILE, Store
 from annie_eval.serving.spec import split_url
+from annie_eval.stats.nights import HORIZON
 
+GATE_ALONE = 3
+"""Exit status of a night on which the gate does not PASS and nothing shows that the server changed."""
 _ROOM = 16 * 1024 * 1024  # bytes that a night may need beside three times its baseline's size
 _TIMED = ("ttft_short", "decode")
 _STOP = 2.0  # seconds that a stopped gate has for its own end; what was answered is kept in any case
@@ -59,7 +63,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished night. `alarms`: why it is not well; () if it is. `cause`: why nothing was judged, or ""."""
+    """A finished night.
+
+    Attributes:
+        alarms: what is proven or broken: worse than the baseline, drift, replicas that differ, nothing judged.
+        gate: what the gate said, where that is not PASS and no alarm by itself; else "".
+        cause: why nothing was judged, or "".
+    """
 
     name: str
     run_dir: Path
@@ -70,13 +80,19 @@ class Result:
     timings: Mapping[str, float] | None = None
     seconds: float = 0.0
     cause: str = ""
+    gate: str = ""
 
     @property
     def verdict_word(self) -> str:
-        """What the night comes to: PASS, FAIL or ERROR."""
+        """What the night comes to: PASS, FAIL or ERROR; INCONCLUSIVE where the gate alone says so."""
         if not self.alarms:
-            return "PASS"
+            return self.gate or "PASS"
         return "ERROR" if self.verdict is None or self.verdict.verdict == "ERROR" else "FAIL"
+
+    @property
+    def status(self) -> int:
+        """The exit status: 0 well, 1 for an alarm, `GATE_ALONE` for a gate that does not hold without one."""
+        return 1 if self.alarms else GATE_ALONE if self.gate else 0
 
 
 class Stopped(Exception):
@@ -180,17 +196,23 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
         if run_dir.is_dir():
             (run_dir / "gate.log").write_text(output, encoding="utf-8", errors="backslashreplace")
     alarms: list[str] = []
+    gate = ""
     timings: dict[str, float] = {}
     found: list[drift.Drift] = []
     if verdict is None:
         alarms.append(cause)
     else:
-        if verdict.verdict != "PASS":
-            alarms.append(verdict.verdict)
+        if verdict.verdict == "ERROR":
+            alarms.append("ERROR")
+        elif verdict.verdict != "PASS":
+            gate = verdict.verdict
+        if replicas_differ(verdict.replicas):
+            alarms.append("replicas differ")
         if verdict.verdict != "ERROR":
             timings, timing_notes = _quiet(options, profile, run_dir, verdict)
             notes += timing_notes
-        compared = against(blessed, run_dir)
+        nights = records.read(options.history).nights
+        compared = against(blessed, run_dir, earlier.judgements(nights, str(blessed.info["id"])))
         verdict = with_regression(verdict, compared)
         verdict_json.write(run_dir / verdict_json.FILE, verdict)
         if compared.verdict in ("FAIL", "ERROR", "REFUSED"):
@@ -211,9 +233,19 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
         timings=timings,
         seconds=time.monotonic() - began,
         cause=cause,
+        gate=gate,
     )
     _note(run_dir, name, started, began, result.verdict_word, timings, cause)
     return result
+
+
+def replicas_differ(found: Mapping[str, Any]) -> bool:
+    """Whether servers that should be alike are proven not to be, at an error rate that holds over all nights.
+
+    A gate that one of them fails on its own answers proves nothing: a night's counts vary.
+    """
+    pairs = [float(row["adjusted"]) for row in found.get("gates", ()) if row["adjusted"] is not None]
+    return bool(found.get("structure")) or any(HORIZON * p <= ALPHA for p in pairs)
 
 
 def _cut_off(history: Path) -> list[str]:

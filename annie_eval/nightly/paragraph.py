@@ -30,7 +30,8 @@ def _lead(result: Result) -> str:
         return f"nothing was judged: {result.cause}"
     if broke := _broke(result.verdict):
         return broke
-    return str(result.verdict.regression.get("headline") or "not compared")
+    alone = f"the gate alone says {result.gate}, no change is proven: " if result.gate and not result.alarms else ""
+    return alone + str(result.verdict.regression.get("headline") or "not compared")
 
 
 def _broke(verdict: RunVerdict) -> str:

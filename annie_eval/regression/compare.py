@@ -1,7 +1,8 @@
 """Compares a run with a baseline: fingerprint, gates, and the samples whose outcome changed. Pure.
 
-Samples are paired by name. A gate FAILs when it is worse beyond chance (exact McNemar, Holm over all gates), PASSes
-when a loss of its margin or more can be ruled out, and is INCONCLUSIVE in between; see docs/statistics.md.
+Samples are paired by name. A gate FAILs when it is worse beyond chance (exact McNemar, Holm over all gates; at night
+`stats.nights`), PASSes when a loss of its margin or more can be ruled out, and is INCONCLUSIVE in between; see
+docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -17,20 +18,30 @@ from annie_eval.regression import timings as speed
 from annie_eval.regression.result import Change, GatePair, Regression, TimingPair
 from annie_eval.regression.run_data import RunData, first_of, scenario_of
 from annie_eval.serving import fingerprint_diff
-from annie_eval.stats import binomial
+from annie_eval.stats import binomial, nights
 from annie_eval.stats.paired import default_margin, noninferiority, sign_flip
 
 ALPHA = 0.05
-"""Chance of a wrong FAIL over all gates together, and of a wrong PASS of one gate."""
+"""Chance of a wrong FAIL over all gates (and nights) together, and of a wrong PASS of one gate."""
+Judgements = Mapping[str, Mapping[str, Judgement]]
+"""The judgements of a run, by gate and sample."""
 _MOST = 4  # changes that the headline names
 
 
-def compare_run_data(before: RunData, now: RunData, *, baseline: Mapping[str, Any], noise: speed.Noise) -> Regression:
+def compare_run_data(
+    before: RunData,
+    now: RunData,
+    *,
+    baseline: Mapping[str, Any],
+    noise: speed.Noise,
+    earlier: Sequence[Judgements] | None = None,
+) -> Regression:
     """What the run `now` says against the baseline `before`.
 
     Args:
         baseline: what is known of the baseline itself: `name`, `run`, `id`, `blessed`.
         noise: of the baseline's timings.
+        earlier: as for `compare_gates`.
     """
     known = fingerprint_diff.between(before.fingerprint, now.fingerprint)
     profiles = fingerprint_diff.of_profiles(before.snapshot, now.snapshot, _digests(before, now))
@@ -55,7 +66,7 @@ def compare_run_data(before: RunData, now: RunData, *, baseline: Mapping[str, An
         return Regression("REFUSED", headline, baseline, changed, tuple(refused), same_words=same)
     selected: Mapping[str, Any] = (now.facts.get("selection") or {}).get("gates") or {}
     judged = {**{gate: {} for gate in selected}, **now.judgements}
-    gates = compare_gates(before.judgements, judged, margins(now.snapshot), open_ended(now.snapshot))
+    gates = compare_gates(before.judgements, judged, margins(now.snapshot), open_ended(now.snapshot), earlier)
     timings = speed.compare_timings(before.timings, now.timings, noise)
     verdict = overall(gates, timings)
     if fails and verdict != "FAIL":
@@ -111,23 +122,35 @@ def open_ended(snapshot: Mapping[str, Any]) -> frozenset[str]:
 
 
 def compare_gates(
-    before: Mapping[str, Mapping[str, Judgement]],
-    now: Mapping[str, Mapping[str, Judgement]],
+    before: Judgements,
+    now: Judgements,
     given: Mapping[str, float],
     open_ended: frozenset[str] = frozenset(),
+    earlier: Sequence[Judgements] | None = None,
 ) -> list[GatePair]:
     """Every gate that both runs judged, in the order of `before`.
 
     Args:
         given: margins by gate; other gates have the default.
         open_ended: gates that judge whatever was asked; all others PASS only on all samples of the baseline.
+        earlier: nights of this server since the baseline. A FAIL is then one of many nights' looks, and its error rate
+            holds over all of them (`stats.nights`); None for a comparison that is made once.
     """
     found = [
         _gate(name, before[name], now[name], given.get(name), whole=name not in open_ended)
         for name in before
         if name in now
     ]
-    adjusted = binomial.holm([gate.p for gate in found])
+    if earlier is None:
+        adjusted = binomial.holm([gate.p for gate in found])
+    else:
+        runs = [before, *earlier, now]
+        found = [_over_nights(gate, [run.get(gate.name, {}) for run in runs]) for gate in found]
+        misses = [len(before[gate.name]) - sum(one.passed for one in before[gate.name].values()) for gate in found]
+        adjusted = [
+            nights.adjusted(gate.p, gate.p_nights, missed, len(found))
+            for gate, missed in zip(found, misses, strict=True)
+        ]
     return [_judged(replace(gate, adjusted=p)) for gate, p in zip(found, adjusted, strict=True)]
 
 
@@ -173,6 +196,37 @@ def _gate(
     )
 
 
+def _over_nights(gate: GatePair, runs: Sequence[Mapping[str, Judgement]]) -> GatePair:
+    """The p-values of a gate for which tonight is one night of many; `runs`: the baseline, then nights, oldest first.
+
+    Of each scenario those nights count that judged all its samples of the baseline.
+    """
+    by_scenario: dict[str, list[str]] = {}
+    for key, judgement in runs[0].items():
+        if judgement.error is None:
+            by_scenario.setdefault(scenario_of(key), []).append(key)
+    missed = []
+    for keys in by_scenario.values():
+        whole = [
+            [run[key] for key in keys] for run in runs if all(key in run and run[key].error is None for key in keys)
+        ]
+        missed.append([sum(not each.passed for each in of) for of in whole])
+    judged = sum(len(keys) * (len(counts) - 1) for keys, counts in zip(by_scenario.values(), missed, strict=True))
+    tonight: dict[str, list[str]] = {}
+    for key, judgement in runs[-1].items():
+        if key in runs[0] and judgement.error is None:
+            tonight.setdefault(scenario_of(key), []).append(key)
+    nets = [_net(keys, gate.worse, gate.better) for keys in tonight.values()]
+    return replace(
+        gate,
+        p=nights.one_night(sum(net > 0 for net in nets), sum(net < 0 for net in nets), [*map(len, tonight.values())]),
+        p_nights=nights.all_nights(missed),
+        nights=max((len(counts) - 1 for counts in missed), default=0),
+        nights_n=judged,
+        nights_passed=judged - sum(sum(counts[1:]) for counts in missed),
+    )
+
+
 def _net(keys: Sequence[str], worse: Sequence[str], better: Sequence[str]) -> int:
     return sum((key in worse) - (key in better) for key in keys)
 
@@ -180,6 +234,8 @@ def _net(keys: Sequence[str], worse: Sequence[str], better: Sequence[str]) -> in
 def _judged(gate: GatePair) -> GatePair:
     significant, held = gate.adjusted <= ALPHA, gate.p_margin <= ALPHA
     lost = f"{gate.before}/{gate.n} -> {gate.now}/{gate.n}"
+    if gate.nights > 1:
+        lost += f" ({gate.nights_passed}/{gate.nights_n} in {gate.nights} nights)"
     verdict: ComparisonVerdict
     if gate.n == 0 and not gate.broken and not gate.missing:
         verdict, detail = "INCONCLUSIVE", "no sample was judged in both runs"

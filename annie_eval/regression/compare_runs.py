@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from annie_eval.profile import diff
 from annie_eval.profile.types import Profile, Verdict
 from annie_eval.regression import baseline as baselines
 from annie_eval.regression import determinism, rejudge
-from annie_eval.regression.compare import compare_run_data
+from annie_eval.regression.compare import Judgements, compare_run_data
 from annie_eval.regression.result import Regression
 from annie_eval.regression.run_data import read
 from annie_eval.run import verdict_json
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from annie_eval.run.lifecycle import Run
 
 
-def against(baseline: baselines.Baseline, run_dir: Path) -> Regression:
+def against(baseline: baselines.Baseline, run_dir: Path, earlier: Sequence[Judgements] | None = None) -> Regression:
     """What a finished run says against a baseline; both judged by the same detectors, today's.
+
+    Args:
+        earlier: the judgements of earlier nights, where this run is one night of many; see `compare_gates`.
 
     Raises:
         UsageError: the run cannot be read.
@@ -35,7 +38,7 @@ def against(baseline: baselines.Baseline, run_dir: Path) -> Regression:
     if before.facts.get("detector_digest") != now.facts.get("detector_digest"):
         (before, first), (now, second) = rejudge.by_todays(before), rejudge.by_todays(now)
         notes = [note for note in (first, second) if note]
-    found = compare_run_data(before, now, baseline=baseline.info, noise=baseline.noise)
+    found = compare_run_data(before, now, baseline=baseline.info, noise=baseline.noise, earlier=earlier)
     return replace(found, notes=(*found.notes, *notes))
 
 

@@ -19,14 +19,17 @@ class GatePair:
         n: such samples, of `scenarios` scenarios.
         before, now: how many of them passed.
         worse, better: samples that passed before and miss now; and the other way.
-        p: one-sided exact McNemar p-value, samples of one scenario kept together.
-        adjusted: p after Holm's correction over all gates.
+        p: one-sided exact McNemar p-value, samples of one scenario kept together; of a night `nights.one_night`.
+        adjusted: p after Holm's correction over all gates; of a night `nights.adjusted` for all nights and gates.
         margin: the loss in pass rate that need not be ruled out. One that the profile sets (`own_margin`) does not
             matter: a proven loss below it passes.
         p_margin: exact p-value against a loss of `margin` or more.
         broken: samples answered before that broke now.
         alone: samples that only one of the runs has.
         missing: samples of the baseline that this run lacks in every repeat.
+        nights: that are taken together, tonight with them; 0 for a comparison that is made once. In them
+            `nights_passed` of `nights_n` samples passed.
+        p_nights: `nights.all_nights` of them.
     """
 
     name: str
@@ -46,6 +49,10 @@ class GatePair:
     broken: tuple[str, ...] = ()
     alone: int = 0
     missing: int = 0
+    nights: int = 0
+    nights_passed: int = 0
+    nights_n: int = 0
+    p_nights: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def _verdict(word: str) -> str:
 def _gates(found: Regression) -> str:
     if not found.gates:
         return ""
-    heads = ["gate", "verdict", "then", "now", "worse", "better", "p", "p (Holm)", "margin", "why"]
+    heads = ["gate", "verdict", "then", "now", "worse", "better", "p", regression.adjusted_by(found), "margin", "why"]
     rows = [
         row(
             gate.verdict,

@@ -8,6 +8,7 @@ from typing import Any
 from annie_eval.gates.decide import RunVerdict
 from annie_eval.regression.result import Change, Regression, from_dict
 from annie_eval.report.phrases import number
+from annie_eval.stats.nights import HORIZON
 from annie_eval.text import aligned, printable, shortened
 
 _LEAST = 40  # characters of an answer that are shown on the narrowest terminal
@@ -52,13 +53,18 @@ def compared(found: Regression, *, width: int) -> list[str]:
 
 
 def _gate_rows(found: Regression) -> list[list[str]]:
-    rows = [["against baseline", "then", "now", "worse", "better", "p", "p (Holm)", "margin", "verdict"]]
+    rows = [["against baseline", "then", "now", "worse", "better", "p", adjusted_by(found), "margin", "verdict"]]
     for gate in found.gates:
         then, now = f"{gate.before}/{gate.n}", f"{gate.now}/{gate.n}"
         changed = [str(len(gate.worse)), str(len(gate.better))]
         chances = [_chance(gate.p), _chance(gate.adjusted), f"{100 * gate.margin:.3g}%"]
         rows.append([printable(gate.name), then, now, *changed, *chances, gate.verdict])
     return rows
+
+
+def adjusted_by(found: Regression) -> str:
+    """The head of the column of adjusted p-values: over all gates, or over all gates and nights."""
+    return f"p ({HORIZON} nights)" if any(gate.nights for gate in found.gates) else "p (Holm)"
 
 
 def _timing_rows(found: Regression) -> list[list[str]]:

@@ -1,15 +1,22 @@
 """How often the gate's bounds and its stopping rule are wrong, by simulation at the asked rate itself.
 
-    .venv/bin/python -m benchmarks.evidence_error_rates [--runs 2000] [--seed 1]
+    .venv/bin/python -m benchmarks.evidence_error_rates [--runs 2000] [--histories 200] [--seed 1]
 
 Kinds of prompts: `equal` (each passes with the same chance), `differ` (chances drawn from a beta distribution), `dead`
 (some prompts never pass, the others always), `copies` (the samples of one prompt in one round are one outcome),
 `half` (each sample of a prompt is a copy of that prompt's shared outcome with chance 1/2, else drawn again).
 
 Columns: `lower` and `upper`, runs in which a one-sided 95 % bound lay beyond the truth (5 % at most is promised);
-`PASS` and `FAIL` of `--until-decided` at a threshold that equals the true rate (5 % at most together); samples asked.
-`plain` is what `lower` would be if all samples counted as independent. Status 1 where a promised rate is surely
-exceeded: its exact one-sided 99.9 % lower bound lies above 5 %.
+`plain` is what `lower` would be if all samples counted as independent; `PASS` and `FAIL` of `--until-decided` at a
+threshold that equals the true rate (5 % at most together); samples asked.
+
+Nights are those of one baseline and `nights.HORIZON` nights of a server that did not change, with the gates of `annie`
+and of `annie-strict` but those over every sample. `alarm`: histories with a FAIL on any night (5 % at most is
+promised); `once`: nights that would FAIL if each were the only comparison, `worst`: their share with the unluckiest
+baseline; `gate`: nights on which the gate alone does not PASS. Replicas: runs in which a paired test says that equal
+servers differ (1 % at most).
+
+Status 1 where a promised rate is surely exceeded: its exact one-sided 99.9 % lower bound lies above it.
 """
 
 from __future__ import annotations
@@ -18,10 +25,18 @@ import argparse
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from annie_eval.stats import binomial, clusters, sequential
+from annie_eval.detectors.finding import Finding
+from annie_eval.gates import replicas
+from annie_eval.gates.decide import decide
+from annie_eval.gates.judgement import Judgement
+from annie_eval.profile.load import load
+from annie_eval.profile.types import Gate, Profile
+from annie_eval.stats import binomial, clusters, nights, sequential
 
 PROMISED, ALPHA = 0.05, 0.001
+MISS = (Finding("markdown", "bold text"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +111,91 @@ def until_decided(
     return above, below, samples / runs
 
 
+@dataclass(frozen=True, slots=True)
+class Nights:
+    """What a number of histories came to; `worst` is the largest share of `once` of one history."""
+
+    alarms: int
+    once: float
+    worst: float
+    gate: float
+
+
+@cache
+def one_night(worse: int, better: int, prompts: int) -> float:
+    return nights.one_night(worse, better, [1] * prompts)
+
+
+mcnemar = cache(binomial.mcnemar)
+
+
+def histories(kind: Kind, mean: float, gates: Sequence[Gate], sizes: Sequence[int], runs: int, seed: int) -> Nights:
+    """Baselines with the nights after them, each prompt asked once a night."""
+    draw, alarms, shares, open_ = random.Random(seed), 0, [], 0
+
+    @cache
+    def holds(place: int, passed: int) -> bool:
+        given = [Judgement(gates[place].name, str(i), () if i < passed else MISS) for i in range(sizes[place])]
+        return decide(gates[place], given, sizes[place]).verdict == "PASS"
+
+    for _ in range(runs):
+        rates = [kind.rates(draw, mean, size) for size in sizes]
+        missed = [[[1 - asked] for asked in kind.ask(draw, of, 1)] for of in rates]
+        start = [sum(counts[0] for counts in of) for of in missed]
+        alarm, failed = False, 0
+        for night in range(1, nights.HORIZON + 1):
+            adjusted, plain, whole = [], [], True
+            for place, (of, counts) in enumerate(zip(rates, missed, strict=True)):
+                for each, asked in zip(counts, kind.ask(draw, of, 1), strict=True):
+                    each.append(1 - asked)
+                worse = sum(each[-1] > each[0] for each in counts)
+                better = sum(each[-1] < each[0] for each in counts)
+                plain.append(mcnemar(worse, better))
+                if not alarm:
+                    tonight, since = one_night(worse, better, len(of)), 1.0
+                    # With as many misses as are to be expected, half of all baselines have no more: no evidence.
+                    if sum(map(sum, counts)) > start[place] * (night + 1):
+                        since = nights.all_nights(counts)
+                    adjusted.append(nights.adjusted(tonight, since, start[place], len(sizes)))
+                whole = whole and holds(place, len(of) - sum(each[-1] for each in counts))
+            alarm = alarm or min(adjusted) <= PROMISED
+            failed += min(binomial.holm(plain)) <= PROMISED
+            open_ += not whole
+        alarms += alarm
+        shares.append(failed / nights.HORIZON)
+    return Nights(alarms, sum(shares) / runs, max(shares), open_ / runs / nights.HORIZON)
+
+
+def equal_replicas(kind: Kind, mean: float, servers: int, profile: Profile, runs: int, seed: int) -> int:
+    """Runs in which a paired test says that one of some equal servers passes less often."""
+    draw, wrong = random.Random(seed), 0
+    gates = {gate.name: profile.gate_scenarios(gate) for gate in profile.gates.values() if not gate.every_sample}
+    of_sample: dict[str, list[str]] = {}
+    for gate, scenarios in gates.items():
+        for scenario in scenarios:
+            for key in scenario.sample_keys():
+                of_sample.setdefault(key, []).append(gate)
+    for _ in range(runs):
+        rates = kind.rates(draw, mean, len(of_sample))
+        given = [
+            replicas.Answered(
+                server,
+                key,
+                server == 0,
+                tuple(Judgement(gate, key, () if draw.random() < rate else MISS) for gate in of),
+            )
+            for server in range(servers)
+            for (key, of), rate in zip(of_sample.items(), rates, strict=True)
+        ]
+        found = replicas.compare(profile, [f"http://{place}" for place in range(servers)], given)
+        wrong += any(row["verdict"] == "FAIL" and row["adjusted"] is not None for row in found["gates"])
+    return wrong
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=2000, metavar="N")
+    parser.add_argument("--histories", type=int, default=200, metavar="N", help="of 90 nights each")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     options = parser.parse_args()
     runs, broken = options.runs, []
@@ -106,9 +203,9 @@ def main() -> int:
     def share(wrong: int) -> str:
         return f"{wrong / runs:6.1%}"
 
-    def judge(name: str, wrong: int) -> None:
-        if binomial.lower_bound(wrong, runs, 1 - ALPHA) > PROMISED:
-            broken.append(f"{name}: wrong in {wrong} of {runs} runs, {PROMISED:.0%} is promised")
+    def judge(name: str, wrong: int, runs: int = runs, promised: float = PROMISED) -> None:
+        if binomial.lower_bound(wrong, runs, 1 - ALPHA) > promised:
+            broken.append(f"{name}: wrong in {wrong} of {runs} runs, {promised:.0%} is promised")
 
     print(f"{runs} runs each, seed {options.seed}\n")
     print("bounds     rate  prompts x samples   lower   upper   plain")
@@ -126,6 +223,24 @@ def main() -> int:
             sides = f"{share(above)}  {share(below)}"
             print(f"{kind.name:<9}  {mean:.2f}  {prompts:>3} x {ways} ways   {sides}  {samples:7.0f}")
             judge(f"{kind.name} {mean} {prompts} x {ways} ways until decided", above + below)
+    several = options.histories
+    print(f"\nnights of an unchanged server, {several} histories   alarm    once   worst    gate")
+    for name in ("annie", "annie-strict"):
+        gates = [gate for gate in load(name).gates.values() if not gate.every_sample]
+        sizes = [sum(len(scenario.variants) for scenario in load(name).gate_scenarios(gate)) for gate in gates]
+        for kind in KINDS[:3]:
+            for mean in (0.99, 0.8):
+                found = histories(kind, mean, gates, sizes, several, options.seed)
+                told = (found.alarms / several, found.once, found.worst, found.gate)
+                print(f"{kind.name:<9}  {mean:.2f}  {name:<24} {'  '.join(f'{each:6.1%}' for each in told)}")
+                judge(f"{kind.name} {mean} {name} nights", found.alarms, several)
+    print("\nequal replicas, runs of annie     differ")
+    for kind in KINDS[:3]:
+        for mean in (0.99, 0.8):
+            for servers in (2, 3):
+                wrong = equal_replicas(kind, mean, servers, load("annie"), several, options.seed)
+                print(f"{kind.name:<9}  {mean:.2f}  {servers} servers           {wrong / several:6.1%}")
+                judge(f"{kind.name} {mean} {servers} replicas", wrong, several, replicas.ALPHA)
     for line in broken:
         print(line)
     return int(bool(broken))

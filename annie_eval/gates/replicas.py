@@ -18,7 +18,7 @@ from annie_eval.gates.decide import decide, scenario_of
 from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import Profile
 from annie_eval.stats import binomial
-from annie_eval.stats.paired import sign_flip
+from annie_eval.stats.paired import lowest
 
 ALPHA = 0.01
 """Chance that equal servers are said to differ by the paired tests of a run; it is asked every night."""
@@ -98,8 +98,8 @@ def compare_replicas(
     """Whether the servers answer alike, as the report and `verdict.json` have it.
 
     FAIL: a server lacks what all others show, renders other prompts, fails a gate on its own answers, or passes less
-    often in pairs beyond chance (sign-flip test over prompts, Holm over gates and servers at `ALPHA`). ERROR:
-    else, where an answer broke. INCONCLUSIVE: else, where answers are missing.
+    often than the others on the same samples beyond chance (`paired.lowest`, Holm over gates and servers at `ALPHA`).
+    ERROR: else, where an answer broke. INCONCLUSIVE: else, where answers are missing.
 
     Args:
         missing: samples that a server was to be asked for the comparison, and was not.
@@ -228,7 +228,7 @@ def _pairs(profile: Profile, urls: Sequence[str], shared: Mapping[str, _Row]) ->
     tests = []
     for name in (*profile.gates, "all gates"):
         for place, url in enumerate(urls):
-            gained: dict[str, int] = defaultdict(int)
+            passed: dict[str, list[int]] = {}
             mine = theirs = n = 0
             for sample, row in shared.items():
                 outcomes = {server: _outcome(one, name) for server, one in row.items()}
@@ -239,11 +239,12 @@ def _pairs(profile: Profile, urls: Sequence[str], shared: Mapping[str, _Row]) ->
                 mine += bool(outcomes[place])
                 theirs += all(others)
                 prompt = profile.prompts.get(scenario_of(sample), scenario_of(sample))
-                gained[prompt] += all(others) - bool(outcomes[place]) if all(others) == any(others) else 0
+                counts = passed.setdefault(prompt, [0] * len(urls))
+                for at, outcome in enumerate((bool(outcomes[place]), *others)):
+                    counts[at] += outcome
             if n:
-                tests.append(
-                    (name, url, sign_flip(list(gained.values())), f"{url} {mine}/{n}, the others {theirs}/{n}")
-                )
+                said = f"{url} {mine}/{n}, the others {theirs}/{n}"
+                tests.append((name, url, lowest(list(passed.values())), said))
     adjusted = binomial.holm([p for _, _, p, _ in tests])
     return [
         {

@@ -19,7 +19,7 @@ from annie_eval.regression.result import Change, GatePair, Regression, TimingPai
 from annie_eval.regression.run_data import RunData, first_of, scenario_of
 from annie_eval.serving import fingerprint_diff
 from annie_eval.stats import binomial, nights
-from annie_eval.stats.paired import default_margin, noninferiority, sign_flip
+from annie_eval.stats.paired import default_margin, lowest, noninferiority, sign_flip
 
 ALPHA = 0.05
 """Chance of a wrong FAIL over all gates (and nights) together, and of a wrong PASS of one gate."""
@@ -220,7 +220,7 @@ def _over_nights(gate: GatePair, runs: Sequence[Mapping[str, Judgement]]) -> Gat
     return replace(
         gate,
         p=nights.one_night(sum(net > 0 for net in nets), sum(net < 0 for net in nets), [*map(len, tonight.values())]),
-        p_nights=nights.all_nights(missed),
+        p_nights=lowest(missed),
         nights=max((len(counts) - 1 for counts in missed), default=0),
         nights_n=judged,
         nights_passed=judged - sum(sum(counts[1:]) for counts in missed),

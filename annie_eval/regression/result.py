@@ -29,7 +29,7 @@ class GatePair:
         missing: samples of the baseline that this run lacks in every repeat.
         nights: that are taken together, tonight with them; 0 for a comparison that is made once. In them
             `nights_passed` of `nights_n` samples passed.
-        p_nights: `nights.all_nights` of them.
+        p_nights: `paired.lowest` of them and the baseline.
     """
 
     name: str

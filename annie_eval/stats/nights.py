@@ -15,7 +15,6 @@ With one night the second test is McNemar's, where each prompt has one sample.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from annie_eval.stats import trend
@@ -68,31 +67,13 @@ def _at_most_changed(sizes: Sequence[int]) -> list[float]:
     return chances
 
 
-def all_nights(missed: Sequence[Sequence[int]]) -> float:
-    """The chance that a baseline misses as few samples as this one did, if nothing changed since; see above.
-
-    Args:
-        missed: for each prompt its missed samples, those of the baseline first, then those of each night.
-
-    Raises:
-        ValueError: a prompt without the baseline's count.
-    """
-    if any(not counts for counts in missed):
-        raise ValueError("each prompt needs the baseline's count")
-    most = sum(counts[0] for counts in missed)
-    chances = [1.0] + [0.0] * most  # of so many misses over the prompts so far
-    for counts in missed:
-        kinds = [(value, times / len(counts)) for value, times in Counter(counts).items() if value <= most]
-        chances = [sum(chances[k - value] * share for value, share in kinds if value <= k) for k in range(most + 1)]
-    return min(1.0, sum(chances))
-
-
 def adjusted(tonight: float, since: float, misses: int, gates: int) -> float:
     """Both tests' p-value over all nights and gates: at most 0.05 with probability 5 % at most, in HORIZON nights.
 
     Args:
         tonight: `one_night` of a gate.
-        since: `all_nights` of it, with `misses` samples missed in the baseline.
+        since: `paired.lowest` of the misses in the baseline and in all nights since, prompt by prompt; the baseline
+            has `misses`.
         gates: how many are compared.
     """
     return min(1.0, 2 * gates * min(HORIZON * tonight, (misses + 1) * (misses + 2) * since))

@@ -7,6 +7,7 @@ worse (passed before, misses now), better (the other way) or alike.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
@@ -40,6 +41,29 @@ def sign_flip(differences: Sequence[int]) -> float:
     seen = sum(differences)
     as_large = sum(count for total, count in ways.items() if total >= seen)
     return float(as_large / 2 ** len(sizes))
+
+
+def lowest(counts: Sequence[Sequence[int]]) -> float:
+    """One-sided exact p-value for "the first of several runs has fewer"; small speaks for it.
+
+    Under no difference the runs are exchangeable: given a scenario's counts, each is the first run's with equal
+    chance, however scenarios differ. p is the chance of a sum over scenarios as small as the first run's: an
+    exact stratified permutation test. With two runs it is `sign_flip`.
+
+    Args:
+        counts: for each scenario one count a run, the first run's first; runs that lack a scenario are left out of it.
+
+    Raises:
+        ValueError: a scenario without counts.
+    """
+    if any(not each for each in counts):
+        raise ValueError("each scenario needs the first run's count")
+    most = sum(each[0] for each in counts)
+    chances = [1.0] + [0.0] * most  # of each sum over the scenarios so far
+    for each in counts:
+        kinds = [(value, times / len(each)) for value, times in Counter(each).items() if value <= most]
+        chances = [sum(chances[k - value] * share for value, share in kinds if value <= k) for k in range(most + 1)]
+    return min(1.0, sum(chances))
 
 
 def tango(worse: int, better: int, n: int, margin: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -198,6 +199,27 @@ def test_equal_servers_are_seldom_said_to_differ(servers: int) -> None:
         found = compared(answers(servers, misses), servers)
         wrong += any(gate["verdict"] == "FAIL" and gate["p"] is not None for gate in found["gates"])  # type: ignore[attr-defined]
     assert wrong / 40 <= ALPHA + 0.03
+
+
+def test_three_servers_that_miss_in_turn_do_not_differ_and_one_that_misses_for_all_does() -> None:
+    """Every miss stands alone against two passes: that says nothing unless one server has most of them."""
+    tolerant = [gate.name for gate in PROFILE.gates.values() if gate.required and not gate.every_sample]
+    keys = sorted(
+        key for name in tolerant for one in PROFILE.gate_scenarios(PROFILE.gates[name]) for key in one.sample_keys()
+    )
+    places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+
+    def in_turn(server: int, gate: str, key: str) -> bool:
+        return gate in tolerant and places[key] % 3 == server
+
+    def one(server: int, gate: str, key: str) -> bool:
+        return server == 1 and gate in tolerant and places[key] % 3 == 0
+
+    def differs(misses: Callable[[int, str, str], bool]) -> bool:
+        found: Any = compared(answers(3, misses), 3)
+        return any(gate["verdict"] == "FAIL" and gate["p"] is not None for gate in found["gates"])
+
+    assert (differs(in_turn), differs(one)) == (False, True)
 
 
 def test_what_broke_is_counted_by_server_and_is_no_miss() -> None:

@@ -13,7 +13,7 @@ from scipy import optimize
 from scipy import stats as scipy_stats
 
 from annie_eval.stats import binomial
-from annie_eval.stats.paired import LEAST_MARGIN, default_margin, fisher, noninferiority, sign_flip, tango
+from annie_eval.stats.paired import LEAST_MARGIN, default_margin, fisher, lowest, noninferiority, sign_flip, tango
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 40))
@@ -35,6 +35,29 @@ def test_sign_flip_of_clusters_is_the_enumeration_of_all_signs(differences: list
     flips = list(itertools.product((1, -1), repeat=len(moved)))
     as_large = sum(sum(s * abs(d) for s, d in zip(signs, moved, strict=True)) >= seen for signs in flips)
     assert sign_flip(differences) == pytest.approx(as_large / len(flips), abs=1e-12)
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=1, max_size=5))
+def test_lowest_is_the_share_of_all_choices_of_the_first_run(missed: list[list[int]]) -> None:
+    choices = list(itertools.product(*missed))
+    few = sum(sum(choice) <= sum(counts[0] for counts in missed) for choice in choices)
+    assert lowest(missed) == pytest.approx(few / len(choices))
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 3))
+def test_lowest_of_two_runs_is_mcnemar(worse: int, better: int, alike: int) -> None:
+    missed = [[0, 1]] * worse + [[1, 0]] * better + [[0, 0], [1, 1]] * alike
+    assert lowest(missed) == pytest.approx(binomial.mcnemar(worse, better))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=7))
+def test_lowest_of_two_runs_is_the_sign_flip_of_their_differences(counts: list[tuple[int, int]]) -> None:
+    assert lowest(counts) == pytest.approx(sign_flip([second - first for first, second in counts]))
+
+
+def test_lowest_needs_a_count_of_each_scenario() -> None:
+    with pytest.raises(ValueError, match="needs the first run's count"):
+        lowest([[1], []])
 
 
 def test_samples_of_one_scenario_do_not_count_as_many() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from annie_eval.stats import nights
 from annie_eval.stats.binomial import lower_bound, mcnemar
+from annie_eval.stats.paired import lowest
 
 RATES = ([0.5] * 6, [0.9] * 6, [0.0, 0.2, 0.5, 0.5, 0.9, 1.0], [0.97, 0.97, 0.5, 0.03, 0.03, 0.5])
 
@@ -45,19 +46,6 @@ def test_ten_lost_of_ten_is_one_chance_in_a_million() -> None:
     assert mcnemar(10, 0) == pytest.approx(2.0**-10)
 
 
-@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=1, max_size=5))
-def test_all_nights_is_the_share_of_all_choices_of_the_baseline(missed: list[list[int]]) -> None:
-    choices = list(itertools.product(*missed))
-    few = sum(sum(choice) <= sum(counts[0] for counts in missed) for choice in choices)
-    assert nights.all_nights(missed) == pytest.approx(few / len(choices))
-
-
-@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 3))
-def test_after_one_night_all_nights_are_mcnemar(worse: int, better: int, alike: int) -> None:
-    missed = [[0, 1]] * worse + [[1, 0]] * better + [[0, 0], [1, 1]] * alike
-    assert nights.all_nights(missed) == pytest.approx(mcnemar(worse, better))
-
-
 def test_the_shares_of_all_numbers_of_misses_are_one() -> None:
     """`adjusted` gives j misses the share 1 / ((j + 1) (j + 2)); more than one in all would break the promise."""
     shares = [2 * 1e-6 / nights.adjusted(1.0, 1e-6, j, 1) for j in range(500)]
@@ -81,7 +69,7 @@ def histories(rates: Sequence[Sequence[float]], length: int, seed: int, *, naive
                 counts.append(int(draw.random() >= rate))
             worse = sum(counts[-1] > counts[0] for counts in missed)
             better = sum(counts[-1] < counts[0] for counts in missed)
-            both = tonight(worse, better, len(of)), nights.all_nights(missed)
+            both = tonight(worse, better, len(of)), lowest(missed)
             p = min(both) if naive else nights.adjusted(*both, start, 1)
             if p <= 0.05:
                 alarms += 1
@@ -106,5 +94,3 @@ def test_an_unchanged_server_is_called_worse_in_few_histories(kind: str) -> None
 def test_counts_that_cannot_be(worse: int, better: int, sizes: list[int]) -> None:
     with pytest.raises(ValueError, match="counts must fit"):
         nights.one_night(worse, better, sizes)
-    with pytest.raises(ValueError, match="needs the baseline"):
-        nights.all_nights([[]])

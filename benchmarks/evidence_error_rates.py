@@ -188,7 +188,7 @@ def equal_replicas(kind: Kind, mean: float, servers: int, profile: Profile, runs
             for server in range(servers)
             for (key, of), rate in zip(of_sample.items(), rates, strict=True)
         ]
-        found = replicas.compare(profile, [f"http://{place}" for place in range(servers)], given)
+        found = replicas.compare_replicas(profile, [f"http://{place}" for place in range(servers)], given)
         wrong += any(row["verdict"] == "FAIL" and row["adjusted"] is not None for row in found["gates"])
     return wrong
 

@@ -7,7 +7,8 @@ Limits are chosen so that lists, "very, very", laughter and a song's double refr
   words or more three times when it is all there is;
 - less than 30 % different words in some 200 words on end;
 - one character more than 20 times in a row (digits more than 40, `!` and `?` more than 10), or nothing but it;
-- signs 10 times around (full stops for a pause, ". . . .", 20 times); in a stretch without spaces up to four characters 10 times, longer groups 4 times;
+- signs 10 times around (full stops for a pause, ". . . .", 20 times); in a stretch without spaces up to four
+  characters 10 times, longer groups 4 times;
 - content that is nothing but the same text twice or more, with a sentence's end or nothing between ("Sure. Sure." is
   none: two words or four letters of a script without spaces are the least, and a refrain of three lines may be), or
   a sentence of four words twice in a row;

@@ -19,7 +19,7 @@ TIMED = ("ttft_short", "decode")
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A night before which something changed: `said` in words."""
+    """A night before which something changed, and what it was in words."""
 
     at: int
     reason: str

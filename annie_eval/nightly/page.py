@@ -22,7 +22,7 @@ def page(history: History, resets: Sequence[Reset], drifts: Sequence[Drift], dra
         folder: where the page will lie; links to the runs begin there.
     """
     nights = history.nights
-    changed = [(nights[reset.at].name, reset.said) for reset in resets]
+    changed = [(nights[reset.at].name, reset.reason) for reset in resets]
     notes = [("drift", line) for line in drift_lines(nights, drifts)]
     notes += [("skipped", f"{name}: {reason}") for name, reason in history.skipped]
     plot = f'<div class="scroll" tabindex="0">{drawn}</div>\n{pairs(notes)}'

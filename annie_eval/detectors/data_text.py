@@ -18,6 +18,10 @@ _DATA: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         # A key in quotes behind a brace, or a list of values in quotes: JSON, or Python's repr.
         (":", r"[{,\[]\s{0,8}[\"'][^\"'\n{}]{1,60}[\"']\s{0,4}:(?!\w)"),
         ("[{", r"\A\s{0,8}\[\s{0,8}(?:[\"'{\[]|\d[\d.]*,)|\A\s{0,8}\{\s{0,8}[\"'{\w]"),
+        # A list or a tuple of values, fields and their values.
+        ("[(", r"\A\s{0,8}\[[\w .-]{1,40}(?:,\s?[\w .-]{1,40}){1,50}\]\s*\Z|\A\s{0,8}\([\"'][^\"'\n]{1,60}[\"'],"),
+        ("=", r"\b[a-z_]\w{1,40}=[\w\"'][^,;&\n]{0,40}[,;&] ?[a-z_]\w{1,40}=[\w\"']"),
+        (":", r"\A(?-i:[a-z_]{2,20}): [^\n]{1,80}\n(?-i:[a-z_]{2,20}): "),
         # A template that nobody filled.
         (
             "{%",
@@ -30,7 +34,10 @@ _DATA: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("(", r"\bTraceback \(most recent call"),
         ('"', r"\bFile \"[^\"\n]{1,200}\", line \d"),
         ("]", r"\[object Object\]"),
-        (":(", r"\b(?:[A-Z][A-Za-z]{2,40}(?:Error|Exception)|Exception)\b\s?[:(]|\bError code: \d{3}\b"),
+        (
+            ":(",
+            r"\b(?:[A-Z][A-Za-z]{2,40}(?:Error|Exception)|Exception)\b\s?[:(]|\bError code: \d{3}\b|\AError: \d{3}\b",
+        ),
         ("/45", r"\bHTTP(?:/\d| [45]\d\d\b)"),
         (
             "(",

@@ -16,7 +16,9 @@ _ROLES = (
 _MARKS = r"[ \t*_#>`\[(]{0,6}"
 # A line of its own, or one glued to the end of a sentence by a template whose tokens were dropped.
 _LINE = re.compile(
-    r"^[ \t]{0,4}(?:(?i:assistant|user|system)|Human|Model|Chatbot|Bot|AI|Tool)[ \t]{0,4}(?:\n|\Z)", re.MULTILINE
+    r"^[ \t]{0,4}(?:(?i:assistant|user|system)|Human|Model|Chatbot|Bot|AI|Tool)[ \t]{0,4}(?:\n|\Z)"
+    r"|\Amodel[ \t]{0,4}\n|\A\s?\[(?i:assistant|user|system)\]",
+    re.MULTILINE,
 )
 _GLUED = re.compile(
     r"(?<=[.!?…。！？\"”’)a-z])(?<![\s:])(?:(?<=[.!?…。！？\"”’)])(?:assistant|user|system|model|human)(?:\s*\n|\Z|(?=[A-Z:]))"

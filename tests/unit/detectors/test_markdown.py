@@ -405,3 +405,16 @@ def test_no_mixture_of_marks_raises(text: str) -> None:
 def test_the_time_is_linear_in_the_text(piece: str) -> None:
     # From where the parser stops: it is quadratic before, and the same for both lengths behind.
     assert growth_by_text(lambda text: find(sample(reply(text))), piece, size=10_000) < LINEAR
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[Rome, Oslo]", "('Rome', 5)", "warm=21, damp=40", "answer: Rome\nconfidence: 0.9", "Error: 404 Not Found"],
+)
+def test_values_in_place_of_speech_are_data(text: str) -> None:
+    assert "data" in kinds(text)
+
+
+@pytest.mark.parametrize("text", ["Rome (or Oslo), as you like.", "The answer: Rome.", "If x=2, it is four."])
+def test_speech_with_a_bracket_or_a_sign_is_no_data(text: str) -> None:
+    assert "data" not in kinds(text)

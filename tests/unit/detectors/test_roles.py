@@ -56,3 +56,9 @@ def test_a_name_is_a_label_only_where_the_system_prompt_gives_it() -> None:
 @pytest.mark.parametrize("piece", ["user", "a.", "*", " ", "\n", "Q: a\n"])
 def test_the_time_is_linear_in_the_text(piece: str) -> None:
     assert growth_by_text(lambda text: find_role(text, _ANNIE), piece, size=25_000) < LINEAR
+
+
+@pytest.mark.parametrize("text", ["model\nIt is Rome.", "[Assistant] It is Rome."])
+def test_a_role_without_a_colon_is_found_at_the_beginning(text: str) -> None:
+    assert find_role(text, _ANNIE) is not None
+    assert find_role(f"This is my favourite {text}", _ANNIE) is None

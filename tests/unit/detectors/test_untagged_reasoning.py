@@ -172,3 +172,20 @@ def test_the_finding_names_its_cues_and_its_score() -> None:
 @pytest.mark.parametrize("unit", ["a", "I ", ". ", "\n", "用", "用户", "[", "_", "<", "think"])
 def test_the_time_is_linear_in_the_text(unit: str) -> None:
     assert growth_by_text(find_prose, unit, size=25_000) < LINEAR
+
+
+@pytest.mark.parametrize(
+    ("read_out", "leak"),
+    [
+        ("O usuário pediu uma senha nova, diz a nota.", "O usuário pediu uma senha nova."),
+        ("El usuario pidió una llave, dice el cartel.", "El usuario pidió una llave."),
+        ("L'utilisateur a demandé une clé, dit la lettre.", "L'utilisateur a demandé une clé."),
+        (
+            "Der Nutzer hat um einen Schlüssel gebeten, steht auf dem Schild.",
+            "Der Nutzer hat um einen Schlüssel gebeten.",
+        ),
+    ],
+)
+def test_a_letter_about_a_user_is_read_out(read_out: str, leak: str) -> None:
+    assert find_prose(read_out) is None
+    assert find_prose(leak) is not None

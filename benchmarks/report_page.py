@@ -125,7 +125,7 @@ def measure(samples: int) -> None:
 
 def picture(run: Path, out: Path) -> None:
     with Chromium() as browser:
-        browser.look(1120, 1080)
+        browser.look(1000, 900)
         browser.open(run / "report.html")
         browser.picture(out)
     print(f"{out}: {out.stat().st_size / 1e3:.0f} kB")

@@ -41,7 +41,8 @@ def _header(nights: Sequence[Night]) -> str:
     if not nights:
         return "<header><h1>no nights</h1></header>\n"
     last = nights[-1]
-    said = last.headline or last.cause
+    failed = (f"{name} {of.passed}/{of.n}" for name, of in last.gates.items() if of.verdict == "FAIL")
+    said = last.headline or last.cause or "; ".join(failed)
     when = f"{last.started[:16].replace('T', ' ')}, {len(nights)} nights"
     return (
         f'<header class="{last.verdict}"><h1><span class="verdict">{last.verdict}</span> {safe(last.name)}</h1>\n'

@@ -12,8 +12,10 @@ import pytest
 
 from annie_eval.cli.main import main
 from annie_eval.gates.decide import RunVerdict
+from annie_eval.gates.judgement import Judgement
 from annie_eval.report import page
 from annie_eval.run import verdict_json
+from annie_eval.run.store import StoredExchange, StoredSample
 from benchmarks.chromium import Chromium, found
 from tests.support.finished_run import body, make_run
 
@@ -120,6 +122,25 @@ def test_request_and_response_open_as_they_were(browser: Chromium, reports: Mapp
     assert json.loads(texts[0])["messages"][0]["content"] == "Hello s-3?"
     assert texts[1].startswith("curl -sS ")
     assert "Fine, dear." in texts[2]
+
+
+def test_streamed_and_unstreamed_stand_beside_each_other_and_repeats_below(browser: Chromium, tmp_path: Path) -> None:
+    raw = body("Fine.")
+    sent = {"messages": [{"role": "user", "content": "Hello?"}], "stream": False}
+    keys = [f"s-1.{how}.off{repeat}" for repeat in ("", ".2") for how in ("stream", "unstreamed")]
+    exchange = StoredExchange(0, 0, sent, 200, (), raw, ((1, len(raw)),))
+    kept = {key: StoredSample(key, None, 0.0, (exchange,)) for key in keys}
+    source = page.Source(keys, kept.get, [Judgement("g", key) for key in keys])
+    (tmp_path / "out.html").write_text(page.page(RunVerdict("PASS"), source), encoding="utf-8")
+    browser.open(tmp_path / "out.html", "#sample=s-1.stream.off.2")
+    tops, lefts = (
+        browser.evaluate(
+            f"[...document.querySelectorAll('.group article')].map((e) => e.getBoundingClientRect().{side})"
+        )
+        for side in ("top", "left")
+    )
+    assert tops[0] == tops[1] < tops[2] == tops[3]
+    assert lefts[0] == lefts[2] < lefts[1] == lefts[3]
 
 
 def test_changed_answers_come_first_with_the_words_that_differ(

@@ -179,6 +179,6 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
         raise UsageError(f"recipe {path}: activations: {recipe.activations}, but no layer is nvfp4; take max")
     if recipe.algorithm != "max" and not formats_in_use & {"nvfp4", "nvfp4-w4a16"}:
         raise UsageError(f"recipe {path}: algorithm: {recipe.algorithm}, but no layer has NVFP4 weights; take max")
-    if recipe.training is not None and recipe.algorithm != "max":
-        raise UsageError(f"recipe {path}: algorithm: {recipe.algorithm} cannot be trained; take max")
+    if recipe.training is not None and recipe.algorithm == "awq_lite":
+        raise UsageError(f"recipe {path}: algorithm: awq_lite cannot be trained; take max, mse or four_over_six")
     return recipe

@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     with provenance.phase("load"):
         model = loading.load_model(arguments.model, "cpu")
+    scales = searched_on(model, held)
     with provenance.phase("merge"):
         merge(model, held, arguments.adapter)
     if image is None:
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{arguments.out}: BF16, {len(held.factors)} layers merged{same}")
         return 0
     with provenance.phase("quantize"):
-        restore_quantizers(model, held, arguments.adapter)
+        restore_quantizers(model, held, arguments.adapter, scales)
     same = _compared(changed_layers(verify.computed_digests(model), held), held, provenance)
     count = finish(model, arguments.model, arguments.out, image, provenance)
     print(f"{arguments.out}: {held.recipe.name} for {image.name}, {count} quantised layers{same}")
@@ -107,10 +108,27 @@ def merge(model: Any, held: adapter.Adapter, where: Path) -> None:
         )
 
 
-def restore_quantizers(model: Any, held: adapter.Adapter, where: Path) -> None:
-    """Quantise by the recipe without calibrating: every amax is the one that was trained with."""
+def searched_on(model: Any, held: adapter.Adapter) -> dict[str, Any]:
+    """Block scales by layer, as they were searched on the base's weights; none where the recipe searches none.
+
+    To be asked before the adapter is merged: training leaves them as they were.
+    """
+    from quant.formats import nvfp4
+    from quant.formats.nvfp4_search import search_scales
+
+    found = {}
+    for name, module in model.named_modules():
+        amax = held.amax.get(f"{name}.weight_amax")
+        if held.recipe.search is not None and amax is not None and held.recipe.format_of(name).startswith("nvfp4"):
+            found[name] = search_scales(module.weight, nvfp4.global_scale(amax), held.recipe.search)
+    return found
+
+
+def restore_quantizers(model: Any, held: adapter.Adapter, where: Path, scales: Mapping[str, Any]) -> None:
+    """Quantise by the recipe without calibrating: every amax is the one that was trained with, and so are `scales`."""
     import modelopt.torch.quantization as mtq
 
+    from quant.quantize.modelopt_backend import set_searched
     from quant.quantize.modelopt_config import modelopt_config
 
     with quiet():
@@ -124,7 +142,10 @@ def restore_quantizers(model: Any, held: adapter.Adapter, where: Path) -> None:
             amax = held.amax.get(f"{name}.{which}_amax")
             if amax is None:
                 raise UsageError(f"{where}/quantizers.safetensors: has no {name}.{which}_amax; give the whole folder")
-            quantizer.amax = amax.reshape(())
+            if which == "weight" and name in scales:
+                set_searched(quantizer, scales[name], amax)
+            else:
+                quantizer.amax = amax.reshape(())
             wanted.discard(f"{name}.{which}_amax")
     if wanted:
         raise UsageError(

@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         check_outside(arguments.keep, arguments.out, "--keep")
         check_outside(arguments.out, arguments.keep)
         check_free(arguments.keep)
-        if chosen.algorithm != "max" or chosen.kv_cache != "none":
-            # AWQ moves weights, searched block scales are no amax, and a KV cache has scales of its own.
+        if chosen.algorithm == "awq_lite" or chosen.kv_cache != "none":
+            # AWQ moves weights, and a KV cache has scales of its own.
             raise UsageError(
                 f"--keep {arguments.keep}: {chosen.name} cannot be made again from amax alone; leave it out"
             )

@@ -39,13 +39,15 @@ class Calibrated:
     @classmethod
     def of(cls, model: Any) -> Calibrated:
         """Read it off a quantised model; before the export, which packs the weights in place."""
+        from quant.quantize.modelopt_backend import whole_amax
+
         amax: dict[str, Tensor] = {}
         weights: dict[str, Tensor] = {}
         for name, module in model.named_modules():
             for which in ("weight", "input"):
                 quantizer: Any = getattr(module, f"{which}_quantizer", None)
                 if getattr(quantizer, "is_enabled", False):
-                    amax[f"{name}.{which}_amax"] = quantizer.amax.detach().float().cpu().reshape(1)
+                    amax[f"{name}.{which}_amax"] = whole_amax(quantizer).float().cpu().reshape(1)
             if f"{name}.weight_amax" in amax:
                 weights[name] = module.weight.detach()
         return cls(amax, verify.digests(weights.items()))

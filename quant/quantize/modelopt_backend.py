@@ -61,6 +61,11 @@ def _is_nvfp4(num_bits: Any, block_sizes: Any) -> bool:
     )
 
 
+def is_searched(quantizer: Any) -> bool:
+    """Whether `set_searched` froze block scales."""
+    return getattr(quantizer, "_global_amax", None) is not None
+
+
 def set_searched(quantizer: Any, scales: Tensor, amax: Tensor) -> None:
     """Freeze a weight quantiser's block scales, in the attributes that ModelOpt's export reads.
 
@@ -71,13 +76,21 @@ def set_searched(quantizer: Any, scales: Tensor, amax: Tensor) -> None:
     """
     amax = amax.detach().float().reshape(())
     amax = torch.where(amax == 0, nvfp4.E2M1_MAX, amax)
-    del quantizer._amax
+    if hasattr(quantizer, "_amax"):
+        del quantizer._amax
     quantizer.register_buffer("_amax", scales.float() * (amax / nvfp4.E4M3_MAX))
     quantizer.register_buffer("_global_amax", amax.clone())
 
 
+def whole_amax(quantizer: Any) -> Tensor:
+    """What the one global scale of a quantiser is made for, whether or not it has searched block scales."""
+    found = getattr(quantizer, "_global_amax", None)
+    amax: Tensor = quantizer.amax if found is None else found
+    return amax.detach().reshape(())
+
+
 def searched_scales(quantizer: Any, weight: Tensor) -> Tensor:
-    """The block scales that `set_searched` froze, as ModelOpt's export computes them from its attributes."""
+    """The block scales that `set_searched` froze, as ModelOpt's export computes them; see `is_searched`."""
     from modelopt.torch.quantization.qtensor import NVFP4QTensor
 
     scales: Tensor = NVFP4QTensor.get_weights_scaling_factor_from_quantizer(quantizer, weight)[0]
@@ -90,7 +103,8 @@ def _entrypoint(inputs: Tensor, quantizer: Any) -> Tensor:
             f"backend {BACKEND} does NVFP4 with dynamic blocks of 16 on the last dimension; this quantizer has "
             f"num_bits={quantizer.num_bits}, block_sizes={quantizer.block_sizes}: remove `backend` from its cfg"
         )
-    if (whole := getattr(quantizer, "_global_amax", None)) is not None:  # searched, see quant.quantize.search
-        return nvfp4.fake_quantize_scaled(inputs, searched_scales(quantizer, inputs), nvfp4.global_scale(whole))
+    if is_searched(quantizer):  # see quant.quantize.search
+        scale = nvfp4.global_scale(whole_amax(quantizer))
+        return nvfp4.fake_quantize_scaled(inputs, searched_scales(quantizer, inputs), scale)
     amax = quantizer._get_amax(inputs)
     return nvfp4.fake_quantize(inputs, amax.amax(), clip_gradient=not quantizer._pass_through_bwd)

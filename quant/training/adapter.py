@@ -52,7 +52,8 @@ def write(
             adapter[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_b.detach().bfloat16().cpu().contiguous()
         for which, kind in (("weight", layer.weight_kind), ("input", layer.input_kind)):
             if kind != "none":
-                amax[f"{name}.{which}_amax"] = getattr(layer, f"{which}_amax").detach().float().cpu().reshape(1)
+                found = getattr(layer, f"{which}_amax").detach().float().cpu().reshape(1)
+                amax[f"{name}.{which}_amax"] = found.clone()  # a fused group may share one, which no file can hold
     write_folder(directory, amax, recipe, made, base)
     if adapter:
         save_file(adapter, directory / "adapter_model.safetensors", metadata={"format": "pt"})

@@ -122,14 +122,15 @@ class TrainedLinear(nn.Module):
         lora_a, lora_b: float32 `(rank, in)` and `(out, rank)`, or None.
         weight_amax, input_amax: one element each.
         settled: training is over, and the adapter is merged as `merge` does it on any machine: in float64.
+        weight_scales: uint8 codes of E4M3 block scales `(out, in / 16)` that stay as they were searched, or None.
         prepared: `quantized_weight()`, where quant.training.stacked keeps it up to date; not once it is settled.
         shared: where other layers read the same input.
         traced: see `fake_quantize`; for the input.
     """
 
     def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None, lora: tuple[nn.Parameter, nn.Parameter] | None,
-                 scaling: float, weight_kind: Kind, weight_amax: Tensor, input_kind: Kind,
-                 input_amax: Tensor) -> None:  # fmt: skip
+                 scaling: float, weight_kind: Kind, weight_amax: Tensor, input_kind: Kind, input_amax: Tensor,
+                 weight_scales: Tensor | None = None) -> None:  # fmt: skip
         super().__init__()
         self.weight, self.bias = weight, bias
         self.lora_a: nn.Parameter | None
@@ -141,8 +142,10 @@ class TrainedLinear(nn.Module):
         self.shared: SharedInput | None = None
         self.register_buffer("weight_amax", weight_amax, persistent=False)
         self.register_buffer("input_amax", input_amax, persistent=False)
+        self.register_buffer("weight_scales", weight_scales, persistent=False)
         self.weight_amax: Tensor
         self.input_amax: Tensor
+        self.weight_scales: Tensor | None
 
     def effective_weight(self) -> Tensor:
         """Weight with the adapter merged, rounded once to the weight's dtype: what the export packs."""
@@ -155,7 +158,14 @@ class TrainedLinear(nn.Module):
 
     def quantized_weight(self) -> Tensor:
         """The weight that is multiplied by."""
-        return fake_quantize(self.effective_weight(), self.weight_amax, self.weight_kind, weight=True)
+        return self.quantized(self.effective_weight())
+
+    def quantized(self, weight: Tensor) -> Tensor:
+        """`weight` as it is served in this layer."""
+        if self.weight_scales is None:
+            return fake_quantize(weight, self.weight_amax, self.weight_kind, weight=True)
+        scales = self.weight_scales.view(torch.float8_e4m3fn)
+        return nvfp4.fake_quantize_scaled(weight, scales, nvfp4.global_scale(self.weight_amax))
 
     def quantized_input(self, x: Tensor) -> Tensor:
         """What the weight is multiplied with."""
@@ -191,8 +201,19 @@ def _kind(quantizer: Any) -> Kind:
 def _amax(quantizer: Any, kind: Kind, like: Tensor) -> Tensor:
     if kind == "none":
         return torch.zeros((), device=like.device)
-    amax: Tensor = quantizer.amax.detach().reshape(()).to(like.device)
-    return amax
+    from quant.quantize.modelopt_backend import whole_amax
+
+    return whole_amax(quantizer).to(like.device)
+
+
+def _scales(quantizer: Any, kind: Kind, weight: Tensor) -> Tensor | None:
+    if kind != "nvfp4":
+        return None
+    from quant.quantize.modelopt_backend import is_searched, searched_scales
+
+    if not is_searched(quantizer):
+        return None
+    return searched_scales(quantizer, weight).to(weight.device).view(torch.uint8)
 
 
 def _trained(module: Any) -> TrainedLinear | None:
@@ -208,6 +229,7 @@ def _trained(module: Any) -> TrainedLinear | None:
         weight, base.bias, lora, float(module.scaling["default"]) if adapted else 1.0,
         kinds[0], _amax(getattr(module, "weight_quantizer", None), kinds[0], weight),
         kinds[1], _amax(getattr(module, "input_quantizer", None), kinds[1], weight),
+        _scales(getattr(module, "weight_quantizer", None), kinds[0], weight),
     )  # fmt: skip
 
 

@@ -41,7 +41,9 @@ class _Chunk:
         # As TrainedLinear.effective_weight, operation by operation.
         products = _products(torch.stack(self.b) * self.scaling, torch.stack(self.a), self.batched)
         found = products.add_(torch.stack(self.weights)).to(self.weights[0].dtype)
-        if self.kind == "nvfp4":
+        if self.layers[0].weight_scales is not None:
+            found = torch.stack([layer.quantized(each) for layer, each in zip(self.layers, found, strict=True)])
+        elif self.kind == "nvfp4":
             found = nvfp4.fake_quantize_stack(found, self.amax)
         # Into tensors of their own, not views of the stack: a compiled layer must not tell one layer from the next.
         torch._foreach_copy_(self.prepared, list(found.unbind()))
@@ -119,7 +121,7 @@ def _parts(layers: list[TrainedLinear]) -> Iterator[list[TrainedLinear]]:
         assert layer.lora_a is not None
         key = (
             layer.weight.shape, layer.weight.dtype, layer.weight.device, layer.lora_a.shape, layer.scaling,
-            layer.weight_kind,
+            layer.weight_kind, layer.weight_scales is None,
         )  # fmt: skip
         alike.setdefault(key, []).append(layer)
     for group in alike.values():

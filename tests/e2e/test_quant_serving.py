@@ -16,7 +16,10 @@ from tests.support import hub, tiny
 ROOT = Path(__file__).parents[2]
 SERVER_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 SIDE = Path(__file__).with_name("quant_server_side.py")
-RECIPES = ("nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "fp8", "qwen3_5-mixed")
+RECIPES = (
+    "nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "fp8", "qwen3_5-mixed",
+    "nvfp4-four-over-six", "nvfp4-mse-act-headroom",
+)  # fmt: skip
 FP8_KV_CACHE = any(word in Path("/proc/cpuinfo").read_text() for word in ("avx512f", "amx"))
 """Whether vLLM's CPU attention can hold an FP8 KV cache here; `qwen3_5-mixed` wants one."""
 TOKENS = [5, 9, 77, 31, 200, 14, 90, 33, 61, 120, 8, 45, 150, 3, 222, 67, 18, 99, 140, 52]

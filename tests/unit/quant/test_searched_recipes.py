@@ -154,21 +154,3 @@ def test_a_recipe_that_asks_for_what_does_not_go_together_is_refused(
     with pytest.raises(UsageError, match=r"mine\.toml") as caught:
         recipe.load(str(path))
     assert says in str(caught.value)
-
-
-def test_searched_scales_cannot_be_kept_as_amax(
-    made: dict[str, Path], calib: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = [
-        "--recipe",
-        "nvfp4-mse",
-        "--calib",
-        str(calib),
-        "--out",
-        str(tmp_path / "o"),
-        "--keep",
-        str(tmp_path / "k"),
-    ]
-    assert main(["ptq", "--model", str(made["llama"]), *arguments]) == 2
-    assert "cannot be made again from amax alone" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from quant.formats import nvfp4
+from quant.formats.nvfp4_search import search_scales
 from quant.training import stacked
 from quant.training.layers import Kind, TrainedLinear, installed, share_inputs
 from quant.training.loop import How, decoder_layers
@@ -42,6 +43,21 @@ def test_a_stack_is_quantised_as_its_slices_are(dtype: torch.dtype) -> None:
     for wrong in (amax[:4], amax[0]):
         with pytest.raises(ValueError, match="needs one amax a slice"):
             nvfp4.fake_quantize_stack(x, wrong)
+
+
+def test_stacked_weights_keep_each_layers_own_searched_scales() -> None:
+    layers = layers_of("nvfp4", torch.bfloat16, [(64, 96)] * 4)
+    for layer in layers[:3]:
+        scale = nvfp4.global_scale(layer.weight_amax)
+        layer.weight_scales = search_scales(layer.weight, scale, "mse").view(torch.uint8)
+    made = Stacked(layers)
+    assert sorted(len(chunk.layers) for chunk in made.chunks) == [1, 3]
+    made.refresh()
+    for layer in layers:
+        assert layer.prepared is not None
+        assert torch.equal(layer.prepared, layer.quantized_weight())
+    by_max = nvfp4.fake_quantize(layers[0].effective_weight(), layers[0].weight_amax)
+    assert not torch.equal(layers[0].quantized_weight(), by_max)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])

@@ -36,7 +36,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline as it is compared with. `info` goes into reports: `name`, `id`, `run`, `blessed`, `verdict`."""
+    """A baseline as it is compared with. `info` goes into reports: `name`, `id`, `run`, `blessed`, `verdict`, and the
+    `flips` of its A/A run by gate.
+    """
 
     info: Mapping[str, Any]
     run_data: RunData
@@ -59,8 +61,9 @@ def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[
             f"--as {name}: a baseline's name is at most 64 letters, digits, dots, hyphens and underscores"
         )
     run_data = _finished(run_dir)
-    if aa is not None:
-        _check_aa(run_data, _finished(aa), run_dir, aa)
+    second = None if aa is None else _finished(aa)
+    if aa is not None and second is not None:
+        _check_aa(run_data, second, run_dir, aa)
     now = datetime.now(UTC)
     made = f"{name}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     pointer: dict[str, Any] = {
@@ -72,6 +75,7 @@ def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[
         "blessed": now.isoformat(timespec="seconds"),
         "verdict": run_data.facts.get("verdict"),
         "profile": run_data.facts.get("identity", {}).get("profile"),
+        "flips": None if second is None else _flips(run_data, second),
         "served_model": (run_data.facts.get("target") or {}).get("served_model"),
     }
     copy = root / "copies" / made
@@ -135,6 +139,16 @@ def _check_aa(first: RunData, second: RunData, run_dir: Path, aa: Path) -> None:
     ]
     if found:
         raise UsageError(f"--aa {aa}: not a run of the same server: {'; '.join(found[:4])}; name one that is")
+
+
+def _flips(first: RunData, second: RunData) -> dict[str, list[int]]:
+    """How many samples of each gate differ between two runs of the same server: [worse, better, of both]."""
+    found = {}
+    for gate, judged in first.judgements.items():
+        other = second.judgements.get(gate, {})
+        pairs = [(judged[key].passed, other[key].passed) for key in judged if key in other]
+        found[gate] = [sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs), len(pairs)]
+    return found
 
 
 def _copy_run(run_dir: Path, to: Path) -> None:
@@ -226,5 +240,5 @@ def _pointed(pointer: Path) -> Baseline:
         raise UsageError(f"{pointer}: its copy {copy} is gone; bless a run again")
     run_data = read(copy, name)
     second = measurements(copy / _AA) if info.get("aa") and (copy / _AA).is_file() else None
-    shown = {key: info.get(key) for key in ("name", "id", "run", "aa", "blessed", "verdict")}
+    shown = {key: info.get(key) for key in ("name", "id", "run", "aa", "blessed", "verdict", "flips")}
     return Baseline(shown, run_data, timings.noise(run_data.timings, second))

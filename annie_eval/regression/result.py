@@ -99,7 +99,8 @@ class Regression:
 
     Attributes:
         headline: the verdict and what changed, in one line.
-        baseline: `name`, `run`, `id` (another for every blessing) and `blessed`.
+        baseline: `name`, `run`, `id` (another for every blessing), `blessed`, and `flips` of its A/A run, if there
+            is one: by gate [worse, better, of so many], the noise floor.
         changed: what is another than before: files, server, answers.
         refused: why nothing can be compared; () if it can.
         same_words: (samples answered with the very same words, samples answered in both).
@@ -115,6 +116,11 @@ class Regression:
     changes: tuple[Change, ...] = ()
     same_words: tuple[int, int] = (0, 0)
     notes: tuple[str, ...] = field(default=())
+
+    def floor(self, gate: str) -> str:
+        """The flips of a gate between two runs of the blessed server: `1 worse, 0 better of 25`; "" if unknown."""
+        found = (self.baseline.get("flips") or {}).get(gate)
+        return f"{found[0]} worse, {found[1]} better of {found[2]}" if found else ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

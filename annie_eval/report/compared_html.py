@@ -50,6 +50,8 @@ def _gates(found: Regression) -> str:
     if not found.gates:
         return ""
     heads = ["gate", "verdict", "then", "now", "worse", "better", "p", regression.adjusted_by(found), "margin", "why"]
+    floors = bool(found.baseline.get("flips"))
+    heads += [regression.NOISE_FLOOR] if floors else []
     rows = [
         row(
             gate.verdict,
@@ -61,6 +63,7 @@ def _gates(found: Regression) -> str:
                 *(str(len(keys)) for keys in (gate.worse, gate.better)),
                 *(safe(cell) for cell in (f"{gate.p:.4f}", f"{gate.adjusted:.4f}", f"{100 * gate.margin:.3g}%")),
                 f'<div class="soft why">{safe(gate.detail)}</div>' if gate.detail else "",
+                *([safe(found.floor(gate.name) or "-")] if floors else []),
             ],
         )
         for gate in found.gates

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from annie_eval.gates.decide import RunVerdict
+from annie_eval.regression.result import from_dict
 from annie_eval.report.causes import cause_of
 from annie_eval.report.live import duration
 from annie_eval.report.phrases import by_scenario, by_severity, headline, interval_of, needs_of, reason_of, with_unit
+from annie_eval.report.regression import NOISE_FLOOR
 from annie_eval.text import printable
 
 _MOST = 10  # scenarios of a gate
@@ -31,12 +33,15 @@ def page(verdict: RunVerdict, now: datetime | None = None) -> str:
         out += [_safe(cause), ""]
     if verdict.gates:
         heads = ["gate", "verdict", "passed", "needs", "interval", *(["worse", "better"] if changed else [])]
+        floors = from_dict(verdict.regression) if verdict.regression.get("baseline", {}).get("flips") else None
+        heads += [NOISE_FLOOR] if floors else []
         rows = []
         for gate in verdict.gates:
             row = [gate.name, gate.verdict, f"{gate.passed}/{gate.n}", needs_of(gate), interval_of(gate)]
             pair = changed.get(gate.name)
             flips = [str(len(pair[side])) if pair else "-" for side in ("worse", "better")]
-            rows.append([*row, *(flips if changed else [])])
+            floor = [floors.floor(gate.name) or "-"] if floors else []
+            rows.append([*row, *(flips if changed else []), *floor])
         out += [*_table(heads, rows), ""]
     if verdict.timings:
         timed = [

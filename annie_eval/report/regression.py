@@ -11,6 +11,8 @@ from annie_eval.report.phrases import number
 from annie_eval.stats.nights import HORIZON
 from annie_eval.text import aligned, printable, shortened
 
+NOISE_FLOOR = "noise floor (A/A)"
+"""Head of the column that says how many samples flip between two runs of the blessed server."""
 _LEAST = 40  # characters of an answer that are shown on the narrowest terminal
 
 
@@ -59,6 +61,9 @@ def _gate_rows(found: Regression) -> list[list[str]]:
         changed = [str(len(gate.worse)), str(len(gate.better))]
         chances = [_chance(gate.p), _chance(gate.adjusted), f"{100 * gate.margin:.3g}%"]
         rows.append([printable(gate.name), then, now, *changed, *chances, gate.verdict])
+    if found.baseline.get("flips"):
+        floors = [found.floor(gate.name) or "-" for gate in found.gates]
+        rows = [[*row, said] for row, said in zip(rows, [NOISE_FLOOR, *floors], strict=True)]
     return rows
 
 

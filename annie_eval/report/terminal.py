@@ -11,8 +11,10 @@ from typing import Any
 
 from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
 from annie_eval.profile.types import Verdict
+from annie_eval.report import operating_curves
 from annie_eval.report.causes import cause_of
 from annie_eval.report.phrases import (
+    at_minimum,
     by_cause,
     by_scenario,
     by_severity,
@@ -282,6 +284,12 @@ def _details(verdict: RunVerdict) -> list[str]:
     if weak:
         profile = printable(str(verdict.profile.get("name", "PROFILE")))
         out.append(f"weak: {'; '.join(weak)} (annie-eval gates {profile} says how weak)")
+    curves = [
+        f"{printable(gate.name)} passes a model whose true rate is {operating_curves.of_result(gate)}"
+        for gate in verdict.gates
+        if weak_of(gate) and at_minimum(gate)
+    ]
+    out += [f"weak: {curve}" for curve in curves]
     return out
 
 

@@ -11,7 +11,11 @@ import pytest
 
 from annie_eval.cli.main import main
 from annie_eval.errors import UsageError
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.regression.baseline import bless, load, names
+from annie_eval.regression.compare_runs import against
+from annie_eval.report import compared_html, markdown, regression
+from annie_eval.run import verdict_json
 from annie_eval.run.store import Store
 from tests.support.finished_run import SNAPSHOT
 
@@ -83,6 +87,27 @@ def test_a_run_whose_verdict_is_gone_is_said_to_lack_it(make_run: Any, tmp_path:
     (run / "verdict.json").unlink()
     with pytest.raises(UsageError, match=r"not finished \(it has no verdict\.json\)"):
         bless(run, "deployed", tmp_path / "bl")
+
+
+def test_the_flips_of_an_aa_run_stand_beside_the_comparison(make_run: Any, tmp_path: Path) -> None:
+    names = list(ALL)
+    run, aa = make_run("a", {**ALL, names[0]: False}), make_run("aa", {**ALL, names[1]: False, names[2]: False})
+    bless(run, "deployed", tmp_path / "bl", aa)
+    bless(run, "alone", tmp_path / "bl")
+    now = make_run("now", ALL)
+    for name, said in (("deployed", f"2 worse, 1 better of {len(ALL)}"), ("alone", "")):
+        found = against(load(name, tmp_path / "bl", tmp_path), now)
+        assert found.floor("g") == said
+        gates = verdict_json.load(now / verdict_json.FILE).gates
+        verdict = RunVerdict("PASS", gates, regression=json.loads(json.dumps(found.as_dict())))
+        assert f"| 0 | 1 |{f' {said} |' if said else ''}\n" in markdown.page(verdict)
+        for told in (
+            markdown.page(verdict),
+            "\n".join(regression.lines(verdict, width=120)),
+            compared_html.section(verdict),
+        ):
+            assert ("noise floor (A/A)" in told) == bool(said)
+            assert said in told
 
 
 def test_an_aa_run_of_another_server_is_refused(make_run: Any, tmp_path: Path) -> None:

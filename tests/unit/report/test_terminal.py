@@ -167,8 +167,11 @@ def test_a_pass_at_its_minimum_says_so() -> None:
     misses = [f"s-{i}.stream.off" for i in range(4)]
     text = shown(missing(*misses, required=6, expected=10), 200)
     assert "weak: g PASS at its minimum: 6/10, 26-88%, needs 60% (annie-eval gates mine says how weak)" in text
+    assert "weak: g passes a model whose true rate is 50% in 38%, 70% in 85%, 80% in 97%, 90% in >99% of runs" in text
     assert "verdict: PASS (all 1 gates hold; at the minimum: g 6/10, 26-88%)" in text
-    assert "weak: g PASS: 8/10, 44-97%, needs 60%" in shown(missing(*misses[:2], required=6, expected=10), 200)
+    above = shown(missing(*misses[:2], required=6, expected=10), 200)
+    assert "weak: g PASS: 8/10, 44-97%, needs 60%" in above
+    assert "true rate" not in above
     assert "weak" not in shown(missing(*misses, required=10, expected=100), 200)
     assert "weak" not in shown(judged("strict", 3))
 

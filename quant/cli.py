@@ -109,6 +109,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NotServedAsMade as error:
         print(f"python -m quant {name}: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # The reader (head, a pager) has seen enough; keep Python from complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print(f"python -m quant {name}: interrupted; what --resume can continue is kept", file=sys.stderr)
         return 130

@@ -37,3 +37,12 @@ def test_with_it_the_command_says_what_else_is_wrong() -> None:
     done = run("annie_data.cli", "validate", "none.jsonl", without=None)
     assert (done.returncode, "needs numpy" in done.stderr) == (2, False)
     assert "none.jsonl" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """As `annie-quant recipes | head -1`."""
+    command = f"{sys.executable} -c 'from quant.cli import main; import sys; sys.exit(main([\"recipes\"]))' | true"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

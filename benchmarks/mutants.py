@@ -257,11 +257,11 @@ def pytest_in(tree: Path, arguments: Sequence[str], seconds: float | None = None
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     try:
-        said, _ = process.communicate(timeout=seconds)
+        output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return -1, process.communicate()[0]
-    return process.returncode, said
+    return process.returncode, output
 
 
 @dataclass(frozen=True)
@@ -278,15 +278,15 @@ def run(mutant: Mutant, tree: Path) -> Outcome:
     path, source = tree / mutant.file, (ROOT / mutant.file).read_text()
     path.write_text(mutant.apply(source))
     try:
-        status, said = pytest_in(tree, ["-x", "-k", f"not ({SLOW})", *tests_of(mutant.file)], MUTANT_S)
+        status, output = pytest_in(tree, ["-x", "-k", f"not ({SLOW})", *tests_of(mutant.file)], MUTANT_S)
     finally:
         path.write_text(source)
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", said, re.M)
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.M)
     if status == 1 and failed:
         return Outcome(mutant, True, failed[1])
     if status == 0 or status == -1:
         return Outcome(mutant, False, "cut off" if status else "all passed")
-    return Outcome(mutant, True, "a test hung" if "Timeout (" in said else "nothing could be collected")
+    return Outcome(mutant, True, "a test hung" if "Timeout (" in output else "nothing could be collected")
 
 
 def equivalents() -> dict[tuple[str, str, str], str]:
@@ -330,9 +330,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ThreadPoolExecutor(WORKERS) as pool:
             done = [outcome for outcome in pool.map(one, chosen) if outcome is not None]
         by = sorted({outcome.by for outcome in done if "::" in outcome.by or outcome.by.endswith(".py")})
-        status, said = pytest_in(trees.get(), by) if by else (0, "")
+        status, output = pytest_in(trees.get(), by) if by else (0, "")
     if status != 0:
-        print(said, "tests that fail without a mutant have seen nothing: mend them first", sep="\n")
+        print(output, "tests that fail without a mutant show nothing: fix them first", sep="\n")
         return 1
     matter = [
         outcome

@@ -39,14 +39,14 @@ def words(draw: random.Random, n: int) -> list[str]:
     return ["".join(draw.choices(_SYLLABLES, k=draw.randint(1, 3))) for _ in range(n)]
 
 
-def body(draw: random.Random, said: Sequence[str], *, stream: bool) -> tuple[bytes, tuple[tuple[int, int], ...]]:
+def body(draw: random.Random, reply: Sequence[str], *, stream: bool) -> tuple[bytes, tuple[tuple[int, int], ...]]:
     """An answer as vLLM sends it, and the times of its reads."""
     head = {"id": f"chatcmpl-{draw.getrandbits(128):032x}", "created": 1_795_428_000, "model": "annie"}
     prompt = [*_IDS, *(draw.randrange(150_000) for _ in range(20))]
-    ids = [draw.randrange(150_000) for _ in said]
+    ids = [draw.randrange(150_000) for _ in reply]
     usage = {"prompt_tokens": len(prompt), "total_tokens": len(prompt) + len(ids), "completion_tokens": len(ids)}
     if not stream:
-        message = {"role": "assistant", "content": " ".join(said), "tool_calls": []}
+        message = {"role": "assistant", "content": " ".join(reply), "tool_calls": []}
         choice = {"index": 0, "message": message, "finish_reason": "stop", "token_ids": ids}
         whole = {**head, "object": "chat.completion", "choices": [choice], "usage": usage, "prompt_token_ids": prompt}
         raw = json.dumps(whole).encode()
@@ -54,7 +54,7 @@ def body(draw: random.Random, said: Sequence[str], *, stream: bool) -> tuple[byt
     head["object"] = "chat.completion.chunk"
     first: dict[str, Any] = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
     chunks: list[dict[str, Any]] = [{**head, "choices": [first], "prompt_token_ids": prompt}]
-    for word, token in zip(said, ids, strict=True):
+    for word, token in zip(reply, ids, strict=True):
         choice = {"index": 0, "delta": {"content": f" {word}"}, "logprobs": None, "finish_reason": None}
         chunks.append({**head, "choices": [{**choice, "token_ids": [token]}]})
     chunks.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
@@ -85,12 +85,12 @@ def make_run(folder: Path, samples: int) -> RunVerdict:
         scenario = replace(base, id=name, turns=(turn,), variants=(variant,))
         request = next_request(profile, scenario, variant, (), model="annie", token_ids=True)
         assert request is not None
-        said = words(draw, 40)
-        raw, reads = body(draw, said, stream=variant.stream)
+        reply = words(draw, 40)
+        raw, reads = body(draw, reply, stream=variant.stream)
         key = sample_key(name, variant)
         store.save_exchange(key, 0, StoredExchange(0, 0, request.body, 200, (), raw, reads))
-        length = len(said[0])
-        found = (Finding("markdown", "emphasis in speech", said[0], "content", 0, (0, length)),) if n % 5 == 0 else ()
+        length = len(reply[0])
+        found = (Finding("markdown", "emphasis in speech", reply[0], "content", 0, (0, length)),) if n % 5 == 0 else ()
         judgements.append(Judgement("g", key, found))
         store.save_sample(key, None, judgements[-1:])
     store.close()

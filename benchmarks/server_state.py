@@ -59,8 +59,8 @@ def named(fault: str, rows: list[ProbeResult]) -> bool:
     if result is None or result.cause != "server" or any(row.error for row in rows):
         return False
     # The gate's detail is "PASSED/N, needs N: PROBE differs SETTING".
-    said = result.detail.partition(": ")[2]
-    return said.startswith(probe) and setting in said
+    cause = result.detail.partition(": ")[2]
+    return cause.startswith(probe) and setting in cause
 
 
 def main() -> None:

@@ -243,8 +243,8 @@ def _pairs(profile: Profile, urls: Sequence[str], shared: Mapping[str, _Row]) ->
                 for at, outcome in enumerate((bool(outcomes[place]), *others)):
                     counts[at] += outcome
             if n:
-                said = f"{url} {mine}/{n}, the others {theirs}/{n}"
-                tests.append((name, url, lowest(list(passed.values())), said))
+                detail = f"{url} {mine}/{n}, the others {theirs}/{n}"
+                tests.append((name, url, lowest(list(passed.values())), detail))
     adjusted = binomial.holm([p for _, _, p, _ in tests])
     return [
         {

@@ -42,11 +42,11 @@ def _header(nights: Sequence[Night]) -> str:
         return "<header><h1>no nights</h1></header>\n"
     last = nights[-1]
     failed = (f"{name} {of.passed}/{of.n}" for name, of in last.gates.items() if of.verdict == "FAIL")
-    said = last.headline or last.cause or "; ".join(failed)
+    cause = last.headline or last.cause or "; ".join(failed)
     when = f"{last.started[:16].replace('T', ' ')}, {len(nights)} nights"
     return (
         f'<header class="{last.verdict}"><h1><span class="verdict">{last.verdict}</span> {safe(last.name)}</h1>\n'
-        f'<p>{safe(said)}</p>\n<p class="soft">{safe(when)}</p></header>\n'
+        f'<p>{safe(cause)}</p>\n<p class="soft">{safe(when)}</p></header>\n'
     )
 
 

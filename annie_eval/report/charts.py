@@ -67,10 +67,10 @@ def chart(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str
         for n, (x, y) in enumerate(s.points):
             left, height = at(x, y)
             spread = f" ({s.intervals[n][0]:.4g}-{s.intervals[n][1]:.4g})" if n < len(s.intervals) else ""
-            said = html.escape(f"{s.name}: {x:g} {x_name}, {y:.4g} {y_name}{spread}")
+            tooltip = html.escape(f"{s.name}: {x:g} {x_name}, {y:.4g} {y_name}{spread}")
             where = f'cx="{left:.1f}" cy="{height:.1f}"'
             parts.append(
-                f'<g class="at"><title>{said}</title><circle {where} r="9" fill="transparent"/>'
+                f'<g class="at"><title>{tooltip}</title><circle {where} r="9" fill="transparent"/>'
                 f'<circle {where} r="3" fill="{colour}"/></g>'
             )
         parts.append(_text(WIDTH - _RIGHT, _TOP + 14 * i + 4, s.name, anchor="end", colour=colour))

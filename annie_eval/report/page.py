@@ -146,7 +146,7 @@ def _gates(verdict: RunVerdict) -> str:
         cells = [f'<span class="verdict">{gate.verdict}</span>', safe(f"{gate.passed}/{gate.n}{broke}")]
         cells += [safe(needs_of(gate)), _rate_bar(gate), safe(interval_of(gate)) + why, safe(rules_out_of(gate))]
         cells += [
-            f'<span class="soft">{safe(said)}</span>' if (said := gate.baseline.get(model)) else "" for model in models
+            f'<span class="soft">{safe(was)}</span>' if (was := gate.baseline.get(model)) else "" for model in models
         ]
         rows.append(row(gate.verdict, heads, gate.name, cells))
     note = (

@@ -168,11 +168,11 @@ async def _warm_cold(asking: Asking) -> ProbeResult:
         try:
             compared += await _warm_cold_at(asking, prefix)
         except NotChecked as reason:
-            unchecked[prefix.said] = str(reason)
+            unchecked[prefix.label] = str(reason)
     if not compared:
         raise NotChecked(next(iter(unchecked.values()), "the server's context holds none of the prefixes"))
-    said = "; ".join(f"{where}: {why}" for where, why in unchecked.items())
-    return judge("warm_cold", compared, unchecked=said)
+    reasons = "; ".join(f"{where}: {why}" for where, why in unchecked.items())
+    return judge("warm_cold", compared, unchecked=reasons)
 
 
 async def _warm_cold_at(asking: Asking, prefix: Prefix) -> list[Comparison]:
@@ -195,7 +195,7 @@ async def _warm_cold_at(asking: Asking, prefix: Prefix) -> list[Comparison]:
         warm = await asking.read(prefix, one, salt)
         if not warm.cached:
             raise NotChecked("0 tokens came out of the prefix cache: it is off, or its blocks are longer")
-        compared.append(Comparison(f"with a warm prefix cache, {prefix.said}", one, tuple(cold[one]), warm))
+        compared.append(Comparison(f"with a warm prefix cache, {prefix.label}", one, tuple(cold[one]), warm))
     return compared
 
 
@@ -219,9 +219,9 @@ async def _poison(asking: Asking) -> ProbeResult:
             continue
         for one in asked:
             after = await asking.read(prefix, one, salt)
-            compared.append(Comparison(f"after {kind}, {prefix.said}", one, before[one], after))
+            compared.append(Comparison(f"after {kind}, {prefix.label}", one, before[one], after))
         after = await asking.read(prefix, asked[0])
-        compared.append(Comparison(f"after {kind}, with a cold prefix cache, {prefix.said}", asked[0], cold, after))
+        compared.append(Comparison(f"after {kind}, with a cold prefix cache, {prefix.label}", asked[0], cold, after))
     return judge("poison", compared, unchecked="; ".join(unchecked))
 
 
@@ -280,7 +280,7 @@ async def _load(asking: Asking) -> ProbeResult:
             *(asking.read(prefix, one) for one in asked),
             *(asking.read(Prefix(prefix.tokens, other=2 + turn), one) for one in others),
         )
-        setting = f"in a batch of {len(answers)} requests, {prefix.said}"
+        setting = f"in a batch of {len(answers)} requests, {prefix.label}"
         compared += [Comparison(setting, one, alone[one], answer) for one, answer in zip(asked, answers, strict=False)]
     return judge("load", compared)
 

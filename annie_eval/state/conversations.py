@@ -38,7 +38,7 @@ class Prefix:
     other: int = 0
 
     @property
-    def said(self) -> str:
+    def label(self) -> str:
         """`behind a prefix of 600 tokens with 20 tools`."""
         return f"behind a prefix of {self.tokens} tokens" + ("" if self.tools is None else f" with {self.tools} tools")
 
@@ -50,7 +50,7 @@ def questions(profile: Profile, most: int) -> list[str]:
         by_category.setdefault(scenario.category, []).append(scenario.turns[0].user)
     asked: list[str] = []
     for turn in range(max(map(len, by_category.values()), default=0)):
-        asked += [said[turn] for said in by_category.values() if turn < len(said)]
+        asked += [turns[turn] for turns in by_category.values() if turn < len(turns)]
     return [_RECALL, *(one for one in dict.fromkeys(asked) if one != _RECALL)][:most]
 
 

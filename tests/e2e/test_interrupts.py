@@ -107,10 +107,10 @@ def test_an_interrupt_during_timing_ends_the_session_and_its_processes(
         assert any("annie_eval.timing" in child.cmdline() for child in children)
         began = time.monotonic()
         process.send_signal(sent)
-        said, _ = process.communicate(timeout=PATIENCE)
+        output, _ = process.communicate(timeout=PATIENCE)
         print(f"{sent.name}: over after {time.monotonic() - began:.2f} s")
     finally:
         process.kill()
-    assert process.returncode != 0, said
+    assert process.returncode != 0, output
     _, alive = psutil.wait_procs(children, timeout=5)
     assert alive == []

@@ -81,8 +81,8 @@ def test_these_are_all_private_parts_that_are_used() -> None:
 
 def test_what_is_gone_is_said_in_one_line() -> None:
     assert missing(SimpleNamespace(_inipath=1), "_inipath", "pytest.Config") == ""
-    said = missing(SimpleNamespace(), "_inipath", "pytest.Config")
-    assert said.startswith(f"pytest {pytest.__version__}: pytest.Config has no _inipath; ")
+    message = missing(SimpleNamespace(), "_inipath", "pytest.Config")
+    assert message.startswith(f"pytest {pytest.__version__}: pytest.Config has no _inipath; ")
 
 
 @pytest.mark.parametrize("name", CONFIG)

@@ -106,7 +106,7 @@ def test_constant_scales_are_one_and_accepted_only_where_the_recipe_says_so(
 ) -> None:
     source = made["nvfp4-constant-amax"]
     assert {scale.item() for scale in tensors(source, "input_scale").values()} == {1.0}
-    said = "nothing was calibrated"
+    message = "nothing was calibrated"
 
     def findings(change: str, to: str) -> str:
         copy = tmp_path / to.strip('"')
@@ -116,12 +116,12 @@ def test_constant_scales_are_one_and_accepted_only_where_the_recipe_says_so(
         (copy / "quant_run.json").write_text(text.replace(change, to))
         return str(preflight(copy))
 
-    assert said in findings('"constant"', '"max"')
-    assert said not in findings('"seconds"', '"seconds"')
+    assert message in findings('"constant"', '"max"')
+    assert message not in findings('"seconds"', '"seconds"')
     copy = tmp_path / "without"
     shutil.copytree(source, copy)
     (copy / "quant_run.json").unlink()
-    assert said in str(preflight(copy))
+    assert message in str(preflight(copy))
 
 
 def test_qwen3_5_mixed_with_searched_scales(tmp_path: Path, calib: Path) -> None:

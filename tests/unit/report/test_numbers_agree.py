@@ -147,8 +147,8 @@ def check(verdict: RunVerdict) -> None:
     assert {name: value.partition(":")[0] for name, value in timed.items()} == {
         f"timing.{row['name']}": row["verdict"] for row in verdict.timings
     }
-    for said in (terminal.lines(verdict, color=False, width=500)[-1], markdown.page(verdict)):
-        assert f"{verdict.verdict} " in said
+    for written in (terminal.lines(verdict, color=False, width=500)[-1], markdown.page(verdict)):
+        assert f"{verdict.verdict} " in written
 
 
 @settings(deadline=None, max_examples=60)

@@ -32,7 +32,9 @@ def test_the_profile_is_the_tool_gate_of_annie_smol_over_the_prompts_beside_it(t
 @pytest.mark.parametrize("name", ["annie-430.jsonl", "annie-smol-4300.jsonl"])
 def test_no_prompt_is_near_to_a_training_line_or_a_scenario(name: str) -> None:
     texts = [one.text for one in prompts(scenario_files([]))]
-    texts += [said for one in read_lines(DATA / name) if one.line is not None for said in users(one.line["messages"])]
+    texts += [
+        prompt for one in read_lines(DATA / name) if one.line is not None for prompt in users(one.line["messages"])
+    ]
     overlap = Overlap([Prompt("training", text, True) for text in dict.fromkeys(texts)])
     asked = [json.loads(line)["prompt"] for line in demo.PROMPTS.read_text(encoding="utf-8").splitlines()]
     assert len(set(asked)) == 60

@@ -281,7 +281,7 @@ def run(mutant: Mutant, tree: Path) -> Outcome:
         status, output = pytest_in(tree, ["-x", "-k", f"not ({SLOW})", *tests_of(mutant.file)], MUTANT_S)
     finally:
         path.write_text(source)
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.M)
+    failed = re.search(r"^(?:FAILED|ERROR) ([^\s\[]+)", output, re.M)
     if status == 1 and failed:
         return Outcome(mutant, True, failed[1])
     if status == 0 or status == -1:

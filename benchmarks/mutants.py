@@ -96,7 +96,7 @@ NOT_HERE = {"quant/formats/nvfp4_triton.py": "runs on a GPU alone"}
 SLOW = (
     "coverage_holds or noninferiority_is_wrong or as_often_as_the_table or at_most_five_percent or covers_at_least"
     " or ordinary_interval_every_round or processes_that_build or unproven_flat_curve or prefix_cache_makes_warm"
-    " or goodput_under or every_block_prints or never_lowers_a_bound or slow_server_fails"
+    " or goodput_under or judged_fast or every_block_prints or never_lowers_a_bound or slow_server_fails"
 )
 """Tests that simulate for long: left out here, so that all of it takes minutes."""
 

@@ -1,4 +1,4 @@
-"""`transformers serve`, for real: judged and timed, and no ERROR that is ours. A tiny model, in the server's Python."""
+"""`transformers serve`, for real: judged and timed, and no ERROR that is ours; a tiny model, a server of its own."""
 
 from __future__ import annotations
 

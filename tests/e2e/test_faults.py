@@ -28,6 +28,7 @@ from annie_eval.serving import TargetSpec
 from tests.servers import faults
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import FAULTS
+from tests.support.profiles import text_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CLEAN = "clean"
@@ -43,12 +44,7 @@ class Outcome:
 
     @property
     def red(self) -> set[str]:
-        """The gates on answers. That the server is to blame as well is in tests/e2e/test_server_state.py."""
-        return {
-            gate["name"]
-            for gate in self.verdict["gates"]
-            if gate["verdict"] == "FAIL" and gate["name"] != "server_state"
-        }
+        return {gate["name"] for gate in self.verdict["gates"] if gate["verdict"] == "FAIL"}
 
     def gate(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = next(gate for gate in self.verdict["gates"] if gate["name"] == name)
@@ -63,9 +59,7 @@ def profile() -> Profile:
 @pytest.fixture(scope="module")
 def impatient(profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same profile with a short time limit for a request."""
-    text = profile.path.read_text()
-    for file in re.findall(r'"([^"]+\.(?:jsonl|json))"', text):
-        text = text.replace(f'"{file}"', json.dumps(str((profile.path.parent / file).resolve())))
+    text = text_of(profile.name)
     text = re.sub(r"(?m)^request_timeout = .*\n", "", text)
     limit = f"[traffic]\nrequest_timeout = {PATIENCE}\n"
     text = text.replace("[traffic]\n", limit) if "[traffic]\n" in text else f"{text}\n{limit}"

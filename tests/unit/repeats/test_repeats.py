@@ -251,8 +251,9 @@ def test_verdict_json_keeps_what_was_said_of_repeats(tmp_path: Path) -> None:
 
 def test_the_page_says_how_the_decision_came() -> None:
     verdict = RunVerdict("PASS", gates=(decided([10], Repeats(8, True)),))
-    assert "decided after 1 round: 62.3% to 100% lies above 60%" in page.page(verdict, {})
-    assert "repeats:" not in page.page(replace(verdict, gates=(replace(verdict.gates[0], repeats={}),)), {})
+    empty = page.Source((), {}.get, ())
+    assert "decided after 1 round: 62.3% to 100% lies above 60%" in page.page(verdict, empty)
+    assert "repeats:" not in page.page(replace(verdict, gates=(replace(verdict.gates[0], repeats={}),)), empty)
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,8 @@ def test_nightly_runs_the_gate_wherever_it_is_started(team: Team, serve: Callabl
     night = team.run("annie-eval", "nightly", "--base-url", serve(None), "--baseline", "deployed")
     assert night.returncode == 0, night.stdout + night.stderr
     worse = team.run("annie-eval", "nightly", "--base-url", serve("markdown-bold"), "--baseline", "deployed")
-    assert worse.returncode == 1, worse.stdout + worse.stderr
+    # The gate fails; that six prompts got worse by chance in one of ninety nights is not ruled out.
+    assert worse.returncode == 3, worse.stdout + worse.stderr
 
 
 def test_a_suite_without_a_target_is_left_alone(team: Team) -> None:

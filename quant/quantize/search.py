@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,18 @@ def _nvfp4_layers(model: Any) -> Iterator[tuple[Any, Any]]:
             yield module, quantizer
 
 
+@contextmanager
+def _present(module: Any) -> Iterator[None]:
+    """Bring a layer's weight to where it computes, if it is kept in host memory."""
+    if not hasattr(module, "_hf_hook"):
+        yield
+        return
+    from accelerate.utils import align_module_device
+
+    with align_module_device(module):
+        yield
+
+
 @torch.no_grad()
 def search_weights(model: Any, search: Search) -> None:
     """Search the block scales of all NVFP4 weights and freeze them. Fused groups must share their amax already."""
@@ -29,7 +42,8 @@ def search_weights(model: Any, search: Search) -> None:
     with ProgressBar("search", sum(module.weight.numel() for module, _ in layers), "weight") as progress:
         for module, quantizer in layers:
             amax = global_amax(quantizer.amax.float(), search)
-            scales = search_scales(module.weight, nvfp4.global_scale(amax), search)
+            with _present(module):
+                scales = search_scales(module.weight, nvfp4.global_scale(amax), search)
             set_searched(quantizer, scales, amax)
             progress.add(module.weight.numel())
 
@@ -54,10 +68,11 @@ def weight_error(model: Any, search: Search | None) -> WeightError | None:
     """
     found, by_max, length = 0.0, 0.0, 0.0
     for module, quantizer in _nvfp4_layers(model):
-        weight = module.weight.float()
         amax = quantizer.amax if search is None else quantizer._global_amax / global_amax(torch.ones(()), search)
-        plain = nvfp4.fake_quantize(module.weight, amax.to(weight.device))
-        found += float((quantizer(module.weight).float() - weight).square().sum())
+        with _present(module):
+            weight = module.weight.float()
+            plain = nvfp4.fake_quantize(module.weight, amax.to(weight.device))
+            found += float((quantizer(module.weight).float() - weight).square().sum())
         by_max += float((plain.float() - weight).square().sum())
         length += float(weight.square().sum())
     return WeightError((found / length) ** 0.5, (by_max / length) ** 0.5) if length else None

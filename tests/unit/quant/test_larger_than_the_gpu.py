@@ -19,20 +19,21 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.llama(tmp_path_factory.mktemp("larger") / "llama")
 
 
-def tensors(model: Path, calib: Path, out: Path) -> dict[str, str]:
-    arguments = ["--model", model, "--recipe", "nvfp4-default", "--calib", calib, "--out", out]
+def tensors(model: Path, recipe: str, calib: Path, out: Path) -> dict[str, str]:
+    arguments = ["--model", model, "--recipe", recipe, "--calib", calib, "--out", out]
     assert main(["ptq", *map(str, arguments)]) == 0
     found: dict[str, str] = json.loads((out / "quant_run.json").read_text())["tensors"]
     return found
 
 
+@pytest.mark.parametrize("recipe", ["nvfp4-default", "nvfp4-mse"])
 def test_weights_in_host_memory_make_the_same_checkpoint(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calib = tiny.calibration_file(tmp_path / "calib.jsonl")
-    resident = tensors(model, calib, tmp_path / "resident")
+    resident = tensors(model, recipe, calib, tmp_path / "resident")
     monkeypatch.setattr(ptq, "_offloads", lambda *_: True)
-    assert tensors(model, calib, tmp_path / "offloaded") == resident
+    assert tensors(model, recipe, calib, tmp_path / "offloaded") == resident
 
 
 def test_they_stay_there_where_they_do_not_fit(

@@ -3,7 +3,7 @@
     name         as in `--recipe NAME`; equal to the file's name
     summary      one line for `recipes`
     layers       [[pattern, format], …] over module names, shell-style, anchored at the end; the last match decides
-    algorithm    how the scales of weights are found: "max", "mse", "four_over_six" or "awq_lite"
+    algorithm    how NVFP4 weights are found: "max", "mse", "four_over_six", "local_hessian", "gptq" or "awq_lite"
     activations  how those of NVFP4 activations are found: "max", "headroom" or "constant" (1, whatever the data)
     kv_cache     "none" or "fp8"
     image        the serving image that the export is made for
@@ -28,6 +28,10 @@ from quant.errors import UsageError
 
 Format = Literal["nvfp4", "nvfp4-w4a16", "fp8", "bf16"]
 RECIPES = Path(__file__).parent / "recipes"
+
+#: Algorithms whose result follows from the weights and their amax: training can start from it, and `merge` repeat it.
+REPEATABLE = ("max", "mse", "four_over_six")
+TAKE = "max, mse or four_over_six"
 
 
 class _Strict(BaseModel):
@@ -69,7 +73,7 @@ class Recipe(_Strict):
     name: str
     summary: str
     layers: list[list[str]] = Field(min_length=1)
-    algorithm: Literal["max", "mse", "four_over_six", "awq_lite"] = "max"
+    algorithm: Literal["max", "mse", "four_over_six", "local_hessian", "gptq", "awq_lite"] = "max"
     activations: Literal["max", "headroom", "constant"] = "max"
     kv_cache: Literal["none", "fp8"] = "none"
     image: str = "vllm-0.32"
@@ -179,6 +183,6 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
         raise UsageError(f"recipe {path}: activations: {recipe.activations}, but no layer is nvfp4; take max")
     if recipe.algorithm != "max" and not formats_in_use & {"nvfp4", "nvfp4-w4a16"}:
         raise UsageError(f"recipe {path}: algorithm: {recipe.algorithm}, but no layer has NVFP4 weights; take max")
-    if recipe.training is not None and recipe.algorithm == "awq_lite":
-        raise UsageError(f"recipe {path}: algorithm: awq_lite cannot be trained; take max, mse or four_over_six")
+    if recipe.training is not None and recipe.algorithm not in REPEATABLE:
+        raise UsageError(f"recipe {path}: algorithm: {recipe.algorithm} cannot be trained; take {TAKE}")
     return recipe

@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         check_outside(arguments.keep, arguments.out, "--keep")
         check_outside(arguments.out, arguments.keep)
         check_free(arguments.keep)
-        if chosen.algorithm == "awq_lite" or chosen.kv_cache != "none":
-            # AWQ moves weights, and a KV cache has scales of its own.
+        if chosen.algorithm not in recipe.REPEATABLE or chosen.kv_cache != "none":
+            # Others depend on the calibration data, and a KV cache has scales of its own.
             raise UsageError(
                 f"--keep {arguments.keep}: {chosen.name} cannot be made again from amax alone; leave it out"
             )
@@ -131,7 +131,8 @@ def make(
         after = quality.agreement(reference, quality.logits(model, sequences))
         errors = quality.layer_errors(outputs, quality.layer_outputs(model, sequences[:2]))
         provenance.record["quality"] = {"after": after.as_dict(), "block_errors": errors}
-    weights = weight_error(model, chosen.search) if chosen.algorithm != "awq_lite" else None  # AWQ moves the weights
+    moved = chosen.algorithm in {"awq_lite", "gptq"}  # the weights: there is nothing left to compare with
+    weights = None if moved else weight_error(model, chosen.search)
     if weights is not None:
         provenance.record["quality"]["weight_error"] = weights.as_dict()
     kept = None if keep is None else Calibrated.of(model)

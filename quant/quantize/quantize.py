@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from quant.checkpoint import loading
@@ -88,6 +89,7 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
     import modelopt.torch.quantization as mtq
     import torch
 
+    from quant.quantize import hessian
     from quant.quantize.awq import quantize_awq_lite
     from quant.quantize.modelopt_config import modelopt_config
 
@@ -95,12 +97,12 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
     # AWQ weighs means over all tokens. Headroom takes percentiles over all of them, in which padding must not count.
     percentiles = chosen.activations == "headroom"
     plain = chosen.algorithm != "awq_lite" and not percentiles
-    batch_size = 1 if percentiles else chosen.calibration.batch_size
 
     @torch.inference_mode()
-    def forward(calibrated: Any) -> None:
-        body = without_head(calibrated)
-        calibration.run_through(body, sequences, batch_size, pad, device, share=plain)
+    def forward(calibrated: Any, each_alone: bool = percentiles) -> None:
+        batch_size = 1 if each_alone else chosen.calibration.batch_size
+        share = plain and not each_alone
+        calibration.run_through(without_head(calibrated), sequences, batch_size, pad, device, share=share)
 
     check_layers(model, chosen)
     config = modelopt_config(chosen)
@@ -115,6 +117,9 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
     tie_fused_amax(model)
     if chosen.search is not None:
         search_weights(model, chosen.search)
+    elif chosen.algorithm in {"local_hessian", "gptq"}:
+        find = hessian.gptq if chosen.algorithm == "gptq" else hessian.local_hessian
+        find(model, functools.partial(forward, each_alone=True))
     return model
 
 

@@ -13,7 +13,8 @@ from quant.formats import nvfp4
 from quant.formats.nvfp4_search import Search, global_amax, search_scales
 
 
-def _nvfp4_layers(model: Any) -> Iterator[tuple[Any, Any]]:
+def nvfp4_layers(model: Any) -> Iterator[tuple[Any, Any]]:
+    """Every layer whose weight is quantised to NVFP4, with its weight quantiser."""
     for module in model.modules():
         quantizer: Any = getattr(module, "weight_quantizer", None)
         if getattr(quantizer, "is_enabled", False) and quantizer.block_sizes:
@@ -38,7 +39,7 @@ def search_weights(model: Any, search: Search) -> None:
     from quant.quantize.modelopt_backend import set_searched
     from quant.quantize.progress import ProgressBar
 
-    layers = list(_nvfp4_layers(model))
+    layers = list(nvfp4_layers(model))
     with ProgressBar("search", sum(module.weight.numel() for module, _ in layers), "weight") as progress:
         for module, quantizer in layers:
             amax = global_amax(quantizer.amax.float(), search)
@@ -66,9 +67,12 @@ def weight_error(model: Any, search: Search | None) -> WeightError | None:
 
     `search` is that of `search_weights`, or None.
     """
+    from quant.quantize.modelopt_backend import whole_amax
+
     found, by_max, length = 0.0, 0.0, 0.0
-    for module, quantizer in _nvfp4_layers(model):
-        amax = quantizer.amax if search is None else quantizer._global_amax / global_amax(torch.ones(()), search)
+    room = 1.0 if search is None else float(global_amax(torch.ones(()), search))
+    for module, quantizer in nvfp4_layers(model):
+        amax = whole_amax(quantizer) / room
         with _present(module):
             weight = module.weight.float()
             plain = nvfp4.fake_quantize(module.weight, amax.to(weight.device))

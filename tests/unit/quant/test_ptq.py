@@ -23,7 +23,7 @@ from tests.support import mutants, tiny
 NAMES = {
     "nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "qwen3_5-mixed", "fp8",
     "nvfp4-mse", "nvfp4-four-over-six", "nvfp4-act-headroom", "nvfp4-constant-amax", "nvfp4-mse-act-headroom",
-    "qwen3_5-mixed-mse",
+    "qwen3_5-mixed-mse", "nvfp4-local-hessian", "nvfp4-gptq",
     "qat-lora", "qat-full", "qad-lora", "qad-full", "sft-lora", "sft-full",
 }  # fmt: skip
 

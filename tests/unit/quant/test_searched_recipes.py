@@ -20,7 +20,7 @@ from tests.support import mutants, tiny
 
 LLAMA = [
     "nvfp4-default", "nvfp4-mse", "nvfp4-four-over-six", "nvfp4-act-headroom", "nvfp4-constant-amax",
-    "nvfp4-mse-act-headroom",
+    "nvfp4-mse-act-headroom", "nvfp4-local-hessian", "nvfp4-gptq",
 ]  # fmt: skip
 SEARCHED = [name for name in LLAMA if recipe.load(name).search is not None]
 

@@ -17,6 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, metavar="DIR", help="the checkpoint made from it")
     parser.add_argument("--data", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
     parser.add_argument("--samples", type=calibration.positive, default=32, help="samples compared (default: 32)")
+    parser.add_argument("--positions", type=calibration.positive, default=512,
+                        help="tokens compared, of all samples together (default: 512)")  # fmt: skip
     parser.add_argument("--max-length", type=calibration.positive, default=512, help="tokens a sample (default: 512)")
     calibration.add_format(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -35,10 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     device = loading.default_device()
     model = loading.load_model(arguments.reference, device)
-    expected, outputs = quality.logits(model, sequences), quality.layer_outputs(model, sequences[:4])
+    positions = arguments.positions
+    expected, outputs = quality.logits(model, sequences, positions), quality.layer_outputs(model, sequences[:4])
     del model
     model = dequantize.load(arguments.checkpoint, arguments.reference, device)
-    found = quality.agreement(expected, quality.logits(model, sequences))
+    found = quality.agreement(expected, quality.logits(model, sequences, positions))
     errors = quality.layer_errors(outputs, quality.layer_outputs(model, sequences[:4]))
     result = {"reference": str(arguments.reference), "data": str(arguments.data), **found.as_dict(), "layers": errors}
     if not (arguments.checkpoint / INCOMPLETE).exists():

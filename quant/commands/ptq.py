@@ -33,13 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="leave amax and digests there, for `merge` to make the checkpoint again",
     )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+                        help="change a field of the recipe, such as calibration.samples=128")  # fmt: skip
     calibration.add_format(parser)
     parser.add_argument("--kv-cache", choices=["none", "fp8"], help="KV cache format (default: the recipe's)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make a quantised checkpoint; status 1 when the export differs from the model or preflight refuses it."""
-    chosen = recipe.load(arguments.recipe)
+    chosen = recipe.load(arguments.recipe, arguments.settings)
     if arguments.kv_cache:
         chosen = chosen.model_copy(update={"kv_cache": arguments.kv_cache})
     if chosen.training is not None:

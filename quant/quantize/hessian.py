@@ -6,7 +6,7 @@ A layer computes `X W'`, so an error `E` in its weights adds `tr(E H E')` to the
 *Local Hessian* (ModelOpt's `local_hessian`) searches each block's scale as the sweep of `nvfp4_search` does. It
 weighs the error of a block by its own 16 x 16 part of `H`.
 
-*GPTQ* (Frantar et al., arXiv 2210.17323) quantises the columns of a weight from left to right. The columns to the right
+*GPTQ* (Frantar et al., arXiv 2210.17323) quantises the columns of a weight from left to right. Columns to the right
 of each are changed to compensate its error, through the inverse of all of `H`. Decoder layers are done in order, so
 that each sees inputs that come from quantised layers.
 """

@@ -9,7 +9,8 @@ those are kept that `annie-data decontaminate` would not take for one of the tra
 ships. So they ask for the same things in other words, as far as one grammar has them: what a model scores here tells
 what it has learnt beyond the lines that it saw, and is no measure of how it answers people. Gates, limits and serving
 are those of annie-smol, with --samples each. With --free, freely worded prompts (study/free.py) stand beside them,
-under ids that begin with `free-`, as many of them as are near to no training prompt, and a gate has both.
+under ids that begin with `free-`, as many of them as are near to no training prompt, and a gate has both. With
+--second-seed a second set of the same kind is added, near to no prompt of the first, under ids that begin with `new-`.
 """
 
 import argparse
@@ -71,12 +72,12 @@ def scenario(
     return line
 
 
-def known(training: Sequence[Path], seed: int) -> Overlap:
-    """Training prompts and scenarios of ours.
+def known(training: Sequence[Path], seed: int, more: Sequence[str] = ()) -> Overlap:
+    """Training prompts, scenarios of ours, and `more` prompts.
 
     Raises SystemExit where a training line was made with `seed`.
     """
-    texts = [one.text for one in prompts(scenario_files([]))]
+    texts = [one.text for one in prompts(scenario_files([]))] + list(more)
     for path in training:
         for one in read_lines(path):
             if one.line is None:
@@ -148,12 +149,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=200, help="for each gate")
     parser.add_argument("--free", type=Path, metavar="DIR", help="also freely worded prompts")
+    parser.add_argument("--second-seed", type=int, metavar="N", help="also a second set, made with this seed")
+    parser.add_argument("--second-samples", type=int, default=200, help="for each gate, of the second set")
+    parser.add_argument("--second-free", type=Path, metavar="DIR", help="freely worded prompts of the second set")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     arguments = parser.parse_args()
     overlap = known(arguments.training, arguments.seed)
     lines = scenarios(overlap, arguments.seed, arguments.samples)
     if arguments.free is not None:
         lines += freely_worded(overlap, arguments.free, arguments.samples)
+    if arguments.second_seed is not None:
+        trained = known(arguments.training, arguments.second_seed, [line["prompt"] for line in lines])
+        second = scenarios(trained, arguments.second_seed, arguments.second_samples)
+        if arguments.second_free is not None:
+            second += freely_worded(trained, arguments.second_free, arguments.second_samples)
+        lines += [line | {"id": f"new-{line['id']}"} for line in second]
     arguments.out.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (arguments.out / "annie-smol-heldout.jsonl").write_text(text, encoding="utf-8")

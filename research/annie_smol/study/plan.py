@@ -6,9 +6,10 @@ files and of the rows on docs/results.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-# How each data file is made: a file of the repository, the first lines of one (their order is shuffled), prose that
+# How each data file is made: a file of the repository, lines of one (their order is shuffled), prose that
 # every Python has, freely worded examples (spoken.py) or frames (frames.py), others one after the other, or arguments
 # of the generator's command.
 DATA: dict[str, tuple[str, ...]] = {
@@ -20,13 +21,20 @@ DATA: dict[str, tuple[str, ...]] = {
     "430": ("file", "data/annie-430.jsonl"),
     "on-policy": ("file", "data/annie-430-on-policy.jsonl"),
     "4300": ("file", "data/annie-smol-4300.jsonl"),
-    "43": ("head", "data/annie-smol-4300.jsonl", "43"),
-    "domain-430": ("head", "data/annie-smol-4300.jsonl", "430"),
+    "43": ("lines", "data/annie-smol-4300.jsonl", "0", "43"),
+    "domain-430": ("lines", "data/annie-smol-4300.jsonl", "0", "430"),
+    "domain-430-2": ("lines", "data/annie-smol-4300.jsonl", "430", "860"),
+    # What KL to BF16 is measured on: conversations of the grammar under a seed that trained nothing.
+    "kl": ("generate", "--mix", "annie-smol-sft", "--count", "64", "--seed", "20261130"),
     "generic": ("text",),
 }
 
 # The set that decides is made with this seed after recipes and choices were frozen; the other may be looked at.
 HELD_OUT_SEED, DEVELOPMENT_SEED = 20261128, 77
+
+# The study of recipes is judged on that set, and on a second one: another seed, and prompts written after the recipes
+# were frozen. Its samples have ids that begin with `new-`.
+SECOND_SEED, SECOND_FREE = 20261129, "free-recipes"
 MATRIX_SAMPLES = 25
 
 
@@ -172,6 +180,46 @@ ABLATIONS = [
 ]
 
 
+# The study of recipes: searched weight scales, room for activations and both, each calibrated on three sets; weights
+# alone; and training that starts from them, with three seeds. All from the embedded BF16 fine-tune, on one machine.
+RECIPES = {
+    "max": ("nvfp4-default", ()),
+    "mse": ("nvfp4-mse", ('algorithm="mse"',)),
+    "four-over-six": ("nvfp4-four-over-six", ('algorithm="four_over_six"',)),
+    "headroom": ("nvfp4-act-headroom", ('activations="headroom"',)),
+    "mse-headroom": ("nvfp4-mse-act-headroom", ('algorithm="mse"', 'activations="headroom"')),
+    "local-hessian": ("nvfp4-local-hessian", ()),
+    "gptq": ("nvfp4-gptq", ()),
+    "constant": ("nvfp4-constant-amax", ('activations="constant"',)),
+}
+CALIBRATIONS = ("430", "domain-430", "domain-430-2")
+
+
+def _recipe_study() -> Iterator[Candidate]:
+    base = "annie-smol-bf16"
+    for number, data in enumerate(CALIBRATIONS):
+        for name, (recipe, _) in RECIPES.items():
+            make = ("ptq", "--model", f"{{{base}}}", "--recipe", recipe, "--calib", f"{{data:{data}}}")
+            if name != "constant" or number == 0:  # no data changes it
+                yield Candidate(f"ptq-{name}-{number}", f"PTQ, {recipe}, calibrated on {data}", make, base, "recipes")
+    yield Candidate(
+        "ptq-max-0-again", "ptq-max-0 made and judged once more",
+        ("ptq", "--model", f"{{{base}}}", "--recipe", "nvfp4-default", "--calib", "{data:430}"), base, "recipes",
+    )  # fmt: skip
+    for seed in range(3):
+        for name in ("max", "mse", "four-over-six", "mse-headroom"):
+            sets = (f"training.seed={seed}", "training.epochs=3", *RECIPES[name][1])
+            make = ("qat", "--model", f"{{{base}}}", "--recipe", "qad-lora", "--data", "{data:430}")
+            make += tuple(part for setting in sets for part in ("--set", setting))
+            yield Candidate(f"qad-{name}-{seed}", f"QAD from {RECIPES[name][0]}, seed {seed}", make, base, "recipes")
+    for name in ("mse", "four-over-six"):
+        make = ("ptq", "--model", f"{{{base}}}", "--recipe", "nvfp4-w4a16", "--calib", "{data:430}")
+        make += ("--set", RECIPES[name][1][0])
+        yield Candidate(f"w4a16-{name}", f"weights alone, {RECIPES[name][0]}", make, base, "recipes")
+    make = ("ptq", "--model", f"{{{base}}}", "--recipe", "nvfp4-w4a16", "--calib", "{data:430}")
+    yield Candidate("w4a16-max", "weights alone, nvfp4-default", make, base, "recipes")
+
+
 def _embedded(name: str, about: str, start: str, matrix: bool = False) -> Candidate:
     make = ("merge", "--model", f"{{{start}}}", "--adapter", f"adapters/{name}")
     return Candidate(name, about, make, start=start, group="embedded", matrix=matrix)
@@ -185,4 +233,5 @@ EMBEDDED = [
 ]
 
 UNTUNED = Candidate("untuned", "SmolLM2-135M-Instruct as it comes", start="")
-CANDIDATES = [UNTUNED, *SFT, *WHOLE_SET, *MAIN, *ABLATIONS, *EMBEDDED]
+RECIPE_STUDY = list(_recipe_study())
+CANDIDATES = [UNTUNED, *SFT, *WHOLE_SET, *MAIN, *ABLATIONS, *EMBEDDED, *RECIPE_STUDY]

@@ -93,9 +93,9 @@ class Study:
                 path.write_text("".join(part.read_text(encoding="utf-8") for part in parts), encoding="utf-8")
             elif kind in {"spoken", "frames"}:
                 path.write_text(spoken.text(ROOT / rest[0], kind), encoding="utf-8")
-            elif kind == "head":
+            elif kind == "lines":
                 lines = (ROOT / rest[0]).read_text(encoding="utf-8").splitlines(keepends=True)
-                path.write_text("".join(lines[: int(rest[1])]), encoding="utf-8")
+                path.write_text("".join(lines[int(rest[1]) : int(rest[2])]), encoding="utf-8")
             elif kind == "text":
                 from pydoc_data import topics  # prose that every Python has, and no assistant speaks like it
 
@@ -107,7 +107,8 @@ class Study:
 
     def held_out(self, samples: int) -> Path:
         """A profile that judges: prompts of the grammar under a seed of its own, and freely worded ones."""
-        directory: Path = self.work / f"held-out-{self.options.seed}-{samples}"
+        second = self.options.second_samples
+        directory: Path = self.work / f"held-out-{self.options.seed}-{samples}-{second}"
         path = directory / "annie-smol-heldout.toml"
         free = "free" if self.options.seed == plan.HELD_OUT_SEED else "free-dev"
         trained = [self.data(name) for name in ("sft", "430", "4300")]
@@ -117,6 +118,9 @@ class Study:
                 script += [part for file in trained for part in ("--training", str(file))]
                 script += ["--free", str(Path(__file__).parent / free)]
                 numbers = ["--seed", str(self.options.seed), "--samples", str(samples)]
+                if second:
+                    numbers += ["--second-seed", str(plan.SECOND_SEED), "--second-samples", str(second)]
+                    numbers += ["--second-free", str(Path(__file__).parent / plan.SECOND_FREE)]
                 self._run(f"held-out-{samples}", [*script, *numbers, "--out", str(directory)], None)
         return path
 
@@ -199,6 +203,11 @@ class Study:
                 if key in facts
             }
             shutil.copyfile(provenance, self.results / f"{one.name}.quant_run.json")
+        if one.group == "recipes":
+            command = [sys.executable, "-m", "quant", "diff", str(self.checkpoint(one.start)), str(directory)]
+            command += ["--data", str(self.data("kl")), "--samples", "64", "--positions", "8192", "--json"]
+            result["agreement"] = self._json(f"diff-{one.name}", command, place)
+            del result["agreement"]["layers"]
         preflight = [sys.executable, "-m", "quant", "preflight", str(directory), "--for", self.options.image, "--json"]
         if one.quantised:
             status = self._run(f"preflight-{one.name}", preflight, place, check=False)
@@ -275,6 +284,12 @@ class Study:
             raise RuntimeError(f"{name} ended with status {status}: {self._last_line(name)}")
         return status
 
+    def _json(self, name: str, command: Sequence[str], place: int | None) -> Any:
+        """The JSON object that a command prints last."""
+        self._run(name, command, place)
+        text = (self.logs / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+        return json.loads(text[text.index("\n{") :])
+
     def _last_line(self, name: str) -> str:
         lines = (self.logs / f"{name}.log").read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "")
@@ -346,6 +361,7 @@ def main() -> int:
     parser.add_argument("--servers", type=int, default=1, help="jobs at once on each device")
     parser.add_argument("--samples", type=int, default=200, help="for each gate")
     parser.add_argument("--seed", type=int, default=plan.DEVELOPMENT_SEED, help="of the held-out set")
+    parser.add_argument("--second-samples", type=int, default=0, help="for each gate, of the second held-out set")
     parser.add_argument("--image", default="vllm-0.32", help="what preflight holds the export against")
     parser.add_argument("--vllm-python", type=Path, metavar="PATH", help="interpreter of the server's environment")
     parser.add_argument("--vllm-arg", action="append", default=[], metavar="ARG", help="one more argument for vLLM")

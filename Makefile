@@ -19,6 +19,9 @@ PIP = bin/python -m pip --disable-pip-version-check --no-input install -q
 
 EMBEDDED = models/smollm2-135m-instruct-bf16 models/annie-smol-bf16 models/annie-smol-nvfp4-ptq models/annie-smol-nvfp4-qat
 
+# The two environments are made at the same time, and so are lint and the models.
+MAKEFLAGS += --jobs=2
+
 .PHONY: gate demo test lint mutants env server base model results clean
 
 # A MODEL of one's own is there already; one of ours is built.

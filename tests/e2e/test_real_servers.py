@@ -1,6 +1,6 @@
-"""The gate against real servers with a real model: vLLM, started by the gate, and one that is not vLLM.
+"""The gate against a real server with a real model: vLLM, started by the gate.
 
-Slow by nature: SmolLM2-135M on two cores. The vLLM run is shared by all its tests.
+Slow by nature: SmolLM2-135M on two cores. One run, of annie-smol with fewer samples, is shared by most tests.
 """
 
 from __future__ import annotations
@@ -8,18 +8,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from tests.support.profiles import text_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "smollm2-135m-instruct-bf16"
@@ -55,10 +56,23 @@ def servers_of(run_dir: Path) -> list[psutil.Process]:
     return found
 
 
+# Samples of each gate, and how many of them must pass.
+FEWER = {
+    "thinking_leak": (6, 6), "tool_calling": (5, 3), "no_markdown": (4, 3), "brevity": (4, 3), "restraint": (4, 3),
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def vllm_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
-    run_dir = tmp_path_factory.mktemp("vllm") / "run"
-    return gate("--model-dir", MODEL, "--profile", "annie-smol", "-n", "2", run_dir=run_dir), run_dir
+    directory = tmp_path_factory.mktemp("vllm")
+    text = text_of("annie-smol")
+    for name, (samples, required) in FEWER.items():
+        table = rf"(\[gates\.{name}\]\n.*\n)samples = \d+(\nrequired = \d+)?"
+        text, found = re.subn(table, rf"\1samples = {samples}\nrequired = {required}", text)
+        assert found == 1
+    profile = directory / "annie-smol-fewer.toml"
+    profile.write_text(text.replace("required = 75", "required = 25"))
+    return gate("--model-dir", MODEL, "--profile", profile, "-n", "2", run_dir=directory / "run"), directory / "run"
 
 
 def read(run_dir: Path) -> dict[str, Any]:
@@ -75,8 +89,8 @@ def test_untuned_model_fails_honestly_with_every_sample_judged(
     assert verdict["verdict"] == "FAIL"
     assert verdict["errors"] == []
     gates = {gate["name"]: gate for gate in verdict["gates"]}
-    assert gates["thinking_leak"]["n"] == 25
-    assert gates["tool_calling"]["n"] == 10
+    assert gates["thinking_leak"]["n"] == 6
+    assert gates["tool_calling"]["n"] == 5
     assert gates["tool_calling"]["verdict"] == "FAIL"
     assert gates["wire_integrity"]["verdict"] == "PASS", gates["wire_integrity"]["findings"]
 
@@ -113,43 +127,3 @@ def test_killed_gate_leaves_no_server_and_resumes(tmp_path: Path) -> None:
         sent, keys = store.execute("SELECT COUNT(*), COUNT(DISTINCT key) FROM exchange").fetchone()
     assert sent == keys == 5
     assert servers_of(run_dir) == []
-
-
-def test_server_that_is_not_vllm_is_judged_too(tmp_path: Path) -> None:
-    """`transformers serve`: what it lacks is said, and nothing is guessed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [
-            *(str(SERVER_PYTHON), "-m", "transformers.cli.transformers", "serve", str(MODEL), "--device", "cpu"),
-            *("--host", "127.0.0.1", "--port", str(port)),
-        ],
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-        stdout=(tmp_path / "log").open("w"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        deadline = time.monotonic() + 180
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-                break
-            except OSError:
-                assert server.poll() is None, (tmp_path / "log").read_text()[-2000:]
-                assert time.monotonic() < deadline
-                time.sleep(0.5)
-        done = gate(
-            *("--base-url", f"http://127.0.0.1:{port}", "--served-model", MODEL, "--profile", "annie-smol"),
-            *("-k", "factual", "--concurrency", "2"),
-            run_dir=tmp_path / "run",
-        )
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    verdict = read(tmp_path / "run")
-    assert verdict["errors"] == [], verdict["errors"]
-    assert {gate["name"]: gate["n"] for gate in verdict["gates"]}["factual"] == 5
-    assert verdict["capabilities"]["metrics"]

@@ -110,6 +110,8 @@ class Study:
         second = self.options.second_samples
         directory: Path = self.work / f"held-out-{self.options.seed}-{samples}-{second}"
         path = directory / "annie-smol-heldout.toml"
+        if path.exists():
+            return path
         free = "free" if self.options.seed == plan.HELD_OUT_SEED else "free-dev"
         trained = [self.data(name) for name in ("sft", "430", "4300")]
         with self._lock:

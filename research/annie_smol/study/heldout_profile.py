@@ -138,6 +138,12 @@ def profile(counts: Counter[str]) -> str:
         required = f"\nrequired = {math.ceil(samples * int(match[4]) / int(match[3]))}" if match[4] else ""
         return f"[gates.{match[1]}]{match[2]}samples = {samples}{required}"
 
+    asked = sum(int(number) for number in re.findall(r"^samples = (\d+)", text, re.MULTILINE))
+    text = re.sub(
+        r'(categories = \["\*"\]\nrequired = )(\d+)',
+        lambda match: match[1] + str(math.ceil(counts.total() * int(match[2]) / asked)),
+        text,
+    )
     return re.sub(r"\[gates\.(\w+)\]([^\[]*?\[[^\]]*\]\n)samples = (\d+)(?:\nrequired = (\d+))?", scaled, text)
 
 

@@ -199,7 +199,15 @@ def _recipe_study() -> Iterator[Candidate]:
     base = "annie-smol-bf16"
     for number, data in enumerate(CALIBRATIONS):
         for name, (recipe, _) in RECIPES.items():
-            make = ("ptq", "--model", f"{{{base}}}", "--recipe", recipe, "--calib", f"{{data:{data}}}")
+            make: tuple[str, ...] = (
+                "ptq",
+                "--model",
+                f"{{{base}}}",
+                "--recipe",
+                recipe,
+                "--calib",
+                f"{{data:{data}}}",
+            )
             if name != "constant" or number == 0:  # no data changes it
                 yield Candidate(f"ptq-{name}-{number}", f"PTQ, {recipe}, calibrated on {data}", make, base, "recipes")
     yield Candidate(

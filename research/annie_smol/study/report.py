@@ -18,7 +18,7 @@ from typing import Any
 
 from annie_eval.profile.types import current_key
 from annie_eval.stats import binomial as stats
-from research.annie_smol.study import plan
+from research.annie_smol.study import plan, recipes
 
 Result = Mapping[str, Any]
 GATES = (
@@ -202,7 +202,13 @@ def plot(results: Mapping[str, Result], names: Sequence[str], title: str, path: 
     plt.close(figure)
 
 
-def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str, command: str) -> str:
+def page(
+    results: Mapping[str, Result],
+    on_cpu: Mapping[str, Result],
+    of_recipes: Mapping[str, Result],
+    notes: str,
+    command: str,
+) -> str:
     """The whole page as Markdown."""
     judged = [result for result in results.values() if "gates" in result]
     seeds = sorted({(result["seed"], result["samples"]) for result in judged})
@@ -223,6 +229,7 @@ def page(results: Mapping[str, Result], on_cpu: Mapping[str, Result], notes: str
         "Samples that only the first candidate passes (+) or only the second (-); exact two-sided McNemar, Holm over "
         "the gates of a row.",
         "\n".join(paired_table(results, _pairs(results))),
+        *recipes.section(of_recipes),
         *_cpu(on_cpu),
         "## How they were made",
         "`{NAME}` is another candidate, `{data:NAME}` a file of research/annie_smol/study/plan.py; of "
@@ -305,9 +312,11 @@ def main() -> int:
     if not options.out.parent.is_dir():
         print(f"report.py: --out {options.out}: there is no directory {options.out.parent}", file=sys.stderr)
         return 2
+    judged_recipes = load(options.results / "recipes")
     for group, names in _groups(results).items():
         plot(results, names, group, options.out.with_name(f"results-{group}.svg"))
-    options.out.write_text(page(results, load(options.results / "cpu"), notes, "make results"), encoding="utf-8")
+    text = page(results, load(options.results / "cpu"), judged_recipes, notes, "make results")
+    options.out.write_text(text, encoding="utf-8")
     print(f"{options.out}: {len(results)} candidates")
     return 0
 

@@ -230,9 +230,11 @@ class Study:
         judged = outcomes(run_dir)
         missed = {gate: sorted(key for key, passed in of.items() if not passed) for gate, of in judged.items()}
         free = {gate: sum(key.startswith("free-") for key in of) for gate, of in judged.items()}
+        second = {gate: sum(key.startswith("new-") for key in of) for gate, of in judged.items()}
         gates = {
             gate["name"]: {key: gate[key] for key in ("verdict", "passed", "n", "required", "interval")}
             | {"free": free.get(gate["name"], 0), "missed": missed.get(gate["name"], [])}
+            | ({"second": second.get(gate["name"], 0)} if self.options.second_samples else {})
             for gate in verdict["gates"]
         }
         found: dict[str, Any] = {

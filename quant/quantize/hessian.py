@@ -87,7 +87,7 @@ def local_hessian(model: Any, forward: Callable[[Any], None]) -> None:
 def gptq(model: Any, forward: Callable[[Any], None]) -> None:
     """Quantise all NVFP4 weights by GPTQ, in place; see `local_hessian` for the arguments.
 
-    Block scales come from the sweep of `nvfp4_search` over the weights as they stand when GPTQ reaches the block.
+    Block scales come from the sweep of `nvfp4_search`, before any column is changed.
 
     Raises:
         UsageError: an NVFP4 layer is outside of the decoder layers.
@@ -160,17 +160,13 @@ def gptq_weight(weight: Tensor, scale: Tensor, moments: Tensor) -> tuple[Tensor,
         The dequantised weight, float32 `(out, in)`, and its block scales, float8_e4m3fn `(out, in / 16)`.
     """
     left = weight.detach().float().clone()
+    scales = search_scales(left, scale, "mse")
+    steps = scales.float() * scale
     quantized = torch.empty_like(left)
-    scales = torch.empty(
-        left.shape[0], left.shape[1] // nvfp4.BLOCK_SIZE, dtype=torch.float8_e4m3fn, device=left.device
-    )
     factor = _inverse_factor(moments)
     for start in range(0, left.shape[1], nvfp4.BLOCK_SIZE):
         end = start + nvfp4.BLOCK_SIZE
-        block = left[:, start:end].contiguous()
-        found = search_scales(block, scale, "mse")
-        scales[:, start // nvfp4.BLOCK_SIZE] = found[:, 0]
-        step = found[:, 0].float() * scale
+        block, step = left[:, start:end].contiguous(), steps[:, start // nvfp4.BLOCK_SIZE]
         errors = torch.empty_like(block)
         for column in range(nvfp4.BLOCK_SIZE):
             row = factor[start + column, start:end]

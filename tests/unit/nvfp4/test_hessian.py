@@ -61,7 +61,7 @@ def test_each_method_lowers_the_output_error(layer: tuple[Tensor, Tensor]) -> No
     gptq, _ = gptq_weight(weight, scale, inputs.T @ inputs)
     errors = [output_error(weight, other, inputs) for other in (by_max, swept, local, gptq)]
     assert errors[2] < errors[1] < errors[0]
-    assert errors[3] < 0.8 * errors[1]
+    assert errors[3] < 0.9 * errors[1]
 
 
 def test_gptq_leaves_what_the_packed_format_holds(layer: tuple[Tensor, Tensor]) -> None:

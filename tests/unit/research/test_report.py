@@ -67,7 +67,7 @@ def test_the_page_has_a_row_for_each_gate_and_names_each_candidate(tmp_path: Pat
         (tmp_path / f"{name}.quant_run.json").write_text("{}")
     (tmp_path / "awq-lite.json").write_text(json.dumps({"name": "awq-lite", "about": "", "refused": "by preflight"}))
     cpu = {one.name: result(one.name, set(), machine="a CPU") for one in plan.EMBEDDED}
-    page = report.page(report.load(tmp_path), cpu, "What came of it.", "make results")
+    page = report.page(report.load(tmp_path), cpu, {}, "What came of it.", "make results")
     assert "| gate | bf16 | ptq | awq-lite | qad-lora |" in page
     assert "| qad-lora against ptq | - | +59 -0, p = 3.5e-18 |" in page
     assert "## Ablation: size\n\nptq: ptq; qad-lora: qad-lora; qad-43: qad-43." in page

@@ -1,6 +1,7 @@
 """The held-out profile loads, is judged right, and none of its prompts is near to a training prompt."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,21 @@ def test_a_held_out_profile_is_far_from_what_was_trained_on(training: Path, held
     trained = [text for one in read_lines(training) if one.line for text in users(one.line["messages"])]
     overlap = Overlap([Prompt("training", text, True) for text in trained])
     assert [one.id for one in profile.scenarios if overlap.find(one.turns[0].user)] == []
+
+
+def test_a_second_set_repeats_nothing_of_the_first(training: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "research.annie_smol.study.heldout_profile", "--training", str(training)]
+    command += ["--seed", "3", "--samples", "6", "--second-seed", "4", "--second-samples", "5", "--out", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    profile = load(tmp_path / "annie-smol-heldout.toml")
+    first, second = (
+        [one.turns[0].user for one in profile.scenarios if one.id.startswith("new-") is new] for new in (False, True)
+    )
+    assert len(first) == 7 * 6
+    assert len(second) == 7 * 5
+    assert not {text.lower() for text in first} & {text.lower() for text in second}
+    every = profile.gates["speakable"]
+    assert every.required == math.ceil(77 * 75 / 85)
 
 
 def _sample(line: dict[str, Any], example: Any) -> dict[str, Any]:

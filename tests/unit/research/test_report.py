@@ -76,7 +76,7 @@ def test_the_page_has_a_row_for_each_gate_and_names_each_candidate(tmp_path: Pat
     assert "| annie-smol-nvfp4-qat against annie-smol-nvfp4-ptq | - | +0 -0, p = 1 |" in page
     assert "served by vLLM on a CPU" in page
     earlier = {name: one | {"seed": 2} for name, one in cpu.items()}
-    assert "on a CPU" not in report.page(report.load(tmp_path), earlier, "", "make results")
+    assert "on a CPU" not in report.page(report.load(tmp_path), earlier, {}, "", "make results")
 
 
 def test_notes_with_a_gap_are_not_published(tmp_path: Path) -> None:

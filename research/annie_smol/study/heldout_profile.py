@@ -113,7 +113,7 @@ def scenarios(overlap: Overlap, seed: int, samples: int) -> list[dict[str, Any]]
             kind = kinds[index % len(kinds)]
             messages, meta = compose.conversation(kind, Random(f"held out/{seed}/{category}/{index}"), think=0.0)
             index += 1
-            if index > 60 * samples:
+            if index > 200 * samples:
                 raise SystemExit(
                     f"{category}: only {found} of {samples} prompts are far enough; ask for fewer --samples"
                 )

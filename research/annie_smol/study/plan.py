@@ -218,7 +218,7 @@ def _recipe_study() -> Iterator[Candidate]:
         for name in ("max", "mse", "four-over-six", "mse-headroom"):
             sets = (f"training.seed={seed}", "training.epochs=3", *RECIPES[name][1])
             make = ("qat", "--model", f"{{{base}}}", "--recipe", "qad-lora", "--data", "{data:430}")
-            make += tuple(part for setting in sets for part in ("--set", setting))
+            make += ("--no-compile", *(part for setting in sets for part in ("--set", setting)))
             yield Candidate(f"qad-{name}-{seed}", f"QAD from {RECIPES[name][0]}, seed {seed}", make, base, "recipes")
     for name in ("mse", "four-over-six"):
         make = ("ptq", "--model", f"{{{base}}}", "--recipe", "nvfp4-w4a16", "--calib", "{data:430}")

@@ -30,6 +30,7 @@ from annie_data.scenario_prompts import PROFILES, Prompt, prompts, scenario_file
 from research.annie_smol.generator import compose
 from research.annie_smol.study import free
 
+_CLOCK = re.compile(r"\d:\d\d")
 TOOLS = ("search_memory", "web_search", "set_timer")
 GATES: dict[str, tuple[str, ...]] = {
     "thinking_leak": ("greetings", "factual", "reasoning", "small_talk", "topics", "formats", *TOOLS),
@@ -68,7 +69,9 @@ def scenario(
     ]
     line["example"] = calls or replies[-1]["content"]
     if calls:
-        line |= {"tool_results": {calls[0]["name"]: results[0]}, "then_example": replies[-1]["content"]}
+        line |= {"tool_results": {calls[0]["name"]: results[0]}}
+        if not _CLOCK.search(replies[-1]["content"]):  # the grammar has 22:50, and the gate `speakable` flags it
+            line["then_example"] = replies[-1]["content"]
     return line
 
 

@@ -20,18 +20,16 @@ Result = Mapping[str, Any]
 BASE = "annie-smol-bf16"
 GATES = {"tool_calling": "tools", "factual": "facts", "reasoning": "reasoning"}
 SETS = {"": "the set of the table above", "new-": "the second set"}
+HEAD = 2  # lines of a table before its first row
 KINDS = {"ptq": "PTQ", "qad": "QAD, 430 conversations x 3", "w4a16": "Weights alone in four bits"}
 
 
-def families(results: Mapping[str, Result], kind: str) -> dict[str, list[Result]]:
-    """Judged runs by family, in the plan's order."""
+def families(results: Mapping[str, Result], kind: str, having: str = "gates") -> dict[str, list[Result]]:
+    """Runs that were judged, or have another field, by family, in the plan's order."""
     found: dict[str, list[Result]] = {}
     for one in plan.RECIPE_STUDY:
-        if (
-            one.name.startswith(f"{kind}-")
-            and not one.name.endswith("-again")
-            and "gates" in results.get(one.name, {})
-        ):
+        ours = one.name.startswith(f"{kind}-") and not one.name.endswith("-again")
+        if ours and having in results.get(one.name, {}):
             name = one.name if kind == "w4a16" else one.name.rpartition("-")[0]
             found.setdefault(name, []).append(results[one.name])
     return found
@@ -69,19 +67,28 @@ def sign_test(better: int, worse: int) -> float:
 
 
 def counts_table(results: Mapping[str, Result], kind: str) -> list[str]:
-    """A row a family: mean of what passes, from least to most, of each gate and set; KL and top-1 to BF16."""
+    """A row a family: mean of what passes, from least to most, of each gate and set."""
     rows = {BASE: [results[BASE]], **families(results, kind)} if BASE in results else families(results, kind)
     heads = [f"{title}, {where}" for where in ("first", "second") for title in GATES.values()]
-    lines = [f"| | runs | {' | '.join(heads)} | KL to BF16 in nats, top-1 |", "|---" * (len(heads) + 3) + "|"]
+    lines = [f"| | runs | {' | '.join(heads)} |", "|---" * (len(heads) + 2) + "|"]
     for name, runs in rows.items():
         cells = []
         for prefix, gate in itertools.product(SETS, GATES):
             n = size(runs[0], gate, prefix)
             cells.append(_spread([n - len(missed(run, gate, prefix)) for run in runs]) + f" of {n}")
-        kl = [run["agreement"]["kl"] for run in runs if "agreement" in run]
-        top = [100 * run["agreement"]["top1"] for run in runs if "agreement" in run]
-        agreement = f"{sum(kl) / len(kl):.3f}, {sum(top) / len(top):.1f} %" if kl else "-"
-        lines.append(f"| {name} | {len(runs)} | {' | '.join(cells)} | {agreement} |")
+        lines.append(f"| {name} | {len(runs)} | {' | '.join(cells)} |")
+    return lines
+
+
+def agreement_table(results: Mapping[str, Result]) -> list[str]:
+    """A row a family: KL to BF16 and top-1 agreement on conversations that trained nothing, and each run's KL."""
+    lines = ["| | runs | KL in nats a token | of each run | top-1 |", "|---|---|---|---|---|"]
+    for kind in KINDS:
+        for name, runs in families(results, kind, "agreement").items():
+            kl = [run["agreement"]["kl"] for run in runs]
+            top = sum(100 * run["agreement"]["top1"] for run in runs) / len(runs)
+            each = ", ".join(f"{value:.3f}" for value in kl)
+            lines.append(f"| {name} | {len(runs)} | {sum(kl) / len(kl):.3f} | {each} | {top:.1f} % |")
     return lines
 
 
@@ -144,20 +151,27 @@ def section(results: Mapping[str, Result]) -> list[str]:
     pairs += [(name, "qad-max") for name in qad[1:]] + [(name, BASE) for name in qad]
     pairs += [(f"qad-{name.removeprefix('ptq-')}", name) for name in ptq]
     pairs += [(f"w4a16-{name}", "w4a16-max") for name in ("mse", "four-over-six")]
+    positions = next(result["agreement"]["positions"] for result in results.values() if "agreement" in result)
     parts = [
         "## Recipes",
-        "One base, the embedded BF16 fine-tune. Every PTQ recipe was calibrated on three data sets "
-        f"(`{', '.join(plan.CALIBRATIONS)}`), and QAD trained with three seeds. A cell is the mean of what passes, "
-        f"and in brackets the least and the most of the runs. First is {SETS['']}; second is seed {plan.SECOND_SEED} "
-        "with prompts that were written after the recipes were frozen. KL and top-1 are measured on conversations "
-        "that trained nothing.",
+        "One base, the embedded BF16 fine-tune. Runs of a PTQ recipe differ in their calibration data "
+        f"(`{', '.join(plan.CALIBRATIONS)}`), those of QAD in the seed. A cell is the mean of what passes, and in "
+        f"brackets the least and the most of the runs. First is {SETS['']}; second is seed {plan.SECOND_SEED} with "
+        "prompts that were written after the recipes were frozen.",
+        "### Distance from BF16",
+        f"On {positions} tokens of conversations that trained and calibrated nothing.",
+        "\n".join(agreement_table(results)),
     ]
     for kind, title in KINDS.items():
-        parts += [f"### {title}", "\n".join(counts_table(results, kind))]
+        if families(results, kind):
+            parts += [f"### {title}", "\n".join(counts_table(results, kind))]
+    if len(noise := floor_table(results)) > HEAD:
+        parts += [
+            "### The noise between runs of one recipe",
+            "Prompts of both sets that one run passes and another misses.",
+            "\n".join(noise),
+        ]
     parts += [
-        "### The noise between runs of one recipe",
-        "Prompts of both sets that one run passes and another misses.",
-        "\n".join(floor_table(results)),
         "### Recipe against recipe",
         "Prompts of both sets that are better (+) or worse (-) over all runs; exact two-sided sign test, Holm over "
         "the table.",

@@ -208,8 +208,8 @@ class Study:
         if one.group == "recipes":
             command = [sys.executable, "-m", "quant", "diff", str(self.checkpoint(one.start)), str(directory)]
             command += ["--data", str(self.data("kl")), "--samples", "64", "--positions", "8192", "--json"]
-            result["agreement"] = self._json(f"diff-{one.name}", command, place)
-            del result["agreement"]["layers"]
+            found = self._json(f"diff-{one.name}", command, place)
+            result["agreement"] = {key: found[key] for key in ("kl", "top1", "positions")}
         preflight = [sys.executable, "-m", "quant", "preflight", str(directory), "--for", self.options.image, "--json"]
         if one.quantised:
             status = self._run(f"preflight-{one.name}", preflight, place, check=False)

@@ -91,6 +91,24 @@ def test_a_searched_scale_that_another_took_the_place_of_is_found(made: dict[str
         verify.assert_served_as_made(computed, copy, torch.bfloat16)
 
 
+@pytest.mark.parametrize("factor", [1.1, 1.3])
+def test_scales_that_are_fitted_to_inputs_may_be_further_off(
+    made: dict[str, Path], tmp_path: Path, factor: float
+) -> None:
+    """A bias of a tenth is refused after rounding and accepted after a fit; one of three tenths is another scale."""
+    refused = {}
+    for name in ("nvfp4-mse", "nvfp4-local-hessian"):
+        copy = tmp_path / name
+        shutil.copytree(made[name], copy)
+
+        def scale(found: mutants.Tensors) -> None:
+            found["model.layers.0.mlp.down_proj.weight_scale_2"] *= factor
+
+        mutants.change(copy, scale)
+        refused[name] = "times the reference's" in str(preflight(copy, reference=made["llama"]))
+    assert refused == {"nvfp4-mse": True, "nvfp4-local-hessian": factor > 1.2}
+
+
 def test_headroom_goes_beyond_what_calibration_saw(made: dict[str, Path]) -> None:
     plain = tensors(made["nvfp4-default"], "input_scale")
     for name in ("nvfp4-act-headroom", "nvfp4-mse-act-headroom"):

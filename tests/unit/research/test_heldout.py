@@ -73,7 +73,7 @@ def _sample(line: dict[str, Any], example: Any) -> dict[str, Any]:
         calls = [{"id": "1", "type": "function", "function": function}]
         messages.append({"role": "assistant", "content": "", "tool_calls": calls})
         messages.append({"role": "tool", "tool_call_id": "1", "content": next(iter(line["tool_results"].values()))})
-        messages.append({"role": "assistant", "content": line["then_example"]})
+        messages.append({"role": "assistant", "content": line.get("then_example", "It is done.")})
     # A good reply in thinking mode has a thought, which a scenario's example leaves out.
     return {"id": line["id"], "messages": messages, "thinking": "off", "expect": line.get("expect", {})}
 

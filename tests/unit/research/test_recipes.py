@@ -14,7 +14,7 @@ def run(tools: list[str], facts: list[str] | None = None) -> dict[str, Any]:
     """A result in which these prompts are missed, of 20 a gate, 8 of them in the second set."""
     missed = {"tool_calling": tools, "factual": facts or [], "reasoning": []}
     gates = {gate: {"n": 20, "second": 8, "passed": 20 - len(keys), "missed": keys} for gate, keys in missed.items()}
-    return {"gates": gates, "agreement": {"kl": 0.25, "top1": 0.5}}
+    return {"gates": gates, "agreement": {"kl": 0.25, "top1": 0.5, "positions": 9}}
 
 
 RESULTS = {
@@ -33,7 +33,13 @@ def test_counts_are_means_of_each_set() -> None:
     assert rows[2][2] == "10 (9-11) of 12"
     assert (rows[1][5], rows[2][5]) == ("7 (7-7) of 8", "8 (8-8) of 8")
     assert rows[0][2] == "12 of 12"
-    assert "0.250, 50.0 %" in rows[1][-1]
+
+
+def test_runs_that_were_not_judged_have_their_distance_from_bf16() -> None:
+    only = {"agreement": {"kl": 0.75, "top1": 1.0, "positions": 9}}
+    lines = recipes.agreement_table(RESULTS | {"ptq-mse-2": only})
+    assert "| ptq-mse | 3 | 0.417 | 0.250, 0.250, 0.750 | 66.7 % |" in lines
+    assert recipes.counts_table(RESULTS | {"ptq-mse-2": only}, "ptq") == recipes.counts_table(RESULTS, "ptq")
 
 
 def test_a_prompt_counts_by_the_share_of_runs_that_miss_it() -> None:

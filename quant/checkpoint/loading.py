@@ -92,6 +92,10 @@ def load_model(directory: Path, device: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
+    from quant.checkpoint import cpu_bf16
+
+    if device == "cpu":
+        cpu_bf16.install()
     config = read_config(directory)
     architecture = (config.get("architectures") or [""])[0]
     kind = AutoModelForImageTextToText if "vision_config" in config else AutoModelForCausalLM

@@ -95,8 +95,8 @@ def _offloads(arguments: argparse.Namespace, chosen: Recipe, device: str) -> boo
     if size + ACTIVATIONS <= free:
         return False
     message = f"{arguments.model}: {size / 1e9:.1f} GB of weights for {free / 1e9:.1f} GB of free GPU memory"
-    if chosen.algorithm != "max" or arguments.keep is not None:
-        raise UsageError(f"{message}; they can stay in host memory only with algorithm max and without --keep")
+    if chosen.algorithm not in recipe.REPEATABLE or arguments.keep is not None:
+        raise UsageError(f"{message}; they can stay in host memory only with algorithm {recipe.TAKE}, without --keep")
     print(f"{message}: they stay in host memory, and each layer is copied when it computes", flush=True)
     return True
 

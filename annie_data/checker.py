@@ -1,4 +1,4 @@
-"""An external program that judges samples: JSON Lines in on standard input, findings out, one line for each.
+"""Runs an external program that judges samples: JSON Lines on standard input, one line of findings per sample.
 
 In: `{"id", "messages", "thinking", "expect", "then", "finish_reasons"}`, as `annie-eval check` reads them. Out:
 `{"id", "findings": [{"detector", "reason", …}]}`; no findings means that the sample is accepted. Its exit status may
@@ -18,7 +18,7 @@ _LIMIT = 600.0
 
 
 class Checker:
-    """Runs a command line over batches of samples. Raises UsageError where it cannot be run."""
+    """Runs a command line on batches of samples. Raises UsageError if it cannot be run."""
 
     def __init__(self, command_line: str) -> None:
         try:
@@ -32,9 +32,9 @@ class Checker:
             raise UsageError(f"--check: there is no program {name!r}; name one on the PATH, such as annie-eval check")
 
     def judge(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-        """Findings by the id of each sample; the empty list where nothing is wrong.
+        """Findings by sample id; an empty list if the sample is accepted.
 
-        Raises UsageError where the program fails, writes something else, or leaves a sample out.
+        Raises UsageError if the program fails, writes anything else, or leaves a sample out.
         """
         if not samples:
             return {}

@@ -1,7 +1,7 @@
-"""The command `annie-data`, also `python -m annie_data`: conversations to train on.
+"""The command `annie-data` (also `python -m annie_data`): generates, converts, checks and samples training data.
 
-Status 0: done. 1: the command did its work and the answer is no (problems found, a teacher that gave up). 2: usage
-error, in one line. 130: interrupted.
+Status 0: done. 1: problems were found, or too few conversations were generated. 2: usage error, in one line.
+130: interrupted.
 """
 
 import argparse
@@ -17,7 +17,7 @@ Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Na
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with its complaint in one line."""
+    """argparse with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -37,18 +37,26 @@ def dispatch(program: str, commands: Mapping[str, Command], argv: Sequence[str] 
         print(f"{command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{command}: interrupted; what was done is kept, --resume continues", file=sys.stderr)
+        print(f"{command}: interrupted; finished work is kept, --resume continues it", file=sys.stderr)
         return 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     commands: dict[str, Command] = {
-        "generate": (_generate, _run("generate"), "have a teacher write a mix of conversations"),
-        "convert": (_convert, _run("convert"), "write ShareGPT, Alpaca, prompt and completion, Parquet as JSON Lines"),
-        "validate": (_validate, _run("validate"), "say what is wrong with a data file, a line for each problem"),
-        "decontaminate": (_decontaminate, _run("decontaminate"), "remove what is too near to a scenario, and say so"),
-        "sample": (_sample, _run("sample"), "have a model answer prompts, and keep what a check accepts"),
+        "generate": (_generate, _run("generate"), "generate a mix of conversations with a teacher"),
+        "convert": (
+            _convert,
+            _run("convert"),
+            "convert ShareGPT, Alpaca, prompt and completion, or Parquet to JSON Lines",
+        ),
+        "validate": (_validate, _run("validate"), "list the problems of a data file, one per line"),
+        "decontaminate": (
+            _decontaminate,
+            _run("decontaminate"),
+            "remove conversations that are too similar to a scenario",
+        ),
+        "sample": (_sample, _run("sample"), "generate answers with a model, and keep those that a check accepts"),
     }
     try:
         return dispatch("annie-data", commands, argv)
@@ -62,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str) -> Callable[[argparse.Namespace], int]:
-    """A command's `run`, imported when it is called: what it needs may not be installed."""
+    """A command's `run`, imported when it is called, because its dependencies may not be installed."""
 
     def run(arguments: argparse.Namespace) -> int:
         return int(importlib.import_module(f"annie_data.{name}").run(arguments))
@@ -71,16 +79,20 @@ def _run(name: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _endpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--base-url", metavar="URL", help="of the endpoint, such as http://localhost:8000/v1")
-    parser.add_argument("--model", metavar="NAME", help="served name (default: the endpoint's first)")
-    parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the endpoint's key")
+    parser.add_argument("--base-url", metavar="URL", help="URL of the endpoint, such as http://localhost:8000/v1")
+    parser.add_argument("--model", metavar="NAME", help="served model name (default: the first of the endpoint)")
+    parser.add_argument("--api-key-env", metavar="VAR", help="environment variable with the endpoint's API key")
 
 
 def _generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mix", type=Path, required=True, metavar="FILE", help="a .toml file, see docs/data.md")
     parser.add_argument("--teacher", choices=("endpoint", "command"), required=True)
     _endpoint(parser)
-    parser.add_argument("--command", metavar="LINE", help="writes JSON Lines; {prompt} is the prompt's file")
+    parser.add_argument(
+        "--command",
+        metavar="LINE",
+        help="program that writes JSON Lines; {prompt} is replaced by the path of the prompt",
+    )
     parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="for a batch; multi-turn 2.5 x")
     from annie_data import generate
 
@@ -97,9 +109,11 @@ def _validate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mix", type=Path, metavar="FILE", help="the counts of kinds and of tool calls must be this mix's"
     )
-    parser.add_argument("--count", type=int, metavar="N", help="the mix's proportions at this size")
-    parser.add_argument("--max-sentences", type=int, default=3, metavar="N", help="of a spoken reply (default: 3)")
-    parser.add_argument("--max-words", type=int, default=80, metavar="N", help="of a spoken reply (default: 80)")
+    parser.add_argument("--count", type=int, metavar="N", help="scale the mix to this number of conversations")
+    parser.add_argument(
+        "--max-sentences", type=int, default=3, metavar="N", help="limit of a spoken reply (default: 3)"
+    )
+    parser.add_argument("--max-words", type=int, default=80, metavar="N", help="limit of a spoken reply (default: 80)")
 
 
 def _decontaminate(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +121,12 @@ def _decontaminate(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--against", action="append", type=Path, default=[], metavar="PATH", help=generate.AGAINST)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="what is left; without it, hits are only reported")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="file for the remaining conversations; without it, hits are only reported",
+    )
 
 
 def _sample(parser: argparse.ArgumentParser) -> None:
@@ -117,14 +136,16 @@ def _sample(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="the last replies of these are sampled again",
+        help="conversations whose last replies are sampled again",
     )
-    parser.add_argument("--check", required=True, metavar="LINE", help="reads samples as JSON Lines, writes findings")
-    parser.add_argument("--samples", type=int, default=1, metavar="N", help="answers asked for a prompt (default: 1)")
-    parser.add_argument("--attempts", type=int, default=4, metavar="N", help="tries for a prompt (default: 4)")
+    parser.add_argument(
+        "--check", required=True, metavar="LINE", help="program that reads samples as JSON Lines and writes findings"
+    )
+    parser.add_argument("--samples", type=int, default=1, metavar="N", help="answers to keep per prompt (default: 1)")
+    parser.add_argument("--attempts", type=int, default=4, metavar="N", help="attempts per answer (default: 4)")
     parser.add_argument("--temperature", type=float, default=1.0, metavar="T", help="default: 1")
-    parser.add_argument("--max-tokens", type=int, default=96, metavar="N", help="of an answer (default: 96)")
-    parser.add_argument("--in-flight", type=int, default=16, metavar="N", help="requests at a time (default: 16)")
+    parser.add_argument("--max-tokens", type=int, default=96, metavar="N", help="limit of an answer (default: 96)")
+    parser.add_argument("--in-flight", type=int, default=16, metavar="N", help="concurrent requests (default: 16)")
     parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="of one request (default: 120)")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")

@@ -1,11 +1,10 @@
-"""One conversation of a data set: a line of JSON with `messages`, `tools`, `chat_template_kwargs` and `meta`.
+"""Reads and writes conversations of a data set: JSON lines of `messages`, `tools`, `chat_template_kwargs` and `meta`.
 
-messages              OpenAI chat messages; `arguments` of a call are JSON text; the thought before a reply stands
-                      in `reasoning_content`; a reply that is not to be learnt has `weight` 0 (OpenAI's fine-tuning
-                      format)
-tools                 the tools that were offered, OpenAI form
-chat_template_kwargs  {"enable_thinking": true or false}; absent where the switch was not sent
-meta                  kind, thinking (on, off, unset), teacher, seed: where it comes from
+messages              OpenAI chat messages; `arguments` of a call are JSON text; reasoning is in
+                      `reasoning_content`; a reply that is not trained on has `weight` 0 (OpenAI's fine-tuning format)
+tools                 the tools that were offered, in OpenAI's format
+chat_template_kwargs  {"enable_thinking": true or false}; absent if the switch was not sent
+meta                  the origin: kind, thinking (on, off, unset), teacher, seed
 """
 
 import json
@@ -27,7 +26,7 @@ def dumps(line: Line) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A line of a file: its object, or why it has none."""
+    """A line of a file: its object, or the problem with it."""
 
     number: int
     line: Line | None
@@ -35,10 +34,10 @@ class Numbered:
 
 
 def read_lines(path: Path) -> Iterator[Numbered]:
-    """Every line of a data file that is not blank.
+    """Read all lines of a data file that are not blank.
 
     Raises:
-        UsageError: the file cannot be read, is not UTF-8, is empty, or not one line of it is a JSON object.
+        UsageError: the file cannot be read, is not UTF-8, is empty, or has no line with a JSON object.
     """
     try:
         raw = path.read_bytes()
@@ -51,9 +50,9 @@ def read_lines(path: Path) -> Iterator[Numbered]:
         raise UsageError(f"{path}:{number}: not UTF-8; save the file as UTF-8") from None
     found = [_read(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not found:
-        raise UsageError(f"{path}: is empty; write one conversation a line")
+        raise UsageError(f"{path}: is empty; write one conversation per line")
     if all(one.line is None for one in found):
-        raise UsageError(f"{path}: not one line is a JSON object; name a file of JSON Lines")
+        raise UsageError(f"{path}: no line is a JSON object; name a file of JSON Lines")
     return iter(found)
 
 
@@ -72,7 +71,7 @@ def _read(number: int, text: str) -> Numbered:
 
 
 def users(messages: Sequence[Message]) -> list[str]:
-    """What the user says, turn by turn."""
+    """The user messages, in order."""
     return [one["content"] for one in messages if one.get("role") == "user" and isinstance(one.get("content"), str)]
 
 

@@ -1,7 +1,7 @@
-"""`annie-data convert FILE`: data in the shapes that people publish, written as this project's JSON Lines.
+"""`annie-data convert FILE`: converts published data formats to this project's JSON Lines.
 
-ShareGPT, prompt and completion, Alpaca and OpenAI messages, in JSON Lines, one JSON array, Parquet or a directory of
-`datasets`. Calls get ids and their arguments as text, and each result the id of its call.
+Reads ShareGPT, prompt and completion, Alpaca and OpenAI messages, from JSON Lines, one JSON array, Parquet or a
+directory of `datasets`. Each call gets an id and its arguments as text, and each result the id of its call.
 """
 
 import argparse
@@ -22,10 +22,10 @@ _SHAPES = {"conversations": "ShareGPT", "prompt": "prompt and completion", "inst
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Status 0: every row is written.
+    """Convert a file; returns 0 if every row was written.
 
     Raises:
-        UsageError: a file cannot be read or written, --out exists, or a row has no known shape.
+        UsageError: a file cannot be read or written, --out exists, or a row has an unknown format.
     """
     path: Path = arguments.file
     out: Path = arguments.out
@@ -46,11 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def converted(path: Path) -> tuple[list[Line], Counter[str]]:
-    """Every row as a line of a data file, and how many had which shape.
+    """Every row as a line of a data file, and the number of rows per format.
 
     Raises:
         quant.errors.UsageError: the file cannot be read, or a row is broken.
-        UsageError: a row has no known shape, or there is none.
+        UsageError: a row has an unknown format, or there is no row.
     """
     lines: list[Line] = []
     shapes: Counter[str] = Counter()
@@ -73,7 +73,9 @@ def converted(path: Path) -> tuple[list[Line], Counter[str]]:
 
 
 def _with_ids(messages: Sequence[Message], where: str) -> list[Message]:
-    """The messages with an id for every call, arguments as JSON text, and each result tied to the oldest open call."""
+    """The messages with an id for every call, arguments as JSON text, and each result assigned to the oldest open
+    call.
+    """
     open_calls: list[str] = []
     ids = count(1)
     found: list[Message] = []
@@ -84,7 +86,7 @@ def _with_ids(messages: Sequence[Message], where: str) -> list[Message]:
                 one["tool_calls"] = [_call(call, f"call_{next(ids)}") for call in one["tool_calls"]]
             except (TypeError, KeyError, AttributeError):
                 raise UsageError(
-                    f"{where}: messages.{at}.tool_calls: wants function with name and arguments"
+                    f"{where}: messages.{at}.tool_calls: needs function with name and arguments"
                 ) from None
             open_calls += [call["id"] for call in one["tool_calls"]]
         if one.get("role") == "tool":

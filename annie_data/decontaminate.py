@@ -1,6 +1,6 @@
-"""`annie-data decontaminate FILE`: remove conversations that are too near to a scenario, and name the scenario.
+"""`annie-data decontaminate FILE`: removes conversations that are too similar to a scenario, and names the scenario.
 
-Every message is compared, whoever says it, with everything that a scenario has the user say (`overlap`).
+Every message of any role is compared with all user messages of the scenarios (`overlap`).
 """
 
 import argparse
@@ -15,10 +15,10 @@ from annie_eval.errors import UsageError
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Status 0: nothing was found, or what was found is left out of --out. 1: found, and no --out was given.
+    """Check a file. Returns 0 if nothing was found or hits were left out of --out; 1 if there are hits and no --out.
 
     Raises:
-        UsageError: a file cannot be read, a line is no conversation, or --out exists.
+        UsageError: a file cannot be read, a line is not a conversation, or --out exists.
     """
     path: Path = arguments.file
     out: Path | None = arguments.out
@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     for one in read_lines(path):
         if one.line is None or not isinstance(one.line.get("messages", one.line.get("text")), list | str):
             raise UsageError(
-                f"{path}:{one.number}: {one.problem or 'has neither messages nor text'}; validate names all"
+                f"{path}:{one.number}: {one.problem or 'has neither messages nor text'}; annie-data "
+                "validate lists all problems"
             )
         found = contamination(one.line, overlap)
         if found is None:

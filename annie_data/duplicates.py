@@ -3,7 +3,7 @@
 Conversations with other numbers or other calls are never duplicates of each other.
 
 MinHash and banding after Broder (1997) and Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3: 60
-hashes in 20 bands of 3 find a pair of Jaccard index 0.9 with a chance of 1 - (1 - 0.9^3)^20, all but 5e-12.
+hashes in 20 bands of 3 miss a pair of Jaccard index 0.9 with a probability of (1 - 0.9^3)^20 = 5e-12.
 """
 
 import json
@@ -27,14 +27,14 @@ _B = _random.integers(0, int(_PRIME), _BANDS * _ROWS, dtype=np.uint64)
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """An earlier conversation that is the same, or nearly."""
+    """An earlier conversation that is exactly or nearly the same."""
 
     index: int
     similarity: float
 
 
 def spoken_words(line: Line) -> list[str]:
-    """The words of all messages, calls, results and thoughts of a conversation, without the system message."""
+    """The words of all messages, calls, results and reasoning of a conversation, without the system message."""
     found: list[str] = []
     for message in line["messages"]:
         if message["role"] == "system":
@@ -53,7 +53,7 @@ def _shingles(found: list[str]) -> frozenset[int]:
 
 
 class Duplicates:
-    """The conversations so far; `add` tells whether one is a duplicate of an earlier one."""
+    """The conversations so far; `add` returns whether one is a duplicate of an earlier one."""
 
     def __init__(self, near: float = NEAR) -> None:
         self._near = near
@@ -62,7 +62,7 @@ class Duplicates:
         self._bands: dict[tuple[int, bytes], list[int]] = defaultdict(list)
 
     def add(self, line: Line) -> Twin | None:
-        """Remember a conversation. Returns its twin among the earlier ones, in which case it is not remembered."""
+        """Add a conversation. If an earlier one is a duplicate, return that and do not add."""
         found = spoken_words(line)
         shingles = _shingles(found)
         marks = tuple(sorted([*numbers(found), *(call["function"]["arguments"] for call in calls(line["messages"]))]))

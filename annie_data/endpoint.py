@@ -1,4 +1,4 @@
-"""One chat completion from an OpenAI-compatible endpoint, with a limit on the whole of it, not on each read."""
+"""Requests one chat completion from an OpenAI-compatible endpoint, with a time limit for the complete response."""
 
 import asyncio
 import json
@@ -11,11 +11,11 @@ from annie_eval.http_client import Client, TransportError
 
 
 class EndpointFailure(Exception):
-    """The endpoint did not answer this request; asking again may help."""
+    """The endpoint did not answer this request; a retry may succeed."""
 
 
 class ChatEndpoint:
-    """Where chat completions come from.
+    """A server for chat completions.
 
     Args:
         base_url: ends in /v1 for vLLM and OpenAI.
@@ -37,13 +37,13 @@ class ChatEndpoint:
         self.base_url, self._model, self.timeout = base_url, model, timeout
 
     def client(self) -> Client:
-        """What asks the endpoint. Limits are set for each request."""
+        """An OpenAI client for the endpoint. Time limits are set for each request."""
         return Client(self.base_url, api_key=self._key, timeout=10 * self.timeout)
 
     async def model(self, client: Client) -> str:
-        """The served name. Raises UsageError where nothing listens at the URL."""
+        """The served model name. Raises UsageError if nothing listens at the URL."""
         if self._model is None:
-            self._model = "default"  # many small servers list no models, and answer to any name
+            self._model = "default"  # many small servers list no models and accept any name
             try:
                 async with asyncio.timeout(min(10.0, self.timeout)):
                     listed = await client.request("GET", "/models")
@@ -59,8 +59,8 @@ class ChatEndpoint:
         """The first choice of a completion, as the endpoint sent it, within `limit` seconds.
 
         Raises:
-            EndpointFailure: no answer in time, a broken connection, an error of the server, no chat completion.
-            UsageError: the endpoint refuses the request for good (401, 403, 404).
+            EndpointFailure: no answer in time, a broken connection, an error of the server, or an invalid completion.
+            UsageError: the endpoint refuses the request permanently (401, 403, 404).
         """
         try:
             async with asyncio.timeout(limit):

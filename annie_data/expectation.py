@@ -1,7 +1,8 @@
-"""What a good answer to a training prompt is, read off the reply that stands in the data, as a scenario's `expect`.
+"""Derives from a reply in the data what a good answer to the same prompt is, as a scenario's `expect`.
 
-A reply without a call: none is wanted. A call: the same tool, with the same numbers, and of each text the names in it,
-or else one of its longer words: the model may word a query otherwise, but not look for something else.
+If the reply has no call, none is allowed. If it has a call, the same tool is required, with the same numbers, and for
+each text argument the names in it, or else one of its longer words: the model may word a query differently, but must
+not search for something else.
 """
 
 import json
@@ -13,7 +14,7 @@ from annie_data.words import STOPWORDS, words
 
 
 def expectation(replies: Sequence[Message]) -> dict[str, Any]:
-    """`expect` of a scenario for the first of some replies to the last request."""
+    """`expect` of a scenario for the first of the replies to the last request."""
     calls = replies[0].get("tool_calls") or []
     wanted = []
     for call in calls:

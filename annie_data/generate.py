@@ -1,8 +1,8 @@
-"""`annie-data generate`: ask a teacher for conversations and check them, until the counts of the mix are reached.
+"""`annie-data generate`: requests conversations from a teacher and checks them, until the mix is complete.
 
-Each conversation is checked: schema and speech (`rules`), what its kind asks for, duplicates of earlier ones
+Each conversation is checked: schema and speech (`rules`), the requirements of its kind, duplicates of earlier ones
 (`duplicates`), and overlap with scenarios of the profiles (`overlap`). A conversation that fails is dropped, counted
-by its cause, and asked for again. `attempts` batches in a row without a usable conversation end the run; --resume
+by its cause, and requested again. `attempts` batches in a row without a usable conversation end the run; --resume
 continues it.
 """
 
@@ -48,11 +48,11 @@ class Tally:
 
 
 class OutOfPatience(Exception):
-    """The teacher brought nothing usable too often in a row."""
+    """The teacher delivered nothing usable in too many batches in a row."""
 
 
 class Generation:
-    """One run, from whatever state its journal is in to the finished lines."""
+    """One run, from the state of its journal to the finished lines."""
 
     def __init__(
         self,
@@ -95,14 +95,14 @@ class Generation:
             )
 
     def run(self, step: Callable[[int], None]) -> list[Line]:
-        """The finished lines, shuffled by the seed. `step` learns how many conversations a batch brought.
+        """The finished lines, shuffled with the seed. `step` is called with the number of conversations of each batch.
 
         Raises:
-            OutOfPatience: `attempts` batches in a row brought nothing usable.
-            UsageError: the teacher cannot work at all.
+            OutOfPatience: `attempts` batches in a row delivered nothing usable.
+            UsageError: the teacher cannot be used at all.
         """
         step(sum(map(len, self._lines)))
-        self._fruitless = 0  # a resumed run has its patience back
+        self._fruitless = 0  # a resumed run starts counting again
         for index, need in enumerate(self._needs):
             while len(self._lines[index]) < need.count:
                 if self._fruitless >= self.attempts:
@@ -110,7 +110,7 @@ class Generation:
                         ", ".join(f"{n} x {cause}" for cause, n in self.tally.dropped.most_common(3)) or "no cause"
                     )
                     raise OutOfPatience(
-                        f"{need.name}: {self.attempts} batches in a row brought nothing usable ({causes})"
+                        f"{need.name}: {self.attempts} batches in a row delivered nothing usable ({causes})"
                     )
                 step(self._batch(index, need))
         lines = [line for found in self._lines for line in found]
@@ -126,7 +126,7 @@ class Generation:
         drops = list(batch.drops)
         for draft in batch.drafts:
             if len(kept) == count:
-                break  # more than was asked for is no fault
+                break  # more conversations than requested are not a fault
             line = self._line(draft)
             drop = self._fault(line, need)
             if drop is None:
@@ -139,11 +139,11 @@ class Generation:
         return len(kept)
 
     def _thinks(self, number: int) -> bool:
-        """Every so many batches, evenly spread, think."""
+        """Whether this batch has thinking on; such batches are evenly spread."""
         return int((number + 1) * self.mix.thinking) > int(number * self.mix.thinking)
 
     def _avoid(self, index: int) -> list[str]:
-        """First requests of some conversations that there are, so that a teacher does not write them again."""
+        """First requests of some existing conversations, so that a teacher does not write them again."""
         lines = self._lines[index][-_AVOIDED:]
         return [excerpt(users(line["messages"])[0])[:60] for line in reversed(lines)]
 
@@ -161,7 +161,7 @@ class Generation:
         return line
 
     def _fault(self, line: Line, need: Need) -> Drop | None:
-        """Why a conversation cannot be kept; None, and it is remembered, where it can."""
+        """Why a conversation is dropped; None if it is kept, and then it is added to the duplicates."""
         first = excerpt(next(iter(users(line["messages"])), ""))
         limits = self.profile.limits
         wrong = problems(line, max_sentences=limits.max_sentences, max_words=limits.max_words)
@@ -190,7 +190,7 @@ class Generation:
 
 
 def _cause(problem: str) -> str:
-    """The kind of a problem, for counting."""
+    """The category of a problem, for counting."""
     for sign, cause in (
         ("holds the tag", "tags"), ("a token of chat templates", "tags"), ("text of a hook", "hook text"),
         ("beside a tool", "speech beside a call"),
@@ -204,7 +204,7 @@ def _cause(problem: str) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file whole or not at all."""
+    """Replace a file atomically."""
     partial = path.parent / f".{path.name}.partial-{os.getpid()}"
     try:
         with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
@@ -217,12 +217,12 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def write_lines(path: Path, lines: Sequence[Line]) -> None:
-    """Write a data file whole or not at all."""
+    """Write a data file atomically."""
     write_atomically(path, "".join(dumps(line) + "\n" for line in lines))
 
 
 def counter(name: str, total: int) -> Callable[[int], None]:
-    """A function that is told how many more of `total` are done; on a terminal it shows the sum."""
+    """A function to report how many more of `total` are done; on a terminal it shows the sum."""
     done = 0
 
     def step(count: int) -> None:
@@ -235,7 +235,7 @@ def counter(name: str, total: int) -> Callable[[int], None]:
 
 
 def _report(generation: Generation, plan: dict[str, Any]) -> dict[str, Any]:
-    """What `OUT.report.json` says."""
+    """The content of `OUT.report.json`."""
     tally = generation.tally
     return {
         **plan,
@@ -248,7 +248,7 @@ def _report(generation: Generation, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def dump_report(content: dict[str, Any]) -> str:
-    """JSON for people and programs."""
+    """Indented JSON."""
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -263,14 +263,15 @@ def generate(
     against: Sequence[Path] = (),
     resume: bool = False,
 ) -> int:
-    """Have `teacher` write the conversations of `mix` into `out`, and a report beside it.
+    """Generate the conversations of `mix` with `teacher` and write `out` and a report.
 
     Args:
-        attempts: batches in a row that may bring nothing usable.
-        against: what the conversations must not overlap, see `scenario_files`.
+        attempts: number of batches in a row that may deliver nothing usable.
+        against: scenarios that conversations must not overlap with, see `scenario_files`.
         resume: continue the journal of a run that was killed or gave up.
 
-    Returns status 0: the file is there; 1: the teacher brought too little. Raises UsageError before anything is asked.
+    Returns status 0 if the file was written, 1 if the teacher delivered too little. Raises UsageError before any
+    request.
     """
     if mix.count == 0:
         raise UsageError(f"mix {mix.name}: every count is 0; give at least one kind a count")
@@ -304,7 +305,7 @@ def generate(
 
 
 def _finish(generation: Generation, plan: dict[str, Any], out: Path, count: int) -> bool:
-    """Run to the end and write what there is; whether that is everything."""
+    """Run to the end and write the result. Returns whether the mix is complete."""
     report_path = out.with_name(out.name + ".report.json")
     lines, failure = None, ""
     try:
@@ -327,9 +328,15 @@ def _finish(generation: Generation, plan: dict[str, Any], out: Path, count: int)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of every command that generates, whatever its teacher."""
+    """Add the arguments of all commands that generate, for any teacher."""
     parser.add_argument("--count", type=int, metavar="N", help="the mix's proportions at this size")
-    parser.add_argument("--attempts", type=int, default=20, metavar="N", help="fruitless batches in a row")
+    parser.add_argument(
+        "--attempts",
+        type=int,
+        default=20,
+        metavar="N",
+        help="batches in a row without a usable conversation, before the run ends",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--against", action="append", type=Path, default=[], metavar="PATH", help=AGAINST)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
@@ -337,7 +344,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`annie-data generate`: as `generate`, with the teacher that the arguments name."""
+    """Run `annie-data generate` with the teacher of the arguments."""
     mix = load_mix(arguments.mix, arguments.count)
     profile = load(mix.profile)
     teacher = _teacher(arguments, profile)
@@ -360,9 +367,9 @@ def _teacher(arguments: argparse.Namespace, profile: Profile) -> Teacher:
         raise UsageError(f"--timeout is {arguments.timeout}; write seconds, more than 0")
     if arguments.teacher == "command":
         if arguments.command is None:
-            raise UsageError("--teacher command wants --command, the program that writes the conversations")
+            raise UsageError("--teacher command needs --command, the program that writes the conversations")
         return CommandTeacher(arguments.command, profile, arguments.timeout)
     if arguments.base_url is None:
-        raise UsageError("--teacher endpoint wants --base-url, such as http://localhost:8000/v1")
+        raise UsageError("--teacher endpoint needs --base-url, such as http://localhost:8000/v1")
     endpoint = ChatEndpoint(arguments.base_url, arguments.model, arguments.api_key_env, arguments.timeout)
     return EndpointTeacher(endpoint, profile, arguments.seed)

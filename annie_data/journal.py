@@ -1,6 +1,7 @@
-"""The journal of a run that makes a data file: what was kept and dropped so far, one line a batch, on disk at once.
+"""The journal of a run that makes a data file: what was kept and dropped so far, one line per batch.
 
-A killed run loses the batch that it was in. The last line may be torn then; it is cut off when the run goes on.
+Each line is flushed to disk, so that a killed run loses only its current batch. An incomplete last line is removed
+when the run continues.
 """
 
 import fcntl
@@ -14,26 +15,26 @@ from annie_eval.errors import UsageError
 
 
 class Journal:
-    """Lines in `.NAME.journal` beside the file that is made, locked by the process that writes them.
+    """The file `.NAME.journal` beside the output file, locked by the process that writes it.
 
     Args:
-        out: the file that is made.
-        plan: what the run was told; a resumed run must have been told the same.
+        out: the output file.
+        plan: the settings of the run; a resumed run must have the same.
 
     Raises:
-        UsageError: a journal is there and `resume` is not set, or it is another run's, or another process has it.
+        UsageError: a journal exists and `resume` is not set, or it has another plan, or another process has locked it.
     """
 
     @staticmethod
     def path_for(out: Path) -> Path:
-        """Where the journal of a data file lies."""
+        """The path of the journal of a data file."""
         return out.parent / f".{out.name}.journal"
 
     def __init__(self, out: Path, plan: dict[str, Any], *, resume: bool) -> None:
         self.path = self.path_for(out)
         existed = self.path.exists()
         if existed and not resume:
-            raise UsageError(f"{out} was begun and not finished; continue with --resume, or remove {self.path}")
+            raise UsageError(f"{out} is not finished; continue with --resume, or remove {self.path}")
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = self.path.open("a+b")
@@ -51,7 +52,7 @@ class Journal:
             self.entries = []
         elif self.entries.pop(0).get("plan") != plan:
             raise UsageError(
-                f"{self.path} is of a run with another mix, teacher, seed or profile; give the same, or remove it"
+                f"{self.path} is of a run with another mix, teacher, seed or profile; use the same, or remove it"
             )
 
     def _read(self) -> Iterator[dict[str, Any]]:
@@ -70,14 +71,14 @@ class Journal:
             yield entry
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Write one line and have it on disk before anything else happens; half a surrogate pair is escaped."""
+        """Write one line and flush it to disk. Half surrogate pairs are escaped."""
         self._file.seek(0, os.SEEK_END)
         self._file.write(json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self, *, done: bool) -> None:
-        """Let go of the journal; with `done`, remove it."""
+        """Close the journal; with `done`, remove it."""
         if done:
             self.path.unlink(missing_ok=True)
         self._file.close()

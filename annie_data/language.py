@@ -1,4 +1,4 @@
-"""The language that a conversation is in, as far as function words and scripts tell: for teachers that mix them."""
+"""Detects the language of a text from function words and script, to find teachers that mix languages."""
 
 import re
 import unicodedata
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from annie_data.words import words
 
-# Frequent words that no other of these languages has; words that English has too are left out.
+# Frequent words that no other of these languages has; words that also exist in English are left out.
 _WORDS = {
     "English": "the is are you what and of to it your please my how do for with that have where can which",
     "German": "der das wo hat wer denn dein mein kein und ist nicht ein eine einen ich du wie mit auf für den bitte",
@@ -18,12 +18,12 @@ _WORDS = {
 }
 _SETS = {name: frozenset(words(listed)) for name, listed in _WORDS.items()}
 _LETTER = re.compile(r"[^\W\d_]")
-_FEW = 3  # function words that it takes to call a text foreign
+_FEW = 3  # minimum number of function words to call a text foreign
 
 
 @lru_cache(maxsize=4096)
 def language(text: str) -> str:
-    """The language of a text by name, the name of its script where that is not Latin, "" where it cannot be told."""
+    """The name of a text's language, or of its script if that is not Latin; "" if it cannot be detected."""
     letters = _LETTER.findall(text)
     other = [letter for letter in letters if not unicodedata.name(letter, "LATIN").startswith("LATIN")]
     if len(other) > 0.3 * len(letters):

@@ -1,17 +1,17 @@
-"""A mix: how many conversations of which kind a data set has, and what each kind is.
+"""Reads a mix: the number of conversations of each kind in a data set, and a description of each kind.
 
-profile = "annie-smol"        # whose system prompt and tools stand in every request
+profile = "annie-smol"        # its system prompt and tools are used
 thinking = 0.3                # share of conversations with thinking on
 
 [kinds.web_search]
 count = 100
 tool = "web_search"           # every conversation calls it; without `tool` none is called
-describe = "…"                # what a teacher that reads is asked for
+describe = "…"                # put into the teacher's prompt
 
 [kinds.multi_turn]
 count = 30
 turns = [2, 6]                # user turns
-calls = 2                     # so many of them call a tool, the others none; left out: as it comes
+calls = 2                     # how many of them call a tool; if left out, any number
 """
 
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """So many conversations of a kind, with calls, without, or either."""
+    """A number of conversations of a kind to write, with calls, without, or either."""
 
     kind: Kind
     calls: bool | None
@@ -49,7 +49,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """A whole data set's plan."""
+    """The plan of a data set."""
 
     name: str
     profile: str
@@ -61,7 +61,7 @@ class Mix:
         return sum(kind.count for kind in self.kinds)
 
     def needs(self) -> list[Need]:
-        """What has to be written, kind by kind."""
+        """What has to be written, by kind."""
         found = []
         for kind in self.kinds:
             if kind.tool:
@@ -112,7 +112,7 @@ def _kind(name: str, body: Any, where: str) -> Kind:
         if field not in {"count", "describe", "tool", "turns", "calls"}:
             raise UsageError(f"{where}.{field} is no field of a kind; use count, describe, tool, turns and calls")
     if not _is_count(body.get("count")):
-        raise UsageError(f"{where}.count is {body.get('count')!r}; write a whole number of at least 0")
+        raise UsageError(f"{where}.count is {body.get('count')!r}; write an integer of at least 0")
     turns = body.get("turns", [1, 1])
     if (
         not isinstance(turns, list)
@@ -126,14 +126,14 @@ def _kind(name: str, body: Any, where: str) -> Kind:
             raise UsageError(f"{where}.{field} is no text; write a string")
     calls = body.get("calls")
     if calls is not None and (not _is_count(calls) or calls > body["count"]):
-        raise UsageError(f"{where}.calls is {calls!r}; write a whole number up to the kind's count")
+        raise UsageError(f"{where}.calls is {calls!r}; write an integer up to the kind's count")
     if calls is not None and (body.get("tool") or turns == [1, 1]):
         raise UsageError(f"{where}.calls is for kinds of several turns without a tool of their own; leave it out")
     return Kind(name, body["count"], body.get("describe", ""), body.get("tool", ""), (turns[0], turns[1]), calls)
 
 
 def _scaled(mix: Mix, count: int) -> Mix:
-    """The same proportions at another size, by largest remainders, so that the sum is exact."""
+    """Scale the mix to another size, by largest remainders, so that the sum is exact."""
     if count < 1:
         raise UsageError(f"--count is {count}; write a number of at least 1")
     if mix.count == 0:

@@ -1,17 +1,17 @@
-"""Whether a text is one of the scenarios' prompts, copied or lightly paraphrased.
+"""Finds texts that copy or lightly paraphrase a prompt of a scenario.
 
-The text as a whole and each of its sentences are compared. Both sides are reduced to the words that count
-(`annie_data.words.comparable`) and compared in five ways; the first that holds is the reason of a hit:
+The complete text and each of its sentences are compared. Both sides are reduced to significant words
+(`annie_data.words.comparable`) and compared in five ways; the first that applies is the reason of a hit:
 
-    verbatim    equal once case, marks and white space are gone
-    same words  equal once fillers, contractions, spelling and synonyms are gone as well, in any order
-    near        weighted Jaccard index of the words of at least `NEAR` (function words weigh a fifth)
-    contained   a stretch of a longer text, as long as the prompt, is near to it by at least `CONTAINED`
+    verbatim    equal, ignoring case, punctuation and white space
+    same words  equal in any order, also ignoring fillers, contractions, spelling variants and synonyms
+    near        the weighted Jaccard index of the words is at least `NEAR` (function words have a fifth of the weight)
+    contained   a part of a longer text, as long as the prompt, has an index of at least `CONTAINED`
     n-gram      eight words in a row are the same (as in the usual decontamination of training sets, but shorter)
 
-A text that lacks a number of the prompt is not near to it: "six plus four" is another question than "six plus five".
-Prompts of fewer than three content words must be the same to count as a hit: anybody says "Good morning", but it must
-not be a training prompt if a scenario says exactly that.
+A text without one of the prompt's numbers is not similar: "six plus four" is another question than "six plus five".
+For prompts of fewer than three content words, only an equal text is a hit: "Good morning" is common, but it must not
+be a training prompt if a scenario has exactly that.
 """
 
 import re
@@ -27,14 +27,14 @@ from annie_data.words import FILLERS, STOPWORDS, comparable, key, numbers, weigh
 NEAR = 0.64
 CONTAINED = 0.85
 GRAM = 8
-_LONG = 5  # letters of a word in which a typing error is corrected
-_WHOLE = 3  # words that a sentence must have to be compared by itself
+_LONG = 5  # minimum length of a word in which a typing error is corrected
+_WHOLE = 3  # minimum number of words of a sentence that is compared separately
 _SENTENCE = re.compile(r"(?<=[.?!…])\s+|\n+|\s+[-–—]\s+")
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A text that is too near to a scenario."""
+    """A text that is too similar to a scenario."""
 
     scenario: str
     prompt: str
@@ -56,7 +56,7 @@ def _mass(bag: Counter[str]) -> float:
 
 
 class Overlap:
-    """Prompts to stay away from, indexed by their words."""
+    """Prompts that must not be copied, indexed by their words."""
 
     def __init__(self, prompts: Sequence[Prompt]) -> None:
         self._verbatim: dict[str, Prompt] = {}
@@ -75,7 +75,7 @@ class Overlap:
                 if len(word) >= _LONG:
                     for short in _deletions(word):
                         self._spelled[short].add(word)
-            if prompt.asked or len(found) >= 5:  # "Thanks!" in a history is no prompt
+            if prompt.asked or len(found) >= 5:  # "Thanks!" in a history does not count as a prompt
                 self._verbatim.setdefault(key(prompt.text), prompt)
                 self._bags.setdefault(tuple(sorted(found)), prompt)
             if sum(weight(word) >= 1 for word in bag) < 3 and len(found) < 5:
@@ -89,9 +89,9 @@ class Overlap:
                 self._by_word[word].append(index)
 
     def find(self, text: str) -> Hit | None:
-        """The scenario that a text, or one of its sentences, is too near to; None where there is none.
+        """The scenario that a text, or one of its sentences, is too similar to; None if there is none.
 
-        What is no word of any prompt, but one letter away from one, is read as that as well: a typing error.
+        A word that differs by one letter from a word of a prompt is also compared as that word (typing error).
         """
         hit = self._find(text)
         if hit is None and (corrected := self._corrected(text)) is not None:
@@ -99,7 +99,7 @@ class Overlap:
         return hit
 
     def _corrected(self, text: str) -> str | None:
-        """The text with typing errors corrected to words of the prompts; None where there are none."""
+        """The text with typing errors corrected to words of the prompts; None if there are none."""
         found = words(text)
         corrected = list(found)
         for place, word in enumerate(found):
@@ -137,7 +137,9 @@ class Overlap:
         return None
 
     def find_copy(self, text: str) -> Hit | None:
-        """As `find`, for what is not asked: only whole copies, for a reply may well repeat half of its question."""
+        """Like `find`, for other messages: only complete copies count, because a reply may repeat a part of its
+        question.
+        """
         hit = self._same(text, comparable(text))
         return hit if hit is not None and len(comparable(hit.prompt)) >= GRAM - 2 else None
 
@@ -163,15 +165,18 @@ class Overlap:
 
 
 def _deletions(word: str) -> set[str]:
-    """A word, and the word without any one of its letters: two that share one are a letter or a swap apart."""
+    """A word, and the word without each of its letters.
+
+    Two words that share one of these differ by one letter or a swap.
+    """
     return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
 
 
 def _prefix(entry: _Entry, frequency: Counter[str]) -> list[str]:
-    """The rarest words of a prompt, of which every text that is near to it holds one.
+    """The rarest words of a prompt. Every similar text contains at least one of them.
 
-    What is near shares at least NEAR of the prompt's weight; the words that are left out weigh less than that together
-    (prefix filtering; Chaudhuri, Ganti and Kaushik, ICDE 2006).
+    A similar text shares at least NEAR of the prompt's weight, and the remaining words have less weight than that
+    together (prefix filtering; Chaudhuri, Ganti and Kaushik, ICDE 2006).
     """
     left, chosen = entry.weight, []
     for word in sorted(entry.bag, key=lambda word: (frequency[word], word)):
@@ -183,7 +188,7 @@ def _prefix(entry: _Entry, frequency: Counter[str]) -> list[str]:
 
 
 def _window(found: tuple[str, ...], entry: _Entry) -> float:
-    """The best weighted Jaccard index of the prompt with a stretch of the text that has as many words."""
+    """The best weighted Jaccard index of the prompt with a part of the text that has as many words."""
     length = len(entry.words)
     best = 0.0
     for start in range(len(found) - length + 1):
@@ -194,13 +199,13 @@ def _window(found: tuple[str, ...], entry: _Entry) -> float:
 
 
 def _parts(content: Any) -> list[str]:
-    """The texts of content that is a list of parts, as OpenAI's format allows."""
+    """The texts of content that is a list of parts, which OpenAI's format allows."""
     parts = content if isinstance(content, list) else []
     return [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
 
 
 def contamination(line: Line, overlap: Overlap) -> tuple[str, Hit] | None:
-    """The first field of a conversation that is too near to a scenario, and that scenario; None if there is none."""
+    """The first field of a conversation that is too similar to a scenario, and the scenario; None if there is none."""
     texts: list[tuple[str, str]] = []
     if isinstance(line.get("text"), str):
         texts.append(("text", line["text"]))

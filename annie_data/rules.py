@@ -1,4 +1,4 @@
-"""What is wrong with one conversation: schema of messages and calls, order of roles, and what may be said aloud."""
+"""Finds problems of one conversation: schema of messages and calls, order of roles, text that cannot be spoken."""
 
 import json
 import re
@@ -26,16 +26,16 @@ _FIELDS = {
     "tool": {"role", "content", "tool_call_id"},
 }
 _THE_USER = re.compile(r"\bthe user\b", re.IGNORECASE)
-#: Tokens of chat templates, which no text of a conversation may hold: they would end the turn.
+#: Special tokens of chat templates, which no text may contain, because they would end the turn.
 _TEMPLATE_TOKEN = re.compile(r"<\|[a-z_]{2,30}\|>|\[/?INST\]|<<SYS>>|<(?:start|end)_of_turn>", re.IGNORECASE)
-#: What command lines of assistants mix into their answers: notes of hooks, and reminders of the program around them.
+#: Text that command-line assistants mix into their answers: output of hooks, and reminders of the program.
 HOOK_TEXT = re.compile(
     r"system-reminder|\b(?:SessionStart|SessionEnd|UserPromptSubmit|PreToolUse|PostToolUse)\b|\bStop hook\b"
 )
 
 
 def problems(line: Line, *, max_sentences: int = MAX_SENTENCES, max_words: int = MAX_WORDS) -> list[str]:
-    """Everything wrong with a conversation, each as one phrase that starts with the field; empty if it is sound."""
+    """All problems of a conversation, each as one phrase that starts with the field; empty if there is none."""
     messages = line.get("messages")
     if not isinstance(messages, list) or not messages:
         return ["messages: is no list with something in it"]
@@ -90,7 +90,7 @@ def _tools(raw: Any) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
 
 
 def _shape(message: Message) -> Iterator[str]:
-    """Fields and their types."""
+    """Problems of a message's fields and their types."""
     role, content = message["role"], message.get("content")
     for field in message:
         if field not in _FIELDS[role]:
@@ -136,7 +136,7 @@ def _is_call(call: Any) -> bool:
 
 
 def _order(messages: Sequence[Message]) -> Iterator[str]:
-    """system? (user assistant (tool+ assistant)*)+, where tools follow calls."""
+    """Check the order of roles: system? (user assistant (tool+ assistant)*)+, where tools follow calls."""
     before = "start"
     for index, message in enumerate(messages):
         role = message["role"]
@@ -218,7 +218,7 @@ def _reply(message: Message, max_sentences: int, max_words: int) -> Iterator[str
             yield f"{field}: speaks of the user"
     if message.get("tool_calls"):
         if text.strip():
-            yield f"content: says something beside a tool call ({text.strip()[:30]!r})"
+            yield f"content: has text beside a tool call ({text.strip()[:30]!r})"
         return
     if not text.strip():
         yield "content: is empty"
@@ -233,12 +233,12 @@ def _reply(message: Message, max_sentences: int, max_words: int) -> Iterator[str
 
 
 def _tag(text: str) -> str | None:
-    """The first tag in a text, as it stands there; None where there is none."""
+    """The first tag in a text; None if there is none."""
     return next((text[tag.start : tag.end] for tag in scan(text)), None)
 
 
 def _markdown(reply: str) -> list[str]:
-    """What the gate's markdown detector finds in a reply: a reason for each kind of mark."""
+    """Findings of the gate's markdown detector in a reply: one reason for each kind of markup."""
     exchange = Exchange({}, 200, (), b"", (), Answer(reply), Expect())
     scenario = Scenario("reply", "speech", (Turn(""),))
     sample = Sample("reply", scenario, scenario.variants[0], (exchange,), {}, Limits())
@@ -246,7 +246,7 @@ def _markdown(reply: str) -> list[str]:
 
 
 def _results(messages: Sequence[Message]) -> Iterator[str]:
-    """Every result answers a call, and every call that is followed by results has one."""
+    """Check that every result answers a call, and that every call followed by results has one."""
     waiting: list[str] = []
     used: set[str] = set()
     for index, message in enumerate(messages):
@@ -266,7 +266,7 @@ def _results(messages: Sequence[Message]) -> Iterator[str]:
 
 
 def _switch(line: Line, messages: Sequence[Message]) -> Iterator[str]:
-    """The thinking switch, what `meta` says of it, and the thoughts agree."""
+    """Check that the thinking switch, `meta.thinking` and the reasoning agree."""
     kwargs, meta = line.get("chat_template_kwargs"), line.get("meta")
     if meta is not None and not isinstance(meta, dict):
         yield "meta: is no object"
@@ -281,6 +281,6 @@ def _switch(line: Line, messages: Sequence[Message]) -> Iterator[str]:
     replies = [index for index, one in enumerate(messages) if one["role"] == "assistant"]
     thoughts = [index for index in replies if str(messages[index].get("reasoning_content", "")).strip()]
     if thoughts and switch is not True:
-        yield f"messages.{thoughts[0]}.reasoning_content: a thought though thinking is not on"
+        yield f"messages.{thoughts[0]}.reasoning_content: has reasoning, but thinking is not on"
     if switch is True and (silent := [index for index in replies if index not in thoughts]):
-        yield f"messages.{silent[0]}.reasoning_content: no thought though thinking is on"
+        yield f"messages.{silent[0]}.reasoning_content: has no reasoning, but thinking is on"

@@ -1,10 +1,10 @@
-"""`annie-data sample`: have a model answer the prompts of a data file, keep the answers that pass a check.
+"""`annie-data sample`: generates answers to the prompts of a data file, and keeps those that pass a check.
 
 This makes on-policy data for distillation (QAD): answers of the BF16 model itself. Each conversation keeps its history
-and its last request, and the endpoint writes the replies after it. A tool call gets the result that the data hold. An
-answer is kept when the external check finds nothing and the conversation is valid. A prompt whose answers are refused
-is asked again with another seed, a limited number of times. A failed request is no answer: it is not judged, and the
-run ends when nothing else comes. Replies of the history get `weight` 0, because the model did not write them.
+and its last request, and the endpoint writes the replies after it. A tool call gets the result from the data. An
+answer is kept if the external check finds nothing and the conversation is valid. If an answer is refused, the prompt
+is sent again with another seed, a limited number of times. A failed request does not count as an answer; if only
+failures come, the run ends. Replies in the history get `weight` 0, because the model did not write them.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from annie_eval.errors import UsageError
 from annie_eval.http_client import Client
 
 _Answer = tuple[list[Message], list[str]] | str
-_PATIENCE = 3  # batches in a row in which nothing came but failures of the endpoint; failures of one prompt
+_PATIENCE = 3  # limits: batches in a row with nothing but failures of the endpoint; failures of one prompt
 _ROUND = 128  # conversations between two entries of the journal
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Status 0: every prompt has its answers. 1: some have not; they are named in the report. 2: as UsageError."""
+    """Run the command. Returns 0 if every prompt has its answers; 1 if some do not, which the report lists."""
     if arguments.base_url is None:
         raise UsageError("--base-url is missing; write the model's endpoint, such as http://localhost:8000/v1")
     for name in ("samples", "attempts", "max_tokens", "in_flight"):
@@ -87,7 +87,7 @@ def _prompts(path: Path) -> dict[int, Line]:
 
 
 class SamplingRun:
-    """The run: what is wanted, what was tried, what was kept."""
+    """One run: its prompts, the attempts so far, the answers kept."""
 
     def __init__(
         self,
@@ -117,11 +117,11 @@ class SamplingRun:
             self._twins.add(line)
 
     def lines(self) -> list[Line]:
-        """What was kept, in the order of the prompts."""
+        """The kept conversations, in the order of the prompts."""
         return [line for kept in self._kept.values() for line in kept]
 
     def _open(self) -> list[tuple[int, int]]:
-        """(prompt, try) of everything that is still to be asked in this round."""
+        """(prompt, attempt) of all requests still to be made in this round."""
         wanted, attempts = self._arguments.samples, self._arguments.attempts
         found = []
         for number, kept in self._kept.items():
@@ -132,7 +132,7 @@ class SamplingRun:
         return found
 
     def report(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """What `OUT.report.json` says; `given_up` holds the line numbers of prompts with too few answers."""
+        """The content of `OUT.report.json`; `given_up` has the line numbers of prompts with too few answers."""
         return {
             **plan,
             "kept": sum(map(len, self._kept.values())),
@@ -142,7 +142,7 @@ class SamplingRun:
         }
 
     async def run(self, step: Callable[[int], None]) -> None:
-        """Ask, check and keep until nothing is open."""
+        """Generate and check answers until no prompt is open."""
         step(sum(map(len, self._kept.values())))
         client = self._endpoint.client()
         room = asyncio.Semaphore(self._arguments.in_flight)
@@ -155,7 +155,7 @@ class SamplingRun:
                 broken = broken + 1 if all(isinstance(answer, str) for answer in answers) else 0
                 if broken >= _PATIENCE:
                     raise UsageError(
-                        f"--base-url {self._endpoint.base_url}: {broken} batches in a row brought only failures "
+                        f"--base-url {self._endpoint.base_url}: {broken} batches in a row had only failures "
                         f"({answers[0]}); repair the server, continue with --resume"
                     )
                 before = sum(map(len, self._kept.values()))
@@ -163,7 +163,7 @@ class SamplingRun:
                 step(sum(map(len, self._kept.values())) - before)
 
     async def _answer(self, client: Client, room: asyncio.Semaphore, number: int, attempt: int) -> _Answer:
-        """The model's replies to the last request and how each ended, or why there are none."""
+        """The model's replies to the last request with their finish reasons, or why there are none."""
         line = self._prompts[number]
         messages = line["messages"]
         asked = max(index for index, one in enumerate(messages) if one["role"] == "user")
@@ -232,7 +232,7 @@ class SamplingRun:
             self._take(*one)
 
     def _line(self, number: int, replies: list[Message]) -> Line:
-        """The conversation with the model's replies; those before them are not to be learnt."""
+        """The conversation with the model's replies; earlier replies get `weight` 0."""
         line = self._prompts[number]
         messages = line["messages"]
         asked = max(index for index, one in enumerate(messages) if one["role"] == "user")
@@ -264,12 +264,12 @@ def _thinking(line: Line) -> str:
 
 
 def _sent(message: Message) -> Message:
-    """A message as a client sends it back: without thoughts and weights."""
+    """A message as a client sends it: without reasoning and weights."""
     return {key: value for key, value in message.items() if key not in {"reasoning_content", "weight"}}
 
 
 def _received(raw: dict[str, Any]) -> tuple[Message, list[dict[str, Any]]]:
-    """The endpoint's message in the form of a data set, and its calls."""
+    """The endpoint's message in the format of a data set, and its calls."""
     message: Message = {"role": "assistant", "content": (raw.get("content") or "").lstrip("\n")}
     thought = raw.get("reasoning") or raw.get("reasoning_content")
     if isinstance(thought, str) and thought.strip():

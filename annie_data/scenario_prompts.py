@@ -1,4 +1,4 @@
-"""The prompts of scenarios, which training data must stay away from, and a profile's tools as a request holds them."""
+"""Reads the prompts of scenarios, which training data must not copy, and a profile's tools in request format."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ PROFILES = Path(annie_eval.__file__).parent / "profiles"
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One thing that a scenario has the user say."""
+    """One user message of a scenario."""
 
     scenario: str
     text: str
@@ -25,7 +25,7 @@ class Prompt:
 
 
 def offered_tools(profile: Profile) -> list[dict[str, Any]]:
-    """The tools of a profile as OpenAI objects, name and description first, as a data set holds them."""
+    """The tools of a profile as OpenAI objects, with name and description first, as in a data set."""
     return [
         {**tool, "function": {key: tool["function"][key] for key in ("name", "description") if key in tool["function"]}
          | dict(tool["function"])}
@@ -46,9 +46,9 @@ def _is_profile(path: Path) -> bool:
 
 
 def scenario_files(against: Sequence[Path]) -> list[Path]:
-    """The scenario files meant by `against`: .jsonl files, profiles by name or file, or directories of either.
+    """The scenario files of `against`: .jsonl files, profiles by name or file, or directories of these.
 
-    Without any, those of every profile that ships. Raises UsageError where a path is missing or holds none.
+    By default those of all shipped profiles. Raises UsageError if a path does not exist or has no scenarios.
     """
     found: dict[Path, None] = {}
     for path in against or [PROFILES]:
@@ -69,7 +69,7 @@ def scenario_files(against: Sequence[Path]) -> list[Path]:
 
 
 def prompts(files: Sequence[Path]) -> list[Prompt]:
-    """Everything that the scenarios have the user say. Raises UsageError that names file and line."""
+    """All user messages of the scenarios. Raises UsageError with file and line."""
     return [
         prompt
         for file in files

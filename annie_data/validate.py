@@ -1,7 +1,7 @@
-"""`annie-data validate FILE`: every problem of a data file, one line each.
+"""`annie-data validate FILE`: lists every problem of a data file, one per line.
 
-Each conversation by itself (`rules`), twins (`duplicates`), and with --mix the balance of the whole: the counts of
-kinds and of tool calls. A reply or request that comes too often is noted, and is not a problem.
+It checks each conversation (`rules`), duplicates (`duplicates`), and with --mix the counts of kinds and of tool calls.
+A reply or request that occurs very often is noted, but is not a problem.
 """
 
 import argparse
@@ -16,12 +16,12 @@ from annie_data.rules import problems
 from annie_data.words import key
 from annie_eval.errors import UsageError
 
-_ENOUGH = 100  # lines, from which on shares mean something
+_ENOUGH = 100  # minimum number of lines for notes about shares
 _MOST_SAME = 0.05
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Status 0: nothing is wrong. 1: something is. Raises UsageError where the file cannot be judged at all."""
+    """Run the command. Returns 0 if there is no problem, else 1. Raises UsageError if the file cannot be read."""
     if arguments.count is not None and arguments.mix is None:
         raise UsageError("--count is the size of a mix; give --mix too")
     for name in ("max_sentences", "max_words"):
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _problems(path: Path, sound: list[Line], mix: Mix | None, sentences: int, words: int) -> Iterator[str]:
-    """Problems in order of the lines, then those of the whole; sound conversations are put into `sound`."""
+    """Problems by line, then those of the complete file; valid conversations are appended to `sound`."""
     twins = Duplicates()
     numbers: list[int] = []
     for one in read_lines(path):
@@ -85,7 +85,7 @@ def _balance(lines: Sequence[Line], mix: Mix | None) -> Iterator[str]:
 
 
 def _notes(lines: Sequence[Line]) -> Iterator[str]:
-    """What is no fault of any line, but a sign that a teacher repeats itself."""
+    """Notes about a teacher that repeats itself, which are no problems of single lines."""
     if len(lines) < _ENOUGH:
         return
     firsts = Counter(key(users(line["messages"])[0]) for line in lines)
@@ -98,7 +98,7 @@ def _notes(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def _summary(path: Path, sound: Sequence[Line], count: int) -> str:
-    """One line for people: what the file holds."""
+    """One line that summarises the file."""
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(Counter(map(_kind, sound)).items()))
     called = sum(bool(calls(line["messages"])) for line in sound)
     share = f"{called / len(sound):.0%} with tool calls" if sound else "nothing sound"

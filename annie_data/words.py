@@ -1,4 +1,4 @@
-"""Words as they are compared: without case, marks, accents, fillers and the accidents of spelling."""
+"""Reduces texts to comparable words: without case, punctuation, accents, fillers and spelling variants."""
 # ruff: noqa: SIM905 - lists of words as words
 
 import re
@@ -47,7 +47,7 @@ STOPWORDS = frozenset(
 
 
 def plain(text: str) -> str:
-    """Lower case, ASCII apostrophes and hyphens, no accents, nothing invisible, Latin letters for their doubles."""
+    """Lower case, ASCII apostrophes and hyphens, no accents or invisible characters, Latin letters for look-alikes."""
     text = unicodedata.normalize("NFKD", text.casefold())
     if not text.isascii():
         text = "".join(one for one in text if unicodedata.category(one) not in _UNSEEN)
@@ -55,12 +55,12 @@ def plain(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in plain letters; marks are dropped, contractions stay as they are."""
+    """The words of a text in plain letters, without punctuation; contractions are kept."""
     return _WORD.findall(plain(text))
 
 
 def key(text: str) -> str:
-    """What is left of a text once case, accents, white space and punctuation are gone."""
+    """A text without case, accents, white space and punctuation."""
     return " ".join(word.replace("'", "") for word in words(text))
 
 
@@ -69,7 +69,7 @@ _ONES += "seventeen eighteen nineteen".split()
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
 _NUMBERS = {word: str(number) for number, word in enumerate(_ONES)} | {k: str(v) for k, v in _TENS.items()}
 
-# Words that stand for one another in a light paraphrase, and British for American ones: each line is one class.
+# Synonyms in light paraphrases, and British and American words: each line is one class.
 _SYNONYMS = """
 put left leave place placed lay laid store stored keep kept stash hide
 find locate look search check discover seek
@@ -167,7 +167,7 @@ _PASSING = (
     rf"(?:can|could|would|will) you (?:please |kindly |just )?(?=(?:{'|'.join(_ASKED)})\b)",
     r"when you have a (?:moment|second|minute)|got a (?:second|minute)",
 )
-# Said in passing: gone before words are counted. Phrases that stand for one word become it.
+# Filler phrases, removed before words are compared. Phrases that mean the same as one word are replaced by it.
 _PHRASES = (
     (re.compile(rf"\b(?:{'|'.join(_PASSING)})\b"), " "),
     (re.compile(r"\bthis day\b"), "today"),
@@ -193,9 +193,9 @@ def _stem(word: str) -> str:
 
 @lru_cache(maxsize=65536)
 def comparable(text: str) -> tuple[str, ...]:
-    """The words that count when two texts are compared: contractions opened, fillers gone, stems and synonyms joined.
+    """The words to compare: contractions written in full, no fillers, stems and synonyms as one word.
 
-    A text of nothing but fillers keeps them.
+    If a text consists only of fillers, they are kept.
     """
     opened = plain(text)
     for pattern, replacement in _CONTRACTIONS:
@@ -208,14 +208,14 @@ def comparable(text: str) -> tuple[str, ...]:
 
 
 def numbers(found: Sequence[str]) -> list[str]:
-    """The numbers among some words, in digits or in words, as digits."""
+    """The numbers in a list of words, written in digits or words, as digits."""
     return [_NUMBERS.get(word, word) for word in found if word in _NUMBERS or any(map(str.isdigit, word))]
 
 
-# Stems of verbs that only frame a request: "tell me", "I'd like to know", "do you know", "help me".
+# Stems of verbs that only introduce a request: "tell me", "I'd like to know", "do you know", "help me".
 _FRAMES = frozenset("explain want know help let ask wonder answer".split())
 
 
 def weight(word: str) -> float:
-    """How much a word says: function words and the frame of a request little."""
+    """The weight of a word: small for function words and for words that introduce a request."""
     return 0.2 if word in STOPWORDS or word in _FRAMES else 1.0

@@ -1,1 +1,1 @@
-"""Making a checkpoint that vLLM serves exactly as it was made: calibrate, train, export, check."""
+"""Makes quantised checkpoints for vLLM: calibrate, train, export, and check the exported weights bit for bit."""

@@ -1,7 +1,7 @@
-"""`python -m quant COMMAND`, also `annie-quant`: parse, dispatch, and turn errors into one line and a status.
+"""`python -m quant COMMAND` (also `annie-quant`): runs a command and turns errors into one line and an exit status.
 
-Status 0: done. 1: the command did its work and the answer is no (preflight refuses, export differs from the model).
-2: the caller has to correct something (arguments, files, memory, disk). 130: interrupted.
+Status 0: done. 1: a check failed (preflight refuses, the export differs from the model). 2: the user has to correct
+something (arguments, files, memory, disk). 130: interrupted.
 
 Each command is a module with `add_arguments(parser)` and `run(arguments) -> status`, imported when it is called, so
 that `preflight` starts without torch.
@@ -23,28 +23,31 @@ COMMANDS = {
         "quant.commands.default_model",
         "build the embedded default model (SmolLM2-135M-Instruct, BF16)",
     ),
-    "recipes": ("quant.commands.recipes", "list the recipes, or show one"),
+    "recipes": ("quant.commands.recipes", "list the recipes or print one"),
     "sft": ("quant.commands.sft", "fine-tune a checkpoint in BF16 on conversations"),
-    "preview": ("quant.commands.preview", "show a conversation as the model sees it, and what of it is learnt"),
+    "preview": ("quant.commands.preview", "show a conversation as the model sees it, and which tokens are trained on"),
     "ptq": ("quant.commands.ptq", "quantise a checkpoint after training, export and check it"),
-    "qat": ("quant.commands.qat", "train a checkpoint while it is quantised (QAT and QAD), export and check it"),
-    "merge": ("quant.commands.merge", "build a trained checkpoint again from its base model and its adapter"),
-    "export": ("quant.commands.export", "bring an exported checkpoint into the shape that a serving image loads"),
+    "qat": ("quant.commands.qat", "train a checkpoint with quantised weights (QAT and QAD), export and check it"),
+    "merge": ("quant.commands.merge", "rebuild a trained checkpoint from its base model and its adapter"),
+    "export": ("quant.commands.export", "convert an exported checkpoint to the layout that a serving image loads"),
     "preflight": (
         "quant.commands.preflight",
-        "say whether a vLLM image will load a checkpoint and serve what it should",
+        "check whether a vLLM image will load a checkpoint and compute with the exported weights",
     ),
     "diff": (
         "quant.commands.diff",
-        "compare a checkpoint with its reference: KL, top-1 agreement, error of each block",
+        "compare a checkpoint with its reference: KL divergence, top-1 agreement, error of each block",
     ),
-    "compare": ("quant.commands.compare", "print the table of several checkpoints, from their quant_run.json"),
-    "sensitivity": ("quant.commands.sensitivity", "measure each layer group by itself and propose a mixed recipe"),
+    "compare": ("quant.commands.compare", "print a table of several checkpoints, from their quant_run.json"),
+    "sensitivity": (
+        "quant.commands.sensitivity",
+        "measure the effect of quantising each group of layers, and propose a mixed recipe",
+    ),
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with its complaint in one line."""
+    """argparse with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -54,23 +57,25 @@ def _overview() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
     return (
-        "usage: python -m quant COMMAND …\n\n" + "\n".join(lines) + "\n\npython -m quant COMMAND --help says more.\n"
+        "usage: python -m quant COMMAND …\n\n" + "\n".join(lines) + "\n\npython -m quant COMMAND --help "
+        "lists the options of a command.\n"
     )
 
 
 def _cause(error: Exception) -> str | None:
-    """One line for what the machine, not the program, has too little of; None for everything else."""
+    """One line for an error of the machine (disk, memory, permission); None for everything else."""
     text = str(error)
     full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     if (isinstance(error, OSError) and error.errno in full) or "No space left" in text or "File too large" in text:
         return (
-            "the disk is full, or files may not be that large here; free some space or name an --out on another disk "
-            "(nothing half-written is left)"
+            "the disk is full, or the file is larger than allowed here; free some space or name an --out "
+            "on another disk "
+            "(incomplete output was removed)"
         )
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
         return (
-            "out of memory; lower calibration.batch_size or max_length in the recipe (in training its max_length, or "
-            "take one that trains adapters), or take a larger machine"
+            "out of memory; lower calibration.batch_size or max_length in the recipe (for training "
+            "its max_length, or use a recipe that trains adapters), or use a larger machine"
         )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
@@ -85,10 +90,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     name = arguments[0]
     if name == "data":
-        print("python -m quant data: is a command of its own now; run annie-data, see docs/data.md", file=sys.stderr)
+        print("python -m quant data: has moved; run annie-data, see docs/data.md", file=sys.stderr)
         return 2
     if name not in COMMANDS:
-        print(f"python -m quant: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        print(f"python -m quant: no command {name!r}; the commands are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     quiet_imports()
     try:
@@ -103,18 +108,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m quant {name}: needs {error.name}, which is not installed: {fix}", file=sys.stderr)
         return 2
     except UsageError as error:
-        if os.environ.get("RANK", "0") == "0":  # every process of a launcher finds the same
+        if os.environ.get("RANK", "0") == "0":  # every process of a launcher raises the same error
             print(f"python -m quant {name}: {error}", file=sys.stderr)
         return 2
     except NotServedAsMade as error:
         print(f"python -m quant {name}: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # The reader (head, a pager) has seen enough; keep Python from complaining when it flushes at exit.
+        # The reader (head, a pager) closed the pipe. Prevents an error when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print(f"python -m quant {name}: interrupted; what --resume can continue is kept", file=sys.stderr)
+        print(
+            f"python -m quant {name}: interrupted; if a training state was saved, --resume continues it",
+            file=sys.stderr,
+        )
         return 130
     except Exception as error:
         cause = _cause(error)

@@ -1,4 +1,4 @@
-"""What each serving image loads: `images.toml` names the images, `releases.json` says what their vLLM knows."""
+"""What each serving image loads: reads `images.toml` (the images) and `releases.json` (features of vLLM versions)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Release:
     """What one vLLM version loads, as `requirements/vllm_releases.py` read it from its wheel.
 
     Attributes:
-        transformers: the versions that it wants, as pip writes them.
+        transformers: the versions that it requires, in pip's notation.
         algorithms: ModelOpt's quant_algo values; `mixed` those inside MIXED_PRECISION (others silently stay BF16).
         methods: quant_method values of other formats.
         kv_cache: KV cache formats.
-        quantized_lm_head: knows a quantised lm_head; otherwise it is taken for BF16.
+        quantized_lm_head: supports a quantised lm_head; otherwise it is read as BF16.
         tied_modelopt: loads a ModelOpt checkpoint with tied embeddings.
-        weight_only_nvfp4: takes NVFP4 whose config_groups quantise no activations for W4A16_NVFP4.
+        weight_only_nvfp4: reads NVFP4 whose config_groups quantise no activations as W4A16_NVFP4.
         own_configs: model types whose config class is vLLM's own.
-        weights_track: knows enable_weights_track.
-        machines: architectures with a wheel on PyPI.
+        weights_track: supports enable_weights_track.
+        machines: CPU architectures with a wheel on PyPI.
     """
 
     transformers: str
@@ -50,12 +50,14 @@ class Release:
 
     @property
     def transformers_4(self) -> bool:
-        """Whether its transformers is older than 5, which writes and reads other keys."""
+        """Whether its transformers is older than 5, which uses other config keys."""
         return bool(re.search(r"<\s*5(\.0)*\s*(,|$)", self.transformers))
 
     @property
     def qwen3_5_text(self) -> bool:
-        """Whether it registers the text model; otherwise a text-only model needs the VL wrapper."""
+        """Whether it registers the text model of Qwen3.5; otherwise a text-only model needs the vision-language
+        wrapper.
+        """
         return "Qwen3_5ForCausalLM" in self.architectures
 
 
@@ -79,7 +81,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 @cache
 def releases() -> dict[str, Release]:
-    """All releases that were read, oldest first."""
+    """All releases of `releases.json`, oldest first."""
     found = {}
     for version, entry in json.loads(RELEASES.read_text()).items():
         sets = {"methods", "own_configs", "tool_parsers", "reasoning_parsers", "architectures"}
@@ -92,7 +94,7 @@ def releases() -> dict[str, Release]:
 
 
 def release_of(version: str) -> Release:
-    """The release `version`, or the next older one that was read (of older ones than all, the oldest)."""
+    """The release `version`, else the next older one in `releases.json`, else the oldest."""
     known = releases()
     older = [name for name in known if _version(name) <= _version(version)]
     return known[older[-1] if older else next(iter(known))]
@@ -120,8 +122,10 @@ def images() -> dict[str, Image]:
 
 
 def find(name: str) -> Image:
-    """The image called `name`. Raises UsageError with the names there are."""
+    """The image called `name`. Raises UsageError with all names if there is none."""
     try:
         return images()[name]
     except KeyError:
-        raise UsageError(f"no image {name!r}; there are {', '.join(images())} (add yours to {FILE})") from None
+        raise UsageError(
+            f"no image {name!r}; the images are {', '.join(images())} (you can add one to {FILE})"
+        ) from None

@@ -1,17 +1,17 @@
-"""Recipes: one flat TOML file that says how a checkpoint is made, headed by the command that runs it.
+"""Reads recipes: flat TOML files that say how a checkpoint is made. Their first line is the command that runs them.
 
     name         as in `--recipe NAME`; equal to the file's name
     summary      one line for `recipes`
     layers       [[pattern, format], …] over module names, shell-style, anchored at the end; the last match decides
-    algorithm    how NVFP4 weights are found: "max", "mse", "four_over_six", "local_hessian", "gptq" or "awq_lite"
-    activations  how those of NVFP4 activations are found: "max", "headroom" or "constant" (1, whatever the data)
+    algorithm    how NVFP4 weights are computed: "max", "mse", "four_over_six", "local_hessian", "gptq" or "awq_lite"
+    activations  how the scales of NVFP4 activations are computed: "max", "headroom" or "constant" (always 1)
     kv_cache     "none" or "fp8"
     image        the serving image that the export is made for
     calibration  {samples, max_length, batch_size}
     training     only in QAT and QAD recipes, see `Training`
 
 Formats: `nvfp4` (4-bit weights and activations), `nvfp4-w4a16` (4-bit weights), `fp8` (E4M3 per tensor, weights and
-activations), `bf16` (left alone).
+activations), `bf16` (not quantised).
 """
 
 import difflib
@@ -39,7 +39,7 @@ class _Strict(BaseModel):
 
 
 class Calibration(_Strict):
-    """How much of the data file is run through the model to find activation scales."""
+    """How much of the data file is run through the model to compute activation scales."""
 
     samples: int = Field(default=64, ge=1)
     max_length: int = Field(default=512, ge=1)
@@ -47,23 +47,23 @@ class Calibration(_Strict):
 
 
 class Training(_Strict):
-    """How a QAT or QAD run trains. The loss is `ce` x cross-entropy + `kl` x KL to the BF16 teacher."""
+    """Settings of a QAT or QAD run. The loss is `ce` x cross-entropy + `kl` x KL divergence from the BF16 teacher."""
 
     method: Literal["lora", "full"]
     ce: float = Field(ge=0)
     kl: float = Field(ge=0)
     learning_rate: float = Field(gt=0, lt=0.01)
     epochs: float = Field(default=1, gt=0)
-    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps")
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the optimiser steps")
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
-    batch_tokens: int = Field(default=16384, ge=1, description="tokens an optimiser step, padding included")
+    batch_tokens: int = Field(default=16384, ge=1, description="tokens per optimiser step, padding included")
     max_length: int = Field(default=2048, ge=16)
     rank: int = Field(default=16, ge=1)
     alpha: float = Field(default=32, gt=0)
-    teacher_top_k: int = Field(default=128, ge=1, description="most likely tokens of the teacher kept a position")
-    holdout: int = Field(default=32, ge=0, description="conversations kept out of training to measure KL on")
-    gradient_checkpointing: bool | None = Field(default=None, description="unset: where memory asks for it")
+    teacher_top_k: int = Field(default=128, ge=1, description="most likely tokens of the teacher stored per position")
+    holdout: int = Field(default=32, ge=0, description="conversations held out to measure KL")
+    gradient_checkpointing: bool | None = Field(default=None, description="unset: only if memory is too small")
     seed: int = 0
 
 
@@ -87,7 +87,7 @@ class Recipe(_Strict):
 
     @property
     def search(self) -> Literal["mse", "four_over_six"] | None:
-        """How the block scales of NVFP4 weights are searched, if they are."""
+        """The search of the block scales of NVFP4 weights; None if they are not searched."""
         if self.algorithm == "mse":
             return "mse"
         return "four_over_six" if self.algorithm == "four_over_six" else None
@@ -111,7 +111,7 @@ def _one_line(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"]
     if first["type"] == "extra_forbidden":
-        message = "no such field; take it out or correct its spelling"
+        message = "no such field; remove it or correct its spelling"
     elif first["type"] == "missing":
         message = "missing; add it"
     more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""

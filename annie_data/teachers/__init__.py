@@ -1,1 +1,1 @@
-"""Teachers write the conversations to train on."""
+"""Teachers, which write training conversations: an endpoint or an external command."""

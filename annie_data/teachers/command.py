@@ -1,8 +1,8 @@
 """An external command as a teacher: any program that reads a prompt and writes JSON Lines to standard output.
 
-The prompt lies in a temporary file. Where the command line holds `{prompt}`, its path stands there; otherwise the
-command reads it from standard input. It runs in an empty directory of its own, so that no settings or hooks of a
-project that lies around it take part, and in a process group of its own, which is killed when the time is up.
+The prompt is in a temporary file. `{prompt}` in the command line is replaced by its path; otherwise the command reads
+it from standard input. The command runs in an empty directory, so that it does not find the settings or hooks of a
+project, and in its own process group, which is killed when the time is up.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from annie_data.teachers.protocol import Drop, Order, TeacherAnswer, excerpt
 from annie_eval.errors import UsageError
 from annie_eval.profile.types import Profile
 
-_LONGER = 2.5  # conversations of several turns take about as much longer to write
+_LONGER = 2.5  # conversations of several turns take longer by about this factor
 _MOST_BYTES = 8_000_000
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_LOOK = 0.05  # seconds between two looks at a command that runs
+_LOOK = 0.05  # seconds between two checks of a running command
 
 
 class CommandTeacher:
-    """Asks by running a command once a batch."""
+    """Runs a command once per batch."""
 
     batch = 10
 
@@ -47,14 +47,14 @@ class CommandTeacher:
             raise UsageError(
                 f"--command: there is no program {self._words[0]!r}; name one on the PATH, or its full path"
             )
-        # It runs elsewhere, where the names of files that lie here would lead nowhere.
+        # It runs in another directory, so relative paths are made absolute.
         self._words[0] = str(Path(program).absolute())
         self._words[1:] = [str(Path(word).absolute()) if Path(word).exists() else word for word in self._words[1:]]
         self.name = f"command:{Path(program).name}"
         self._profile, self._timeout = profile, timeout
 
     def write(self, order: Order) -> TeacherAnswer:
-        """One run of the command."""
+        """Run the command once."""
         limit = self._timeout * (_LONGER if order.kind.turns[1] > 1 else 1)
         with tempfile.TemporaryDirectory(prefix="annie-teacher-") as directory:
             file = Path(directory) / "prompt.txt"
@@ -69,7 +69,7 @@ class CommandTeacher:
 
     @staticmethod
     def _run(words: list[str], file: Path, work: Path, limit: float, *, feed: bool) -> tuple[str, Drop | None]:
-        # Output goes to files: a pipe that a grandchild keeps open would outlive the limit.
+        # Output goes to files, because a grandchild could keep a pipe open beyond the time limit.
         with (work.parent / "out").open("w+b") as out, (work.parent / "err").open("w+b") as err:
             with file.open("rb") if feed else open(os.devnull, "rb") as given:
                 try:
@@ -104,13 +104,13 @@ class CommandTeacher:
 
 
 def _die_with_parent() -> None:
-    """Where the system can: a run that is killed leaves no command behind that goes on writing."""
+    """Kill the command when this process dies (Linux only), so that it does not continue to run."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _wait(process: subprocess.Popen[bytes], outputs: tuple[int, ...], limit: float) -> int | Literal["late", "large"]:
-    """The exit status, or why it has none: it took more than `limit` seconds, or wrote more than anybody reads."""
+    """The exit status, or why it was killed: it took more than `limit` seconds, or wrote too much."""
     end = time.monotonic() + limit
     while True:
         try:

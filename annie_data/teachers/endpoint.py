@@ -12,7 +12,7 @@ _TOKENS = 1000  # a conversation of several turns with a call takes about 500
 
 
 class EndpointTeacher:
-    """Asks a language model for one batch a request."""
+    """Requests one batch per request from a language model."""
 
     batch = 10
 
@@ -22,7 +22,7 @@ class EndpointTeacher:
         self._endpoint, self._profile, self._seed, self._temperature = endpoint, profile, seed, temperature
 
     def write(self, order: Order) -> TeacherAnswer:
-        """One request."""
+        """Send one request."""
         limit = self._endpoint.timeout * (_LONGER if order.kind.turns[1] > 1 else 1)
         body = {
             "messages": [{"role": "user", "content": prompt(order, self._profile)}],
@@ -33,7 +33,7 @@ class EndpointTeacher:
         try:
             choice = self._endpoint.complete_once(body, limit)
         except EndpointFailure as error:
-            time.sleep(min(5.0, 0.1 * 2**self._failures))  # an overloaded server is not helped by asking at once
+            time.sleep(min(5.0, 0.1 * 2**self._failures))  # wait, because the server may be overloaded
             self._failures += 1
             cause = str(error) if str(error) == "no answer in time" else "the endpoint failed"
             return TeacherAnswer([], [Drop(cause, excerpt(str(error)))])

@@ -1,7 +1,7 @@
-"""The prompt for a teacher, and the conversations in what it writes.
+"""Writes the prompt for a teacher, and reads the conversations in its answer.
 
-What language models and their command lines are known to send instead of data is recognised and named: nothing, a
-description or a plan, text of hooks between the lines, JSON that is cut off.
+Known failures of language models and their command-line programs are recognised and named: an empty answer, a
+description or a plan instead of data, text of hooks between the lines, truncated JSON.
 """
 
 import json
@@ -35,7 +35,7 @@ _SPEECH = [
 
 
 def prompt(order: Order, profile: Profile) -> str:
-    """The text that asks for one batch, fewer than PROMPT_LIMIT characters."""
+    """The prompt for one batch, shorter than PROMPT_LIMIT characters."""
     rules = list(_SPEECH)
     least, most = order.kind.turns
     rules.append(
@@ -100,7 +100,7 @@ _FENCE = re.compile(r"```[a-z]*|[\s,\]]+|\[")
 
 
 def read(text: str, order: Order) -> TeacherAnswer:
-    """The conversations in a teacher's answer, and everything else in it by its cause."""
+    """The conversations in a teacher's answer, and drops with their cause for everything else."""
     if not text.strip():
         return TeacherAnswer([], [Drop("empty answer")])
     drafts: list[Draft] = []
@@ -120,7 +120,7 @@ def read(text: str, order: Order) -> TeacherAnswer:
 
 
 def _named(words: str, *, whole: bool) -> Drop:
-    """What prose is: text of hooks, a plan, or a description."""
+    """The category of prose: text of hooks, a plan, or a description."""
     if _HOOK.search(words):
         return Drop("hook text", excerpt(words))
     if not whole:
@@ -129,7 +129,7 @@ def _named(words: str, *, whole: bool) -> Drop:
 
 
 def _pieces(text: str) -> Iterator[dict[str, Any] | str | Drop]:
-    """JSON objects, stretches of prose, and what is broken, in order."""
+    """JSON objects, pieces of prose, and broken JSON, in order."""
     decoder = json.JSONDecoder()
     place, prose = 0, ""
     while place < len(text):
@@ -182,7 +182,7 @@ def _list(decoder: json.JSONDecoder, text: str, place: int) -> tuple[list[dict[s
 
 
 def _next_object(text: str, place: int) -> int | None:
-    """Where the next object begins that is not inside of the broken one at `place`: a line indented no deeper."""
+    """Where the next object begins after the broken one at `place`: at a line that is not indented deeper."""
     indent = place - (text.rfind("\n", 0, place) + 1)
     match = re.compile(rf"\n[ \t]{{0,{indent}}}(?=[\[{{])").search(text, place)
     return match.end() if match else None
@@ -213,9 +213,9 @@ def _draft(value: dict[str, Any], order: Order, drafts: list[Draft], drops: list
 
 
 def tidy(raw: Any) -> list[Message]:
-    """Messages in the form of a data set: no system message, calls with ids and JSON text, nothing unknown.
+    """Messages in the format of a data set: no system message, calls with ids and JSON text, no unknown fields.
 
-    Only the form is corrected, never the text. Raises ValueError where there is no conversation.
+    Only the format is corrected, never the text. Raises ValueError if there is no conversation.
     """
     if not isinstance(raw, list) or not raw or not all(isinstance(one, dict) for one in raw):
         raise ValueError("messages is no list of objects")

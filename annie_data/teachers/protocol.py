@@ -1,4 +1,4 @@
-"""The interface of a teacher, which writes a batch of conversations when it is asked."""
+"""The interface of a teacher: it writes a batch of conversations on request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from annie_data.mix import Kind
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked for in one batch.
+    """The request for one batch.
 
     Attributes:
-        kind: what the conversations are.
-        calls: whether each must (True) or must not (False) call a tool; None where either will do.
+        kind: the kind of conversations.
+        calls: whether each must (True) or must not (False) call a tool; None: either.
         count: how many.
         number: 0 for the first batch of its kind, 1 for the next, failed ones included.
-        thinking: whether the last reply is to hold a thought; None leaves it to the teacher.
-        avoid: first words of conversations that there are already.
+        thinking: whether the last reply must have reasoning; None leaves it to the teacher.
+        avoid: first words of existing conversations.
     """
 
     kind: Kind
@@ -31,7 +31,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Something that a teacher wrote and that was not kept, or why it wrote nothing."""
+    """A part of an answer that was not kept, or why there was no answer."""
 
     cause: str
     excerpt: str = ""
@@ -47,7 +47,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class TeacherAnswer:
-    """What came back for an order."""
+    """A teacher's answer to an order."""
 
     drafts: Sequence[Draft]
     drops: Sequence[Drop] = ()
@@ -56,13 +56,13 @@ class TeacherAnswer:
 class Teacher(Protocol):
     """The one interface of all teachers."""
 
-    #: how `meta.teacher` names it, and what a resumed run must find again
+    #: name for `meta.teacher`; a resumed run must have the same
     name: str
-    #: how many conversations it is best asked for at once
+    #: best number of conversations per batch
     batch: int
 
     def write(self, order: Order) -> TeacherAnswer:
-        """One batch. What went wrong is told in `drops`; UsageError only where asking again cannot help."""
+        """Write one batch. Problems are listed in `drops`; raises UsageError only if a retry cannot help."""
         ...
 
 

@@ -1,1 +1,1 @@
-"""A checkpoint on disk: reading, writing, digests and where its weights come from."""
+"""Checkpoints on disk: reading, writing, digests, and the record of how they were made (provenance)."""

@@ -1,8 +1,9 @@
-"""Writes directories atomically: complete, or not there.
+"""Writes directories atomically: a directory appears complete or not at all.
 
-A checkpoint is built in a hidden sibling (`.NAME.partial-PID`) that carries the marker file INCOMPLETE, flushed to
-disk, freed of the marker and renamed. So a kill at any moment leaves the old directory, the new one, or a leftover
-whose name and marker both say that it is not a checkpoint. The leftovers of dead processes go with the next build.
+A checkpoint is built in a hidden directory beside its target (`.NAME.partial-PID`), which holds the marker file
+INCOMPLETE. At the end it is flushed to disk, the marker is removed, and the directory is renamed. A kill at any moment
+leaves the old directory, the new one, or a partial one that its name and its marker identify. The next build removes
+partial directories of dead processes.
 """
 
 import contextlib
@@ -13,9 +14,9 @@ from pathlib import Path
 
 from quant.errors import UsageError
 
-#: A directory that holds this file is no checkpoint, whatever else it holds. `preflight` refuses it.
+#: A directory that holds this file is incomplete. `preflight` refuses it.
 INCOMPLETE = "INCOMPLETE"
-#: A directory that holds this file was refused by the checks of the command that made it; the file says why.
+#: A directory that holds this file failed the checks of the command that made it; the file says why.
 REFUSED = "REFUSED"
 
 
@@ -35,7 +36,7 @@ def _alive(pid: int) -> bool:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what killed builds of `target` left behind; builds that still run are let be."""
+    """Remove partial directories of killed builds of `target`; those of running builds are kept."""
     for leftover in target.parent.glob(f".{target.name}.partial-*"):
         pid = leftover.name.rpartition("-")[2]
         if pid.isdigit() and not _alive(int(pid)):
@@ -51,7 +52,7 @@ def _flush(path: Path) -> None:
 
 
 def check_free(target: Path, *, replace: bool = False) -> None:
-    """Raise UsageError where `target` cannot be built: called before anything slow starts."""
+    """Raise UsageError if `target` cannot be built; called before anything slow starts."""
     if target.exists() and not replace and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} exists already; name another --out, or remove it first")
     parent = target.absolute().parent
@@ -64,7 +65,7 @@ def check_free(target: Path, *, replace: bool = False) -> None:
 
 
 def check_outside(target: Path, source: Path, option: str = "--out") -> None:
-    """Raise UsageError where `target` would lie in the checkpoint `source`, which would then be another one."""
+    """Raise UsageError if `target` is inside the checkpoint directory `source`, which would change `source`."""
     if target.resolve().is_relative_to(source.resolve()):
         raise UsageError(
             f"{option} {target} lies inside {source}, which must hold nothing else; name a directory elsewhere"
@@ -72,29 +73,29 @@ def check_outside(target: Path, source: Path, option: str = "--out") -> None:
 
 
 def refused_path(target: Path) -> Path:
-    """Where a refused build of `target` is set aside: `NAME.refused`, or with a number where that is taken."""
+    """Directory for a build of `target` that failed its checks: `NAME.refused`, with a number if that exists."""
     path, number = target.with_name(f"{target.name}.refused"), 2
     while path.exists():
         path, number = target.with_name(f"{target.name}.refused-{number}"), number + 1
     return path
 
 
-def _set_aside(partial: Path, aside: Path, error: Exception) -> None:
+def _keep_refused(partial: Path, refused: Path, error: Exception) -> None:
     (partial / REFUSED).write_text(f"{error}\n")
     (partial / INCOMPLETE).unlink(missing_ok=True)
     _flush(partial)
-    partial.rename(aside)
+    partial.rename(refused)
 
 
 @contextlib.contextmanager
-def atomic_directory(target: Path, *, replace: bool = False, aside: Path | None = None) -> Iterator[Path]:
+def atomic_directory(target: Path, *, replace: bool = False, refused: Path | None = None) -> Iterator[Path]:
     """Yield an empty directory that becomes `target` when the block ends without an exception.
 
-    After an exception other than an interrupt or an error of disk or memory it becomes `aside`, with the reason in the
-    file REFUSED; without `aside` it is removed.
+    If the block raises, the directory is moved to `refused`, with the reason in the file REFUSED. It is removed
+    without `refused`, and after an interrupt or an error of disk or memory.
 
-    Raises UsageError when `target` exists and is not empty, unless `replace` is set; the old directory then stays
-    until the new one is whole.
+    Raises UsageError if `target` exists and is not empty, unless `replace` is set. The old directory is then kept
+    until the new one is complete.
     """
     target = target.absolute()
     check_free(target, replace=replace)
@@ -109,8 +110,8 @@ def atomic_directory(target: Path, *, replace: bool = False, aside: Path | None 
     try:
         yield partial
     except BaseException as error:
-        if aside is not None and isinstance(error, Exception) and not isinstance(error, OSError | MemoryError):
-            _set_aside(partial, aside, error)
+        if refused is not None and isinstance(error, Exception) and not isinstance(error, OSError | MemoryError):
+            _keep_refused(partial, refused, error)
         shutil.rmtree(partial, ignore_errors=True)
         raise
     umask = os.umask(0)

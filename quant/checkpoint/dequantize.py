@@ -1,4 +1,4 @@
-"""A quantised checkpoint as a transformers model: weights expanded, activations rounded as the server does."""
+"""Loads a quantised checkpoint as a transformers model: dequantised weights, activations rounded like a server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _hook(kind: str, amax: Tensor) -> Any:
 def load(directory: Path, skeleton: Path, device: str) -> Any:
     """The model that a server of `directory` computes with; `skeleton` is the BF16 checkpoint it was made from.
 
-    Raises UsageError where the two are of different architectures.
+    Raises UsageError if the two have different architectures.
     """
     ours, findings = view(directory)
     if findings or ours.bad_files:
@@ -69,12 +69,12 @@ def load(directory: Path, skeleton: Path, device: str) -> Any:
 
 
 def _weight_name(name: str) -> str:
-    """`…weight` for compressed-tensors' `…weight_packed`; other names as they are."""
+    """`…weight` for compressed-tensors' `…weight_packed`; other names unchanged."""
     return name.removesuffix("_packed") if name.endswith(".weight_packed") else name
 
 
 def _parts(ours: View, layer: str) -> dict[str, Tensor]:
-    """A layer's scales under ModelOpt's names; compressed-tensors keeps global scales the other way up."""
+    """A layer's scales under ModelOpt's names. compressed-tensors stores the reciprocals of global scales."""
     found = {
         part: _read(tensor.path, ours.by_plain_name[f"{layer}.{part}"])
         for part in ("weight_scale", "weight_scale_2", "input_scale", "weight_scale_inv")
@@ -105,7 +105,7 @@ def _expanded(tensor: Tensor, parts: dict[str, Tensor], dtype: torch.dtype, wher
 
 
 def _blocks(tensor: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
-    """FP8 times one scale for a block; the block's size follows from the shapes, 128 where one block is all."""
+    """FP8 values times their block scales; the block size follows from the shapes, 128 if there is only one block."""
     rows, columns = tensor.shape
     sizes = [
         128 if count == 1 else -(-length // count) for length, count in zip(tensor.shape, scales.shape, strict=True)

@@ -1,4 +1,4 @@
-"""Digests of tensors and JSON files: a sample of a large tensor, and JSON without its layout."""
+"""Digests of tensors and of JSON files. Large tensors are sampled; the layout of JSON does not matter."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _WHOLE = 1 << 20
 _WINDOW = 1 << 16
 
 
-def tensor_digest(tensor: Tensor, *, whole: bool = False) -> str:
-    """Sixteen hexadecimal digits over dtype, shape and data: of tensors over 1 MB the start, middle and end.
+def tensor_digest(tensor: Tensor, *, complete: bool = False) -> str:
+    """Sixteen hexadecimal digits over dtype, shape and data; of tensors over 1 MB only start, middle and end.
 
-    `whole` reads all of it, whatever its size.
+    With `complete` all of the data is read, whatever its size.
     """
     digest = hashlib.sha256(f"{tensor.info.dtype}{list(tensor.info.shape)}".encode())
     size = tensor.info.bytes
     with tensor.path.open("rb") as stream:
-        if whole or size <= _WHOLE:
+        if complete or size <= _WHOLE:
             stream.seek(tensor.info.begin)
             digest.update(stream.read(size))
         else:
@@ -32,9 +32,9 @@ def tensor_digest(tensor: Tensor, *, whole: bool = False) -> str:
 
 
 def describe_tensors(directory: Path) -> dict[str, str]:
-    """Digest of every tensor of a checkpoint, for the provenance; block scales whole: they are few and decide most."""
+    """Digest of every tensor of a checkpoint, for the provenance. Block scales are read completely: they are small."""
     found, _ = view(directory)
-    return {name: tensor_digest(tensor, whole=is_scale(name)) for name, tensor in found.tensors.items()}
+    return {name: tensor_digest(tensor, complete=is_scale(name)) for name, tensor in found.tensors.items()}
 
 
 def is_scale(name: str) -> bool:
@@ -43,7 +43,7 @@ def is_scale(name: str) -> bool:
 
 
 def json_digest(path: Path) -> str:
-    """SHA-256 of what a JSON file says, whatever its layout; of its bytes where it is no JSON."""
+    """SHA-256 of the content of a JSON file, independent of its layout; of the bytes if it is not JSON."""
     raw = path.read_bytes()
     with contextlib.suppress(ValueError, RecursionError):
         raw = json.dumps(json.loads(raw), sort_keys=True).encode()

@@ -1,4 +1,4 @@
-"""A checkpoint directory as a transformers model: checked before torch is imported, loaded without remote code."""
+"""Loads a checkpoint directory as a transformers model: checked before torch is imported, without remote code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
 def not_a_checkpoint(path: Path) -> str | None:
-    """What lies at `path` instead of a checkpoint directory, and what to do with it; None where it may be one."""
+    """What is at `path` instead of a checkpoint directory, and what to do with it; None if it may be a checkpoint."""
     adapter = path / "adapter_config.json"
     if path.suffix == ".gguf" or (path.is_dir() and not (path / "config.json").exists() and any(path.glob("*.gguf"))):
         return "is a GGUF file, for llama.cpp and quantised already; give the BF16 checkpoint that it was made from"
@@ -45,7 +45,7 @@ def not_a_checkpoint(path: Path) -> str | None:
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """`config.json` of a checkpoint. Raises UsageError in one line where it is none."""
+    """`config.json` of a checkpoint. Raises UsageError if the directory is not a checkpoint."""
     if what := not_a_checkpoint(directory):
         raise UsageError(f"{directory}: {what}")
     if (directory / INCOMPLETE).exists():
@@ -63,7 +63,7 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def check_source(directory: Path) -> dict[str, Any]:
-    """Config of an unquantised checkpoint that can be quantised. Raises UsageError for anything else."""
+    """The config of an unquantised checkpoint. Raises UsageError for anything else."""
     config = read_config(directory)
     if "quantization_config" in config:
         raise UsageError(f"{directory}: is quantised already; give the BF16 checkpoint that it was made from")
@@ -121,7 +121,7 @@ def load_model(directory: Path, device: str) -> Any:
 
 
 def device_of(model: Any) -> Any:
-    """The device that a model computes on: its weights', or, where those are kept elsewhere, that of its hooks."""
+    """The device that a model computes on: that of its weights or, if they are in host memory, that of its hooks."""
     for module in model.modules():
         device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
         if device is not None:
@@ -135,7 +135,7 @@ def weight_bytes(directory: Path) -> int:
 
 
 def load_offloaded(directory: Path, device: str) -> Any:
-    """The model with its weights in host memory, each module's copied to `device` for as long as it computes."""
+    """The model with its weights in host memory; each module's weights are copied to `device` while it computes."""
     import torch
     from accelerate import cpu_offload
     from accelerate.hooks import AlignDevicesHook, add_hook_to_module
@@ -153,7 +153,7 @@ def load_offloaded(directory: Path, device: str) -> Any:
 
 
 def free_bytes(device: str) -> int:
-    """GPU memory that this process may still take, under its cap if it has one."""
+    """Bytes of GPU memory that this process may still allocate, under its cap if it has one."""
     import torch
 
     index = torch.device(device).index
@@ -165,7 +165,7 @@ def free_bytes(device: str) -> int:
 
 
 def default_device() -> str:
-    """`cuda` where there is one, else `cpu`."""
+    """`cuda` if there is a GPU, else `cpu`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

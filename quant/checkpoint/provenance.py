@@ -1,18 +1,18 @@
-"""`quant_run.json`: how a checkpoint was made, and what its files were when it was done.
+"""`quant_run.json`, the provenance of a checkpoint: how it was made, and digests of its files.
 
 One JSON object in the checkpoint directory:
 
     schema      1
     kind        "ptq", "qat", "export", "default-model", …
-    recipe      the recipe in force, whole
+    recipe      the complete recipe, with all settings applied
     data        {path: {"bytes", "sha256"}} of every data file read
     source      {"path", "files"}: the checkpoint it was made from
-    versions    of Python and of the libraries that computed
+    versions    of Python and of the libraries used
     device      where it ran
     seconds     per phase
-    peak_bytes  {"host", "device"}: most memory held
-    quality     KL to the reference and top-1 agreement, before and after
-    files       {name: {"bytes", "sha256", and of JSON "json_sha256"}} of every file beside this one
+    peak_bytes  {"host", "device"}: peak memory
+    quality     KL divergence from the reference and top-1 agreement, before and after
+    files       {name: {"bytes", "sha256", and of JSON "json_sha256"}} of every other file
     tensors     {name: digest}
 
 `files` and `tensors` make a half-copied or edited directory visible: `preflight` compares them.
@@ -38,12 +38,12 @@ from quant.checkpoint.digests import describe_tensors, json_digest
 from quant.errors import UsageError
 
 PROVENANCE = "quant_run.json"
-SAID, SAID_IN_A_LOG = 1.0, 10.0  # seconds that a phase must have taken to be worth a line
+SAID, SAID_IN_A_LOG = 1.0, 10.0  # shorter phases are not printed
 LIBRARIES = ("torch", "transformers", "nvidia-modelopt", "peft", "accelerate", "safetensors", "gguf")
 
 
 _ahead: dict[tuple[str, int, int], Future[str]] = {}
-"""Digests that are being computed, by path, size and time of the last change."""
+"""Digests that are being computed in the background, by path, size and modification time."""
 
 
 def file_digest(path: Path) -> str:
@@ -53,7 +53,7 @@ def file_digest(path: Path) -> str:
 
 
 def digest_ahead(paths: Iterable[Path]) -> None:
-    """Begin to write files that are whole to the disk and to take their SHA-256, while other work goes on."""
+    """Start to flush complete files to disk and to compute their SHA-256 in the background."""
     pool = ThreadPoolExecutor(4)
     for path in paths:
         _ahead[_key(path)] = pool.submit(_digest, path, flush=True)
@@ -73,7 +73,7 @@ def _digest(path: Path, *, flush: bool = False) -> str:
 
 
 def describe_file(path: Path) -> dict[str, Any]:
-    """Size in bytes and SHA-256 of one file, and of a JSON file that of what it says."""
+    """Size in bytes and SHA-256 of one file; for JSON also the SHA-256 of its content, independent of layout."""
     found: dict[str, Any] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
     if path.suffix == ".json":
         found["json_sha256"] = json_digest(path)
@@ -81,16 +81,16 @@ def describe_file(path: Path) -> dict[str, Any]:
 
 
 def describe_data(path: Path) -> dict[str, Any]:
-    """Size and SHA-256 of a data file, or of the files of a directory taken together."""
+    """Size and SHA-256 of a data file, or of all files of a directory together."""
     if not path.is_dir():
         return describe_file(path)
     files = describe_files(path)
-    whole = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-    return {"bytes": sum(entry["bytes"] for entry in files.values()), "sha256": whole}
+    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    return {"bytes": sum(entry["bytes"] for entry in files.values()), "sha256": digest}
 
 
 def describe_files(directory: Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of every file in a checkpoint, by relative name; the provenance itself is left out."""
+    """Size and SHA-256 of every file in a checkpoint except the provenance, by relative name."""
     return {
         str(path.relative_to(directory)): describe_file(path)
         for path in sorted(directory.rglob("*"))
@@ -110,14 +110,14 @@ def versions() -> dict[str, str]:
 
 
 def peak_host_bytes() -> int:
-    """Most memory that this process has held so far (resident set)."""
+    """Peak resident memory of this process so far, in bytes."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes if sys.platform == "darwin" else kilobytes * 1024
 
 
 @dataclass
 class Provenance:
-    """The record of one run, filled while it goes on."""
+    """The record of one run, filled while it runs."""
 
     kind: str
     record: dict[str, Any] = field(default_factory=dict)
@@ -157,7 +157,7 @@ class Provenance:
 
 
 def read_provenance(directory: Path) -> dict[str, Any] | None:
-    """The provenance of a checkpoint, or None where it has none. Raises UsageError where it is not JSON."""
+    """The provenance of a checkpoint, or None if it has none. Raises UsageError if the file is not JSON."""
     path = directory / PROVENANCE
     try:
         content = json.loads(path.read_text())
@@ -171,9 +171,9 @@ def read_provenance(directory: Path) -> dict[str, Any] | None:
 
 
 def changed_files(directory: Path, provenance: dict[str, Any], *, largest: int | None = None) -> list[str]:
-    """What differs from the provenance's `files`: one sentence a file, the empty list where all is as written.
+    """Differences from the provenance's `files`: one sentence per file; an empty list if there is none.
 
-    Sizes are always compared; contents only of files up to `largest` bytes (None: of all).
+    Sizes are always compared, contents only for files of up to `largest` bytes (None: for all).
     """
     wrong = []
     for name, expected in (provenance.get("files") or {}).items():

@@ -1,7 +1,7 @@
-"""The quantisation config of a checkpoint, read as vLLM reads it, wherever it stands and however it is spelt.
+"""Reads the quantisation config of a checkpoint as vLLM does, from any of its places and in any of its forms.
 
 Four places, in this order (vLLM 0.32, transformers_utils/config.py and model_arch_config_convertor.py):
-`quantization_config` of config.json; the whole of hf_quant_config.json, as ModelOpt to 0.29 wrote it; that of
+`quantization_config` of config.json; hf_quant_config.json, which ModelOpt up to 0.29 wrote; `quantization_config` of
 `text_config`; `compression_config`. ModelOpt's section is flat (`quant_algo`, `ignore`, `kv_cache_scheme`) or nested
 (`producer`, `quantization: {quant_algo, exclude_modules, kv_cache_quant_algo}`); modelopt.py reads both.
 """
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 WRAPPERS = ("model.language_model.", "language_model.model.")
-#: What `producer: modelopt` may have as its algorithm where no quant_method stands beside it.
+#: Algorithms that vLLM accepts with `producer: modelopt` and without `quant_method`.
 FP8_FAMILY = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
 BY_PRODUCER = (*FP8_FAMILY, "NVFP4")
 
 
 def plain(name: str) -> str:
-    """A tensor's or layer's name as in a text-only model: the prefixes of vision-language classes are dropped."""
+    """A tensor's or layer's name as in a text-only model, without the prefixes of vision-language classes."""
     for prefix in WRAPPERS:
         if name.startswith(prefix):
             return "model." + name.removeprefix(prefix)
@@ -31,11 +31,11 @@ class Section:
 
     Attributes:
         where: file and key, for findings.
-        outer: the whole section, with `quant_method` or `producer`.
-        inner: the part with `quant_algo`; the same as `outer` where it is flat.
+        outer: the section itself, with `quant_method` or `producer`.
+        inner: the part with `quant_algo`; the same as `outer` in the flat form.
         exclusions: the key of the excluded layers.
-        layers_elsewhere: config.json says MIXED_PRECISION, and hf_quant_config.json says of which layer what: vLLM
-            takes the method from the one and all else from the other.
+        layers_elsewhere: config.json says MIXED_PRECISION, and hf_quant_config.json lists the layers: vLLM takes the
+            method from config.json and everything else from hf_quant_config.json.
     """
 
     where: str
@@ -46,12 +46,12 @@ class Section:
 
     @property
     def nested(self) -> bool:
-        """Whether it is ModelOpt's older form."""
+        """Whether it has ModelOpt's older, nested form."""
         return self.inner is not self.outer
 
     @property
     def method(self) -> str:
-        """`quant_method` as vLLM takes it; "" where it finds none, and "unknown" where it dies on the producer."""
+        """`quant_method` as vLLM reads it; "" if there is none, "unknown" if vLLM fails on the producer."""
         producer = self.outer.get("producer")
         made_by = producer.get("name") if isinstance(producer, dict) else None
         if (
@@ -69,16 +69,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Quantization:
-    """A section in one form.
+    """A quantisation config, normalised.
 
     Attributes:
         method: quant_method, see `Section.method`.
         algorithm: ModelOpt's quant_algo in capitals; W4A16_NVFP4 for NVFP4 that quantises no activations.
         excluded: patterns, as vLLM reads them.
         layers: plain layer names and their algorithms, for MIXED_PRECISION.
-        kv_cache: format that the cache gets: FP8, NVFP4, another name; None where it stays as it is.
-        kv_scales: whether the calibrated scales of the cache are read too.
-        group_size: a whole number where it is one.
+        kv_cache: format of the KV cache: FP8, NVFP4, another name; None if it is not quantised.
+        kv_scales: whether vLLM reads the calibrated scales of the cache.
+        group_size: the value, if it is an integer.
         weight_only: NVFP4 whose config_groups all say that activations are not quantised.
     """
 
@@ -93,7 +93,7 @@ class Quantization:
 
     @property
     def is_modelopt(self) -> bool:
-        """Whether vLLM reads it as ModelOpt's: any spelling that begins so."""
+        """Whether vLLM reads it as a ModelOpt config: any method that begins with "modelopt"."""
         return self.method.startswith("modelopt")
 
 
@@ -105,14 +105,14 @@ def _inner(outer: dict[str, Any], where: str, exclusions: Literal["ignore", "exc
 
 
 def legacy_section(legacy: dict[str, Any] | None) -> Section | None:
-    """The section of hf_quant_config.json; None where it holds none."""
+    """The section of hf_quant_config.json; None if it has none."""
     if legacy is None or not isinstance(legacy.get("quantization"), dict):
         return None
     return Section("hf_quant_config.json: quantization", legacy, legacy["quantization"], "exclude_modules")
 
 
 def find_section(config: dict[str, Any], legacy: dict[str, Any] | None) -> Section | None:
-    """The section that vLLM goes by; None for a checkpoint that is not quantised."""
+    """The section that vLLM uses; None for a checkpoint that is not quantised."""
     found = config.get("quantization_config")
     other = legacy_section(legacy)
     if isinstance(found, dict):
@@ -132,7 +132,7 @@ def find_section(config: dict[str, Any], legacy: dict[str, Any] | None) -> Secti
 
 
 def _kv_cache(section: Section) -> tuple[str | None, bool]:
-    """Format of the KV cache, and whether its scales are read: two readers in vLLM, which can disagree."""
+    """Format of the KV cache, and whether its scales are read. vLLM reads the two separately; they can disagree."""
     inner, outer = section.inner, section.outer
     scheme = inner.get("kv_cache_scheme") or outer.get("kv_cache_scheme")
     named = scheme or inner.get("kv_cache_quant_algo") or outer.get("kv_cache_quant_algo")
@@ -170,7 +170,7 @@ def _quantises_no_activations(outer: dict[str, Any]) -> bool:
 
 
 def normalise(section: Section) -> Quantization:
-    """Bring a section into one form. Wrong types count as absent; the checks say so."""
+    """Normalise a section. Values of wrong type count as absent; preflight reports them."""
     inner = section.inner
     excluded, layers = inner.get(section.exclusions), inner.get("quantized_layers")
     found: dict[str, str] = {}

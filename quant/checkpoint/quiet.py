@@ -1,4 +1,4 @@
-"""Silences the progress bars and notices of libraries; their warnings of something wrong stay."""
+"""Silences progress bars and notices of libraries; warnings about problems are still shown."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import os
 import warnings
 from collections.abc import Iterator
 
-#: What the libraries read when they are imported.
+#: Environment variables that the libraries read when they are imported.
 ENVIRONMENT = {
     "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-    "HF_HUB_OFFLINE": "1",  # models and data are local; a typed path must not become a download
+    "HF_HUB_OFFLINE": "1",  # models and data are local; a mistyped path must not become a download
 }  # fmt: skip
 
 
 def quiet_imports() -> None:
-    """Call before the libraries are imported; what the user has set in the environment stays."""
+    """Call before the libraries are imported. Environment variables that the user has set are not changed."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     for module in ("modelopt", "torch", "transformers", "peft", "huggingface_hub"):
@@ -26,7 +26,7 @@ def quiet_imports() -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hide what ModelOpt prints, logs and warns of inside; errors are raised as ever."""
+    """Hide ModelOpt's output, logs and warnings inside the block; exceptions are not affected."""
     before = logging.root.manager.disable
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Reads and writes safetensors files: the header, chosen tensors, and copies with new names or further tensors.
+"""Reads and writes safetensors files: the header, chosen tensors, and copies with renamed or additional tensors.
 
 The format (https://github.com/huggingface/safetensors#format): 8 bytes little-endian header length N, N bytes of JSON
 {"name": {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {...}}, then the data. Checking a 10 GB
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Bytes an element of every dtype that a checkpoint may hold.
+#: Bytes per element of each dtype that a checkpoint may hold.
 WIDTH = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
     "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8,
@@ -26,12 +26,12 @@ _CHUNK = 16 << 20
 
 
 class BadFile(ValueError):
-    """A file that is not safetensors, or not whole; the message says where."""
+    """A file that is not safetensors or is damaged; the message says where."""
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One tensor's entry: dtype as safetensors names it, shape, byte range in the file."""
+    """One tensor's header entry: safetensors dtype, shape, byte range in the file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -68,7 +68,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_header(path: Path) -> Header:
-    """Read and check the header of `path`. Raises BadFile where the file is damaged, cut short or not safetensors."""
+    """Read and check the header of `path`. Raises BadFile if the file is damaged, truncated or not safetensors."""
     size = path.stat().st_size
     if size < 8:
         raise BadFile(f"has only {size} bytes, so it is no safetensors file")
@@ -105,8 +105,8 @@ def _entry(name: str, entry: Any, start: int) -> TensorInfo:
     try:
         dtype, shape = entry["dtype"], tuple(entry["shape"])
         begin, end = entry["data_offsets"]
-        whole = all(isinstance(n, int) and n >= 0 for n in (*shape, begin, end))
-        fits = whole and end - begin == math.prod(shape) * WIDTH[dtype]
+        integers = all(isinstance(n, int) and n >= 0 for n in (*shape, begin, end))
+        fits = integers and end - begin == math.prod(shape) * WIDTH[dtype]
     except (KeyError, TypeError, ValueError):
         raise BadFile(f"the header entry of {name} is broken: {str(entry)[:120]}") from None
     if not fits:
@@ -150,13 +150,14 @@ def to_float(raw: bytes, dtype: str) -> NDArray[np.float32]:
 def rewrite(
     source: Path, target: Path, rename: Callable[[str], str], extra: Mapping[str, TensorInfo] | None = None
 ) -> None:
-    """Copy `source` to `target` under new tensor names, and add `extra` tensors whose bytes lie in `source`.
+    """Copy `source` to `target` with new tensor names, and add `extra` tensors whose bytes are in `source`.
 
-    Streams, so memory does not grow with the file.
+    Copies in pieces, so that memory does not grow with the file.
     """
     header = read_header(source)
     entries = [(rename(name), info) for name, info in header.tensors.items()] + list((extra or {}).items())
-    entries.sort(key=lambda entry: (-WIDTH[entry[1].dtype], entry[0]))  # wide dtypes first keep every tensor aligned
+    # wide dtypes first, so that every tensor is aligned
+    entries.sort(key=lambda entry: (-WIDTH[entry[1].dtype], entry[0]))
     content: dict[str, Any] = {"__metadata__": header.metadata or {"format": "pt"}}
     position = 0
     for name, info in entries:

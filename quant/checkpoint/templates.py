@@ -1,4 +1,4 @@
-"""The chat template of a checkpoint, wherever it stands, and the token that ends a turn in it."""
+"""Finds the chat template of a checkpoint and the token that ends a turn in it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-#: Most bytes of a template or of the JSON file around it that are read.
+#: Largest size in bytes of a template, or of the JSON file that contains it.
 LARGEST = 16 << 20
-#: Tokens that end an assistant's turn and are not always the tokenizer's eos_token, in the order of their certainty.
+#: Tokens that end an assistant's turn and may differ from the tokenizer's eos_token, most certain first.
 TURN_ENDS = (
     "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<turn|>", "<|eot|>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>",
     "<|end|>",
 )  # fmt: skip
-_NOT_ENDS = {"<|end|>": "<|return|>"}  # where the second is there, it is the end
+_NOT_ENDS = {"<|end|>": "<|return|>"}  # if the second is in the template, it is the end
 
 
 def template_text(directory: Path) -> str:
-    """The chat template: that of chat_template.jinja, else of chat_template.json or tokenizer_config.json; or ""."""
+    """The chat template from chat_template.jinja, else chat_template.json, else tokenizer_config.json; else ""."""
     path = directory / "chat_template.jinja"
     if path.is_file():
         return path.read_bytes()[:LARGEST].decode(errors="replace")
@@ -28,7 +28,7 @@ def template_text(directory: Path) -> str:
 
 
 def in_settings(settings: dict[str, Any]) -> str:
-    """The template inside tokenizer_config.json: a string, or that called "default" among several; or ""."""
+    """The template in tokenizer_config.json: a string, or of several the one named "default"; else ""."""
     found = settings.get("chat_template")
     if isinstance(found, list):
         named = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, dict)}
@@ -47,7 +47,7 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def turn_end(template: str) -> str | None:
-    """The token that ends a turn, by its name in the template; None where the template names none that is known."""
+    """The token that ends a turn, found by its text in the template; None if the template has no known one."""
     for token in TURN_ENDS:
         if token in template and not (token in _NOT_ENDS and _NOT_ENDS[token] in template):
             return token

@@ -1,8 +1,8 @@
-"""The same config and tokenizer settings in the spelling of transformers 4, which images with an older vLLM read.
+"""Converts config and tokenizer settings to the keys of transformers 4, for images with an older vLLM.
 
 transformers 5 writes `rope_parameters`, where 4 looks for `rope_theta`, `rope_scaling`, `partial_rotary_factor` and
-`rope_local_base_freq` and takes its default, 10000, for a theta that is missing; `dtype` for `torch_dtype`; the class
-`TokenizersBackend` for `PreTrainedTokenizerFast`; a list of `extra_special_tokens`, of which 4 wants the keys.
+`rope_local_base_freq` and uses the default theta of 10000 if it is missing; `dtype` for `torch_dtype`; the class
+`TokenizersBackend` for `PreTrainedTokenizerFast`; a list of `extra_special_tokens`, for which 4 needs a dictionary.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ TOKENIZER_CLASS = "PreTrainedTokenizerFast"
 
 
 def hides_rope(config: dict[str, Any]) -> str | None:
-    """The key under which only transformers 5 finds the theta; None where 4 finds it too."""
+    """The key in which only transformers 5 finds rope_theta; None if transformers 4 finds it, too."""
     for prefix, part in (("", config), ("text_config.", config.get("text_config"))):
         rope = part.get("rope_parameters") if isinstance(part, dict) else None
         if isinstance(part, dict) and isinstance(rope, dict) and rope and part.get("rope_theta") is None:

@@ -1,4 +1,4 @@
-"""A checkpoint as preflight sees it: configs, tokenizer files and tensor headers; weights only where asked for."""
+"""A checkpoint as preflight reads it: configs, tokenizer files and tensor headers; weights only on demand."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from quant.checkpoint.quantization import WRAPPERS, Quantization, Section, find_
 from quant.checkpoint.safetensors_file import BadFile, TensorInfo, read_header, read_raw, to_float
 
 INDEX = "model.safetensors.index.json"
-#: Most bytes of a JSON file that are parsed: parsed JSON takes ten times its size. The largest tokenizers have 35 MB.
+#: Largest JSON file that is parsed: parsed JSON takes ten times its size. The largest tokenizers have 35 MB.
 LARGEST_JSON, LARGEST_TOKENIZER = 16 << 20, 96 << 20
-#: Model types whose config class ties lm_head to the embedding where the config does not say (transformers 5).
+#: Model types whose config class ties lm_head to the embedding by default (transformers 5).
 TIED_BY_DEFAULT = {
     "bloom", "cohere", "cohere2", "cohere2_moe", "ernie4_5", "ernie4_5_moe", "falcon", "falcon_mamba", "gemma",
     "gemma2", "gemma3", "gemma3_text", "gemma3n", "gemma3n_text", "gemma4", "gemma4_text", "gpt2", "gpt_bigcode",
@@ -26,7 +26,7 @@ TIED_BY_DEFAULT = {
     "granite_swa", "jetmoe", "lfm2", "lfm2_moe", "mamba", "minicpm3", "mpt", "opt", "recurrent_gemma", "smollm3",
     "starcoder2", "vaultgemma", "xglm", "zamba", "zamba2",
 }  # fmt: skip
-#: Model types whose norms multiply by 1 + weight, so that a weight of zeros is one.
+#: Model types whose norms multiply by 1 + weight, so that a weight of zeros is valid.
 _CENTRED_NORMS = {
     "gemma", "gemma2", "gemma3", "gemma3_text", "paligemma", "qwen3_next", "recurrent_gemma", "vaultgemma",
 }  # fmt: skip
@@ -35,16 +35,16 @@ _CENTRED_NORMS = {
 Level = Literal["refused", "warned"]
 
 
-AGAIN = "export the checkpoint again"  # what fixes many a problem
+AGAIN = "export the checkpoint again"  # the fix of several problems
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What speaks against serving the checkpoint: which of the ten points, where, what, and the fix.
+    """A reason not to serve the checkpoint: which of the ten checks, where, what, and the fix.
 
     Attributes:
-        level: "warned" where a server loads it and computes what it should, but something is out of order.
-        layers: in how many layers the same was found; `where` is the first of them.
+        level: "warned" if a server would load it and compute correctly, but something is not as it should be.
+        layers: number of layers with the same problem; `where` is the first of them.
     """
 
     point: int
@@ -57,11 +57,12 @@ class Problem:
     def __str__(self) -> str:
         more = f" (the same in {self.layers} layers)" if self.layers > 1 else ""
         text = f"{self.where}: {self.problem}{more}; {self.fix}"
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)  # names are input
+        # names come from the untrusted files
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def is_tied(config: dict[str, Any]) -> bool:
-    """Whether lm_head shares the embedding's weight, by the config or by the default of its model type."""
+    """Whether lm_head shares the embedding's weight, by the config or by the model type's default."""
     inner = config.get("text_config")
     parts = (config, inner if isinstance(inner, dict) else {})
     tied = next((part["tie_word_embeddings"] for part in parts if part.get("tie_word_embeddings") is not None), None)
@@ -97,7 +98,7 @@ class Tensor:
 
 @dataclass
 class View:
-    """One checkpoint directory. `tensors` is keyed by the name in the file, `config` is the whole config.json."""
+    """One checkpoint directory. `tensors` is keyed by the name in the file; `config` is the parsed config.json."""
 
     directory: Path
     config: dict[str, Any] = field(default_factory=dict)
@@ -131,7 +132,9 @@ class View:
         return weight is not None and weight.info.dtype in {"U8", "I8", "F8_E4M3"}
 
     def where(self, plain_name: str) -> str:
-        """`file: tensor` for a finding; of a tensor that is missing, the file of the index or of its neighbours."""
+        """`file: tensor` for a finding; for a missing tensor, the file that the index names or that has its
+        neighbours.
+        """
         name = self.by_plain_name.get(plain_name)
         if name is not None:
             return f"{self.tensors[name].file}: {name}"
@@ -149,17 +152,17 @@ class View:
 
     @cached_property
     def section(self) -> Section | None:
-        """The quantisation config that vLLM goes by, as it stands in its file."""
+        """The quantisation config that vLLM uses, as it is in its file."""
         return find_section(self.config, self.legacy)
 
     @cached_property
     def quantization(self) -> Quantization | None:
-        """The same in one form; None for a checkpoint that is not quantised."""
+        """The same, normalised; None for a checkpoint that is not quantised."""
         return None if self.section is None else normalise(self.section)
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file. Raises BadFile for what is none, too large, holds NaN, or names a key twice."""
+    """A parsed JSON file. Raises BadFile if it is not JSON, is too large, holds NaN, or has a key twice."""
     most = LARGEST_TOKENIZER if path.name in {"tokenizer.json", INDEX} else LARGEST_JSON
     try:
         if (size := path.stat().st_size) > most:
@@ -188,7 +191,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def view(directory: Path) -> tuple[View, list[Problem]]:
-    """Read the directory's configs and headers. The findings are of files that cannot be read at all."""
+    """Read the directory's configs and headers. The returned findings are about files that cannot be read."""
     found = View(directory)
     findings: list[Problem] = []
     for name, required in (("config.json", True), ("hf_quant_config.json", False), (INDEX, False)):

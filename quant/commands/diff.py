@@ -1,4 +1,4 @@
-"""`python -m quant diff`: a checkpoint against its reference: KL, top-1 agreement, and the error of each block."""
+"""`python -m quant diff`: compares a checkpoint with its reference: KL, top-1 agreement, error per block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m quant export`: copy a checkpoint into the shape that another serving image loads."""
+"""`python -m quant export`: converts a checkpoint to the layout that another serving image loads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Copy a checkpoint into the shape that another image loads; status 1 where preflight refuses that."""
+    """Convert a checkpoint to the layout of another image; returns 1 if preflight refuses the result."""
     source: Path = arguments.checkpoint
     image = images.find(arguments.image)
     check_loads(source, image)
@@ -44,7 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
             except BadFile as error:
                 raise UsageError(f"{source}: a weight file {error}; copy it again") from error
             if findings := refusals(preflight(partial, image=image, being_built=True)):
-                raise NotServedAsMade(f"{source}: preflight refuses what it becomes: {findings[0]}; nothing was kept")
+                raise NotServedAsMade(
+                    f"{source}: preflight refuses the converted checkpoint: {findings[0]}; nothing was kept"
+                )
         provenance.write(partial)
     print(f"{arguments.out}: for {image.name}; {arguments.out}/serve.md has the commands")
     return 0

@@ -1,8 +1,8 @@
-"""`python -m quant merge`: build a checkpoint again from its base model and the adapter folder that training left.
+"""`python -m quant merge`: rebuilds a checkpoint from its base model and the adapter directory that training wrote.
 
-The merge is done in float64 and rounded once, so that machines agree; the quantisers take the amax that is kept, so
-nothing is calibrated. Digests of the weights as they were made first come with the folder: where a layer is not bit
-for bit that one, it is said. A folder that `ptq` left has no adapter, and its base is quantised as it is.
+The merge is computed in float64 and rounded once, so that all machines get the same result. The quantisers use the
+stored amax, so no calibration is needed. The directory has digests of the original weights; layers that differ from
+them are reported. A directory written by `ptq --keep` has no adapter: then only the base model is quantised.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Merge, quantise, export and check; status 1 where preflight refuses the result."""
+    """Merge, quantise, export and check; returns 1 if preflight refuses the result."""
     from quant.export import verify
     from quant.export.finish import finish, finish_bf16
 
@@ -67,17 +67,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compared(changed: list[str], held: adapter.Adapter, provenance: Provenance) -> str:
-    """Record and say whether the weights are those that were made first."""
+    """Record whether the weights equal the original ones; returns the text for the report."""
     provenance.record["made_first"] = {"layers": len(held.digests), "changed": changed}
     if not held.digests:
         return ""
     if not changed:
-        return ", all equal to those made first, bit for bit"
-    return f", {len(changed)} of {len(held.digests)} not those made first, {changed[0]} for one"
+        return ", all equal to the original ones, bit for bit"
+    return f", {len(changed)} of {len(held.digests)} differ from the original ones, such as {changed[0]}"
 
 
 def _weights(model: Any, names: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of the weights of these layers, by name; of those that the model has."""
+    """SHA-256 of the weights of these layers, by name; layers that the model does not have are left out."""
     from quant.export.verify import digests
 
     modules = dict(model.named_modules())
@@ -86,7 +86,7 @@ def _weights(model: Any, names: Iterable[str]) -> dict[str, str]:
 
 
 def merge(model: Any, held: adapter.Adapter, where: Path) -> None:
-    """Add the adapter to the model's weights, in float64, rounded once. Raises UsageError where it does not fit."""
+    """Add the adapter to the model's weights, in float64, rounded once. Raises UsageError if it does not fit."""
     import torch
 
     from quant.training.layers import merged_weight
@@ -109,9 +109,9 @@ def merge(model: Any, held: adapter.Adapter, where: Path) -> None:
 
 
 def searched_on(model: Any, held: adapter.Adapter) -> dict[str, Any]:
-    """Block scales by layer, as they were searched on the base's weights; none where the recipe searches none.
+    """Block scales by layer, searched on the base model's weights; empty if the recipe does not search.
 
-    To be asked before the adapter is merged: training leaves them as they were.
+    Call it before the adapter is merged: training does not change these scales.
     """
     from quant.formats import nvfp4
     from quant.formats.nvfp4_search import search_scales
@@ -125,7 +125,7 @@ def searched_on(model: Any, held: adapter.Adapter) -> dict[str, Any]:
 
 
 def restore_quantizers(model: Any, held: adapter.Adapter, where: Path, scales: Mapping[str, Any]) -> None:
-    """Quantise by the recipe without calibrating: every amax is the one that was trained with, and so are `scales`."""
+    """Quantise by the recipe without calibration, with the amax and the block `scales` that were used in training."""
     import modelopt.torch.quantization as mtq
 
     from quant.quantize.modelopt_backend import set_searched
@@ -141,7 +141,9 @@ def restore_quantizers(model: Any, held: adapter.Adapter, where: Path, scales: M
                 continue
             amax = held.amax.get(f"{name}.{which}_amax")
             if amax is None:
-                raise UsageError(f"{where}/quantizers.safetensors: has no {name}.{which}_amax; give the whole folder")
+                raise UsageError(
+                    f"{where}/quantizers.safetensors: has no {name}.{which}_amax; give the complete directory"
+                )
             if which == "weight" and name in scales:
                 set_searched(quantizer, scales[name], amax)
             else:
@@ -149,10 +151,11 @@ def restore_quantizers(model: Any, held: adapter.Adapter, where: Path, scales: M
             wanted.discard(f"{name}.{which}_amax")
     if wanted:
         raise UsageError(
-            f"{where}/quantizers.safetensors: {min(wanted)} fits no layer of this model; give its own base"
+            f"{where}/quantizers.safetensors: {min(wanted)} fits no layer of this model; give the base "
+            "model that it was made from"
         )
 
 
 def changed_layers(weights: Mapping[str, str], held: adapter.Adapter) -> list[str]:
-    """Layers whose weight is not the one that was made first, bit for bit."""
+    """Layers whose weight differs from the original one in at least one bit."""
     return sorted(name for name in held.digests if weights.get(name) != held.digests[name])

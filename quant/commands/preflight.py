@@ -1,4 +1,4 @@
-"""`python -m quant preflight`: say whether a vLLM image will load a checkpoint and serve what it should."""
+"""`python -m quant preflight`: checks whether a vLLM image will load a checkpoint and compute correctly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what speaks against serving the checkpoint. Status 0: ready, perhaps with warnings; 1: refused."""
+    """Print the findings. Returns 0 if the checkpoint is ready, perhaps with warnings; 1 if it is refused."""
     image = images.find(arguments.image) if arguments.image else None
     if arguments.reference is not None and not arguments.reference.is_dir():
         raise UsageError(f"--reference {arguments.reference}: no such directory")

@@ -1,4 +1,4 @@
-"""`python -m quant preview`: a conversation as the model will see it, what is learnt of it in colour."""
+"""`python -m quant preview`: prints a conversation as the model will see it, with trained tokens in colour."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="JSON Lines of conversations: messages, tools")
     parser.add_argument("--row", type=calibration.positive, default=1, help="which conversation (default: the first)")
     parser.add_argument("--color", choices=["auto", "always", "never"], default="auto",
-                        help="never: learnt text stands between ⟦ and ⟧ (default: auto)")  # fmt: skip
+                        help="never: ⟦ and ⟧ enclose the text that is trained on (default: auto)")  # fmt: skip
     calibration.add_format(parser)
 
 
 def painted(pieces: list[tuple[str, bool]], colour: bool) -> str:
-    """Texts and whether each is learnt, as one text: in colour, or with brackets around what is learnt."""
+    """Join pieces of text; those that are trained on are in colour or in brackets."""
     if colour:
         return "".join(f"{LEARNT if learnt else READ}{text}{END}" for text, learnt in pieces)
     return "".join(f"⟦{text}⟧" if learnt else text for text, learnt in pieces)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print one conversation, and how many of its tokens are learnt."""
+    """Print one conversation, and how many of its tokens are trained on."""
     from quant.training.conversations import read_conversations, render_all
 
     loading.read_config(arguments.model)

@@ -1,4 +1,4 @@
-"""`python -m quant ptq`: calibrate, quantise, export, and check that the export equals what was computed."""
+"""`python -m quant ptq`: calibrates, quantises and exports a checkpoint, and checks the exported weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quant.quantize.search import weight_error
 from quant.recipe import Recipe
 
 ACTIVATIONS = 3 * 10**9
-"""Bytes of GPU memory that calibration takes beside the weights, at the recipes' batch sizes."""
+"""Bytes of GPU memory that calibration needs besides the weights, at the recipes' batch sizes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep",
         type=Path,
         metavar="DIR",
-        help="leave amax and digests there, for `merge` to make the checkpoint again",
+        help="write amax and digests there, so that `merge` can rebuild the checkpoint",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
                         help="change a field of the recipe, such as calibration.samples=128")  # fmt: skip
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make a quantised checkpoint; status 1 when the export differs from the model or preflight refuses it."""
+    """Make a quantised checkpoint; returns 1 if the export differs from the model or preflight refuses it."""
     chosen = recipe.load(arguments.recipe, arguments.settings)
     if arguments.kv_cache:
         chosen = chosen.model_copy(update={"kv_cache": arguments.kv_cache})
@@ -57,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
         check_outside(arguments.out, arguments.keep)
         check_free(arguments.keep)
         if chosen.algorithm not in recipe.REPEATABLE or chosen.kv_cache != "none":
-            # Others depend on the calibration data, and a KV cache has scales of its own.
+            # Others depend on the calibration data, and a KV cache has its own scales.
             raise UsageError(
-                f"--keep {arguments.keep}: {chosen.name} cannot be made again from amax alone; leave it out"
+                f"--keep {arguments.keep}: {chosen.name} cannot be rebuilt from amax alone; leave --keep out"
             )
     samples = calibration.read_samples(arguments.calib, chosen.calibration.samples, arguments.shape)
     provenance = Provenance("ptq")
@@ -85,9 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _offloads(arguments: argparse.Namespace, chosen: Recipe, device: str) -> bool:
-    """Whether the weights stay in host memory, for they do not fit on the GPU. Raises UsageError where that is no way.
+    """Whether the weights stay in host memory because the GPU is too small. Raises UsageError if that is not possible.
 
-    Beside the weights a GPU needs room for the activations of a batch and for a layer that is packed.
+    Besides the weights, the GPU needs memory for the activations of a batch and for the layer that is being packed.
     """
     if device == "cpu":
         return False
@@ -112,9 +112,9 @@ def make(
     provenance: Provenance,
     keep: Path | None = None,
 ) -> None:
-    """Quantise, export to `out` and check; leave in `keep` what `merge` needs to make it again.
+    """Quantise, export to `out` and check; write to `keep` what `merge` needs to rebuild it.
 
-    Raises NotServedAsMade, and leaves nothing, where a check fails.
+    Raises NotServedAsMade and removes the output if a check fails.
     """
     from quant.export.adapter import Calibrated
     from quant.export.finish import finish
@@ -127,7 +127,7 @@ def make(
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
         model = quantize(model, chosen, sequences, pad)
     tokens = sum(map(len, sequences))
-    rate = tokens / max(provenance.seconds["quantize"], 1e-9)  # the weights' share of the phase included
+    rate = tokens / max(provenance.seconds["quantize"], 1e-9)  # quantising the weights is included
     provenance.record["calibration"] = {"tokens": tokens, "tokens_per_second": round(rate, 1)}
     with provenance.phase("compare"):
         after = quality.agreement(reference, quality.logits(model, sequences))

@@ -1,8 +1,8 @@
-"""`python -m quant qat`: train a model while it is quantised as it will be served, export it, and prove it.
+"""`python -m quant qat`: trains a model with quantised weights, exports it, and checks the exported weights.
 
-A recipe whose loss is cross-entropy does quantisation-aware training; one with KL to a BF16 teacher (the model itself,
-unless `--teacher` names another) does quantisation-aware distillation. LoRA stands inside the quantiser: the forward
-pass multiplies by Q(W + BA), which is what is exported.
+A recipe whose loss is cross-entropy does quantisation-aware training; one with KL divergence from a BF16 teacher (the
+model itself, unless `--teacher` names another) does quantisation-aware distillation. LoRA is applied before the
+quantiser: the forward pass multiplies by Q(W + BA), which is exported.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, export and check; status 1 when the export differs from what was trained, or preflight refuses it."""
+    """Train, export and check; returns 1 if the export differs from the trained weights or preflight refuses it."""
 
     chosen = recipe.load(arguments.recipe, arguments.settings)
     if not chosen.quantizes:

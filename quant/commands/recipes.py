@@ -1,4 +1,4 @@
-"""`python -m quant recipes [show NAME]`: list the recipes, or print one."""
+"""`python -m quant recipes [show NAME]`: lists the recipes, or prints one."""
 
 import argparse
 

@@ -1,9 +1,10 @@
-"""`python -m quant sensitivity`: KL per layer group when only that group is quantised, and a mixed recipe from it.
+"""`python -m quant sensitivity`: measures KL when only one group of layers is quantised, and proposes a mixed recipe.
 
 Groups are attention, DeltaNet and MLP of every decoder layer. Weights and activations of one group at a time go to
-the wanted format, everything else stays BF16. The proposed recipe then spends a size budget where it costs least:
-starting from FP8 everywhere, groups move to NVFP4 in the order of added KL per byte saved, until the mean bits a
-weight fit. Sensitivities are taken to add up, as in HAWQ (arXiv 1911.03852); measure the result with `diff`.
+the wanted format, everything else stays BF16. The proposed recipe starts with FP8
+everywhere and moves groups to NVFP4, those with the least added KL per saved byte first, until the mean number of bits
+per weight is within the budget. This assumes that the effects add up, as in HAWQ (arXiv 1911.03852); measure the
+result with `diff`.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calib", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
     parser.add_argument("--out", type=Path, required=True, help="directory for table, plot and recipe")
     calibration.add_format(parser)
-    parser.add_argument("--bits", type=float, default=6.0, help="budget: mean bits a quantised weight (4.5 to 8)")
+    parser.add_argument("--bits", type=float, default=6.0, help="budget: mean bits per quantised weight (4.5 to 8)")
     parser.add_argument("--samples", type=calibration.positive, default=16, help="samples used (default: 16)")
-    parser.add_argument("--max-length", type=calibration.positive, default=256, help="tokens a sample (default: 256)")
+    parser.add_argument(
+        "--max-length", type=calibration.positive, default=256, help="tokens per sample (default: 256)"
+    )
 
 
 def groups(model: Any) -> dict[str, int]:
@@ -101,7 +104,7 @@ def measure(model: Any, sequences: list[list[int]], pad: int) -> dict[str, dict[
 
 
 def propose(sensitivities: dict[str, dict[str, float]], sizes: dict[str, int], bits: float) -> dict[str, str]:
-    """A format for every group whose mean bits a weight do not exceed `bits`, cheapest added KL per bit first."""
+    """A format for every group, with at most `bits` bits per weight on average; least added KL per bit first."""
     chosen = dict.fromkeys(sensitivities, "fp8")
     total = sum(sizes.values())
 
@@ -120,9 +123,9 @@ def recipe_text(chosen: dict[str, str], bits: float, model: Path, predicted: flo
     lines = "".join(f'  ["{name}.*", "{fmt}"],\n' for name, fmt in chosen.items())
     return (
         f"# python -m quant ptq --model {model} --recipe FILE.toml --calib FILE.jsonl --out DIR\n#\n"
-        f"# Proposed by `python -m quant sensitivity` for {bits} bits a weight; the sum of the groups' own KL is\n"
-        f"# {predicted:.4f} nats a token. Measure it with `python -m quant diff`.\n\n"
-        f'name = "sensitivity-{bits:g}"\nsummary = "mixed NVFP4 and FP8 at {bits:g} bits a weight"\n\n'
+        f"# Proposed by `python -m quant sensitivity` for {bits} bits per weight. The sum of the groups' KL is\n"
+        f"# {predicted:.4f} nats per token. Measure the recipe with `python -m quant diff`.\n\n"
+        f'name = "sensitivity-{bits:g}"\nsummary = "mixed NVFP4 and FP8 at {bits:g} bits per weight"\n\n'
         f'layers = [\n{lines}  ["*.in_proj_a", "bf16"],\n  ["*.in_proj_b", "bf16"],\n  ["*.conv1d*", "bf16"],\n]\n'
     )
 

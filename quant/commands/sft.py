@@ -1,4 +1,4 @@
-"""`python -m quant sft`: fine-tune in BF16, by the same data, loss and loop as `qat`, without a quantiser."""
+"""`python -m quant sft`: fine-tunes in BF16, with the data format, loss and loop of `qat`, without quantising."""
 
 from __future__ import annotations
 

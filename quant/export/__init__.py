@@ -1,1 +1,1 @@
-"""From a quantised model in memory to a directory that vLLM serves."""
+"""Exports a quantised model to a directory that vLLM serves, and checks the result."""

@@ -1,13 +1,13 @@
-"""What training leaves beside the checkpoint: the adapter in peft's layout, with the quantisers' amax.
+"""Reads and writes the adapter directory of a trained checkpoint: the adapter in peft's layout, and every amax.
 
     adapter/adapter_config.json, adapter_model.safetensors     as peft reads and writes them, BF16
     adapter/quantizers.safetensors                             `NAME.weight_amax`, `NAME.input_amax`
-    adapter/recipe.json                                        the recipe in force
-    adapter/digests.json                                       SHA-256 of each weight that is served, by layer
-    adapter/base.json                                          SHA-256 of each of them in the base model, by layer
+    adapter/recipe.json                                        the recipe, with all settings applied
+    adapter/digests.json                                       SHA-256 of each served weight, by layer
+    adapter/base.json                                          SHA-256 of each base weight, by layer
 
-With the base model that is all it takes to build the checkpoint again: `python -m quant merge`. `ptq --keep`
-leaves such a folder too, without an adapter: what was calibrated is the amax alone.
+From this and the base model, `python -m quant merge` rebuilds the checkpoint. `ptq --keep` writes such a directory,
+too, without an adapter: calibration only finds the amax.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ PREFIX = "base_model.model."
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What calibrating found out: amax by `NAME.weight_amax` and `NAME.input_amax`, and the base it was found on."""
+    """The results of calibration: amax by `NAME.weight_amax` and `NAME.input_amax`, and digests of the base model."""
 
     amax: dict[str, Tensor]
     base: dict[str, str]
 
     @classmethod
     def of(cls, model: Any) -> Calibrated:
-        """Read it off a quantised model; before the export, which packs the weights in place."""
-        from quant.quantize.modelopt_backend import whole_amax
+        """Collect them from a quantised model. Call it before the export, which packs the weights in place."""
+        from quant.quantize.modelopt_backend import global_scale_amax
 
         amax: dict[str, Tensor] = {}
         weights: dict[str, Tensor] = {}
@@ -47,13 +47,13 @@ class Calibrated:
             for which in ("weight", "input"):
                 quantizer: Any = getattr(module, f"{which}_quantizer", None)
                 if getattr(quantizer, "is_enabled", False):
-                    amax[f"{name}.{which}_amax"] = whole_amax(quantizer).float().cpu().reshape(1)
+                    amax[f"{name}.{which}_amax"] = global_scale_amax(quantizer).float().cpu().reshape(1)
             if f"{name}.weight_amax" in amax:
                 weights[name] = module.weight.detach()
         return cls(amax, verify.digests(weights.items()))
 
     def write(self, directory: Path, recipe: Recipe, digests: dict[str, str]) -> None:
-        """Write the folder's files into `directory`, which is made."""
+        """Write the files into `directory`, which is created."""
         write_folder(directory, self.amax, recipe, digests, self.base)
 
 
@@ -73,14 +73,14 @@ def write_folder(
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter folder.
+    """The content of an adapter directory.
 
     Attributes:
         factors: `(A, B)` by layer, `(rank, in)` and `(out, rank)`.
-        scaling: what B A is multiplied by.
+        scaling: factor of the product B A.
         amax: by `NAME.weight_amax` and `NAME.input_amax`, one element each.
         digests: SHA-256 of the weights that are served, by layer: quantised, or merged in BF16.
-        base: SHA-256 of the base model's weights, by layer; empty in folders of before it was kept.
+        base: SHA-256 of the base model's weights, by layer; empty for directories of older versions.
     """
 
     factors: dict[str, tuple[Tensor, Tensor]]
@@ -95,7 +95,7 @@ def read(directory: Path) -> Adapter:
     """Read what `write` wrote.
 
     Raises:
-        UsageError: a file is missing or not what it should be.
+        UsageError: a file is missing or invalid.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -121,9 +121,9 @@ def read(directory: Path) -> Adapter:
     except FileNotFoundError as error:
         name = error.filename or str(error).partition(":")[0]
         raise UsageError(
-            f"{directory}: {name} is missing; give the adapter folder of a result of qat, sft or ptq"
+            f"{directory}: {name} is missing; give an adapter directory written by qat, sft or ptq"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise UsageError(
-            f"{directory}: is no adapter that qat, sft or ptq wrote ({str(error).splitlines()[0]})"
+            f"{directory}: is not an adapter directory written by qat, sft or ptq ({str(error).splitlines()[0]})"
         ) from None

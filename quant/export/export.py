@@ -1,7 +1,7 @@
-"""Writing a quantised model as the checkpoint that one serving image loads, with the commands that serve it.
+"""Writes a quantised model as a checkpoint that a given serving image loads, with the commands to serve it.
 
-ModelOpt packs the weights. What it leaves open is done here: MTP weights that transformers does not load, an untied
-lm_head, the VL wrapper around a text-only Qwen3.5, tokenizer files byte for byte as in the source, `serve.md`.
+ModelOpt packs the weights. This module adds the rest: MTP weights that transformers does not load, an untied lm_head,
+the VL wrapper around a text-only Qwen3.5, tokenizer files copied byte for byte from the source, and `serve.md`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from quant.images import Image
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Files that describe the tokenizer and the processors: the source's bytes are kept.
+#: Files of the tokenizer and the processors, copied byte for byte from the source.
 COMPANIONS = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", "generation_config.json",
@@ -34,11 +34,11 @@ COMPANIONS = (
 )  # fmt: skip
 INDEX = "model.safetensors.index.json"
 SHARD = "5GB"
-"""Most that a weight file holds."""
+"""Largest size of a weight file."""
 
 
 def mtp_tensors(source: Path) -> dict[str, Tensor]:
-    """Weights of the multi-token-prediction head, which transformers drops on loading."""
+    """Weights of the multi-token-prediction head, which transformers ignores when it loads a model."""
     from safetensors import safe_open
 
     found: dict[str, Tensor] = {}
@@ -49,13 +49,11 @@ def mtp_tensors(source: Path) -> dict[str, Tensor]:
 
 
 def export_model(model: Any, source: Path, out: Path) -> None:
-    """Pack a calibrated or trained model into `out`, with the companions of the checkpoint it came from."""
+    """Pack a calibrated or trained model into `out`, with tokenizer and other files of the checkpoint it came from."""
     from modelopt.torch.export import export_hf_checkpoint
 
     extra = mtp_tensors(source)
-    if (
-        not model.config.architectures
-    ):  # the text part of a vision checkpoint has none, and ModelOpt iterates over them
+    if not model.config.architectures:  # None for the text part of a vision checkpoint, but ModelOpt iterates over it
         model.config.architectures = [type(model).__name__]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -87,7 +85,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _edit_quantization(directory: Path, edit: Callable[[dict[str, Any], str], None]) -> None:
-    """Apply `edit(section, name of the exclusion list)` to both places that hold the quantisation config."""
+    """Apply `edit(section, name of the exclusion list)` to both copies of the quantisation config."""
     path = directory / "config.json"
     config = _read_json(path)
     if section := config.get("quantization_config"):
@@ -126,14 +124,14 @@ def _rename_layers(directory: Path, rename: Callable[[str], str]) -> None:
 
 
 def to_wrapper_name(name: str) -> str:
-    """`model.layers…` -> `model.language_model.layers…`, as the VL class wants it."""
+    """`model.layers…` -> `model.language_model.layers…`, for the vision-language class."""
     if name.startswith("model.") and not name.startswith(("model.language_model", "model.visual")):
         return "model.language_model." + name.removeprefix("model.")
     return name
 
 
 def to_text_name(name: str) -> str:
-    """`model.language_model.layers…` -> `model.layers…`, as the text class wants it."""
+    """`model.language_model.layers…` -> `model.layers…`, for the text class."""
     return name.replace("model.language_model.", "model.", 1) if name.startswith("model.language_model.") else name
 
 
@@ -168,13 +166,13 @@ def _wrap(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_text_only_qwen3_5(config: dict[str, Any]) -> bool:
-    """A Qwen3.5 without a vision tower, bare or in the wrapper."""
+    """Whether this is a Qwen3.5 without a vision tower, with or without the vision-language wrapper."""
     kind = config.get("model_type")
     return kind == "qwen3_5_text" or (kind == "qwen3_5" and "vision_config" not in config)
 
 
 def _untie(directory: Path) -> None:
-    """Write `lm_head.weight` beside the embedding, which it equals, and say so in the config."""
+    """Untie lm_head: write `lm_head.weight` as a copy of the embedding, and change the config."""
     files = sorted(directory.glob("*.safetensors"))
     for path in files:
         tensors = read_header(path).tensors
@@ -206,11 +204,11 @@ def _untie(directory: Path) -> None:
 
 
 def _correct_companions(directory: Path) -> None:
-    """The two things that fine-tunes often get wrong: the stop token, and the tokenizer class of a text-only Qwen3.5.
+    """Correct two frequent mistakes of fine-tunes: the stop token, and the tokenizer class of a text-only Qwen3.5.
 
     The token that ends a turn in the chat template, such as `<|im_end|>`, has to be among generation_config's
-    eos_token_id, or answers do not stop. `Qwen2Tokenizer` under `qwen3_5_text` splits combining marks otherwise than
-    the model learnt.
+    eos_token_id, or answers do not stop. With model type `qwen3_5_text`, `Qwen2Tokenizer` splits combining
+    marks in another way than in the model's training.
     """
     config = _read_json(directory / "config.json")
     token, tokenizer = turn_end(template_text(directory)), directory / "tokenizer.json"
@@ -230,7 +228,7 @@ def _correct_companions(directory: Path) -> None:
 
 
 def check_loads(directory: Path, image: Image) -> None:
-    """Raise UsageError where `image` does not know an algorithm of the checkpoint."""
+    """Raise UsageError if `image` does not support an algorithm of the checkpoint."""
     config = loading.read_config(directory)
     legacy = directory / "hf_quant_config.json"
     found = find_section(config, _read_json(legacy) if legacy.is_file() else None)
@@ -257,9 +255,10 @@ def check_loads(directory: Path, image: Image) -> None:
 
 
 def _respell(directory: Path, image: Image) -> None:
-    """Spell config and tokenizer settings as the image's transformers reads them, and the quantisation once more.
+    """Convert config and tokenizer settings for the image's transformers, and write both copies of the quantisation
+    config.
 
-    ModelOpt to 0.29 left the quantisation config in hf_quant_config.json alone, which not every reader looks at.
+    ModelOpt up to 0.29 wrote the quantisation config only to hf_quant_config.json, which not every program reads.
     """
     path = directory / "config.json"
     config = _read_json(path)
@@ -278,7 +277,7 @@ def _respell(directory: Path, image: Image) -> None:
 
 
 def retarget(directory: Path, image: Image) -> None:
-    """Change a checkpoint in place into what `image` loads, see `check_loads`. Weights keep their bits."""
+    """Convert a checkpoint in place to the layout of `image`, see `check_loads`. Weights are not changed."""
     config = _read_json(directory / "config.json")
     section = config.get("quantization_config")
     if is_text_only_qwen3_5(config):

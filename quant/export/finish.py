@@ -1,4 +1,4 @@
-"""From a trained or calibrated model to a finished checkpoint: export, check, provenance, one atomic rename."""
+"""Turns a trained or calibrated model into a finished checkpoint: export, checks, provenance, atomic rename."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def finish(
     trained: dict[str, str] | None = None,
     extra: Callable[[Path, dict[str, str]], None] | None = None,
 ) -> int:
-    """Export a quantised model for `image`, check it bit for bit and by preflight, write its provenance, rename it.
+    """Export a quantised model for `image`, check it bit for bit and with preflight, write its provenance, rename it.
 
     Args:
-        trained: digests of the weights that training multiplied by; the model's must be these.
-        extra: writes more files into the checkpoint, given the digests of the weights that the model multiplies by.
+        trained: digests of the weights used in training; the model's weights must match them.
+        extra: function that writes more files into the checkpoint; its argument are the digests of the served weights.
 
-    Returns the number of layers compared. Raises NotServedAsMade where a check fails: nothing is left then, or after
-    training NAME.refused with the reason, for the weights took long to come by.
+    Returns the number of layers compared. Raises NotServedAsMade if a check fails. The output is then removed, or
+    after training kept as NAME.refused with the reason, because training takes long.
     """
-    aside = refused_path(out) if trained is not None else None
+    refused = refused_path(out) if trained is not None else None
     try:
-        with atomic_directory(out, aside=aside) as partial:
+        with atomic_directory(out, refused=refused) as partial:
             return _build(model, source, partial, image, provenance, trained, extra, out.name)
     except NotServedAsMade as error:
-        kept = f"the trained result is kept in {aside}" if aside is not None else "nothing was kept"
+        kept = f"the trained result is kept in {refused}" if refused is not None else "nothing was kept"
         if (trained_how := provenance.record.get("training")) and "last_loss" in trained_how:
             kept += f" (loss {trained_how['first_loss']:.4g} at first, {trained_how['last_loss']:.4g} at the end)"
         raise NotServedAsMade(f"{error}; {kept}") from error
@@ -65,10 +65,10 @@ def _build(
     if not computed:
         raise UsageError("the recipe's layers match no linear layer of this model; correct its patterns")
     if trained is not None and extra is not None:
-        extra(partial, computed)  # first of all: the adapter is what training was for
+        extra(partial, computed)  # first, so that the adapter is kept even if a check fails
     if trained is not None and (changed := [name for name in computed if computed[name] != trained.get(name)]):
         raise NotServedAsMade(
-            f"{len(changed)} layers of the merged model are not those that were trained, first {changed[0]}"
+            f"{len(changed)} layers of the merged model differ from the trained ones, first {changed[0]}"
         )
     dtype = model.dtype
     with provenance.phase("export"), quiet():
@@ -98,7 +98,7 @@ def _build(
 def finish_bf16(
     model: Any, source: Path, out: Path, provenance: Provenance, extra: Callable[[Path], None] | None = None
 ) -> None:
-    """Write a fine-tuned BF16 model with the companions of the checkpoint that it came from."""
+    """Write a fine-tuned BF16 model, with tokenizer and other files of the checkpoint that it came from."""
     with atomic_directory(out) as partial:
         with provenance.phase("export"):
             model.save_pretrained(partial)

@@ -1,4 +1,4 @@
-"""`serve.md`: the exact commands that serve a checkpoint with one image."""
+"""Writes `serve.md`: the commands that serve a checkpoint with one image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from quant.checkpoint.templates import template_text
 from quant.images import Image
 
-#: What a chat template shows of its tool calls -> vLLM's parser for them; the first that is there counts.
+#: Text in a chat template that identifies its tool call format -> vLLM's parser; the first match counts.
 TOOL_PARSERS = (
     ("<｜tool▁calls▁begin｜>", "deepseek_v3"), ("<|tool_calls_section_begin|>", "kimi_k2"),
     ("<minimax:tool_call>", "minimax_m2"),
@@ -26,7 +26,7 @@ REASONING_PARSERS = (
 
 
 def parser_for(template: str, table: tuple[tuple[str, str], ...], known: frozenset[str]) -> str | None:
-    """The parser for what a template shows, of those that the image knows; None where it shows nothing of the kind."""
+    """The parser for a template, of those that the image has; None if no text of the table is in the template."""
     return next((parser for mark, parser in table if mark in template and parser in known), None)
 
 
@@ -56,7 +56,7 @@ def _arguments(config: dict[str, Any], directory: Path, image: Image, name: str)
 
 
 def _name(directory: Path) -> str:
-    """The checkpoint's name, of a directory that is still being built, too; without what a shell would read."""
+    """The checkpoint's name, also while its directory is being built; without special characters of the shell."""
     built = re.match(r"^\.(.+)\.partial-\d+$", directory.absolute().name)
     return re.sub(r"[^\w.-]", "-", built[1] if built else directory.absolute().name) or "model"
 

@@ -1,6 +1,6 @@
 """Checks that the exported weights, dequantised, equal the model's fake-quantised ones, bit for bit.
 
-Every layer is compared bit for bit, through digests, so that no second copy of the model is held.
+Every layer is compared through SHA-256 digests, so that no second copy of the model is needed in memory.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from quant.errors import NotServedAsMade
 from quant.formats import nvfp4
 
 _PIECE = 64 * 2**20
-"""Bytes copied off a GPU at a time."""
+"""Bytes copied from a GPU at a time."""
 
 
 def digest(tensor: Tensor) -> str:
-    """SHA-256 of a tensor's bits, minus zero taken as zero."""
+    """SHA-256 of a tensor's bits; -0.0 counts as 0.0."""
     tensor = (tensor.detach() + 0.0).contiguous()  # -0.0 becomes 0.0: equal, but not the same bits
     raw = tensor.view(-1).view(torch.uint8)
     if tensor.device.type == "cpu":
@@ -38,7 +38,7 @@ def digest(tensor: Tensor) -> str:
 
 
 def digests(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, str]:
-    """`digest` of many tensors by name, on all cores; only a few are asked for before the first are done."""
+    """`digest` of many tensors by name, on all cores; only a few tensors are in memory at the same time."""
     workers = min(16, os.cpu_count() or 1)
     left = threading.Semaphore(workers + 2)
     found: dict[str, Future[str]] = {}
@@ -63,7 +63,7 @@ def computed_digests(model: nn.Module) -> dict[str, str]:
 
 
 def _computed(module: Any) -> Tensor:
-    """The weight that a quantised layer multiplies by, also of a layer whose own is kept in host memory."""
+    """The weight that a quantised layer multiplies by, also if its original weight is in host memory."""
     if not hasattr(module, "_hf_hook"):
         return cast(Tensor, module.weight_quantizer(module.weight)).detach()
     from accelerate.utils import align_module_device
@@ -73,7 +73,7 @@ def _computed(module: Any) -> Tensor:
 
 
 def plain_name(name: str) -> str:
-    """A layer's name without the prefix that tells a text model from the text part of a vision model."""
+    """A layer's name, the same in a text model and in the text part of a vision model."""
     return name.replace("model.language_model.", "model.").replace("language_model.model.", "model.")
 
 
@@ -86,9 +86,9 @@ def _open_all(directory: Path, device: str) -> dict[str, Any]:
 
 
 def exported_digests(directory: Path, dtype: torch.dtype) -> dict[str, str]:
-    """SHA-256 of the expanded weight of each quantised layer of a checkpoint, by plain layer name.
+    """SHA-256 of the dequantised weight of each quantised layer of a checkpoint, by plain layer name.
 
-    Expanded on the GPU where there is one: every value is one product in float32, the same on any machine.
+    Computed on the GPU if there is one: every value is one product in float32, the same on any machine.
     """
     files = _open_all(directory, "cuda" if torch.cuda.is_available() else "cpu")
     return digests(
@@ -108,7 +108,7 @@ def _expanded(files: dict[str, Any], name: str, dtype: torch.dtype) -> Tensor:
 
 
 def assert_served_as_made(computed: dict[str, str], directory: Path, dtype: torch.dtype) -> int:
-    """Raise NotServedAsMade unless every layer's exported weight is the computed one.
+    """Raise NotServedAsMade unless every layer's exported weight equals the computed one, bit for bit.
 
     Returns how many layers were compared.
     """

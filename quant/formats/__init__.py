@@ -1,1 +1,1 @@
-"""Number formats of weights: NVFP4 and FP8, packed and unpacked."""
+"""Number formats of weights: packing and unpacking NVFP4 and FP8."""

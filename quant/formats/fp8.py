@@ -2,9 +2,9 @@
 
     scale = amax / 448        value = E4M3(x / scale) * scale
 
-The quotient is rounded before E4M3 rounds it, and who rounds how decides ties, so there are two of them. A weight is
-divided in its own dtype, as ModelOpt's export does. An input is multiplied by 1 / scale in FP32, as vLLM's kernels do.
-ModelOpt's own forward pass on a CPU does neither: the model would compute with other weights than are served.
+The quotient is rounded before it is rounded to E4M3, and that decides ties. So there are two backends: a weight is
+divided in its own dtype, as in ModelOpt's export; an input is multiplied by 1 / scale in FP32, as in vLLM's kernels.
+ModelOpt's forward pass on a CPU does neither: the model would compute with other weights than those that are served.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class _StraightThrough(torch.autograd.Function):
 
 
 def fake_quantize(x: Tensor, amax: Tensor, *, weight: bool = False) -> Tensor:
-    """Quantise and expand again, gradient straight through.
+    """Quantise and dequantise; the gradient passes straight through.
 
     Args:
         x: any shape, a floating dtype.
         amax: one element; magnitudes beyond it saturate.
-        weight: round as the export rounds weights; otherwise as the server rounds inputs.
+        weight: True rounds like the export rounds weights, False like the server rounds inputs.
 
     Returns:
         Of the shape and dtype of `x`.
@@ -48,7 +48,7 @@ def fake_quantize(x: Tensor, amax: Tensor, *, weight: bool = False) -> Tensor:
 
 
 def register_backends() -> None:
-    """Make both backends known to ModelOpt; harmless when done twice. Needed before a saved quantiser is restored."""
+    """Register both backends with ModelOpt. May be called twice. Needed before a saved quantiser is restored."""
     from modelopt.torch.quantization.nn.modules import tensor_quantizer
 
     for name, weight in ((WEIGHT_BACKEND, True), (INPUT_BACKEND, False)):

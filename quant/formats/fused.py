@@ -1,8 +1,9 @@
-"""Projections that a server fuses into one matrix, and the scales that their parts must share.
+"""Finds layers that a server fuses into one matrix, and gives their parts a common scale.
 
-vLLM multiplies q/k/v, gate/up and DeltaNet's in_proj_qkv/z (in_proj_b/a) in one go, with one global scale a group: it
-takes the largest and does not rescale the blocks of the others. So the members of a group must share the format and
-every per-tensor scale, and must share them before training starts, or what is trained is not what is served.
+vLLM computes q/k/v, gate/up and DeltaNet's in_proj_qkv/z (in_proj_b/a) in one multiplication, with one global scale
+per group: it takes the largest and does not rescale the blocks of the others. So the layers of a group must share the
+format and every per-tensor scale, and this before training starts; otherwise the served weights differ from the
+trained ones.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-#: Names of the last component, by the name of vLLM's fused module.
+#: Last components of the layers' names, by the name of vLLM's fused module.
 FUSED: dict[str, tuple[str, ...]] = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
     "gate_up_proj": ("gate_proj", "up_proj"),
@@ -24,9 +25,9 @@ _MEMBER = {member: fused for fused, members in FUSED.items() for member in membe
 
 
 def fused_groups(modules: Iterable[str]) -> dict[str, list[str]]:
-    """Group module names by the fused module that they become: `…self_attn.qkv_proj` -> its members that are there.
+    """Group module names by the fused module that they are part of: `…self_attn.qkv_proj` -> its existing members.
 
-    Names of modules that are not fused are left out.
+    Modules that are not fused are left out.
     """
     groups: dict[str, list[str]] = {}
     for name in modules:
@@ -37,7 +38,7 @@ def fused_groups(modules: Iterable[str]) -> dict[str, list[str]]:
 
 
 def tie_fused_amax(model: nn.Module) -> int:
-    """Give the members of every fused group the largest amax among them, for weights and for inputs.
+    """Set the amax of all members of a fused group to the largest among them, for weights and for inputs.
 
     Call it after calibration and before training or export. Only per-tensor amax is touched (NVFP4's global amax, FP8
     per tensor). Returns the number of quantisers changed.

@@ -19,8 +19,8 @@ to the nearest multiple of that step, and a tie goes to the even code: .25 -> 0,
 2.5 -> 2, 3.5 -> 4, 5 -> 4. What lies beyond 6 saturates. Two codes share a byte, the even element in the low nibble.
 
 *The block scale* maps the largest magnitude of the block onto 6, the largest E2M1 value. It is held in E4M3 (four
-exponent bits, three mantissa bits, largest value 448, smallest positive value 2**-9), whose narrow range is what
-the global scale is for.
+exponent bits, three mantissa bits, largest value 448, smallest positive value 2**-9). Because this range is narrow,
+there is also a global scale.
 
 *The global scale* maps the largest magnitude of the tensor, ``amax``, onto the largest block scale times the
 largest element::
@@ -33,26 +33,26 @@ For a weight, ``amax`` is frozen at calibration and the block scales follow the 
 activation, ``amax`` is a calibrated constant (static) or is taken from the tensor itself (dynamic); the block
 scales are always dynamic. Projections that the server fuses (q/k/v, gate/up) must share one ``amax``.
 
-Zero has one sign here: what rounds to zero is +0.0, as in ModelOpt's dequantisation. The packed code of a small
-negative value is still 8 (minus zero), as ModelOpt writes it, and vLLM unpacks that to -0.0, which is equal.
+There is only one zero here: values that round to zero become +0.0, as in ModelOpt's dequantisation. The packed code of
+a small negative value is still 8 (minus zero), as in ModelOpt; vLLM unpacks it to -0.0, which is equal to +0.0.
 
-An ``amax`` of zero, from a tensor that calibration only ever saw as zeros, stands for 6: ModelOpt's export puts that
-number in the place of an activation's zero, and a global scale of zero would divide by zero.
+An ``amax`` of zero, from a tensor that was always zero during calibration, counts as 6: ModelOpt's export replaces the
+zero of an activation by that number, and a global scale of zero would lead to a division by zero.
 
 Agreement with others
 ---------------------
 Bit for bit the same as ModelOpt's packing and dequantisation (``NVFP4QTensor`` in
 ``modelopt/torch/quantization/qtensor/nvfp4_tensor.py``), and as vLLM's dequantisation (``dequantize_to_dtype`` in
 ``vllm/model_executor/layers/quantization/utils/nvfp4_emulation_utils.py``). A CPU and a GPU may differ in the last
-place of the global scale: torch divides by 2688 on the one and multiplies by its reciprocal on the other; ModelOpt's
-export is torch, and so follows.
+place of the global scale: torch divides by 2688 on a CPU and multiplies by its reciprocal on a GPU. ModelOpt's export
+uses torch and behaves in the same way.
 
 ModelOpt's Triton kernel for training on a GPU (``fp4_kernel_hopper.py``) is not its export. Blocks of tiny values
 become zero there: where ``block_scale * global_scale`` is below 1e-5 it uses 1 instead, and it does not clamp the
-block scale from below. And its division is approximate, so that a quotient on a tie may round the other way, an
-element's or a whole block's; bfloat16 tensors, whose numbers are coarse, have such ties
-(``python tests/gpu/test_nvfp4_triton.py`` counts them). So on a GPU too it is this module's forward pass, not
-ModelOpt's, that the export packs.
+block scale from below. And its division is approximate, so that a quotient on a tie may round the other way,
+for an element or for the scale of a block; bfloat16 tensors, whose numbers are coarse, have such ties
+(``python tests/gpu/test_nvfp4_triton.py`` counts them). Therefore training on a GPU uses this module's forward pass,
+which agrees with the export, and not ModelOpt's.
 
 The format is described in NVIDIA, "Pretraining Large Language Models with NVFP4", arXiv 2509.25149, section 2, and
 E2M1 in the OCP Microscaling Formats (MX) Specification v1.0, section 5.3.3.
@@ -73,7 +73,7 @@ BLOCK_SIZE = 16
 E2M1_MAX = 6.0
 E4M3_MAX = 448.0
 E4M3_MIN = 2.0**-9
-"""Smallest positive E4M3 value; a block scale never goes below it, else its block would be lost."""
+"""Smallest positive E4M3 value. A block scale is never smaller; otherwise it would round to zero."""
 
 E2M1_VALUES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """Magnitude of the codes 0 to 7; the codes 8 to 15 are their negatives."""
@@ -100,7 +100,7 @@ def global_scale(amax: Tensor) -> Tensor:
     """FP32 scale of a whole tensor: ``amax / (6 * 448)``.
 
     Args:
-        amax: largest magnitude of the tensor, one element, any floating dtype; zero stands for 6.
+        amax: largest magnitude of the tensor, one element, any floating dtype; zero counts as 6.
 
     Returns:
         float32 scalar on the device of ``amax``.
@@ -135,7 +135,7 @@ def block_scales(x: Tensor, scale: Tensor) -> Tensor:
 
 
 def round_e2m1(y: Tensor) -> Tensor:
-    """Round to the nearest E2M1 value, ties to the even code, beyond 6 to 6.
+    """Round to the nearest E2M1 value; ties go to the even code, magnitudes beyond 6 to 6.
 
     Adding and subtracting ``1.5 * 2**23 * step`` leaves a float32 rounded to a multiple of ``step``, because at that
     size ``step`` is the last place; the step follows from the exponent bits of ``y``.
@@ -147,7 +147,7 @@ def round_e2m1(y: Tensor) -> Tensor:
         float32 of the same shape; zero is +0.0.
     """
     y = y.clamp(-E2M1_MAX, E2M1_MAX)
-    exponent = (y.view(torch.int32) & 0x7F800000).clamp_min(0x3F800000)  # of |y|, and of 1 for what is below
+    exponent = (y.view(torch.int32) & 0x7F800000).clamp_min(0x3F800000)  # of |y|, or of 1 for smaller values
     magic = (exponent + ((22 << 23) | 0x400000)).view(torch.float32)  # 1.5 * 2**(22 + exponent)
     return (y + magic) - magic
 
@@ -170,7 +170,7 @@ def unpack(packed: Tensor) -> Tensor:
 
 
 def fake_quantize_scaled(x: Tensor, scales: Tensor, scale: Tensor) -> Tensor:
-    """Fake quantisation under block scales that are given, with a gradient that passes straight through.
+    """Fake quantisation with given block scales; the gradient passes straight through.
 
     Args:
         x: ``(..., K)`` float32, bfloat16 or float16, K a multiple of 16.
@@ -225,7 +225,7 @@ def quantize(x: Tensor, amax: Tensor | None = None) -> NVFP4Tensor:
 
 
 def dequantize(tensor: NVFP4Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """Expand a packed tensor; computed in float32, rounded once to ``dtype``.
+    """Dequantise a packed tensor; computed in float32, rounded once to ``dtype``.
 
     Args:
         tensor: packed ``(..., K / 2)``, block scales ``(..., K / 16)``, global scale.
@@ -241,7 +241,7 @@ def dequantize(tensor: NVFP4Tensor, dtype: torch.dtype = torch.bfloat16) -> Tens
 
 
 def fake_quantize_reference(x: Tensor, scale: Tensor) -> Tensor:
-    """``dequantize(quantize(x))`` in one go and without a gradient: the definition that faster code must equal.
+    """``dequantize(quantize(x))`` in one step and without a gradient: the definition that faster code must equal.
 
     Args:
         x: ``(..., K)`` float32, bfloat16 or float16, K a multiple of 16.
@@ -261,11 +261,11 @@ def _fake_quantize(x: Tensor, block_scale: Tensor, scale: Tensor) -> Tensor:
 
 
 def fake_quantize(x: Tensor, amax: Tensor | None = None, *, clip_gradient: bool = False) -> Tensor:
-    """Quantise and expand again, with a gradient: the forward pass of quantisation-aware training.
+    """Quantise and dequantise, with a gradient: the forward pass of quantisation-aware training.
 
     The value is exactly ``dequantize(quantize(x, amax), x.dtype)``. Rounding has no useful derivative, so the gradient
-    passes straight through (Bengio et al., arXiv 1308.3432): identity by default, for with block scales that
-    follow ``x`` hardly anything is clipped; ``clip_gradient`` stops it where ``|x| > amax``.
+    passes straight through (Bengio et al., arXiv 1308.3432): identity by default, because with block scales that
+    follow ``x`` hardly anything is clipped; with ``clip_gradient`` it is zero where ``|x| > amax``.
 
     Args:
         x: ``(..., K)`` float32, bfloat16 or float16, K a multiple of 16.
@@ -289,9 +289,9 @@ def fake_quantize(x: Tensor, amax: Tensor | None = None, *, clip_gradient: bool 
 
 @torch.no_grad()
 def fake_quantize_stack(x: Tensor, amax: Tensor) -> Tensor:
-    """`fake_quantize` of many tensors of one shape, each under its own ``amax``, without a gradient.
+    """`fake_quantize` of many tensors of one shape, each with its own ``amax``, without a gradient.
 
-    On a GPU it is one launch; on a CPU one call a tensor, which costs nothing there.
+    One kernel launch on a GPU; on a CPU one call per tensor, where calls are cheap.
 
     Args:
         x: ``(L, ..., K)`` float32, bfloat16 or float16, K a multiple of 16.
@@ -301,12 +301,12 @@ def fake_quantize_stack(x: Tensor, amax: Tensor) -> Tensor:
         Of the shape and dtype of ``x``; slice i is, bit for bit, ``fake_quantize(x[i], amax[i])``.
 
     Raises:
-        ValueError: K is no multiple of 16, or ``amax`` has not one element a slice.
+        ValueError: K is no multiple of 16, or ``amax`` does not have one element per slice.
         TypeError: ``x`` has another dtype.
     """
     _check(x)
     if x.dim() < 2 or amax.shape != x.shape[:1]:
-        raise ValueError(f"a stack of {tuple(x.shape)} needs one amax a slice, got shape {tuple(amax.shape)}")
+        raise ValueError(f"a stack of {tuple(x.shape)} needs one amax per slice, got shape {tuple(amax.shape)}")
     if x.numel() == 0:
         return x
     amax = amax.to(x.device)

@@ -1,8 +1,8 @@
-"""Builds nvfp4_native.cpp on first use, so that NVFP4 fake quantisation is one pass over the data on a CPU.
+"""NVFP4 fake quantisation on a CPU in one pass over the data: compiles nvfp4_native.cpp on first use and calls it.
 
-Forty times faster than the same arithmetic as separate torch operators, and equal bit for bit. The build takes half a
-second with g++ and is kept in the user's cache directory. Where there is no compiler, callers stay with torch.
-Imports nothing but torch: the vLLM plugin loads it in the server's environment.
+It is forty times faster than separate torch operators, and equal bit for bit. Compiling takes half a second with g++;
+the library is kept in the user's cache directory. Without a compiler, callers use torch. This module imports only
+torch, because the vLLM plugin loads it in the server's environment.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor
 logger = logging.getLogger(__name__)
 
 _SOURCE = Path(__file__).with_name("nvfp4_native.cpp")
-# No fused multiply-add and nothing of -ffast-math: the result must round where torch rounds.
+# No fused multiply-add and no -ffast-math: the result must be rounded at the same places as in torch.
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp")
 
 Arithmetic = Literal["export", "emulation", "fp8"]
@@ -38,7 +38,7 @@ def fake_quantize(arithmetic: Arithmetic, x: Tensor, scale: float) -> Tensor | N
 
     Args:
         arithmetic: "export" is :func:`quant.formats.nvfp4.fake_quantize_reference`; "emulation" is vLLM's
-            ``ref_nvfp4_quant_dequant``, which multiplies by reciprocals and lets tiny blocks become zero; "fp8" is
+            ``ref_nvfp4_quant_dequant``, which multiplies by reciprocals and turns tiny blocks into zeros; "fp8" is
             vLLM's FP8 with one static scale for the tensor.
         x: ``(..., K)``, K a multiple of 16 for NVFP4; float32 or bfloat16 on the CPU.
         scale: the global scale ("export"), its inverse ("emulation"), or amax / 448 ("fp8").
@@ -57,7 +57,7 @@ def fake_quantize(arithmetic: Arithmetic, x: Tensor, scale: float) -> Tensor | N
 
 
 def fake_quantize_scaled(x: Tensor, scales: Tensor, scale: float) -> Tensor | None:
-    """As :func:`quant.formats.nvfp4.fake_quantize_scaled`, without a gradient; ``None`` where there is no native code.
+    """As :func:`quant.formats.nvfp4.fake_quantize_scaled`, without a gradient; ``None`` if there is no native code.
 
     Args:
         x: ``(..., K)`` on the CPU, K a multiple of 16.
@@ -74,7 +74,7 @@ def fake_quantize_scaled(x: Tensor, scales: Tensor, scale: float) -> Tensor | No
 
 
 def sweep(x: Tensor, start: Tensor, scale: float) -> Tensor | None:
-    """The sweep of :mod:`quant.formats.nvfp4_search`; ``None`` where there is no native code.
+    """The sweep of :mod:`quant.formats.nvfp4_search`; ``None`` if there is no native code.
 
     Args:
         x: ``(..., K)`` on the CPU, K a multiple of 16.
@@ -138,7 +138,7 @@ def _build() -> Path:
 
 
 def _cpu() -> str:
-    """What -march=native depends on: a home directory may be shared by machines of different kinds."""
+    """Identifies what -march=native depends on, because machines of different kinds may share a home directory."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,16 +1,17 @@
-"""Block scales of NVFP4 weights, searched for the least squared error, not taken from each block's largest value.
+"""Searches the block scales of NVFP4 weights with the smallest squared error.
 
-Both searches choose an E4M3 scale a block. What they leave is plain NVFP4, which servers load as any other.
+Both searches choose one E4M3 scale per block. The result is plain NVFP4, which servers load like any other.
 
-*Sweep* (ModelOpt's `mse` with `fp8_scale_sweep`): the best of all 126 positive E4M3 values. Few of them need a try.
-Let s be the least scale under which nothing saturates. The grid of 2 s, cut off at the block's largest value, is part
-of the grid of s, so a scale of 2 s or more is never better than its half; and below s the largest value alone has
-an error of `(amax - 6 s)**2`, which soon exceeds the best error found. The error is that of float32 products;
-ModelOpt rounds them to the weight's dtype first, so of two scales that are nearly as good it may choose the other.
+*Sweep* (ModelOpt's `mse` with `fp8_scale_sweep`): the best of all 126 positive E4M3 values. Only few of them have
+to be tried. Let s be the smallest scale with which nothing saturates. All values of the grid of 2 s up to the block's
+largest value are in the grid of s, so a scale of 2 s or more is never better than half of it. Below s, the largest
+value alone has an error of `(amax - 6 s)**2`, which soon exceeds the smallest error found. The error is that of
+float32 products; ModelOpt first rounds them to the weight's dtype, so of two scales that are nearly equal it may
+choose the other.
 
-*Four over six* (Cook et al., arXiv 2512.02010): the largest value of a block becomes 6 or 4, whichever has the less
-error. Blocks need scales half as large again as their largest value asks for, so the tensor's scale is made for
-block scales of up to 256 instead of 448.
+*Four over six* (Cook et al., arXiv 2512.02010): the largest value of a block becomes 6 or 4, whichever gives the
+smaller error. For 4 a block needs a scale 1.5 times as large, so the tensor's scale is made for block scales of up to
+256 instead of 448.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from quant.formats import nvfp4, nvfp4_native
 
 Search = Literal["mse", "four_over_six"]
 
-#: Largest block scale under four over six, before the half as much again.
+#: Largest block scale with four over six, before the factor of 1.5.
 FOUR_OVER_SIX_MAX = 256.0
 _LARGEST_CODE = 126  # E4M3's code of 448; codes of positive values grow with them
 _OCTAVES = 16  # two octaves of E4M3 codes, eight each
@@ -33,13 +34,13 @@ _CHUNK = 2**17  # elements searched at a time: they stay in the cache
 
 
 def global_amax(amax: Tensor, search: Search) -> Tensor:
-    """What `nvfp4.global_scale` is to be given for a tensor of largest magnitude `amax`, one element."""
+    """The argument for `nvfp4.global_scale`, for a tensor whose largest magnitude is `amax`; one element."""
     return amax * (nvfp4.E4M3_MAX / FOUR_OVER_SIX_MAX) if search == "four_over_six" else amax
 
 
 @torch.no_grad()
 def search_scales(weight: Tensor, scale: Tensor, search: Search) -> Tensor:
-    """The E4M3 scale of each block that has the least squared error; of equals that of max, then the lesser change.
+    """The E4M3 scale of each block with the smallest squared error; of equals that of max, then the closest to it.
 
     Args:
         weight: `(..., K)` float32, bfloat16 or float16, K a multiple of 16.
@@ -47,7 +48,7 @@ def search_scales(weight: Tensor, scale: Tensor, search: Search) -> Tensor:
         search: see the module.
 
     Returns:
-        float8_e4m3fn, `(..., K / 16)`, in [2**-9, 448]; what max has for a block of zeros.
+        float8_e4m3fn, `(..., K / 16)`, in [2**-9, 448]; for a block of zeros the scale of max.
 
     Raises:
         ValueError: K is no multiple of 16.
@@ -107,7 +108,7 @@ def _value(codes: Tensor) -> Tensor:
 def _error(x: Tensor, codes: Tensor) -> Tensor:
     scales = _value(codes).unsqueeze(-1)
     error = (nvfp4.round_e2m1(x / scales) * scales - x).square_()
-    for half in (8, 4, 2, 1):  # the order of the sum is part of the definition, so that machines agree
+    for half in (8, 4, 2, 1):  # a fixed order of summation, so that all machines get the same result
         error = error[..., :half] + error[..., half : 2 * half]
     return error.squeeze(-1)
 
@@ -139,8 +140,8 @@ def _sweep(x: Tensor, start: Tensor) -> Tensor:
         best[rows[better]], error[rows[better]] = codes[rows[better]], new[better]
         return True
 
-    # `start` is rounded to the nearest, so the least scale without saturation is it or the next. From code 16 on
-    # (2**-5) half of a scale is a scale too; below, all up to there are tried.
+    # `start` is rounded to the nearest, so the smallest scale without saturation is `start` or the next. From code 16
+    # on (2**-5), half of a scale is also a scale; for smaller codes, all scales up to there are tried.
     for offset in range(1, 9):
         attempt(offset, lambda codes: codes > 0)
     for offset in range(9, 17):

@@ -1,11 +1,11 @@
-"""NVFP4 fake quantisation on a CUDA GPU in one launch: the arithmetic of quant/formats/nvfp4.py, bit for bit.
+"""NVFP4 fake quantisation on a CUDA GPU in one kernel launch, bit for bit equal to quant/formats/nvfp4.py.
 
-ModelOpt's kernel divides approximately, as Triton does by default, and treats tiny blocks in a way of its own; this
-one rounds every quotient as IEEE 754 and torch do, so that what was trained on a GPU is what the export packs. The
-global scale is computed inside, because at the sizes of a training step the time goes into launches. Imported only
-where there is a CUDA tensor, for Triton may be missing elsewhere.
+ModelOpt's kernel divides approximately, as Triton does by default, and treats tiny blocks differently. This kernel
+rounds every quotient like IEEE 754 and torch, so that the export packs exactly the weights that were trained on a GPU.
+The global scale is computed in the same kernel, because a training step spends most of its time on launches. This
+module is imported only if there is a CUDA tensor, because Triton may be missing elsewhere.
 """
-# Triton's functions take its own values, which have no types.
+# Triton's functions take untyped values.
 # mypy: disable-error-code="untyped-decorator,no-untyped-def"
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 _BLOCKS = 64
-"""Blocks of 16 elements that one program handles."""
+"""Number of blocks of 16 elements per Triton program."""
 
 
 @triton.jit
@@ -30,19 +30,19 @@ def _round_to(y, EXPONENT: tl.constexpr, MANTISSA: tl.constexpr):
 
 @triton.jit
 def _clamp(y, low, high):
-    # Comparisons, so that a NaN passes.
+    # Comparisons instead of min and max, so that NaN stays NaN.
     y = tl.where(y < low, low, y)
     return tl.where(y > high, high, y)
 
 
 @triton.jit
 def _kernel(x_pointer, out_pointer, amax_pointer, blocks, BLOCKS: tl.constexpr, RECIPROCAL: tl.constexpr):
-    # One row of programs a slice of a stack, each with an amax of its own; a single tensor is a stack of one.
+    # One row of programs for each slice of a stack, each with its own amax; a single tensor is a stack of one.
     part = tl.program_id(1).to(tl.int64)
     x_pointer += part * blocks * 16
     out_pointer += part * blocks * 16
     amax = tl.load(amax_pointer + part).to(tl.float32)
-    # On CUDA, torch divides by a constant as it multiplies by its reciprocal; so does ModelOpt's export there.
+    # On CUDA, torch and ModelOpt's export multiply by the reciprocal of a constant instead of dividing by it.
     scale = tl.where(amax == 0.0, 6.0, amax) * RECIPROCAL
     scale = tl.where(scale < 1.401298464324817e-45, 1.401298464324817e-45, scale)
 
@@ -50,7 +50,7 @@ def _kernel(x_pointer, out_pointer, amax_pointer, blocks, BLOCKS: tl.constexpr, 
     offsets = block[:, None] * 16 + tl.arange(0, 16)[None, :]
     mask = (block < blocks)[:, None]
     x = tl.load(x_pointer + offsets, mask=mask, other=0.0).to(tl.float32)
-    # Magnitudes compare as integers, and a NaN is the largest.
+    # Magnitudes have the order of their bits as integers; NaN is the largest.
     largest = tl.max(x.to(tl.int32, bitcast=True) & 0x7FFFFFFF, axis=1).to(tl.float32, bitcast=True)
 
     block_scale = tl.div_rn(largest, 6.0 * scale)
@@ -67,7 +67,7 @@ def fake_quantize(x: Tensor, amax: Tensor) -> Tensor:
 
     Args:
         x: ``(..., K)``, K a multiple of 16; float32, bfloat16 or float16 on a CUDA device.
-        amax: one element on the same device, any floating dtype; zero stands for 6.
+        amax: one element on the same device, any floating dtype; zero counts as 6.
 
     Returns:
         Of the shape and dtype of ``x``, contiguous; equal to :func:`quant.formats.nvfp4.fake_quantize_reference` under
@@ -76,14 +76,15 @@ def fake_quantize(x: Tensor, amax: Tensor) -> Tensor:
     x = x.contiguous()
     out = torch.empty_like(x)
     blocks = x.numel() // 16
-    grid = ((blocks + _BLOCKS - 1) // _BLOCKS,)  # not triton.cdiv: a compiler may trace this with unknown sizes
+    # not triton.cdiv, because a compiler may trace this with symbolic sizes
+    grid = ((blocks + _BLOCKS - 1) // _BLOCKS,)
     with torch.cuda.device(x.device):
         _kernel[grid](x, out, amax, blocks, BLOCKS=_BLOCKS, RECIPROCAL=1 / 2688)
     return out
 
 
 def fake_quantize_stack(x: Tensor, amax: Tensor) -> Tensor:
-    """`fake_quantize` of every slice of a CUDA tensor under its own amax, in one launch.
+    """`fake_quantize` of every slice of a CUDA tensor with its own amax, in one launch.
 
     Args:
         x: ``(L, ..., K)``, K a multiple of 16, L at most 65535.

@@ -1,1 +1,1 @@
-"""Will a vLLM image load this checkpoint, and serve what was trained?"""
+"""Checks whether a vLLM image will load a checkpoint and compute with the weights that were exported."""

@@ -1,15 +1,15 @@
-"""Preflight: will this vLLM load the checkpoint, and serve what it should? Only headers and scales are read.
+"""Preflight: checks whether vLLM will load a checkpoint and compute with the right weights.
 
-The ten points:
+Only headers, scales and small windows of the weights are read. There are ten points:
 
-1. the algorithm is known to the image; files are whole and safe
-2. tensors and configs agree, both ways
+1. the image knows the algorithm; files are complete and safe
+2. tensors and configs agree: none is missing, none is left over
 3. parts of fused layers share format and scales
-4. scales and weights are numbers that can be
-5. no leftovers of the quantiser
-6. exclusions, as vLLM's own matcher reads them (reported under 2 and 3)
+4. scales and weights are plausible numbers
+5. no state of the quantiser is left
+6. excluded layers, found like vLLM's own matcher does (reported under 2 and 3)
 7. the architecture is registered, and names fit its class
-8. lm_head, ties, MTP
+8. lm_head, tied embeddings, MTP
 9. tokenizer, chat template and generation config
 10. the size
 """
@@ -45,19 +45,19 @@ def preflight(
     being_built: bool = False,
     made: dict[str, Any] | None = None,
 ) -> list[Problem]:
-    """Everything that speaks against serving `directory`; the empty list where nothing does.
+    """All findings about `directory`; an empty list if it can be served.
 
     Args:
         image: the serving image; None asks whether any known image would load it.
         reference: the BF16 checkpoint.
-        being_built: let the marker of an unfinished build pass, for the builder's own check.
-        made: `kind` and `recipe` of a checkpoint whose provenance is not written yet: how its weights came about.
+        being_built: ignore the marker of an unfinished build, for the check at the end of the build.
+        made: `kind` and `recipe` of a checkpoint whose provenance is not written yet.
     """
     return check(directory, image, reference, being_built=being_built, made=made)[0]
 
 
 def refusals(findings: Iterable[Problem]) -> list[Problem]:
-    """Those of the findings for which the checkpoint must not be served; the others are warnings."""
+    """The findings because of which the checkpoint must not be served; the others are warnings."""
     return [finding for finding in findings if finding.level == "refused"]
 
 
@@ -69,7 +69,7 @@ def check(
     being_built: bool = False,
     made: dict[str, Any] | None = None,
 ) -> tuple[list[Problem], View | None]:
-    """As `preflight`, and the checkpoint as it was read; None where nothing could be."""
+    """Like `preflight`, with the checkpoint as it was read; None if it could not be read."""
     findings = list(directory_findings(directory, being_built=being_built))
     if not directory.is_dir() or not any(directory.iterdir()):
         return findings, None
@@ -105,7 +105,7 @@ _NUMBER = re.compile(r"[-+]?\d[\d.,e+-]*%?")
 
 
 def _cause(finding: Problem) -> tuple[Any, ...]:
-    """What findings of one cause share: all but the layer, and the numbers that were found in it."""
+    """A key that is equal for findings with the same cause: the finding without its layer and numbers."""
     last = finding.where.rpartition(".")[2]
     problem = _NUMBER.sub("#", _NAME.sub("*", finding.problem))
     return finding.point, finding.level, last, problem, _NAME.sub("*", finding.fix)
@@ -121,7 +121,7 @@ def _by_cause(findings: Iterable[Problem]) -> list[Problem]:
 
 
 def _sorted(findings: Iterable[Problem]) -> list[Problem]:
-    """Without repeats of a place; what says why comes before what the provenance only sees as changed."""
+    """One finding per place, sorted. A finding with a reason takes precedence over "changed since it was written"."""
     found: dict[str, Problem] = {}
     for finding in findings:
         key = f"{finding.where}\n{finding.problem}" if PROVENANCE not in finding.problem else finding.where
@@ -135,7 +135,7 @@ _BY_IMAGE = (quantization_findings, architecture_findings, method_findings)
 
 
 def summary(ours: View) -> dict[str, Any]:
-    """What the checkpoint is: algorithm, layers by format, bytes, images that load it."""
+    """Summary of a checkpoint: algorithm, layers by format, bytes, images that load it."""
     linear = [name for name in layer_names(ours) if is_linear(ours, name)]
     served, _ = served_algorithms(ours, linear)
     formats = Counter(algorithm or "BF16" for algorithm in served.values())

@@ -1,4 +1,4 @@
-"""Preflight, model config: the architecture, lm_head and its tie (points 7 and 8)."""
+"""Preflight checks of the model config: architecture, lm_head, tied embeddings (points 7 and 8)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quant.checkpoint.view import AGAIN, Level, Problem, View, is_tied
 from quant.images import Image, images
 from quant.preflight.quantization import is_excluded
 
-#: model_type -> the one architecture that goes with it, of the families whose tensors are known.
+#: model_type -> its architecture, for the families whose tensors are known.
 ARCHITECTURE = {
     "gemma3_text": "Gemma3ForCausalLM", "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
@@ -26,7 +26,7 @@ _VISION = re.compile(
 
 
 def architecture_findings(view: View, image: Image | None) -> Iterator[Problem]:
-    """Architecture registered, names as its class wants them, head and tie (points 7 and 8)."""
+    """Findings about the architecture, tensor names of its class, lm_head and tied embeddings (points 7 and 8)."""
     config = view.config
     names = config.get("architectures")
     kind = config.get("model_type")
@@ -59,9 +59,11 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Problem]:
     vision = [name for name in view.tensors if _VISION.search(name)]
     if text_only and vision:
         where = f"{view.tensors[vision[0]].file}: {vision[0]}"
-        yield Problem(7, where, "a text-only class has no vision tower: vLLM dies on it", "remove model.visual.*")
+        yield Problem(
+            7, where, "a text-only class has no vision tower: vLLM fails to load it", "remove model.visual.*"
+        )
     if isinstance(config.get("vision_config"), dict) and not vision:
-        level: Level = "refused" if kind in ARCHITECTURE else "warned"  # of other families the names are not known
+        level: Level = "refused" if kind in ARCHITECTURE else "warned"  # for other families the names are not known
         yield Problem(7, "config.json: vision_config", "is there, but the weights hold no vision tower", AGAIN, level)
     if kind == "qwen3_5" and vision and not isinstance(config.get("vision_config"), dict):
         where = f"{view.tensors[vision[0]].file}: {vision[0]}"
@@ -81,7 +83,7 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Problem]:
 
 
 def _rope_findings(config: dict[str, Any], image: Image | None) -> Iterator[Problem]:
-    """The theta is where the image's transformers looks for it, and says the same where it stands twice."""
+    """Check that rope_theta is where the image's transformers looks for it, and that two copies agree."""
     hidden = hides_rope(config)
     own = image is not None and config.get("model_type") in image.release.own_configs
     if image is not None and image.release.transformers_4 and hidden is not None and not own:

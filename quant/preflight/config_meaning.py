@@ -1,8 +1,8 @@
-"""What a config.json means: its text part as transformers reads it, so that two spellings of one model compare equal.
+"""Compares two config.json by meaning: settings as transformers reads them, whatever keys the files use.
 
 transformers 4 wrote `rope_theta`, `rope_scaling`, `torch_dtype` and a `sliding_window` that `use_sliding_window`
 switches off; transformers 5 writes `rope_parameters`, `dtype` and null for a window that is not used. Both are read by
-the same classes, which fill in defaults: what those classes hold is compared, not the keys of the files.
+the same classes, which fill in defaults. The values in these classes are compared, not the keys of the files.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-#: Keys that cost time or memory in proportion to their value when a config class is built from them.
+#: Keys whose value determines how much time or memory it takes to build a config class.
 _COUNTS = re.compile(r"layer|block|depth|num_labels|n_head|experts")
 _LARGEST_COUNT, _LARGEST = 10_000, 1 << 31
 _ROPE_DEFAULT = "default"
 
 
 def is_bounded(config: Any) -> bool:
-    """Whether every whole number in an untrusted config is small enough to build a config class from it."""
+    """Whether every integer in an untrusted config is small enough to build a config class from it."""
     if isinstance(config, list):
         return all(is_bounded(item) for item in config)
     if not isinstance(config, dict):
@@ -29,10 +29,10 @@ def is_bounded(config: Any) -> bool:
 
 
 def meanings(first: dict[str, Any], second: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The language model's settings of two configs: defaults filled in, rope, window, dtype and ids in one spelling.
+    """The language model's settings of two configs: with defaults, and with rope, window, dtype and ids normalised.
 
-    Where transformers does not know `model_type`, or refuses one of them, the defaults are unknown: then the spellings
-    alone are brought into one, and what only one of the two files says is left out.
+    If transformers does not know `model_type`, or refuses one of them, the defaults are unknown. Then only the keys
+    are normalised, and settings that are in only one of the two files are left out.
     """
     known = [_by_transformers(config) if is_bounded(config) else None for config in (first, second)]
     if known[0] is not None and known[1] is not None:
@@ -62,11 +62,11 @@ def _by_transformers(config: dict[str, Any]) -> dict[str, Any] | None:
         whole = CONFIG_MAPPING[kind].from_dict(content)
         found: dict[str, Any] = whole.get_text_config().to_dict()
         dtype = found.get("dtype") or whole.to_dict().get("dtype")
-    except Exception:  # config classes raise whatever they like, and a config is untrusted
+    except Exception:  # config classes can raise anything, and the config is untrusted
         return None
     finally:
         logging.disable(logging.NOTSET)
-    # A class keeps keys that it does not know, such as those of the other spelling.
+    # A class keeps keys that it does not know, such as those of the other version.
     return {**_by_hand(found), "dtype": None if dtype is None else str(dtype)}
 
 
@@ -77,7 +77,7 @@ def _by_hand(config: dict[str, Any]) -> dict[str, Any]:
         rope = dict(scaling) if isinstance(scaling, dict) else {}
         if theta is not None:
             rope["rope_theta"] = theta
-    if not any(isinstance(value, dict) for value in rope.values()):  # one set, not one for each kind of layer
+    if not any(isinstance(value, dict) for value in rope.values()):  # one set of values for all kinds of layers
         rope = {"rope_type": rope.get("type", _ROPE_DEFAULT), **rope}
         rope.pop("type", None)
     config["rope_parameters"] = rope

@@ -1,4 +1,4 @@
-"""Preflight, files: all are there, complete, safe to load, and each tensor is in one of them."""
+"""Preflight checks of files: present, complete, safe to load, and each tensor is in exactly one."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy"
 _LEFTOVERS = {".partial", ".tmp", ".temp", ".incomplete", ".renamed", ".untied", ".download", ".part", ".lock"}
 _CODE = {".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".exe", ".sh"}
 _READ = {".json", ".jinja", ".safetensors"}
-#: `.model.safetensors.Xa91Bc`: where rsync writes until a file is whole.
+#: `.model.safetensors.Xa91Bc`: rsync's temporary name for an incomplete file.
 _RSYNC = re.compile(r"^\..*\.[A-Za-z0-9]{6}$")
 _SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.safetensors$")
-#: Where `hf download --local-dir` keeps its locks and what it knows of each file; no server reads it.
+#: `hf download --local-dir` keeps locks and file metadata here; no server reads it.
 _DOWNLOADED = (".cache", "huggingface")
 AGAIN = "copy or export the checkpoint again"
 
 
 def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Problem]:
-    """What can be said before anything is read."""
+    """Findings that need only the names of the files."""
     if not directory.is_dir():
         yield Problem(1, str(directory), "is no directory", "give the directory that holds config.json")
         return
@@ -55,9 +55,9 @@ def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Proble
             if path.suffix.lower() in _PICKLES:
                 yield Problem(1, name, "is a pickle file, which runs code when loaded", "remove it")
             elif path.suffix.lower() in _LEFTOVERS and not being_built:
-                yield Problem(1, name, "is what an interrupted write left behind", AGAIN)
+                yield Problem(1, name, "is left from an interrupted write", AGAIN)
             elif _RSYNC.match(path.name) and path.name[1:-7] and (".safetensors" in path.name or ".json" in path.name):
-                yield Problem(1, name, "is what an interrupted copy left behind", AGAIN)
+                yield Problem(1, name, "is left from an interrupted copy", AGAIN)
             elif path.suffix.lower() in _CODE:
                 yield Problem(1, name, "is code, and no checkpoint of this project needs any", "remove it")
             elif path.stat().st_size == 0:
@@ -65,7 +65,9 @@ def directory_findings(directory: Path, *, being_built: bool) -> Iterator[Proble
 
 
 def unreadable_findings(directory: Path) -> list[Problem]:
-    """What must not even be opened: pipes and devices, also behind links, and directories named like files."""
+    """Findings about entries that must not be opened: pipes and devices, also behind links, and directories named like
+    files.
+    """
     found = []
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
@@ -91,7 +93,7 @@ def _link_findings(directory: Path, path: Path, name: str) -> Iterator[Problem]:
 
 
 def weight_file_findings(view: View) -> Iterator[Problem]:
-    """Shards, their headers and the index."""
+    """Findings about shards, their headers and the index."""
     if not view.weight_files:
         yield Problem(1, str(view.directory), "holds no *.safetensors", "export the checkpoint again")
         return
@@ -131,7 +133,7 @@ _JSON = (
 
 
 def tokenizer_findings(view: View, image: Image | None = None) -> Iterator[Problem]:
-    """Tokenizer, chat template and generation config, by themselves and against the config (point 9)."""
+    """Findings about tokenizer, chat template and generation config, and their agreement with the config (point 9)."""
     directory = view.directory
     contents: dict[str, Any] = {}
     for name in _JSON:
@@ -168,7 +170,7 @@ def tokenizer_findings(view: View, image: Image | None = None) -> Iterator[Probl
     yield from _stop_findings(view, contents, vocabulary)
 
 
-#: Tokenizer classes that transformers 5 builds after SentencePiece, or over bytes, whatever tokenizer.json has.
+#: Tokenizer classes that transformers 5 always builds like SentencePiece, or always byte-level.
 _SENTENCE_PIECE = {
     "AlbertTokenizer", "BarthezTokenizer", "BertTokenizer", "BigBirdTokenizer", "CamembertTokenizer",
     "CodeLlamaTokenizer", "DebertaV2Tokenizer", "GemmaTokenizer", "LlamaTokenizer", "MBart50Tokenizer",
@@ -181,7 +183,7 @@ _BYTE_LEVEL = {"GPT2Tokenizer", "GPTNeoXTokenizer", "Qwen2Tokenizer", "CohereTok
 
 
 def _class_findings(contents: dict[str, Any], image: Image | None) -> Iterator[Problem]:
-    """The tokenizer class builds the tokenizer that tokenizer.json describes, in the image's transformers."""
+    """Check that the image's transformers builds from the tokenizer class what tokenizer.json describes."""
     settings, tokenizer = contents.get("tokenizer_config.json", {}), contents.get("tokenizer.json", {})
     kind, where = settings.get("tokenizer_class"), "tokenizer_config.json"
     older = image is not None and image.release.transformers_4
@@ -204,7 +206,7 @@ def _class_findings(contents: dict[str, Any], image: Image | None) -> Iterator[P
 
 
 def _id_findings(view: View, contents: dict[str, Any]) -> Iterator[Problem]:
-    """Token ids that the configs name are tokens of the vocabulary; those that end answers are looked at elsewhere."""
+    """Check that token ids in the configs are in the vocabulary; those that end answers are checked elsewhere."""
     size = view.text_config.get("vocab_size")
     if not isinstance(size, int):
         return
@@ -274,14 +276,14 @@ def _stop_findings(view: View, contents: dict[str, Any], vocabulary: dict[str, i
 
 
 def _template_findings(path: Path, text: str) -> Iterator[Problem]:
-    """The chat template is text, and Jinja that can be compiled: otherwise every request to the server fails."""
+    """Check that the chat template is UTF-8 and compiles; otherwise every request to the server fails."""
     from jinja2 import TemplateSyntaxError, nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.parser import Parser
     from jinja2.sandbox import SandboxedEnvironment
 
     class Generation(Extension):
-        """transformers' own tag around what the model says."""
+        """transformers' `generation` tag for templates."""
 
         tags = {"generation"}  # noqa: RUF012 (Jinja's attribute)
 

@@ -1,7 +1,7 @@
-"""Preflight, formats of other makers: compressed-tensors, Hugging Face's block FP8, MXFP4 (points 1 to 4).
+"""Preflight checks of formats of other tools: compressed-tensors, Hugging Face's block FP8, MXFP4 (points 1 to 4).
 
-vLLM serves them, and this project does not make them, so each checkpoint in one of them carries one warning that says
-what it is and what was looked at. Layouts: compressed-tensors' nvfp4-pack-quantized (`weight_packed`, `weight_scale`
+vLLM serves them but this project does not make them, so each checkpoint in one of them gets one warning that names the
+format and what was checked. Layouts: compressed-tensors' nvfp4-pack-quantized (`weight_packed`, `weight_scale`
 for 16 columns, `weight_global_scale` and `input_global_scale` that values are *multiplied* by), float-quantized;
 transformers' FineGrainedFP8 (`weight_scale_inv` for a block of `weight_block_size`); gpt-oss (`…_blocks`, `…_scales`).
 """
@@ -23,9 +23,9 @@ from quant.preflight.scales import block_scale_values, windows
 
 _FLOATS = {"BF16", "F16", "F32"}
 _LOOKED_AT = {
-    "compressed-tensors": "format, exclusions, shapes, scales and fused parts were looked at",
-    "fp8": "exclusions, shapes and scales were looked at",
-    "mxfp4": "blocks and scales were looked at",
+    "compressed-tensors": "format, exclusions, shapes, scales and fused parts were checked",
+    "fp8": "exclusions, shapes and scales were checked",
+    "mxfp4": "blocks and scales were checked",
 }
 
 
@@ -41,7 +41,7 @@ def is_foreign(view: View) -> bool:
 
 
 def foreign_formats(view: View) -> Counter[str]:
-    """How many linear layers are in which format; of experts in one tensor, one."""
+    """Number of linear layers per format; experts in one tensor count once."""
     found: Counter[str] = Counter()
     for name, tensor in ((name, view.tensors[full]) for name, full in view.by_plain_name.items()):
         if name.endswith(".weight_packed"):
@@ -54,7 +54,7 @@ def foreign_formats(view: View) -> Counter[str]:
 
 
 def method_findings(view: View, image: Image | None) -> Iterator[Problem]:
-    """Whether the image, or any, knows the method."""
+    """Findings about the method: does the image, or any known image, support it?"""
     section, quantization = view.section, view.quantization
     if section is None or quantization is None or not is_foreign(view):
         return
@@ -66,7 +66,7 @@ def method_findings(view: View, image: Image | None) -> Iterator[Problem]:
 
 
 def foreign_findings(view: View, image: Image | None) -> Iterator[Problem]:
-    """What speaks against a checkpoint in another maker's format, and one warning that says what it is."""
+    """Findings about a checkpoint in another tool's format, and one warning that names the format."""
     section, quantization = view.section, view.quantization
     assert section is not None
     assert quantization is not None
@@ -77,7 +77,7 @@ def foreign_findings(view: View, image: Image | None) -> Iterator[Problem]:
     named = [group.get("format") or section.outer.get("format") for group in _groups(section.outer)]
     formats = sorted({f"{entry:.40}" for entry in named if isinstance(entry, str)})
     name = f"{method:.40} ({', '.join(formats)})" if formats else f"{method:.40}"
-    seen = _LOOKED_AT.get(method, "preflight knows no more of it than that the image loads it")
+    seen = _LOOKED_AT.get(method, "preflight only knows that the image loads it")
     problem = f"is {name}, which other tools make: {seen}, against no record of how it was made"
     yield Problem(1, where, problem, "compare its answers with the BF16 model's (diff)", "warned")
     if method == "compressed-tensors":
@@ -88,7 +88,7 @@ def foreign_findings(view: View, image: Image | None) -> Iterator[Problem]:
         yield from _mxfp4(view)
 
 
-#: A repeated group, over which a failing match can take exponential time.
+#: A repeated group: a failing match can take exponential time.
 _NESTED = re.compile(r"\)[*+{]")
 
 
@@ -102,9 +102,9 @@ def _names(value: Any) -> list[str]:
 
 
 def matches(layer: str, patterns: list[str]) -> bool:
-    """Whether a layer is named, by its name, its end, or a `re:` pattern, as compressed-tensors and vLLM match.
+    """Whether a pattern matches a layer: its name, its end, or a `re:` pattern, as in compressed-tensors and vLLM.
 
-    Patterns come from the checkpoint: one that is no regular expression, or could take long, matches nothing.
+    Patterns are untrusted: one that is not a valid regular expression, or could take long, matches nothing.
     """
     for pattern in patterns:
         if pattern.startswith("re:"):
@@ -133,7 +133,7 @@ def _linear(view: View) -> list[str]:
 
 
 def _layers(view: View, ignored: list[str], packed: str) -> Iterator[tuple[str, Problem | None]]:
-    """Every linear layer that should be quantised and is; and what speaks against the others."""
+    """Every linear layer that should be quantised and is, and findings about the others."""
     raw = {plain: full.rpartition(".")[0] for plain, full in view.by_plain_name.items()}
     for layer in _linear(view):
         names = {layer, raw.get(f"{layer}.weight", layer), raw.get(f"{layer}.weight_packed", layer)}
@@ -209,7 +209,7 @@ def _packed(view: View, layer: str, activations: bool) -> Iterator[Problem]:
 
 
 def _positive(tensor: Tensor | None, at: str, elements: tuple[int, int]) -> Iterator[Problem]:
-    """A tensor of floats of so many elements, all finite and above zero."""
+    """Check a tensor of floats: its number of elements, and that all are finite and above zero."""
     if tensor is None:
         yield Problem(2, at, "is missing: vLLM would serve garbage, silently", AGAIN)
     elif tensor.info.dtype not in _FLOATS or not elements[0] <= tensor.info.elements <= elements[1]:
@@ -251,7 +251,7 @@ def _block_fp8(view: View, section: dict[str, Any]) -> Iterator[Problem]:
     for layer, finding in _layers(view, left, "weight"):
         weight = view.get(f"{layer}.weight")
         if finding is not None:
-            # Which layers a model builds without this method is known to its class alone.
+            # Only the model's class knows which layers it builds without this method.
             plain = weight is not None and weight.info.dtype in _FLOATS
             yield replace(finding, level="warned") if plain else finding
         if finding is not None or weight is None or len(weight.info.shape) != 2 or weight.info.dtype != "F8_E4M3":

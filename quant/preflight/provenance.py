@@ -1,4 +1,4 @@
-"""Preflight against the checkpoint's own provenance: what was lost or changed after it was written (2 and 9)."""
+"""Preflight checks against the provenance: what was lost or changed since the checkpoint was written (points 2, 9)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ AGAIN = "copy or export the checkpoint again"
 
 
 def provenance_findings(ours: View, provenance: dict[str, Any]) -> Iterator[Problem]:
-    """What changed since the checkpoint was written: tensors one by one, other files by content.
+    """Findings about changes since the checkpoint was written: single tensors, and the content of other files.
 
-    Weight files may have been saved again, JSON may have been laid out again: only what they hold counts.
+    Weight files may be saved again and JSON may be reformatted: only their content is compared.
     """
     tensors = provenance.get("tensors")
     if isinstance(tensors, dict):
@@ -31,7 +31,7 @@ def provenance_findings(ours: View, provenance: dict[str, Any]) -> Iterator[Prob
             tensor = ours.tensors.get(name)
             if tensor is None:
                 yield Problem(2, ours.where(plain(name)), f"was written ({PROVENANCE}), but is gone", AGAIN)
-            elif tensor_digest(tensor, whole=is_scale(name)) != digest:
+            elif tensor_digest(tensor, complete=is_scale(name)) != digest:
                 yield Problem(2, f"{tensor.file}: {name}", f"is not what was written ({PROVENANCE})", AGAIN)
         for name in ours.tensors.keys() - tensors.keys():
             yield Problem(2, f"{ours.tensors[name].file}: {name}", f"was never written ({PROVENANCE})", AGAIN)
@@ -49,6 +49,6 @@ def provenance_findings(ours: View, provenance: dict[str, Any]) -> Iterator[Prob
             yield Problem(9, name, f"was written ({PROVENANCE}), but is gone", AGAIN)
         elif path.suffix == ".json" and "json_sha256" in entry:
             if json_digest(path) != entry["json_sha256"]:
-                yield Problem(9, name, f"says something else than when it was written ({PROVENANCE})", AGAIN)
+                yield Problem(9, name, f"has other content than when it was written ({PROVENANCE})", AGAIN)
         elif hashlib.sha256(path.read_bytes()).hexdigest() != entry.get("sha256"):
             yield Problem(9, name, f"is not what was written ({PROVENANCE})", AGAIN)

@@ -1,4 +1,4 @@
-"""Preflight, quantisation config: what the image makes of it, and which layer it takes for what (points 1-3, 6)."""
+"""Preflight checks of the quantisation config: how an image reads it, and the format of each layer (points 1-3, 6)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quant.checkpoint.view import AGAIN, Problem, View
 from quant.formats.fused import FUSED, fused_groups
 from quant.images import Image, images
 
-#: What older ModelOpt's section must hold for NVFP4, or vLLM refuses it.
+#: Keys without which vLLM refuses NVFP4 in the section of older ModelOpt versions.
 _NESTED_NVFP4 = ("group_size", "kv_cache_quant_algo", "exclude_modules")
 #: Layers that vLLM builds without a quantisation method, whatever the config says: routers and the MTP head's input.
 _ROUTER = re.compile(r"(^|\.)((mlp|moe|block_sparse_moe|feed_forward)\.gate|shared_expert_gate|router)$")
@@ -22,7 +22,7 @@ _QUANTISED_ROUTER = {"qwen3_moe", "qwen3_vl_moe_text", "lfm2_moe", "k2_horizon"}
 
 
 def quantization_findings(view: View, image: Image | None) -> Iterator[Problem]:
-    """The quantisation config by itself, both copies against each other, and against what the image knows."""
+    """Findings about the quantisation config: valid, both copies equal, supported by the image."""
     declared, legacy = view.config.get("quantization_config"), legacy_section(view.legacy)
     if declared is not None and not isinstance(declared, dict):
         yield Problem(1, "config.json: quantization_config", "is no object", AGAIN)
@@ -46,7 +46,9 @@ def quantization_findings(view: View, image: Image | None) -> Iterator[Problem]:
 
 
 def _alone(section: Section, quantization: Quantization) -> Iterator[Problem]:
-    """config.json has no section: vLLM takes that of hf_quant_config.json, but does not know every algorithm there."""
+    """Findings if config.json has no section: vLLM reads hf_quant_config.json, but does not support all algorithms
+    there.
+    """
     where = "config.json: quantization_config"
     if quantization.is_modelopt and quantization.algorithm in BY_PRODUCER:
         problem = "is missing; vLLM reads hf_quant_config.json in its place, other readers may not"
@@ -74,7 +76,7 @@ def _compare(first: Quantization, second: Quantization) -> Iterator[Problem]:
 
 
 def _short(value: Any, other: Any) -> str:
-    """A value, or of a collection only what the other lacks."""
+    """A value for a message; of a collection only what the other one does not have."""
     if isinstance(value, list) and isinstance(other, list):
         rest = [v for v in value if v not in other]
         return f"[… {', '.join(rest[:3])}]" if rest else "[…]"
@@ -103,7 +105,7 @@ def _modelopt_findings(section: Section, quantization: Quantization, image: Imag
     if not isinstance(excluded, list):
         shown = "null" if excluded is None else f"{excluded!r:.40}"
         yield Problem(
-            1, f"{where}.{section.exclusions}", f"is {shown}, on which vLLM dies", "write a list, or leave it out"
+            1, f"{where}.{section.exclusions}", f"is {shown}, on which vLLM fails", "write a list, or leave it out"
         )
     missing = [key for key in _NESTED_NVFP4 if key not in inner]
     if section.nested and "NVFP4" in algorithm and missing:
@@ -127,7 +129,10 @@ def _modelopt_findings(section: Section, quantization: Quantization, image: Imag
 def _kv_findings(
     section: Section, quantization: Quantization, candidates: list[Image], image_name: str
 ) -> Iterator[Problem]:
-    """The KV cache's format as both of vLLM's readers find it: one picks the type, the other loads the scales."""
+    """Findings about the KV cache format.
+
+    Two parts of vLLM read it: one chooses the type, the other loads the scales.
+    """
     raw = section.inner.get("kv_cache_scheme")
     where = f"{section.where}.kv_cache_scheme"
     if raw is not None and not isinstance(raw, dict | str):
@@ -138,7 +143,7 @@ def _kv_findings(
         yield Problem(1, where, problem, "write num_bits 8, type float, dynamic false")
     elif section.nested and not isinstance(section.inner.get("kv_cache_quant_algo"), str | None):
         yield Problem(
-            1, f"{section.where}.kv_cache_quant_algo", "is no string, on which vLLM dies", "write FP8 or null"
+            1, f"{section.where}.kv_cache_quant_algo", "is no string, on which vLLM fails", "write FP8 or null"
         )
     kind = quantization.kv_cache
     if kind is not None and not any(kind in candidate.release.kv_cache for candidate in candidates):
@@ -159,9 +164,9 @@ def _group_findings(where: str, section: dict[str, Any], uses: set[str]) -> Iter
 
 
 def is_excluded(prefix: str, patterns: tuple[str, ...]) -> bool | None:
-    """Whether vLLM leaves a layer unquantised; None where it dies, because only some shards are listed.
+    """Whether vLLM leaves a layer unquantised; None if vLLM fails because only some shards are listed.
 
-    `prefix` is a plain layer name, of the fused layer where the server fuses. After `is_layer_excluded` and
+    `prefix` is a plain layer name, of the fused layer if the server fuses. Follows `is_layer_excluded` and
     `apply_vllm_mapper` of vLLM 0.32, `layers/quantization/modelopt.py`: `x*` becomes `x` and `x.*`, then exact names
     (of all shards), then substrings, then wildcards.
     """
@@ -186,10 +191,10 @@ def is_excluded(prefix: str, patterns: tuple[str, ...]) -> bool | None:
 
 
 def mixed_algorithm(name: str, prefix: str, layers: dict[str, str]) -> str | None:
-    """The algorithm of a layer under MIXED_PRECISION, after `_resolve_quant_algo` of vLLM 0.32; None for BF16.
+    """The algorithm of a layer with MIXED_PRECISION, like `_resolve_quant_algo` of vLLM 0.32; None for BF16.
 
-    `name` is the layer in the checkpoint, `prefix` the fused layer that it becomes part of, or the same. A name that
-    is listed counts for what lies below it, an experts' module for all of its experts.
+    `name` is the layer in the checkpoint, `prefix` the fused layer that it becomes part of, or the same. A listed name
+    applies to all layers below it, an experts' module to all of its experts.
     """
     for wanted in (prefix, name):
         if wanted in layers:
@@ -203,7 +208,7 @@ def mixed_algorithm(name: str, prefix: str, layers: dict[str, str]) -> str | Non
 
 
 def served_algorithms(view: View, layers: list[str]) -> tuple[dict[str, str | None], list[Problem]]:
-    """What vLLM will take each linear layer for: its algorithm, or None for BF16; and where it would die.
+    """How vLLM will read each linear layer: its algorithm, or None for BF16; and findings where vLLM would fail.
 
     `layers` are plain names of the layers in the checkpoint.
     """

@@ -1,4 +1,4 @@
-"""Preflight against the BF16 reference: same model, same tokenizer, believable weights (points 2, 4, 7-10)."""
+"""Preflight checks against the BF16 reference: same model, same tokenizer, plausible weights (points 2, 4, 7-10)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ROWS = 4
 
 
 def file_findings(view_: View, reference: Path) -> Iterator[Problem]:
-    """Tokenizer, template and generation config are those of the reference (point 9)."""
+    """Findings about files that differ from the reference: tokenizer, template, generation config (point 9)."""
     fix = f"copy the file from {reference}"
     for name in SAME_BYTES:
         ours, theirs = view_.directory / name, reference / name
@@ -55,7 +55,7 @@ def file_findings(view_: View, reference: Path) -> Iterator[Problem]:
         if theirs_json is not None and ours_json is None:
             yield Problem(9, name, "is missing or unreadable, but the reference has it", fix)
         elif theirs_json is not None and ours_json is not None:
-            if name.startswith("tokenizer"):  # in one spelling, that of transformers 4
+            if name.startswith("tokenizer"):  # normalised to the keys of transformers 4
                 ours_json, theirs_json = older_tokenizer(ours_json), older_tokenizer(theirs_json)
             for key in sorted((ours_json.keys() | theirs_json.keys()) - may_change):
                 if ours_json.get(key) != theirs_json.get(key):
@@ -78,12 +78,12 @@ def _set(value: Any) -> set[Any]:
 
 
 def config_findings(ours: View, theirs: View) -> Iterator[Problem]:
-    """The model is the reference's, whatever was done to its weights, and however either file spells its config."""
+    """Findings about a config that describes another model than the reference, compared by meaning."""
     if _settings(ours.text_config) != _settings(theirs.text_config):
         first, second = meanings(ours.config, theirs.config)
         for key in sorted((first.keys() | second.keys()) - _MAY_CHANGE):
             for name, one, other in _differences(key, first.get(key), second.get(key)):
-                problem = f"is {_said(one)}, but the reference has {_said(other)}"
+                problem = f"is {_shown(one)}, but the reference has {_shown(other)}"
                 yield Problem(7, f"config.json: {name}", problem, "take the reference's value")
         if first.get("dtype") not in (second.get("dtype"), "bfloat16", None):
             problem = f"is {first.get('dtype')!r:.60}, but the reference has {second.get('dtype')!r:.60}"
@@ -100,12 +100,12 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _MAY_CHANGE - {"dtype", "torch_dtype"}}
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "not set" if value is None else f"{value!r:.60}"
 
 
 def _differences(key: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Where two values differ, of objects each field by itself: `rope_theta`, and not all of `rope_parameters`."""
+    """The differences of two values; of objects, field by field: `rope_theta`, not all of `rope_parameters`."""
     if isinstance(one, dict) and isinstance(other, dict):
         for inner in sorted(one.keys() | other.keys()):
             yield from _differences(f"{key}.{inner}", one.get(inner), other.get(inner))
@@ -118,7 +118,9 @@ Moved = Literal["rounded", "fitted", "trained", "unknown"]
 
 
 def weight_findings(ours: View, theirs: View, provenance: dict[str, Any] | None) -> Iterator[Problem]:
-    """Every tensor of the reference is there in its shape, and some rows of each say the same (points 2, 4, 8, 10)."""
+    """Findings about tensors: all of the reference are there with their shape, and some rows agree (points 2, 4, 8,
+    10).
+    """
     recipe = (provenance or {}).get("recipe")
     moved: Moved = "unknown"
     if isinstance(recipe, dict) and (provenance or {}).get("kind") in {"ptq", "export", "qat", "merge"}:
@@ -129,7 +131,7 @@ def weight_findings(ours: View, theirs: View, provenance: dict[str, Any] | None)
         tensor = ours.get(name)
         assert reference is not None
         if name == "lm_head.weight" and tensor is None:
-            continue  # point 8 judges it with the tie flag
+            continue  # point 8 checks it together with the tie flag
         if tensor is None:
             what = "the MTP head's" if name.startswith("mtp.") else "a tensor of the reference"
             yield Problem(8 if what[0:3] == "the" else 2, ours.where(name), f"is missing: {what}", AGAIN)
@@ -188,7 +190,9 @@ def _expanded(view_: View, name: str, tensor: Tensor, rows: list[int]) -> NDArra
 
 
 def _row_error(ours: View, theirs: View, name: str) -> tuple[float, float] | None:
-    """Of some rows of a weight: ||ours - theirs|| / ||theirs||, and how many times theirs it is; None: unknown."""
+    """For some rows of a weight: ||ours - theirs|| / ||theirs||, and the scale of ours relative to theirs; None:
+    unknown.
+    """
     tensor, reference = ours.get(name), theirs.get(name)
     assert tensor is not None
     assert reference is not None
@@ -203,13 +207,13 @@ def _row_error(ours: View, theirs: View, name: str) -> tuple[float, float] | Non
     except ValueError:
         return None
     if values is None or not np.all(np.isfinite(values)):
-        return None  # the scales' own checks say why
+        return None  # the checks of the scales report why
     expected = to_float(b"".join(_rows(reference, rows)), reference.info.dtype)
     if name in ours.changed_norms:
-        return None  # judged together with the weights that read it
+        return None  # checked together with the weights that use it
     smoothed = _norm_changed(ours, name)
     if smoothed is not None:
-        # Smoothing moved a factor of every column from the weight into the norm before it: their product stays.
+        # Smoothing moved a factor of every column from the weight into the norm before it; their product is unchanged.
         before, after = (_norm_factors(v, smoothed) for v in (theirs, ours))
         if before is None or after is None or expected.size % before.size or before.size != after.size:
             return None
@@ -230,9 +234,9 @@ def _row_findings(ours: View, theirs: View, name: str, moved: Moved) -> Iterator
     error, ratio = found
     smoothed = _norm_changed(ours, name)
     quantised = tensor.info.dtype in {"U8", "F8_E4M3"}
-    # Rounding to NVFP4 leaves an error of 0.1, to FP8 of 0.03, and hardly a bias. Training moves weights as far as it
-    # likes: where the provenance says that they were trained, its digests tell whether they are still those. What is
-    # fitted to the inputs of a layer has more error in its weights, and a bias, in exchange for less in its output.
+    # Rounding to NVFP4 gives an error of 0.1, to FP8 of 0.03, and hardly any bias. Training may move weights by any
+    # amount: if the provenance says that they were trained, its digests tell whether they are unchanged since. Weights
+    # fitted to the inputs of a layer have a larger error and a bias, in exchange for less error in the layer's output.
     if moved == "rounded":
         limit, drift = (0.15 if quantised else 1e-6), 0.03
     elif moved == "fitted" and quantised:
@@ -242,22 +246,22 @@ def _row_findings(ours: View, theirs: View, name: str, moved: Moved) -> Iterator
     else:
         limit, drift = 0.18, 0.1
     if smoothed is not None:
-        limit, drift = max(limit, 0.4), max(drift, 0.15)  # the factor that a column got weighs its rounding, too
+        limit, drift = max(limit, 0.4), max(drift, 0.15)  # the factor of a column also scales its rounding error
     if error <= limit and abs(ratio - 1) <= drift:
         return
     what = f"its values are {ratio:.2f} times the reference's, relative error {error:.2f}, in the rows compared"
     place = name if not quantised or abs(ratio - 1) <= drift else f"{name.rpartition('.')[0]}.weight_scale_2"
     at = ours.where(place if ours.get(place) is not None else name)
     if moved == "trained":
-        yield Problem(4, at, what, "training moved it far: see what it answers", "warned")
+        yield Problem(4, at, what, "training changed it a lot: check the model's answers", "warned")
     else:
         yield Problem(4, at, what, "the scale or weight is another layer's, or --reference another model; " + AGAIN)
 
 
 def movement(ours: View, theirs: View) -> dict[str, Any]:
-    """How far training moved the weights: median and largest relative difference of linear layers, rounding included.
+    """How far training moved the weights: median and largest relative difference of linear layers, including rounding.
 
-    Empty where nothing can be compared.
+    Empty if nothing can be compared.
     """
     errors = {
         name: found[0]
@@ -270,26 +274,26 @@ def movement(ours: View, theirs: View) -> dict[str, Any]:
     return {"median": float(np.median(list(errors.values()))), "largest": errors[most], "layer": most}
 
 
-#: The last component of a linear layer -> the norm that it reads.
+#: Last component of a linear layer's name -> the norm before it.
 _NORM_OF = dict.fromkeys(
     ("q_proj", "k_proj", "v_proj", "in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b"), "input_layernorm"
 ) | dict.fromkeys(("gate_proj", "up_proj"), "post_attention_layernorm")
 
 
 def _norm_changed(ours: View, name: str) -> str | None:
-    """The changed norm that the weight `name` reads, if it reads one."""
+    """The changed norm before the weight `name`, if there is one."""
     parts = name.split(".")
     if len(parts) < 4 or parts[-2] not in _NORM_OF:
         return None
     norm = ".".join([*parts[:-3], _NORM_OF[parts[-2]], "weight"])
-    if parts[-2] in {"gate_proj", "up_proj"}:  # Gemma has a norm of its own before the MLP
+    if parts[-2] in {"gate_proj", "up_proj"}:  # Gemma has a separate norm before the MLP
         before = ".".join([*parts[:-3], "pre_feedforward_layernorm", "weight"])
         norm = before if ours.get(before) is not None else norm
     return norm if norm in ours.changed_norms else None
 
 
 def _norm_factors(view_: View, name: str) -> NDArray[np.float32] | None:
-    """What a norm multiplies each column by: its weight, or one more than that."""
+    """The factor of a norm for each column: its weight, or 1 + weight."""
     tensor = view_.get(name)
     if tensor is None or tensor.info.dtype not in {"BF16", "F16", "F32"}:
         return None
@@ -298,7 +302,7 @@ def _norm_factors(view_: View, name: str) -> NDArray[np.float32] | None:
 
 
 def note_changed_norms(ours: View, theirs: View) -> None:
-    """Remember which norms differ from the reference: AWQ's smoothing was folded into them."""
+    """Record which norms differ from the reference, because AWQ's smoothing was folded into them."""
     changed = {
         name
         for name in ours.by_plain_name

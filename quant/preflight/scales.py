@@ -1,8 +1,8 @@
-"""Preflight, one layer: weight and scales have the shapes, types and values of its format (points 2 and 4).
+"""Preflight checks of one layer: weight and scales have shapes, dtypes and values of its format (points 2 and 4).
 
-Shapes are those that vLLM 0.32 registers (layers/quantization/modelopt.py): NVFP4 packs two values a byte along the
-columns, with a scale for 16 columns and one for all; FP8 has one scale; FP8_PER_CHANNEL_PER_TOKEN one a row; FP8_PB_WO
-one for 128 x 128; MXFP8 one exponent for 32 columns.
+Shapes are those that vLLM 0.32 registers (layers/quantization/modelopt.py): NVFP4 packs two values per byte along
+the columns, with one scale per 16 columns and one global scale; FP8 has one scale; FP8_PER_CHANNEL_PER_TOKEN one per
+row; FP8_PB_WO one per 128 x 128 block; MXFP8 one exponent per 32 columns.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 from quant.checkpoint.safetensors_file import e4m3_values
 from quant.checkpoint.view import AGAIN, Problem, Tensor, View
 
-#: Bytes of a large tensor that are looked at: that many at its start, middle and end.
+#: Bytes of a large tensor that are read at its start, middle and end each.
 WINDOW = 1 << 15
-#: A global scale stands for this largest magnitude times its value; weights and activations lie well inside.
+#: Limits of the amax that a global scale corresponds to; those of weights and activations are well inside.
 SMALLEST_AMAX, LARGEST_AMAX = 1e-12, 1e6
 _GARBAGE = "is missing: vLLM would serve garbage, silently"
 
 
 def windows(tensor: Tensor) -> np.ndarray:
-    """The tensor's bytes, of a large one those at its start, middle and end."""
+    """The tensor's bytes; of a large tensor those at its start, middle and end."""
     size = tensor.info.bytes
     if size <= 3 * WINDOW:
         return np.frombuffer(tensor.raw(), np.uint8)
@@ -35,7 +35,7 @@ def windows(tensor: Tensor) -> np.ndarray:
 
 
 def format_findings(view: View, name: str, algorithm: str) -> Iterator[Problem]:
-    """Findings of one quantised layer that vLLM takes for `algorithm`."""
+    """Findings about one quantised layer that vLLM reads as `algorithm`."""
     if "NVFP4" in algorithm:
         yield from _nvfp4(view, name, algorithm)
     elif algorithm == "FP8":
@@ -63,7 +63,7 @@ def _multiple(view: View, name: str, block: int) -> Iterator[Problem]:
 
 
 def _scalar(view: View, name: str, scale: str, levels: float) -> Iterator[Problem]:
-    """A per-tensor scale: there, float32, one element, finite, positive, standing for a believable amax."""
+    """Check a per-tensor scale: present, float32, one element, finite, positive, with a plausible amax."""
     tensor = view.get(f"{name}.{scale}")
     at = view.where(f"{name}.{scale}")
     if tensor is None:
@@ -76,11 +76,13 @@ def _scalar(view: View, name: str, scale: str, levels: float) -> Iterator[Proble
         if not np.isfinite(value) or value <= 0:
             yield Problem(4, at, f"is {value}, but a scale must be finite and positive", AGAIN)
         elif not SMALLEST_AMAX <= value * levels <= LARGEST_AMAX:
-            yield Problem(4, at, f"is {value:.3g}, a largest value of {value * levels:.3g}, out of all reason", AGAIN)
+            yield Problem(
+                4, at, f"is {value:.3g}, a largest value of {value * levels:.3g}, which is implausible", AGAIN
+            )
 
 
 def _grid(view: View, name: str, shapes: Callable[[int, int], list[tuple[int, ...]]]) -> Iterator[Problem]:
-    """F32 scales, one for each block of the weight: all there, finite, positive and believable."""
+    """Check F32 scales, one for each block of the weight: all present, finite, positive and plausible."""
     weight, scale = view.get(f"{name}.weight"), view.get(f"{name}.weight_scale")
     at = view.where(f"{name}.weight_scale")
     if scale is None or weight is None or len(weight.info.shape) != 2:
@@ -97,11 +99,11 @@ def _grid(view: View, name: str, shapes: Callable[[int, int], list[tuple[int, ..
         if bad := int((~np.isfinite(values) | (values <= 0)).sum()):
             yield Problem(4, at, f"{bad} of its {values.size} scales are not finite and positive", AGAIN)
         elif values.size and not SMALLEST_AMAX <= float(values.max()) * 448 <= LARGEST_AMAX:
-            yield Problem(4, at, f"is up to {float(values.max()):.3g}, out of all reason", AGAIN)
+            yield Problem(4, at, f"is up to {float(values.max()):.3g}, which is implausible", AGAIN)
 
 
 def _exponents(view: View, name: str) -> Iterator[Problem]:
-    """MXFP8's scales: E8M0, a byte each, a power of two; 255 is NaN."""
+    """Check MXFP8's scales: E8M0, one byte each, a power of two; 255 is NaN."""
     weight, scale = view.get(f"{name}.weight"), view.get(f"{name}.weight_scale")
     at = view.where(f"{name}.weight_scale")
     if scale is None or weight is None or len(weight.info.shape) != 2:
@@ -119,9 +121,9 @@ def _exponents(view: View, name: str) -> Iterator[Problem]:
         if bad := int((codes == 255).sum()):
             yield Problem(4, at, f"{bad} of {codes.size} block scales are NaN", AGAIN)
         elif codes.size and int(codes.max()) > 127 + 20:
-            yield Problem(4, at, f"is up to 2**{int(codes.max()) - 127}, out of all reason", AGAIN)
+            yield Problem(4, at, f"is up to 2**{int(codes.max()) - 127}, which is implausible", AGAIN)
         elif codes.size >= 64 and int(codes.min()) == int(codes.max()) == 0:
-            yield Problem(4, at, "block scales are all at the floor of 2**-127: most of the weight is lost", AGAIN)
+            yield Problem(4, at, "block scales are all at the minimum of 2**-127: most of the weight is lost", AGAIN)
 
 
 def _nvfp4(view: View, name: str, algorithm: str) -> Iterator[Problem]:
@@ -162,7 +164,7 @@ def _nvfp4(view: View, name: str, algorithm: str) -> Iterator[Problem]:
 
 
 def block_scale_values(scale: Tensor, at: str) -> Iterator[Problem]:
-    """Findings about E4M3 block scales: NaN, negative, zero, all alike, or at the floor."""
+    """Findings about E4M3 block scales: NaN, negative, zero, all equal, or at the minimum."""
     codes = np.frombuffer(scale.raw(), np.uint8)
     if codes.size == 0:
         return
@@ -178,7 +180,7 @@ def block_scale_values(scale: Tensor, at: str) -> Iterator[Problem]:
         yield Problem(4, at, f"all {codes.size} block scales are {value:g}, whatever the weights are", AGAIN)
     elif codes.size >= 64 and int((codes == 1).sum()) > codes.size // 2:
         share = float((codes == 1).mean())
-        problem = f"{share:.0%} of the block scales are at the floor of 2**-9: most of the weight is lost"
+        problem = f"{share:.0%} of the block scales are at the minimum of 2**-9: most of the weight is lost"
         yield Problem(4, at, problem, "calibrate again; the global scale is far too large")
 
 
@@ -194,7 +196,7 @@ def _packed_values(weight: Tensor, at: str) -> Iterator[Problem]:
 
 
 def _fp8_weight(view: View, name: str, dynamic: str | None = None) -> Iterator[Problem]:
-    """The weight's own numbers, and no scale of another format; `dynamic` formats scale activations as they come."""
+    """Check the weight's values, and that it has no scale of another format; `dynamic` formats need no input scale."""
     weight = view.get(f"{name}.weight")
     assert weight is not None
     if view.get(f"{name}.weight_scale_2") is not None:

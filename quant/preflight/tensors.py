@@ -1,4 +1,4 @@
-"""Preflight, tensors: each layer is in the format that vLLM takes it for, and its scales are sane (points 2-5)."""
+"""Preflight checks of tensors: each layer has the format that vLLM expects, and plausible scales (points 2-5)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXPONENT = {
 
 
 def layer_names(view: View) -> list[str]:
-    """Plain names of everything that has a `weight` or a scale, in the order of the file."""
+    """Plain names of all layers that have a `weight` or a scale, in the order of the file."""
     found: dict[str, None] = {}
     for name in view.by_plain_name:
         parent, _, last = name.rpartition(".")
@@ -38,7 +38,7 @@ def layer_names(view: View) -> list[str]:
 
 
 def is_linear(view: View, name: str) -> bool:
-    """Whether a layer is one that a quantiser could have touched: two-dimensional and no embedding, or with scales."""
+    """Whether a layer may be quantised: two-dimensional and not an embedding, or with scales."""
     weight = view.get(f"{name}.weight")
     scaled = any(view.get(f"{name}.{scale}") is not None for scale in SCALES)
     embedding = name.endswith(("embed_tokens", "pos_embed", "patch_embed"))
@@ -46,7 +46,7 @@ def is_linear(view: View, name: str) -> bool:
 
 
 def tensor_findings(view: View, made: dict[str, Any] | None = None) -> Iterator[Problem]:
-    """All findings about tensors; `made` is the checkpoint's provenance, which says how its scales came about."""
+    """All findings about tensors; `made` is the checkpoint's provenance, which says how its scales were computed."""
     yield from _leftovers(view)
     linear = [name for name in layer_names(view) if is_linear(view, name)]
     served, findings = served_algorithms(view, linear)
@@ -104,7 +104,7 @@ def _layer_findings(view: View, name: str, algorithm: str | None) -> Iterator[Pr
 
 
 def _fused_findings(view: View, linear: list[str]) -> Iterator[Problem]:
-    """Parts of a fused layer share format and per-tensor scales (point 3)."""
+    """Check that parts of a fused layer share format and per-tensor scales (point 3)."""
     for fused, members in fused_groups(linear).items():
         formats = {_format(view, member) for member in members}
         if len(formats) > 1:
@@ -126,7 +126,7 @@ def _fused_findings(view: View, linear: list[str]) -> Iterator[Problem]:
 
 
 def _constant_findings(view: View, linear: list[str], made: dict[str, Any] | None) -> Iterator[Problem]:
-    """Input scales that are all one number were never calibrated, unless the recipe says that they are all 1."""
+    """Check for missing calibration: all input scales equal, unless the recipe sets them all to 1."""
     fused = {member: group for group, members in fused_groups(linear).items() for member in members}
     values = {fused.get(n, n): t.raw(4) for n in linear if (t := view.get(f"{n}.input_scale")) is not None}
     if len(values) < _LEAST_GROUPS or len(set(values.values())) > 1:
@@ -171,7 +171,7 @@ def _kv_findings(view: View) -> Iterator[Problem]:
         elif not np.isfinite(value := float(tensor.floats()[0])) or value <= 0:
             yield Problem(4, view.where(name), f"is {value}, but a scale must be finite and positive", AGAIN)
     if wanted and found:
-        # The decoder's: the MTP head is left in BF16, and vLLM takes 1.0 for the scale that it lacks.
+        # Only those of the decoder: the MTP head is in BF16, and vLLM uses 1.0 for its missing scale.
         layers = {
             name.rpartition(".self_attn.")[0]
             for name in view.by_plain_name
@@ -186,7 +186,7 @@ def _kv_findings(view: View) -> Iterator[Problem]:
 
 
 def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Problem]:
-    """All tensors of the architecture are there with their shapes, and no others (point 2)."""
+    """Check that exactly the tensors of the architecture are there, with their shapes (point 2)."""
     kind = str(view.config.get("model_type"))
     try:
         expected = shapes(view.text_config, kind)
@@ -229,7 +229,7 @@ def _schema_findings(view: View, served: dict[str, str | None]) -> Iterator[Prob
 
 
 def plain_values(view: View) -> Iterator[Problem]:
-    """Weights left as they were hold numbers: no NaN, no infinity, and those that multiply are not all zero."""
+    """Check unquantised weights: no NaN, no infinity, and matrices are not all zero."""
     centred = has_centred_norms(view.config)
     for name, tensor in view.tensors.items():
         last = name.rpartition(".")[2]

@@ -1,1 +1,1 @@
-"""Post-training quantisation with ModelOpt: calibration, layer maps, quality."""
+"""Post-training quantisation with ModelOpt: calibration, layer maps, and measures of quality."""

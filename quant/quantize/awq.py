@@ -1,11 +1,11 @@
-"""AWQ-lite: smoothing of q/k/v and gate/up, folded into the neighbouring weights, so that plain NVFP4 remains.
+"""AWQ-lite: smooths q/k/v and gate/up and folds the scales into the norms before, so that the result is plain NVFP4.
 
 AWQ multiplies the inputs of a linear layer by a vector and divides its weight by it, so that channels with large
-activations keep more of their precision (Lin et al., arXiv 2306.00978). ModelOpt searches the vector; what its export
-leaves as `pre_quant_scale` no vLLM release loads. Where the inputs come straight from a norm the vector belongs into
-the norm's weight, and nothing is left. ModelOpt's own folding takes Qwen3.5's norms, which multiply by 1 + weight,
-for plain ones, and leaves the projections out that share the norm but are not quantised: so we fold ourselves, and
-search only where the norm has no other reader.
+activations keep more of their precision (Lin et al., arXiv 2306.00978). ModelOpt searches the vector, but no vLLM
+release loads the `pre_quant_scale` that its export writes. If the inputs come directly from a norm, the vector can be
+multiplied into the norm's weight. ModelOpt's own folding does not know that Qwen3.5's norms multiply by 1 + weight,
+and ignores unquantised layers that use the same norm. So this module does the folding, and smooths only if the norm
+has no other users.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-#: Last component of the norm -> parent and names of the layers that alone read it.
+#: Last component of the norm's name -> parent and names of the only layers that use it.
 _READERS = {
     "input_layernorm": ("self_attn", ("q_proj", "k_proj", "v_proj")),
     "post_attention_layernorm": ("mlp", ("gate_proj", "up_proj")),
@@ -24,7 +24,7 @@ _READERS = {
 
 
 def foldable_groups(model: nn.Module) -> list[tuple[nn.Module, list[Any]]]:
-    """Norms with the quantised layers that read them, where all of these are there and enabled."""
+    """Norms with the quantised layers that use them, if all of these exist and are enabled."""
     groups = []
     for _, module in model.named_modules():
         for norm_name, (parent_name, names) in _READERS.items():
@@ -50,7 +50,7 @@ def _multiplies_by_one_plus_weight(norm: nn.Module) -> bool:
 def _fold(norm: nn.Module, readers: list[Any]) -> None:
     from modelopt.torch.export.quant_utils import preprocess_linear_fusion
 
-    preprocess_linear_fusion(readers)  # one vector for all readers, weights adjusted, amax tied
+    preprocess_linear_fusion(readers)  # one vector for all users, adjusted weights, common amax
     scale = readers[0].input_quantizer.pre_quant_scale
     if scale is None:
         return
@@ -64,7 +64,7 @@ def _fold(norm: nn.Module, readers: list[Any]) -> None:
 
 
 def quantize_awq_lite(model: Any, config: dict[str, Any], forward: Callable[[Any], None]) -> Any:
-    """Quantise `model`: AWQ-lite where it folds, max calibration everywhere else.
+    """Quantise `model`: AWQ-lite where it can be folded, max calibration everywhere else.
 
     `config` is that of max calibration; `forward` runs the calibration data.
     """

@@ -1,7 +1,7 @@
-"""Calibration data: JSON Lines of conversations or texts, or plain text, as token batches.
+"""Reads calibration data (conversations or texts in JSON Lines, or plain text) and makes batches of tokens.
 
-A line is `{"messages": […], "tools": […]}`, rendered through the model's own chat template with its tools, or
-`{"text": "…"}`. A `.txt` file is cut into pieces of the wanted length.
+A line is `{"messages": […], "tools": […]}`, rendered with the model's own chat template, or `{"text": "…"}`. A `.txt`
+file is cut into pieces.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-LEAST_SHARED = 32  # tokens that sequences must begin with alike for a cache to be worth its copies
+LEAST_SHARED = 32  # length in tokens of a common beginning from which a KV cache saves time
 
 
 def positive(text: str) -> int:
-    """A whole number above zero, for argparse."""
+    """An integer above zero, for argparse."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above zero")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer above zero")
     return int(text)
 
 
@@ -39,7 +39,7 @@ def add_format(parser: argparse.ArgumentParser) -> None:
 def read_samples(path: Path, limit: int | None, shape: Format = "messages") -> list[dict[str, Any]]:
     """The first `limit` samples of a data file (None: all), each with `messages` (and perhaps `tools`) or `text`.
 
-    `shape` "auto" reads what else `data_files` knows. Raises UsageError that names the line and what is wrong with it.
+    `shape` "auto" also reads the other formats of `data_files`. Raises UsageError with the line and what is wrong.
     """
     if path.suffix == ".txt" and not path.is_dir():
         text = read_text(path)
@@ -77,7 +77,7 @@ def tokenize(
 ) -> list[list[int]]:
     """Token ids of up to `limit` samples, each cut to `max_length` tokens.
 
-    Raises UsageError for what the chat template refuses.
+    Raises UsageError if the chat template refuses a conversation.
     """
     sequences: list[list[int]] = []
     for sample in samples:
@@ -91,7 +91,7 @@ def tokenize(
                 text = tokenizer.apply_chat_template(
                     sample["messages"], tools=sample["tools"], tokenize=False, **sample["chat_template_kwargs"] or {}
                 )
-            except Exception as error:  # templates raise whatever they like
+            except Exception as error:  # templates can raise anything
                 message = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise UsageError(f"{path}:{sample['line']}: the chat template refuses it: {message}") from error
             sequences.append(_ids(tokenizer, text, path, sample["line"])[:max_length])
@@ -105,7 +105,9 @@ def _ids(tokenizer: Any, text: str, path: Path, line: int) -> list[int]:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{path}:{line}: holds half a surrogate pair, which is no character; fix it") from None
+        raise UsageError(
+            f"{path}:{line}: contains half a surrogate pair, which is not a character; correct it"
+        ) from None
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
@@ -127,30 +129,32 @@ def batches(sequences: list[list[int]], batch_size: int, pad: int) -> Iterator[d
 
 
 def shared_start(sequences: list[list[int]]) -> int:
-    """Tokens that all sequences begin with alike, short of the last one of the shortest; 0 for a single sequence.
+    """Length of the common beginning of all sequences, at most the shortest length - 1; 0 for a single sequence.
 
-    Conversations with one assistant share system prompt and tools: most of what they are long.
+    Conversations with one assistant share system prompt and tools, which are most of their length.
     """
     if len(sequences) < 2:
         return 0
-    first, last = min(sequences), max(sequences)  # in order, the two that differ first
+    first, last = min(sequences), max(sequences)  # in sorted order, the first and the last differ earliest
     shared = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     return min(shared, min(map(len, sequences)) - 1)
 
 
 def attends_alone(model: Any) -> bool:
-    """Whether a token's activations depend on earlier tokens by attention alone, which a KV cache holds whole."""
+    """Whether activations depend on earlier tokens only through attention, so that a KV cache holds all that is
+    needed.
+    """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     recurrent = any(name.endswith((".linear_attn", ".mamba")) for name, _ in model.named_modules())
-    rope = str(getattr(config, "rope_parameters", None) or "")  # these turn keys by the length of the whole sequence
+    rope = str(getattr(config, "rope_parameters", None) or "")  # here the rotation of keys depends on the total length
     scaled = any(kind in rope for kind in ("dynamic", "longrope"))
     windowed = bool(getattr(config, "sliding_window", None))
     return kinds == {"full_attention"} and not (recurrent or scaled or windowed)
 
 
 def _holds_all(cache: Any) -> bool:
-    """Whether a cache keeps the keys and values of every token, and no other state."""
+    """Whether a cache keeps keys and values of every token and no other state."""
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     return isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
@@ -160,9 +164,8 @@ def run_through(body: Any, sequences: list[list[int]], batch_size: int, pad: int
     """Run the sequences through a causal model, with a progress bar.
 
     Args:
-        share: what all of them begin with is run once and kept in a KV cache, where the model attends alone. Its
-            activations are the same in each sequence, so that a greatest value over tokens is the same at a fraction
-            of the work; a mean is not.
+        share: run the common beginning of all sequences once and keep it in a KV cache, if the model allows it. Its
+            activations are the same in each sequence, so a maximum over tokens does not change, but a mean would.
     """
     import copy
 

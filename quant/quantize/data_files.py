@@ -1,6 +1,6 @@
 """Reads the rows of a data file: JSON Lines, a JSON array, Parquet, a `datasets` directory.
 
-`rows` reads them with the number that names each in a message. `as_messages` turns the shapes that people publish into
+`rows` returns each row with its number for error messages. `as_messages` converts the usual published formats to
 `{"messages": [...], "tools": [...]}`: ShareGPT (`conversations` of `from` and `value`), prompt and completion, Alpaca
 (`instruction`, `input`, `output`).
 """
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from quant.errors import UsageError
 
 Format = Literal["messages", "auto"]
-#: ShareGPT's names of who speaks, and those of its descendants.
+#: Names of roles in ShareGPT and in formats derived from it.
 _ROLES = {
     "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant",
     "bard": "assistant", "assistant": "assistant", "model": "assistant", "system": "system", "tool": "tool",
@@ -25,9 +25,9 @@ _AUTO = "give --format auto to read it"
 
 
 def rows(path: Path, shape: Format) -> Iterator[tuple[int, Any]]:
-    """Each row with its number: of JSON Lines the line, of other files the row, from 1.
+    """Each row with its number from 1: the line in JSON Lines, the row in other files.
 
-    Raises UsageError for what cannot be read, and without `auto` for all but JSON Lines.
+    Raises UsageError for a file that cannot be read and, without `auto`, for all formats except JSON Lines.
     """
     if path.is_dir():
         yield from enumerate(_directory(path, shape), 1)
@@ -58,7 +58,7 @@ def rows(path: Path, shape: Format) -> Iterator[tuple[int, Any]]:
 
 
 def _is_array(text: str) -> bool:
-    """Whether a file that begins with a bracket is one array over several lines, and not rows that are arrays."""
+    """Whether a file that begins with a bracket is one array over several lines, and not one array per line."""
     first = text.lstrip().partition("\n")[0].strip()
     try:
         json.loads(first)
@@ -68,11 +68,11 @@ def _is_array(text: str) -> bool:
 
 
 def read_text(path: Path) -> str:
-    """The file's text. Raises UsageError where it is none."""
+    """The file's text. Raises UsageError if it does not exist or is not UTF-8."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file; --calib and --data want JSON Lines or a .txt file") from None
+        raise UsageError(f"{path}: no such file; --calib and --data need JSON Lines or a .txt file") from None
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     try:
@@ -129,9 +129,9 @@ def _directory(path: Path, shape: Format) -> Iterator[Any]:
 
 
 def as_messages(row: Any, where: str, shape: Format) -> Any:
-    """A row with `messages` or `text`, made of what it holds; what is no known shape is returned as it is.
+    """Convert a row of a known format to `messages` or `text`; other rows are returned unchanged.
 
-    Raises UsageError for a known shape that was not asked for (`shape` "messages"), and for one that is broken.
+    Raises UsageError for a known format if `shape` is "messages", and for a malformed row.
     """
     if not isinstance(row, dict) or "messages" in row or isinstance(row.get("text"), str):
         return _plain(row)
@@ -149,7 +149,7 @@ def as_messages(row: Any, where: str, shape: Format) -> Any:
 
 
 def _plain(row: Any) -> Any:
-    """Without the nulls that Parquet and Arrow put for every key that another row has."""
+    """Remove the nulls that Parquet and Arrow add for every key that another row has."""
     if not isinstance(row, dict) or not isinstance(row.get("messages"), list):
         return row
     messages = [
@@ -178,12 +178,14 @@ def _sharegpt(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
         value = turn.get("value", turn.get("content")) if isinstance(turn, dict) else None
         role = _ROLES.get(str(who).lower())
         if role is None or not isinstance(value, str):
-            raise UsageError(f"{where}: conversations.{index}: wants from (human, gpt, system, …) and value")
+            raise UsageError(f"{where}: conversations.{index}: needs from (human, gpt, system, …) and value")
         if role == "function_call":
             calls = _parsed(value)
             calls = calls if isinstance(calls, list) else [calls]
             if not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls):
-                raise UsageError(f"{where}: conversations.{index}: a function_call wants JSON with name and arguments")
+                raise UsageError(
+                    f"{where}: conversations.{index}: a function_call must be JSON with name and arguments"
+                )
             functions = [{"name": call["name"], "arguments": call.get("arguments", {})} for call in calls]
             made = [{"type": "function", "function": function} for function in functions]
             found.append({"role": "assistant", "content": None, "tool_calls": made})
@@ -218,6 +220,6 @@ def _alpaca(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for pair in row.get("history") or []:
         if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
-            raise UsageError(f"{where}: history wants pairs of question and answer")
+            raise UsageError(f"{where}: history must be pairs of question and answer")
         found += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
     return [*found, {"role": "user", "content": asked}, {"role": "assistant", "content": row[answer]}]

@@ -1,8 +1,8 @@
-"""NVFP4 as a ModelOpt quantisation backend, so that calibration, QAT and QAD run without CUDA.
+"""Registers NVFP4 as a ModelOpt quantisation backend, so that calibration, QAT and QAD run without CUDA.
 
 ModelOpt's own NVFP4 forward pass needs a CUDA kernel. A quantiser whose configuration names this backend calls
-`formats.nvfp4.fake_quantize` instead; calibration, AWQ, peft support, saving and export stay ModelOpt's. Its
-export is plain torch, and what it writes equals this forward pass bit for bit.
+`formats.nvfp4.fake_quantize` instead. ModelOpt still does calibration, AWQ, peft support, saving and export. Its
+export is plain torch, and the exported weights equal those of this forward pass bit for bit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BACKEND = "annie_nvfp4"
 
 
 def register_backend() -> str:
-    """Make the backend known to ModelOpt; harmless when done twice. Needed before a saved quantiser is restored.
+    """Register the backend with ModelOpt. May be called twice. Needed before a saved quantiser is restored.
 
     Returns:
         The name to put under ``backend``.
@@ -36,7 +36,7 @@ def with_backend(config: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         config: ``{"quant_cfg": [{"quantizer_name": ..., "cfg": {...}}, ...], "algorithm": ...}`` as ModelOpt's
-            constants have it. Entries of other formats are left alone.
+            constants have it. Entries of other formats are not changed.
     """
     config = copy.deepcopy(config)
     for entry in config["quant_cfg"]:
@@ -72,7 +72,7 @@ def set_searched(quantizer: Any, scales: Tensor, amax: Tensor) -> None:
     Args:
         quantizer: an NVFP4 weight quantiser of this backend.
         scales: float8_e4m3fn block scales, `(out, in / 16)`.
-        amax: what the global scale is made for, one element; zero stands for 6.
+        amax: largest magnitude that the global scale is made for, one element; zero counts as 6.
     """
     amax = amax.detach().float().reshape(())
     amax = torch.where(amax == 0, nvfp4.E2M1_MAX, amax)
@@ -82,8 +82,8 @@ def set_searched(quantizer: Any, scales: Tensor, amax: Tensor) -> None:
     quantizer.register_buffer("_global_amax", amax.clone())
 
 
-def whole_amax(quantizer: Any) -> Tensor:
-    """What the one global scale of a quantiser is made for, whether or not it has searched block scales."""
+def global_scale_amax(quantizer: Any) -> Tensor:
+    """The amax that a quantiser's global scale is made for, with or without searched block scales."""
     found = getattr(quantizer, "_global_amax", None)
     amax: Tensor = quantizer.amax if found is None else found
     return amax.detach().reshape(())
@@ -104,7 +104,7 @@ def _entrypoint(inputs: Tensor, quantizer: Any) -> Tensor:
             f"num_bits={quantizer.num_bits}, block_sizes={quantizer.block_sizes}: remove `backend` from its cfg"
         )
     if is_searched(quantizer):  # see quant.quantize.search
-        scale = nvfp4.global_scale(whole_amax(quantizer))
+        scale = nvfp4.global_scale(global_scale_amax(quantizer))
         return nvfp4.fake_quantize_scaled(inputs, searched_scales(quantizer, inputs), scale)
     amax = quantizer._get_amax(inputs)
     return nvfp4.fake_quantize(inputs, amax.amax(), clip_gradient=not quantizer._pass_through_bwd)

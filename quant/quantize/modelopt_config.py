@@ -1,4 +1,4 @@
-"""A recipe as ModelOpt's configuration."""
+"""Converts a recipe to ModelOpt's configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quant.recipe import Recipe
 
 _NVFP4 = {"num_bits": (2, 1), "block_sizes": {-1: 16, "type": "dynamic", "scale_bits": (4, 3)}}
 
-#: An activation's largest magnitude that makes its global scale 1: 6 * 448.
+#: The amax of an activation for which its global scale is 1: 6 * 448.
 CONSTANT_AMAX = 2688.0
 
 
@@ -30,10 +30,11 @@ def _entries(pattern: str, fmt: str, nvfp4: dict[str, Any], activations: str) ->
 
 
 def modelopt_config(recipe: Recipe) -> dict[str, Any]:
-    """The `config` of `mtq.quantize`: the recipe's layer map, in its order, everything else off.
+    """The `config` of `mtq.quantize`: the recipe's layer map in its order; all other layers are not quantised.
 
-    Every quantiser uses the project's backend, on a GPU too: ModelOpt's own forward passes need CUDA for NVFP4, and
-    there and for FP8 they round otherwise than its export, so that other weights would be served than were computed.
+    Every quantiser uses the project's backend, also on a GPU. ModelOpt's own forward pass for NVFP4 needs CUDA, and
+    for both formats it rounds differently from its export, so that the served weights would differ from the computed
+    ones.
     """
     nvfp4 = {**_NVFP4, "backend": register_backend()}
     config: list[dict[str, Any]] = [{"quantizer_name": "*", "enable": False}]

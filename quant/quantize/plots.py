@@ -1,4 +1,4 @@
-"""Imports matplotlib where it is installed. Without it a checkpoint is written without plots."""
+"""Draws plots with matplotlib. If matplotlib is not installed, checkpoints are written without plots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def pyplot() -> Any | None:
-    """`matplotlib.pyplot`, drawing to files; None, and a line on standard error, where it is not installed."""
+    """`matplotlib.pyplot`, for drawing to files; None, with a line on standard error, if it is not installed."""
     try:
         import matplotlib
     except ImportError:
@@ -21,7 +21,7 @@ def pyplot() -> Any | None:
 
 
 def plot(errors: dict[str, float], path: Path, title: str) -> None:
-    """Write the errors as a bar chart, one bar a block."""
+    """Write the errors as a bar chart, one bar per block."""
     drawer = pyplot()
     if drawer is None:
         return

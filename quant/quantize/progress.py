@@ -1,4 +1,4 @@
-"""A progress bar of one line: done, rate, time left, and whatever number matters (loss)."""
+"""A one-line progress bar: share done, rate, time left, and further values such as the loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LINE_SECONDS = 60.0
 
 
 class ProgressBar:
-    """Counts `unit`s up to `total`; draws five times a second on a terminal, and a line a minute into a log."""
+    """Counts `unit`s up to `total`; updates five times a second on a terminal, and once a minute in a log."""
 
     def __init__(self, name: str, total: int, unit: str) -> None:
         self.name, self.total, self.unit, self.done = name, total, unit, 0

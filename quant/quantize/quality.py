@@ -1,7 +1,7 @@
-"""How far a quantised model is from its reference: KL divergence and top-1 agreement over the same tokens.
+"""Compares a quantised model with its reference: KL divergence and top-1 agreement on the same tokens.
 
-KL(reference || model) is the mean over positions of sum_v p(v) (log p(v) - log q(v)), in nats a token; top-1 agreement
-is the share of positions whose most likely next token is the same.
+KL(reference || model) is the mean over positions of sum_v p(v) (log p(v) - log q(v)), in nats per token; top-1
+agreement is the share of positions whose most likely next token is the same.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor
 
 from quant.checkpoint import loading
 
-#: Vocabularies are large: this many positions are compared, at most.
+#: Number of positions that are compared at most, because vocabularies are large.
 MAX_POSITIONS = 512
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Mean KL in nats a token, share of equal top tokens, and the number of positions that both rest on."""
+    """Mean KL in nats per token, share of equal top tokens, and the number of positions compared."""
 
     kl: float
     top1: float
@@ -34,7 +34,7 @@ class Quality:
 
 @torch.inference_mode()
 def logits(model: Any, sequences: Sequence[Sequence[int]], limit: int = MAX_POSITIONS) -> list[Tensor]:
-    """Logits of the first sequences, `limit` positions in all: one CPU tensor `(length, vocabulary)` each."""
+    """Logits of the first sequences, `limit` positions in all: one CPU tensor `(length, vocabulary)` per sequence."""
     found: list[Tensor] = []
     left = limit
     for sequence in sequences:
@@ -47,7 +47,7 @@ def logits(model: Any, sequences: Sequence[Sequence[int]], limit: int = MAX_POSI
 
 
 def agreement(reference: Sequence[Tensor], candidate: Sequence[Tensor]) -> Quality:
-    """Compare two lists of logits of the same tokens, in float32, on the GPU where there is one."""
+    """Compare two lists of logits of the same tokens, in float32, on the GPU if there is one."""
     divergence, same, positions = 0.0, 0, 0
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for one, other in zip(reference, candidate, strict=True):

@@ -1,4 +1,4 @@
-"""Quantise a model by a recipe: check that recipe, model and serving image fit, calibrate, tie fused groups."""
+"""Quantises a model by a recipe: checks recipe, model and image, calibrates, gives fused layers a common amax."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quant.recipe import Recipe
 
 
 def check_layers(model: Any, chosen: Recipe) -> None:
-    """Raise UsageError where the recipe's layers do not suit the model: nothing matches, or half of a fused layer."""
+    """Raise UsageError if the recipe's layers do not suit the model: no match, or only a part of a fused layer."""
     from torch import nn
 
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and "lora_" not in name]
@@ -34,10 +34,10 @@ def check_layers(model: Any, chosen: Recipe) -> None:
 
 
 def check_experts(model: Any, chosen: Recipe) -> None:
-    """Raise UsageError where the recipe means to quantise experts that no quantiser reaches.
+    """Raise UsageError if the recipe would quantise experts that no quantiser can reach.
 
-    transformers 5 keeps the experts of a layer in one parameter of three dimensions, and quantisers stand around
-    linear layers: the experts, nearly all of the model, would stay in BF16.
+    transformers 5 keeps the experts of a layer in one three-dimensional parameter, but quantisers wrap linear layers:
+    the experts, nearly all of the model, would stay in BF16.
     """
     from torch import nn
 
@@ -56,7 +56,7 @@ def check_experts(model: Any, chosen: Recipe) -> None:
 
 
 def check_reached(model: Any) -> None:
-    """Raise UsageError where calibration never reached a layer, such as an expert that no token was sent to."""
+    """Raise UsageError if calibration never reached a layer, such as an expert that got no token."""
     missed = [
         name
         for name, module in model.named_modules()
@@ -73,7 +73,7 @@ def check_reached(model: Any) -> None:
 
 
 def without_head(model: Any) -> Any:
-    """The part of a model that calibration runs: all but an lm_head without quantisers, a fifth of a small model."""
+    """The part of a model that calibration runs: without an unquantised lm_head, which is a fifth of a small model."""
     head = model.get_output_embeddings()
     kinds = ("input_quantizer", "weight_quantizer", "output_quantizer")
     quantised = any(getattr(getattr(head, kind, None), "is_enabled", False) for kind in kinds)
@@ -82,9 +82,9 @@ def without_head(model: Any) -> Any:
 
 
 def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -> Any:
-    """Calibrate `model` on token sequences and quantise it in place, fused groups tied. Returns the model.
+    """Calibrate `model` on token sequences and quantise it in place; fused groups share their amax. Returns the model.
 
-    A model that peft has been at gets its quantisers around weight and adapter together, none inside.
+    If the model has peft layers, one quantiser is put around weight and adapter together.
     """
     import modelopt.torch.quantization as mtq
     import torch
@@ -94,7 +94,7 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
     from quant.quantize.modelopt_config import modelopt_config
 
     device = str(loading.device_of(model))
-    # AWQ weighs means over all tokens. Headroom takes percentiles over all of them, in which padding must not count.
+    # AWQ needs means over all tokens. Headroom needs percentiles over all of them, in which padding must not count.
     percentiles = chosen.activations == "headroom"
     plain = chosen.algorithm != "awq_lite" and not percentiles
 
@@ -124,7 +124,7 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
 
 
 def check_image(chosen: Recipe, image: Image) -> None:
-    """Raise UsageError where `image` cannot load what the recipe makes, before anything slow starts."""
+    """Raise UsageError if `image` cannot load what the recipe makes; called before anything slow starts."""
     formats = {fmt for _, fmt in chosen.layers} - {"bf16"}
     names = {"nvfp4": "NVFP4", "nvfp4-w4a16": "W4A16_NVFP4", "fp8": "FP8"}
     wanted = ["MIXED_PRECISION"] if len(formats) > 1 else [names[fmt] for fmt in formats]

@@ -1,4 +1,4 @@
-"""Searched block scales in a calibrated model, and how far its weights are from BF16, which takes no data."""
+"""Searches block scales in a calibrated model, and measures how far its weights are from BF16. Needs no data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def nvfp4_layers(model: Any) -> Iterator[tuple[Any, Any]]:
 
 @contextmanager
 def _present(module: Any) -> Iterator[None]:
-    """Bring a layer's weight to where it computes, if it is kept in host memory."""
+    """Copy a layer's weight to the device that computes, if it is in host memory."""
     if not hasattr(module, "_hf_hook"):
         yield
         return
@@ -51,7 +51,9 @@ def search_weights(model: Any, search: Search) -> None:
 
 @dataclass(frozen=True)
 class WeightError:
-    """Distance of all NVFP4 weights from BF16, as a share of their length (Frobenius norms): of ours, and of max."""
+    """||quantised - BF16|| / ||BF16|| over all NVFP4 weights (Frobenius norm): with the scales found, and with max
+    scales.
+    """
 
     found: float
     max: float
@@ -63,7 +65,9 @@ class WeightError:
 
 @torch.no_grad()
 def weight_error(model: Any, search: Search | None) -> WeightError | None:
-    """The weight error of a quantised model; None where no weight is NVFP4. Before the export, which packs in place.
+    """The weight error of a quantised model; None if no weight is NVFP4.
+
+    Call it before the export, which packs in place.
 
     `search` is that of `search_weights`, or None.
     """

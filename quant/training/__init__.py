@@ -1,1 +1,1 @@
-"""Training of what will be served: conversations to tokens, quantised layers with a gradient, losses, loop, resume."""
+"""Training with quantised weights: tokenised conversations, quantised layers with a gradient, losses, loop, resume."""

@@ -1,4 +1,4 @@
-"""The adapter of trained layers: rounded to what is stored, and written in the layout of `quant.export.adapter`."""
+"""Rounds the trained adapter to the stored precision, and writes it in the layout of `quant.export.adapter`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from quant.recipe import Recipe
 from quant.training.layers import TrainedLinear
 
 
-def settle(layers: dict[str, TrainedLinear]) -> None:
-    """Round the adapters to BF16 values, in which they are stored, and merge them from now on as `merge` does.
+def round_to_stored(layers: dict[str, TrainedLinear]) -> None:
+    """Round the adapters to BF16, the stored precision, and from now on merge them like `merge` does.
 
-    So what is measured and exported after training is, bit for bit, what any machine makes of what is kept.
+    So the measured and exported weights are, bit for bit, those that any machine rebuilds from the stored adapter.
     """
     import torch
 
@@ -29,7 +29,7 @@ def settle(layers: dict[str, TrainedLinear]) -> None:
 
 
 def base_digests(layers: dict[str, TrainedLinear]) -> dict[str, str]:
-    """SHA-256 of the weights under the adapters, by layer: what `merge` knows the base model by."""
+    """SHA-256 of the weights under the adapters, by layer, with which `merge` checks its base model."""
     return digests((name, layer.weight.detach()) for name, layer in layers.items() if layer.lora_a is not None)
 
 
@@ -41,7 +41,7 @@ def write(
     made: dict[str, str],
     base: dict[str, str],
 ) -> None:
-    """Write the folder's files into `directory`, which is made."""
+    """Write the files into `directory`, which is created."""
     from safetensors.torch import save_file
 
     adapter: dict[str, Tensor] = {}
@@ -53,7 +53,8 @@ def write(
         for which, kind in (("weight", layer.weight_kind), ("input", layer.input_kind)):
             if kind != "none":
                 found = getattr(layer, f"{which}_amax").detach().float().cpu().reshape(1)
-                amax[f"{name}.{which}_amax"] = found.clone()  # a fused group may share one, which no file can hold
+                # fused layers may share one tensor, which a safetensors file cannot store
+                amax[f"{name}.{which}_amax"] = found.clone()
     write_folder(directory, amax, recipe, made, base)
     if adapter:
         save_file(adapter, directory / "adapter_model.safetensors", metadata={"format": "pt"})

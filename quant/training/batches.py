@@ -1,4 +1,4 @@
-"""Batches of similar length: little padding, the same order for the same seed, and nothing left out."""
+"""Makes batches of similar length: little padding, the same order for the same seed, no example left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MULTIPLE = 32
-"""Lengths are rounded up to this many tokens, so that compiled code and matrix kernels meet few shapes."""
+"""Lengths are rounded up to a multiple of this, so that compiled code and matrix kernels see few shapes."""
 
 
 def padded(length: int) -> int:
@@ -23,20 +23,20 @@ def padded(length: int) -> int:
 
 
 def plan(lengths: Sequence[int], batch_tokens: int, seed: int) -> list[list[int]]:
-    """Indices of one epoch's batches; each holds as many rows of about one length as `batch_tokens` has room for.
+    """Indices of one epoch's batches; each has as many rows of similar length as fit into `batch_tokens`.
 
     Args:
         lengths: tokens of each example.
-        batch_tokens: rows x padded length, at most; one row is taken however long.
-        seed: of the order. Examples of one padded length are mixed, and so are the batches.
+        batch_tokens: maximum of rows x padded length; a longer row is a batch of its own.
+        seed: seed of the order. Examples of the same padded length are shuffled, and so are the batches.
     """
     order = list(range(len(lengths)))
     chance = random.Random(seed)
     chance.shuffle(order)
-    order.sort(key=lambda index: padded(lengths[index]))  # stable: within a length the shuffled order stays
+    order.sort(key=lambda index: padded(lengths[index]))  # a stable sort keeps the shuffled order within a length
     batches: list[list[int]] = []
     for index in order:
-        # Sorted by length, so the newest row is the longest.
+        # Sorted by length, so the last row is the longest.
         if batches and (len(batches[-1]) + 1) * padded(lengths[index]) <= batch_tokens:
             batches[-1].append(index)
         else:
@@ -50,11 +50,11 @@ class Batch:
     """One padded batch.
 
     Attributes:
-        input_ids: int64 `(rows, length)`, padded on the right, where what is causal never sees it: there is no mask.
-        positions: int64 `(n,)`, flat indices of the hidden states that predict a learnt token.
-        targets: int64 `(n,)`, those tokens.
+        input_ids: int64 `(rows, length)`, padded on the right. No mask is needed, because the model is causal.
+        positions: int64 `(n,)`, flat indices of the hidden states that predict a token with a loss.
+        targets: int64 `(n,)`, these tokens.
         rows: indices of the examples.
-        tokens: without padding.
+        tokens: number of tokens without padding.
     """
 
     input_ids: Tensor
@@ -64,7 +64,7 @@ class Batch:
     tokens: int
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device; a GPU's host does not wait for it."""
+        """The batch on a device; the copy to a GPU is asynchronous."""
         if device.type != "cuda":
             return self
         ids, positions, targets = (
@@ -90,7 +90,7 @@ def collate(examples: Sequence[Example], rows: Sequence[int], pad: int) -> Batch
 
 
 def nothing(pad: int) -> Batch:
-    """A batch of padding that teaches nothing, for a process that has to go along with the others' forward passes."""
+    """A batch of padding without a loss, for a process that must take part in the others' forward passes."""
     import torch
 
     none = torch.empty(0, dtype=torch.long)
@@ -98,7 +98,7 @@ def nothing(pad: int) -> Batch:
 
 
 def shares(rows: Sequence[int], lengths: Sequence[int], tokens: int, size: int) -> list[list[list[int]]]:
-    """Micro-batches of one batch for each of `size` processes: rows dealt out, all with as many passes.
+    """Micro-batches of one batch for each of `size` processes: rows are divided, all get the same number of passes.
 
     A process with fewer rows gets empty micro-batches at the end.
     """
@@ -108,7 +108,7 @@ def shares(rows: Sequence[int], lengths: Sequence[int], tokens: int, size: int) 
 
 
 def micro_batches(rows: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Cut one batch so that each part has at most `tokens` padded tokens, or one row."""
+    """Divide one batch into parts of at most `tokens` padded tokens, or of one row."""
     longest = padded(max(lengths[row] for row in rows))
     count = max(1, tokens // longest)
     return [list(rows[start : start + count]) for start in range(0, len(rows), count)]

@@ -1,11 +1,11 @@
-"""Training data: JSON Lines of conversations as token sequences, with a mark on every token that is to be learnt.
+"""Reads conversations for training and turns them into token sequences, with a mark on every token that has a loss.
 
 A line is `{"messages": [...], "tools": [...], "chat_template_kwargs": {...}}` in OpenAI's format; tool arguments may
-be a JSON string or an object, reasoning stands in `reasoning_content`. Each assistant turn is rendered through the
-model's own template twice, up to the generation prompt and with the turn, and what the second has more is what the
-model would have to generate: that is learnt, through the stop token, and nothing else. Prompt and answer are tokenised
-apart, as a server does it. A turn with `"weight": 0` (OpenAI's fine-tuning format) is context and is not learnt. Where
-`chat_template_kwargs` does not say, a turn with reasoning is asked for with thinking on, without it off.
+be a JSON string or an object; reasoning is in `reasoning_content`. Each assistant turn is rendered with the model's
+own template twice: up to the generation prompt, and with the turn. The difference is what the model would have to
+generate. It is learnt, up to and including the stop token, and nothing else. Prompt and answer are tokenised
+separately, as on a server. A turn with `"weight": 0` (OpenAI's fine-tuning format) is context and is not learnt. If
+`chat_template_kwargs` does not set thinking, it is on for turns with reasoning and off for the others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROLES = ("system", "user", "assistant", "tool")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids, and for each whether it is to be learnt. `line` is where it stands in the data file."""
+    """Token ids, and for each whether it is learnt (has a loss). `line` is its line in the data file."""
 
     ids: tuple[int, ...]
     learnt: tuple[bool, ...]
@@ -34,7 +34,7 @@ class Example:
 
 
 def read_conversations(path: Path, shape: Format = "messages") -> list[dict[str, Any]]:
-    """Conversations of a data file, checked: roles, and every tool call against the schema of its tool.
+    """Read and check the conversations of a data file: roles, and every tool call against the schema of its tool.
 
     Raises:
         UsageError: names the line, the field and the fix.
@@ -42,7 +42,9 @@ def read_conversations(path: Path, shape: Format = "messages") -> list[dict[str,
     samples = read_samples(path, None, shape)
     for sample in samples:
         if "messages" not in sample:
-            raise UsageError(f"{path}:{sample['line']}: has text; training wants messages, to know what is the answer")
+            raise UsageError(
+                f"{path}:{sample['line']}: has text; training needs messages, to know which part is the answer"
+            )
         _check(sample, f"{path}:{sample['line']}")
     return samples
 
@@ -56,13 +58,11 @@ def _check(sample: dict[str, Any], where: str) -> None:
         function = tool.get("function") if isinstance(tool, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise UsageError(
-                f"{where}: tools.{index}: is no function; write {{type: function, function: {{name, …}}}}"
+                f"{where}: tools.{index}: is not a function; write {{type: function, function: {{name, …}}}}"
             )
         functions[function["name"]] = function.get("parameters") or {"type": "object"}
     if not any(message["role"] == "assistant" and message.get("weight") != 0 for message in sample["messages"]):
-        raise UsageError(
-            f"{where}: messages: none is an assistant's to learn, so there is no use in it; remove the line"
-        )
+        raise UsageError(f"{where}: messages: no assistant message is to be learnt; remove the line")
     for index, message in enumerate(sample["messages"]):
         at = f"{where}: messages.{index}"
         if message["role"] not in ROLES:
@@ -105,7 +105,7 @@ def _arguments(function: dict[str, Any], where: str) -> Any:
 
 
 def _with_objects(message: dict[str, Any]) -> dict[str, Any]:
-    """The message with its tool arguments as objects, which templates iterate over."""
+    """The message with its tool arguments as objects, because templates iterate over them."""
     if not message.get("tool_calls"):
         return message
     calls = []
@@ -116,19 +116,19 @@ def _with_objects(message: dict[str, Any]) -> dict[str, Any]:
 
 
 _KEPT_TURNS = 64
-"""Openings that are remembered; those of a data set are few, or else remembering gains nothing."""
+"""Size of the cache of tokenised beginnings; most data sets have few different ones."""
 
 
 def _is_apart(tokenizer: Any, stop: str) -> bool:
-    """Whether text before and behind `stop` is tokenized apart: it is one added token that takes no spaces along."""
+    """Whether text before and after `stop` is tokenised separately: it is one added token that strips no spaces."""
     added = getattr(tokenizer, "added_tokens_decoder", {})
     return any(token.content == stop and not token.lstrip and not token.rstrip for token in added.values())
 
 
 LEAST_SHARE = 0.5
-"""Of the tokens that assistants say, at least this share has to be learnt."""
+"""At least this share of the tokens in assistant messages must be learnt."""
 _PROBE = "An answer of no importance"
-#: Where reasoning stands in data of one origin or another; only what the template shows of them can be learnt.
+#: Keys for reasoning in data of different origin; only those that the template renders can be learnt.
 _THOUGHTS = (
     "reasoning_content", "reasoning", "thinking", "thought", "thoughts", "thinking_content", "reasoning_text",
     "analysis", "chain_of_thought", "scratchpad",
@@ -136,14 +136,14 @@ _THOUGHTS = (
 
 
 def _special_texts(tokenizer: Any) -> list[str]:
-    """Texts of the tokens that mark turns: an answer that held one would end there, or begin another turn."""
+    """Texts of the tokens that mark turns: one inside an answer would end it or begin another turn."""
     added = getattr(tokenizer, "added_tokens_decoder", {})
     special = {token.content for token in added.values() if token.special}
     return sorted({*special, *(getattr(tokenizer, "all_special_tokens", None) or [])})
 
 
 def _shown(text: str, answer: str) -> bool:
-    """Whether a template shows `text`; it may trim it and lay out its white space again."""
+    """Whether a rendered turn contains `text`; the template may change its white space."""
     return text.strip() in answer or "".join(text.split()) in "".join(answer.split())
 
 
@@ -151,13 +151,13 @@ class Renderer:
     """Turns conversations into examples with one tokenizer.
 
     Args:
-        tokenizer: with a chat template.
+        tokenizer: a tokenizer with a chat template.
         stop: text of the token that ends a turn; None takes the tokenizer's `eos_token`.
     """
 
     def __init__(self, tokenizer: Any, stop: str | None = None) -> None:
         if tokenizer.chat_template is None:
-            raise UsageError("the model has no chat template, so its turns cannot be told apart; add one")
+            raise UsageError("the model has no chat template, so its turns cannot be rendered; add one")
         self._tokenizer = tokenizer
         self._specials = _special_texts(tokenizer)
         self._stop = stop or self._found_stop() or tokenizer.eos_token
@@ -168,11 +168,11 @@ class Renderer:
         self._parts = _is_apart(tokenizer, self._stop)
 
     def examples(self, sample: dict[str, Any], path: Path, max_length: int) -> Iterator[Example]:
-        """Sequences of one conversation: one, unless the template rewrites earlier turns (drops their reasoning).
+        """Sequences of one conversation: one, or more if the template changes earlier turns (drops their reasoning).
 
         Raises:
-            UsageError: the template refuses it, renders a turn otherwise than it asks for it, or the sequence is
-                longer than `max_length`.
+            UsageError: the template refuses the conversation, a rendered turn does not begin with its generation
+                prompt, or the sequence is longer than `max_length`.
         """
         line = sample["line"]
         where = f"{path}:{line}"
@@ -186,14 +186,15 @@ class Renderer:
             if options is None:
                 options = {"enable_thinking": bool(message.get("reasoning_content") or message.get("reasoning"))}
             prompt = self._render(messages[:index], sample["tools"], options, where, generate=True)
-            whole = self._render(messages[: index + 1], sample["tools"], options, where, generate=False)
-            if not whole.startswith(prompt):
+            rendered = self._render(messages[: index + 1], sample["tools"], options, where, generate=False)
+            if not rendered.startswith(prompt):
                 raise UsageError(
                     f"{where}: messages.{index}: the template asks for this turn with "
                     f"{prompt[-40:]!r} and renders it otherwise; check reasoning_content and chat_template_kwargs"
                 )
-            answer = whole[len(prompt) :]
-            end = answer.find(self._stop)  # the first: a server stops there, whatever a template writes behind it
+            answer = rendered[len(prompt) :]
+            # the first one, because a server stops there, whatever the template writes after it
+            end = answer.find(self._stop)
             if end < 0:
                 raise UsageError(f"{where}: messages.{index}: the template does not end the turn with {self._stop!r}")
             self._check_shown(messages[index], answer[:end], f"{where}: messages.{index}")
@@ -213,11 +214,11 @@ class Renderer:
         yield held.example(line)
 
     def _found_stop(self) -> str | None:
-        """The special token that the template writes behind an answer; None where it writes none, or refuses."""
+        """The special token that the template writes after an answer; None if it writes none or refuses."""
         messages = [{"role": "user", "content": "Question"}, {"role": "assistant", "content": _PROBE}]
         try:
             text = self._tokenizer.apply_chat_template(messages, tokenize=False)
-        except Exception:  # templates raise whatever they like
+        except Exception:  # templates can raise anything
             text = ""
         if _PROBE not in text:
             return turn_end(str(self._tokenizer.chat_template))
@@ -226,7 +227,7 @@ class Renderer:
         return min(found)[1] if found else None
 
     def _check_shown(self, message: dict[str, Any], answer: str, at: str) -> None:
-        """Raise UsageError where the template leaves out what the turn says: then its stop token would be learnt."""
+        """Raise UsageError if the template leaves out a part of the turn: the model would learn to leave it out."""
         for key in ("content", *_THOUGHTS):
             text = message.get(key)
             if isinstance(text, str) and text.strip() and not _shown(text, answer):
@@ -239,14 +240,14 @@ class Renderer:
             raise UsageError(f"{at}: {self.name} leaves out its call of {gone}; take a template with tools")
 
     def _check_specials(self, message: dict[str, Any], at: str) -> None:
-        """Raise UsageError where text holds a token that marks turns: the turn would end there, or another begin."""
+        """Raise UsageError if the text contains a token that marks turns: it would end the turn or begin another."""
         for key in ("content", *_THOUGHTS):
             text = message.get(key)
             if isinstance(text, str) and (token := next((t for t in self._specials if t in text), None)):
                 raise UsageError(f"{at}: {key} holds {token!r}, a special token of the tokenizer; take it out")
 
     def share(self, samples: Sequence[dict[str, Any]], examples: Sequence[Example]) -> float:
-        """Learnt tokens for each token of the assistants' texts alone; what stands around them makes it more."""
+        """Learnt tokens per token of the assistants' texts; more than 1 because of the tokens around the texts."""
         texts = [
             str(message[key])
             for sample in samples
@@ -259,17 +260,17 @@ class Renderer:
         return sum(sum(example.learnt) for example in examples) / max(wanted, 1)
 
     def _ids(self, text: str) -> list[int]:
-        """Token ids; what conversations have in common, such as system prompt and tools, is tokenized once."""
+        """Token ids; common beginnings, such as system prompt and tools, are tokenised once."""
         first, stop, rest = text.partition(self._stop) if self._parts else ("", "", text)
         if not stop:
             return self._tokenized(text)
         opening = first + stop
         if opening not in self._turns:
-            whole, ids = self._tokenized(text), self._tokenized(opening)
-            self._parts = whole == ids + self._tokenized(rest)  # not where a tokenizer puts a space before each part
+            all_ids, ids = self._tokenized(text), self._tokenized(opening)
+            self._parts = all_ids == ids + self._tokenized(rest)  # not if the tokenizer puts a space before each part
             if self._parts and len(self._turns) < _KEPT_TURNS:
                 self._turns[opening] = ids
-            return whole
+            return all_ids
         return self._turns[opening] + self._tokenized(rest)
 
     def _tokenized(self, text: str) -> list[int]:
@@ -281,7 +282,7 @@ class Renderer:
             text: str = self._tokenizer.apply_chat_template(
                 messages, tools=tools, tokenize=False, add_generation_prompt=generate, **options
             )
-        except Exception as error:  # templates raise whatever they like
+        except Exception as error:  # templates can raise anything
             message = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UsageError(f"{where}: the chat template refuses it: {message}") from error
         return text

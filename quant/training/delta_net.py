@@ -1,17 +1,17 @@
-"""The gated delta rule of DeltaNet layers in chunks, forward and backward, with memory linear in the length.
+"""Computes DeltaNet's gated delta rule in chunks, forward and backward, with memory linear in the length.
 
-A layer keeps one matrix S a head, and every token decays it, corrects it and reads it (Yang et al., "Gated Delta
+A layer keeps one matrix S per head. Every token decays it, corrects it and reads it (Yang et al., "Gated Delta
 Networks", arXiv 2412.06464)::
 
     S_t = exp(g_t) S_{t-1} + beta_t k_t (v_t - exp(g_t) S_{t-1}^T k_t)^T          o_t = S_t^T q_t
 
 Tokens are taken CHUNK at a time. Within a chunk everything is a matrix product, see `_Chunks`; between chunks the
-state follows S_{n+1} = M_n S_n + B_n, one batched product a chunk. The backward pass is written out: it keeps its
-inputs alone and computes the rest again, so that memory does not depend on what autograd would hold. Heads are
-independent, and are taken as many at a time as SLICE allows. Compiling what stands between the products gained
-nothing on an H200 (docs/log.md).
+state follows S_{n+1} = M_n S_n + B_n, one batched product per chunk. The backward pass is written by hand: it stores
+only its inputs and recomputes the rest, so that memory does not depend on what autograd would store. Heads are
+independent; SLICE limits how many are computed at a time. Compiling the code between the products gained nothing on
+an H200 (docs/log.md).
 
-Where flash-linear-attention is installed and right it is faster; `choose` says which one runs, and why.
+flash-linear-attention is faster, if it is installed and its results are correct; `choose` decides and says why.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from torch import Tensor
 
 CHUNK = 64
 SLICE = 2**17
-"""Tokens x heads computed at a time: at 128 channels a head about 3 GB in the backward pass."""
+"""Tokens x heads computed at a time: about 3 GB in the backward pass with 128 channels per head."""
 _EPSILON = 1e-6
 _RULE, _RULE_OF_A_LAYER, _CONVOLUTION = "torch_chunk_gated_delta_rule", "chunk_gated_delta_rule", "causal_conv1d_fn"
-"""What transformers calls a layer's functions."""
+"""Names of a layer's functions in transformers."""
 
 
 def gated_delta_rule(query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor) -> Tensor:
@@ -46,7 +46,8 @@ def gated_delta_rule(query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta:
         beta: `(rows, length, heads)`, in [0, 1].
 
     Returns:
-        Of the shape and dtype of `value`. Computed in float32 (products in TF32 on a GPU), or float64 for that.
+        Of the shape and dtype of `value`. Computed in float32 (products in TF32 on a GPU), or in float64 for float64
+        inputs.
     """
     found: Tensor = _rule(query, key, value, g, beta)
     return found
@@ -99,7 +100,7 @@ _rule.register_autograd(_backward, setup_context=_keep)
 
 
 def _slices(value: Tensor) -> Iterator[slice]:
-    """Heads, as many at a time as SLICE allows."""
+    """Slices of heads, each as large as SLICE allows."""
     rows, length, heads, _ = value.shape
     parts = min(heads, max(1, -(-rows * length * heads // SLICE)))
     step = -(-heads // parts)
@@ -108,7 +109,7 @@ def _slices(value: Tensor) -> Iterator[slice]:
 
 @contextmanager
 def _tf32(wanted: bool = True) -> Iterator[None]:
-    """Float32 products in TF32, whose 10 bits of mantissa are more than the inputs' 7; or in full."""
+    """Compute float32 products in TF32 (10 bits of mantissa are enough for inputs with 7), or in full precision."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = wanted
     try:
@@ -136,27 +137,27 @@ class _Chunks:
 
     def _cut(self, x: Tensor) -> Tensor:
         rows, length, heads, channels = x.shape
-        whole = length // CHUNK
+        full_chunks = length // CHUNK
         found = x.new_empty((-(-length // CHUNK), rows, heads, CHUNK, channels), dtype=self.dtype)
         as_given = found.permute(1, 0, 3, 2, 4)  # rows, chunks, CHUNK, heads, channels
-        as_given[:, :whole] = x[:, : whole * CHUNK].unflatten(1, (whole, CHUNK))
-        if whole < len(found):
-            rest = length - whole * CHUNK
-            as_given[:, whole, :rest], as_given[:, whole, rest:] = x[:, whole * CHUNK :], 0
+        as_given[:, :full_chunks] = x[:, : full_chunks * CHUNK].unflatten(1, (full_chunks, CHUNK))
+        if full_chunks < len(found):
+            rest = length - full_chunks * CHUNK
+            as_given[:, full_chunks, :rest], as_given[:, full_chunks, rest:] = x[:, full_chunks * CHUNK :], 0
         return found.flatten(1, 2)
 
     def join(self, x: Tensor, out: Tensor) -> None:
-        """Inverse of the cut, into `out`: `(rows, length, heads, channels)`, or without channels."""
+        """Join the chunks into `out`: `(rows, length, heads, channels)`, or without channels."""
         rows, length, heads = self.shape
-        whole = length // CHUNK
+        full_chunks = length // CHUNK
         x = x.view(-1, rows, heads, CHUNK, x.shape[-1]).permute(1, 0, 3, 2, 4)
         out = out if out.dim() == 4 else out[..., None]
-        out[:, : whole * CHUNK].unflatten(1, (whole, CHUNK)).copy_(x[:, :whole])
-        if whole * CHUNK < length:
-            out[:, whole * CHUNK :] = x[:, whole, : length - whole * CHUNK]
+        out[:, : full_chunks * CHUNK].unflatten(1, (full_chunks, CHUNK)).copy_(x[:, :full_chunks])
+        if full_chunks * CHUNK < length:
+            out[:, full_chunks * CHUNK :] = x[:, full_chunks, : length - full_chunks * CHUNK]
 
     def forward(self) -> Tensor:
-        """Outputs, cut; what the backward pass needs stays here."""
+        """Outputs in chunks; stores what the backward pass needs."""
         self.norm_q, self.norm_k, self.q, self.k, self.decay, self.end, self.gaps, self.a, self.p = _products(
             self.q, self.k, self.beta, self.b, self.scale
         )
@@ -174,7 +175,7 @@ class _Chunks:
         return (self.b[..., -1:, :] - self.b).exp()
 
     def backward(self, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Gradients of query, key, value, g and beta, cut."""
+        """Gradients of query, key, value, g and beta, in chunks."""
         do = self._cut(grad)
         local, from_p = _state_gradient(do, self.qe, self.w, self.p)
         ds = _scan_back(self.m, local)
@@ -223,12 +224,12 @@ def _gradients(
     gaps_end: Tensor, gaps: Tensor, a: Tensor, p: Tensor, t: Tensor, u: Tensor, w: Tensor, qe: Tensor, ke: Tensor,
     s: Tensor, values: Tensor, norm_q: Tensor, norm_k: Tensor, scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """By the chain rule, from the outputs back; `ds` is the gradient of the state behind each chunk."""
+    """The chain rule, from the outputs backwards; `ds` is the gradient of the state after each chunk."""
 
     def total(x: Tensor) -> Tensor:
         return x.sum(-1, keepdim=True)
 
-    dvalues = from_p + ke @ ds  # that of U too
+    dvalues = from_p + ke @ ds  # also the gradient of U
     dw = -(dvalues @ s.transpose(-1, -2))
     dqe = do @ s.transpose(-1, -2)
     dke = values @ ds.transpose(-1, -2)
@@ -266,7 +267,7 @@ def _scan(m: Tensor, b: Tensor) -> Tensor:
 
 
 def _scan_back(m: Tensor, local: Tensor) -> Tensor:
-    """The gradient of the state behind each chunk; that of the last one is zero."""
+    """The gradient of the state after each chunk; that of the last one is zero."""
     ds = torch.empty_like(local)
     ds[-1].zero_()
     for n in range(len(local) - 1, 0, -1):
@@ -277,8 +278,8 @@ def _scan_back(m: Tensor, local: Tensor) -> Tensor:
 def _inverse(a: Tensor) -> Tensor:
     """`(1 + A)^-1` for strictly lower triangular A, `(…, CHUNK, CHUNK)`.
 
-    Blocks of 8 by (1 - A)(1 + A^2)(1 + A^4), which is exact; then twice as large ones from two and what is below:
-    the lower left of the inverse is -D^-1 C B^-1.
+    Blocks of 8 by (1 - A)(1 + A^2)(1 + A^4), which is exact. Then pairs of diagonal blocks B, D with C below are
+    joined: the lower left part of the inverse is -D^-1 C B^-1.
     """
     size = 8
     shape = a.shape
@@ -299,7 +300,7 @@ def _inverse(a: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which implementation runs, "fla" or "chunks", and why in one line."""
+    """Which implementation runs, "fla" or "chunks", and the reason in one line."""
 
     name: str
     why: str
@@ -317,34 +318,38 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def choose(device: str) -> Choice:
-    """Which implementation is right on `device`: fla's Triton kernels, or the chunks of this module.
+    """Choose an implementation that is correct on `device`: fla's Triton kernels, or the chunks of this module.
 
-    fla refuses its backward pass on Hopper with Triton 3.4.0 to 3.7.0, where its results are wrong
-    (flash-linear-attention#640), unless tilelang is installed; older releases than 0.5 do not know of that.
+    On Hopper with Triton 3.4.0 to 3.7.0 the results of fla's backward pass are wrong (flash-linear-attention#640), and
+    it refuses to run, unless tilelang is installed. Releases before 0.5 do not check this.
     """
     own = "chunks"
     if device != "cuda":
         return Choice(own, "fla needs a GPU")
     fla, triton = _version("fla-core") or _version("flash-linear-attention"), _version("triton")
     if fla is None or triton is None:
-        return Choice(own, "fla is not installed; pip install flash-linear-attention is faster where Triton suits it")
+        return Choice(
+            own, "fla is not installed; pip install flash-linear-attention is faster, with a suitable Triton"
+        )
     card, major = torch.cuda.get_device_name(), torch.cuda.get_device_capability()[0]
     if _numbers(fla) < (0, 5):
         return Choice(own, f"fla {fla} is older than 0.5; pip install -U flash-linear-attention")
     if major == 9 and (3, 4) <= _numbers(triton) < (3, 7, 1) and _version("tilelang") is None:
         return Choice(
-            own, f"fla {fla} has no right backward pass on {card} with Triton {triton}; pip install 'triton>=3.7.1'"
+            own, f"fla {fla} has no correct backward pass on {card} with Triton {triton}; pip install 'triton>=3.7.1'"
         )
     try:
         importlib.import_module("fla.ops.gated_delta_rule")
-    except Exception as error:  # whatever a package does on import
+    except Exception as error:  # importing a package can raise anything
         first = (str(error).splitlines() or [type(error).__name__])[0]
         return Choice(own, f"fla {fla} cannot be imported ({first[:80]})")
     return Choice("fla", f"fla {fla}, Triton {triton}, {card}")
 
 
 def _places(model: Any) -> list[tuple[Any, str]]:
-    """Where transformers looks its functions up: in the module of the layer's class, or, older releases, the layer."""
+    """Where transformers looks up its functions: in the module of the layer's class or, in older releases, in the
+    layer.
+    """
     found: dict[tuple[int, str], tuple[Any, str]] = {}
     for module in model.modules():
         for base in type(module).__mro__:
@@ -357,7 +362,7 @@ def _places(model: Any) -> list[tuple[Any, str]]:
 
 
 def _rule_for(original: Callable[..., Any]) -> Callable[..., Any]:
-    """With the signature of transformers' and fla's functions; a state that goes in or comes out is left to them."""
+    """A function with the signature of transformers and fla; calls that pass or return a state go to the original."""
 
     def chunk_gated_delta_rule(
         query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor, **kwargs: Any
@@ -372,7 +377,7 @@ def _rule_for(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _convolution_for(original: Callable[..., Any]) -> Callable[..., Any]:
-    """A short causal convolution as a sum of shifted inputs, which a compiler makes one launch of."""
+    """A short causal convolution as a sum of shifted inputs, which a compiler turns into one kernel launch."""
 
     def causal_conv1d_fn(
         hidden_states: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None, **kwargs: Any
@@ -391,7 +396,7 @@ def _convolution_for(original: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def used(model: Any, device: str) -> Iterator[Choice | None]:
-    """Let a model's DeltaNet layers compute with what `choose` says; None where it has none."""
+    """Make a model's DeltaNet layers use the implementation of `choose`; yields None if it has no such layers."""
     places = _places(model)
     if not places:
         yield None

@@ -1,9 +1,10 @@
-"""Training over several processes with FSDP2: every process holds a part of each weight and of the optimiser's state.
+"""Training with several processes (FSDP2): every process holds a shard of each weight and of the optimiser state.
 
-`torchrun` and `accelerate launch` say by RANK, WORLD_SIZE and LOCAL_RANK which process this is. Each step's batch is
-that of one device, its rows dealt out in turn; losses are divided by the learnt tokens of the whole batch, and
-gradients are summed, so the loss curve is that of one device but for the order of sums. Adapters stay FP32 beside a
-BF16 base: FSDP2 gathers dtypes side by side, and only what is trained has to be of one. Process 0 alone writes.
+`torchrun` and `accelerate launch` set RANK, WORLD_SIZE and LOCAL_RANK. Each step uses the same batch as on one device;
+its rows are divided among the processes. Losses are divided by the number of learnt tokens of the complete batch, and
+gradients are summed. So the loss curve is that of one device, except for the order of summation. Adapters are FP32
+with a BF16 base: FSDP2 can gather several dtypes, and only trained parameters must have the same. Only process 0
+writes files.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PATIENCE = timedelta(hours=1)
-"""How long a process waits for the others, which may be writing a large state."""
+"""How long a process waits for the others, which may be writing a large training state."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together; one, unless a launcher says otherwise."""
+    """The processes that train together; only one if there is no launcher."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and prints."""
+        """Whether this is process 0, which writes and prints."""
         return self.rank == 0
 
     def total(self, tensor: Tensor) -> Tensor:
@@ -44,8 +45,8 @@ class World:
             dist.all_reduce(tensor)
         return tensor
 
-    def told(self, value: T) -> T:
-        """What the first process has for `value`."""
+    def broadcast(self, value: T) -> T:
+        """The `value` of process 0, broadcast to all."""
         if self.size == 1:
             return value
         import torch
@@ -56,7 +57,7 @@ class World:
         return box[0]
 
     def share(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors with those of the first process."""
+        """Overwrite tensors with those of process 0."""
         if self.size > 1:
             import torch.distributed as dist
 
@@ -64,7 +65,7 @@ class World:
                 dist.broadcast(tensor.detach(), 0)
 
     def leave(self) -> None:
-        """No process waits for another after this."""
+        """End the communication between processes."""
         if self.size > 1:
             import torch.distributed as dist
 
@@ -72,7 +73,7 @@ class World:
 
 
 def join() -> World:
-    """Meet the processes that a launcher started with this one. Raises UsageError where there are too few GPUs."""
+    """Connect with the processes of the launcher. Raises UsageError if there are too few GPUs."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return World()
@@ -85,7 +86,7 @@ def join() -> World:
     if torch.cuda.is_available():
         here = int(os.environ.get("LOCAL_WORLD_SIZE", size))
         if here > torch.cuda.device_count():
-            raise UsageError(f"{here} processes for {torch.cuda.device_count()} GPUs; start one a GPU")
+            raise UsageError(f"{here} processes for {torch.cuda.device_count()} GPUs; start one process per GPU")
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
     if not dist.is_initialized():
@@ -94,7 +95,7 @@ def join() -> World:
 
 
 def shard(root: nn.Module, layers: Sequence[nn.Module]) -> None:
-    """Shard the parameters of `root`, in place: a group each decoder layer, and one for the rest.
+    """Shard the parameters of `root` in place: one group per decoder layer, and one for the rest.
 
     Gradients are summed, not averaged. The model's parameters become DTensors on this process's device.
     """
@@ -110,18 +111,20 @@ def shard(root: nn.Module, layers: Sequence[nn.Module]) -> None:
     for module in root.modules():
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
-            module.set_force_sum_reduction_for_comms(True)  # gloo has no scaled sum
+            module.set_force_sum_reduction_for_comms(True)  # gloo does not support a scaled sum
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """A tensor with the parts of all processes, which all have to call this; itself where it was not sharded."""
+def unsharded(tensor: Tensor) -> Tensor:
+    """The complete tensor, gathered from all processes, which must all call this; `tensor` itself if it is not
+    sharded.
+    """
     from torch.distributed.tensor import DTensor
 
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def part_of(value: Tensor, like: Tensor) -> Tensor:
-    """This process's part of a whole `value`, sharded as `like` is; `value` itself where `like` is not sharded."""
+    """This process's shard of `value`, sharded like `like`; `value` itself if `like` is not sharded."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     if not isinstance(like, DTensor) or value.dim() == 0:

@@ -1,4 +1,4 @@
-"""When training has diverged: a loss that is no number, or one that rose tenfold and stays there."""
+"""Detects divergence of training: a loss that is not a number, or one that rose tenfold and stays high."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from quant.errors import NotServedAsMade
 
 RISE = 10.0
-"""How many times the lowest mean a mean of `WINDOW` losses may be, where it also exceeds the first."""
+"""Training diverged if a mean of `WINDOW` losses is this factor above the lowest mean, and above the first."""
 WINDOW = 3
-"""Losses of a mean: batches differ, and one odd batch is no divergence."""
+"""Number of losses per mean, because a single batch may have a high loss."""
 
 
 def check(step: int, losses: Sequence[float], norm: float) -> None:
-    """Raise NotServedAsMade where training diverged at this step (from 1); `losses` are those of all steps so far.
+    """Raise Diverged if training diverged at this step (from 1); `losses` are those of all steps so far.
 
-    One odd batch is no divergence, so means of three steps are compared; and a loss that is still below where it began
-    has not diverged, however low it was in between.
+    Means of three steps are compared, because a single batch may have a high loss. A loss that is still below its
+    first value has not diverged, however low it was in between.
     """
     loss = losses[-1]
     if not math.isfinite(loss) or not math.isfinite(norm):
@@ -35,7 +35,7 @@ def check(step: int, losses: Sequence[float], norm: float) -> None:
 
 
 def check_end(parameters: Iterable[Any], logits: Sequence[Any]) -> None:
-    """Raise NotServedAsMade where the last step left weights or answers that are no numbers; its loss cannot tell."""
+    """Raise Diverged if weights or logits are not finite after the last step, whose loss was computed before it."""
     for tensor in (*parameters, *logits):
         if not bool(tensor.isfinite().all()):
             raise Diverged(

@@ -1,4 +1,4 @@
-"""Ctrl-C during training: no step is left half applied."""
+"""Delays Ctrl-C during training, so that no optimiser step is interrupted half-way."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def held(while_true: Callable[[], bool]) -> Iterator[Callable[[], None]]:
-    """Hold back an interrupt (SIGINT) that comes while the condition is true; elsewhere it is raised at once.
+    """Delay an interrupt (SIGINT) that comes while the condition is true; otherwise it is raised at once.
 
-    A GPU works behind the program: most of a step's time is spent waiting for it after the step has been applied, so
-    that most interrupts come there.
+    A GPU runs asynchronously: most of the time of a step is spent waiting for it after the step was applied, so most
+    interrupts come there.
 
     Yields:
-        A function that raises KeyboardInterrupt if one was held back. Call it when the condition is false again.
+        A function that raises KeyboardInterrupt if one was delayed. Call it when the condition is false again.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():

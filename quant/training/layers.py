@@ -1,16 +1,16 @@
-"""Quantised linear layers with a gradient, fast: the same numbers as ModelOpt's modules, without their machinery.
+"""Fast quantised linear layers for training, with the same results as ModelOpt's modules.
 
-ModelOpt's modules decide in Python, at every call, what a quantiser does, and autograd then follows
-`weight + scaling * B @ A` through a gradient of the whole weight. Here the forward pass is
+ModelOpt's modules decide in Python at every call what a quantiser does, and autograd computes the gradient of
+`weight + scaling * B @ A` through a gradient of the full weight. Here the forward pass is
 
     y = Qx(x) @ Qw(W + scaling * B @ A)^T + bias
 
-with both Q straight-through, so the adapter's gradients need no gradient of the weight:
+with straight-through gradients of both Q, so the adapter's gradients need no gradient of the weight:
 
     dB = scaling * dy^T (Qx(x) A^T)        dA = scaling * (dy B)^T Qx(x)
 
-which is as much work as LoRA without quantisation. The modules take the model's own parameters and quantisers' amax;
-`installed` puts them into a model for as long as it trains.
+which is the same amount of work as LoRA without quantisation. The modules use the model's own parameters and its
+quantisers' amax; `installed` puts them into a model while it trains.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Kind = Literal["none", "nvfp4", "fp8"]
 
 @torch.library.custom_op("annie_quant::nvfp4", mutates_args=())
 def _nvfp4(x: Tensor, amax: Tensor) -> Tensor:
-    """One opaque call for compilers: `quant.formats.nvfp4.fake_quantize`, whose gradient is the identity."""
+    """`quant.formats.nvfp4.fake_quantize` as one opaque call for compilers; its gradient is the identity."""
     found = nvfp4.fake_quantize(x.detach(), amax)
     return found.clone() if found is x else found
 
@@ -49,10 +49,10 @@ _nvfp4.register_autograd(_straight_through)
 
 
 def fake_quantize(x: Tensor, amax: Tensor, kind: Kind, *, weight: bool, traced: bool = False) -> Tensor:
-    """Quantise and expand again; gradient straight through. `kind` "none" returns `x` itself.
+    """Quantise and dequantise; the gradient passes straight through. `kind` "none" returns `x` itself.
 
-    `traced` lets a compiler see NVFP4's Triton kernel and launch it itself, which takes microseconds where an opaque
-    call takes a tenth of a millisecond; on a CPU there is no such kernel.
+    With `traced` a compiler sees NVFP4's Triton kernel and launches it itself, which takes microseconds; an opaque
+    call takes a tenth of a millisecond. On a CPU there is no such kernel.
     """
     if kind == "nvfp4":
         if traced and x.device.type == "cuda":
@@ -63,7 +63,7 @@ def fake_quantize(x: Tensor, amax: Tensor, kind: Kind, *, weight: bool, traced: 
 
 
 class _LoRALinear(torch.autograd.Function):
-    """`x @ weight^T + bias`, where `weight` already holds the adapter, which alone gets a gradient."""
+    """`x @ weight^T + bias`, where `weight` includes the adapter, and only the adapter gets a gradient."""
 
     @staticmethod
     def forward(
@@ -85,17 +85,19 @@ class _LoRALinear(torch.autograd.Function):
 
 
 def merged_weight(weight: Tensor, a: Tensor, b: Tensor, scaling: float) -> Tensor:
-    """`weight + scaling * b @ a` in float64, rounded once to the weight's dtype, so that machines agree.
+    """`weight + scaling * b @ a` in float64, rounded once to the weight's dtype, so that all machines get the same
+    result.
 
-    The factors are BF16 values: a product has 16 bits, and a sum of a few dozen is exact but for wide exponents.
+    The factors are BF16 values: a product has 16 bits, so a sum of a few dozen is exact unless exponents differ
+    widely.
     """
     return (weight.double() + scaling * (b.double() @ a.double())).to(weight.dtype)
 
 
 class SharedInput:
-    """The quantised input of layers that read one tensor: whoever comes first makes it, the last lets go of it.
+    """The quantised input of layers with the same input: the first layer computes it, the last one releases it.
 
-    A compiler that launches a Triton kernel does not see that two launches do the same, so it is said here.
+    A compiler does not see that two launches of a Triton kernel compute the same, so they are shared explicitly.
     """
 
     def __init__(self, users: int) -> None:
@@ -104,7 +106,7 @@ class SharedInput:
         self.quantized: Tensor | None = None
 
     def of(self, layer: TrainedLinear, x: Tensor) -> Tensor:
-        """`layer.quantized_input(x)`, made once for all users."""
+        """`layer.quantized_input(x)`, computed once for all users."""
         if self.quantized is None or self.x is not x:
             self.x, self.quantized, self.left = x, layer.quantized_input(x), self.users
         found = self.quantized
@@ -115,17 +117,17 @@ class SharedInput:
 
 
 class TrainedLinear(nn.Module):
-    """A linear layer as it will be served: quantised weight, adapter inside, quantised input.
+    """A linear layer as it will be served: quantised weight that includes the adapter, quantised input.
 
     Attributes:
-        weight: `(out, in)`, the base weight; trained itself where there is no adapter and it wants a gradient.
+        weight: `(out, in)`, the base weight; trained itself if there is no adapter and it requires a gradient.
         lora_a, lora_b: float32 `(rank, in)` and `(out, rank)`, or None.
         weight_amax, input_amax: one element each.
-        settled: training is over, and the adapter is merged as `merge` does it on any machine: in float64.
-        weight_scales: uint8 codes of E4M3 block scales `(out, in / 16)` that stay as they were searched, or None.
-        prepared: `quantized_weight()`, where quant.training.stacked keeps it up to date; not once it is settled.
-        shared: where other layers read the same input.
-        traced: see `fake_quantize`; for the input.
+        settled: training is over, and the adapter is merged in float64, like `merge` does.
+        weight_scales: uint8 codes of searched E4M3 block scales `(out, in / 16)`, which stay fixed, or None.
+        prepared: `quantized_weight()`, if quant.training.stacked keeps it up to date; None after `settled`.
+        shared: the shared quantised input, if other layers have the same input.
+        traced: for the input, see `fake_quantize`.
     """
 
     def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None, lora: tuple[nn.Parameter, nn.Parameter] | None,
@@ -148,7 +150,7 @@ class TrainedLinear(nn.Module):
         self.weight_scales: Tensor | None
 
     def effective_weight(self) -> Tensor:
-        """Weight with the adapter merged, rounded once to the weight's dtype: what the export packs."""
+        """Weight with merged adapter, rounded once to the weight's dtype: what the export packs."""
         if self.lora_a is None or self.lora_b is None:
             return self.weight
         if self.settled:
@@ -157,7 +159,7 @@ class TrainedLinear(nn.Module):
         return (self.weight.float() + delta).to(self.weight.dtype)
 
     def quantized_weight(self) -> Tensor:
-        """The weight that is multiplied by."""
+        """The quantised weight that the forward pass uses."""
         return self.quantized(self.effective_weight())
 
     def quantized(self, weight: Tensor) -> Tensor:
@@ -168,7 +170,7 @@ class TrainedLinear(nn.Module):
         return nvfp4.fake_quantize_scaled(weight, scales, nvfp4.global_scale(self.weight_amax))
 
     def quantized_input(self, x: Tensor) -> Tensor:
-        """What the weight is multiplied with."""
+        """The quantised input that the forward pass uses."""
         return fake_quantize(x, self.input_amax, self.input_kind, weight=False, traced=self.traced)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -201,9 +203,9 @@ def _kind(quantizer: Any) -> Kind:
 def _amax(quantizer: Any, kind: Kind, like: Tensor) -> Tensor:
     if kind == "none":
         return torch.zeros((), device=like.device)
-    from quant.quantize.modelopt_backend import whole_amax
+    from quant.quantize.modelopt_backend import global_scale_amax
 
-    return whole_amax(quantizer).to(like.device)
+    return global_scale_amax(quantizer).to(like.device)
 
 
 def _scales(quantizer: Any, kind: Kind, weight: Tensor) -> Tensor | None:
@@ -217,7 +219,7 @@ def _scales(quantizer: Any, kind: Kind, weight: Tensor) -> Tensor | None:
 
 
 def _trained(module: Any) -> TrainedLinear | None:
-    """The replacement of a ModelOpt or peft module; None for what is neither quantised nor adapted."""
+    """The replacement of a ModelOpt or peft module; None if it is neither quantised nor adapted."""
     base = module.base_layer if hasattr(module, "base_layer") else module
     adapted = hasattr(module, "lora_A") and "default" in module.lora_A
     kinds = [_kind(getattr(module, f"{which}_quantizer", None)) for which in ("weight", "input")]
@@ -234,12 +236,12 @@ def _trained(module: Any) -> TrainedLinear | None:
 
 
 def _plain(module: Any) -> nn.Module | None:
-    """A ModelOpt module that quantises nothing, as the class it was made from; None for anything else.
+    """A ModelOpt module that quantises nothing, as its original class; None for any other module.
 
-    It has the same parameters, buffers and children, but for the quantisers. ModelOpt's own classes look attributes
-    up through callbacks that torch.compile cannot follow.
+    It has the same parameters, buffers and children, except for the quantisers. ModelOpt's classes look up attributes
+    through callbacks that torch.compile cannot trace.
     """
-    if not hasattr(module, "_dm_attribute_manager"):  # not ModelOpt's: without importing it
+    if not hasattr(module, "_dm_attribute_manager"):  # checks for ModelOpt's classes without importing it
         return None
     from modelopt.torch.quantization.nn import TensorQuantizer
 
@@ -256,13 +258,13 @@ def _plain(module: Any) -> nn.Module | None:
 
 @contextmanager
 def installed(model: nn.Module) -> Iterator[dict[str, TrainedLinear]]:
-    """Replace every quantised or adapted linear layer of `model`; the originals come back at the end.
+    """Replace every quantised or adapted linear layer of `model`; the originals are restored at the end.
 
-    What else ModelOpt has made its own without quantising anything in it (a linear layer left in BF16, a convolution,
-    an attention block) is replaced by its original class, so that a compiler meets none of ModelOpt's modules.
+    Other modules that ModelOpt has wrapped without quantising them (a linear layer in BF16, a convolution, an
+    attention block) are replaced by their original classes, so that a compiler sees none of ModelOpt's modules.
 
     Args:
-        model: the base model, also where peft has put its layers into it.
+        model: the base model, with or without peft's layers.
 
     Yields the replacements of linear layers by module name. They share the parameters of the originals.
     """
@@ -291,10 +293,11 @@ def installed(model: nn.Module) -> Iterator[dict[str, TrainedLinear]]:
 
 
 def share_inputs(model: nn.Module, *, traced: bool = False) -> None:
-    """Let the layers of a fused group read one and the same amax of their common input.
+    """Let the layers of a fused group use the same tensor as amax of their common input.
 
-    It is equal anyway; as one tensor it lets a compiler see that q/k/v, or gate/up, quantise the same input by the
-    same scale, and do it once. With `traced` inputs it does not see it, and the layers share what was quantised.
+    The values are equal already. With one tensor a compiler sees that q/k/v, or gate/up, quantise the same input with
+    the same scale, and does it once. With `traced` inputs it does not see this, and the layers share the quantised
+    input.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, TrainedLinear)}
     for layer in layers.values():
@@ -314,13 +317,14 @@ def share_inputs(model: nn.Module, *, traced: bool = False) -> None:
 
 @torch.no_grad()
 def merge_adapters(model: Any, trained: dict[str, TrainedLinear]) -> Any:
-    """Write the effective weights into the base layers, hand the quantisers over, and take peft away.
+    """Write the effective weights into the base layers, move the quantisers there, and remove peft.
 
-    peft's own merge rounds otherwise than the forward pass does, and FP4 turns last places into whole steps.
+    peft's own merge rounds differently from the forward pass, and a difference in the last place can change FP4
+    values.
 
     Args:
-        model: a peft model whose originals are in place.
-        trained: what `installed` gave.
+        model: a peft model with its original layers.
+        trained: the result of `installed`.
 
     Returns:
         The base model, with ModelOpt's quantisers on plain layers.

@@ -1,4 +1,4 @@
-"""The training loop: AdamW on FP32 parameters, warm-up and cosine, gradient accumulation, resumable at any step."""
+"""The training loop: AdamW on FP32 parameters, warm-up and cosine schedule, gradient accumulation, resumable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quant.recipe import Training
 from quant.training import divergence, interrupts
 from quant.training.batches import Batch, collate, nothing, padded, plan, shares
 from quant.training.conversations import Example
-from quant.training.distributed import World, part_of, shard, whole
+from quant.training.distributed import World, part_of, shard, unsharded
 from quant.training.layers import TrainedLinear, share_inputs
 from quant.training.losses import TeacherTargets, head_loss
 from quant.training.memory import MOST_TOKENS, Passes, choose, smaller
@@ -29,16 +29,16 @@ from quant.training.teacher import TeacherCache, hidden_states
 
 @dataclass(frozen=True)
 class How:
-    """What does not change the result but for rounding: memory and speed.
+    """Settings of memory and speed, which change the result only by rounding.
 
     Attributes:
-        micro_tokens: padded tokens a forward pass; a batch of more is accumulated. None: as many as fit.
-        checkpointing: gradient checkpointing. None: where it is needed.
+        micro_tokens: padded tokens per forward pass; larger batches are accumulated. None: as many as fit.
+        checkpointing: gradient checkpointing. None: if memory needs it.
         compile: compile the decoder layers.
-        save_seconds: between two saved states.
-        stacked: merge and quantise the weights under adapters once a step, many at a time; in one process only.
+        save_seconds: time between two saved states.
+        stacked: merge and quantise weights with adapters once per step, many at a time; only with one process.
             False: layer by layer, at every use.
-        traced: let compiled layers launch the kernel that quantises inputs; in one process only.
+        traced: compiled layers launch the kernel that quantises inputs; only with one process.
             False: an opaque call.
     """
 
@@ -51,7 +51,7 @@ class How:
 
 
 class Masters:
-    """FP32 copies of BF16 parameters, which the optimiser steps; FP32 parameters are their own masters."""
+    """FP32 master copies of BF16 parameters, which the optimiser updates; FP32 parameters are their own masters."""
 
     def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
         self.models = parameters
@@ -69,21 +69,21 @@ class Masters:
 
     @torch.no_grad()
     def give_weights(self) -> None:
-        """Round the masters into the model."""
+        """Round the masters and write them into the model."""
         for name, master in self.masters.items():
             if master is not self.models[name]:
                 self.models[name].copy_(master)
 
     @torch.no_grad()
     def load(self, values: dict[str, Tensor]) -> None:
-        """Set the masters, and the model by them."""
+        """Set the masters and the model to `values`."""
         for name, master in self.masters.items():
             master.copy_(part_of(values[name], master))
         self.give_weights()
 
 
 def schedule(examples: Sequence[Example], training: Training) -> list[list[int]]:
-    """Rows of every optimiser step of the run, all epochs; the last epoch may be a part of one."""
+    """Rows of every optimiser step of the run, over all epochs; the last epoch may be partial."""
     lengths = [len(example.ids) for example in examples]
     steps: list[list[int]] = []
     for epoch in range(math.ceil(training.epochs)):
@@ -103,13 +103,13 @@ def rate_at(step: int, steps: int, training: Training) -> float:
 
 @contextmanager
 def compiled(layers: Sequence[nn.Module], wanted: bool) -> Iterator[None]:
-    """Compile the decoder layers, one code for all of them."""
+    """Compile the decoder layers, with the same code for all of them."""
     if not wanted:
         yield
         return
     torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 64)
     for layer in layers:
-        layer.compile(dynamic=True)  # rows and lengths change with every pass
+        layer.compile(dynamic=True)  # the number of rows and the length change with every pass
     try:
         yield
     finally:
@@ -122,14 +122,14 @@ def _wants_gradient(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
 
 
 def decoder_layers(model: Any) -> list[nn.Module]:
-    """The decoder's layers, of a text model or of the text part of a vision model."""
+    """The decoder layers of a text model, or of the text part of a vision model."""
     inner = model.model
     inner = getattr(inner, "language_model", inner)
     return list(inner.layers)
 
 
 class Objective(nn.Module):
-    """From token ids to the loss: one module, so that FSDP2 gathers the head for the loss as it does for a layer."""
+    """Computes the loss from token ids, as one module, so that FSDP2 gathers lm_head for the loss as for a layer."""
 
     def __init__(self, model: Any, training: Training) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch, device: torch.device, teacher: TeacherTargets | None, count: float) -> Any:
         """Loss over `count` positions, and the sums of cross-entropy and KL."""
-        batch = batch.to(device)  # all of it first: a copy after the forward pass would let the host wait for that
+        batch = batch.to(device)  # copied first: a copy after the forward pass would make the host wait for it
         hidden = hidden_states(self.model, batch.input_ids)
         return head_loss(
             hidden[batch.positions],
@@ -154,10 +154,10 @@ class Trainer:
     """One model in training.
 
     Args:
-        model: the base model, with `TrainedLinear` layers installed; where there are more processes it is sharded.
-        parameters: what is trained, by name.
+        model: the base model, with `TrainedLinear` layers installed; it is sharded if there are several processes.
+        parameters: the trained parameters, by name.
         examples: training data; `teacher` has the same order.
-        pad: token id.
+        pad: id of the padding token.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class Trainer:
         self.shortages: list[dict[str, Any]] = []
         self.history: list[dict[str, float]] = []
         self.resumed_at = 0
-        """Steps that an earlier process took."""
+        """Number of steps that an earlier process made."""
         self._between_steps = True
         self._ahead: tuple[int, list[Batch]] = (-1, [])
 
@@ -213,14 +213,15 @@ class Trainer:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Layers compute as in training inside: compiled, checkpointed where that was chosen."""
+        """Inside, layers compute as in training: compiled, and with checkpointing if it was chosen."""
         layers = decoder_layers(self.model)
         modes = [layer.training for layer in layers]
-        # All layers then meet the same kind of input: one code for the first one too, and checkpoints see a gradient.
+        # Then all layers get the same kind of input: the same compiled code, and checkpointing sees a gradient.
         embedded = self.model.get_input_embeddings().register_forward_hook(_wants_gradient)
         with compiled(layers, self.how.compile):
             for layer in layers:
-                layer.training = True  # the layer alone, for checkpointing; what is in it stays without dropout
+                # only the layer itself, for checkpointing; modules in it stay in evaluation mode (no dropout)
+                layer.training = True
             self._checkpoint(self.passes.checkpointing)
             try:
                 yield
@@ -237,16 +238,17 @@ class Trainer:
             self.model.gradient_checkpointing_disable()
 
     def fit(self) -> None:
-        """Choose how batches are cut, by what is free on the GPU; not where the user or a saved state says it."""
+        """Choose the size of passes by the free GPU memory, unless the user or a saved state sets it."""
         how = self.how
         open_ = how.micro_tokens is None or how.checkpointing is None
         if self.device.type != "cuda" or not open_ or self.passes.chosen == "saved":
             return
         least = padded(max(self.lengths))
-        told = self.world.told  # what one process measures holds for all: they take the same passes
+        # the measurement of one process is used by all, because they run the same passes
+        broadcast = self.world.broadcast
         self.passes = choose(
-            lambda tokens, checkpointing: told(self._measure(tokens, checkpointing)),
-            told(free_bytes(str(self.device)) - self._to_come()), least, self.training.batch_tokens,
+            lambda tokens, checkpointing: broadcast(self._measure(tokens, checkpointing)),
+            broadcast(free_bytes(str(self.device)) - self._to_come()), least, self.training.batch_tokens,
             micro_tokens=how.micro_tokens, checkpointing=how.checkpointing,
         )  # fmt: skip
         self._forget()
@@ -255,11 +257,11 @@ class Trainer:
             print(f"train: {self.passes}", flush=True)
 
     def _to_come(self) -> int:
-        """Bytes that the first optimiser step takes and keeps: gradients and AdamW's two moments."""
+        """Bytes that the first optimiser step allocates: gradients and AdamW's two moments."""
         return sum(12 * master.numel() for master in self.masters.masters.values())
 
     def _measure(self, tokens: int, checkpointing: bool) -> int | None:
-        """Most bytes that a pass of the longest rows holds; None where memory runs out."""
+        """Peak bytes of a pass with the longest rows; None if it runs out of memory."""
         self._checkpoint(checkpointing)
         order = sorted(range(len(self.lengths)), key=self.lengths.__getitem__, reverse=True)
         rows = [order[i % len(order)] for i in range(max(1, tokens // padded(self.lengths[order[0]])))]
@@ -275,7 +277,7 @@ class Trainer:
         return torch.cuda.max_memory_allocated(self.device) - before
 
     def _forget(self) -> None:
-        """Drop gradients, and what the allocator keeps of them."""
+        """Drop gradients, and release the allocator's cached memory."""
         for parameter in self.masters.models.values():
             parameter.grad = None
         self.optimizer.zero_grad(set_to_none=True)
@@ -292,12 +294,12 @@ class Trainer:
                 self._between_steps = True
                 interrupt()
                 progress.add(sum(self.lengths[row] for row in self.steps[step]), loss=found["loss"])
-                if state is not None and self.world.told(time.monotonic() - saved_at >= self.how.save_seconds):
+                if state is not None and self.world.broadcast(time.monotonic() - saved_at >= self.how.save_seconds):
                     self.save(state)
                     saved_at = time.monotonic()
 
     def step(self, number: int) -> dict[str, float]:
-        """One optimiser step; what it found, means over the learnt tokens."""
+        """Make one optimiser step; returns its figures, means over the learnt tokens."""
         rows = self.steps[number]
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(number, len(self.steps), self.training)
@@ -306,7 +308,7 @@ class Trainer:
         while (sums := self._all_backward(number, count)) is None:
             if not self._shrink(number):
                 self.passes = passes
-                raise torch.OutOfMemoryError("one row a pass does not fit")
+                raise torch.OutOfMemoryError("a pass of one row does not fit")
         self.masters.take_gradients()
         self._between_steps = False
         norm = nn.utils.clip_grad_norm_(list(self.masters.masters.values()), self.training.max_grad_norm)
@@ -314,15 +316,15 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.masters.give_weights()
         self.weights.refresh()
-        if number + 1 < len(self.steps):  # while the GPU is busy, for what follows waits for it
+        if number + 1 < len(self.steps):  # while the GPU is busy, because the next statements wait for it
             self._ahead = (number + 1, self._batches(number + 1))
-        loss, ce, kl, size = torch.stack([*self.world.total(sums), whole(norm)]).tolist()
+        loss, ce, kl, size = torch.stack([*self.world.total(sums), unsharded(norm)]).tolist()
         divergence.check(number + 1, [*(row["loss"] for row in self.history), loss], size)
         return {"loss": loss, "ce": ce / count, "kl": kl / count, "norm": size, "tokens": float(count)}
 
     @contextmanager
     def _stacked(self) -> Iterator[None]:
-        """The layers use stacked weights inside, and none that nobody keeps up to date after it."""
+        """Inside, the layers use stacked weights; these are dropped at the end, when they are no longer updated."""
         self.weights.refresh()
         try:
             yield
@@ -330,19 +332,19 @@ class Trainer:
             self.weights.drop()
 
     def _all_backward(self, number: int, count: float) -> Tensor | None:
-        """Gradients of a step's batch, and its sums of losses; None where the GPU runs out of memory."""
+        """Compute the gradients of a step's batch; returns sums of losses, or None if the GPU runs out of memory."""
         sums = torch.zeros(3, device=self.device)
         try:
             for batch in self._ahead[1] if self._ahead[0] == number else self._batches(number):
                 sums += self._backward(batch, count)
         except torch.OutOfMemoryError:
-            if self.world.size > 1:  # the other processes wait for this one's pass
+            if self.world.size > 1:  # the other processes would wait for this one's pass
                 raise
             return None
         return sums
 
     def _shrink(self, number: int) -> bool:
-        """After an out-of-memory error: the step begins again, with smaller passes; False where there are none."""
+        """After an out-of-memory error, choose smaller passes to repeat the step; False if there are none."""
         longest = padded(max(self.lengths))
         new = smaller(self.passes, longest, self.how.checkpointing is None)
         if new is None:
@@ -367,15 +369,15 @@ class Trainer:
         return torch.stack([loss.detach(), ce, kl])
 
     def rescue(self, state: TrainingState) -> None:
-        """After an interrupt or an error: save what was done, unless a step is half applied; the older state stays."""
-        if self._between_steps and self.world.size == 1:  # another process may be anywhere in its step
+        """After an interrupt or an error, save the state; if a step is half applied, keep the older state."""
+        if self._between_steps and self.world.size == 1:  # another process may be in the middle of its step
             self.save(state)
 
     def save(self, state: TrainingState) -> None:
-        """Write everything that the next step needs: whole tensors, whatever the number of processes."""
+        """Write everything that the next step needs, as unsharded tensors, whatever the number of processes."""
         optimizer = self.optimizer.state_dict()
         optimizer["state"] = {
-            index: {key: self._whole(value) for key, value in held.items()}
+            index: {key: self._unsharded(value) for key, value in held.items()}
             for index, held in optimizer["state"].items()
         }
         content = {
@@ -385,11 +387,11 @@ class Trainer:
             state.save(content)
 
     def values(self) -> dict[str, Tensor]:
-        """What was trained, in FP32 on the CPU, by name; in other processes than the first nothing of use."""
-        return {name: self._whole(master.detach()) for name, master in self.masters.masters.items()}
+        """The trained parameters in FP32 on the CPU, by name; meaningful only in process 0."""
+        return {name: self._unsharded(master.detach()) for name, master in self.masters.masters.items()}
 
-    def _whole(self, tensor: Tensor) -> Tensor:
-        found = whole(tensor)
+    def _unsharded(self, tensor: Tensor) -> Tensor:
+        found = unsharded(tensor)
         return found.cpu() if self.world.first else found.new_empty(0)
 
     def _load(self, saved: dict[str, Any]) -> None:
@@ -403,7 +405,7 @@ class Trainer:
         self.optimizer.load_state_dict(optimizer)
         self.history = saved["history"]
         self.resumed_at = len(self.history)
-        if held := saved.get("passes"):  # so that what is left is cut as what was done
+        if held := saved.get("passes"):  # so that the remaining batches are divided like the earlier ones
             self.passes = Passes(
                 self.how.micro_tokens or held["micro_tokens"],
                 held["checkpointing"] if self.how.checkpointing is None else self.how.checkpointing,

@@ -1,4 +1,4 @@
-"""The plot of the loss that training leaves beside the checkpoint."""
+"""Draws the plot of the training loss (`training.png`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def plot(history: Sequence[dict[str, float]], path: Path, title: str) -> None:
-    """The loss of every step."""
+    """Plot the loss of every step."""
     from quant.quantize.plots import pyplot
 
     drawer = pyplot()

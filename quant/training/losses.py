@@ -1,11 +1,11 @@
-"""Cross-entropy and KL to a teacher over a large vocabulary, without ever holding all logits.
+"""Cross-entropy and KL divergence from a teacher over a large vocabulary, without storing all logits.
 
 The loss of n positions over a vocabulary of V would need n x V logits, their softmax and their gradient. Here hidden
-states go through the head in pieces, and each piece's gradient is computed at once, in the forward pass (as Liger
-Kernel does, arXiv 2410.10989): memory is that of one piece.
+states go through lm_head in pieces, and the gradient of each piece is computed in the forward pass (as in Liger
+Kernel, arXiv 2410.10989). So only one piece is in memory at a time.
 
-The teacher is known by its `k` most likely tokens and what is left, the remainder, as one more outcome. KL over those
-k + 1 outcomes is a lower bound of the full KL, equal to it for k = V.
+Of the teacher, only the probabilities of the `k` most likely tokens are known; the remaining probability is treated as
+one more outcome. KL over these k + 1 outcomes is a lower bound of the full KL, and equal to it for k = V.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 PIECE = 64 * 2**20
-"""Logits computed at a time, positions x vocabulary."""
+"""Number of logits computed at a time (positions x vocabulary)."""
 _TINY = 1e-9
 
 
@@ -35,7 +35,7 @@ class TeacherTargets:
 
 
 def remainder(log_p: Tensor) -> Tensor:
-    """Probability of everything but the given tokens: float32 `(n,)`, never below 0."""
+    """Probability of all other tokens: float32 `(n,)`, never below 0."""
     return (1.0 - log_p.float().exp().sum(-1)).clamp_min(0.0)
 
 
@@ -114,11 +114,11 @@ def head_loss(
     """`(ce x cross-entropy + kl x KL(teacher || model)) / count`, summed over positions, with gradients.
 
     Args:
-        hidden: `(n, width)`, the last hidden states at the positions that count.
-        weight: `(vocabulary, width)`, the head; gets a gradient if it wants one.
+        hidden: `(n, width)`, the last hidden states at the positions with a loss.
+        weight: `(vocabulary, width)`, lm_head; gets a gradient if it requires one.
         targets: int64 `(n,)`.
-        teacher: wanted where `kl` is not 0.
-        count: positions of the whole optimiser step, over all micro-batches and devices.
+        teacher: needed if `kl` is not 0.
+        count: number of positions of the optimiser step, over all micro-batches and devices.
 
     Returns:
         The loss, and the sums of cross-entropy and KL in nats (without gradient).

@@ -1,8 +1,8 @@
-"""How a batch is cut into forward passes: as large as memory allows, with gradient checkpointing where it must be.
+"""Chooses the size of forward passes by the free GPU memory, and gradient checkpointing if it is needed.
 
-A pass of n tokens takes about `base + slope x n` bytes. Both are measured by two short passes, and what fits is
-computed. Without checkpointing a step costs two thirds of what it costs with it, so that comes first, unless passes
-would become too short to fill a GPU.
+A pass of n tokens takes about `base + slope x n` bytes. Two short passes measure both, and the largest n that fits is
+computed. Without checkpointing a step takes two thirds of the time, so it is avoided unless passes would become too
+short to keep a GPU busy.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 from quant.training.batches import MULTIPLE
 
 MOST_TOKENS = 16384
-"""Padded tokens a pass where nothing limits them."""
+"""Padded tokens per pass if memory does not limit them."""
 ENOUGH_TOKENS = 4096
-"""Passes of this many tokens fill a GPU; fewer are taken only where checkpointing would not fit either."""
+"""Passes of this many tokens keep a GPU busy; shorter ones are used only if even checkpointing does not help."""
 _SHARE = 0.8
-"""Of what is free; the rest is for what the allocator cannot use and for passes of other shapes."""
+"""Share of the free memory that passes may use; the rest is for fragmentation and passes of other shapes."""
 
 
 @dataclass(frozen=True)
 class Passes:
-    """How a batch is cut.
+    """How a batch is divided into forward passes.
 
     Attributes:
-        micro_tokens: padded tokens a forward pass.
-        checkpointing: keep the layers' inputs alone and compute the rest again in the backward pass.
-        chosen: "given" by the user, "measured", "saved" with the state that is resumed, or "smaller" after an
+        micro_tokens: padded tokens per forward pass.
+        checkpointing: store only the layers' inputs and recompute the rest in the backward pass.
+        chosen: who chose it: "given" by the user, "measured", "saved" in the resumed state, or "smaller" after an
             out-of-memory error.
     """
 
@@ -41,17 +41,17 @@ class Passes:
         return asdict(self)
 
     def __str__(self) -> str:
-        return f"{self.micro_tokens} tokens a pass, {'with' if self.checkpointing else 'no'} gradient checkpointing"
+        return f"{self.micro_tokens} tokens per pass, {'with' if self.checkpointing else 'no'} gradient checkpointing"
 
 
 def smaller(passes: Passes, longest: int, checkpoints: bool) -> Passes | None:
     """What to try after an out-of-memory error: half the tokens, then checkpointing.
 
     Args:
-        longest: padded tokens of the longest row, below which no pass can go.
+        longest: padded tokens of the longest row, the minimum of a pass.
         checkpoints: whether the user leaves checkpointing open.
 
-    Returns None where nothing is smaller.
+    Returns None if no smaller pass is possible.
     """
     if passes.micro_tokens > longest:
         half = max(longest, min(passes.micro_tokens // 2, MOST_TOKENS))
@@ -73,12 +73,11 @@ def choose(
     """The passes that fit.
 
     Args:
-        measure: most bytes that a pass of so many tokens holds, with or without checkpointing; None where it runs out
-            of memory.
-        room: bytes that passes may take.
+        measure: function (tokens, checkpointing) -> peak bytes of such a pass; None if it runs out of memory.
+        room: bytes that passes may use.
         longest: padded tokens of the longest row.
         most: padded tokens of a batch.
-        micro_tokens, checkpointing: given by the user; None is to be chosen.
+        micro_tokens, checkpointing: given by the user; None: to be chosen.
     """
     most = max(longest, min(most, MOST_TOKENS))
     kinds = (False, True) if checkpointing is None else (checkpointing,)
@@ -93,10 +92,10 @@ def choose(
 
 def _tokens(measure: Callable[[int, bool], int | None], room: int, longest: int, most: int, kind: bool) -> int:
     """Tokens that fit into `room` bytes."""
-    # Two rows at least, where there is room for them: compiled code for one row is another.
+    # At least two rows if they fit, because compiled code for one row is different.
     few = min(most, longest * max(2, ENOUGH_TOKENS // 4 // longest))
     many = min(most, 2 * few)
-    measure(few, kind)  # what the first pass alone takes: kernels, workspaces
+    measure(few, kind)  # allocated only by the first pass: kernels, workspaces
     small = measure(few, kind)
     if small is None or small > room:
         return 0

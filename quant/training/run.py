@@ -1,4 +1,4 @@
-"""From a checkpoint and conversations to a trained, quantised, exported and checked checkpoint."""
+"""Runs a training command: from a checkpoint and conversations to a trained, exported and checked checkpoint."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from quant.training.distributed import World, join
 from quant.training.state import TrainingState, directory_for
 
 QUALITY_POSITIONS = 1024
-"""Learnt positions of held-out conversations that KL is measured on, at most."""
+"""Maximum number of held-out positions on which KL is measured."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments that every training command has."""
+    """Add the arguments of all training commands."""
     parser.add_argument("--model", type=Path, required=True, help="BF16 checkpoint directory")
     parser.add_argument("--recipe", required=True, help="name (`python -m quant recipes`) or path of a .toml file")
     parser.add_argument("--data", type=Path, required=True, help="JSON Lines of conversations: messages, tools")
@@ -40,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     calibration.add_format(parser)
     parser.add_argument("--resume", action="store_true", help="continue a run that was interrupted")
     parser.add_argument("--micro-tokens", type=int, default=None, metavar="N",
-                        help="padded tokens a forward pass (default: what fits, at most 16384)")  # fmt: skip
+                        help="padded tokens per forward pass (default: what fits, at most 16384)")  # fmt: skip
     parser.add_argument("--gradient-checkpointing", action=argparse.BooleanOptionalAction, default=None,
-                        help="compute activations twice to keep fewer (default: the recipe's, or where memory asks "
-                        "for it)")  # fmt: skip
+                        help="recompute activations to save memory (default: the recipe's, or only if memory "
+                        "is too small)")  # fmt: skip
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None,
                         help="compile the decoder layers (default: on a GPU)")  # fmt: skip
     parser.add_argument("--save-seconds", type=float, default=300.0, metavar="S",
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass
 class Job:
-    """What is known before anything slow starts."""
+    """The checked inputs of a training run."""
 
     arguments: argparse.Namespace
     recipe: Recipe
@@ -84,7 +84,7 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
         loading.check_source(teacher)
         if not chosen.training.kl:
             raise UsageError(
-                f"recipe {chosen.name}: training.kl is 0, so --teacher would not be asked; take a qad recipe"
+                f"recipe {chosen.name}: training.kl is 0, so --teacher would not be used; use a qad recipe"
             )
     check_outside(arguments.out, arguments.model)
     check_free(arguments.out)
@@ -120,7 +120,7 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
 
 
 def _check_memory(model: Path, device: str) -> None:
-    """Raise UsageError where the weights alone are more than the GPU has free: training needs all of them there."""
+    """Raise UsageError if the weights are larger than the free GPU memory: training needs all of them there."""
     if not device.startswith("cuda"):
         return
     needed, free = loading.weight_bytes(model), loading.free_bytes(device)
@@ -132,14 +132,14 @@ def _check_memory(model: Path, device: str) -> None:
 
 
 def is_done(arguments: argparse.Namespace) -> bool:
-    """Whether the run to resume was killed after its result was whole, with only its state left to remove."""
+    """Whether the run to resume was killed after its result was complete, so that only its state must be removed."""
     left = directory_for(arguments.out)
     first = os.environ.get("RANK", "0") == "0"
     if not (arguments.resume and (arguments.out / PROVENANCE).exists() and (left.exists() or not first)):
         return False
     if first:
         shutil.rmtree(left, ignore_errors=True)
-        print(f"{arguments.out}: is whole already, nothing is left to resume")
+        print(f"{arguments.out}: is complete, nothing is left to resume")
     return True
 
 
@@ -155,29 +155,31 @@ def _check_context(arguments: argparse.Namespace, examples: Sequence[Example]) -
 
 
 def _check_teacher(model: Path, tokenizer: Any, teacher: Path) -> None:
-    """A teacher says how likely each token is: its tokens have to be the model's."""
+    """Raise UsageError if the teacher's tokens differ from the model's: its probabilities are per token."""
     sizes = []
     for directory in (model, teacher):
         config = loading.read_config(directory)
         sizes.append((config.get("text_config") or config).get("vocab_size"))
     if sizes[0] != sizes[1]:
         raise UsageError(
-            f"--teacher {teacher}: vocab_size is {sizes[1]}, that of {model} {sizes[0]}; take a teacher of one family"
+            f"--teacher {teacher}: vocab_size is {sizes[1]}, that of {model} {sizes[0]}; use a teacher of "
+            "the same family"
         )
     if loading.load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
         raise UsageError(
-            f"--teacher {teacher}: its tokenizer has other tokens than that of {model}; take a teacher of one family"
+            f"--teacher {teacher}: its tokenizer has other tokens than that of {model}; use a teacher of "
+            "the same family"
         )
 
 
 def _identity(directory: Path) -> dict[str, Any]:
-    """Enough of a checkpoint to know it again, without reading its weights."""
+    """What identifies a checkpoint, without reading its weights."""
     files = sorted(path for path in directory.iterdir() if path.suffix in {".json", ".safetensors", ".jinja"})
     return {path.name: path.stat().st_size for path in files}
 
 
 def split(examples: Sequence[Example], training: Training) -> tuple[list[Example], list[Example]]:
-    """Training examples, and those held out: `holdout` of them, but at most a tenth."""
+    """Training examples and held-out examples: `holdout` of them, but at most a tenth."""
     count = min(training.holdout, len(examples) // 10)
     chosen = set(random.Random(training.seed).sample(range(len(examples)), count))
     train = [example for index, example in enumerate(examples) if index not in chosen]
@@ -185,7 +187,7 @@ def split(examples: Sequence[Example], training: Training) -> tuple[list[Example
 
 
 def answer_logits(model: Any, examples: Sequence[Example], pad: int, limit: int = QUALITY_POSITIONS) -> list[Any]:
-    """Logits where an answer's tokens are predicted: one CPU tensor `(positions, vocabulary)` an example."""
+    """Logits at positions that predict an answer's tokens: a CPU tensor `(positions, vocabulary)` per example."""
     import torch
 
     from quant.training.batches import collate
@@ -209,7 +211,7 @@ def answer_logits(model: Any, examples: Sequence[Example], pad: int, limit: int 
 
 
 def load_frozen(job: Job) -> Any:
-    """The model, with nothing to train yet."""
+    """The model, with no trainable parameters yet."""
     model = loading.load_model(job.arguments.model, job.device)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
@@ -217,7 +219,7 @@ def load_frozen(job: Job) -> Any:
 
 
 def adapt(model: Any, job: Job) -> Any:
-    """Put peft's LoRA layers around the linear layers that the recipe quantises (all but the head, if none)."""
+    """Put peft's LoRA layers around the linear layers that the recipe quantises (if none: all except lm_head)."""
     import torch
     from peft import LoraConfig, get_peft_model
     from torch import nn
@@ -242,7 +244,7 @@ def adapt(model: Any, job: Job) -> Any:
 
 
 def execute(job: Job, image: images.Image | None, calib: list[list[int]], teacher: Path | None) -> int:
-    """Train and finish; `image` None is for a recipe that does not quantise. Returns the exit status."""
+    """Train, export and check; `image` is None for a recipe that does not quantise. Returns the exit status."""
     from quant.training import delta_net
 
     with job.provenance.phase("load"):
@@ -311,7 +313,7 @@ def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[in
         student = model
         if world.size > 1:
             world.share([*model.buffers(), *(parameters.values() if training.method == "lora" else ())])
-            model.to("cpu")  # so that a GPU never holds more than its part
+            model.to("cpu")  # so that a GPU never holds more than its shard
             student = copy.deepcopy(model) if world.first else model
         trainer = Trainer(student, parameters, job.examples, training, how, job.pad, cache, world)
         with provenance.phase("train"):
@@ -320,7 +322,7 @@ def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[in
             except (KeyboardInterrupt, MemoryError, RuntimeError):  # torch.OutOfMemoryError is a RuntimeError
                 trainer.rescue(job.state)
                 raise
-            trainer.save(job.state)  # so that an interrupted export need not train again
+            trainer.save(job.state)  # so that training is not lost if the export is interrupted
         if world.size > 1:
             values = trainer.values()
             world.leave()
@@ -330,7 +332,7 @@ def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[in
                 for name, parameter in parameters.items():
                     parameter.copy_(values[name])
             model.to(job.device)
-        adapter.settle(layers)
+        adapter.round_to_stored(layers)
         model.eval()
         with torch.no_grad(), provenance.phase("digest"):
             digests = verify.digests(

@@ -1,9 +1,9 @@
-"""The adapters' layers with their weights merged and quantised once an optimiser step, many at a time.
+"""Merges and quantises the weights of layers with adapters once per optimiser step, many at a time.
 
-Weights change only where the optimiser steps, yet every forward pass merged and quantised each of them again: for a
-small model hundreds of launches of next to no work, and the GPU waited for the host. Here the layers of one shape are
-stacked, merged by one batched product and quantised by one launch, and every layer is given its own copy of the
-result. The numbers are those of `TrainedLinear.quantized_weight`, bit for bit.
+Weights change only when the optimiser steps. Merging and quantising each of them in every forward pass would cost a
+small model hundreds of tiny kernel launches, and the GPU would wait for the host. Here layers of the same shape are
+stacked, merged by one batched product and quantised by one launch. Every layer gets its own copy of the result, which
+equals `TrainedLinear.quantized_weight` bit for bit.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from quant.formats import nvfp4
 from quant.training.layers import Kind, TrainedLinear
 
 LIMIT = 2 * 2**30
-"""Bytes of prepared weights that are always affordable; beyond it a quarter of what the GPU has left."""
+"""Bytes of prepared weights that are always allowed; more only up to a quarter of the free GPU memory."""
 CHUNK = 32 * 2**20
-"""Weights merged at a time: in FP32 and BF16, with copies, about 14 bytes each for a moment."""
+"""Number of weights merged at a time; each temporarily takes about 14 bytes (FP32, BF16 and copies)."""
 
 
 @dataclass
@@ -38,14 +38,14 @@ class _Chunk:
     batched: bool
 
     def refresh(self) -> None:
-        # As TrainedLinear.effective_weight, operation by operation.
+        # The same operations as TrainedLinear.effective_weight.
         products = _products(torch.stack(self.b) * self.scaling, torch.stack(self.a), self.batched)
         found = products.add_(torch.stack(self.weights)).to(self.weights[0].dtype)
         if self.layers[0].weight_scales is not None:
             found = torch.stack([layer.quantized(each) for layer, each in zip(self.layers, found, strict=True)])
         elif self.kind == "nvfp4":
             found = nvfp4.fake_quantize_stack(found, self.amax)
-        # Into tensors of their own, not views of the stack: a compiled layer must not tell one layer from the next.
+        # Separate tensors, not views of the stack, so that compiled code is the same for all layers.
         torch._foreach_copy_(self.prepared, list(found.unbind()))
 
 
@@ -55,9 +55,9 @@ def _products(b: Tensor, a: Tensor, batched: bool) -> Tensor:
 
 
 def _batches_alike(layers: list[TrainedLinear]) -> bool:
-    """Whether the GPU's batched product adds up in the order of its single product, so that the bits are the same.
+    """Whether the GPU's batched product sums in the same order as its single product, so that results are equal.
 
-    It depends on the shapes alone, and 30 layers of random numbers would show it. On a CPU calls cost nothing.
+    This depends only on the shapes, so it is tested with 30 layers of random numbers. On a CPU calls are cheap.
     """
     first = layers[0]
     assert first.lora_a is not None
@@ -73,15 +73,15 @@ def _batches_alike(layers: list[TrainedLinear]) -> bool:
 
 
 class Stacked:
-    """Keeps `prepared` of the layers that it is given; `refresh` after every change of their adapters.
+    """Updates `prepared` of the given layers; call `refresh` after every change of their adapters.
 
-    Layers without an adapter, and those of a kind that is not stacked (FP8), go on as they did; so do all of them
-    where there is no room for the copies.
+    Layers without an adapter, and of formats that are not stacked (FP8), compute their weights as before; so do all
+    layers if there is not enough memory for the copies.
     """
 
     def __init__(self, layers: Sequence[TrainedLinear], wanted: bool = True) -> None:
         for layer in layers:
-            layer.prepared = None  # of another training
+            layer.prepared = None  # left from another training
         chosen = [
             layer for layer in layers
             if wanted and layer.lora_a is not None and layer.lora_a.dtype == torch.float32
@@ -99,7 +99,7 @@ class Stacked:
                     layer.prepared = prepared
 
     def drop(self) -> None:
-        """Let the layers merge their weights themselves again."""
+        """Drop the prepared weights; layers merge their own weights again."""
         for chunk in self.chunks:
             for layer in chunk.layers:
                 layer.prepared = None

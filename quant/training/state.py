@@ -1,4 +1,4 @@
-"""What an interrupted training run needs to go on: written whole or not at all, beside the checkpoint to be."""
+"""Saves and loads the state of a training run, so that it can be resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ TEACHER = "teacher.safetensors"
 
 
 def directory_for(out: Path) -> Path:
-    """Where the state of a run that makes `out` lies."""
+    """Directory of the state of a run that makes `out`."""
     return out.absolute().parent / f".{out.name}.training"
 
 
 class TrainingState:
-    """The directory `.NAME.training` beside `out`; it goes when the checkpoint is done.
+    """The directory `.NAME.training` beside `out`; it is removed when the checkpoint is done.
 
     Args:
-        identity: what must be the same for a run to be continued: recipe, data, model, teacher.
-        resume: continue what is there; without it, something there is an error.
+        identity: what must not change between a run and its continuation: recipe, data, model, teacher.
+        resume: continue an existing state; without it, an existing state is an error.
 
     Raises:
-        UsageError: there is an interrupted run and `resume` is not set, or it was another run.
+        UsageError: there is an interrupted run and `resume` is not set, or its identity differs.
     """
 
     def __init__(self, out: Path, identity: dict[str, Any], *, resume: bool, world: World | None = None) -> None:
@@ -42,7 +42,7 @@ class TrainingState:
                 self._claim(identity, resume)
             except UsageError as error:
                 refusal = str(error)
-        if (refusal := world.told(refusal)) is not None:
+        if (refusal := world.broadcast(refusal)) is not None:
             raise UsageError(refusal)
 
     def _claim(self, identity: dict[str, Any], resume: bool) -> None:
@@ -57,22 +57,22 @@ class TrainingState:
             for key in identity:
                 if before.get(key) != identity[key]:
                     raise UsageError(
-                        f"--resume: {key} is not what it was when the run in {self.directory} began; give the same, "
+                        f"--resume: {key} differs from the start of the run in {self.directory}; use the same, "
                         "or remove that directory and start again"
                     )
         else:
-            # Without an identity what lies there is the rest of a removal that was killed: nobody's state.
+            # Without an identity the directory is left from an interrupted removal.
             shutil.rmtree(self.directory, ignore_errors=True)
             self.directory.mkdir(parents=True, exist_ok=True)
             _write(path, json.dumps(identity, indent=1).encode())
 
     @property
     def teacher(self) -> Path:
-        """Where the teacher's answers are kept."""
+        """Path of the teacher's stored answers."""
         return self.directory / TEACHER
 
     def load(self) -> dict[str, Any] | None:
-        """The newest state, tensors on the CPU; None before the first was written."""
+        """The newest state, with tensors on the CPU; None if there is none yet."""
         import pickle
 
         import torch
@@ -81,14 +81,14 @@ class TrainingState:
         if not path.exists():
             return None
         try:
-            # Mapped, not read: several processes may take their parts of it.
+            # Memory-mapped: several processes read their shards of it.
             found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             raise _damaged(path, error) from None
         return found
 
     def save(self, content: dict[str, Any]) -> None:
-        """Replace the state; a kill leaves the old one or the new one."""
+        """Replace the state atomically: after a kill there is the old one or the new one."""
         import torch
 
         partial = self.directory / f"{STATE}.partial"
@@ -101,13 +101,13 @@ class TrainingState:
         os.replace(partial, self.directory / STATE)
 
     def remove(self) -> None:
-        """The checkpoint is done; nothing is left to continue. What a kill leaves of it is no state any more."""
+        """Remove the state when the checkpoint is done. The rest of an interrupted removal is not a valid state."""
         (self.directory / IDENTITY).unlink(missing_ok=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class _Stream:
-    """A file to `torch.save` into, which tells of a full disk as "unexpected pos": here the file's own error comes."""
+    """A file for `torch.save` that raises the original error for a full disk; torch would raise "unexpected pos"."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")

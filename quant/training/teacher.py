@@ -1,7 +1,7 @@
-"""A teacher's answers, computed once: its most likely tokens at every learnt position, kept on disk.
+"""Computes and stores the teacher's most likely tokens at every learnt position.
 
-So the teacher runs once and not in every epoch, need not fit beside the student, and a resumed run does not ask it
-again.
+So the teacher runs only once and not in every epoch, it need not fit into memory with the student, and a resumed run
+does not run it again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from quant.training.losses import PIECE, TeacherTargets
 
 @dataclass(frozen=True)
 class TeacherCache:
-    """Targets of every learnt position of every example, one after the other.
+    """Targets of every learnt position of all examples, concatenated.
 
     Attributes:
         tokens: int32 `(positions, k)`.
@@ -43,7 +43,7 @@ class TeacherCache:
         return TeacherTargets(self.tokens[index].to(device), self.log_p[index].to(device))
 
     def save(self, path: Path) -> None:
-        """Write the cache; it is there whole or not at all."""
+        """Write the cache atomically."""
         from safetensors.torch import save_file
 
         partial = path.with_name(f"{path.name}.partial")
@@ -63,12 +63,12 @@ class TeacherCache:
 def ask(
     model: Any, examples: Sequence[Example], pad: int, k: int, tokens: int, world: World | None = None
 ) -> TeacherCache:
-    """Run a BF16 teacher over all examples; processes share the batches, and all get all answers.
+    """Run a BF16 teacher over all examples; processes divide the batches, and each gets all answers.
 
     Args:
         model: a causal LM in evaluation mode.
-        k: most likely tokens kept; at most the vocabulary.
-        tokens: padded tokens a forward pass.
+        k: number of most likely tokens to store; at most the size of the vocabulary.
+        tokens: padded tokens per forward pass.
     """
     counts = torch.tensor([sum(example.learnt) for example in examples])
     offsets = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
@@ -100,7 +100,7 @@ def ask(
 
 
 def _answers(model: Any, batch: Batch, weight: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
-    """The `k` likeliest tokens at every learnt position, and their log-probabilities; None where memory runs out."""
+    """The `k` most likely tokens at every learnt position, and their log-probabilities; None if memory runs out."""
     try:
         hidden = hidden_states(model, batch.input_ids.to(weight.device))
         hidden = hidden[batch.positions.to(weight.device)]
@@ -117,6 +117,6 @@ def _positions(offsets: Tensor, rows: Sequence[int]) -> Tensor:
 
 
 def hidden_states(model: Any, input_ids: Tensor) -> Tensor:
-    """Last hidden states of a causal LM, before its head: `(rows x length, width)`. Padding stands on the right."""
+    """Last hidden states of a causal LM, before lm_head: `(rows x length, width)`. Padding is on the right."""
     found: Tensor = model.model(input_ids=input_ids, use_cache=False).last_hidden_state
     return found.flatten(0, 1)

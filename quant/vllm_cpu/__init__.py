@@ -1,1 +1,1 @@
-"""A plugin that lets vLLM serve NVFP4 on a CPU."""
+"""A vLLM plugin that serves NVFP4 checkpoints on a CPU."""

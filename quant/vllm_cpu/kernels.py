@@ -1,8 +1,8 @@
 """The linear kernels that quant/vllm_cpu/plugin.py registers; imported only inside a vLLM that runs on a CPU.
 
-Both turn the checkpoint's weight into a dense one when it is loaded and hand it to vLLM's dispatcher for unquantised
-layers, which packs it for oneDNN. What remains at run time is the activation: rounded to the values that the 4-bit or
-8-bit format can hold, in the layer's own dtype.
+Both dequantise the checkpoint's weight when it is loaded, and pass it to vLLM's dispatcher for unquantised layers,
+which packs it for oneDNN. At run time only activations are quantised: they are rounded to the values of the 4-bit or
+8-bit format, in the layer's own dtype.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from quant.formats import nvfp4, nvfp4_native
 
 
 class CpuNvFp4LinearKernel(NvFp4LinearKernel):
-    """NVFP4 on the CPU: W4A4 where the checkpoint has an ``input_scale``, else W4A16."""
+    """NVFP4 on the CPU: W4A4 if the checkpoint has an ``input_scale``, else W4A16."""
 
     @classmethod
     def is_supported(cls, compute_capability: int | None = None) -> tuple[bool, str | None]:
@@ -87,17 +87,17 @@ def _make_dense(layer: Any, weight: Tensor) -> None:
 
 def _dense_linear(layer: Any, x: Tensor, bias: Tensor | None) -> Tensor:
     out: Tensor = layer.cpu_linear(x, layer.weight, None)
-    # Added after rounding, as vLLM's emulation does: fused, the sum would be rounded only once.
+    # Added after rounding, as in vLLM's emulation. In a fused operation the sum would be rounded only once.
     return out if bias is None else (out + bias).to(out.dtype)
 
 
 def requantize_with_max_scale(
     weight: Tensor, weight_scale: Tensor, logical_widths: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """Bring the shards of a fused FP8 layer, each with its own scale, to the largest of their scales.
+    """Convert the shards of a fused FP8 layer, each with its own scale, to the largest of their scales.
 
-    vLLM does this when it loads such a layer, but through a CUDA operator. Same arithmetic, the detour over float16
-    included (``requantize_with_max_scale`` in ``vllm/model_executor/layers/quantization/utils/w8a8_utils.py``).
+    vLLM does this when it loads such a layer, but with a CUDA operator. Same arithmetic, including the conversion
+    through float16 (``requantize_with_max_scale`` in ``vllm/model_executor/layers/quantization/utils/w8a8_utils.py``).
 
     Args:
         weight: float8_e4m3fn ``(sum(logical_widths), K)``, changed in place.
@@ -115,7 +115,7 @@ def requantize_with_max_scale(
 
 
 def nvfp4_input(x: Tensor, inverse_scale: float) -> Tensor:
-    """Activation of a W4A4 layer as vLLM's ``ref_nvfp4_quant_dequant`` makes it.
+    """Fake-quantise the activation of a W4A4 layer like vLLM's ``ref_nvfp4_quant_dequant``.
 
     Args:
         x: ``(..., K)``, K a multiple of 16, float32, bfloat16 or float16.
@@ -130,7 +130,7 @@ def nvfp4_input(x: Tensor, inverse_scale: float) -> Tensor:
 
 
 def fp8_input(x: Tensor, scale: float) -> Tensor:
-    """Activation of a static per-tensor FP8 layer, rounded to E4M3 multiples of ``scale``; like ``x`` otherwise."""
+    """Round the activation of a static per-tensor FP8 layer to E4M3 multiples of ``scale``, in the dtype of ``x``."""
     if torch.compiler.is_compiling():
         return torch.ops.annie_quant.fp8_input(x, scale)
     return _fp8_input(x, scale)
@@ -147,7 +147,7 @@ def _fp8_input(x: Tensor, scale: float) -> Tensor:
 
 
 def nvfp4_input_reference(x: Tensor, inverse_scale: float) -> Tensor:
-    """:func:`nvfp4_input` in torch operators, for machines without a compiler."""
+    """:func:`nvfp4_input` with torch operators, for machines without a compiler."""
     inverse = torch.tensor(inverse_scale, dtype=torch.float32)
     blocks = x.unflatten(-1, (-1, nvfp4.BLOCK_SIZE)).float()
     amax = blocks.abs().amax(-1, keepdim=True)
@@ -159,13 +159,14 @@ def nvfp4_input_reference(x: Tensor, inverse_scale: float) -> Tensor:
 
 
 def fp8_input_reference(x: Tensor, scale: float) -> Tensor:
-    """:func:`fp8_input` in torch operators."""
+    """:func:`fp8_input` with torch operators."""
     step = torch.tensor(scale, dtype=torch.float32)
     rounded = (x.float() * step.reciprocal()).clamp(-nvfp4.E4M3_MAX, nvfp4.E4M3_MAX).to(torch.float8_e4m3fn)
     return (rounded.float() * step).to(x.dtype)
 
 
-# Opaque to torch.compile, which vLLM uses unless told --enforce-eager: it cannot trace a call into a shared library.
+# Opaque to torch.compile (which vLLM uses without --enforce-eager), because it cannot trace a call into a shared
+# library.
 _operators = torch.library.Library("annie_quant", "DEF")
 for _name, _function in (("nvfp4_input", _nvfp4_input), ("fp8_input", _fp8_input)):
     _operators.define(f"{_name}(Tensor x, float scale) -> Tensor")

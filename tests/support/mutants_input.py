@@ -48,7 +48,7 @@ def machine_code(directory: Path) -> None:
     (directory / "libcustom.so").write_bytes(b"\x7fELF")
 
 
-@mutant(".model.safetensors.Xa91Bc: is what an interrupted copy left behind")
+@mutant(".model.safetensors.Xa91Bc: is left from an interrupted copy")
 def rsync_was_killed(directory: Path) -> None:
     (directory / ".model.safetensors.Xa91Bc").write_bytes(b"1234")
 

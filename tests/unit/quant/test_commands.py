@@ -187,7 +187,7 @@ def test_no_samples_are_no_measurement(
     with pytest.raises(SystemExit) as left:
         main(["sensitivity", "--model", str(model), "--calib", str(calib), "--out", "nowhere", option, "-2"])
     assert left.value.code == 2
-    assert "no whole number above zero" in output_of(capsys)
+    assert "not an integer above zero" in output_of(capsys)
 
 
 def test_export_refuses_an_image_that_would_take_layers_for_bf16(

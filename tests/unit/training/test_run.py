@@ -84,7 +84,7 @@ def test_training_keeps_the_block_scales_that_were_searched_and_serves_what_it_t
         capsys.readouterr()
         again = tmp_path / "again"
         assert quant("merge", "--model", tiny_llama, "--adapter", out / "adapter", "--out", again) == 0
-        assert "all equal to those made first, bit for bit" in capsys.readouterr().out
+        assert "all equal to the original ones, bit for bit" in capsys.readouterr().out
         assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
 
 
@@ -113,7 +113,7 @@ def test_merge_builds_the_same_checkpoint_again_from_base_and_adapter(
 ) -> None:
     again = tmp_path / "again"
     assert quant("merge", "--model", tiny_llama, "--adapter", trained / "adapter", "--out", again) == 0
-    assert "all equal to those made first, bit for bit" in capsys.readouterr().out
+    assert "all equal to the original ones, bit for bit" in capsys.readouterr().out
     assert (trained / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
 
 
@@ -134,13 +134,13 @@ def test_fine_tuning_in_bf16_leaves_an_adapter_that_peft_loads(
     assert (merged - wrapped).abs().max() < 0.05 * wrapped.abs().max()
     capsys.readouterr()
     assert quant("merge", "--model", tiny_llama, "--adapter", out / "adapter", "--out", again) == 0
-    assert "14 layers merged, all equal to those made first, bit for bit" in capsys.readouterr().out
+    assert "14 layers merged, all equal to the original ones, bit for bit" in capsys.readouterr().out
     assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
     digests = out / "adapter" / "digests.json"
     digests.write_text(json.dumps(json.loads(digests.read_text()) | {"model.layers.0.mlp.up_proj": "0" * 64}))
     other = tmp_path / "other"
     assert quant("merge", "--model", tiny_llama, "--adapter", out / "adapter", "--out", other) == 0
-    assert "1 of 14 not those made first, model.layers.0.mlp.up_proj for one" in capsys.readouterr().out
+    assert "1 of 14 differ from the original ones, such as model.layers.0.mlp.up_proj" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("recipe", ["nvfp4-default", "nvfp4-mse-act-headroom", "nvfp4-constant-amax"])
@@ -154,7 +154,7 @@ def test_what_ptq_calibrated_is_made_again_without_calibrating(
     assert quant(*command, "--recipe", recipe, "--out", out) == 0
     capsys.readouterr()
     assert quant("merge", "--model", tiny_llama, "--adapter", kept, "--out", again) == 0
-    assert "14 quantised layers, all equal to those made first, bit for bit" in capsys.readouterr().out
+    assert "14 quantised layers, all equal to the original ones, bit for bit" in capsys.readouterr().out
     assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
     another = ("merge", "--model", tiny_llama, "--adapter", kept, "--out", tmp_path / "another")
     for base in ({"model.layers.0": "0"}, {"model.layers.9.mlp.up_proj": "0"}):  # no weight, no such layer

@@ -166,7 +166,7 @@ def test_running_out_of_gpu_memory_takes_smaller_passes_and_goes_on(
 
     monkeypatch.setattr(Trainer, "_backward", short)
     assert qat(tiny_llama, data, out, "--micro-tokens", "4096") == 0
-    assert "going on with 2048 tokens a pass" in capsys.readouterr().out
+    assert "going on with 2048 tokens per pass" in capsys.readouterr().out
     record = json.loads((out / "quant_run.json").read_text())["training"]
     assert (record["micro_tokens"], record["checkpointing"], record["chosen"]) == (2048, False, "smaller")
     assert [shortage["passes"]["micro_tokens"] for shortage in record["shortages"]] == [4096]

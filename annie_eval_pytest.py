@@ -1,16 +1,17 @@
-"""The pytest plugin's entry point: adds the gate's options, and loads the gate where a target is named.
+"""The pytest plugin's entry point: adds the gate's options, and loads the gate if a target is given.
 
-pytest imports this module in every suite of the environment, so it imports nothing but pytest, and without a target
+pytest imports this module in every suite of the environment. So it imports only pytest, and without a target
 (`--model-dir`, `--base-url`, or `base-url` in `[tool.annie-eval]` of pyproject.toml) it only adds options and two
-fixtures that skip. It is a module of its own because pytest rewrites every module of a package with an entry point.
+fixtures that skip. It is outside of the package because pytest rewrites every module of a package with an entry point.
 
-Two things of pytest shape it:
+Two properties of pytest must be considered:
 
-- Options of the same name as another plugin's end the session with a traceback. So ours are added last, after every
-  plugin and conftest.py, and a name that is taken is left to its owner: ours is then `--annie-NAME`.
-- pytest looks for its configuration before it loads plugins. It takes the value of `--model-dir DIR` for a test path
-  and roots the session in DIR (documented under "Initialization: determining rootdir and configfile"; not so for
-  `--model-dir=DIR`). So our options are joined to their values with `=`, and the configuration is found again.
+- Two options with the same name end the session with a traceback. So the gate's options are added last, after those of
+  all plugins and conftest.py. If a name is taken, the gate's option is called `--annie-NAME`.
+- pytest looks for its configuration before it loads plugins. It treats the value of `--model-dir DIR` as a test path
+  and uses DIR as root directory (documented under "Initialization: determining rootdir and configfile"; this does not
+  happen with `--model-dir=DIR`). So options are joined to their values with `=`, and the configuration is searched
+  again.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "base-url": {
             "action": "append",
             "metavar": "URL",
-            "help": "judge the server at this URL, such as http://host:8000/v1; several share the work and must agree",
+            "help": "judge the server at this URL, such as http://host:8000/v1; repeat it for replicas, "
+            "which share the samples",
         },
-        "profile": {"metavar": "NAME|PATH", "help": "what shippable means (default: annie)"},
+        "profile": {"metavar": "NAME|PATH", "help": "name or file of the profile (default: annie)"},
         "served-model": {"metavar": "NAME", "help": "model name to ask for (default: the one the server lists)"},
         "api-key-env": {"metavar": "VAR", "help": "environment variable that holds the API key"},
         "serve": {"choices": ("native", "docker"), "default": "native", "help": "how --model-dir is served"},
@@ -64,31 +66,34 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "run-dir": {
             "type": Path,
             "metavar": "DIR",
-            "help": "where this run is kept (default: a new directory in runs/)",
+            "help": "directory of this run (default: a new one in runs/)",
         },
         "resume": {"action": "store_true", "help": "continue the run in --run-dir; answers are kept"},
         "fail-fast": {
             "action": "store_true",
-            "help": "ask nothing more once a gate has failed; --run-dir DIR --resume asks the rest",
+            "help": "send no more requests once a gate has failed; --run-dir DIR --resume runs the rest",
         },
         "probe-budget": {
             "type": int,
             "default": 300,
             "metavar": "N",
-            "help": "most prompts for each probe of -m probe",
+            "help": "maximum number of prompts for each probe of -m probe",
         },
-        "probe-seed": {"type": int, "default": 0, "metavar": "N", "help": "another seed draws other prompts"},
-        "baseline": {"metavar": "NAME|RUN", "help": "compare the run with a blessed one, sample by sample"},
+        "probe-seed": {"type": int, "default": 0, "metavar": "N", "help": "seed of the generated prompts of -m probe"},
+        "baseline": {"metavar": "NAME|RUN", "help": "compare the run with a blessed run, sample by sample"},
         "repeats": {
             "type": int,
             "metavar": "N",
-            "help": "ask every sample N times; with --until-decided at most (default: 20)",
+            "help": "send every sample N times; with --until-decided at most N times (default: 20)",
         },
         "until-decided": {
             "action": "store_true",
-            "help": "ask each gate's samples again until the evidence decides it",
+            "help": "repeat each gate's samples until the gate is decided",
         },
-        "hardware": {"metavar": "NAME", "help": "whose timing limits apply (default: what the server reports)"},
+        "hardware": {
+            "metavar": "NAME",
+            "help": "hardware whose timing limits apply (default: what the server reports)",
+        },
     }
 )
 _SWITCHES = frozenset(name for name, attributes in OPTIONS.items() if attributes.get("action") == "store_true")
@@ -99,7 +104,7 @@ _DEFAULTS = pytest.StashKey[Mapping[str, Any]]()
 
 
 def option(config: pytest.Config, name: str) -> Any:
-    """The value of one of our options, by its name without dashes; whether or not that name was taken."""
+    """The value of one of the gate's options, by its name without dashes, also if that name was taken."""
     return getattr(config.option, _dest(name), None)
 
 
@@ -127,7 +132,7 @@ def join_values(args: list[str], names: Collection[str] = tuple(OPTIONS)) -> lis
 
 
 def _part_values(args: list[str], given: Collection[str], names: Collection[str]) -> None:
-    """Undo `join_values` for options that turned out to be those of a conftest.py: they may take no value."""
+    """Undo `join_values` for options that belong to a conftest.py: they may take no value."""
     for at in reversed(range(len(args))):
         name, _, value = args[at].removeprefix("--").partition("=")
         if name in names and args[at] not in given:
@@ -141,13 +146,13 @@ def _named(args: list[str]) -> set[str]:
 
 
 def _taken(parser: pytest.Parser) -> frozenset[str]:
-    """Those of our names that somebody else's option has."""
+    """Names of the gate's options that other plugins have taken."""
 
     def unknown(names: Collection[str]) -> set[str] | None:
         try:
             return set(parser.parse_known_and_unknown_args([f"--{name}" for name in names], Namespace())[1])
         except pytest.UsageError:
-            return None  # one of them is known, and wants a value
+            return None  # one of them exists and needs a value
 
     free = unknown(OPTIONS)
     if free is not None:
@@ -164,9 +169,9 @@ def _add_options(config: pytest.Config, parser: pytest.Parser) -> None:
 
 
 def _check_taken(config: pytest.Config, args: list[str], configured: bool) -> None:
-    """Say it where the command line uses an option of ours under a name that is another plugin's here.
+    """Report options on the command line whose names belong to another plugin in this environment.
 
-    Raises UsageError in a session with a target; in others the option is the other plugin's, and a note says so.
+    Raises UsageError in a session with a target. In other sessions the option is the other plugin's, with a note.
     """
     taken, named = config.stash[_TAKEN], _named(args)
     clash = sorted(taken & named)
@@ -175,18 +180,18 @@ def _check_taken(config: pytest.Config, args: list[str], configured: bool) -> No
     ours = {name for name in TARGETS if name not in taken} | {f"annie-{name}" for name in TARGETS}
     flags = ", ".join(f"--{name}" for name in clash)
     fix = ", ".join(f"--annie-{name}" for name in clash)
-    said = f"{flags}: another plugin of this environment has that option; the gate's is {fix}"
+    message = f"{flags}: another plugin of this environment has that option; the gate's is {fix}"
     if configured or ours & named:
-        raise pytest.UsageError(f"{said} (or turn that plugin off with -p no:NAME)")
+        raise pytest.UsageError(f"{message} (or turn that plugin off with -p no:NAME)")
     if set(TARGETS) & set(clash):
-        config.stash[_NOTE] = f"annie-eval: {said}"
+        config.stash[_NOTE] = f"annie-eval: {message}"
 
 
 def _load_syrupy(config: pytest.Config, args: list[str]) -> bool:
-    """Load syrupy, which pytest.ini keeps out because it costs start-up time, where `-m` asks for snapshots.
+    """Load syrupy if `-m` selects snapshots. pytest.ini disables it because it costs start-up time.
 
-    Here, because its options must be known before the command line is read. Returns whether snapshots are asked for;
-    raises UsageError for an option of snapshots without them.
+    It is loaded here because its options must be known before the command line is parsed. Returns whether snapshots
+    are selected; raises UsageError for an option of snapshots without `-m snapshot`.
     """
     expression = str(getattr(config.known_args_namespace, "markexpr", ""))
     flag = next((arg.split("=")[0] for arg in args if arg.startswith("--snapshot-")), None)
@@ -196,21 +201,21 @@ def _load_syrupy(config: pytest.Config, args: list[str]) -> bool:
 
     if asks_for(expression, SNAPSHOT):
         config.pluginmanager.unblock("syrupy")
-        with contextlib.suppress(ImportError):  # who needs it says that it is missing
+        with contextlib.suppress(ImportError):  # reported later, when it is needed
             config.pluginmanager.import_plugin("syrupy")
         return True
     if flag is not None:
-        raise pytest.UsageError(f"{flag}: snapshots run only where they are asked for; add -m snapshot")
+        raise pytest.UsageError(f"{flag}: snapshots run only with -m snapshot; add it")
     return False
 
 
 def _find_configuration_again(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
-    """Do again what pytest did with a command line on which the values of our options looked like test paths."""
+    """Search the configuration again, because pytest treated the values of the gate's options as test paths."""
     from _pytest.config.findpaths import determine_setup
 
     private: Any = config
     before, stale = config.inipath, config.getini("addopts")
-    if args[: len(stale)] == stale:  # of a configuration that may not be ours
+    if args[: len(stale)] == stale:  # from a configuration that may belong to another project
         del args[: len(stale)]
     known = parser.parse_known_args(args, namespace=copy.copy(config.option))
     private._rootpath, private._inipath, private._inicfg, _ = determine_setup(
@@ -231,10 +236,11 @@ def _find_configuration_again(config: pytest.Config, parser: pytest.Parser, args
 
 
 def _defaults(config: pytest.Config) -> Mapping[str, Any]:
-    """`[tool.annie-eval]` of the pyproject.toml of the directory that pytest was started in."""
+    """`[tool.annie-eval]` from pyproject.toml in the directory where pytest was started."""
     start = config.invocation_params.dir
     file = next((path for at in (start, *start.parents) if (path := at / "pyproject.toml").is_file()), None)
-    if file is None or b"annie-eval" not in file.read_bytes():  # without a parse, which would cost every suite
+    # text search first, because parsing would cost time in every suite
+    if file is None or b"annie-eval" not in file.read_bytes():
         return {}
     from annie_eval.errors import UsageError
     from annie_eval.profile.defaults import read
@@ -256,7 +262,7 @@ def pytest_load_initial_conftests(
         args[:] = join_values(args, OPTIONS.keys() - _taken(parser))
         if args != given:
             _find_configuration_again(early_config, parser, args)
-            # pytest has loaded what this configuration keeps out; xdist's workers, which find it at once, have not.
+            # pytest has loaded plugins that this configuration disables. xdist's workers find it at once and have not.
             for name in early_config.known_args_namespace.plugins:
                 if name.startswith("no:") and not (snapshots and name == "no:syrupy"):
                     early_config.pluginmanager.consider_pluginarg(name)
@@ -271,7 +277,7 @@ def pytest_load_initial_conftests(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Fill in what the command line leaves open, and load the gate if there is a target."""
+    """Fill in defaults from pyproject.toml, and load the gate if there is a target."""
     configured: Mapping[str, Any] = config.stash.get(_DEFAULTS, {})
     given = [
         name for name, attributes in OPTIONS.items() if option(config, name) not in (None, attributes.get("default"))
@@ -280,13 +286,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if has_target(config):
         defaults.pop("base-url", None)
     if option(config, "model-dir") is None:
-        defaults.pop("vllm-python", None)  # has no use, and would be refused
+        defaults.pop("vllm-python", None)  # not used, and would be refused
     for name, value in defaults.items():
         if option(config, name) is None:
             setattr(config.option, _dest(name), value)
     if has_target(config):
         if not config.pluginmanager.has_plugin(PLUGIN):
-            # Not by import_plugin: it warns that a module cannot be rewritten which -m snapshot has imported already.
+            # Not import_plugin, which would warn that a module cannot be rewritten after -m snapshot has imported it.
             config.pluginmanager.register(importlib.import_module(PLUGIN), PLUGIN)
     elif flags := [f"--{name}" for name in given if option(config, name) is not False]:
         raise pytest.UsageError(f"{', '.join(flags)}: needs a target to judge; give --model-dir or --base-url")
@@ -295,7 +301,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _refuse_gates(config: pytest.Config) -> None:
-    """Without a server the gate's tests would all be skipped, which looks like a pass."""
+    """Refuse to run the gate's tests without a server: all would be skipped, which looks like a pass."""
     named = [arg for arg in config.args if "behavior" in arg or "perf" in arg]
     if not named:
         return
@@ -329,7 +335,7 @@ def endpoint(request: pytest.FixtureRequest) -> EndpointInfo:
 
 @pytest.fixture(scope="session")
 def ask(request: pytest.FixtureRequest) -> Asker:
-    """Ask one more question: `ask("What time is it?").findings` is judged as the profile's scenarios are."""
+    """Send one more question. `ask("What time is it?").findings` is judged like the profile's scenarios."""
     session = _session(request)
     from annie_eval.run.reader import Asker
 

@@ -1,4 +1,4 @@
-"""The gate's tests need a server: where no target is named, they are no part of `pytest .` or `pytest tests`."""
+"""Excludes the gate's tests from `pytest .` and `pytest tests` if no target is given, because they need a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts the gate's tests into the wheel. An editable install gets no copy: it finds them in place, in `tests`."""
+"""A build hook that puts the gate's tests into the wheel. An editable install uses those in `tests` and gets no copy."""
 
 from typing import Any
 

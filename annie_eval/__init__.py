@@ -1,7 +1,6 @@
-"""Judging a served model: does it behave well enough to ship?
+"""Judges a served model: a release gate for its behaviour and speed.
 
-Nothing heavy is imported here, and neither torch nor vllm anywhere in this package: what is judged is what
-came over the wire.
+This package imports neither torch nor vllm: it judges only what the server sends.
 """
 
 __version__ = "0.1.0"

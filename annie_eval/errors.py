@@ -1,28 +1,28 @@
-"""The exceptions of annie_eval, one for each party that has to act."""
+"""The exceptions of annie_eval: wrong input, unusable server, broken exchange, sample that was not sent."""
 
 from annie_eval.text import printable
 
 
 class FromOutside(Exception):
-    """Its message may quote a server, a file or a model: whoever prints it, no terminal obeys what it says."""
+    """Mark an exception whose message may quote untrusted text: print it only with `printable`."""
 
     def __str__(self) -> str:
         return "\n".join(map(printable, super().__str__().split("\n")))
 
 
 class UsageError(FromOutside):
-    """The caller can fix this: one line that names the file, the field and the fix.
+    """The user can fix this: one line that names the file, the field and the fix.
 
-    pytest leaves with status 4, our own commands with status 2, before anything slow has started.
+    pytest exits with status 4, other commands with status 2, before anything slow starts.
     """
 
 
 class TargetError(FromOutside):
-    """The server could not be started, reached or believed; the message states the cause and the fix."""
+    """The server could not be started, reached or identified; the message states the cause and the fix."""
 
 
 class NotAsked(FromOutside):
-    """The run ended before this was asked, as `--fail-fast` wants it: there is nothing to judge, and nothing broke."""
+    """The run ended before this sample was sent (`--fail-fast`): there is nothing to judge, and nothing broke."""
 
 
 class ExchangeError(FromOutside):

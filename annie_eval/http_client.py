@@ -1,10 +1,10 @@
-"""One HTTP exchange with the server: the bytes that came back, stamped at each socket read, never interpreted.
+"""HTTP client: sends one request and returns the raw bytes of the response, with the time of each socket read.
 
-h11 speaks the protocol and this module the sockets, because no client library hands out the body as it arrived on
-the wire: openai and httpx decode, join and re-chunk it first.
+h11 implements the protocol and this module the sockets, because client libraries (openai, httpx) do not return the
+body as it arrived: they decode, join and re-chunk it.
 
-Each exchange has a connection of its own. On a connection that is used again, bytes behind one answer would be read as
-the next one, and a server that closes it just then could not be told from one that broke.
+Each exchange has its own connection. On a reused connection, extra bytes after one response would be read as the next
+one, and a server that closes the connection could not be distinguished from one that broke.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _SECRET = 6  # characters
 
 
 class TransportError(Exception):
-    """The exchange broke. `resend` says whether it may be sent again: nothing of an answer had come yet."""
+    """The exchange broke. `resend`: it may be sent again, because no byte of a response had arrived."""
 
     def __init__(self, cause: str, *, resend: bool, status: int | None = None, body: bytes = b"", wait: float = 0):
-        cause = printable(cause)  # it may quote the server
+        cause = printable(cause)  # the message may quote the server
         super().__init__(cause)
         self.cause, self.resend, self.status, self.body, self.wait = cause, resend, status, body, wait
 
@@ -52,11 +52,11 @@ class Response:
 
 
 class Client:
-    """Exchanges with one server.
+    """A client for one server.
 
     Args:
         base_url: such as `http://127.0.0.1:8000/v1`.
-        api_key: sent as a bearer token, and masked byte for byte wherever a server should echo it.
+        api_key: sent as a bearer token, and masked byte for byte if a server echoes it.
         timeout: seconds for one exchange, from connecting to the last byte.
     """
 
@@ -83,10 +83,11 @@ class Client:
         return await self.request("POST", path, json.dumps(body).encode())
 
     async def request(self, method: str, path: str, payload: bytes | None = None) -> Response:
-        """One exchange.
+        """Make one exchange.
 
         Raises:
-            TransportError: no connection, a lost one, a time-out, a status other than 200, a body over the limits.
+            TransportError: no connection, a lost connection, a time-out, a status other than 200, a body that is too
+                large.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -187,8 +188,8 @@ def _unanswered() -> TransportError:
 def masker(secret: str | None) -> Callable[[bytes], bytes]:
     """A function that overwrites a secret with asterisks, also where JSON, HTML or a URL has escaped it.
 
-    The length stays the same, so that spans and read sizes still fit. Keys of less than `_SECRET` characters are
-    placeholders ("x", "EMPTY", "token"), which stand in answers by chance: they are only masked behind "Bearer".
+    The length stays the same, so that spans and read sizes are still valid. Keys of fewer than `_SECRET` characters
+    are placeholders ("x", "EMPTY", "token") that may occur in answers by chance: they are only masked after "Bearer".
     """
     if not secret:
         return lambda data: data

@@ -1,7 +1,7 @@
-"""Finds what lies outside the package's modules: the gate's tests, and the server's Python environment.
+"""Finds files outside the package's modules: the gate's tests, and the server's Python environment.
 
-An installed wheel holds the gate's tests as `annie_eval/gate_tests`. In a checkout, and in an editable install of one,
-they are found in place: `tests/behavior` and `tests/perf` are the one source.
+An installed wheel has the gate's tests as `annie_eval/gate_tests`. A checkout or an editable install uses them in
+place, in `tests/behavior` and `tests/perf`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,6 @@ GATE_TESTS: Final = _PACKAGED if INSTALLED else _PACKAGE.parent / "tests"
 
 
 def server_python() -> Path | None:
-    """The interpreter of `.venv-vllm` in the current directory, else in the checkout; None if neither is there."""
+    """The interpreter of `.venv-vllm` in the current directory, else in the checkout; None if neither exists."""
     places = [Path.cwd()] if INSTALLED else [Path.cwd(), _PACKAGE.parent]
     return next((file for place in places if (file := place / ".venv-vllm" / "bin" / "python").is_file()), None)

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it: no NaN, no key twice in one object."""
+"""Parses JSON strictly by RFC 8259: no NaN, no duplicate keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def strict_json(text: str) -> Any:
-    """JSON as RFC 8259 has it. Raises ValueError on anything else, NaN and duplicate keys included."""
+    """Parse JSON by RFC 8259. Raises ValueError for anything else, including NaN and duplicate keys."""
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Text helpers for detectors and reports: blank or not, folded words, decoded entities, printable on one line."""
+"""Text helpers for detectors and reports: blank text, folded words, decoded entities, printable text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import lru_cache
 
 
 def word_set(words: str) -> frozenset[str]:
-    """The words of a list that is written as running text."""
+    """The set of words of a space-separated string."""
     return frozenset(words.split())
 
 
-# Format characters, fillers and variation selectors: they occupy no room on a screen and no time in speech.
+# Format characters, fillers and variation selectors, which are neither visible nor audible.
 INVISIBLE = (
     "\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f"
     "\\u2800\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff9-\\ufffb\\U000e0000-\\U000e0fff"
@@ -38,19 +38,19 @@ _VEIL = re.compile(
 _UNVEILED = {"〈": "<", "〉": ">", "\u2581": "_"}
 
 
-@lru_cache(maxsize=16)  # several detectors look at the same answer
+@lru_cache(maxsize=16)  # cached, because several detectors read the same answer
 def characters(text: str) -> frozenset[str]:
-    """The characters that a text has: what a pattern cannot match without need not be searched for."""
+    """The set of characters of a text. A pattern that needs another character need not be searched."""
     return frozenset(text)
 
 
 def is_blank(text: str | None) -> bool:
-    """Whether there is nothing to see or to say: absent, empty, white space, control or zero-width characters."""
+    """Whether there is nothing to see or to speak: None, empty, white space, control or zero-width characters."""
     return not text or _UNSEEN.fullmatch(text) is not None
 
 
 def fold(text: str) -> str:
-    """Case, width and accents removed: `Ｚürich` -> `zurich`. Marks that are letters (か゛, matras) stay."""
+    """Remove case, width and accents: `Ｚürich` -> `zurich`. Marks that are letters (か゛, matras) are kept."""
     if text.isascii():
         return text.casefold()
     apart = unicodedata.normalize("NFKD", text.casefold())
@@ -58,7 +58,9 @@ def fold(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The folded words of a text; apostrophes vanish (`mother's` -> `mothers`), other punctuation separates."""
+    """The folded words of a text; apostrophes are removed (`mother's` -> `mothers`), other punctuation separates
+    words.
+    """
     return [word for word in _NOT_WORD.split(_APOSTROPHE.sub("", fold(text)).replace("_", " ")) if word]
 
 
@@ -70,7 +72,7 @@ def normalise(text: str) -> str:
 
 
 def blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """The text with the characters of some spans as spaces; indices stay the same."""
+    """The text with some spans replaced by spaces; indices stay the same."""
     shown: list[str] = []
     done = 0
     for start, end in sorted(spans):
@@ -81,13 +83,13 @@ def blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def unveil(text: str, *, escapes: bool = False) -> tuple[str, list[int] | None]:
-    """The text with hidden angle brackets shown and invisible characters gone, so that a tag looks like a tag.
+    """The text with decoded angle brackets and without invisible characters, so that hidden tags are found.
 
     Undoes HTML entities for `<` and `>`, full-width letters and brackets, zero-width characters and, with `escapes`,
     JSON's `\\u003c` and `\\n`.
 
     Returns:
-        The view, and for each of its characters (and its end) the index in `text`; None if the view is the text.
+        The new text, and for each of its characters (and its end) the index in `text`; None if nothing changed.
     """
     if not _VEIL.search(text):
         return text, None
@@ -121,17 +123,17 @@ def _shown(veiled: str, escapes: bool) -> str:
 
 
 def original_span(start: int, end: int, origin: list[int] | None) -> tuple[int, int]:
-    """A span of the view as a span of the text that it was made of."""
+    """Convert a span of the text of `unveil` to a span of the original text."""
     if origin is None:
         return start, end
     return origin[start], max(origin[start], origin[min(end, len(origin) - 1)])
 
 
 def printable(text: str) -> str:
-    """Text on one line that no terminal obeys: what is not printable becomes its Python escape.
+    """Text on one line without control characters: unprintable characters become Python escapes.
 
-    Control characters (C0, C1), bidirectional overrides, zero-width and separator characters, lone surrogates: a
-    model's answer can neither move the cursor, nor change the colour, nor hide a part of itself.
+    This covers control characters (C0, C1), bidirectional overrides, zero-width and separator characters, and lone
+    surrogates: a model's answer cannot move the cursor, change colours, or hide a part of itself.
     """
     if text.isprintable():
         return text
@@ -144,6 +146,6 @@ def shortened(text: str, width: int) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of a plain table: cells two blanks apart, each column as wide as its widest cell."""
+    """Rows of a plain table: two spaces between columns, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -1,1 +1,1 @@
-"""The command line `annie-eval`: one module a command."""
+"""The commands of `annie-eval`, one module per command."""

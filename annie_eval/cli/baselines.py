@@ -1,4 +1,4 @@
-"""`annie-eval bless` and `annie-eval compare`: make a run the baseline, and compare runs with it."""
+"""`annie-eval bless` and `annie-eval compare`: makes a run the baseline, and compares runs with it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from annie_eval.run.directory import RUNS, run_dir
 
 def add_bless(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a finished run: its directory, or its name in runs/")
-    parser.add_argument("--as", dest="name", required=True, metavar="NAME", help="what to call it, such as deployed")
     parser.add_argument(
-        "--aa", metavar="RUN2", help="a second run of the same server: how much two runs differ by chance"
+        "--as", dest="name", required=True, metavar="NAME", help="name of the baseline, such as deployed"
     )
     parser.add_argument(
-        "--baselines", type=Path, metavar="DIR", help="where baselines are kept (default: runs/baselines)"
+        "--aa", metavar="RUN2", help="a second run of the same server, which shows how much two runs differ by chance"
+    )
+    parser.add_argument(
+        "--baselines", type=Path, metavar="DIR", help="directory of baselines (default: runs/baselines)"
     )
     parser.set_defaults(command=bless)
 
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a finished run: its directory, or its name in runs/")
-    parser.add_argument("baseline", metavar="BASELINE", help="a blessed name, its path, or another run")
-    parser.add_argument("--json", action="store_true", help="print what verdict.json would say under `regression`")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the run's page with the comparison on it")
+    parser.add_argument("baseline", metavar="BASELINE", help="name of a baseline, its path, or another run")
+    parser.add_argument("--json", action="store_true", help="print JSON, as under `regression` in verdict.json")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the run's HTML report with the comparison")
     parser.set_defaults(command=compare_command)
 
 
 def bless(arguments: argparse.Namespace) -> int:
-    """Exit status 0; raises UsageError for a run that cannot be blessed."""
+    """Run `annie-eval bless`. Returns 0; raises UsageError for a run that cannot be blessed."""
     from annie_eval.regression import baseline
 
     root = arguments.baselines or RUNS / baseline.DIR
@@ -43,7 +45,10 @@ def bless(arguments: argparse.Namespace) -> int:
 
 
 def compare_command(arguments: argparse.Namespace) -> int:
-    """Exit status 0 for PASS, 1 for FAIL, INCONCLUSIVE or ERROR, 4 where the runs cannot be compared."""
+    """Run `annie-eval compare`.
+
+    Returns 0 for PASS, 1 for FAIL, INCONCLUSIVE or ERROR, 4 if the runs are not comparable.
+    """
     from shutil import get_terminal_size
 
     from annie_eval.regression import baseline

@@ -1,16 +1,16 @@
-"""`annie-eval check`: judge answers that lie in a file, without a server: JSON Lines in, findings as JSON Lines out.
+"""`annie-eval check`: judges answers in a file, without a server. Reads JSON Lines and prints findings as JSON Lines.
 
-A line in:
+An input line:
 
     {"id": "q1", "messages": […], "thinking": "off", "expect": {…}, "then": {…}, "finish_reasons": ["stop"]}
 
-`messages` is a conversation in OpenAI's form. Judged are the assistant's messages after the last user message: the
-first by `expect`, those after tool results by `then`, both as in a scenario (docs/profiles.md); by default a result is
-followed by no further call. `finish_reasons` are those of the judged messages; where they are left out, a call ends by
-`tool_calls` and speech by `stop`. `id`, `thinking` and everything but `messages` may be left out.
+`messages` is a conversation in OpenAI's format. The assistant's messages after the last user message are judged: the
+first by `expect`, those after tool results by `then`, both as in a scenario (docs/profiles.md). By default no further
+call is expected after a result. `finish_reasons` are those of the judged messages; by default `tool_calls` for a call
+and `stop` for text. All fields except `messages` are optional.
 
-A line out for each line in, in order: `{"id": "q1", "findings": [{"detector", "reason", "excerpt", "message"}]}`;
-`message` is an index into `messages`.
+One output line for each input line, in the same order: `{"id": "q1", "findings": [{"detector", "reason", "excerpt",
+"message"}]}`; `message` is an index into `messages`.
 """
 
 from __future__ import annotations
@@ -30,32 +30,38 @@ from annie_eval.wire.messages import read_sample
 if TYPE_CHECKING:
     from annie_eval.profile.types import Profile
 
-# `wire` looks at bytes, and there are none.
+# `wire` needs the bytes of a response, which a file does not have.
 _DEFAULT = tuple(name for name in DETECTORS if name != "wire")
 _FIELDS = {"id", "messages", "thinking", "expect", "then", "finish_reasons"}
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command, and what a line holds."""
+    """Add the arguments of the command, and a help text about the format of a line."""
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="JSON Lines (default: standard input)")
     parser.add_argument(
-        "--profile", default="annie", metavar="NAME|PATH", help="whose tools and limits (default: annie)"
+        "--profile",
+        default="annie",
+        metavar="NAME|PATH",
+        help="profile whose tools and limits are used (default: annie)",
     )
     parser.add_argument(
-        "--detectors", default=",".join(_DEFAULT), metavar="A,B", help=f"which ones (default: {','.join(_DEFAULT)})"
+        "--detectors",
+        default=",".join(_DEFAULT),
+        metavar="A,B",
+        help=f"detectors to use, separated by commas (default:  {','.join(_DEFAULT)})",
     )
     parser.set_defaults(command=check)
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Status 0: nothing was found. 1: something was. Raises UsageError for bad input, naming its line."""
+    """Run the command. Returns 0 if nothing was found, else 1. Raises UsageError with the line of bad input."""
     from annie_eval.profile.load import load
 
     detectors = [name.strip() for name in arguments.detectors.split(",") if name.strip()]
     for name in detectors:
         if name not in _DEFAULT:
-            why = "looks at the bytes of an exchange" if name == "wire" else "does not exist"
+            why = "needs the bytes of a response" if name == "wire" else "does not exist"
             raise UsageError(f"--detectors: {name} {why}; choose from {', '.join(_DEFAULT)}")
     if not detectors:
         raise UsageError(f"--detectors names none; choose from {', '.join(_DEFAULT)}")
@@ -87,7 +93,7 @@ def _judge_all(stream: IO[bytes], name: str, profile: Profile, detectors: Sequen
         result = json.dumps({"id": line.get("id", str(number)), "findings": told}, ensure_ascii=False)
         print("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in result))
     if judged == 0:
-        raise UsageError(f"{name}: is empty; write one sample a line")
+        raise UsageError(f"{name}: is empty; write one sample per line")
     sys.stdout.flush()
     return int(found_any)
 
@@ -96,7 +102,7 @@ def _read(raw: bytes, where: str) -> dict[str, Any]:
     try:
         line = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: not JSON ({error}); write one object a line") from None
+        raise UsageError(f"{where}: not JSON ({error}); write one object per line") from None
     if not isinstance(line, dict):
         raise UsageError(f"{where}: is a JSON {type(line).__name__}; write an object with messages")
     for field in line:

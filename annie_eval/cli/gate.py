@@ -1,4 +1,4 @@
-"""`annie-eval gate`: pytest with the gates, as most people want it. Everything else is pytest's own command line."""
+"""`annie-eval gate`: runs pytest with the gates and usual defaults. All options are those of pytest."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 
 _USAGE = """usage: annie-eval gate [MODEL_DIR | URL] [option of pytest ...]
 
-Judge a checkpoint or a running server: pytest -q with the target, and whatever options you add.
+Judge a checkpoint or a running server: runs pytest -q with the target and the options that you add.
 
   annie-eval gate ~/models/X-NVFP4              --model-dir ~/models/X-NVFP4
   annie-eval gate http://box:8000/v1            --base-url http://box:8000/v1
   annie-eval gate --base-url URL --profile mine/assistant.toml -k markdown
 
 Exit status: pytest's. 0 only for PASS, 1 for any other verdict, 4 for wrong input.
-pytest --help lists all options, those of annie-eval in a group of their own.
+pytest --help lists all options; those of annie-eval are in a separate group.
 """
 
 
 def add_gate(parser: argparse.ArgumentParser) -> None:
-    """Only for the list of commands: `main` hands this command line over as it is."""
+    """Only for the list of commands: `main` passes the command line on unchanged."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Become pytest; returns only for a call for help."""
+    """Replace this process by pytest; returns only if help was requested."""
     if {"-h", "--help"} & set(arguments):
         print(_USAGE, end="", flush=True)
         return 0
@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def pytest_arguments(arguments: Sequence[str]) -> list[str]:
-    """The arguments for pytest: a URL or a directory that stands first is the target."""
+    """The arguments for pytest: a URL or directory in first place is the target."""
     given = list(arguments)
     if given and not given[0].startswith("-"):
         first = given.pop(0)

@@ -1,4 +1,4 @@
-"""`annie-eval gates`: how often each gate of a profile passes models of a given quality."""
+"""`annie-eval gates`: prints how often each gate of a profile passes models of a given pass rate."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from annie_eval.errors import UsageError
 def add_gates(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
     parser.add_argument(
-        "--until-decided", type=int, metavar="N", help="with pytest's --until-decided, and at most N rounds"
+        "--until-decided", type=int, metavar="N", help="compute it for pytest's --until-decided with at most N rounds"
     )
     parser.set_defaults(command=gates)
 
 
 def gates(arguments: argparse.Namespace) -> int:
-    """Exit status 0; raises UsageError for a number of rounds that cannot be."""
+    """Run the command. Returns 0; raises UsageError for an invalid number of rounds."""
     from annie_eval.profile.load import is_builtin, load
     from annie_eval.report import adaptive, operating_curves
     from annie_eval.run.examples import check_examples

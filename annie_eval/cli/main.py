@@ -1,6 +1,6 @@
-"""The command line `annie-eval`: everything that is not a test.
+"""The command line `annie-eval`: parses arguments and runs one command.
 
-Exit status: 0 done, 1 something was found, 2 bad input, in one line, 4 two runs cannot be compared.
+Exit status: 0 done, 1 something was found, 2 bad input (reported in one line), 4 two runs are not comparable.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from annie_eval.errors import TargetError, UsageError
 # command: (module of annie_eval.cli, help). A module has `add_COMMAND(parser)`; only the chosen one is imported.
 COMMANDS = {
     "gate": ("gate", "judge a checkpoint or a server: pytest with good defaults"),
-    "init": ("init", "write a small profile of your own to begin with"),
-    "profile": ("profile", "check a profile: all mistakes at once, the examples judged"),
-    "doctor": ("doctor", "check a target alone: its files, its server, a start, one answer"),
-    "perf": ("perf", "run the timing gates alone, with a progress bar"),
-    "matrix": ("matrix", "every gate under each of several system prompts: does one help?"),
+    "init": ("init", "write a small profile as a starting point"),
+    "profile": ("profile", "check a profile: list all mistakes and judge its examples"),
+    "doctor": ("doctor", "check a target without a gate: its files, its server, one answer"),
+    "perf": ("perf", "run only the timing gates, with a progress bar"),
+    "matrix": ("matrix", "run every gate with each of several system prompts"),
     "runs": ("runs", "list the runs in a directory, newest first"),
-    "show": ("runs", "print a run again, or the whole exchange of one sample"),
-    "say": ("say", "speak a sample's answers with espeak-ng, and how long that takes"),
-    "report": ("runs", "write a run's verdict as a page, or print it as JSON"),
-    "bless": ("baselines", "make a run the baseline that later runs are compared with"),
+    "show": ("runs", "print a run, or all requests and responses of one sample"),
+    "say": ("say", "speak a sample's answers with espeak-ng, and print how long that takes"),
+    "report": ("runs", "write a run's report as HTML, or print it as Markdown or JSON"),
+    "bless": ("baselines", "make a run the baseline for later comparisons"),
     "compare": ("baselines", "compare a run with a baseline, sample by sample"),
-    "nightly": ("nightly", "gate, timing and comparison, kept; one paragraph"),
-    "history": ("nightly", "all nights: table, plot, and what drifts"),
+    "nightly": ("nightly", "run gate, timing and comparison, and print one paragraph"),
+    "history": ("nightly", "show all nights: table, plot and drift"),
     "check": ("check", "judge answers in a file of JSON Lines, without a server"),
-    "gates": ("gates", "how often each gate of a profile passes models of a given quality"),
+    "gates": ("gates", "print how often each gate of a profile passes models of a given pass rate"),
 }
 
 
-# Commands that take the defaults of `[tool.annie-eval]` in pyproject.toml, and which of them.
+# Commands that use defaults of `[tool.annie-eval]` in pyproject.toml, and which ones.
 _ASK_A_SERVER = frozenset({"doctor", "perf", "matrix", "nightly"})
 _DEFAULTS = ("profile", "served-model", "concurrency", "hardware", "vllm-python")
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One line, where argparse prints the usage too."""
+        """Print one line; argparse would also print the usage."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
@@ -66,11 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"annie-eval: {error}", file=sys.stderr)
             return 2
         if not _names(given, "--model-dir"):
-            defaults.pop("vllm-python", None)  # has no use, and would be refused
+            defaults.pop("vllm-python", None)  # not used by this command, and would be refused
     arguments = _parser(chosen, defaults).parse_args(_with_target(given, defaults))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # Any language in any locale: what the terminal's encoding lacks is escaped, not an error.
+            # Characters that the terminal's encoding does not have are escaped instead of raising an error.
             stream.reconfigure(errors="backslashreplace")
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"annie-eval: {printable(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader (head, a pager) has seen enough; keep Python from complaining when it flushes at exit.
+        # The reader (head, a pager) closed the pipe. Prevents an error when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -93,7 +93,7 @@ def _names(given: Sequence[str], *flags: str) -> bool:
 
 
 def _with_target(given: Sequence[str], defaults: Mapping[str, Any]) -> list[str]:
-    """The command line, with the `base-url` of pyproject.toml where it names no target."""
+    """The command line, with the `base-url` of pyproject.toml if it names no target."""
     urls = [] if _names(given, "--model-dir", "--base-url") else defaults.get("base-url", [])
     return [*given, *(word for url in urls for word in ("--base-url", url))]
 

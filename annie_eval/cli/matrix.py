@@ -1,8 +1,9 @@
-"""`annie-eval matrix`: every gate of a profile under each of several system prompts, on one server.
+"""`annie-eval matrix`: runs every gate of a profile with each of several system prompts, on one server.
 
-Can a better prompt fix what quantisation broke? Each text file of a directory takes the place of the profile's system
-prompt, one after the other; the profile's own comes first and is what the others are compared with, sample by sample.
-Each prompt is a run of its own below the matrix's directory: `annie-eval show` reads it, and `--resume` goes on.
+It answers whether a better system prompt can repair what quantisation broke. Each text file of a directory replaces
+the profile's system prompt, one after the other. The profile's own prompt comes first, and the others are compared
+with it, sample by sample. Each prompt is a separate run below the matrix's directory: `annie-eval show` prints it, and
+`--resume` continues it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 OWN = "own"  # the profile's own system prompt
 _ROWS = "matrix.json"
 _SUFFIXES = (".txt", ".md")
-_LONGEST = 64 * 1024  # characters of a system prompt
+_LONGEST = 64 * 1024  # maximum number of characters of a system prompt
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,11 +42,11 @@ class PromptResult:
         prompt: stem of its file, or `OWN`.
         gates: (verdict, passed, n) by gate.
         sound, n: samples without a finding of any gate, of those that could be judged.
-        worse, better: samples that miss here and were sound under the profile's own prompt, and the other way.
+        worse, better: samples that fail here and passed with the profile's own prompt, and the reverse.
         p: exact one-sided p-value for "better than the profile's own prompt", with samples of one scenario kept
             together (`annie_eval.stats.paired.sign_flip`), Holm-adjusted over the prompts.
-        verdict: of the run as a whole.
-        run_dir: where it lies.
+        verdict: verdict of the run.
+        run_dir: directory of the run.
     """
 
     prompt: str
@@ -61,36 +62,38 @@ class PromptResult:
 
 
 def add_matrix(parser: argparse.ArgumentParser) -> None:
-    """Declare what `annie-eval matrix` takes."""
+    """Add the arguments of `annie-eval matrix`."""
     parser.add_argument(
         "--system-prompts",
         type=Path,
         required=True,
         metavar="DIR",
-        help="directory of .txt or .md files, one a prompt",
+        help="directory of .txt or .md files, one per prompt",
     )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM")
-    target.add_argument("--base-url", metavar="URL", help="a server that is already there")
+    target.add_argument("--base-url", metavar="URL", help="URL of a running server")
     parser.add_argument(
-        "--profile", default="annie", metavar="NAME|PATH", help="what shippable means (default: annie)"
+        "--profile", default="annie", metavar="NAME|PATH", help="name or file of the profile (default: annie)"
     )
     parser.add_argument("--served-model", metavar="NAME", help="model name (default: the one the server lists)")
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key")
     parser.add_argument("--vllm-python", type=Path, metavar="PATH", help="interpreter of the server's environment")
     parser.add_argument("--vllm-arg", action="append", default=[], metavar="ARG", help="one more argument for vLLM")
     parser.add_argument("--concurrency", type=int, metavar="N", help="requests in flight (default: the profile's)")
-    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="for the runs (default: a new one in runs/)")
-    parser.add_argument("--resume", action="store_true", help="go on with the matrix in --run-dir; answers are kept")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON in place of the table")
+    parser.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="directory for the runs (default: a new one in runs/)"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue the matrix in --run-dir; answers are kept")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON instead of the table")
     parser.set_defaults(command=matrix)
 
 
 def read_prompts(directory: Path) -> dict[str, str]:
-    """System prompts by the stem of their file, in the order of their names.
+    """System prompts by the stem of their file name, sorted by name.
 
     Raises:
-        UsageError: no directory, no prompt in it, or a file that is none.
+        UsageError: no such directory, no prompt in it, or a file that is not a prompt.
     """
     where = f"--system-prompts {directory}"
     if not directory.is_dir():
@@ -121,7 +124,7 @@ def read_prompts(directory: Path) -> dict[str, str]:
 
 
 def matrix(options: argparse.Namespace) -> int:
-    """Run the matrix and print it. Status 0 when some prompt passes every gate, 1 when none does."""
+    """Run the matrix and print it. Returns 0 if at least one prompt passes every gate, else 1."""
     import shlex
 
     from annie_eval.profile.load import load
@@ -156,12 +159,12 @@ def _directory(options: argparse.Namespace, profile: Profile) -> Path:
     directory: Path | None = options.run_dir
     if directory is None:
         if options.resume:
-            raise UsageError("--resume needs --run-dir DIR: name the matrix to go on with")
+            raise UsageError("--resume needs --run-dir DIR: name the matrix to continue")
         directory = RUNS / time.strftime(f"%Y-%m-%dT%H-%M-%S-{profile.name}-matrix")
     elif directory.exists() and not directory.is_dir():
         raise UsageError(f"--run-dir {directory}: not a directory; name a new or an empty one")
     elif directory.exists() and any(directory.iterdir()) and not options.resume:
-        raise UsageError(f"--run-dir {directory}: not empty; add --resume to go on with it, or name another")
+        raise UsageError(f"--run-dir {directory}: not empty; add --resume to continue it, or name another")
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -189,19 +192,19 @@ def _measure(
             verdicts[name] = _one(spec, target, with_system_prompt(profile, text), directory / name, concurrency)
             if (died := target.alive()) is not None:
                 print(f"annie-eval matrix: {printable(died)}", file=sys.stderr)
-                break  # what was answered is kept; --resume goes on
+                break  # answers are kept; --resume continues
     return verdicts
 
 
 def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, concurrency: int | None) -> RunVerdict:
-    """One run of every gate, with the server that is there."""
+    """Run every gate once on the given server."""
     from annie_eval.run.directory import RunOptions
     from annie_eval.run.lifecycle import Run
     from annie_eval.run.reader import Reader, SampleBroken
     from annie_eval.run.store import FILE
     from annie_eval.serving import TargetSpec
 
-    # The server that is there, known by its checkpoint: started again by --resume it has another port.
+    # The server is identified by its checkpoint, because after --resume it may have another port.
     here = TargetSpec(spec.model_dir, target.base_url, target.served_model, spec.api_key_env)
     run = Run(profile, here, RunOptions(directory.parent, directory, (directory / FILE).exists(), concurrency))
     try:
@@ -227,7 +230,7 @@ def _one(spec: TargetSpec, target: Target, profile: Profile, directory: Path, co
 
 
 def prompt_results(verdicts: Mapping[str, RunVerdict]) -> list[PromptResult]:
-    """A row for each prompt, the profile's own first; p-values hold over all other prompts together (Holm)."""
+    """One row per prompt, the profile's own first; p-values are adjusted for all other prompts (Holm)."""
     from annie_eval.regression.run_data import scenario_of
     from annie_eval.stats import binomial
     from annie_eval.stats.paired import sign_flip
@@ -261,7 +264,7 @@ def prompt_results(verdicts: Mapping[str, RunVerdict]) -> list[PromptResult]:
 
 
 def _outcomes(run_dir: str) -> dict[str, bool]:
-    """Whether each sample that could be judged is without a finding of any gate."""
+    """For each sample that could be judged, whether no gate found anything."""
     from annie_eval.run.verdict import outcomes
 
     sound: dict[str, bool] = {}
@@ -272,7 +275,7 @@ def _outcomes(run_dir: str) -> dict[str, bool]:
 
 
 def table(rows: Sequence[PromptResult]) -> list[str]:
-    """The matrix as lines of text: a gate that does not hold is marked by its verdict."""
+    """The matrix as lines of text. A gate that does not pass is marked with its verdict."""
     from annie_eval.report.phrases import percent
     from annie_eval.text import aligned, printable
 

@@ -1,4 +1,4 @@
-"""`annie-eval nightly` and `annie-eval history`: run and keep one night, and show all nights."""
+"""`annie-eval nightly` and `annie-eval history`: runs and stores one night, and shows all nights."""
 
 from __future__ import annotations
 
@@ -15,30 +15,47 @@ HISTORY = RUNS / "history"
 
 def add_nightly(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--base-url", action="append", required=True, metavar="URL", help="the server; may be repeated"
+        "--base-url",
+        action="append",
+        required=True,
+        metavar="URL",
+        help="URL of the server; may be repeated for replicas",
     )
-    parser.add_argument("--baseline", required=True, metavar="NAME|RUN", help="what it is compared with")
+    parser.add_argument("--baseline", required=True, metavar="NAME|RUN", help="baseline to compare with")
     parser.add_argument(
-        "--history", type=Path, default=HISTORY, metavar="DIR", help=f"where nights are kept (default: {HISTORY})"
+        "--history", type=Path, default=HISTORY, metavar="DIR", help=f"directory of all nights (default: {HISTORY})"
     )
-    parser.add_argument("--profile", metavar="NAME|PATH", help="default: the one that the baseline was made with")
+    parser.add_argument(
+        "--profile", metavar="NAME|PATH", help="name or file of the profile (default: that of the baseline)"
+    )
     parser.add_argument("--served-model", metavar="NAME", help="model name (default: the one the server lists)")
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key")
-    parser.add_argument("--hardware", metavar="NAME", help="whose timing limits apply; without it there are none")
+    parser.add_argument(
+        "--hardware", metavar="NAME", help="hardware whose timing limits apply; without it there are no limits"
+    )
     parser.add_argument("--concurrency", type=int, metavar="N", help="requests in flight (default: the profile's)")
     parser.set_defaults(command=nightly)
 
 
 def add_history(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dir", nargs="?", type=Path, default=HISTORY, metavar="DIR", help=f"default: {HISTORY}")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw it: .svg, .html or .png (default: DIR/history.svg)"
+        "dir",
+        nargs="?",
+        type=Path,
+        default=HISTORY,
+        metavar="DIR",
+        help=f"directory of all nights (default: {HISTORY})",
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="file of the plot: .svg, .html or .png (default: DIR/history.svg)"
     )
     parser.set_defaults(command=history)
 
 
 def nightly(arguments: argparse.Namespace) -> int:
-    """Exit status 0 when all is well, 1 when not, 2 when nothing could be run, 3 when the gate alone does not hold.
+    """Run one night.
+
+    Returns 0 if all is well, 1 for an alarm, 2 if nothing could be run, 3 if only the gate does not pass.
 
     Prints one paragraph.
     """
@@ -59,7 +76,7 @@ def nightly(arguments: argparse.Namespace) -> int:
     try:
         result = night.run(options)
     except night.Stopped as error:
-        print(f"nightly ERROR: {error}; what was answered is kept in {arguments.history}")
+        print(f"nightly ERROR: {error}; answers so far are kept in {arguments.history}")
         return 1
     except (OSError, sqlite3.Error) as error:
         message = night.words_of(error)
@@ -71,7 +88,7 @@ def nightly(arguments: argparse.Namespace) -> int:
 
 
 def history(arguments: argparse.Namespace) -> int:
-    """Exit status 0; raises UsageError for a directory that is none. Prints the table, draws the picture."""
+    """Print the table of all nights and draw the plot. Returns 0; raises UsageError if there is no such directory."""
     from annie_eval.nightly import drift, plot, records, table
 
     picture = arguments.plot or arguments.dir / "history.svg"

@@ -1,4 +1,4 @@
-"""`annie-eval perf`: the timing gates alone, with a progress bar."""
+"""`annie-eval perf`: runs only the timing gates, with a progress bar."""
 
 from __future__ import annotations
 
@@ -24,32 +24,42 @@ STATUS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 1, "ERROR": 3, None: 3}
 
 
 def add_perf(parser: argparse.ArgumentParser) -> None:
-    """Declare what `annie-eval perf` takes."""
+    """Add the arguments of `annie-eval perf`."""
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM and time it")
     target.add_argument("--base-url", metavar="URL", help="time the server at this URL")
-    parser.add_argument("--profile", default="annie", metavar="NAME|PATH", help="whose limits (default: annie)")
+    parser.add_argument(
+        "--profile", default="annie", metavar="NAME|PATH", help="profile with the limits (default: annie)"
+    )
     parser.add_argument("--served-model", metavar="NAME", help="model name (default: the one the server lists)")
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key")
-    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="what --base-url serves, for the roofline")
-    parser.add_argument("--hardware", metavar="NAME", help="whose limits apply (default: by this machine's GPU)")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="DIR", help="checkpoint that --base-url serves, for the roofline"
+    )
+    parser.add_argument(
+        "--hardware", metavar="NAME", help="hardware whose limits apply (default: by this machine's GPU)"
+    )
     parser.add_argument("--vllm-python", type=Path, metavar="PATH", help="interpreter of the server's environment")
     parser.add_argument("--vllm-arg", action="append", default=[], metavar="ARG", help="pass ARG through to vLLM")
-    parser.add_argument("-k", "--gate", action="append", choices=tuple(ROWS), help="only this gate; may be repeated")
-    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="for results (default: a new one in runs/)")
+    parser.add_argument(
+        "-k", "--gate", action="append", choices=tuple(ROWS), help="run only this gate; may be repeated"
+    )
+    parser.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="directory for results (default: a new one in runs/)"
+    )
     parser.set_defaults(command=perf)
 
 
 def perf(options: argparse.Namespace) -> int:
-    """Reach the server, measure, print the table, and leave raw samples, rows and plots in the run directory.
+    """Start or find the server, measure, print the table, and write raw samples, rows and plots to the run directory.
 
-    Exit status 0 when every gate passes, 1 when one does not, 3 when one is an ERROR.
+    Returns 0 if every gate passes, 1 if one does not, 3 if one is an ERROR.
 
     Raises:
-        UsageError: something that the caller can fix; found before anything is sent.
+        UsageError: wrong input; raised before any request is sent.
         TargetError: the server cannot be reached or started.
     """
-    # The profile and the server's side cost start-up that `--help` need not pay.
+    # Imported here, because these modules are slow to import and `--help` does not need them.
     from annie_eval.profile.load import load
     from annie_eval.serving import TargetSpec, open_target
 
@@ -64,7 +74,7 @@ def perf(options: argparse.Namespace) -> int:
     )
     directory = options.run_dir or Path("runs") / time.strftime(f"%Y-%m-%dT%H-%M-%S-{profile.name}-perf")
     gates = tuple(options.gate or ROWS)
-    # Once before the server is there: a bad limit or machine must not cost its start-up.
+    # Checked before the server is started: a wrong limit or machine must not cost its start-up time.
     plan_for(profile, gates, base_url=options.base_url or "http://127.0.0.1/v1", hardware=options.hardware)
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -96,7 +106,7 @@ def perf(options: argparse.Namespace) -> int:
 
 
 class Bar:
-    """One line of progress, redrawn on a terminal, quiet elsewhere but for the rows."""
+    """One line of progress on a terminal; elsewhere only the finished rows are printed."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream, self._live = stream, stream.isatty()
@@ -120,7 +130,7 @@ class Bar:
 
 
 def render(rows: Sequence[TimingResult]) -> str:
-    """The rows as a table, and under it what each was measured from."""
+    """The rows as a table, followed by the details of each."""
     head = ("gate", "verdict", "measured", "interval", "limit", "n", "of roofline")
     lines = [head]
     for row in rows:

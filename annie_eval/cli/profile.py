@@ -1,4 +1,4 @@
-"""`annie-eval profile check`: everything that is wrong with a profile, its scenarios and its examples, at once."""
+"""`annie-eval profile check`: lists all mistakes of a profile, its scenarios and its examples."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("check",), help="check: all mistakes at once, the examples judged")
-    parser.add_argument("profile", metavar="FILE", help="a profile's file or name")
+    parser.add_argument("action", choices=("check",), help="check: list all mistakes and judge the examples")
+    parser.add_argument("profile", metavar="FILE", help="file or name of the profile")
     parser.set_defaults(command=profile)
 
 
 def profile(arguments: argparse.Namespace) -> int:
-    """Exit status 0 for a sound profile, 1 where something is to be fixed."""
+    """Run the command. Returns 0 if the profile has no mistake, else 1."""
     from annie_eval.profile.load import find_mistakes
     from annie_eval.text import printable
 
@@ -40,13 +40,13 @@ def _examples(profile: Profile, *, sound: bool) -> list[str]:
     if sound:
         return list(example_mistakes(profile))
     mistakes: list[str] = []
-    with suppress(Exception):  # where something else is wrong, a detector may meet what it cannot read
+    with suppress(Exception):  # after another mistake, a detector may fail on an example
         mistakes.extend(example_mistakes(profile))
     return [mistake for mistake in mistakes if "cannot judge its example" not in mistake]
 
 
 def _summary(profile: Profile) -> list[str]:
-    """What the profile asks, and how much of it has an example."""
+    """Summary of the profile: its gates, and how many samples have an example."""
     from annie_eval.text import aligned, printable
 
     rows = [["gate", "samples", "needs", "detectors"]]
@@ -62,5 +62,6 @@ def _summary(profile: Profile) -> list[str]:
         "",
         f"{printable(profile.name)}: {len(profile.scenarios)} scenarios, {samples} samples;"
         f" {shown} have an example, which passes its gates",
-        f"annie-eval gates {printable(str(profile.path))} says how much each gate can see",
+        f"annie-eval gates {printable(str(profile.path))} prints how often each gate passes models of a "
+        "given pass rate",
     ]

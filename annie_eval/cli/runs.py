@@ -1,4 +1,4 @@
-"""`annie-eval runs`, `show` and `report`: list stored runs, print one, write its page."""
+"""`annie-eval runs`, `show` and `report`: lists stored runs, prints one, writes its report."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def add_show(parser: argparse.ArgumentParser) -> None:
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's directory, or its name in runs/")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
-    parser.add_argument("--markdown", action="store_true", help="print it for a CI summary or a pull request")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a self-contained HTML report")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown for a CI summary or a pull request")
     parser.add_argument("--json", action="store_true", help="print verdict.json, checked against its schema")
     parser.set_defaults(command=report)
 
 
 def runs(arguments: argparse.Namespace) -> int:
-    """Exit status 0; raises UsageError where there is no such directory."""
+    """List the runs of a directory. Returns 0; raises UsageError if there is no such directory."""
     from annie_eval.run.store import FILE, Store
     from annie_eval.text import aligned, printable
 
@@ -60,8 +60,8 @@ def runs(arguments: argparse.Namespace) -> int:
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
         state = facts.get("state", "?")
-        # The user's own tests, probes and snapshots have no gate: pytest's status is all that they say.
-        # A state may have a cause after a colon, which is `show`'s to tell.
+        # The user's own tests, probes and snapshots have no gate, only pytest's status.
+        # A state may have a cause after a colon, which only `show` prints.
         verdict = facts.get("verdict") or (
             "no gate" if state == "finished" else f"unfinished ({str(state).partition(':')[0]})"
         )
@@ -75,7 +75,7 @@ def runs(arguments: argparse.Namespace) -> int:
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Exit status 0; raises UsageError for a run or a sample that is not there."""
+    """Print a run or a sample. Returns 0; raises UsageError if it does not exist."""
     from annie_eval.report import show as shown
 
     run_dir = find_run(arguments.run)
@@ -89,12 +89,15 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Exit status 0; raises UsageError for a run that is not there, or a file that cannot be written."""
+    """Write or print a report.
+
+    Returns 0; raises UsageError if the run does not exist or the file cannot be written.
+    """
     from annie_eval.report import page, show
     from annie_eval.run import verdict_json
 
     if arguments.html is None and not arguments.json and not arguments.markdown:
-        raise UsageError("report: say --html FILE, --markdown or --json")
+        raise UsageError("report: give --html FILE, --markdown or --json")
     run_dir = find_run(arguments.run)
     verdict = show.load_verdict(run_dir)
     if arguments.html is not None:

@@ -1,4 +1,4 @@
-"""`annie-eval say`: speak the answers of one sample with espeak-ng, as a listener would hear them."""
+"""`annie-eval say`: speaks the answers of one sample with espeak-ng."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_say(parser: argparse.ArgumentParser) -> None:
 
 
 def say(arguments: argparse.Namespace) -> int:
-    """Exit status 0, also where no engine is there to speak; raises UsageError for a sample that is not there."""
+    """Run the command. Returns 0, also without espeak-ng; raises UsageError if the sample does not exist."""
     store = Store(find_run(arguments.run))
     try:
         stored = store.sample(current_key(arguments.sample))
@@ -40,7 +40,7 @@ def say(arguments: argparse.Namespace) -> int:
     answers = [parse(one.body, streamed=bool(one.request.get("stream"))).content for one in stored.exchanges]
     spoken = [answer for answer in answers if answer and answer.strip()]
     if not spoken:
-        raise UsageError(f"{arguments.sample}: says nothing; choose a sample with a spoken answer")
+        raise UsageError(f"{arguments.sample}: has no spoken text; choose a sample with a spoken answer")
     minute = Speech().words_per_minute
     for answer in spoken:
         print(f"{count_words(answer) * 60 / minute:.1f} s  {printable(answer)}", flush=True)
@@ -49,7 +49,7 @@ def say(arguments: argparse.Namespace) -> int:
         print("not spoken: espeak-ng is not installed", file=sys.stderr)
         return 0
     out = ["-w", arguments.out] if arguments.out else []
-    # Through standard input: an answer is untrusted, and none may be read as an option.
+    # Through standard input, because an untrusted answer must not be read as an option.
     done = subprocess.run(
         [engine, "-v", arguments.voice, "-s", str(minute), *out, "--stdin"],
         input="\n\n".join(spoken),

@@ -1,1 +1,1 @@
-"""The same questions every night: run them, keep them, and see what changes slowly. See docs/nightly.md."""
+"""Nightly runs: the same requests every night, stored results, and a test for slow changes. See docs/nightly.md."""

@@ -1,7 +1,7 @@
-"""Finds slow change over many nights, where no single night was bad enough to fail. Pure.
+"""Finds slow changes over many nights that no single night shows. Pure.
 
-A series is one gate's pass rate, or one timing. It begins again where the server changed or somebody blessed another
-run: what lies before was another thing.
+A series is one gate's pass rate, or one timing. It starts again after the server changed or another run was blessed,
+because earlier nights are not comparable.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TIMED = ("ttft_short", "decode")
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A night before which something changed, and what it was in words."""
+    """A night before which something changed, and a description of the change."""
 
     at: int
     reason: str
@@ -27,7 +27,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A series that got worse. `since` and `seen` are names of nights; `over`: it went on in an earlier segment."""
+    """A series that got worse. `since` and `seen` are names of nights; `over`: it happened in an earlier segment."""
 
     series: str
     since: str
@@ -40,7 +40,7 @@ class Drift:
 
 
 def resets(nights: Sequence[Night]) -> list[Reset]:
-    """Where series begin again, with what changed; nights on which nothing was judged change nothing."""
+    """The nights at which series start again, with the change. Nights without a judgement are ignored."""
     found = []
     last: Night | None = None
     blessed: str | None = None
@@ -64,7 +64,7 @@ def resets(nights: Sequence[Night]) -> list[Reset]:
 
 
 def drifts(nights: Sequence[Night]) -> list[Drift]:
-    """Every series that was seen to get worse, those that still do last. See `annie_eval.stats.trend`."""
+    """All series that got worse; those that still do come last. See `annie_eval.stats.trend`."""
     bounds = [0, *(reset.at for reset in resets(nights)), len(nights)]
     found = []
     for start, end in pairwise(bounds):
@@ -112,7 +112,7 @@ def _rate(night: Night, gate: str) -> float:
 
 
 def _shown(name: str, nights: Sequence[Night]) -> str:
-    """A series over some nights: pooled counts, or the mean of medians."""
+    """The value of a series over some nights, as text: pooled counts, or the mean of medians."""
     counts = [night.gates[name] for night in nights if name in night.gates]
     if counts:
         return f"{sum(count.passed for count in counts)}/{sum(count.n for count in counts)}"

@@ -1,4 +1,4 @@
-"""The earlier nights that say something of tonight's server: what each sample came to, out of their runs."""
+"""Reads the judgements of earlier nights that are comparable with tonight."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from annie_eval.run.store import Store
 
 
 def judgements(nights: Sequence[Night], baseline: str) -> list[Judgements]:
-    """Of every night before the last one, oldest first, that was compared with the same baseline.
+    """The judgements of all nights before the last one that were compared with the same baseline, oldest first.
 
-    The last night is tonight. Left out are nights before something changed that is known (`drift.resets`), nights that
-    could not be compared, nights that other detectors judged, and runs that cannot be read any more.
+    The last night is tonight. These are left out: nights before a known change (`drift.resets`), nights that could not
+    be compared, nights that were judged by other detectors, and runs that can no longer be read.
 
     Args:
-        baseline: the id of the blessing.
+        baseline: the id of the blessed baseline.
     """
     if not nights:
         return []
@@ -36,7 +36,7 @@ def judgements(nights: Sequence[Night], baseline: str) -> list[Judgements]:
 
 
 def _read(night: Night) -> tuple[Judgements, object]:
-    """The judgements of a night, and the digest of the detectors that made them; nothing where it has no run."""
+    """The judgements of a night, and the digest of its detectors; empty if the night has no run."""
     try:
         store = Store(night.path)
         try:

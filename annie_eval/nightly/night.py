@@ -1,7 +1,7 @@
-"""Runs one night: gate, timings, comparison with the baseline, drift. Keeps it in the history directory.
+"""Runs one night: gate, timings, comparison with the baseline, drift. Stores it in the history directory.
 
-Nothing is run twice. A lock keeps two nights apart, a running number keeps them in order whatever the clock says, and
-a night that was cut off is left behind as it was: the next one says so and goes on.
+Nothing is run twice. A lock prevents two nights at the same time. Nights are numbered, so that their order does not
+depend on the clock. An interrupted night is kept unchanged; the next one reports it and runs normally.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from annie_eval.serving.spec import split_url
 from annie_eval.stats.nights import HORIZON
 
 GATE_ALONE = 3
-"""Exit status of a night on which the gate does not PASS and nothing shows that the server changed."""
-_ROOM = 16 * 1024 * 1024  # bytes that a night may need beside three times its baseline's size
+"""Exit status of a night on which the gate does not PASS and there is no evidence that the server changed."""
+_ROOM = 16 * 1024 * 1024  # bytes that a night may need in addition to three times its baseline's size
 _TIMED = ("ttft_short", "decode")
-_STOP = 2.0  # seconds that a stopped gate has for its own end; what was answered is kept in any case
+_STOP = 2.0  # seconds for a stopped gate to end; answers are kept in any case
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `annie-eval nightly` was told; see its --help."""
+    """The options of `annie-eval nightly`; see its --help."""
 
     base_urls: tuple[str, ...]
     baseline: str
@@ -66,8 +66,8 @@ class Result:
     """A finished night.
 
     Attributes:
-        alarms: what is proven or broken: worse than the baseline, drift, replicas that differ, nothing judged.
-        gate: what the gate said, where that is not PASS and no alarm by itself; else "".
+        alarms: proven problems: worse than the baseline, drift, replicas that differ, nothing judged.
+        gate: the gate's verdict, if it is not PASS and not an alarm by itself; else "".
         cause: why nothing was judged, or "".
     """
 
@@ -84,28 +84,28 @@ class Result:
 
     @property
     def verdict_word(self) -> str:
-        """What the night comes to: PASS, FAIL or ERROR; INCONCLUSIVE where the gate alone says so."""
+        """The result of the night: PASS, FAIL or ERROR; INCONCLUSIVE if only the gate does not pass."""
         if not self.alarms:
             return self.gate or "PASS"
         return "ERROR" if self.verdict is None or self.verdict.verdict == "ERROR" else "FAIL"
 
     @property
     def status(self) -> int:
-        """The exit status: 0 well, 1 for an alarm, `GATE_ALONE` for a gate that does not hold without one."""
+        """The exit status: 0 if all is well, 1 for an alarm, `GATE_ALONE` if only the gate does not pass."""
         return 1 if self.alarms else GATE_ALONE if self.gate else 0
 
 
 class Stopped(Exception):
-    """A signal asked for an end."""
+    """A signal stopped the night."""
 
 
 def run(options: Options) -> Result:
     """Run one night.
 
     Raises:
-        UsageError: no such baseline or profile, or another night is going on: nothing was run.
-        Stopped: by SIGTERM or Ctrl-C; what was answered is kept.
-        OSError, sqlite3.Error: the disk does not take what is to be written.
+        UsageError: no such baseline or profile, or another night is running; nothing was run.
+        Stopped: by SIGTERM or Ctrl-C; answers are kept.
+        OSError, sqlite3.Error: the results cannot be written.
     """
     blessed = baselines.load(options.baseline, options.runs / baselines.DIR, options.runs)
     profile = load(options.profile or _profile_of(blessed))
@@ -120,7 +120,10 @@ def run(options: Options) -> Result:
 
 
 def _check(options: Options, profile: Profile) -> None:
-    """What can be known to be wrong without a server. That it is down is no mistake of the caller, and a night."""
+    """Check the options as far as possible without a server.
+
+    A server that is down is no wrong option, but an alarm.
+    """
     for url in options.base_urls:
         split_url(url)
     if options.concurrency is not None and options.concurrency < 1:
@@ -136,7 +139,7 @@ def _check(options: Options, profile: Profile) -> None:
 
 
 def _profile_of(blessed: baselines.Baseline) -> str:
-    """The profile that the baseline was made with, by the file it was read from, else by its name."""
+    """The profile of the baseline, by its file, else by its name."""
     facts = blessed.run_data.facts
     path = facts.get("profile_path")
     return str(path) if path and Path(path).is_file() else str((facts.get("identity") or {}).get("profile", "annie"))
@@ -144,7 +147,7 @@ def _profile_of(blessed: baselines.Baseline) -> str:
 
 @contextlib.contextmanager
 def _locked(history: Path) -> Iterator[IO[str]]:
-    """Hold the history directory; the gate's process inherits the lock, so that it outlives ours."""
+    """Lock the history directory. The gate's process inherits the lock, so that it may outlive this process."""
     path = history / ".lock"
     try:
         lock = path.open("a+")
@@ -157,10 +160,10 @@ def _locked(history: Path) -> Iterator[IO[str]]:
         who = lock.read(100).strip()
         lock.close()
         raise UsageError(
-            f"--history {history}: another nightly run is going on{f' ({who})' if who else ''}; wait for it to end"
+            f"--history {history}: another nightly run is active{f' ({who})' if who else ''}; wait for it to end"
         ) from None
     with lock:
-        with contextlib.suppress(OSError):  # who holds it is a courtesy; a full disk must not forbid the lock
+        with contextlib.suppress(OSError):  # the holder's name is optional; a full disk must not prevent the lock
             lock.truncate(0)
             lock.write(f"pid {os.getpid()}, since {_now():%Y-%m-%d %H:%M} UTC")
             lock.flush()
@@ -240,16 +243,16 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
 
 
 def replicas_differ(found: Mapping[str, Any]) -> bool:
-    """Whether servers that should be alike are proven not to be, at an error rate that holds over all nights.
+    """Whether replicas differ significantly, at an error rate that holds over all nights.
 
-    A gate that one of them fails on its own answers proves nothing: a night's counts vary.
+    A replica that fails a gate on its own answers is no evidence, because the counts of a night vary.
     """
     pairs = [float(row["adjusted"]) for row in found.get("gates", ()) if row["adjusted"] is not None]
     return bool(found.get("structure")) or any(HORIZON * p <= ALPHA for p in pairs)
 
 
 def _cut_off(history: Path) -> list[str]:
-    """What to say of the last nights, if they never came to their end: the machine may have been switched off."""
+    """Notes about the last nights if they are incomplete, for example because the machine was switched off."""
     found = records.read(history)
     latest = max((records.number_of(night.name) or 0 for night in found.nights if night.ended), default=0)
     notes = [(name, f"is left out: {why}") for name, why in found.skipped]
@@ -262,10 +265,10 @@ def _cut_off(history: Path) -> list[str]:
 
 
 def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> tuple[int, str]:
-    """Exit status and output of the gate, as a pytest process of its own."""
+    """Run the gate in a separate pytest process; returns exit status and output."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "annie-eval"]
     command += [f"-pno:{name}" for name in ("cacheprovider", "xdist", "anyio", "syrupy")]
-    # The same gate whatever project's directory this is: its pytest configuration plays no part.
+    # The pytest configuration of the current directory must not change the gate.
     command += ["-c", os.devnull, f"--rootdir={GATE_TESTS}", f"--confcutdir={GATE_TESTS}"]
     command += [str(GATE_TESTS / "perf"), str(GATE_TESTS / "behavior")]
     for url in options.base_urls:
@@ -286,7 +289,7 @@ def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> t
 
     before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
     for one, handler in before.items():
-        if handler is not signal.SIG_IGN:  # under nohup a closed terminal is no end
+        if handler is not signal.SIG_IGN:  # with nohup a closed terminal does not end the night
             signal.signal(one, stop)
     process = subprocess.Popen(
         command,
@@ -315,7 +318,7 @@ def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> t
 
 
 def _last_word(output: str, status: int) -> str:
-    """Why the gate came to no verdict, out of what it printed."""
+    """Why the gate has no verdict, from its output."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR:", "error:", "E   "))] or lines[-1:]
     return (errors[0] if errors else "it printed nothing").removeprefix("ERROR: ") + f" (exit status {status})"
@@ -324,9 +327,9 @@ def _last_word(output: str, status: int) -> str:
 def _quiet(
     options: Options, profile: Profile, run_dir: Path, verdict: RunVerdict
 ) -> tuple[dict[str, float], list[str]]:
-    """What is asked of the server alone, after the gate: timings, where the gate took none, and whether it is steady.
+    """Measurements on the idle server after the gate: timings, if the gate measured none, and determinism.
 
-    Without `--hardware` nobody knows the limits; the timings are still worth keeping and comparing.
+    Without `--hardware` the limits are not known, but the timings are stored and compared.
     """
     served, base_url = str(verdict.target["served_model"]), str(verdict.target["base_url"])
     notes = []
@@ -346,8 +349,8 @@ def _quiet(
                 output=run_dir / TIMINGS,
             )
             timing.run(replace(plan, quiet_wait=min(plan.quiet_wait, 5.0)), lambda event: None)
-        except Exception as error:  # a night without timings is still a night
-            notes.append(f"timings could not be taken: {type(error).__name__}: {error}")
+        except Exception as error:  # a night is valid without timings
+            notes.append(f"timings could not be measured: {type(error).__name__}: {error}")
     measured = measurements(run_dir / TIMINGS)
     key = os.environ.get(options.api_key_env) if options.api_key_env else None
     store = Store(run_dir)
@@ -364,14 +367,14 @@ def _quiet(
 def _note(
     run_dir: Path, name: str, started: str, began: float, verdict: str, timings: Mapping[str, float], cause: str
 ) -> None:
-    """What the night came to, beside the run: also where the gate never got as far as a run."""
+    """Write the result of the night beside the run, even if the gate never started a run."""
     run_dir.mkdir(exist_ok=True)
     values: dict[str, Any] = {"format": 1, "name": name, "started": started, "seconds": time.monotonic() - began}
     records.write_json(run_dir / records.NOTE, {**values, "verdict": verdict, "timings": timings, "cause": cause})
 
 
 def words_of(error: OSError | sqlite3.Error) -> str:
-    """A failure to write, in words."""
+    """The text of a write error."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error)

@@ -1,4 +1,4 @@
-"""The history as a page: the last night's verdict, what changed, every gate over the nights, links to the runs."""
+"""Writes the history as an HTML page: the last verdict, changes, every gate over the nights, links to the runs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from annie_eval.report.phrases import number
 
 
 def page(history: History, resets: Sequence[Reset], drifts: Sequence[Drift], drawn: str, folder: Path) -> str:
-    """The whole document; it has no script.
+    """The complete HTML document, without scripts.
 
     Args:
-        drawn: the picture, as SVG.
-        folder: where the page will lie; links to the runs begin there.
+        drawn: the plot, as SVG.
+        folder: directory of the page; links to the runs are relative to it.
     """
     nights = history.nights
     changed = [(nights[reset.at].name, reset.reason) for reset in resets]

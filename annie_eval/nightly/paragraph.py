@@ -1,4 +1,4 @@
-"""One night as a paragraph for a mail; what changed comes first. Pure."""
+"""Describes one night in a paragraph for a mail; changes come first. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNITS = {"ttft_short": ("TTFT", "ms"), "decode": ("decode", "tok/s")}
 
 
 def paragraph(result: Result) -> str:
-    """One line, however long: `nightly 000012-... PASS: ...`."""
+    """The paragraph on one line: `nightly 000012-... PASS: ...`."""
     lines = [f"nightly {result.name} {result.verdict_word}: {_lead(result)}"]
     if result.verdict is not None:
         lines.append(f"gate: {_gate(result.verdict)}")
@@ -30,17 +30,17 @@ def _lead(result: Result) -> str:
         return f"nothing was judged: {result.cause}"
     if broke := _broke(result.verdict):
         return broke
-    alone = f"the gate alone says {result.gate}, no change is proven: " if result.gate and not result.alarms else ""
+    alone = f"only the gate says {result.gate}, no change is proven: " if result.gate and not result.alarms else ""
     return alone + str(result.verdict.regression.get("headline") or "not compared")
 
 
 def _broke(verdict: RunVerdict) -> str:
-    """Why the run as a whole broke off; "" if it did not."""
+    """Why the run was aborted; "" if it was not."""
     return "; ".join(str(error["cause"]) for error in verdict.errors if error.get("sample") is None)
 
 
 def _gate(verdict: RunVerdict) -> str:
-    """The gate's own headline, without what the comparison adds."""
+    """The gate's own headline, without that of the comparison."""
     alone = "ERROR" if _broke(verdict) else overall(verdict.gates, verdict.timings)
     return headline(replace(verdict, verdict=alone, regression={}))
 

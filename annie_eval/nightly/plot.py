@@ -1,4 +1,4 @@
-"""The history as one SVG picture: a panel for each gate and timing, with changes and drift marked."""
+"""Draws the history as SVG: a panel for each gate and timing, with changes and drift marked."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def panels(nights: Sequence[Night]) -> list[Panel]:
 
 
 def svg(nights: Sequence[Night], resets: Sequence[Reset], drifts: Sequence[Drift]) -> str:
-    """The picture, self-contained; of no nights an empty frame."""
+    """The self-contained SVG; an empty frame if there are no nights."""
     shown = panels(nights)
     height = _TOP + max(1, len(shown)) * (_PANEL + _GAP) + 30
     step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(nights) - 1)
@@ -112,10 +112,10 @@ def _label(night: Night) -> str:
 
 
 def write(path: Path, history: History, resets: Sequence[Reset], drifts: Sequence[Drift]) -> None:
-    """Write the picture as `path` ends: .svg, .html (the page) or .png (needs matplotlib).
+    """Write the plot in the format of the suffix of `path`: .svg, .html (the page) or .png (needs matplotlib).
 
     Raises:
-        UsageError: another ending, or no matplotlib.
+        UsageError: another suffix, or matplotlib is not installed.
         OSError: the file cannot be written.
     """
     check_ending(path)
@@ -133,7 +133,7 @@ def write(path: Path, history: History, resets: Sequence[Reset], drifts: Sequenc
 
 
 def check_ending(path: Path) -> None:
-    """Raises UsageError for a picture of a kind that is not drawn."""
+    """Raise UsageError for an unsupported suffix."""
     if path.suffix.lower() not in (".svg", ".html", ".png"):
         raise UsageError(f"--plot {path}: must end with .svg, .html or .png")
 

@@ -1,4 +1,4 @@
-"""Reads the nights of a history directory, oldest first. Damaged ones are reported and skipped."""
+"""Reads the nights of a history directory, oldest first. Damaged nights are reported and skipped."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """One night. `baseline` is the id of the blessing that it was compared with; None if it was not.
+    """One night. `baseline` is the id of the baseline that it was compared with; None if it was not compared.
 
     Attributes:
-        started: as the wall clock had it, ISO 8601; the order of nights does not follow it.
+        started: wall-clock time, ISO 8601; the order of nights does not depend on it.
         timings: median by row.
         cause: why nothing was judged; "" otherwise.
-        ended: whether the night wrote its own end; a run that was put there by hand has none, nor has a night that
-            was cut off after its gate.
+        ended: whether the night was completed. False for a run that was put there by hand, and for a night that was
+            interrupted after its gate.
     """
 
     name: str
@@ -59,14 +59,14 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All nights of a directory, oldest first, and (name, reason) of what is none."""
+    """All nights of a directory, oldest first, and (name, reason) of skipped entries."""
 
     nights: tuple[Night, ...]
     skipped: tuple[tuple[str, str], ...]
 
 
 def read(root: Path) -> History:
-    """Read a history directory; whatever lies in it, one bad run never hides the others.
+    """Read a history directory. A bad run never hides the others.
 
     Raises:
         UsageError: there is no such directory, or it cannot be read.
@@ -89,17 +89,17 @@ def read(root: Path) -> History:
 
 
 class _Unusable(Exception):
-    """A directory that holds no night that can be read."""
+    """A directory without a readable night."""
 
 
 def number_of(name: str) -> int | None:
-    """The running number that a night's directory begins with; None for a directory of another kind."""
+    """The number at the beginning of a night's directory name; None for other directories."""
     found = _NUMBERED.match(name)
     return None if found is None else int(found[1])
 
 
 def next_name(root: Path, stamp: str) -> str:
-    """The name of the next night: a number above all others, whatever the clock says, and the clock for people."""
+    """The name of the next night: the next number, and the time for people."""
     used = [number for path in root.iterdir() if (number := number_of(path.name)) is not None]
     return f"{max(used, default=0) + 1:06d}-{stamp}"
 
@@ -110,7 +110,7 @@ def _order(night: Night) -> tuple[int, int, str, str]:
 
 
 def _night(path: Path) -> Night:
-    """Raises _Unusable, or OSError for a directory or a file that may not be looked at."""
+    """Read one night. Raises _Unusable, or OSError if a file or directory cannot be read."""
     note = _note(path)
     judged = (path / VERDICT).is_file()
     if not judged and not (note and note.get("cause")):
@@ -123,7 +123,7 @@ def _night(path: Path) -> Night:
 
 
 def _unjudged(path: Path, raw: Mapping[str, Any]) -> Night:
-    """A night on which the gate came to no verdict."""
+    """A night whose gate has no verdict."""
     return Night(path.name, path, _started(raw), "ERROR", cause=str(raw["cause"]), ended=True)
 
 
@@ -184,7 +184,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _note(path: Path) -> dict[str, Any] | None:
-    """What the nightly run itself wrote beside the verdict; a damaged one is as good as none."""
+    """The note that the nightly run wrote beside the verdict; None if it is missing or damaged."""
     try:
         return _json(path / NOTE) if (path / NOTE).is_file() else None
     except _Unusable:
@@ -227,7 +227,7 @@ def _half_written(path: Path) -> str:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a file whole or not at all. Raises OSError."""
+    """Write a file atomically. Raises OSError."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("w", encoding="ascii") as file:

@@ -1,4 +1,4 @@
-"""The history as a table for the terminal: one row a night, changes between the rows. Pure."""
+"""Formats the history as a table for the terminal: one row per night, changes between the rows. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOADED = (("ttft_under_load", "TTFT ms under load"), ("decode_under_load", "dec
 
 
 def lines(history: History, resets: Sequence[Reset], drifts: Sequence[Drift]) -> list[str]:
-    """The whole report."""
+    """The lines of the report."""
     nights = history.nights
     out = _rows(nights, resets) if nights else ["no nights"]
     out += ["", *drift_lines(nights, drifts)]
@@ -57,7 +57,7 @@ def _cell(count: Count | None) -> str:
 
 
 def drift_lines(nights: Sequence[Night], drifts: Sequence[Drift]) -> list[str]:
-    """One line for each series that got worse, or one that says that none did, with the stated rate of false ones."""
+    """One line for each series that got worse, or a line that says that none did, with the rate of false alarms."""
     rate = f"false alarms: {100 * trend.FALSE_ALARM:g} % in {trend.NIGHTS} nights without a change"
     if not drifts:
         return [f"drift: none in {len(nights)} night{'' if len(nights) == 1 else 's'} ({rate})"]

@@ -1,7 +1,7 @@
-"""pytest glue: options, markers, fixtures and hooks of the release gate. No logic of its own.
+"""The pytest plugin of the release gate: registers markers, fixtures and hooks.
 
-Loaded by the entry point, `annie_eval_pytest`, where a target is named; other suites in the same environment do not
-see it. Loaded otherwise (`-p annie_eval.plugin`) and without a target it does nothing.
+The entry point, `annie_eval_pytest`, loads it if a target is given; other test suites in the same environment do not
+load it. Loaded in another way (`-p annie_eval.plugin`) and without a target it does nothing.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from annie_eval.plugin.session import Owner, Session, Worker
 def pytest_configure(config: pytest.Config) -> None:
     if option(config, "model-dir") is None and option(config, "base-url") is None:
         return
-    config.addinivalue_line("markers", f'{GATE}(name): judged by this gate of the profile; "*" means all others')
+    config.addinivalue_line(
+        "markers", f'{GATE}(name): judged by this gate of the profile; "*" means the gates without a test of their own'
+    )
     config.addinivalue_line("markers", f"{PERF}(name): judged by this timing gate")
     config.addinivalue_line("markers", f"{STATE}(probe): judged by this probe of the server's state")
     for mark in on_demand.ON_DEMAND:
-        config.addinivalue_line("markers", f"{mark}: runs only where -m asks for it")
+        config.addinivalue_line("markers", f"{mark}: runs only if -m selects it")
     alone = collection.choose(config)
     if alone and not any(on_demand.asks_for(config.option.markexpr, mark) for mark in on_demand.ON_DEMAND):
-        # The table at the end has each miss in one line, and each cause of an error once.
+        # The table at the end lists each miss in one line and each cause of an error once.
         config.option.tbstyle = "no" if config.option.tbstyle == "auto" else config.option.tbstyle
         config.option.reportchars = "" if config.option.reportchars == "fE" else config.option.reportchars
     try:
@@ -38,6 +40,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(fixtures)
     config.pluginmanager.register(session, "annie-session")
     on_demand.load(config, wanted)
-    # Its only work in a session without property-based tests is an import that costs a fifth of a second at the end.
+    # Without property-based tests it only imports a module at the end, which takes a fifth of a second.
     if alone and on_demand.PROBE not in wanted and config.pluginmanager.has_plugin("hypothesispytest"):
         config.pluginmanager.unregister(name="hypothesispytest")

@@ -1,4 +1,4 @@
-"""Which tests a gated session collects: the gate's own, and the user's tests that use its fixtures."""
+"""Collects the tests of a session with a target: the gates, and the user's tests that use their fixtures."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from annie_eval.plugin import on_demand
 from annie_eval.resources import GATE_TESTS, INSTALLED
 
 FIXTURES = frozenset({"ask", "endpoint"})
-"""The fixtures that make a test of the user's one that asks the model."""
+"""A user's test with one of these fixtures is run beside the gates."""
 _USES_FIXTURES = re.compile(rb"\b(?:ask|endpoint)\b")
 _OWN = pytest.StashKey[Iterable[Path]]()
 
 
 def choose(config: pytest.Config) -> bool:
-    """Have the gates collected, and the user's tests beside them, unless the command line names what to collect.
+    """Collect the gates and the user's tests, unless the command line names what to collect.
 
-    The user's tests are those below `testpaths`, or in `tests` where that is not configured, and of them those that
-    use `ask` or `endpoint`. Returns whether the gates are collected alone.
+    The user's tests are those below `testpaths` (default: `tests`) that use `ask` or `endpoint`. Returns whether only
+    the gates are collected.
 
     Raises:
         pytest.UsageError: `testpaths` names a directory around this package.
@@ -35,16 +35,17 @@ def choose(config: pytest.Config) -> bool:
         return False
     own = [] if config.rootpath == GATE_TESTS.parent else _own_tests(config)
     for path in own:
-        # pytest would take the gates for a part of it, and then pass over a directory such as .venv that they lie in.
+        # pytest would treat the gates as a part of it, and then skip them inside a directory such as .venv.
         if GATE_TESTS.is_relative_to((config.invocation_params.dir / path).resolve()):
             raise pytest.UsageError(
-                f"{config.inipath}: testpaths names {path}, in which annie-eval lies itself; name the directories that"
+                f"{config.inipath}: testpaths names {path}, which contains annie-eval itself; name the "
+                "directories that"
                 " hold your tests"
             )
     config.stash[_OWN] = [config.invocation_params.dir / path for path in own]
     config.args = [str(GATE_TESTS / "perf"), str(GATE_TESTS / "behavior"), *own]
     if not own and not GATE_TESTS.is_relative_to(config.rootpath):
-        # Or pytest would list every directory above the gates, and load any conftest.py that lies there.
+        # Otherwise pytest would list every directory above the gates, and load any conftest.py there.
         config.pluginmanager._confcutdir = GATE_TESTS
     return not own
 
@@ -62,7 +63,7 @@ def is_gate(path: Path) -> bool:
 
 @cache
 def gate_module(path: Path) -> ModuleType:
-    """A file of gates as a module, under a name of its own: the user's suite may have a test_brevity.py too."""
+    """A file of gates as a module with a unique name, because the user's suite may also have a test_brevity.py."""
     name = f"annie_eval.gate_tests.{path.parent.name}.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -73,7 +74,7 @@ def gate_module(path: Path) -> ModuleType:
 
 
 class GateModule(pytest.Module):
-    """A file of gates, read the same whatever import mode and naming patterns the user's suite has."""
+    """A file of gates, read independently of the import mode and naming patterns of the user's suite."""
 
     def _getobj(self) -> ModuleType:
         return gate_module(self.path)
@@ -86,7 +87,7 @@ class GateModule(pytest.Module):
 def pytest_collect_file(
     file_path: Path, parent: pytest.Collector
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-    """A file of gates is that alone: no doctests, and nothing that a linter's plugin would add."""
+    """Collect a file of gates only as gates: no doctests, and nothing that other plugins would add."""
     found = yield
     if not is_gate(file_path):
         return found
@@ -94,7 +95,7 @@ def pytest_collect_file(
 
 
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """The package around an installed wheel's gates is a plain directory: as a package pytest would import it."""
+    """Treat the package around an installed wheel's gates as a plain directory; otherwise pytest would import it."""
     return pytest.Dir.from_parent(parent, path=path) if INSTALLED and path == GATE_TESTS.parent else None
 
 
@@ -102,10 +103,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if on_demand.ignores(config, collection_path, GATE_TESTS / "behavior"):
         return True
     if is_gate(collection_path) and not (config.getoption("ignore") or config.getoption("ignore_glob")):
-        return False  # whatever a conftest.py or the `testpaths` of a project around the gates say
+        return False  # independent of any conftest.py or `testpaths` of a project around the gates
     if collection_path.suffix != ".py" or not _below(collection_path, config.stash[_OWN]):
         return None
-    # Not even imported: the gate's environment need not have what the user's other tests need.
+    # Not imported, because the gate's environment may lack the dependencies of the user's other tests.
     conftests = (
         folder / "conftest.py" for folder in collection_path.parents if folder.is_relative_to(config.rootpath)
     )
@@ -120,7 +121,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def wanted(item: pytest.Item) -> bool:
         if _below(item.path, own) and not is_gate(item.path):
             return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-        # A file that was named itself is read whatever was asked for.
+        # A file named on the command line is always read.
         return not on_demand.ignores(config, item.path, GATE_TESTS / "behavior")
 
     dropped = [item for item in items if not wanted(item)]

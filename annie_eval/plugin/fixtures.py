@@ -1,4 +1,4 @@
-"""The fixtures of the gate's tests: the sample that a test is about, and the row of a timing gate."""
+"""Fixtures of the gates' tests: the judged sample of a test, and the row of a timing gate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def judged(request: pytest.FixtureRequest) -> Judged:
-    """The sample that this test is about, once it has been answered and judged."""
+    """The sample of this test, after it has been answered and judged."""
     from annie_eval.report import junit
 
     reader = _reader(request)
@@ -32,7 +32,7 @@ def judged(request: pytest.FixtureRequest) -> Judged:
 
 @pytest.fixture
 def timing(request: pytest.FixtureRequest) -> TimingResult:
-    """The row that the timing gate of this test measured, out of the run's store."""
+    """The row of this test's timing gate, from the run's store."""
     from annie_eval.timing import TimingResult
 
     marker = request.node.get_closest_marker(PERF)
@@ -44,7 +44,7 @@ def timing(request: pytest.FixtureRequest) -> TimingResult:
 
 @pytest.fixture
 def probed(request: pytest.FixtureRequest) -> ProbeResult:
-    """What the probe of this test found in the server's state; the test is skipped where it could not be asked."""
+    """The result of this test's probe of the server's state; the test is skipped if the probe could not run."""
     marker = request.node.get_closest_marker(STATE)
     try:
         found = _reader(request).state_probe(marker.args[0])

@@ -1,7 +1,7 @@
-"""Draws the line of progress below pytest's output, and erases it before pytest writes.
+"""Draws a line of progress below pytest's output, and erases it before pytest writes.
 
 pytest captures file descriptors 1 and 2 while a test runs, so the line goes to a duplicate of the terminal. The
-writer's file is wrapped: the line is erased before each write, and redrawn by a thread. The cursor always rests
+writer's file is wrapped: the line is erased before each write, and redrawn by a thread. The cursor always stays
 where pytest left it.
 """
 
@@ -16,12 +16,12 @@ from contextlib import suppress
 from typing import Any
 
 _EVERY = 0.2  # seconds between two drawings
-_PLAIN_EVERY = 60.0  # seconds between two lines where nothing can be redrawn
+_PLAIN_EVERY = 60.0  # seconds between two lines if lines cannot be redrawn
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def is_live(stream: Any) -> bool:
-    """Whether a line may be redrawn there: a terminal, not in CI, and nobody asked for plain output."""
+    """Whether lines can be redrawn: a terminal, not in CI, and no plain output requested."""
     if any(os.environ.get(name) for name in ("NO_COLOR", "CI", "BUILD_NUMBER")) or os.environ.get("TERM") == "dumb":
         return False
     with suppress(Exception):
@@ -34,7 +34,7 @@ class LiveLine:
 
     Args:
         writer: pytest's terminal writer; its file is wrapped until `close`.
-        text: makes the line; "" for none.
+        text: returns the line; "" for no line.
     """
 
     def __init__(self, writer: Any, text: Callable[[], str]) -> None:
@@ -49,7 +49,7 @@ class LiveLine:
         self._thread = threading.Thread(target=self._redraw, name="annie-live-line", daemon=True)
         self._thread.start()
 
-    # What the terminal writer asks of its file.
+    # The methods that the terminal writer calls on its file.
 
     def write(self, text: str) -> int:
         with self._lock:
@@ -77,15 +77,15 @@ class LiveLine:
         text = self._text().encode("ascii", "backslashreplace").decode()
         with suppress(OSError):
             width = os.get_terminal_size(self._fd).columns
-            if not text or (self._column and self._column % width == 0):  # the cursor waits beyond the last column
+            if not text or (self._column and self._column % width == 0):  # the cursor is beyond the last column
                 self._erase()
                 return
             self._below(text[: width - 1], width)
             self._drawn = True
 
     def _below(self, text: str, width: int) -> None:
-        """Put a text on the line below the cursor, and the cursor back."""
-        # Not `ED`, erase below: from the home position tmux scrolls into its history what that erases.
+        """Write a text on the line below the cursor, and move the cursor back."""
+        # Not `ED` (erase below), because at the home position tmux moves erased lines to its history.
         right = f"\x1b[{self._column % width}C" if self._column % width else ""
         os.write(self._fd, f"\n\r\x1b[2K{text}\x1b[A\r{right}".encode())
 
@@ -108,7 +108,7 @@ class LiveLine:
 
 
 class PlainLines:
-    """Says where the run is about once a minute, on a line of its own, where no line can be redrawn."""
+    """Prints the progress about once a minute, on a separate line, if lines cannot be redrawn."""
 
     def __init__(self, stream: Any, text: Callable[[], str]) -> None:
         self._text, self._over = text, threading.Event()
@@ -123,7 +123,7 @@ class PlainLines:
                     os.write(self._fd, f"\n{text}\n".encode("ascii", "backslashreplace"))
 
     def close(self) -> None:
-        """Say no more. Safe to call again."""
+        """Stop printing. Safe to call again."""
         if not self._over.is_set():
             self._over.set()
             self._thread.join()
@@ -131,7 +131,7 @@ class PlainLines:
 
 
 def column_after(column: int, text: str) -> int:
-    """The cursor's column after a text was written at `column`; escape sequences take no room."""
+    """The cursor's column after a text was written at `column`; escape sequences have no width."""
     from _pytest._io.wcwidth import wcswidth
 
     last = max(text.rfind("\n"), text.rfind("\r"))
@@ -140,9 +140,9 @@ def column_after(column: int, text: str) -> int:
 
 
 def start(reporter: Any, text: Callable[[], str], *, quiet: bool) -> LiveLine | PlainLines | None:
-    """A live line on pytest's terminal; plain lines elsewhere, unless `quiet`. None where there is nothing to draw on.
+    """A live line on pytest's terminal; plain lines elsewhere, unless `quiet`. None if there is no terminal.
 
-    Called while pytest captures nothing.
+    Call it while pytest does not capture output.
     """
     writer = getattr(reporter, "_tw", None)
     file = getattr(writer, "_file", None)

@@ -1,4 +1,4 @@
-"""Probes and snapshots: tests that run only when `-m` asks for them."""
+"""Loads probes and snapshots, which run only if `-m` selects them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PROBE: Final = "probe"
 SNAPSHOT: Final = "snapshot"
 ON_DEMAND: Final = (PROBE, SNAPSHOT)
-# The library without which they cannot run, and the plugin that runs them.
+# The library that they need, and the plugin that runs them.
 _NEEDS: Mapping[str, tuple[str, str]] = {
     PROBE: ("hypothesis", "annie_eval.plugin.probes"),
     SNAPSHOT: ("syrupy", "annie_eval.plugin.snapshots"),
@@ -25,7 +25,7 @@ _NEEDS: Mapping[str, tuple[str, str]] = {
 def asks_for(expression: str, mark: str) -> bool:
     """Whether a marker expression, as `-m` takes it, names a mark and selects tests that have it and no other.
 
-    `probe` and `probe or gate` ask for probes; `not slow`, `not probe` and "" do not.
+    `probe` and `probe or gate` select probes; `not slow`, `not probe` and "" do not.
     """
     if not re.search(rf"\b{mark}\b", expression):
         return False
@@ -37,14 +37,14 @@ def asks_for(expression: str, mark: str) -> bool:
     try:
         return Expression.compile(expression).evaluate(matches)
     except SyntaxError:
-        return False  # pytest itself says what is wrong with it
+        return False  # pytest reports what is wrong with it
 
 
 def wanted(config: pytest.Config) -> list[str]:
-    """The marks that this session's `-m` asks for.
+    """The marks of probes and snapshots that this session's `-m` selects.
 
     Raises:
-        UsageError: the library that one of them needs is not installed.
+        UsageError: a library that is needed is not installed.
     """
     found = [mark for mark in ON_DEMAND if asks_for(config.option.markexpr, mark)]
     if found:
@@ -64,7 +64,7 @@ def load(config: pytest.Config, marks: list[str]) -> None:
 
 
 def ignores(config: pytest.Config, file: Path, tests: Path) -> bool:
-    """Whether a file of ours holds tests that nobody has asked for."""
+    """Whether a file contains probes or snapshots that are not selected."""
     mark = file.stem.removeprefix("test_").removesuffix("s")
     if mark not in ON_DEMAND or file.parent != tests:
         return False

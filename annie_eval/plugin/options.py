@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def option(config: pytest.Config, name: str) -> Any:
-    """The value of an option that `annie_eval_pytest` adds, by its name without dashes; None if not given."""
+    """The value of an option of `annie_eval_pytest`, by its name without dashes; None if not given."""
     return getattr(config.option, f"annie_{name.replace('-', '_')}", None)
 
 
 def target_spec(config: pytest.Config) -> TargetSpec:
-    """What the options say is to be judged; not checked yet."""
+    """The target of the options; not checked yet."""
     from annie_eval.serving import TargetSpec
 
     value = partial(option, config)

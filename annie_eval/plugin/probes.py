@@ -1,4 +1,4 @@
-"""pytest fixtures and terminal report of the probes. Loaded only where `-m` asks for probes."""
+"""pytest fixtures and terminal report of the probes. Loaded only if `-m` selects probes."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """`-k` knows a probe by the name that the report gives it."""
+    """Let `-k` find a probe by its name in the report."""
     item.extra_keyword_matches.update(str(name) for mark in item.iter_markers(PROBE) for name in mark.args)
 
 
 class Probes:
-    """What a test asks of every prompt. Each method fails its test with the shortest prompt for which it is not so."""
+    """Properties that a test can check for generated prompts. Each method fails with the shortest failing prompt."""
 
     def __init__(self, prober: Prober, reader: Reader) -> None:
         self._prober, self._reader = prober, reader
 
     def never(self, detector: str) -> None:
-        """No prompt gets a reply in which this detector finds anything."""
+        """Check that this detector finds nothing in the reply to any prompt."""
         self._run(lambda: self._prober.never(detector))
 
     def same_call(self) -> None:
-        """Noise in a scenario's prompt does not change the call."""
+        """Check that noise in a scenario's prompt does not change the call."""
         self._run(self._prober.same_call)
 
     def any_tool(self) -> None:
-        """A call of a generated tool fits its schema."""
+        """Check that calls of generated tools fit their schemas."""
         self._run(self._prober.any_tool)
 
     def _run(self, probe: Callable[[], Outcome]) -> None:
@@ -61,7 +61,7 @@ class Probes:
 
 
 def _answer(reply: ProbeReply) -> list[str]:
-    """The channels of the reply, a line each."""
+    """The channels of the reply, one line each."""
     if reply.load is None:
         return []
     answer = reply.load().exchanges[-1].answer
@@ -71,7 +71,7 @@ def _answer(reply: ProbeReply) -> list[str]:
 
 @pytest.fixture(scope="session")
 def probes(request: pytest.FixtureRequest) -> Probes:
-    """The probes of this run's profile, against its server."""
+    """The probes of this run's profile, for its server."""
     from annie_eval.probes.prober import Prober
 
     config = request.config
@@ -80,7 +80,7 @@ def probes(request: pytest.FixtureRequest) -> Probes:
         pytest.skip("no target: give --model-dir or --base-url")
     reader: Reader = session.reader
     reader.endpoint(None)  # the server is ready
-    # The variable is hypothesis's own; without it, its directory in the root of the project.
+    # hypothesis's own variable; without it the directory .hypothesis in the root of the project.
     database = Path(os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY", config.rootpath / ".hypothesis")) / "examples"
     prober = Prober(reader, database, option(config, "probe-budget"), option(config, "probe-seed"))
     return Probes(prober, reader)

@@ -11,7 +11,7 @@ from annie_eval.profile.types import Profile
 from annie_eval.resources import GATE_TESTS
 
 GATE, PERF, STATE = "gate", "perf", "server_state"
-# Samples that a test wants without being judged by a gate.
+# Pseudo-gate for samples of tests that belong to no gate.
 WANTED = pytest.StashKey[list[str]]()
 
 
@@ -28,7 +28,7 @@ def named_gates() -> frozenset[str]:
 
 
 def samples_of(profile: Profile, name: str) -> list[tuple[str, str]]:
-    """(gate, sample key) of the samples that a test with the mark `gate(name)` is run on."""
+    """(gate, sample key) of all samples of a test with the mark `gate(name)`."""
     if name == "*":
         gates = [gate for gate in profile.gates.values() if gate.name not in named_gates()]
     else:
@@ -42,9 +42,9 @@ def samples_of(profile: Profile, name: str) -> list[tuple[str, str]]:
 
 
 def sample_of(item: pytest.Item) -> tuple[str, str] | None:
-    """(gate, sample key) that a test is run on; None for a test without one."""
+    """(gate, sample key) of a collected test; None for a test without one."""
     callspec = getattr(item, "callspec", None)
     if item.get_closest_marker(GATE) is None or callspec is None or "judged" not in callspec.params:
         return None
     pair = callspec.params["judged"]
-    return pair if isinstance(pair, tuple) else None  # pytest's own mark stands for an empty list of samples
+    return pair if isinstance(pair, tuple) else None  # pytest's own mark for an empty list of samples

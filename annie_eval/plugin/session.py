@@ -1,7 +1,7 @@
-"""A gated pytest session: what every process of it does, and what the one that owns the run does beside.
+"""The pytest hooks of a session with a target: of every process, and of the one process that owns the run.
 
-Under xdist the controller owns the run: directory, server and sampler. Workers write what their tests want into the
-run's store and read judgements out of it.
+Under xdist the controller owns the run: directory, server and sampler. Workers write the samples of their tests
+into the run's store and read judgements from it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from annie_eval.regression.compare_runs import Comparison
     from annie_eval.run.lifecycle import Run
 
-_SECONDS = re.compile(r" \(\d+ s\)$")  # how long the server has been at it, which the live line counts itself
-_LEAST_PROBED = 20  # prompts: fewer find little, and leave nothing for shrinking
+_SECONDS = re.compile(r" \(\d+ s\)$")  # the elapsed time in the server's step, which the live line counts itself
+_LEAST_PROBED = 20  # minimum number of prompts: fewer find little and leave none for shrinking
 
 
 class Session:
-    """What every pytest process of a gated session does."""
+    """The hooks of every pytest process of a session with a target."""
 
     run_dir: Path
 
@@ -56,7 +56,7 @@ class Session:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pycollect_makeitem(self, collector: pytest.Module | pytest.Class, name: str, obj: object) -> Any:
-        """A test of a gate that the profile does not have is no test of this session."""
+        """Skip tests of gates that the profile does not have."""
         marks = [mark for mark in getattr(obj, "pytestmark", ()) if mark.name == GATE]
         skipped = bool(marks) and not samples_of(self.profile, marks[0].args[0])
         probed = self.profile.state.probes if self.profile.state is not None else ()
@@ -77,11 +77,12 @@ class Session:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
-        """Timing goes first, on a quiet server; and only where somebody knows which limits hold.
+        """Run timing gates first, while the server is idle, and only if their limits are known.
 
-        A gate that guessed the hardware would fail good servers. Asked for alone, timing is measured all the same.
+        With guessed hardware, good servers would fail. If only timing gates are selected, they are measured in any
+        case.
         """
-        yield  # -k, -m and --lf have their say first
+        yield  # after -k, -m and --lf
         timed = [item for item in items if item.get_closest_marker(PERF) is not None]
         others = [item for item in items if item.get_closest_marker(PERF) is None]
         if timed and others and not self._hardware_known():
@@ -101,7 +102,7 @@ class Session:
         return bool(gpus) and hardware.choose(hardware.table(self.profile), None, gpus, local=True) is not None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Write what the selected tests want into the store."""
+        """Write the samples of the selected tests into the store."""
         if self.config.option.collectonly:
             return
         gates: dict[str, list[str]] = {}
@@ -114,7 +115,7 @@ class Session:
                 state[marker.args[0]] = None
             if (pair := sample_of(item)) is not None:
                 gates.setdefault(pair[0], []).append(pair[1])
-        # Round by round, so that a run that is cut short has asked everything before it has asked anything twice.
+        # Round by round, so that an interrupted run has sent every sample once before it repeats any.
         rounds = [
             {gate: keys_of_round(self.profile, keys, turn) for gate, keys in gates.items()}
             for turn in range(1, self.repeats.first + 1)
@@ -144,19 +145,19 @@ class Session:
         judgement = self.reader.judgement(gate, key)
         if report.outcome != "failed" or not judgement.findings:
             return
-        # The verdict needs every sample of the gate, so only a miss waits for them.
+        # The gate's verdict needs all its samples, so only a failed test waits for it.
         result = self.reader.gate_result(gate)
         first = judgement.findings[0]
         reason = printable(f"{gate}: {self.reader.tally(gate, key)}{first.detector}: {first.reason}")
         if tolerates(result):
             report.outcome = "skipped"
-            report.wasxfail = f"{reason} (the gate holds: {result.passed}/{result.n}, needs {result.required})"
+            report.wasxfail = f"{reason} (the gate passes: {result.passed}/{result.n}, needs {result.required})"
         else:
             report.longrepr = self.reader.explain(judgement, result)
 
 
 class Worker(Session):
-    """An xdist worker: everything that is shared belongs to the controller."""
+    """An xdist worker. The controller owns everything that is shared."""
 
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
@@ -164,13 +165,13 @@ class Worker(Session):
 
 
 class Owner(Session):
-    """The xdist controller, or the only process: it owns the run."""
+    """The xdist controller or the only process, which owns the run."""
 
     def __init__(self, config: pytest.Config) -> None:
         from annie_eval.serving import Greeting, check
 
         spec = target_spec(config)
-        # A server may take half a second to say who it is: let it, while the profile is read.
+        # A server may take half a second to identify itself: request that while the profile is read.
         ask = spec.base_url is not None and spec.model_dir is None and not config.option.collectonly
         greeting = Greeting(spec) if ask else None
         super().__init__(config)
@@ -186,7 +187,8 @@ class Owner(Session):
 
             hardware.choose(hardware.table(self.profile), option(config, "hardware"), (), local=True)
         check(spec, self.profile)
-        if not is_builtin(self.profile) and not config.option.collectonly:  # those are held by the project's own tests
+        # the shipped profiles are checked by the project's own tests
+        if not is_builtin(self.profile) and not config.option.collectonly:
             from annie_eval.run.examples import check_examples
 
             check_examples(self.profile)
@@ -220,27 +222,27 @@ class Owner(Session):
         return Comparison(baseline, self.config.invocation_params.dir / RUNS, self.profile)
 
     def _progress(self, line: str) -> None:
-        """Take what the server is doing: shown by the live line, or else written where pytest is not capturing."""
+        """Show the server's current step: in the live line, or as a line while pytest does not capture output."""
         assert self.run is not None
         self.run.progress.step = _SECONDS.sub("", line)
         capture = self.config.pluginmanager.get_plugin("capturemanager")
         if capture is not None and capture.is_globally_capturing():
-            return  # pytest holds the terminal now; the line is in the server's log
+            return  # pytest captures output now; the line is in the server's log
         if not self._draws():
             self._say(line)
 
     def _draws(self) -> bool:
-        """Whether there is a live line."""
+        """Whether to draw a live line."""
         from annie_eval.plugin.live_line import LiveLine
 
         return isinstance(self._live, LiveLine)
 
     def _say(self, line: str, least: int = 0) -> None:
-        """Write a line that stays, unless pytest is to be more quiet than `least`."""
+        """Write a permanent line, unless pytest's verbosity is below `least`."""
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and self.config.getoption("verbose") >= least:
             if reporter._tw.width_of_current_line:
-                reporter._tw.line()  # xdist counts its workers there
+                reporter._tw.line()  # xdist prints the number of workers there
             reporter.write_line(printable(line))
 
     def _start_live_line(self, run: Run) -> None:
@@ -249,7 +251,7 @@ class Owner(Session):
 
         verbose = self.config.getoption("verbose")
         if self.config.getoption("capture") == "no" or verbose < -1:
-            return  # tests write on the terminal themselves, or nobody wants to read
+            return  # tests write to the terminal themselves, or output is suppressed
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         self._live = live_line.start(reporter, lambda: live.line(run.progress, time.monotonic()), quiet=verbose < 0)
 
@@ -259,7 +261,9 @@ class Owner(Session):
             self._say_plan(self.run)
 
     def _say_plan(self, run: Run) -> None:
-        """Once, as soon as it is known what the collected tests want; under xdist the workers know it first."""
+        """Print the plan once, as soon as the samples of the collected tests are known; with xdist the workers know
+        them first.
+        """
         from annie_eval.report import live
 
         selection = run.store.meta("selection")
@@ -273,7 +277,9 @@ class Owner(Session):
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_setupnodes(self, config: pytest.Config) -> None:
-        """Keep out of the workers what pytest.ini keeps out of here: they read no addopts, only these arguments."""
+        """Disable in the workers the plugins that pytest.ini disables here: workers do not read addopts, only these
+        arguments.
+        """
         params = config.invocation_params
         blocked = [f"-p{name}" for name in config.option.plugins if name.startswith("no:")]
         config.invocation_params = replace(params, args=(*params.args, *blocked))
@@ -284,7 +290,7 @@ class Owner(Session):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """A run that is resumed meets its server before anything of it is touched, and before workers read it."""
+        """Connect a resumed run to its server before anything in the run is changed, and before workers read it."""
         if self.run is None:
             return
         self._start_live_line(self.run)
@@ -296,7 +302,7 @@ class Owner(Session):
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
         except TargetError:
-            pass  # said again where the tests would begin
+            pass  # raised again where the tests would begin
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -326,21 +332,21 @@ class Owner(Session):
             self._live.close()
         yield
         if self.verdict is not None and self.verdict.regression.get("verdict") == "REFUSED":
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR  # last, since syrupy joins statuses bit by bit
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR  # last, because syrupy combines exit statuses bit by bit
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note the tests beside the gates that fail: the gates' verdict does not speak of them."""
+        """Record failed tests that belong to no gate, because the gates' verdict does not include them."""
         if report.failed and not getattr(report, "annie_gate", True) and report.nodeid not in self._failed:
             self._failed.append(report.nodeid)
 
     def _conclude(self, run: Run, session: pytest.Session, exitstatus: int) -> None:
         selection = run.store.meta("selection") or {}
-        # A session of the user's own tests alone has no gate, and so no verdict but pytest's.
+        # A session with only the user's own tests has no gate, and so only pytest's verdict.
         if any(selection.get(kind) for kind in ("gates", "perf", "state")) or self._note is not None:
             from annie_eval.report import junit
 
             if self._note is None and not (session.shouldfail or session.shouldstop) and exitstatus < 2:
-                with suppress(KeyboardInterrupt):  # then the comparison lacks answers, and says so
+                with suppress(KeyboardInterrupt):  # then answers are missing in the comparison, which it reports
                     run.wait_for_replicas()
             self.verdict = run.finish(self._note)
             if self.verdict.timings:
@@ -353,7 +359,7 @@ class Owner(Session):
             from annie_eval.report import page
 
             before = None if self._comparison is None else self._comparison.baseline.run_data.dir
-            with suppress(OSError, UsageError):  # a full disk, which the verdict has told of
+            with suppress(OSError, UsageError):  # a full disk, which the verdict has reported
                 page.write(run.dir / "report.html", self.verdict, run.dir, before)
             add_to_junit(self.config, junit.suite_properties(self.verdict))
             if self.verdict.verdict != "PASS" and session.exitstatus == pytest.ExitCode.OK:
@@ -382,12 +388,12 @@ class Owner(Session):
             self._live.close()
         if self.run is not None:
             self.run.close()
-        # pytest collects garbage on its way out; what lives until the end need not be walked (a tenth of a second).
+        # pytest collects garbage at the end; excluding objects that live until then saves a tenth of a second.
         gc.freeze()
 
 
 def _terminal(config: pytest.Config) -> Any:
-    """A context in which lines reach the terminal at once."""
+    """A context in which lines are written to the terminal immediately."""
     from contextlib import nullcontext
 
     capture = config.pluginmanager.get_plugin("capturemanager")
@@ -395,8 +401,9 @@ def _terminal(config: pytest.Config) -> Any:
 
 
 def add_to_junit(config: pytest.Config, properties: list[tuple[str, str]]) -> None:
-    """Put them into the file that --junitxml writes in `pytest_sessionfinish`, if it writes one."""
-    from _pytest.junitxml import xml_key  # the fixture for this, record_testsuite_property, exists only inside tests
+    """Add the properties to the file that --junitxml writes in `pytest_sessionfinish`, if there is one."""
+    # pytest's own way, the fixture record_testsuite_property, is only available in tests
+    from _pytest.junitxml import xml_key
 
     log = config.stash.get(xml_key, None)
     if log is not None:

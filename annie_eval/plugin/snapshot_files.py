@@ -1,4 +1,4 @@
-"""syrupy's extension for signatures: one readable JSON file for each scenario, in a directory for each model."""
+"""A syrupy extension that stores signatures as one readable JSON file per scenario, in one directory per model."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from annie_eval.resources import GATE_TESTS, INSTALLED
 if TYPE_CHECKING:
     from syrupy.location import PyTestLocation
 
-# (profile, model identity, scenario) of the item, once the server has said who it is.
+# (profile, model identity, scenario) of the item; set when the server is ready.
 PLACE = pytest.StashKey[tuple[str, str, str]]()
 
 _OLD_LABEL = re.compile(r'^( +)"whole\.(?=(?:on|off|unset)(?:\.\d+)?": )', re.MULTILINE)
 
 
 def home(config: pytest.Config) -> Path:
-    """Where the snapshots' directory is: in the user's project, which keeps them; in a checkout beside the tests."""
+    """Parent of the snapshot directory: the user's project; in a checkout the directory of the tests."""
     return config.rootpath if INSTALLED else GATE_TESTS / "behavior"
 
 
@@ -36,11 +36,11 @@ class SignatureExtension(SingleFileSnapshotExtension):
     file_extension = "json"
 
     def serialize(self, data: Any, **_: Any) -> str:
-        """The text itself: `annie_eval.snapshots.signature.dumps` has made it."""
+        """The text unchanged: `annie_eval.snapshots.signature.dumps` has written it."""
         return str(data)
 
     def read_snapshot_data_from_location(self, **place: str) -> Any:
-        """The recorded text, with the names that this version gives to variants."""
+        """The recorded text, with the variant names of this version."""
         found = super().read_snapshot_data_from_location(**place)
         return found if found is None else _OLD_LABEL.sub(r'\1"unstreamed.', str(found))
 
@@ -51,7 +51,7 @@ class SignatureExtension(SingleFileSnapshotExtension):
 
     @classmethod
     def discovery_dirname(cls, *, test_location: PyTestLocation) -> str:
-        """Asked of every test that was collected, also of those that have no place."""
+        """The directory of a test's snapshots. syrupy calls it for every collected test."""
         return str(home(test_location.item.config) / cls.snapshot_dirname)
 
     @classmethod
@@ -59,7 +59,7 @@ class SignatureExtension(SingleFileSnapshotExtension):
         return test_location.item.stash[PLACE][2]
 
     def discover_snapshots(self, **_: Any) -> SnapshotCollections:
-        """None: `plugin.snapshots` knows better which are unused."""
+        """Returns nothing: `plugin.snapshots` finds unused snapshots."""
         return SnapshotCollections()
 
     @classmethod

@@ -1,7 +1,7 @@
-"""pytest fixtures of the snapshots, and the report of unused ones. Loaded only where `-m` asks for snapshots.
+"""pytest fixtures of the snapshots, and the report of unused ones. Loaded only if `-m` selects snapshots.
 
-Unused snapshots are found here and not by syrupy: the profile says which scenarios there are, whichever of them were
-selected and whichever worker ran them.
+Unused snapshots are found here and not by syrupy, because the profile defines which scenarios exist, independent of
+the selection and of the worker that ran them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def signature(request: pytest.FixtureRequest) -> str:
         not options.update_snapshots
         and not (home(request.config) / options.snapshot_dirname / Path(*place[:2])).is_dir()
     ):
-        pytest.skip("nothing is recorded of this model; --snapshot-update records it")
+        pytest.skip("no snapshot of this model is recorded; --snapshot-update records it")
     try:
         samples = {key: reader.sample(key) for key in request.node.stash[WANTED]}
     except SampleBroken as error:
@@ -74,13 +74,13 @@ def signature(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def recorded(signature: str, snapshot: SnapshotAssertion) -> SnapshotAssertion:
-    """The signatures that were recorded of this model; `--snapshot-update` records them."""
+    """The recorded signatures of this model; `--snapshot-update` records them."""
     return snapshot.use_extension(SignatureExtension)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    # syrupy's own would take the files of other models for leftovers, and remove them.
+    # syrupy's own search would treat files of other models as unused and remove them.
     config.option.default_extension = f"{SignatureExtension.__module__}.{SignatureExtension.__name__}"
 
 
@@ -95,14 +95,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     unused = sorted(path for path in folder.glob("*.json") if path.stem not in known)
     lines.append(f"of this model: {folder}")
     if not folder.is_dir():
-        lines.append("none are recorded of it; --snapshot-update records them")
+        lines.append("none are recorded; --snapshot-update records them")
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if not unused:
         return
     update = config.option.update_snapshots
     names = printable(", ".join(path.stem for path in unused))
-    lines.append(f"{'removed' if update else 'unused'}: {len(unused)} of scenarios that are no more: {names}")
+    lines.append(f"{'removed' if update else 'unused'}: {len(unused)} of scenarios that no longer exist: {names}")
     if update:
         for path in unused:
             path.unlink()
@@ -125,7 +125,7 @@ def _profile(config: pytest.Config) -> Profile:
 
 
 def _folder(config: pytest.Config) -> Path | None:
-    """Where the snapshots of this run's model are; None where no server was reached."""
+    """The directory of the snapshots of this run's model; None if no server was reached."""
     run = getattr(config.pluginmanager.get_plugin("annie-session"), "run", None)
     facts = None if run is None else run.store.meta("target")
     if run is None or facts is None:

@@ -1,6 +1,6 @@
-"""Probes: prompts that nobody wrote down, generated, sent, and the shortest one that fails kept for the next run.
+"""Probes: generates prompts, sends them, and finds the shortest one that fails.
 
-`hypothesis` generates (the same examples every time, unless another seed is asked for) and its example database
-keeps what failed. Shrinking is ours: answers come many at a time, and a prompt is shortest as a text, whatever was
-drawn to make it. Imported only where `pytest -m probe` asks for it.
+`hypothesis` generates the prompts (the same ones every time for the same seed), and its example database stores
+failures for the next run. Shrinking is implemented here, because a server answers many requests at a time, and because
+the text of the prompt should be short, not the random choices behind it. Imported only for `pytest -m probe`.
 """

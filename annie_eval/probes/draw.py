@@ -1,4 +1,4 @@
-"""Draws examples from a hypothesis strategy: the same examples for the same seed, in any process."""
+"""Draws examples from a hypothesis strategy: the same examples for the same seed in any process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _BATCH = 100
 
 
 class _Provider(HypothesisProvider):
-    """hypothesis's own, but for one thing: it mixes in constants from whatever modules happen to be loaded.
+    """hypothesis's provider, without constants from loaded modules.
 
-    Then a worker, which has imported other modules than the process that owns the run, would draw other examples.
+    With them a worker would draw other examples than the process that owns the run, because it loaded other modules.
     """
 
     def _maybe_draw_constant(self, *_: Any, **__: Any) -> None:
@@ -28,7 +28,7 @@ AVAILABLE_PROVIDERS[_BACKEND] = f"{__name__}.{_Provider.__name__}"
 
 
 def examples(strategy: SearchStrategy[_T], most: int, seed_: int) -> list[_T]:
-    """At most `most` examples, no two equal, in the order in which they were drawn."""
+    """At most `most` different examples, in the order in which they were drawn."""
     drawn: dict[str, _T] = {}
 
     @seed(seed_)
@@ -49,9 +49,9 @@ def examples(strategy: SearchStrategy[_T], most: int, seed_: int) -> list[_T]:
 
 
 def batches(strategy: Callable[[int], SearchStrategy[list[_T]]], count: int, seed_: int) -> list[_T]:
-    """`count` examples from a strategy that draws as many at once as it is told.
+    """`count` examples from a strategy that draws a given number at once.
 
-    hypothesis has no room for more than a few thousand choices in one example, and begins with the simplest one.
+    hypothesis allows only a few thousand choices in one example, and begins with the simplest one.
     """
     drawn: list[_T] = []
     for batch in range((count - 1) // _BATCH + 1):

@@ -1,4 +1,4 @@
-"""One generated prompt: its JSON in the example database, and the sample that a run makes of it."""
+"""A generated prompt: its JSON for the example database, and its sample in a run."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Example:
-    """One prompt and the way it is sent.
+    """One prompt and how it is sent.
 
     Attributes:
-        history: messages before it, OpenAI form.
-        scenario: the id of the scenario whose script goes on after the prompt; None for a prompt by itself.
-        edits: what noise made of the scenario's own prompt, for the report and for shrinking.
-        tools: OpenAI tool objects offered in place of the profile's; () offers the profile's.
+        history: messages before it, in OpenAI's format.
+        scenario: the id of the scenario whose turns follow the prompt; None for a single prompt.
+        edits: the changes to the scenario's own prompt, for the report and for shrinking.
+        tools: OpenAI tool objects that are offered instead of the profile's; () offers the profile's.
     """
 
     prompt: str
@@ -35,7 +35,7 @@ class Example:
     tools: tuple[Mapping[str, Any], ...] = ()
 
     def ask(self, detectors: tuple[str, ...], repeat: int = 1) -> dict[str, Any]:
-        """The ad-hoc sample that `annie_eval.run.judge.Catalogue.add` reads; equal where the same bytes are sent."""
+        """The sample for `annie_eval.run.judge.Catalogue.add`; equal if the same bytes are sent."""
         return {
             "prompt": self.prompt,
             "history": [dict(message) for message in self.history],
@@ -59,7 +59,7 @@ class Example:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Example:
-        """Raises ValueError for what `to_bytes` of this version did not write."""
+        """Read an example. Raises ValueError if `to_bytes` of this version did not write it."""
         try:
             raw = json.loads(data)
             if raw.pop("format") != FORMAT:
@@ -75,7 +75,7 @@ class Example:
 
 
 def _sound(example: Example) -> bool:
-    """Whether everything in it is of the kind that its type says, so that it can be asked."""
+    """Whether all values have the declared types, so that the example can be sent."""
     known = {*kinds("en")}
     return (
         isinstance(example.prompt, str)

@@ -1,7 +1,7 @@
 """Edits of a prompt that keep its meaning: typing errors, case, punctuation, speech-recognition errors. Pure.
 
-Words that carry what is asked for (names, numbers, whatever the scenario expects as an argument) are protected: a
-changed name is another request, and not noise.
+Words that carry the request (names, numbers, expected arguments) are protected: a changed name is another request, not
+noise.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GREETED = re.compile(
 )
 _POLITE = ("please", "if you would", "thanks", "when you have a moment", "there's a dear")
 _LEADS = ("I was wondering,", "Quick one for you:", "Could you help me with something.", "So here's the thing.")
-# What a recogniser writes for what was said: the same sounds.
+# Errors of speech recognition: words that sound the same.
 _SOUNDALIKES = dict(
     pair
     for one, other in (
@@ -50,7 +50,7 @@ _SMALL_TALK = (
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One change: its kind, and a number that says where, or which of several."""
+    """One change: its kind, and a number that chooses the place or the variant."""
 
     kind: str
     at: int = 0
@@ -68,7 +68,7 @@ def _on_word(change: Callable[[str, int], str]) -> Callable[[str, int, Collectio
         if not words:
             return text
         word = words[at % len(words)]
-        # A typing error is inside of the word: the first letter is nearly always right.
+        # A typing error is inside the word: the first letter is nearly always correct.
         place = 1 + at // len(words) % (len(word.group()) - 2)
         return text[: word.start()] + change(word.group(), place) + text[word.end() :]
 
@@ -140,19 +140,22 @@ _EDITS: Mapping[str, Callable[[str, int, Collection[str]], str]] = {
     "polite words": lambda text, at, kept: f"{text} {_POLITE[at % len(_POLITE)].capitalize()}.",
     "other opening": lambda text, at, kept: f"{_LEADS[at % len(_LEADS)]} {text}",
 }
-# Words of English, and its sounds: other languages are spared them.
+# These need English words or sounds and are not used for other languages.
 _ENGLISH = frozenset({"misheard word", "filler word", "other greeting", "polite words", "other opening"})
 HISTORY = "irrelevant history"
 
 
 def kinds(language: str) -> list[str]:
-    """The kinds of edits that may be made to a sentence in a language, by its BCP 47 tag; the plainest first."""
+    """The kinds of edits for a language (BCP 47 tag); the simplest first."""
     english = language.split("-")[0] == "en"
     return [kind for kind in (*_EDITS, HISTORY) if english or (kind not in _ENGLISH and kind != HISTORY)]
 
 
 def apply(edits: Sequence[Edit], text: str, kept: Collection[str] = ()) -> str:
-    """The text after all edits, in order. `kept` are protected words, case-folded. Raises KeyError for no kind."""
+    """The text after all edits, in order.
+
+    `kept` are protected words, case-folded. Raises KeyError for an unknown kind.
+    """
     for edit in edits:
         if edit.kind != HISTORY:
             text = _EDITS[edit.kind](text, edit.at, kept)
@@ -170,9 +173,9 @@ def history(edits: Sequence[Edit]) -> tuple[Mapping[str, Any], ...]:
 
 
 def protected(scenario: Scenario) -> frozenset[str]:
-    """Case-folded words of a scenario's first prompt that say what is asked for.
+    """Case-folded words of a scenario's first prompt that carry the request.
 
-    What its expected and exemplary arguments hold, and what is written with a capital within a sentence.
+    These are the words of its expected arguments and examples, and words with a capital inside a sentence.
     """
     turn = scenario.turns[0]
     wanted = json.dumps([dict(call.arguments) for call in turn.expect.calls or ()], ensure_ascii=False, default=str)

@@ -1,4 +1,4 @@
-"""The probes of a profile: properties that every prompt, every noisy prompt and every tool schema must satisfy."""
+"""Runs the probes of a profile: properties that must hold for all prompts, noisy prompts and tool schemas."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CALL, _OFFERED = ("tool_calls",), ("tool_calls", "thinking", "wire")
 
 
 class NothingToProbe(Exception):
-    """The profile asks for nothing that this probe could look at; the message says what is missing."""
+    """The profile has nothing for this probe; the message says what is missing."""
 
 
 class Prober:
@@ -33,8 +33,8 @@ class Prober:
 
     Args:
         database: directory of hypothesis's example database.
-        budget: most prompts for each probe, shrinking included.
-        seed: of what is drawn.
+        budget: maximum number of prompts per probe, including shrinking.
+        seed: seed of the generated prompts.
     """
 
     def __init__(self, reader: Reader, database: Path, budget: int, seed: int) -> None:
@@ -45,7 +45,7 @@ class Prober:
         self._replay()
 
     def _replay(self) -> None:
-        """Ask what any probe has kept, before anything else: the probes find the answers when it is their turn."""
+        """Send all stored examples first; the probes use the answers later."""
         asker = Asker(self._reader, budget=2**31)
         for probe, detectors in (
             *((detector, self._always) for detector in self._always),
@@ -61,10 +61,10 @@ class Prober:
         return example.scenario is None or any(one.id == example.scenario for one in self._profile.scenarios)
 
     def never(self, detector: str) -> Outcome:
-        """No prompt, however it is put and sent, gets a reply in which the detector finds anything.
+        """Check that the detector finds nothing in the reply to any prompt, sent in any way.
 
         Raises:
-            NothingToProbe: no gate of the profile asks for that.
+            NothingToProbe: no gate of the profile uses the detector.
         """
         if detector not in self._gated:
             raise NothingToProbe(f"no gate of profile {self._profile.name} asks for {detector}")
@@ -86,9 +86,9 @@ class Prober:
         )
 
     def same_call(self) -> Outcome:
-        """Noise in a scenario's prompt changes neither which tool is called nor what it is told.
+        """Check that noise in a scenario's prompt changes neither the called tool nor its arguments.
 
-        Scenarios whose own prompt does not get its call are left out: their gate says so.
+        Scenarios whose own prompt does not get the right call are left out; their gate reports that.
         """
         judged = {
             scenario.id
@@ -112,7 +112,7 @@ class Prober:
             return example.edits, 1, lambda edits: prompts.noisy(scenario, tuple(edits))
 
         def some(most: int) -> list[Example]:
-            # The plain prompts are asked as well. Every scenario has its turn; what is done to it is drawn.
+            # The original prompts are sent as well. Every scenario is used; its edits are random.
             turns = itertools.cycle(scenarios.values())
             count = max(1, most - len(scenarios))
             return draw.batches(lambda size: _each_noised([next(turns) for _ in range(size)]), count, self._seed)
@@ -120,9 +120,9 @@ class Prober:
         return self._search("same_call", asker, judge, (fewer_edits,), some, set(scenarios))
 
     def any_tool(self) -> Outcome:
-        """A call of a tool that nobody has seen before fits its schema, and is a call.
+        """Check that calls of generated tools are real calls and fit their schemas.
 
-        The tools are made of what the profile's own are made of. Whether one is called is the model's affair.
+        The tools consist of parts of the profile's own tools. The model is free not to call them.
         """
         if "tool_calls" not in self._gated or tools.allowed(self._profile) is None:
             raise NothingToProbe(f"profile {self._profile.name} has no gate on calls, or no tool with a parameter")
@@ -151,7 +151,7 @@ class Prober:
         kept = self._kept(probe)
         for example in kept.load():
             if example.scenario is not None and example.scenario not in (scenarios or ()):
-                kept.forget(example)  # the profile has changed since
+                kept.forget(example)  # the profile has changed since then
         outcome = search(probe, asker, judge, reductions, kept, some)
         self._reader.store.save_timing("probe", [row(outcome, kept)])
         return outcome
@@ -170,7 +170,7 @@ def _fewer_messages(example: Example) -> Reduction | None:
 
 
 def _plainer(example: Example) -> Reduction | None:
-    """Streamed and with thinking off, as most prompts are sent, if it fails that way too."""
+    """The example streamed and with thinking off, like most prompts, if it still fails then."""
     ways: list[tuple[str, Any]] = [] if example.stream else [("stream", False)]
     if example.thinking != "off":
         ways.append(("thinking", example.thinking))
@@ -205,7 +205,7 @@ def _fewer_parameters(place: int) -> Any:
 
 
 def _compared(plain: ProbeReply, noisy: ProbeReply) -> ProbeReply:
-    """The reply to the noisy prompt, with what noise changed as its findings."""
+    """The reply to the noisy prompt; its findings are the changes caused by noise."""
     if plain.broken is not None or plain.fails:
         return replace(noisy, findings=(), broken=noisy.broken or plain.broken, compares=False)
     if noisy.broken is not None or noisy.fails or plain.load is None or noisy.load is None:
@@ -214,7 +214,7 @@ def _compared(plain: ProbeReply, noisy: ProbeReply) -> ProbeReply:
 
 
 def _changed(plain: Sample, noisy: Sample) -> list[Finding]:
-    """Arguments that leave no room for wording (a number, a switch, one of a list) and yet differ."""
+    """Arguments with a fixed form (a number, a switch, one of a list) that differ."""
     before, after = _calls(plain), _calls(noisy)
     findings = []
     for name, arguments in after.items():

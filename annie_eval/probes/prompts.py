@@ -1,8 +1,8 @@
 """hypothesis strategies for prompts that no scenario file has: unusual words, symbols, scripts and lengths.
 
-A prompt is words with things between them, so that any mark, script or habit meets any other; some are scenarios of
-the profile with noise. What a prompt looks like decides whether a template or a parser trips over it, so variety of
-form counts here, not of subject.
+A prompt consists of words with other elements between them, so that all marks, scripts and styles are combined; some
+prompts are scenarios of the profile with noise. Templates and parsers fail because of the form of a prompt, so the
+prompts vary in form, not in subject.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from annie_eval.probes.noise import Edit
 from annie_eval.profile.types import Profile, Scenario, Thinking
 
 _THINKING: Sequence[Thinking] = ("off", "on", "unset")
-# What was said before: mostly nothing.
+# Earlier messages: mostly none.
 _TALKS: Sequence[tuple[Edit, ...]] = (
     *((), (), ()),
     (Edit(noise.HISTORY, 0),),
     (Edit(noise.HISTORY, 1), Edit(noise.HISTORY, 3)),
 )
-LONGEST = 2_000  # characters: some 600 tokens of English, which fits into any context beside tools
+LONGEST = 2_000  # characters; about 600 tokens of English, which fit into any context together with tools
 
 _WORDS = (
     *("yes", "no", "stop", "again", "hello", "thanks", "why", "tea", "later", "nothing", "music", "kitchen", "not"),
@@ -114,7 +114,7 @@ _HABITS = (
 )
 
 
-# What must be met: each of these stands in a prompt before any stands in a second one.
+# Elements that must occur: each is used once before any is used again.
 _ATOMS = (
     *(mark * times for mark in "?!." for times in (1, 2, 3)),
     *(
@@ -148,13 +148,13 @@ _SIZES = (130, 260, 520, 1040, LONGEST)
 
 
 def _sentence() -> st.SearchStrategy[str]:
-    """A sentence with a mark at its end, mostly the one that it wants."""
+    """A sentence with a punctuation mark at its end, mostly the right one."""
     ends = st.sampled_from(("?", "?", ".", "!", "", "...", "?!"))
     return st.builds(lambda sentence, end: sentence + end, st.sampled_from(_SENTENCES), ends)
 
 
 def _filling(vocabulary: Sequence[str]) -> st.SearchStrategy[str]:
-    """What stands between the atoms."""
+    """The text between the atoms."""
     words = st.sampled_from([*_WORDS, *vocabulary])
     return st.one_of(
         st.builds(lambda word, case: case(word), words, st.sampled_from(_CASES)),
@@ -169,14 +169,14 @@ def _filling(vocabulary: Sequence[str]) -> st.SearchStrategy[str]:
 
 @st.composite
 def _composed(draw: st.DrawFn, atoms: Sequence[str], filling: st.SearchStrategy[str], most: int = 4) -> str:
-    """These atoms in any order, with up to `most` other things among them."""
+    """These atoms in any order, with up to `most` other elements between them."""
     parts = draw(st.permutations([*atoms, *draw(st.lists(filling, max_size=most))]))
     return draw(st.sampled_from((" ", " ", ""))).join(parts)
 
 
 @st.composite
 def texts(draw: st.DrawFn, count: int, vocabulary: Sequence[str] = ()) -> list[str]:
-    """`count` prompts of one character to `LONGEST`, none blank, in which every atom has its turn."""
+    """`count` prompts of one to `LONGEST` characters, none blank, in which every atom occurs."""
     filling = _filling(vocabulary)
     deck: list[str] = []
 
@@ -188,7 +188,7 @@ def texts(draw: st.DrawFn, count: int, vocabulary: Sequence[str] = ()) -> list[s
     prompts: list[str] = []
     for place in range(count):
         match place % 10:
-            case 0:  # as short as can be
+            case 0:  # as short as possible
                 prompt = deal(1)[0]
             case 1:
                 prompt = " ".join(draw(st.lists(_sentence(), min_size=1, max_size=3)))
@@ -196,14 +196,14 @@ def texts(draw: st.DrawFn, count: int, vocabulary: Sequence[str] = ()) -> list[s
                 prompt = draw(_composed(deal(2), filling, 2)).upper()
             case 3:
                 prompt = draw(_composed(deal(2), filling, 2)).lower()
-            case 4:  # somebody who does not stop talking
+            case 4:  # a very long prompt
                 parts = draw(st.lists(filling, min_size=4, max_size=8))
                 again = " ".join([*parts, *deal(1)])
                 size = _SIZES[place // 10 % len(_SIZES)]
                 prompt = " ".join([again] * (size // len(again) + 1))[:size]
             case 5:
                 prompt = draw(st.sampled_from(_WORDS)) + draw(st.sampled_from(("", "?", "??", "!", "...")))
-            case 6 | 7:  # for what only two things together bring out
+            case 6 | 7:  # for failures that need two elements together
                 prompt = draw(_composed(deal(7), filling))
             case _:
                 prompt = draw(_composed(deal(3), filling))
@@ -212,7 +212,7 @@ def texts(draw: st.DrawFn, count: int, vocabulary: Sequence[str] = ()) -> list[s
 
 
 def vocabulary(profile: Profile, most: int = 300) -> list[str]:
-    """Words of the profile's own scenarios, each once, in their order."""
+    """The words of the profile's own scenarios, each once, in order."""
     words: dict[str, None] = {}
     for scenario in profile.scenarios:
         for turn in scenario.turns:
@@ -231,7 +231,7 @@ def edits(draw: st.DrawFn, scenario: Scenario, most: int = 4) -> tuple[Edit, ...
 
 @st.composite
 def noised(draw: st.DrawFn, scenarios: Sequence[Scenario]) -> Example:
-    """A scenario as somebody else says it: its script goes on as it would, whatever its prompt has become."""
+    """A scenario with a noisy prompt; its further turns are unchanged."""
     scenario = draw(st.sampled_from(scenarios))
     made = draw(edits(scenario))
     return noisy(scenario, made)
@@ -252,7 +252,7 @@ def noisy(scenario: Scenario, made: tuple[Edit, ...]) -> Example:
 
 @st.composite
 def spoken(draw: st.DrawFn, profile: Profile, count: int) -> list[Example]:
-    """`count` prompts, each sent in one of the ways there are: what must hold for every answer is asked of these."""
+    """`count` prompts, each with a way of sending it, for properties that every answer must have."""
     plain = [one for one in profile.scenarios if not one.history and not any(turn.expect.topic for turn in one.turns)]
     text = draw(texts(count, vocabulary(profile)))
     examples = []

@@ -1,4 +1,4 @@
-"""The result of a probe as lines for the terminal: the shortest failing prompt, its answer, where to look. Pure."""
+"""Formats the result of a probe for the terminal: the shortest failing prompt and its answer. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from annie_eval.text import printable, shortened
 
 
 def quoted(prompt: str, width: int = 200) -> str:
-    """A prompt as a Python string on one line: what is not printable can be seen."""
+    """A prompt as a Python string on one line, so that unprintable characters are visible."""
     return shortened(repr(prompt), width)
 
 
@@ -33,7 +33,7 @@ def summary(row: Mapping[str, Any]) -> str:
 
 
 def details(row: Mapping[str, Any], run_dir: str, answer: Sequence[str]) -> list[str]:
-    """Everything about a weakness. `answer` are (channel: text) lines of the reply."""
+    """All details of a failure. `answer` are the lines (channel: text) of the reply."""
     if row["outcome"] in ("holds", "nothing"):
         return [summary(row)]
     if row["outcome"] == "broken":

@@ -1,7 +1,7 @@
-"""Searches for a prompt that fails: earlier failures first, then drawn ones; a failure is shrunk and kept.
+"""Searches for a failing prompt: stored failures first, then generated prompts; a failure is shrunk and stored.
 
-Everything is sent through the run's sampler, many at a time, and lies in the run's store afterwards. An example that
-was asked once is not asked again in the same run, so that what shrinking sees is one function.
+All prompts are sent through the run's sampler, many at a time, and are stored in the run. Within a run an example is
+sent only once, so that shrinking always sees the same result for it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from annie_eval.run.reader import Reader, SampleBroken
 from annie_eval.wire.sample import Sample
 
 MOST_KEPT = 30  # examples in the database, for each probe
-CONFIRMED = 5  # times that the shortest failing example is asked in all
+CONFIRMED = 5  # number of times that the shortest failing example is sent in all
 
 
 @dataclass(frozen=True)
 class ProbeReply:
-    """What came of one example: what was found wrong with it, or why there is nothing to judge.
+    """The result of one example: its findings, or why it could not be judged.
 
-    `compares` is False where a relation has nothing to hold to: the scenario's own prompt fails already.
+    `compares` is False if there is nothing to compare with, because the scenario's own prompt fails.
     """
 
     key: str
@@ -41,27 +41,27 @@ class ProbeReply:
         return self.broken is None and bool(self.findings)
 
 
-# What is wrong with the replies to these examples, sent as their n-th repeat; broken ones are given back as they are.
+# (examples, n) -> their replies with findings, sent as n-th repeat; broken replies are returned unchanged.
 Judge = Callable[[Sequence[Example], int], list[ProbeReply]]
-# The ways to make an example smaller: its parts, the least number of them, and how to build it from fewer parts.
+# A way to make an example smaller: its parts, their minimum number, and how to build it from fewer parts.
 Reduction = tuple[Sequence[Any], int, Callable[[Sequence[Any]], Example]]
 Reductions = Sequence[Callable[[Example], Reduction | None]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a search ended; a row of the report.
+    """The result of a search, a row of the report.
 
     Attributes:
-        asked: examples that were asked and answered, those of shrinking and of confirming too.
-        explored, failed: examples that were drawn or replayed and could be judged, and how many of them failed.
-        example: the shortest one that failed; None where none did.
-        reply: what came of it.
-        again: how often it failed when it was asked `CONFIRMED` times.
+        asked: number of examples that were answered, including those of shrinking and confirming.
+        explored, failed: number of generated or stored examples that could be judged, and how many of them failed.
+        example: the shortest one that failed; None if none did.
+        reply: its reply.
+        again: how often it failed when it was sent `CONFIRMED` times.
         replayed: it came from the example database.
-        shrunk_from: characters of the prompt, as it was found.
+        shrunk_from: length of the prompt in characters before shrinking.
         broken: (prompt, cause) of examples that could not be judged.
-        complete: shrinking ended because nothing more could go, not because the budget was spent.
+        complete: shrinking ended because nothing more could be removed, not because the budget was spent.
     """
 
     probe: str
@@ -78,7 +78,7 @@ class Outcome:
 
 
 class Asker:
-    """Sends examples through the run's sampler, at most `budget` of them, each once."""
+    """Sends examples through the run's sampler, each once and at most `budget`."""
 
     def __init__(self, reader: Reader, budget: int) -> None:
         self._reader = reader
@@ -86,7 +86,7 @@ class Asker:
         self._known: set[str] = set()
 
     def __call__(self, examples: Sequence[Example], detectors: tuple[str, ...], repeat: int = 1) -> list[ProbeReply]:
-        """The replies, in order. Raises OutOfBudget, before any is sent, if they would be too many."""
+        """The replies, in order. Raises OutOfBudget before any is sent if the budget does not suffice."""
         keys = [example.key(detectors, repeat) for example in examples]
         new = dict.fromkeys(key for key in keys if key not in self._known)
         if self.asked + len(new) > self.budget:
@@ -115,7 +115,7 @@ class Kept:
         self._key = f"annie-eval {profile} {probe}".encode()
 
     def load(self) -> list[Example]:
-        """What is there and can be read; what cannot is removed."""
+        """The stored examples; unreadable ones are removed."""
         found = []
         for data in self._database.fetch(self._key):
             try:
@@ -125,13 +125,13 @@ class Kept:
         return sorted(found, key=_size)
 
     def save(self, example: Example) -> None:
-        """Keep this one too; beyond `MOST_KEPT` the longest go."""
+        """Store this example; beyond `MOST_KEPT` the longest are removed."""
         try:
             self._database.save(self._key, example.to_bytes())
         except OSError as error:
             self.trouble = str(error)
         if self.trouble is None and example not in self.load():
-            self.trouble = "cannot be written"  # hypothesis keeps quiet about it
+            self.trouble = "cannot be written"  # hypothesis does not report it
         for longest in self.load()[MOST_KEPT:]:
             self._database.delete(self._key, longest.to_bytes())
 
@@ -140,7 +140,7 @@ class Kept:
 
 
 def _size(example: Example) -> tuple[int, int, int, int, str]:
-    """Order of shortness: messages before it, edits and tools, characters, unusual ways of sending it."""
+    """Sort key for size: earlier messages, edits and tools, characters, unusual ways of sending it."""
     ways = (not example.stream) + (example.thinking != "off")
     return len(example.history), len(example.edits) + len(example.tools), len(example.prompt), ways, example.prompt
 
@@ -155,8 +155,8 @@ def search(
 ) -> Outcome:
     """Replay, explore, shrink, confirm, keep.
 
-    Half of the budget is for exploring (`draw` is asked for so many), what is left for the rest. Stored examples
-    that pass now stay stored: they failed in another model, or on another day, and cost one request a night.
+    Half of the budget is for exploring (with `draw`), the remainder for the other steps. Stored examples that pass now
+    stay stored: they failed for another model or at another time, and cost only one request per night.
     """
     before = kept.load()
     replies = _ask_some(asker, judge, before)
@@ -191,7 +191,7 @@ def search(
 
 
 def _ask_some(asker: Asker, judge: Judge, examples: Sequence[Example]) -> list[ProbeReply]:
-    """Replies to as many of the examples as half of the budget allows."""
+    """The replies to as many examples as half of the budget allows."""
     most = asker.budget // 2
     while examples:
         try:
@@ -235,7 +235,7 @@ def _shortest(
 
 
 def _confirm(example: Example, asker: Asker, judge: Judge) -> tuple[int, int]:
-    """(times it failed, times it was asked and could be judged), the first time included."""
+    """(times it failed, times it could be judged), including the first time."""
     failed = asked = 1
     for repeat in range(2, CONFIRMED + 1):
         try:

@@ -1,4 +1,4 @@
-"""The shortest part of a sequence that still fails: delta debugging, many candidates at a time. Pure."""
+"""Finds a short part of a sequence that still fails: delta debugging, many candidates at a time. Pure."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ def shrink(
     *,
     least: int = 1,
 ) -> tuple[_T, ...]:
-    """Remove items until none can be removed alone: ddmin by complements (Zeller & Hildebrandt 2002, IEEE TSE 28).
+    """Remove items until no single one can be removed: ddmin by complements (Zeller & Hildebrandt 2002, IEEE TSE 28).
 
-    All candidates of one round are tried together; where several chunks can go, first all of them at once.
+    All candidates of one round are tried together. If several chunks can be removed, removing all of them is tried
+    first.
 
     Args:
         items: a sequence that fails.
-        still_fail: for each candidate whether it fails too. May raise OutOfBudget, which ends the search.
+        still_fail: returns for each candidate whether it fails. May raise OutOfBudget, which ends the search.
         least: the length at which to stop; with 0 the empty sequence is tried as well.
     """
     best = tuple(items)

@@ -1,7 +1,7 @@
 """Generates tools with JSON Schema parameters, built from parts of the profile's own tools.
 
-A generated schema uses the types, the keywords and the depth that the profile's tools use, and no others: what the
-profile does not ask of a parser is not probed.
+A generated schema uses only types, keywords and depths of the profile's tools: features that the profile does not use
+are not probed.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _NOUNS = ("note", "parcel", "blind", "route", "price", "guest", "menu_item", "al
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the profile's tools are made of.
+    """The parts of the profile's tools.
 
     Attributes:
-        leaves: JSON Schemas of its parameters that hold no other schema, each once.
-        depth: how deep objects and lists are nested; 1 where every parameter is a leaf.
+        leaves: JSON Schemas of its parameters that contain no other schema, each once.
+        depth: nesting depth of objects and lists; 1 if every parameter is a leaf.
         arrays, objects: whether there are lists, and objects within the arguments.
-        most: the most parameters of one object.
+        most: maximum number of parameters of an object.
         optional: whether a parameter may be left out.
     """
 
@@ -58,7 +58,7 @@ class Allowed:
 
 
 def _schemas(value: Any, depth: int) -> Iterator[tuple[Mapping[str, Any], int]]:
-    """Every schema within a schema, with its depth; the arguments themselves have depth 0."""
+    """Every schema inside a schema, with its depth; the arguments object has depth 0."""
     if not isinstance(value, Mapping):
         return
     yield value, depth
@@ -69,7 +69,7 @@ def _schemas(value: Any, depth: int) -> Iterator[tuple[Mapping[str, Any], int]]:
 
 
 def allowed(profile: Profile) -> Allowed | None:
-    """What may be generated for this profile; None where no tool of it has a parameter that can be reused."""
+    """What may be generated for this profile; None if no tool has a parameter that can be reused."""
     found = [
         each
         for tool in profile.tools.values()

@@ -1,4 +1,4 @@
-"""Snapshots: what kind of answer each scenario gets from one model, kept as readable JSON and compared by syrupy.
+"""Snapshots: the structure of each scenario's answer from one model, stored as JSON and compared by syrupy.
 
-Imported only where `pytest -m snapshot` asks for it.
+Imported only for `pytest -m snapshot`.
 """

@@ -1,4 +1,4 @@
-"""Names the model that a snapshot belongs to, by its weights and not by its server. Pure."""
+"""Names the model of a snapshot by its weights, not by its server. Pure."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# Of a checkpoint that is served here; a server at a URL shows only the name it gives its model.
+# For a checkpoint that is served here. For a server at a URL only the served name is known.
 _OF_FILES = ("weights", "config", "tokenizer", "chat_template", "quantization")
 _OF_SERVER = ("served_model", "root")
 
 
 def identity(fingerprint: Mapping[str, Any], served_model: str) -> str:
-    """A directory name: the model's name, and eight digits of a hash of what tells it from others.
+    """A directory name: the model's name, and eight digits of a hash that identifies the model.
 
-    Weights, configuration, tokenizer and chat template where their files are known; else the served name and, on
-    vLLM, the path that it was loaded from. Versions of the server are what may change under a snapshot.
+    The hash is over weights, configuration, tokenizer and chat template, if the files are known; else over the served
+    name and, with vLLM, the path that it was loaded from. Server versions are not included: they may change.
     """
     if fingerprint.get("weights"):
         facts = {key: fingerprint.get(key) for key in _OF_FILES}
-        name = re.sub(r"-[0-9a-f]{8}$", "", served_model)  # the gate makes served names unique
+        # remove the suffix with which the gate makes served names unique
+        name = re.sub(r"-[0-9a-f]{8}$", "", served_model)
     else:
         facts = {key: fingerprint.get(key) for key in _OF_SERVER} | {"served_model": served_model}
         name = served_model

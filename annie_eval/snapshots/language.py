@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 
-# Script, by the first word of a letter's Unicode name, and the language that is mostly written in it.
+# Script (first word of a letter's Unicode name) -> the language that is most often written in it.
 _SCRIPTS = {
     "HIRAGANA": "ja",
     "KATAKANA": "ja",
@@ -41,7 +41,7 @@ UNDETERMINED = "und"
 
 
 def language(text: str) -> str:
-    """ISO 639-1 code, or `und` where the text does not say."""
+    """ISO 639-1 code, or `und` if the language cannot be detected."""
     scripts = Counter(unicodedata.name(letter, "").split(" ")[0].split("-")[0] for letter in text if letter.isalpha())
     if not scripts:
         return UNDETERMINED

@@ -1,4 +1,4 @@
-"""The signature of a sample: the kind of answer, without its words. Pure."""
+"""Computes the signature of a sample: the structure of the answer, without its words. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(
 def signature(sample: Sample) -> list[dict[str, Any]]:
     """For each exchange: channels used, calls with the shape of their arguments, finish_reason, sentences, language,
 
-    kinds of markdown and of thinking leaks. Detectors that raise are defects of ours and are not caught here.
+    kinds of markdown and of thinking leaks. Exceptions of detectors are bugs and are not caught here.
     """
     marks, leaks = _kinds(sample, "markdown"), _kinds(sample, "thinking")
     out = []
@@ -44,7 +44,7 @@ def signature(sample: Sample) -> list[dict[str, Any]]:
 
 
 def _kinds(sample: Sample, detector: str) -> dict[int, list[str]]:
-    """Kinds of findings by exchange: reasons without what they quote."""
+    """Kinds of findings by exchange: reasons without quoted text."""
     found: dict[int, set[str]] = {}
     for finding in detect(detector, sample):
         kind = re.split(r"[:'\"]", finding.reason)[0].strip().removesuffix(" in speech")
@@ -54,7 +54,7 @@ def _kinds(sample: Sample, detector: str) -> dict[int, list[str]]:
 
 
 def shape(call: ToolCall) -> Any:
-    """Types in place of values: `{"query": "string", "tags": ["string"]}`; "not JSON" for what cannot be read."""
+    """Types instead of values: `{"query": "string", "tags": ["string"]}`; "not JSON" if arguments cannot be parsed."""
     try:
         return _shape(json.loads(call.arguments or ""))
     except (ValueError, RecursionError):
@@ -74,5 +74,5 @@ def _shape(value: Any) -> Any:
 
 
 def dumps(signatures: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """A scenario's signatures by variant, as the file has them: JSON that a person can read and a diff can show."""
+    """A scenario's signatures by variant as indented JSON, for the snapshot file."""
     return json.dumps(signatures, indent=2, ensure_ascii=False) + "\n"

@@ -44,7 +44,7 @@ def test_record_compare_and_see_what_changed(workers: list[str], tmp_path: Path)
     with FaultServer(load("annie")) as url:
         none = run(url, tmp_path, "none", *ask)
         assert none.returncode == 1
-        assert "none are recorded of it; --snapshot-update records them" in none.stdout
+        assert "none are recorded; --snapshot-update records them" in none.stdout
         recorded = run(url, tmp_path, "recorded", *ask, "--snapshot-update")
         assert recorded.returncode == 0, recorded.stdout + recorded.stderr
         assert files(tmp_path).keys() == {scenario.id for scenario in load("annie").scenarios}
@@ -74,14 +74,14 @@ def test_unused_snapshots_are_reported_and_removed_when_updating(workers: list[s
         other.write_text("{}")
         reported = run(url, tmp_path, "reported", *ask)
         assert reported.returncode == 1
-        assert "unused: 1 of scenarios that are no more: long-gone" in reported.stdout
+        assert "unused: 1 of scenarios that no longer exist: long-gone" in reported.stdout
         accepted = run(url, tmp_path, "accepted", *ask, "--snapshot-warn-unused")
         assert accepted.returncode == 0
         assert gone.exists()
         # A part of the scenarios, however selected, makes no other snapshot unused.
         part = run(url, tmp_path, "part", *ask, "-k", some.stem, "--snapshot-update")
         assert part.returncode == 0
-        assert "removed: 1 of scenarios that are no more: long-gone" in part.stdout
+        assert "removed: 1 of scenarios that no longer exist: long-gone" in part.stdout
     assert not gone.exists()
     assert other.exists()
     assert len(files(tmp_path)) == SCENARIOS
@@ -113,7 +113,7 @@ def test_an_option_of_snapshots_without_them_is_one_clear_line(tmp_path: Path) -
         done = run("http://127.0.0.1:9/v1", tmp_path, "r", *arguments)
         assert done.returncode == 4
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        assert lines == ["ERROR: --snapshot-update: snapshots run only where they are asked for; add -m snapshot"]
+        assert lines == ["ERROR: --snapshot-update: snapshots run only with -m snapshot; add it"]
 
 
 def test_snapshots_and_gates_share_their_samples(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ FAULTS: dict[str, tuple[Callable[[Line], None], str]] = {
     "a result for no call": (_set("messages.3.tool_call_id", "call_9"), "'call_9' answers no call"),
     "an id used twice": (
         lambda line: line["messages"].extend([{"role": "user", "content": "Again?"}, *line["messages"][2:5]]), "twice"),
-    "speech beside a call": (_set("messages.2.content", "One moment."), "says something beside a tool call"),
+    "speech beside a call": (_set("messages.2.content", "One moment."), "has text beside a tool call"),
     "bold": (_set("messages.4.content", "It is in the **attic**."), "holds emphasis"),
     "a heading": (_set("messages.4.content", "# Kite\nIt is here."), "holds heading"),
     "bullets": (_set("messages.4.content", "Here:\n- kite\n- string."), "holds list"),
@@ -92,7 +92,7 @@ FAULTS: dict[str, tuple[Callable[[Line], None], str]] = {
     "too many words": (_set("messages.4.content", "kite " * 81 + "."), "81 words, at most 80"),
     "an end in the middle": (_set("messages.4.content", "Anna's kite is in the"), "is not finished"),
     "speech of the user": (_set("messages.4.reasoning_content", "The user wants a kite."), "speaks of the user"),
-    "no thought": (_drop("messages.4.reasoning_content"), "no thought though thinking is on"),
+    "no thought": (_drop("messages.4.reasoning_content"), "has no reasoning, but thinking is on"),
     "a thought unasked for": (_set("chat_template_kwargs", {"enable_thinking": False}), "thinking"),
     "a switch that disagrees": (_set("meta.thinking", "off"), "does not agree with meta.thinking"),
     "a switch of text": (_set("chat_template_kwargs", {"enable_thinking": "yes"}), "is no object of switches"),

@@ -1,4 +1,4 @@
-"""A build hook that puts the gate's tests into the wheel. An editable install uses those in `tests` and gets no copy."""
+"""A build hook that puts the gate's tests into the wheel. An editable install uses the files in `tests`."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""A profile says what "shippable" means for one assistant: its types, its files, its checks."""
+"""Profiles: the scenarios and gates that one assistant must pass. Types, files and checks."""

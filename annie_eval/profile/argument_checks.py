@@ -1,21 +1,21 @@
-"""Checks of one argument of a tool call: what a scenario may write, and what a value must be to pass.
+"""Checks of a tool call's arguments: validates checks in scenarios, and applies them to values.
 
-A check is a JSON value. Anything but an object must be met exactly, by JSON's equality (1 is 1.0, true is not 1).
-An object holds exactly one of these keys:
+A check is a JSON value. A value other than an object must be equal, by JSON's equality (1 equals 1.0, true does not
+equal 1). An object has exactly one of these keys:
 
-    equals        any JSON value, met exactly; for a wanted object
+    equals        any JSON value, which must be equal; needed for objects
     any_of        list of checks; one must pass
-    normalized    text; equal but for case, accents, punctuation, white space and articles
-    contains      text or list of texts; each is in the value, normalised in the same way
-    contains_any  list of texts; one is in the value, normalised in the same way
-    regex         regular expression, found anywhere in the value (`annie_eval.profile.patterns`)
-    number        number, met within `tolerance` (a second key, default 0); "5" is a number too
-    set           list; the same elements in any order, texts normalised
-    fields        object of checks by name; the value is an object whose named members pass, others are free
-    predicate     nonempty, iso_date, iso_datetime, time_24h, positive_integer, url, e164_phone or email
-    absent        true: the argument must not be given
+    normalized    text; must be equal, ignoring case, accents, punctuation, white space and articles
+    contains      text or list of texts; the value must contain each, normalised in the same way
+    contains_any  list of texts; the value must contain one, normalised in the same way
+    regex         regular expression that must match a part of the value (`annie_eval.profile.patterns`)
+    number        number that must be met within `tolerance` (a second key, default 0); "5" counts as a number
+    set           list; the value must have the same elements in any order, texts normalised
+    fields object of checks by name; the value must be an object whose named members pass; others are not checked
+    predicate nonempty, iso_date, iso_datetime, time_24h, positive_integer, url, e164_phone or email absent true: the
+    argument must not be given
 
-Importing it is cheap: the profile loader calls `validate_check` before anything slow.
+This module is fast to import, because the profile loader uses it at start-up.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from annie_eval.text import is_blank, normalise
 
 
 class Missing:
-    """Stands for an argument that the call does not give."""
+    """The value of an argument that is missing in the call."""
 
     def __repr__(self) -> str:
         return "nothing"
@@ -41,14 +41,14 @@ class Missing:
 
 MISSING: Final = Missing()
 
-# A value longer than this is no argument of a voice assistant's tools.
+# Longer values are not plausible as arguments of a voice assistant's tools.
 _REGEX_REACH = 500
-# A text that no pattern means: one that is found in it is found in any.
+# An unlikely text: a pattern that matches it matches any text.
 _UNLIKELY = "\u2603 zq"
 
 
 def validate_check(check: Any) -> str | None:
-    """What is wrong with a check, and the fix, to be put behind the name of its field; None if it is sound."""
+    """What is wrong with a check, and the fix, as the end of a message after the field's name; None if it is valid."""
     if not isinstance(check, Mapping):
         return _not_json(check)
     operators = [key for key in check if key in _OPERATORS]
@@ -64,14 +64,14 @@ def validate_check(check: Any) -> str | None:
 
 
 def check_value(check: Any, value: Any) -> str | None:
-    """Why a value fails a check, to be put behind the argument's name; None if it passes.
+    """Why a value fails a check, as the rest of a message after the argument's name; None if it passes.
 
     Args:
-        check: a check that `validate_check` finds sound.
+        check: a check that is valid by `validate_check`.
         value: the argument as parsed from JSON, or `MISSING`.
 
     Raises:
-        ValueError: the check is not sound.
+        ValueError: the check is invalid.
     """
     if not isinstance(check, Mapping):
         check = {"equals": check}
@@ -98,13 +98,13 @@ def show(value: Any) -> str:
     try:
         text = repr(value) if isinstance(value, Missing) else json.dumps(value, ensure_ascii=False, default=repr)
         text.encode()
-    except (ValueError, RecursionError):  # an unpaired surrogate, or nested too deeply to print
+    except (ValueError, RecursionError):  # an unpaired surrogate, or too deeply nested to print
         text = ascii(value) if isinstance(value, str) else f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def json_equal(left: Any, right: Any) -> bool:
-    """Equality of JSON values: 1 is 1.0, true is not 1, the order of members does not matter."""
+    """Equality of JSON values: 1 equals 1.0, true does not equal 1, the order of members does not matter."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, Mapping) and isinstance(right, Mapping):
@@ -133,7 +133,7 @@ def _not_json(value: Any) -> str | None:
     return f"is {value!r}, which no JSON value equals; write a JSON value"
 
 
-# Soundness, one function for each shape of operand.
+# Validation: one function for each kind of operand.
 
 
 def _sound_any(operand: Any, check: Mapping[str, Any]) -> str | None:
@@ -205,7 +205,7 @@ def _sound_absent(operand: Any, check: Mapping[str, Any]) -> str | None:
     return None if operand is True else "has absent other than true; leave the argument out of the checks instead"
 
 
-# Judgement, one function for each operator: (operand, value, whole check) -> reason or None.
+# Application: one function for each operator: (operand, value, check) -> reason or None.
 
 
 def _equals(operand: Any, value: Any, check: Mapping[str, Any]) -> str | None:
@@ -220,7 +220,7 @@ def _any_of(operand: Any, value: Any, check: Mapping[str, Any]) -> str | None:
 
 
 def _forms(text: str) -> tuple[str, str]:
-    """A text normalised with hyphens as spaces and as nothing: `e-mail` is `e mail` and `email`."""
+    """A text normalised in two ways, with hyphens as spaces and removed: `e-mail` is `e mail` and `email`."""
     return normalise(text), normalise(re.sub(r"[-‐‑–/]", "", text))
 
 
@@ -269,7 +269,7 @@ def _number(operand: float, value: Any, check: Mapping[str, Any]) -> str | None:
         number = float(value) if isinstance(value, str) or _is_number(value) else math.nan
     except (ValueError, OverflowError):
         number = math.nan
-    # The last term allows for the rounding of a sum such as 0.1 + 0.2, no more.
+    # The last term only allows for rounding errors such as that of 0.1 + 0.2.
     if abs(number - operand) <= tolerance + 1e-9 * max(1.0, abs(operand)):
         return None
     return f"is {show(value)}, wanted {show(operand)}" + (f" ± {show(tolerance)}" if tolerance else "")

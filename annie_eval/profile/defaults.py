@@ -1,4 +1,4 @@
-"""Reads the defaults of the command line from `[tool.annie-eval]` in pyproject.toml."""
+"""Reads defaults of command-line options from `[tool.annie-eval]` in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TABLE: Final = "annie-eval"
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The table's values by key; paths in it are relative to the file. {} where there is no such table.
+    """The table's values by key; its paths are relative to the file. {} if there is no such table.
 
     Raises:
         UsageError: not TOML, a key that is unknown, or a value of the wrong type.
@@ -58,7 +58,7 @@ def _path(value: object, folder: Path) -> Path | None:
 
 
 def _profile(value: object, folder: Path) -> str | None:
-    """A file where there is one of that name, else the name of a profile that is built in."""
+    """A file, if one of that name exists, else the name of a shipped profile."""
     path = _path(value, folder)
     return None if path is None else str(path) if path.is_file() or path.suffix == ".toml" else str(value)
 

@@ -1,4 +1,4 @@
-"""A profile as plain data, stored with its run, and the differences of two such profiles. Pure."""
+"""Converts a profile to plain data, to be stored with its run, and finds the differences of two profiles. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from annie_eval.profile.types import Profile
 
-# What they change is neither what is asked nor whether an answer passes: such runs still compare.
+# These keys change neither the requests nor whether an answer passes, so runs can still be compared.
 _HARMLESS_IN_GATES = frozenset({"required", "lower_bound", "confidence", "baseline", "margin"})
-_MOST = 4  # differences that a message names
+_MOST = 4  # maximum number of differences in a message
 
 
 def snapshot(profile: Profile) -> dict[str, Any]:
-    """What the profile asks and how it judges, as JSON values; scenarios and gates by name."""
+    """Requests and rules of a profile as JSON values; scenarios and gates by name."""
     plain: dict[str, Any] = json.loads(json.dumps(profile, default=_plain))
     kept = ("name", "digest", "system_prompt", "tools", "gates", "limits", "speech", "sampling", "serving")
     found = {key: plain[key] for key in kept}
@@ -37,12 +37,12 @@ def _plain(value: Any) -> Any:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What makes two profiles different assistants or different rulers, each in a few words; [] if nothing does."""
+    """Differences of two profiles in requests or rules, each in a few words; [] if there is none."""
     found: list[str] = []
     if before.get("name") != now.get("name"):
         found.append(f"profile {before.get('name')} is now {now.get('name')}")
     if before.get("system_prompt") != now.get("system_prompt"):
-        found.append("the system prompt is another")
+        found.append("the system prompt changed")
     found += _tools(before.get("tools", {}), now.get("tools", {}))
     for section in ("sampling", "serving", "limits", "speech"):
         found += _fields(section, before.get(section, {}), now.get(section, {}))
@@ -66,7 +66,7 @@ def _tools(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             gone.remove(name)
             new.remove(twin)
     found += [f"tool {name} is gone" for name in gone] + [f"tool {name} is new" for name in new]
-    found += [f"tool {name} is declared otherwise" for name in before if name in now and before[name] != now[name]]
+    found += [f"tool {name} has another declaration" for name in before if name in now and before[name] != now[name]]
     return found
 
 
@@ -89,9 +89,9 @@ def _scenarios(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             only_judged = all(".expect" in path or ".then" in path or path == ".category" for path in paths)
             (judged if only_judged else asked).append(name)
     if asked:
-        found.append(f"the text of {_count(asked, 'scenario')} is another ({_named(asked)})")
+        found.append(f"the text of {_count(asked, 'scenario')} changed ({_named(asked)})")
     if judged:
-        found.append(f"what {_count(judged, 'scenario')} expect is another ({_named(judged)})")
+        found.append(f"the expectations of {_count(judged, 'scenario')} changed ({_named(judged)})")
     return found
 
 
@@ -110,7 +110,7 @@ def _gates(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _walk(path: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
-    """(path, old, new) of every leaf that differs."""
+    """(path, old, new) of every differing leaf."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in [*before, *(key for key in now if key not in before)]:
             yield from _walk(f"{path}.{key}", before.get(key), now.get(key))

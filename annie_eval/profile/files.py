@@ -1,4 +1,4 @@
-"""Strict reading of profile files: TOML, JSON and JSON Lines to plain data, with the place of every mistake."""
+"""Reads profile files (TOML, JSON, JSON Lines) strictly, and reports the place of every mistake."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from annie_eval.untrusted.regular_files import read_bytes
 
 
 class _Broken(ValueError):
-    """A JSON text that `json` accepts and we do not."""
+    """JSON that Python's `json` accepts but this module refuses."""
 
 
 def read_toml(path: Path, where: str) -> dict[str, Any]:
     """A TOML file as JSON-like data.
 
     Args:
-        where: how messages begin, such as `profile annie.toml`.
+        where: beginning of messages, such as `profile annie.toml`.
 
     Raises:
-        UsageError: missing, empty or not UTF-8; a syntax error, with its line; a date or a number without a value,
-            which JSON cannot carry.
+        UsageError: missing, empty or not UTF-8; a syntax error, with its line; a date, NaN or infinity, which do not
+            exist in JSON.
     """
     text = read_text(path, where)
     if not text.strip():
@@ -45,7 +45,7 @@ def read_toml(path: Path, where: str) -> dict[str, Any]:
 
 
 def read_json(path: Path, where: str) -> Any:
-    """A JSON file. Raises UsageError as `read_toml` does, and for a key given twice."""
+    """Read a JSON file. Raises UsageError like `read_toml`, and for duplicate keys."""
     text = read_text(path, where)
     if not text.strip():
         raise UsageError(f"{where}: is empty")
@@ -61,19 +61,19 @@ def read_json_lines(path: Path, where: str, mistakes: Mistakes | None = None) ->
     """The objects of a JSON Lines file with their line numbers, counted from 1. Blank lines are skipped.
 
     Raises:
-        UsageError: missing, empty or not UTF-8; a line that is broken JSON, with line and column, holds a key twice,
-            or is no object. With `mistakes` these go there.
+        UsageError: missing, empty or not UTF-8; a line that is broken JSON, with line and column, has a duplicate key,
+            or is not an object. With `mistakes` these errors are recorded there.
     """
     mistakes = mistakes or Mistakes()
     objects: list[tuple[int, dict[str, Any]]] = []
-    # Only a line feed ends a line: JSON strings may hold U+2028 and its kind as they are.
+    # Only a line feed ends a line, because JSON strings may contain U+2028 and similar characters.
     for number, line in enumerate(read_text(path, where).split("\n"), 1):
         if not line.strip():
             continue
         with mistakes.one():
             objects.append((number, _json_object(line, f"{where}:{number}")))
     if not objects and not mistakes.found:
-        raise UsageError(f"{where}: is empty; write one scenario a line")
+        raise UsageError(f"{where}: is empty; write one scenario per line")
     return objects
 
 
@@ -82,7 +82,7 @@ def _json_object(line: str, where: str) -> dict[str, Any]:
         value = _strict_json(line)
     except json.JSONDecodeError as error:
         raise UsageError(
-            f"{where}:{error.colno}: is broken JSON: {error.msg}; each line must be one whole JSON object"
+            f"{where}:{error.colno}: is broken JSON: {error.msg}; each line must be one complete JSON object"
         ) from None
     except _Broken as error:
         raise UsageError(f"{where}: {error}") from None
@@ -98,7 +98,7 @@ def read_text(path: Path, where: str) -> str:
             raise UsageError(f"{where}: is a directory; name a file in it")
         if not path.exists():
             raise UsageError(f"{where}: no such file")
-        # A pipe or a device would never end.
+        # Reading a pipe or a device might never end.
         if not path.is_file():
             raise UsageError(f"{where}: is not a regular file")
         raw = read_bytes(path)
@@ -120,7 +120,7 @@ def _strict_json(text: str) -> Any:
         raise _Broken("is nested too deeply") from None
     except ValueError as error:
         raise _Broken(f"holds a number that cannot be read: {_one_line(error)}") from None
-    # json reads a lone surrogate; no request could carry it.
+    # json accepts a lone surrogate, but no request can contain it.
     if "\\u" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()

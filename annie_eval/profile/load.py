@@ -1,7 +1,7 @@
-"""Profile and scenarios: what "shippable" means for one assistant, read from its files.
+"""Reads a profile and its scenarios from files, and checks them.
 
-A profile is one TOML file; its scenarios are JSON Lines beside it. `load` reads and checks both and explains what
-is wrong in one line. docs/profiles.md is the reference of both formats.
+A profile is one TOML file; its scenarios are JSON Lines files. `load` reports a mistake in one line. docs/profiles.md
+is the reference of both formats.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ from annie_eval.profile.types import (
 )
 
 _BUILTIN = Path(__file__).parents[1] / "profiles"
-# What they change is neither asked nor judged (a margin is between two runs, probes of the server's state judge no
-# model), or follows from where the files lie.
+# Not part of the digest: these change neither requests nor judgements (a margin is for comparing two runs, probes of
+# the server's state do not judge the model), or depend on the place of the files.
 _NOT_IN_DIGEST = frozenset({"path", "source", "digest", "example", "then_example", "margin", "state"})
 
-# Keys that are younger than some runs: left out, they leave a profile what it was.
+# Keys that were added later. If they are not set, they are not in the digest, so that older digests stay valid.
 _ONLY_WHERE_GIVEN = frozenset({"elsewhere"})
 
 
 def builtin_names() -> list[str]:
-    """The profiles that ship with the package."""
+    """The names of the shipped profiles."""
     return sorted(path.stem for path in _BUILTIN.glob("annie*.toml"))
 
 
 def is_builtin(profile: Profile) -> bool:
-    """Whether it ships with the package."""
+    """Whether it is a shipped profile."""
     return profile.path.parent == _BUILTIN
 
 
 def load(name_or_path: str | Path) -> Profile:
-    """Read a profile and its scenarios, and check that they say what can be asked and judged.
+    """Read and check a profile and its scenarios.
 
     Args:
         name_or_path: a built-in name such as `annie`, or the path of a TOML file.
@@ -69,7 +69,10 @@ def load(name_or_path: str | Path) -> Profile:
 
 
 def find_mistakes(name_or_path: str | Path) -> tuple[Profile | None, list[str]]:
-    """Read a profile and check it to its end: the profile, None where too little can be read, and all mistakes."""
+    """Read a profile and collect all mistakes.
+
+    Returns the profile, or None if too little can be read, and the mistakes.
+    """
     mistakes = Mistakes(keep=True)
     profile = None
     with mistakes.one():
@@ -83,7 +86,7 @@ def _load(name_or_path: str | Path, mistakes: Mistakes) -> Profile:
     raw = read_toml(path, where)
     if not _structure(
         raw, "profile.schema.json", where, mistakes
-    ):  # of the scenarios at least their own form can be checked
+    ):  # at least the format of the scenarios can be checked
         files = raw.get("scenarios")
         for file in [files] if isinstance(files, str) else files if isinstance(files, list) else []:
             if isinstance(file, str) and (path.parent / file).is_file():
@@ -101,7 +104,7 @@ def _load(name_or_path: str | Path, mistakes: Mistakes) -> Profile:
             name=gate,
             detectors=tuple(table["detectors"]),
             categories=tuple(table.get("categories", (gate,))),
-            required=_whole(table.get("required")),
+            required=_integer(table.get("required")),
             elsewhere=validate_gates.spared(gate, tables),
             **{key: table[key] for key in ("lower_bound", "confidence", "baseline", "margin") if key in table},
         )
@@ -130,7 +133,7 @@ def _load(name_or_path: str | Path, mistakes: Mistakes) -> Profile:
 
 
 def _structure(value: Any, schema: str, where: str, mistakes: Mistakes) -> bool:
-    """Whether a file or line has the form of its schema, but for unknown keys, which are removed from `value`."""
+    """Whether a file or line fits its schema. Unknown keys are reported and removed from `value`."""
     if not mistakes.keep:
         check_structure(value, schema, where)
         return True
@@ -164,7 +167,7 @@ def _find(name_or_path: str | Path) -> Path:
     try:
         path = Path(name_or_path).expanduser()
         there = path.exists()
-    except (OSError, ValueError, RuntimeError) as error:  # a name too long for any file, `~` of nobody
+    except (OSError, ValueError, RuntimeError) as error:  # a name that is too long, or `~` of an unknown user
         raise UsageError(
             f"profile {quoted(name)}: cannot be a file ({error}); name one, or a built-in one"[:300]
         ) from None
@@ -178,7 +181,7 @@ def _find(name_or_path: str | Path) -> Path:
 
 
 def _shown(path: Path) -> str:
-    """The path as a user would type it: relative where it lies below the working directory."""
+    """The path as a user would type it: relative if it is below the working directory."""
     if path.parent == _BUILTIN:
         return path.name
     try:
@@ -237,7 +240,7 @@ def _scenarios(
 
 
 def read_scenario(line: Mapping[str, Any], profile: Profile, where: str) -> Scenario:
-    """One scenario that stands in no file, read and checked against a profile's tools as those of its files are.
+    """Read and check one scenario that is not in a file, like those of a profile's files.
 
     Raises:
         UsageError: for the first mistake found; the message begins with `where`.
@@ -263,7 +266,7 @@ def _scenario(line: Mapping[str, Any], defaults: Mapping[str, Any], source: str)
         history=tuple(line.get("history", ())),
         tools=tuple(line["tools"]) if "tools" in line else None,
         variants=tuple(Variant(stream, thinking, repeat) for stream, thinking, repeat in ways),
-        max_tokens=_whole(line.get("max_tokens")),
+        max_tokens=_integer(line.get("max_tokens")),
         language=line.get("language", "en"),
         source=source,
     )
@@ -274,7 +277,7 @@ def _turn(raw: Mapping[str, Any]) -> Turn:
         user=raw["user"],
         expect=_expect(raw.get("expect", {}), None),
         tool_results=raw.get("tool_results", {}),
-        # After its results a tool is called again only where the script says so.
+        # By default no call is expected after tool results.
         then=_expect(raw.get("then", {}), ()),
         example=_message(raw.get("example"), "call"),
         then_example=_message(raw.get("then_example"), "then"),
@@ -289,7 +292,7 @@ def _expect(raw: Mapping[str, Any], calls_default: tuple[CallExpectation, ...] |
         calls=calls,
         answer=_answer(raw["answer"]) if "answer" in raw else None,
         topic=tuple(raw.get("topic", ())),
-        max_sentences=_whole(raw.get("max_sentences")),
+        max_sentences=_integer(raw.get("max_sentences")),
         truncated=raw.get("truncated", False),
     )
 
@@ -342,13 +345,13 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _whole(value: float | None) -> int | None:
-    """JSON Schema counts 3.0 among the integers; from here on it is one."""
+def _integer(value: float | None) -> int | None:
+    """Convert 3.0, which JSON Schema accepts as an integer, to 3."""
     return None if value is None else int(value)
 
 
 def _digest(profile: Profile) -> str:
-    """SHA-256 in hex over what is asked and how it is judged; layout, comments and defaults spelt out do not count."""
+    """SHA-256 in hex of requests and rules; independent of layout, comments and defaults that are written out."""
 
     def plain(value: Any) -> dict[str, Any]:
         names = (field.name for field in dataclasses.fields(value))

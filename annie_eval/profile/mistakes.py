@@ -1,4 +1,4 @@
-"""What to do with a mistake in a profile: raise the first one, or keep all of them."""
+"""Handles mistakes in a profile: raises the first one, or collects all."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from annie_eval.errors import UsageError
 
 
 class Mistakes:
-    """Takes what each check of a profile finds.
+    """Receives the mistakes that checks find.
 
     Args:
-        keep: go on behind a mistake, so that `found` has all of them; else the first one is raised.
+        keep: continue after a mistake and collect all in `found`; otherwise the first one is raised.
     """
 
     def __init__(self, *, keep: bool = False) -> None:
@@ -20,7 +20,7 @@ class Mistakes:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """One check, which raises UsageError. Raises it again unless mistakes are kept."""
+        """A context for one check. A UsageError is recorded if mistakes are kept, else raised."""
         try:
             yield
         except UsageError as error:

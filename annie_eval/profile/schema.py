@@ -1,4 +1,4 @@
-"""The structure of profile files: the shipped JSON Schemas, and one line that says what to fix."""
+"""Checks the structure of profile files against the shipped JSON Schemas, and explains mistakes in one line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BOUNDS = {
 
 
 def structure_mistakes(value: Any, name: str, where: str) -> list[str]:
-    """Everything that `check_structure` could raise, the most telling first. Unknown keys are removed from `value`."""
+    """All mistakes that `check_structure` can raise, most important first. Unknown keys are removed from `value`."""
     validator = _validator(name)
     errors = sorted(validator.iter_errors(value), key=_telling)
     found = []
@@ -58,14 +58,14 @@ def _telling(error: ValidationError) -> tuple[bool, int]:
 
 
 def check_structure(value: Any, name: str, where: str) -> None:
-    """Hold a parsed file or line against a shipped schema.
+    """Check a parsed file or line against a shipped schema.
 
     Args:
         name: file name of the schema, such as `scenario.schema.json`.
-        where: how messages begin, such as `profile annie.toml`.
+        where: beginning of messages, such as `profile annie.toml`.
 
     Raises:
-        UsageError: for the most telling fault, with the dotted path of the field.
+        UsageError: for the most important mistake, with the dotted path of the field.
     """
     validator = _validator(name)
     if validator.is_valid(value):
@@ -76,14 +76,14 @@ def check_structure(value: Any, name: str, where: str) -> None:
 
 @cache
 def _validator(name: str) -> Draft202012Validator:
-    # 50 ms that `import annie_eval.profile.load` need not pay.
+    # imported here, because it takes 50 ms
     import jsonschema
 
     return jsonschema.Draft202012Validator(json.loads((SCHEMAS / name).read_bytes()))
 
 
 def _explain(error: ValidationError, root: Any) -> str:
-    """A fault as `FIELD is wrong so, and must be such`."""
+    """A mistake as a message: `FIELD is X, but must be Y`."""
     field = path_of(error.absolute_path)
     value: Any = error.instance
     rules: Any = error.schema
@@ -137,13 +137,13 @@ def path_of(parts: Iterable[str | int]) -> str:
 
 
 def joined(path: str, key: str) -> str:
-    """The dotted path of a key, quoted as TOML does where it is not a bare key."""
+    """The dotted path of a key, quoted like in TOML if it is not a bare key."""
     shown = key if re.fullmatch(r"[A-Za-z0-9_$-]+", key) else quoted(key)
     return f"{path}.{shown}" if path else shown
 
 
 def quoted(value: Any) -> str:
-    """A value as JSON on one line, cut at 60 characters; in whole it could drown the message."""
+    """A value as JSON on one line, at most 60 characters, to keep messages short."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:59] + "…"
 
@@ -155,8 +155,8 @@ def either(options: Iterable[str]) -> str:
 
 
 def did_you_mean(word: Any, known: Iterable[Any]) -> str:
-    """`; did you mean "markdown"?`, or "" when nothing known is near."""
-    # Only a mistake pays for the import.
+    """`; did you mean "markdown"?`, or "" if no known word is similar."""
+    # imported only for a mistake
     from difflib import get_close_matches
 
     near = get_close_matches(str(word), [k for k in known if isinstance(k, str)], n=1, cutoff=0.6)

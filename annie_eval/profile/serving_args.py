@@ -1,8 +1,9 @@
-"""What a profile may tell the server: an allow-list, because a profile is data from outside, and vLLM has arguments
-that import a module, read a file or call a host.
+"""Checks `serving.args` of a profile against an allow-list of vLLM arguments.
 
-Arguments are read as vLLM's parser reads them (`vllm/utils/argparse_utils.py`): `_` is `-`, a dot begins a key within
-the value, and argparse takes any beginning of a flag that fits no other.
+A profile is untrusted input, and vLLM has arguments that import a module, read a file or contact a host.
+
+Arguments are parsed like in vLLM (`vllm/utils/argparse_utils.py`): `_` equals `-`, a dot begins a key inside the
+value, and argparse accepts any unique prefix of a flag.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from annie_eval.errors import UsageError
 from annie_eval.profile.schema import did_you_mean, quoted
 from annie_eval.text import word_set
 
-# Set by the gate, or by a key of its own.
+# Set by the gate or by another key of the profile.
 _OWNED = {
     "--model": "--model-dir names the model",
     "--served-model-name": "the gate chooses a unique name",
     "--host": "the gate chooses it",
     "--port": "the gate chooses it",
-    "--api-key": "a profile must hold no key; see --api-key-env",
-    "--trust-remote-code": "no code of a checkpoint is run",
+    "--api-key": "a profile must not contain an API key; see --api-key-env",
+    "--trust-remote-code": "code in a checkpoint is never run",
     "--tool-call-parser": "use serving.tool_parser",
     "--reasoning-parser": "use serving.reasoning_parser",
     "--max-model-len": "use serving.max_model_len",
 }
-# How much, how fast and by which built-in kernel; nothing that names code, a file or a host.
+# Memory, speed and built-in kernels; nothing that names code, a file or a host.
 ALLOWED = word_set("""
     --all2all-backend --async-scheduling --attention-backend --block-size --calculate-kv-scales --cpu-offload-gb
     --chat-template-content-format --cudagraph-capture-sizes --data-parallel-size --decode-context-parallel-size
@@ -45,7 +46,7 @@ ALLOWED = word_set("""
     --speculative-config --stream-interval --swap-space --tensor-parallel-size --use-tqdm-on-load
     -dp -pp -q -tp
 """)
-_PLAIN = re.compile(r'[A-Za-z0-9_.,:+{}\[\]" -]*')  # no path and no URL
+_PLAIN = re.compile(r'[A-Za-z0-9_.,:+{}\[\]" -]*')  # neither a path nor a URL
 _WITHOUT_A_MODEL = frozenset(
     ("method", "num_speculative_tokens", "prompt_lookup_max", "prompt_lookup_min", "disable_padded_drafter_batch")
 )
@@ -53,30 +54,30 @@ _OPTIMIZATION = re.compile("-O[0-3]?")
 
 
 def flag(argument: str) -> str | None:
-    """The flag of an argument, in vLLM's spelling: `--max_num_seqs=8` -> `--max-num-seqs`; None for a value."""
+    """The flag of an argument, with hyphens: `--max_num_seqs=8` -> `--max-num-seqs`; None for a value."""
     if not re.match("--?[A-Za-z]", argument):
         return None
     return re.split("[.=]", argument, maxsplit=1)[0].replace("_", "-")
 
 
 def means(argument: str, name: str) -> bool:
-    """Whether vLLM's parser may take an argument for the flag `name`: in full, or cut short."""
+    """Whether vLLM's parser may read an argument as the flag `name`, in full or abbreviated."""
     given = flag(argument)
     return given is not None and name.startswith(given)
 
 
 def trusts_code(argument: str) -> bool:
-    """Whether an argument asks for `trust_remote_code`: as a flag, cut short, or as a key within a JSON value."""
+    """Whether an argument sets `trust_remote_code`: as a flag, abbreviated, or as a key in a JSON value."""
     if means(argument, "--trust-remote-code"):
         return True
     for text in (argument, argument.partition("=")[2]):
         with contextlib.suppress(ValueError, RecursionError):
-            argument += json.dumps(json.loads(text), ensure_ascii=False)  # without escapes within the key
+            argument += json.dumps(json.loads(text), ensure_ascii=False)  # without escapes in the key
     return "trust-remote-code" in argument.replace("_", "-").lower()
 
 
 def check(arguments: Sequence[str], where: str) -> None:
-    """Hold the `serving.args` of a profile against the allow-list. Raises UsageError, which begins with `where`."""
+    """Check the `serving.args` of a profile. Raises UsageError; its message begins with `where`."""
     last = None
     for position, argument in enumerate(arguments):
         name = flag(argument)
@@ -102,7 +103,7 @@ def check(arguments: Sequence[str], where: str) -> None:
 
 
 def _check_drafts(value: str, at: str) -> None:
-    """Speculation with the model's own heads or with n-grams is a setting; another model is not."""
+    """Allow speculative decoding with the model's own heads or with n-grams, but not with another model."""
     try:
         keys = set(json.loads(value))
     except (ValueError, TypeError, RecursionError):

@@ -1,8 +1,8 @@
-"""JSON Schema of a tool's parameters (draft 2020-12): checked with the profile, compared with a model's call.
+"""JSON Schema of a tool's parameters (draft 2020-12): checks schemas of a profile, and validates calls.
 
-Arguments come from outside, so that no schema may take for ever over them: patterns run in linear time
-(`annie_eval.profile.patterns`), and references are followed a limited number of times. `format` is an annotation and
-is not enforced.
+Arguments are untrusted, so validation must always end soon: patterns run in linear time
+(`annie_eval.profile.patterns`), and the number of followed references is limited. `format` is an annotation and is not
+enforced.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from annie_eval.profile import patterns
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-_REFERENCES = 5_000  # followed for one value; a tenth of a second
-# Keywords whose schemas judge the same value as the schema that holds them.
+_REFERENCES = 5_000  # maximum number of references for one value; takes a tenth of a second
+# Keywords whose subschemas apply to the same value.
 _IN_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
 _IN_PLACE = ("not", "if", "then", "else")
 _BY_NAME = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 
 
 class Endless(Exception):
-    """A value makes its schema follow references without end, or nearly so."""
+    """Validation would follow references endlessly or too often."""
 
 
 _left: ContextVar[int] = ContextVar("_left", default=_REFERENCES)
 
 
 def errors(validator: Validator, value: Any) -> Iterator[Any]:
-    """jsonschema's errors of a value. Raises Endless, or RecursionError for a value that is nested too deeply."""
+    """jsonschema's errors for a value. Raises Endless, or RecursionError for a value that is nested too deeply."""
     _left.set(_REFERENCES)
     yield from validator.iter_errors(value)
 
 
 def validator(schema: Mapping[str, Any], rules: Any = None) -> Validator:
-    """What holds values against a schema, or against `rules` within it. It fetches nothing."""
+    """A validator for a schema, or for `rules` inside it. It never fetches anything."""
     from referencing import Registry
 
     made: Validator = _class()(schema, registry=Registry())
@@ -46,11 +46,11 @@ def validator(schema: Mapping[str, Any], rules: Any = None) -> Validator:
 
 
 def problem(schema: Mapping[str, Any]) -> str | None:
-    """What is wrong with a schema: `.PATH is ...`, to be put behind its place; None if it is sound."""
+    """What is wrong with a schema: `.PATH is ...`, as the rest of a message; None if it is valid."""
     import jsonschema
 
     try:
-        # Whether its patterns can be used is asked below, of what uses them.
+        # Patterns are checked below.
         jsonschema.Draft202012Validator.check_schema(schema, format_checker=jsonschema.FormatChecker(formats=()))
     except jsonschema.SchemaError as error:
         path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
@@ -65,7 +65,7 @@ def problem(schema: Mapping[str, Any]) -> str | None:
             return f"{path} has patternProperties beside unevaluatedProperties; use additionalProperties"
         for key in ("$ref", "$dynamicRef"):
             if isinstance(part.get(key), str) and resolved(part[key], schema) is None:
-                # A reference elsewhere would be fetched over the network when arguments are validated.
+                # A reference to another document would be fetched over the network during validation.
                 return f"{path}.{key} is {part[key]!r}, but must point into this schema (#/$defs/...)"
     for path, part in _parts(schema, ""):
         if _refers_to_itself(part, schema):
@@ -94,7 +94,7 @@ def resolved(pointer: str, schema: Any) -> Any:
 
 
 def _parts(value: Any, path: str, *, names: bool = False) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every schema within a schema, with its path. `names`: the keys of `value` are a user's names, no keywords."""
+    """Every schema inside a schema, with its path. `names`: the keys of `value` are property names, not keywords."""
     if isinstance(value, dict):
         if not names:
             yield path, value
@@ -134,8 +134,8 @@ def _in_place(schema: Mapping[str, Any], root: Any) -> Iterator[Any]:
 
 @cache
 def _class() -> Any:
-    """jsonschema's validator of draft 2020-12 with the keywords that would let arguments take for ever."""
-    # Imported here: start-up is measured, and most samples make no call.
+    """jsonschema's validator of draft 2020-12, with safe versions of keywords that could take very long."""
+    # Imported here for a fast start, because most samples make no call.
     from jsonschema import Draft202012Validator, ValidationError
     from jsonschema.validators import extend
 

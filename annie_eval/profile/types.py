@@ -1,6 +1,6 @@
-"""What a profile and its scenarios are made of: frozen data, no reading and no checking.
+"""The types of profiles and scenarios: frozen dataclasses.
 
-`profile.load` makes them from files.
+`profile.load` reads them from files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 Thinking = Literal["on", "off", "unset"]
 _OLD_KEY = re.compile(r"\.whole(\.(?:on|off|unset)(?:\.\d+)?)$")
 
-# The detectors that a gate may name; each is a module of annie_eval.detectors.
+# The detectors that a gate may use; each is a module of annie_eval.detectors.
 DETECTORS: tuple[str, ...] = (
     "thinking",
     "tool_calls",
@@ -29,7 +29,7 @@ DETECTORS: tuple[str, ...] = (
     "dropped_calls",
 )
 
-# The gate that asks the server and not the model, and its probes.
+# The gate that tests the server and not the model, and its probes.
 STATE_GATE = "server_state"
 PROBES: tuple[str, ...] = ("warm_cold", "poison", "load", "greedy", "stream")
 TRAFFIC: tuple[str, ...] = ("cancelled", "too_long", "parallel")
@@ -37,7 +37,7 @@ TRAFFIC: tuple[str, ...] = ("cancelled", "too_long", "parallel")
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a scenario is sent. `unset` thinking sends no switch at all: the template's own default applies."""
+    """How a scenario is sent. With `unset` thinking no switch is sent, so the template's default applies."""
 
     stream: bool = True
     thinking: Thinking = "off"
@@ -51,18 +51,18 @@ class Variant:
 
 
 def sample_key(scenario_id: str, variant: Variant) -> str:
-    """The name of a sample within a run, for example `markdown-shopping.stream.off`."""
+    """The name of a sample in a run, for example `markdown-shopping.stream.off`."""
     return f"{scenario_id}.{variant.label}"
 
 
 def current_key(key: str) -> str:
-    """A sample's name as this version writes it: runs of format 1 say `whole` for `unstreamed`."""
+    """A sample's name in this version: runs of format 1 have `whole` instead of `unstreamed`."""
     return _OLD_KEY.sub(r".unstreamed\1", key)
 
 
 @dataclass(frozen=True, slots=True)
 class CallExpectation:
-    """One wanted tool call. `arguments` maps a parameter to its check (see docs/profiles.md); others are free."""
+    """One expected tool call. `arguments` maps a parameter to its check (docs/profiles.md); others are not checked."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class CallExpectation:
 
 @dataclass(frozen=True, slots=True)
 class AnswerExpectation:
-    """What the spoken answer must say.
+    """What the spoken answer must state.
 
     Attributes:
         any_of: at least one of these must be stated (normalised words; a negated mention does not count).
@@ -92,12 +92,12 @@ class Expect:
     """What a good reply to one request is.
 
     Attributes:
-        calls: the wanted tool calls; `()` means that no call may be made; None that calls are not judged.
-        answer: what the spoken answer must say; None where it is not judged.
-        topic: subjects that the user asked about, so that mentioning them is no defect: `tags`, `thinking`,
+        calls: the expected tool calls; `()` allows no call; None: calls are not judged.
+        answer: what the spoken answer must state; None if it is not judged.
+        topic: subjects that the user asked about, so that the answer may mention them: `tags`, `thinking`,
             `markdown`.
         max_sentences: overrides the profile's limit.
-        truncated: the request was cut by max_tokens on purpose: an unfinished answer is no defect.
+        truncated: the answer is cut by max_tokens on purpose, so it may be unfinished.
     """
 
     calls: tuple[CallExpectation, ...] | None = None
@@ -109,15 +109,15 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One user turn of a script.
+    """One user turn of a scenario.
 
     Attributes:
         user: what the user says.
         expect: what a good first reply is.
-        tool_results: what each tool answers, by tool name, should the reply call it; the results are sent back
-            and the next reply is judged by `then`.
+        tool_results: the result of each tool, by tool name. If the reply calls it, the result is sent back and the
+            next reply is judged by `then`.
         then: what a good reply to the tool results is.
-        example: a good first reply, as an OpenAI assistant message; a clean test server plays it.
+        example: a good first reply, as an OpenAI assistant message; the test server sends it.
         then_example: a good reply to the tool results.
     """
 
@@ -131,13 +131,13 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One prompt or multi-turn script.
+    """One prompt, or a conversation of several turns.
 
     Attributes:
         id: unique in the profile; lower-case words joined by hyphens.
         category: what it tests; gates choose scenarios by category.
-        turns: the script; most have one turn.
-        history: messages before the first turn, OpenAI form (may hold tool calls and tool results).
+        turns: the user turns; most scenarios have one.
+        history: messages before the first turn, in OpenAI's format (may have tool calls and tool results).
         tools: names of the tools offered; None offers all tools of the profile.
         variants: the ways it is sent, at least one; each makes one sample.
         max_tokens: overrides the profile's.
@@ -156,13 +156,13 @@ class Scenario:
     source: str = ""
 
     def sample_keys(self) -> tuple[str, ...]:
-        """The keys of the samples that it makes, one for each variant."""
+        """The keys of its samples, one for each variant."""
         return tuple(sample_key(self.id, variant) for variant in self.variants)
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """k-of-n over the samples of some categories.
+    """A rule: at least k of n samples of some categories must pass.
 
     Attributes:
         detectors: names from `annie_eval.detectors`; a sample passes when none of them finds anything.
@@ -171,11 +171,11 @@ class Gate:
         lower_bound: if set, the one-sided exact (Clopper-Pearson) lower confidence bound on the pass rate must
             reach it, else the gate is INCONCLUSIVE (or FAIL when the upper bound is below it).
         confidence: level of intervals and bounds.
-        elsewhere: further detectors, each with the categories whose samples another gate judges by it: those are
-            spared here.
-        baseline: what the study measured, by model, shown beside the result.
-        margin: the loss in pass rate against a blessed baseline that does not matter; None takes 10 %, or what the
-            gate's samples can show if that is more.
+        elsewhere: further detectors, each with the categories whose samples another gate judges with it; these
+            samples are not judged here.
+        baseline: results measured elsewhere, by model; shown beside the result.
+        margin: acceptable loss of pass rate against a blessed baseline; None takes 10 %, or the smallest loss that
+            the gate's samples can detect, if that is more.
     """
 
     name: str
@@ -200,7 +200,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is still speech. Counts are per spoken answer."""
+    """Limits of a spoken answer."""
 
     min_sentences: int = 1
     max_sentences: int = 3
@@ -210,11 +210,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What the assistant's speech engine can say, and how fast it speaks.
+    """What the assistant's speech engine can pronounce, and how fast it speaks.
 
     Attributes:
-        allow: kinds of the detector `speakable` that are fine (docs/detectors.md lists them).
-        words_per_minute: how fast answers are read, for `limits.max_seconds`.
+        allow: kinds of text that the detector `speakable` does not report (listed in docs/detectors.md).
+        words_per_minute: speed of speech, for `limits.max_seconds`.
     """
 
     allow: tuple[str, ...] = ("clock", "currency", "phone")
@@ -223,7 +223,7 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Request fields that every sample shares; `extra` is sent as it is."""
+    """Request fields of all samples; `extra` is sent unchanged."""
 
     temperature: float = 0.0
     max_tokens: int = 256
@@ -234,7 +234,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """How hard the server is driven, and how long it may take. Seconds."""
+    """Concurrency and time limits, in seconds."""
 
     concurrency: int = 32
     request_timeout: float = 120.0
@@ -250,7 +250,7 @@ class Serving:
         tool_parser: vLLM's `--tool-call-parser`; None serves without tools.
         reasoning_parser: vLLM's `--reasoning-parser`.
         chat_template_kwargs: defaults for the template.
-        thinking_kwarg: the template's switch for thinking; sent in `chat_template_kwargs`.
+        thinking_kwarg: the template's variable that switches thinking; sent in `chat_template_kwargs`.
         args: more vLLM arguments.
         max_model_len: context length to serve, in tokens.
     """
@@ -307,7 +307,7 @@ class Profile:
 
     @property
     def prompts(self) -> dict[str, str]:
-        """For each scenario's id the id of the first scenario that asks the same: one prompt, however often named."""
+        """For each scenario's id, the id of the first scenario with the same prompt."""
         first: dict[tuple[object, ...], str] = {}
         return {
             one.id: first.setdefault(

@@ -1,4 +1,4 @@
-"""What the schemas of profile files cannot say of settings, tools and scenarios; gates are in `validate_gates`."""
+"""Checks of settings, tools and scenarios that JSON Schema cannot express; those of gates are in `validate_gates`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _REQUEST_FIELDS = frozenset(
 
 
 def name(value: str, where: str) -> None:
-    """A profile's name becomes part of file names."""
+    """Check a profile's name, which becomes part of file names."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
         raise UsageError(
             f"{where}: name is {quoted(value)}, but must be letters, digits, dots, hyphens and underscores"
@@ -44,7 +44,7 @@ def name(value: str, where: str) -> None:
 
 
 def one_form(line: Mapping[str, Any], turn_fields: Sequence[str], where: str) -> None:
-    """A scenario has `prompt` (with its fields beside it) or `turns` (with them inside)."""
+    """Check that a scenario has `prompt` (with its fields beside it) or `turns` (with the fields inside)."""
     if "turns" not in line:
         if "prompt" not in line:
             raise UsageError(f"{where}: prompt is missing (what the user says); give prompt, or turns for a script")
@@ -56,7 +56,7 @@ def one_form(line: Mapping[str, Any], turn_fields: Sequence[str], where: str) ->
 
 
 def tool_list(value: Any, where: str) -> list[dict[str, Any]]:
-    """A tools file: a list of OpenAI tool objects with distinct names."""
+    """Check a tools file: a list of OpenAI tool objects with distinct names."""
     if not isinstance(value, list) or not value:
         raise UsageError(f"{where}: must be a list of OpenAI tool objects, at least one")
     names: set[str] = set()
@@ -86,8 +86,8 @@ def tool_list(value: Any, where: str) -> list[dict[str, Any]]:
 
 
 def tool_parameters(schema: Mapping[str, Any], where: str) -> None:
-    """A tool's parameters are a valid JSON Schema of an object that refers to nothing outside itself."""
-    # Start-up is measured: only a profile with tools pays for the imports.
+    """Check that a tool's parameters are a valid JSON Schema of an object without outside references."""
+    # imported only for a profile with tools, for a fast start
     from annie_eval.profile import tool_schema
 
     if problem := tool_schema.problem(schema):
@@ -97,10 +97,10 @@ def tool_parameters(schema: Mapping[str, Any], where: str) -> None:
 
 
 def scenario(one: Scenario, tools: Mapping[str, Mapping[str, Any]], where: str, *, script: bool) -> None:
-    """Every tool that a scenario names is offered to it, and what it expects can be expected.
+    """Check that a scenario names only tools that it offers, and that its expectations can be met.
 
     Args:
-        script: the line has `turns`, which the paths in messages then name.
+        script: the line has `turns`; paths in messages then contain it.
     """
     for position, tool in enumerate(one.tools or ()):
         _known_tool(tool, tools, f"{where}: tools[{position}]", "of this profile")
@@ -160,7 +160,7 @@ def _arguments(call: CallExpectation, schema: Mapping[str, Any], at: str) -> Non
 
 
 def _possible(check: Any, rules: Any, root: Mapping[str, Any], at: str) -> None:
-    """A wanted value that the parameter's own schema forbids could only be met by a call that fails."""
+    """Check that the parameter's schema allows the expected value."""
     operators = check if isinstance(check, dict) else {"equals": check}
     for position, choice in enumerate(operators.get("any_of", ())):
         _possible(choice, rules, root, f"{at}.any_of[{position}]")
@@ -218,7 +218,7 @@ def _history(history: Sequence[Mapping[str, Any]], tools: Mapping[str, Any], whe
 
 
 def settings(profile: Profile, where: str) -> None:
-    """Limits that can be met, and no setting that belongs to someone else."""
+    """Check that limits can be met and that no setting is one of the gate's own."""
     limits = profile.limits
     if limits.min_sentences > limits.max_sentences:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What the schemas of profile files cannot say of gates: each can fail, can be passed, and judges something."""
+"""Checks of gates that JSON Schema cannot express: each can fail, can be passed, and judges something."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from annie_eval.profile.mistakes import Mistakes
 from annie_eval.profile.schema import did_you_mean, quoted
 from annie_eval.profile.types import DETECTORS, Expect, Gate, Profile, Scenario
 
-# Detectors that find nothing unless the scenario says what is wanted.
+# Detectors that need an expectation in the scenario.
 _NEEDS = {"knowledge": "expect.answer", "tool_calls": "expect.calls", "restraint": "expect.calls = []"}
 
 
 def gates(profile: Profile, declared: Mapping[str, int | None], where: str, mistakes: Mistakes) -> None:
-    """Every gate has samples, can be passed and can fail; every scenario has its gate.
+    """Check that every gate has samples, can be passed and can fail, and that every scenario has a gate.
 
     Args:
-        declared: what each gate says of its number of samples (key `samples`), or None.
-        mistakes: takes what is found, one for each gate and scenario.
+        declared: the key `samples` of each gate, or None.
+        mistakes: receives the mistakes, one for each gate and scenario.
     """
     categories = list(dict.fromkeys(one.category for one in profile.scenarios))
     gated = {category for gate in profile.gates.values() for category in gate.categories}
@@ -44,7 +44,7 @@ def gates(profile: Profile, declared: Mapping[str, int | None], where: str, mist
 
 
 def _judges(gate: Gate, profile: Profile, declared: int | None, at: str) -> None:
-    """A gate can be passed, and can fail."""
+    """Check that a gate can be passed and can fail."""
     judged = profile.gate_scenarios(gate)
     n = sum(len(one.variants) for one in judged)
     prompts = len({profile.prompts[one.id] for one in judged})
@@ -67,7 +67,7 @@ def _detectors(gate: Gate, at: str) -> None:
             )
 
 
-# What judges a sample by a detector or, for its own purpose, by more than that.
+# Detectors that include the checks of another detector.
 _JUDGED_BY = {
     "dropped_calls": ("dropped_calls", "tool_calls", "restraint"),
     "silence": ("silence", "tool_calls", "restraint", "knowledge", "brevity"),
@@ -126,7 +126,7 @@ def _numbers(gate: Gate, n: int, prompts: int, declared: int | None, at: str) ->
 
 
 def _can_fail(gate: Gate, judged: Sequence[Scenario], at: str) -> None:
-    """A gate whose detectors want something of a scenario is told it, by each scenario that it judges."""
+    """Check that each scenario has the expectations that the gate's detectors need."""
     wants = [name for name in (*gate.detectors, *gate.elsewhere) if name in _NEEDS]
     mine = at.split(": ")[-1]
     if "restraint" in gate.detectors:
@@ -166,9 +166,10 @@ def _wants_call(expect: Expect) -> bool:
 
 
 def _says(one: Scenario, detector: str, gate: Gate) -> bool:
-    """Whether a scenario surely tells a detector what to judge by, whatever the model answers.
+    """Whether a scenario always has an expectation for a detector, whatever the model answers.
 
-    The reply to tool results is asked for only if the model calls a tool: it counts where the gate sees to that.
+    A reply to tool results only exists if the model calls a tool, so `then` counts only if the gate also checks the
+    call.
     """
     asked = [turn.expect for turn in one.turns]
     if "tool_calls" in gate.detectors:

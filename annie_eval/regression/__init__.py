@@ -1,5 +1,5 @@
-"""Is the served model still the one that was blessed? Baselines, paired comparison, drift over many nights.
+"""Compares a served model with a blessed baseline: baselines on disk, paired comparison, diagnosis.
 
-Loaded only by `pytest --baseline`, by several `--base-url` and by annie-eval's own commands: nothing here costs the
-plain gate's start-up. The statistics are explained in docs/statistics.md, the use in docs/nightly.md.
+Loaded only by `pytest --baseline`, with several `--base-url` and by annie-eval's commands, so that the plain gate
+starts fast. The statistics are explained in docs/statistics.md, the use in docs/nightly.md.
 """

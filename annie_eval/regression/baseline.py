@@ -1,9 +1,7 @@
-"""Baselines on disk: a run that somebody blessed by name, copied so that it outlives the run.
+"""Baselines on disk: named copies of blessed runs.
 
-    baselines/NAME.json          the pointer: which copy, from which run, when; replaced in one step
-    baselines/copies/ID/         run.sqlite, verdict.json, timing.jsonl and, of an A/A run, aa.jsonl
-
-A power cut leaves the old pointer or the new one, never half of either.
+baselines/NAME.json          the pointer: which copy, from which run, when; replaced atomically
+baselines/copies/ID/         run.sqlite, verdict.json, timing.jsonl and, for an A/A run, aa.jsonl
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline as it is compared with. `info` goes into reports: `name`, `id`, `run`, `blessed`, `verdict`, and the
+    """A loaded baseline. `info` goes into reports: `name`, `id`, `run`, `blessed`, `verdict`, and the
     `flips` of its A/A run by gate.
     """
 
@@ -46,15 +44,15 @@ class Baseline:
 
 
 def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[str, Any]:
-    """Make a run the baseline `name`; returns what the pointer says.
+    """Make a run the baseline `name`; returns the content of the pointer.
 
     Args:
-        root: the directory of all baselines; made if it is not there.
+        root: the directory of all baselines; created if it does not exist.
         aa: a second run of the same server, whose difference to the first is the noise floor of timings.
 
     Raises:
-        UsageError: a name that cannot be one, a run that is unfinished or has broken samples, an A/A run of another
-            server, or a disk that does not take the copy. Nothing has changed then.
+        UsageError: an invalid name, a run that is unfinished or has broken samples, an A/A run of another server, or
+            the copy cannot be written. Then nothing has changed.
     """
     if not _NAME.fullmatch(name) or name.endswith(".json"):
         raise UsageError(
@@ -95,7 +93,9 @@ def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(copy, ignore_errors=True)
         cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UsageError(f"{root}: the baseline cannot be written ({cause}); the one before is as it was") from error
+        raise UsageError(
+            f"{root}: the baseline cannot be written ({cause}); the earlier baseline is unchanged"
+        ) from error
     return pointer
 
 
@@ -142,7 +142,7 @@ def _check_aa(first: RunData, second: RunData, run_dir: Path, aa: Path) -> None:
 
 
 def _flips(first: RunData, second: RunData) -> dict[str, list[int]]:
-    """How many samples of each gate differ between two runs of the same server: [worse, better, of both]."""
+    """The number of samples of each gate that differ between two runs of the same server: [worse, better, n]."""
     found = {}
     for gate, judged in first.judgements.items():
         other = second.judgements.get(gate, {})
@@ -156,7 +156,7 @@ def _copy_run(run_dir: Path, to: Path) -> None:
     target = sqlite3.connect(to / FILE)
     try:
         source.backup(target)
-        # No side files: a copy is read from where nobody may write, too.
+        # Without WAL files, so that a copy can be read from a read-only directory.
         target.execute("PRAGMA journal_mode=DELETE")
     finally:
         source.close()
@@ -167,7 +167,7 @@ def _copy_run(run_dir: Path, to: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk take a file or a directory before anything points at it."""
+    """Flush a file or a directory to disk before the pointer names it."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -193,7 +193,7 @@ def load(wanted: str, root: Path, runs: Path) -> Baseline:
     """The baseline called `wanted`: a name in `root`, the path of one, a run's directory, or a run's name in `runs`.
 
     Raises:
-        UsageError: there is none, or it is damaged; names what there is.
+        UsageError: there is none, or it is damaged; lists the existing ones.
     """
     for pointer in (root / f"{wanted}.json", Path(f"{wanted}.json"), Path(wanted)):
         if (pointer.parent == root and not _NAME.fullmatch(wanted)) or pointer.suffix != ".json":
@@ -221,7 +221,7 @@ def load(wanted: str, root: Path, runs: Path) -> Baseline:
 
 
 def names(root: Path) -> list[str]:
-    """The names that were given."""
+    """The names of all baselines."""
     return sorted(path.stem for path in root.glob("*.json")) if root.is_dir() else []
 
 

@@ -1,7 +1,7 @@
 """Compares a run with a baseline: fingerprint, gates, and the samples whose outcome changed. Pure.
 
-Samples are paired by name. A gate FAILs when it is worse beyond chance (exact McNemar, Holm over all gates; at night
-`stats.nights`), PASSes when a loss of its margin or more can be ruled out, and is INCONCLUSIVE in between; see
+Samples are paired by name. A gate FAILs if it is significantly worse (exact McNemar test, Holm over all gates; for
+nightly runs `stats.nights`), PASSes if a loss of its margin or more is ruled out, and is INCONCLUSIVE otherwise; see
 docs/statistics.md.
 """
 
@@ -22,10 +22,10 @@ from annie_eval.stats import binomial, nights
 from annie_eval.stats.paired import default_margin, lowest, noninferiority, sign_flip
 
 ALPHA = 0.05
-"""Chance of a wrong FAIL over all gates (and nights) together, and of a wrong PASS of one gate."""
+"""Probability of a wrong FAIL over all gates (and nights) together, and of a wrong PASS of one gate."""
 Judgements = Mapping[str, Mapping[str, Judgement]]
-"""The judgements of a run, by gate and sample."""
-_MOST = 4  # changes that the headline names
+"""Judgements of a run, by gate and sample."""
+_MOST = 4  # maximum number of changes in the headline
 
 
 def compare_run_data(
@@ -36,11 +36,11 @@ def compare_run_data(
     noise: speed.Noise,
     earlier: Sequence[Judgements] | None = None,
 ) -> Regression:
-    """What the run `now` says against the baseline `before`.
+    """Compare the run `now` with the baseline `before`.
 
     Args:
-        baseline: what is known of the baseline itself: `name`, `run`, `id`, `blessed`.
-        noise: of the baseline's timings.
+        baseline: facts about the baseline: `name`, `run`, `id`, `blessed`.
+        noise: noise floor of the baseline's timings.
         earlier: as for `compare_gates`.
     """
     known = fingerprint_diff.between(before.fingerprint, now.fingerprint)
@@ -94,7 +94,7 @@ def compare_run_data(
     )
 
 
-# What the fingerprint repeats of the profile, by the profile's own field.
+# Fields of the fingerprint that come from the profile -> the profile's field.
 _OF_PROFILE = {
     "sampling.": "the sampling",
     "serving.tool_parser": "the tool parser",
@@ -116,7 +116,7 @@ def margins(snapshot: Mapping[str, Any]) -> dict[str, float]:
 
 
 def open_ended(snapshot: Mapping[str, Any]) -> frozenset[str]:
-    """Gates over every sample: they have no samples of their own that could be missing."""
+    """Gates over every sample, which have no samples of their own."""
     gates: Mapping[str, Mapping[str, Any]] = snapshot.get("gates") or {}
     return frozenset(name for name, gate in gates.items() if gate.get("categories") == ["*"])
 
@@ -132,9 +132,9 @@ def compare_gates(
 
     Args:
         given: margins by gate; other gates have the default.
-        open_ended: gates that judge whatever was asked; all others PASS only on all samples of the baseline.
-        earlier: nights of this server since the baseline. A FAIL is then one of many nights' looks, and its error rate
-            holds over all of them (`stats.nights`); None for a comparison that is made once.
+        open_ended: gates over every sample; all others PASS only if all samples of the baseline were answered.
+        earlier: nights of this server since the baseline. Then the error rate of a FAIL holds for all nights together
+            (`stats.nights`). None for a single comparison.
     """
     found = [
         _gate(name, before[name], now[name], given.get(name), whole=name not in open_ended)
@@ -173,7 +173,7 @@ def _gate(
     change = {scenario: _net(keys, worse, better) for scenario, keys in by_scenario.items()}
     n = len(by_scenario)
     chosen = default_margin(n, ALPHA) if margin is None else margin
-    # A scenario counts as worse if any of its samples is on balance, as better only if all are: never too rosy.
+    # A scenario counts as worse if any of its samples got worse, as better only if all got better (conservative).
     lost = sum(1 for net in change.values() if net > 0)
     won = sum(1 for scenario, net in change.items() if -net == len(by_scenario[scenario]))
     return GatePair(
@@ -197,9 +197,9 @@ def _gate(
 
 
 def _over_nights(gate: GatePair, runs: Sequence[Mapping[str, Judgement]]) -> GatePair:
-    """The p-values of a gate for which tonight is one night of many; `runs`: the baseline, then nights, oldest first.
+    """The p-values of a gate for one of many nights; `runs`: the baseline, then nights, oldest first.
 
-    Of each scenario those nights count that judged all its samples of the baseline.
+    For each scenario only nights count that judged all its samples of the baseline.
     """
     by_scenario: dict[str, list[str]] = {}
     for key, judgement in runs[0].items():
@@ -253,7 +253,7 @@ def _judged(gate: GatePair) -> GatePair:
 
 
 def overall(gates: Sequence[GatePair], timings: Sequence[TimingPair]) -> ComparisonVerdict:
-    """The worst of all; nothing compared is INCONCLUSIVE."""
+    """The worst verdict of all; INCONCLUSIVE if nothing was compared."""
     verdicts = [gate.verdict for gate in gates] + [row.verdict for row in timings if row.judged]
     return (gates and worst(verdicts)) or "INCONCLUSIVE"
 

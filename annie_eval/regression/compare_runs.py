@@ -1,4 +1,4 @@
-"""Compares a run with a baseline as part of that run: refused early where it cannot be done, made at the end."""
+"""Compares a run with a baseline: checks early whether that is possible, and compares at the end."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def against(baseline: baselines.Baseline, run_dir: Path, earlier: Sequence[Judgements] | None = None) -> Regression:
-    """What a finished run says against a baseline; both judged by the same detectors, today's.
+    """Compare a finished run with a baseline; both are judged by the current detectors.
 
     Args:
-        earlier: the judgements of earlier nights, where this run is one night of many; see `compare_gates`.
+        earlier: the judgements of earlier nights, for a nightly run; see `compare_gates`.
 
     Raises:
         UsageError: the run cannot be read.
@@ -46,7 +46,7 @@ class Comparison:
     """One run against one baseline.
 
     Raises:
-        UsageError: no such baseline, or one of another profile: nothing could be compared.
+        UsageError: no such baseline, or a baseline of another profile, which is not comparable.
     """
 
     def __init__(self, wanted: str, runs: Path, profile: Profile) -> None:
@@ -64,10 +64,10 @@ class Comparison:
         )
 
     def check(self, fingerprint: Mapping[str, Any]) -> None:
-        """Hold a target's fingerprint against the baseline's, before anything is asked.
+        """Compare a target's fingerprint with the baseline's, before any request is sent.
 
         Raises:
-            UsageError: it differs in what makes a comparison meaningless.
+            UsageError: the difference makes a comparison meaningless.
         """
         known = fingerprint_diff.between(self.baseline.run_data.fingerprint, fingerprint)
         if known.refused:
@@ -77,7 +77,7 @@ class Comparison:
         return against(self.baseline, run_dir)
 
     def finish(self, run: Run, verdict: RunVerdict) -> RunVerdict:
-        """Ask the server that is quiet again one thing more, compare, and put the result into the run's verdict."""
+        """Run the determinism test on the idle server, compare, and add the result to the run's verdict."""
         assert run.target is not None
         target, key = run.target, run.spec.api_key()
         found = determinism.probe(self._profile, run.store, target.base_url, target.served_model, key)
@@ -89,7 +89,7 @@ class Comparison:
 
 
 def with_regression(verdict: RunVerdict, found: Regression) -> RunVerdict:
-    """A verdict that takes the comparison in. A refused one says nothing of the model, and changes nothing."""
+    """The verdict with the comparison. A refused comparison does not change the verdict."""
     both: list[Verdict] = [verdict.verdict]
     if found.verdict != "REFUSED":
         both.append(found.verdict)

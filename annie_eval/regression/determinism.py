@@ -1,9 +1,9 @@
-"""Asks a quiet server one question several times: at temperature 0 the answers must be equal.
+"""Tests determinism: sends questions several times to an idle server. At temperature 0 the answers must be equal.
 
-The gate's own answers cannot tell: under load even a sound server's words differ, since the rounding of a batch
-depends on what else is in it. So the questions here are asked one after the other, with another seed each time. Even
-so an answer may come out otherwise now and then; where more than one does, everything is asked once more, so that a
-server that rewords one answer in twelve is not taken for one that samples.
+The gate's own answers cannot show this: under load the words of a correct server differ, because rounding in a batch
+depends on the other requests in it. So the questions are sent one after the other, with another seed each time. Even
+then an answer may differ occasionally. If more than one does, everything is sent once more, so that a server that
+rewords one answer in twelve is not mistaken for one that samples.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ from annie_eval.wire import parse
 from annie_eval.wire.conversation import next_request
 
 QUESTIONS, TIMES = 3, 4
-_LENGTH = 120  # characters of an answer that is long enough to come out otherwise, and soon over
+_LENGTH = 120  # preferred length of an answer in characters: long enough to vary, and fast
 _PATIENCE = 90.0  # seconds for all of it
-_DOUBT = 2  # odd answers that call for a second round
+_DOUBT = 2  # number of differing answers that leads to a second round
 
 
 class _Late(Exception):
-    """The server takes too long to be asked everything."""
+    """The server is too slow for all questions."""
 
 
 def probe(profile: Profile, store: Store, base_url: str, model: str, api_key: str | None) -> dict[str, Any] | None:
-    """Ask; how many different answers each question had. None where the profile samples, or the server broke.
+    """Send the questions; returns the number of different answers of each.
+
+    None if the profile samples or the server broke.
 
     Args:
-        store: of the run before: questions are chosen that had an answer of a sentence or two, since they cost little.
+        store: store of the run: questions with answers of one or two sentences are chosen, because they are fast.
     """
     if profile.sampling.temperature > 0 or "temperature" in profile.sampling.extra:
         return None
@@ -59,7 +61,7 @@ async def _probe(
             if _odd(answers) < _DOUBT:
                 break
     except _Late:
-        pass  # the questions that were answered in time will do
+        pass  # use the questions that were answered in time
     except (TransportError, ExchangeError):
         return None
     answers = [counts for counts in answers if counts]
@@ -85,12 +87,12 @@ async def _ask(client: Client, profile: Profile, scenario: Scenario, model: str,
 
 
 def _odd(answers: Sequence[Counter[_Said]]) -> int:
-    """Answers that are not what their question is mostly answered with."""
+    """Number of answers that differ from the most frequent answer to their question."""
     return sum(counts.total() - max(counts.values(), default=0) for counts in answers)
 
 
 def _open_questions(profile: Profile, lengths: Mapping[str, int]) -> Sequence[Scenario]:
-    """Those with free answers: no call wanted, no fact to state; of these the answers nearest to `_LENGTH`."""
+    """Questions without an expected call or fact, whose answers are closest to `_LENGTH`."""
 
     def rank(scenario: Scenario) -> tuple[bool, bool, bool, int]:
         expect = scenario.turns[0].expect
@@ -101,7 +103,7 @@ def _open_questions(profile: Profile, lengths: Mapping[str, int]) -> Sequence[Sc
 
 
 def _lengths(store: Store) -> dict[str, int]:
-    """Characters of each scenario's first answer in a run."""
+    """Length in characters of each scenario's first answer in a run."""
     found: dict[str, int] = {}
     for stored in store.samples():
         if stored.error is None and stored.exchanges:
@@ -112,7 +114,7 @@ def _lengths(store: Store) -> dict[str, int]:
 
 
 def trace(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str | None:
-    """What the probe says of a server that answers one question in several ways; None where it is steady."""
+    """The finding about a server that gives several answers to one question; None if it is deterministic."""
     if now is None or not _samples(now) or (before is not None and _samples(before)):
         return None
     return (
@@ -122,10 +124,10 @@ def trace(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> st
 
 
 def _samples(found: Mapping[str, Any]) -> bool:
-    """More than a third of the answers are odd.
+    """Whether more than a third of the answers differ.
 
-    A server that rewords 8 % of its answers by chance has so many in one probe of 20,000, one that rewords every
-    second answer in 19 of 20. Runs of earlier versions know only how many different answers each question had.
+    A server that rewords 8 % of its answers by chance has so many in one of 20,000 tests, one that rewords every
+    second answer in 19 of 20. Runs of earlier versions store only the number of different answers per question.
     """
     distinct: list[int] = found["distinct"]
     odd = found.get("odd", sum(distinct) - len(distinct))

@@ -1,8 +1,8 @@
 """Describes how the answers of two runs differ, for servers whose files and flags are not visible. Pure.
 
-The same requests were answered before and now. Each cause leaves its own trace: another template renders another
-prompt, a lost parser leaves its markup in the text, a renamed tool is called by another name, a higher temperature
-answers one question in two ways.
+The same requests were answered before and now. Each cause has its own symptom: another template renders another
+prompt, a missing parser leaves markup in the text, a renamed tool is called by another name, a higher temperature
+gives two different answers to one question.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from itertools import zip_longest
 
 from annie_eval.detectors.call_text import find_call_text
 from annie_eval.detectors.tags import scan
-from annie_eval.regression.run_data import Heard, RecordedReply, scenario_of, twin_of
+from annie_eval.regression.run_data import AnsweredSample, RecordedReply, scenario_of, twin_of
 from annie_eval.stats.binomial import mcnemar
 from annie_eval.stats.paired import fisher
 
 PROMPTS = "the chat template or the tokenizer changed"
-_FEW = 2  # samples that show a change; one alone may be chance, unless it is all that there are
-_SURE = 0.001  # p below which two shares are said to differ
+_FEW = 2  # minimum number of samples that show a change; one alone may be chance, unless there are no others
+_SURE = 0.001  # two shares differ if p is below this
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A change in words.
+    """A change, described in words.
 
     Attributes:
-        refuses: it asks another question, so that nothing is left to compare.
-        fails: it is not a question of more or less, which chance could explain, but of all: a call channel that fell
-            silent, a tool that only goes by another name. That is another server, whatever the gates' counts say.
+        refuses: requests are not the same, so that runs are not comparable.
+        fails: it affects all samples, which chance cannot explain: no more calls in their channel, a tool that is only
+            called by another name. Then the server is configured differently, whatever the gates' counts are.
     """
 
     description: str
@@ -38,16 +38,16 @@ class Trace:
     fails: bool = False
 
 
-def diagnose(before: Mapping[str, Heard], now: Mapping[str, Heard]) -> list[Trace]:
-    """What the answers show, the most telling first; [] where they show nothing but other words."""
+def diagnose(before: Mapping[str, AnsweredSample], now: Mapping[str, AnsweredSample]) -> list[Trace]:
+    """Changes that the answers show, most important first; [] if only words differ."""
     pairs = [(before[key], now[key]) for key in before if key in now]
     told = [(old, new) for old, new in pairs if old.error is None and new.error is None]
     found = [*_prompts(told), *_broken(pairs), *_tool_text(told), *_thinking(told), *_renamed(told)]
     return [*found, *_endings(told), *_repeatability(told)]
 
 
-def _prompts(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
-    """The same request, rendered into another prompt."""
+def _prompts(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Trace]:
+    """The same request gives another prompt."""
     same = [(old, new) for old, new in pairs if old.asked == new.asked]
     known = [(o, n) for o, n in same if o.prompt_tokens is not None and n.prompt_tokens is not None]
     other = [
@@ -66,15 +66,15 @@ def _prompts(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
             refuses=True,
         )
     else:
-        # A template that writes today's date makes such prompts every day.
+        # A template that contains today's date gives another prompt every day.
         yield Trace(
             f"{len(other)} of {len(known)} requests make another prompt of the same length: a date in the chat"
             " template, or other words in it"
         )
 
 
-def _broken(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
-    """Answered before, refused now: the server mostly says why."""
+def _broken(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Trace]:
+    """Answered before, refused now; the server usually gives the reason."""
     broken = [new for old, new in pairs if old.error is None and new.error is not None]
     if not broken:
         return
@@ -87,11 +87,11 @@ def _broken(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
     yield Trace(f"{lost}{len(broken)} of {len(pairs)} samples broke{more}: {first[:200]}")
 
 
-def _tool_text(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
-    """Calls that came over their channel, and come as text now."""
+def _tool_text(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Trace]:
+    """Calls that had their channel before and are text now."""
     called = [(old, new) for old, new in pairs if any(reply.calls for reply in old.replies)]
 
-    def as_text(heard: Heard) -> bool:
+    def as_text(heard: AnsweredSample) -> bool:
         tools: dict[str, Mapping[str, object]] = {name: {} for name in heard.tools}
         return any(
             find_call_text(text, tools) is not None
@@ -110,13 +110,13 @@ def _tool_text(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
         )
 
 
-def _thinking(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
-    """Thinking that had a channel of its own, and comes as speech now; or speech that is taken for thinking."""
+def _thinking(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Trace]:
+    """Thinking that had its own channel and is spoken text now; or answers that are now in the reasoning channel."""
 
     def tagged(reply: RecordedReply) -> bool:
         return any(tag.kind == "thinking" for tag in scan(reply.content or ""))
 
-    def thought(heard: Heard) -> bool:
+    def thought(heard: AnsweredSample) -> bool:
         return any(reply.reasoning for reply in heard.replies)
 
     thinking = [(o, n) for o, n in pairs if thought(o)]
@@ -146,12 +146,12 @@ def _thinking(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
         yield Trace(f"the answer is trapped in the reasoning channel in {len(trapped)} of {len(pairs)} samples")
 
 
-def _speech(heard: Heard) -> bool:
+def _speech(heard: AnsweredSample) -> bool:
     return any((reply.content or "").strip() for reply in heard.replies)
 
 
-def _renamed(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
-    """A tool that is called by another name, which it never had before."""
+def _renamed(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Trace]:
+    """A tool that is called by another name, which it did not have before."""
     before = Counter(name for old, _ in pairs for name in _names(old))
     now = Counter(name for _, new in pairs for name in _names(new))
     swaps: Counter[tuple[str, str]] = Counter()
@@ -173,19 +173,19 @@ def _renamed(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
             f"{was} is called {is_} now ({count} of {before[was]} calls{'' if is_ in offered else ', not offered'})"
             for was, is_, count in renamed
         ]
-        # Only by a name that nobody offered, and never again by its own.
+        # Only by a name that was not offered, and never by its own.
         gone = any(now[was] == 0 and count >= _FEW and is_ not in offered for was, is_, count in renamed)
         yield Trace(f"tool {', '.join(told)}", fails=gone)
 
 
-def _names(heard: Heard) -> list[str]:
+def _names(heard: AnsweredSample) -> list[str]:
     return [name for reply in heard.replies for name, _ in reply.calls if name]
 
 
-def _endings(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
-    """Answers that end for another reason than before."""
+def _endings(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Trace]:
+    """Answers with another finish reason than before."""
 
-    def cut(heard: Heard) -> bool:
+    def cut(heard: AnsweredSample) -> bool:
         return bool(heard.replies) and heard.replies[-1].finish_reason == "length"
 
     for has, ending in ((cut, "cut off by their token limit"), (_silent, "empty")):
@@ -194,8 +194,8 @@ def _endings(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
             yield Trace(f"{newly} of {len(pairs)} answers are {ending}, which were not before", fails=True)
 
 
-def _beyond_chance(pairs: list[tuple[Heard, Heard]], has: Callable[[Heard], bool]) -> bool:
-    """Whether more scenarios have something now, on balance of their samples, than chance explains (McNemar)."""
+def _beyond_chance(pairs: list[tuple[AnsweredSample, AnsweredSample]], has: Callable[[AnsweredSample], bool]) -> bool:
+    """Whether significantly more scenarios have a property now, by the balance of their samples (McNemar)."""
     change: Counter[str] = Counter()
     for old, new in pairs:
         change[scenario_of(new.key)] += has(new) - has(old)
@@ -203,16 +203,16 @@ def _beyond_chance(pairs: list[tuple[Heard, Heard]], has: Callable[[Heard], bool
     return mcnemar(more, fewer) < _SURE
 
 
-def _silent(heard: Heard) -> bool:
+def _silent(heard: AnsweredSample) -> bool:
     return not any(reply.content or reply.reasoning or reply.calls for reply in heard.replies)
 
 
-def _repeatability(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
-    """The same question, sent streamed and unstreamed in one run, answered in two ways: a sign of sampling."""
+def _repeatability(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Trace]:
+    """Different answers to a question sent streamed and unstreamed in one run: a sign of sampling."""
     before = {old.key: old for old, _ in pairs}
     now = {new.key: new for _, new in pairs}
 
-    def apart(heard: Mapping[str, Heard]) -> tuple[int, int]:
+    def apart(heard: Mapping[str, AnsweredSample]) -> tuple[int, int]:
         twins = [(h, heard[t]) for k, h in heard.items() if ".stream." in k and (t := twin_of(k)) in heard and t]
         return sum(words(a.replies) != words(b.replies) for a, b in twins), len(twins)
 
@@ -225,15 +225,17 @@ def _repeatability(pairs: list[tuple[Heard, Heard]]) -> Iterable[Trace]:
 
 
 def words(replies: Sequence[RecordedReply]) -> list[tuple[str | None, tuple[tuple[str | None, str | None], ...]]]:
-    """What was said and called: two samples are answered with the same words where this is equal."""
+    """Text and calls of replies: two samples have the same answer if this is equal."""
     return [(reply.content, reply.calls) for reply in replies]
 
 
-def alike(before: Mapping[str, Heard], now: Mapping[str, Heard]) -> tuple[int, int]:
-    """(samples answered with the very same words and calls, samples answered in both runs)."""
+def alike(before: Mapping[str, AnsweredSample], now: Mapping[str, AnsweredSample]) -> tuple[int, int]:
+    """(samples with exactly the same words and calls, samples answered in both runs)."""
     told = [(before[k], now[k]) for k in before if k in now and before[k].error is None and now[k].error is None]
     return sum(words(old.replies) == words(new.replies) for old, new in told), len(told)
 
 
-def _enough(found: list[tuple[Heard, Heard]], of: list[tuple[Heard, Heard]]) -> bool:
+def _enough(
+    found: list[tuple[AnsweredSample, AnsweredSample]], of: list[tuple[AnsweredSample, AnsweredSample]]
+) -> bool:
     return len(found) >= _FEW or bool(found and len(found) == len(of))

@@ -1,7 +1,7 @@
 """Judges a run's stored answers again with the current detectors.
 
-A baseline may be older than the detectors. A correction of a detector would then look like a change of the model. So
-both sides are judged by the same detectors, from the bytes that were kept.
+A baseline may be older than the detectors, and a corrected detector would then look like a change of the model. So
+both runs are judged by the same detectors, from the stored bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from annie_eval.wire.sample import Sample
 
 
 def by_todays(run: RunData) -> tuple[RunData, str]:
-    """The run as today's detectors see it, and a note; the run itself and "" where these have judged it already."""
+    """The run judged by the current detectors, and a note; the run itself and "" if they have judged it already."""
     if run.facts.get("detector_digest") == digest():
         return run, ""
     try:
@@ -40,7 +40,7 @@ def by_todays(run: RunData) -> tuple[RunData, str]:
 
 
 def _profile(run: RunData) -> Profile:
-    """The profile of a run, if it is still as it was."""
+    """The profile of a run, if it is unchanged."""
     path = run.facts.get("profile_path")
     if not path or not Path(str(path)).is_file():
         raise UsageError(f"its profile is not there any more ({path})")

@@ -1,4 +1,4 @@
-"""What a comparison with a baseline says: frozen data, and its form in verdict.json."""
+"""The result of a comparison with a baseline: frozen dataclasses, and their form in verdict.json."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ EXIT: Mapping[ComparisonVerdict, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 1
 
 @dataclass(frozen=True, slots=True)
 class GatePair:
-    """One gate before and now, over the samples that both runs answered.
+    """One gate in both runs, over the samples that both answered.
 
     Attributes:
-        n: such samples, of `scenarios` scenarios.
+        n: number of these samples, of `scenarios` scenarios.
         before, now: how many of them passed.
-        worse, better: samples that passed before and miss now; and the other way.
-        p: one-sided exact McNemar p-value, samples of one scenario kept together; of a night `nights.one_night`.
-        adjusted: p after Holm's correction over all gates; of a night `nights.adjusted` for all nights and gates.
-        margin: the loss in pass rate that need not be ruled out. One that the profile sets (`own_margin`) does not
-            matter: a proven loss below it passes.
+        worse, better: samples that passed before and fail now, and the reverse.
+        p: one-sided exact McNemar p-value, samples of one scenario kept together; for a night `nights.one_night`.
+        adjusted: p after Holm's correction over all gates; for a night `nights.adjusted` for all nights and gates.
+        margin: loss of pass rate that need not be ruled out. If the profile sets it (`own_margin`), it is acceptable:
+            a proven loss below it passes.
         p_margin: exact p-value against a loss of `margin` or more.
-        broken: samples answered before that broke now.
+        broken: samples that were answered before and broke now.
         alone: samples that only one of the runs has.
-        missing: samples of the baseline that this run lacks in every repeat.
-        nights: that are taken together, tonight with them; 0 for a comparison that is made once. In them
+        missing: samples of the baseline of which this run has no repeat.
+        nights: number of nights taken together, including tonight; 0 for a single comparison. In them
             `nights_passed` of `nights_n` samples passed.
-        p_nights: `paired.lowest` of them and the baseline.
+        p_nights: `paired.lowest` for these nights and the baseline.
     """
 
     name: str
@@ -57,14 +57,14 @@ class GatePair:
 
 @dataclass(frozen=True, slots=True)
 class TimingPair:
-    """One timing before and now.
+    """One timing in both runs.
 
     Attributes:
         before, now: medians of n_before and n_now measurements, in `unit`.
-        ratio: how much slower it is now: 1.1 takes 1.1 times as long, or makes 1/1.1 as many tokens per second.
-        interval: of the ratio.
-        noise: the largest ratio that two runs of the same thing show by chance.
-        judged: False where it is only shown.
+        ratio: how much slower it is now: 1.1 means 1.1 times as long, or 1/1.1 as many tokens per second.
+        interval: confidence interval of the ratio.
+        noise: the largest ratio that two runs of the same server show by chance.
+        judged: False if it is only shown.
     """
 
     name: str
@@ -83,7 +83,7 @@ class TimingPair:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A sample that passes a gate in one of the runs alone, with both answers."""
+    """A sample that passes a gate in only one of the runs, with both answers."""
 
     gate: str
     sample: str
@@ -99,11 +99,11 @@ class Regression:
 
     Attributes:
         headline: the verdict and what changed, in one line.
-        baseline: `name`, `run`, `id` (another for every blessing), `blessed`, and `flips` of its A/A run, if there
-            is one: by gate [worse, better, of so many], the noise floor.
-        changed: what is another than before: files, server, answers.
-        refused: why nothing can be compared; () if it can.
-        same_words: (samples answered with the very same words, samples answered in both).
+        baseline: `name`, `run`, `id` (unique for each blessing), `blessed`, and `flips` of its A/A run, if there is
+            one: by gate [worse, better, n], the noise floor.
+        changed: differences of files, server and answers.
+        refused: why the runs are not comparable; () if they are.
+        same_words: (samples with exactly the same words, samples answered in both runs).
     """
 
     verdict: ComparisonVerdict
@@ -127,7 +127,7 @@ class Regression:
 
 
 def from_dict(values: Mapping[str, Any]) -> Regression:
-    """Read back what `Regression.as_dict` has become in verdict.json."""
+    """Read a `Regression` from verdict.json."""
 
     def strings(found: Mapping[str, Any], *names: str) -> dict[str, tuple[str, ...]]:
         return {name: tuple(found[name]) for name in names}

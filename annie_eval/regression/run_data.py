@@ -1,4 +1,4 @@
-"""A stored run as plain data for comparisons: fingerprint, judgements, replies and timings."""
+"""Reads a stored run as plain data for comparisons: fingerprint, judgements, replies and timings."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class RecordedReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """One sample as it was answered.
+class AnsweredSample:
+    """One answered sample.
 
     Attributes:
-        asked: hash of the first request, without the model's name: equal for two runs that asked the same.
-        prompt: hash of the prompt's token ids as the server rendered them; None where it does not tell.
-        prompt_tokens: length of that prompt by the server's account.
-        replies: one for each exchange; () where the sample broke.
-        tools: names of the tools that were offered.
+        asked: hash of the first request without the model's name: equal if two runs sent the same request.
+        prompt: hash of the prompt's token ids as rendered by the server; None if it does not return them.
+        prompt_tokens: length of that prompt, as reported by the server.
+        replies: one for each exchange; () if the sample broke.
+        tools: names of the offered tools.
         error: why it broke.
     """
 
@@ -60,13 +60,13 @@ class Heard:
 
 @dataclass(frozen=True)
 class RunData:
-    """A run. `judgements` by gate and sample key; `timings` by row: what was measured, one number a request."""
+    """A run. `judgements` by gate and sample key; `timings` by row: one number per request."""
 
     dir: Path
     name: str
     facts: Mapping[str, Any]
     judgements: Mapping[str, Mapping[str, Judgement]]
-    heard: Mapping[str, Heard]
+    heard: Mapping[str, AnsweredSample]
     timings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
@@ -92,7 +92,7 @@ def first_of(key: str) -> str:
 
 
 def twin_of(key: str) -> str | None:
-    """The key of the same question sent the other way, streamed or unstreamed; None for a key of another form."""
+    """The key of the same question in the other transport (streamed or unstreamed); None for another kind of key."""
     found = _VARIANT.search(key)
     if found is None:
         return None
@@ -104,12 +104,12 @@ def read(run_dir: Path, name: str | None = None) -> RunData:
     """Read a run.
 
     Raises:
-        UsageError: no run there, or its file is damaged.
+        UsageError: there is no run, or its file is damaged.
     """
     store = Store(run_dir)
     try:
         facts = store.all_meta()
-        # In the profile's order, as every report has them.
+        # In the profile's order, like in all reports.
         judgements: dict[str, dict[str, Judgement]] = {
             gate: {} for gate in (facts.get("profile_snapshot") or {}).get("gates", ())
         }
@@ -128,10 +128,10 @@ def read(run_dir: Path, name: str | None = None) -> RunData:
     return RunData(run_dir, name or run_dir.name, facts, judgements, heard, measured)
 
 
-def _heard(stored: StoredSample) -> Heard:
+def _heard(stored: StoredSample) -> AnsweredSample:
     answers = replies(stored)
     if not stored.exchanges:
-        return Heard(stored.key, "", None, None, (), error=stored.error)
+        return AnsweredSample(stored.key, "", None, None, (), error=stored.error)
     first = stored.exchanges[0]
     request = {key: value for key, value in first.request.items() if key not in ("model", "return_token_ids")}
     tools = tuple(str(tool.get("function", {}).get("name")) for tool in request.get("tools", ()))
@@ -143,12 +143,12 @@ def _heard(stored: StoredSample) -> Heard:
         usage = parse.parse(first.body, streamed=streamed).usage
         length = None if usage is None else usage.prompt_tokens
     except ExchangeError:
-        pass  # what broke is told by the sample's error
-    return Heard(stored.key, _hash(request), prompt, length, answers, tools, stored.error)
+        pass  # the sample's error says what broke
+    return AnsweredSample(stored.key, _hash(request), prompt, length, answers, tools, stored.error)
 
 
 def replies(stored: StoredSample) -> tuple[RecordedReply, ...]:
-    """One for each exchange; () where the sample broke. Raises ExchangeError for a body that cannot be parsed."""
+    """One reply for each exchange; () if the sample broke. Raises ExchangeError if a body cannot be parsed."""
     return tuple(_reply(each) for each in stored.exchanges) if stored.error is None else ()
 
 
@@ -163,9 +163,9 @@ def _hash(value: Any) -> str:
 
 
 def measurements(path: Path) -> dict[str, tuple[float, ...]]:
-    """The measurements of a quiet server out of `timing.jsonl`, by row; {} where nothing was measured.
+    """The measurements of an idle server from `timing.jsonl`, by row; {} if nothing was measured.
 
-    A line that a power cut left half-written is left out.
+    An incomplete last line is ignored.
     """
     found: dict[str, list[float]] = {}
     try:
@@ -175,7 +175,7 @@ def measurements(path: Path) -> dict[str, tuple[float, ...]]:
     for line in lines:
         try:
             measurement = json.loads(line)
-            # `shot` is what files of format 1 say.
+            # files of format 1 have `shot`
             if measurement.get("event") not in ("measurement", "shot") or measurement.get("error") is not None:
                 continue
             for row, value in _measured(measurement):
@@ -200,7 +200,7 @@ def _measured(measurement: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _under_load(store: Store) -> dict[str, tuple[float, ...]]:
-    """First byte and decode rate of the streamed samples themselves: beside other traffic, and so only to look at."""
+    """Time to first byte and decode rate of the streamed samples, measured under load and therefore not judged."""
     first: list[float] = []
     rates: list[float] = []
     for stored in store.samples():

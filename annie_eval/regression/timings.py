@@ -1,8 +1,8 @@
 """Compares timings of two runs: the ratio of medians with its interval, against the noise of one server. Pure.
 
-Two runs of one server differ too: another hour, another temperature, another neighbour. How much, a second run of the
-blessed server tells (an A/A run); without one, only how much the halves of the blessed run differ is known, and the
-floor is set higher.
+Two runs of the same server also differ: another time of day, another temperature, other load on the machine. A second
+run of the blessed server (an A/A run) shows how much. Without it, only the difference of the two halves of the blessed
+run is known, and the noise floor is set higher.
 """
 
 from __future__ import annotations
@@ -15,31 +15,32 @@ from annie_eval.gates.verdicts import ComparisonVerdict
 from annie_eval.regression.result import TimingPair
 from annie_eval.stats import medians
 
-CONFIDENCE = 0.998  # of every interval, as for the timing gates: few false alarms over many rows and nights
-LEAST_AA, LEAST_SPLIT = 1.05, 1.15  # no noise floor is believed to be lower than this
-MARGIN = 0.10  # a slow-down beyond the noise floor that does not matter
-LEAST_MS = 5.0  # milliseconds that nobody hears, and that a busy machine adds to any answer
-LEAST_N = 8  # measurements on each side; fewer have no interval to speak of
-_SHOWN = frozenset({"ttft_under_load", "decode_under_load"})  # beside other traffic: looked at, not judged
+# confidence of every interval, like for the timing gates: few false alarms over many rows and nights
+CONFIDENCE = 0.998
+LEAST_AA, LEAST_SPLIT = 1.05, 1.15  # minimum of the noise floor
+MARGIN = 0.10  # acceptable slow-down above the noise floor
+LEAST_MS = 5.0  # an inaudible delay in milliseconds, which a busy machine may add to any answer
+LEAST_N = 8  # minimum number of measurements of each run; fewer have no useful interval
+_SHOWN = frozenset({"ttft_under_load", "decode_under_load"})  # measured under load: shown, not judged
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """The largest slow-down that chance alone shows, by row, and whether an A/A run says so or two halves of a run."""
+    """The largest slow-down by chance, by row, and whether it comes from an A/A run or from two halves of a run."""
 
     floors: Mapping[str, float]
     aa: bool
 
 
 def is_rate(row: str) -> bool:
-    """Whether more is better."""
+    """Whether larger values are better."""
     return row.startswith("decode")
 
 
 def noise(first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]] | None) -> Noise:
-    """The noise floor: of two runs of the same server, or of the halves of one.
+    """The noise floor of two runs of the same server, or of the halves of one run.
 
-    It is the end of the ratio's interval that lies further from 1, whichever way.
+    It is the end of the ratio's interval that is further from 1, in either direction.
     """
     floors = {}
     for row, values in first.items():
@@ -55,7 +56,7 @@ def noise(first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[fl
 def compare_timings(
     before: Mapping[str, Sequence[float]], now: Mapping[str, Sequence[float]], known: Noise
 ) -> list[TimingPair]:
-    """Every row that both runs have measured often enough."""
+    """Compare every row that both runs have measured often enough."""
     found = []
     for row in before:
         old, new = before[row], now.get(row, ())
@@ -85,14 +86,16 @@ def compare_timings(
 
 
 def _ratio(row: str, old: Sequence[float], new: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """How much slower `new` is, with its exact bootstrap interval."""
+    """How much slower `new` is, with an exact bootstrap interval."""
     top, bottom = (old, new) if is_rate(row) else (new, old)
     ratio, low, high = medians.median_ratio_interval(_thinned(top), _thinned(bottom), CONFIDENCE)
     return ratio, (low, high)
 
 
 def _thinned(values: Sequence[float], most: int = 121) -> Sequence[float]:
-    """At most `most` values, evenly out of the order: the exact interval of more costs seconds and gains nothing."""
+    """At most `most` values, evenly spaced in sorted order: the exact interval of more takes seconds and gains
+    nothing.
+    """
     if len(values) <= most:
         return values
     ordered = sorted(values)

@@ -1,1 +1,1 @@
-"""One run on disk: its store, the sampler that fills it, the judge, and the verdict."""
+"""Runs: the store on disk, the sampler that fills it, the judge, and the verdict."""

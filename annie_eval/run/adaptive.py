@@ -1,4 +1,4 @@
-"""Decides for `--until-decided` which gate asks its samples again, and records that in the run's store."""
+"""Decides for `--until-decided` which gates repeat their samples, and records that in the run's store."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from annie_eval.run.verdict import gate_result
 
 
 class AdaptiveSampling:
-    """Counts what is judged; whenever a gate has all that it asked for, decides whether it asks for more.
+    """Counts judgements. When all samples of a gate's round are judged, decides whether there is another round.
 
-    The store's fact `rounds` has the rounds that each gate has asked, and whether all of it is over.
+    The store's entry `rounds` has the number of rounds of each gate, and whether all gates are decided.
     """
 
     def __init__(self, profile: Profile, repeats: Repeats, store: Store) -> None:
@@ -29,7 +29,7 @@ class AdaptiveSampling:
         store.set_meta(rounds={"gates": self._rounds, "over": not self._base})
 
     def next(self, judged: Iterable[Judgement]) -> list[tuple[str, str]]:
-        """(gate, key) of what is wanted now, after these judgements; they are in the store already."""
+        """(gate, key) of the samples to send after these judgements, which are already in the store."""
         touched = dict.fromkeys(one.gate for one in judged if one.gate in self._base)
         for one in judged:
             if one.gate in self._base:
@@ -47,7 +47,7 @@ class AdaptiveSampling:
         return wanted
 
     def _open(self, gate: str) -> list[tuple[str, str]]:
-        """One more round of a gate. What judges every sample of a run judges these as well."""
+        """Start one more round of a gate. Gates over every sample judge these repeats as well."""
         self._rounds[gate] += 1
         base = self._base[gate]
         asked = keys_of_round(self._profile, base, self._rounds[gate])

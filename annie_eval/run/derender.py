@@ -1,7 +1,7 @@
-"""Runs the deployed parsers over a sample's own token ids, in one go and chunk by chunk, and compares.
+"""Lets the server's parsers parse a sample's token ids again, at once and in chunks, and compares the results.
 
-vLLM's `/v1/chat/completions/derender` (with `--enable-scale-out`) generates nothing, so what differs here is the
-parsers' doing, never the model's. `annie_eval.detectors.parity` makes the requests and reads the answers.
+vLLM's `/v1/chat/completions/derender` (with `--enable-scale-out`) generates nothing, so differences are caused by the
+parsers, never by the model. `annie_eval.detectors.parity` makes the requests and reads the answers.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from annie_eval.errors import ExchangeError
 from annie_eval.http_client import Client, TransportError
 from annie_eval.wire.sample import Sample
 
-CHUNK = 4  # tokens a chunk: small enough to split tags and arguments, at a quarter of the requests of single tokens
+# tokens per chunk: small enough to split tags and arguments, with a quarter of the requests of single tokens
+CHUNK = 4
 _PATH = "/chat/completions/derender"
 
 
 class NotOffered(Exception):
-    """The server has no such endpoint, or has it switched off; the message is what it said."""
+    """The server has no such endpoint, or it is switched off; the message is the server's."""
 
 
 async def derender(client: Client, sample: Sample) -> tuple[Finding, ...]:
-    """Differences in any exchange of the sample; none where the server gave no token ids.
+    """Differences in any exchange of the sample; none if the server returned no token ids.
 
     Raises:
-        NotOffered: vLLM without --enable-scale-out has the path, refuses a GET of it with 405 as if it were there, and
-            a POST with 403.
-        ExchangeError: the endpoint broke, or answered something else than it promises.
+        NotOffered: the endpoint is missing or switched off. (vLLM without --enable-scale-out answers GET with 405, as
+            if it existed, and POST with 403.)
+        ExchangeError: the endpoint broke, or its answer has another format.
     """
     from annie_eval.detectors import parity
 

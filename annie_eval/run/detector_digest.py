@@ -1,4 +1,4 @@
-"""A digest of the code that judges. A run keeps it, so that only runs judged by the same code are compared."""
+"""Computes a digest of the judging code. A run stores it, so that only runs judged by the same code are compared."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _CODE = ("detectors/**/*", "wire/**/*.py", "text.py", "run/judge.py")
 
 
 def digest(root: Path = _ROOT, patterns: tuple[str, ...] = _CODE) -> str:
-    """SHA-256 in hex over the files that turn bytes into judgements, each by its path below `root`.
+    """SHA-256 in hex of the files with judging code, by their paths below `root`.
 
     Raises:
-        FileNotFoundError: a pattern matches no file, so that code which judges would be left out.
+        FileNotFoundError: a pattern matches no file, so judging code would be missing in the digest.
     """
     found = hashlib.sha256()
     for pattern in patterns:

@@ -1,4 +1,4 @@
-"""The directory of a run: where runs are kept, how one is named, made and locked."""
+"""Creates, finds and locks run directories."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def run_dir(name: str) -> Path:
     return path
 
 
-_LOOKED_AT = 20  # runs, the newest first
+_LOOKED_AT = 20  # number of newest runs to search
 
 
 def took(folder: Path, identity: Mapping[str, Any], *, but: Path) -> dict[str, float]:
-    """Seconds of each stage of the newest finished run in a folder with this identity; {} where there is none.
+    """Seconds of each stage of the newest finished run in a folder with this identity; {} if there is none.
 
     Args:
-        but: a run to leave out.
+        but: a run to ignore.
     """
     from annie_eval.run.store import FILE, Store
 
@@ -60,7 +60,7 @@ def took(folder: Path, identity: Mapping[str, Any], *, but: Path) -> dict[str, f
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line says about a run. `run_dir` None makes a new one under `runs_root`."""
+    """The command-line options of a run. If `run_dir` is None, a new directory is made under `runs_root`."""
 
     runs_root: Path
     run_dir: Path | None = None
@@ -89,7 +89,7 @@ def make_run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:
         return path.resolve(), True
     if path.exists() and any(path.iterdir()):
         raise UsageError(f"--run-dir {path}: not empty and no run; name a new or an empty directory")
-    # A run that was killed before its file was made has nothing to continue: --resume then starts it.
+    # If a run was killed before its file was created, --resume starts it.
     _make(path, f"--run-dir {path}")
     return path.resolve(), False
 
@@ -106,7 +106,7 @@ def _make(path: Path, what: str) -> None:
 
 
 def lock(path: Path) -> IO[str]:
-    """Hold the directory as long as this process lives."""
+    """Lock the directory while this process lives."""
     file = (path / "lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

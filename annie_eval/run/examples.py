@@ -1,7 +1,6 @@
-"""Judges the good replies that scenarios give as examples by their own gates, before a server is started.
+"""Judges the example replies of scenarios by their own gates, before a server is started.
 
-A reply that breaks its gate shows that the gate refuses what its author wants, or asks for what the author does
-not mean.
+If a good reply fails its gate, the gate's rules do not match the author's intention.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from annie_eval.wire.sample import Answer, Exchange, Sample, ToolCall, Usage
 
 
 def check_examples(profile: Profile) -> None:
-    """Judge each example by every gate that judges its scenario, but for the protocol, which it has none of.
+    """Judge each example by every gate of its scenario, except for the protocol, because it was never sent.
 
     Raises:
-        UsageError: one breaks a gate, or a detector cannot run on it; names file, line, field and gate.
+        UsageError: an example fails a gate, or a detector cannot run on it; names file, line, field and gate.
     """
     for mistake in example_mistakes(profile):
         raise UsageError(mistake)
 
 
 def example_mistakes(profile: Profile) -> Iterator[str]:
-    """What `check_examples` raises, for every example that there is."""
+    """The messages of `check_examples` for all examples."""
     catalogue = Catalogue(profile)
     for scenario in profile.scenarios:
         sample = played(profile, catalogue, scenario)
@@ -49,13 +48,12 @@ def _judged(gate: Gate, scenario: Scenario, sample: Sample) -> Iterator[str]:
         field = "then_example" if exchange.round else "example"
         field = f"turns[{exchange.turn}].{field}" if len(scenario.turns) > 1 else field
         yield (
-            f"{where}: {field} breaks gates.{gate.name} ({first.detector}: {first.reason}); fix the example, or what"
-            " the gate asks"
+            f"{where}: {field} fails gates.{gate.name} ({first.detector}: {first.reason}); fix the example or the gate"
         )
 
 
 def played(profile: Profile, catalogue: Catalogue, scenario: Scenario) -> Sample:
-    """The sample that comes of a server which answers with the examples, as far as there are any."""
+    """The sample of a server that answers with the examples, as far as there are examples."""
     variant = scenario.variants[0]
     done: list[Exchange] = []
     while request := next_request(profile, scenario, variant, done, model="example", token_ids=False):

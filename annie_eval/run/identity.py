@@ -1,9 +1,9 @@
-"""Checks that a resumed run talks to the model that it began with.
+"""Checks that a resumed run uses the same model and server as before.
 
-A checkpoint is known by its files and its server by the fingerprint. A server at a URL shows no weights: another model
-may stand behind the same name. It is the same one if it says that its process has not been started again. Otherwise
-every answer is asked for again and must be judged as before, so that each judgement of the run is also the present
-server's. Sampled answers differ by chance and cannot show that: such a run is not resumed.
+A checkpoint is identified by its files and its server by the fingerprint. A server at a URL does not show its weights:
+the same name may mean another model. It is the same server if it reports the same start time of its process. Otherwise
+every answer is requested again and must get the same judgement, so that each judgement of the run also holds for the
+current server. Sampled answers differ by chance, so such a run is not resumed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from annie_eval.serving import checkpoint, fingerprint
 from annie_eval.serving.fingerprint_diff import identity
 from annie_eval.wire.sample import Sample
 
-_FEW = 3  # answers that may all be worded otherwise by chance
+_FEW = 3  # number of answers that may all be worded differently by chance
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where the samples were sent and are sent again."""
+    """The server to which samples are sent."""
 
     urls: Sequence[str]
     model: str
@@ -38,7 +38,7 @@ class Server:
 
 
 def differences(store: Store, known: Mapping[str, Any], instance: Mapping[str, Any]) -> list[str]:
-    """What tells the server that is there from the one that the run began with, in words; [] if nothing does."""
+    """Differences between the current server and that of the run, in words; [] if there is none."""
     if not store.finished() and not store.timing("row"):
         return []
     before = store.meta("fingerprint")
@@ -46,15 +46,15 @@ def differences(store: Store, known: Mapping[str, Any], instance: Mapping[str, A
         return ["it does not say which server gave its answers"]
     found = identity(before, known)
     if not any("weights" in one for one in found):
-        found += _written_anew((store.meta("instance") or {}).get("weights_files"), instance.get("weights_files"))
+        found += _rewritten((store.meta("instance") or {}).get("weights_files"), instance.get("weights_files"))
     return found
 
 
 def other_files(store: Store, profile: Profile, model_dir: Path, arguments: Sequence[str]) -> list[str]:
-    """What tells a checkpoint's files from those that the run began with; known before a server is started.
+    """Differences between a checkpoint's files and those of the run; known before a server is started.
 
     Raises:
-        UsageError: it is no checkpoint any more.
+        UsageError: it is no longer a checkpoint.
     """
     before = store.meta("fingerprint") or {}
     if not store.finished() and not store.timing("row"):
@@ -65,11 +65,11 @@ def other_files(store: Store, profile: Profile, model_dir: Path, arguments: Sequ
         now = fingerprint.of_files(checkpoint.read(model_dir, given), given)
         found = identity({name: before.get(name) for name in now}, now)
     written = (store.meta("instance") or {}).get("weights_files")
-    return found or _written_anew(written, fingerprint.written(model_dir))
+    return found or _rewritten(written, fingerprint.written(model_dir))
 
 
-def _written_anew(before: Sequence[Any] | None, now: Sequence[Any] | None) -> list[str]:
-    """A fingerprint reads a part of each file only: that it was written since tells the rest."""
+def _rewritten(before: Sequence[Any] | None, now: Sequence[Any] | None) -> list[str]:
+    """Weight files with another modification time. A fingerprint reads only a part of each file."""
     if before is None or now is None or before == now:
         return []
     names = sorted({str(file[0]) for file in (*before, *now) if (file in before) != (file in now)})
@@ -77,15 +77,15 @@ def _written_anew(before: Sequence[Any] | None, now: Sequence[Any] | None) -> li
 
 
 def is_known(store: Store, instance: Mapping[str, Any]) -> bool:
-    """Whether nothing can have been exchanged behind the fingerprint: the files, or the processes, are the same."""
+    """Whether the server is known to be the same: the same files, or the same process."""
     return None not in instance.values() and bool(instance) and store.meta("instance") == instance
 
 
 def answers_otherwise(profile: Profile, store: Store, server: Server, place_of: Callable[[str], int]) -> str | None:
-    """Ask again for every answer; in words how the new ones differ, None if they do not.
+    """Request every answer again; returns how the new answers differ, in words, or None.
 
-    Every answer must be judged as before by each gate that judges it, some must be worded as before, and prompts must
-    have the same length. An answer that breaks now shows nothing, and the run is not resumed.
+    Every answer must get the same judgement from each of its gates, some must have the same words, and prompts must
+    have the same length. If an answer breaks now, the run is not resumed.
     """
     catalogue = Catalogue(profile)
     keys = [key for key, error in store.finished().items() if error is None and key in catalogue]

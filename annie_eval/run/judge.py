@@ -1,4 +1,4 @@
-"""From stored bytes to samples, and from samples to judgements: parse, detect, compare. Pure but for lazy imports."""
+"""Turns stored bytes into samples and judges them: parses responses and runs detectors. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_CALL_TEXT = ("markdown", "degeneration")
 
 
 class Catalogue:
-    """Which scenario and variant a sample key means, for the profile's own samples and for ad-hoc ones."""
+    """Maps sample keys to scenarios and variants, for the profile's own samples and for ad-hoc ones."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
@@ -31,10 +31,10 @@ class Catalogue:
         self._tools: dict[str, dict[str, Any]] = {}
 
     def add(self, key: str, ask: Mapping[str, Any]) -> None:
-        """Learn an ad-hoc sample from its JSON in the store, as `annie_eval.run.reader.Asker` writes it.
+        """Add an ad-hoc sample from its JSON in the store, which `annie_eval.run.reader.Asker` writes.
 
-        Where it has a `scenario`, it is that scenario of the profile with another first prompt and history; where
-        it has `tool_objects`, those are offered in place of the profile's tools, and each may be called once.
+        With `scenario` it is that scenario of the profile with another first prompt and history. With `tool_objects`
+        these are offered instead of the profile's tools, and each may be called once.
         """
         if objects := ask.get("tool_objects"):
             self._tools[key] = {tool["function"]["name"]: tool for tool in objects}
@@ -65,7 +65,7 @@ class Catalogue:
         return True
 
     def __getitem__(self, key: str) -> tuple[Scenario, Variant]:
-        """Raises KeyError. A repeat that the profile does not have is a repeat of what it has."""
+        """Scenario and variant of a key, also of further repeats. Raises KeyError for an unknown key."""
         if key not in self._by_key:
             first, _, repeat = key.rpartition(".")
             if not repeat.isdecimal() or first not in self._by_key:
@@ -108,7 +108,7 @@ class Catalogue:
         return self.sample(stored.key, [self.exchange(stored.key, raw) for raw in stored.exchanges])
 
     def next_request(self, key: str, done: Sequence[Exchange], *, model: str, token_ids: bool) -> Request | None:
-        """The next request of a sample's script, or None. See `annie_eval.wire.conversation.next_request`."""
+        """The next request of a sample, or None. See `annie_eval.wire.conversation.next_request`."""
         scenario, variant = self[key]
         return next_request(self._profile_of(key), scenario, variant, done, model=model, token_ids=token_ids)
 
@@ -125,14 +125,14 @@ def judge(
     derendered: Sequence[Finding] = (),
     found: dict[str, tuple[Finding, ...]] | None = None,
 ) -> Judgement:
-    """What a gate makes of a sample.
+    """Judge a sample by a gate's detectors.
 
-    A detector that raises is a defect of ours: the judgement says so and is an ERROR, never a pass.
+    An exception of a detector is a bug; the judgement is then an ERROR, never a pass.
 
     Args:
-        unstreamed: the same scenario sent unstreamed, for the comparison of the two ways (detector `wire`).
-        derendered: what the deployed parsers made differently of the sample's own tokens (detector `wire`).
-        found: by detector, what was found in the sample for another gate; what is found now is added.
+        unstreamed: the same scenario sent unstreamed, for comparison (detector `wire`).
+        derendered: differences when the server's parsers parse the sample's tokens again (detector `wire`).
+        found: cache of findings by detector, shared by the gates of a sample.
     """
     names = gate.detectors_for(sample.scenario.category)
     findings: list[Finding] = list(derendered) if "wire" in names else []
@@ -153,9 +153,9 @@ def judge(
 
 
 def _not_told_elsewhere(gate: Gate, sample: Sample, findings: Sequence[Finding]) -> Sequence[Finding]:
-    """Without what is said of the text of a call, where the gate leaves dropped calls to another one.
+    """Findings without those about the text of a call, if another gate judges dropped calls.
 
-    JSON in speech, or a call said twice, is that one miss, for which the other gate has its tolerance. A leak is not.
+    JSON in speech, or a call written twice, is the same failure, which the other gate counts. A leak is not.
     """
     if "dropped_calls" not in gate.elsewhere or "dropped_calls" in gate.detectors_for(sample.scenario.category):
         return findings

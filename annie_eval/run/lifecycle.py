@@ -1,4 +1,4 @@
-"""One run, owned by one process: its directory, its server, its sampler, and at the end its verdict."""
+"""Controls a run in the process that owns it: directory, server, sampler, and at the end the verdict."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from annie_eval.run.replicas import Others
     from annie_eval.serving import Greeting, Target, TargetSpec
 
-_LOOK = 0.2  # seconds between looks whether the run was given up
+_LOOK = 0.2  # seconds between checks whether the run was aborted
 
 
 class Run:
-    """The owner's side. Make one, `open`, `start` once the selection is written, `finish`, `close`.
+    """A run in its owner process. Create it, `open`, `start` after the selection is written, `finish`, `close`.
 
     Raises:
-        UsageError: the directory is in use, holds another run, or does not fit what is to be resumed.
+        UsageError: the directory is in use, has another run, or does not match the run to resume.
     """
 
     def __init__(self, profile: Profile, spec: TargetSpec, options: RunOptions) -> None:
@@ -49,18 +49,18 @@ class Run:
                 f"--run-dir {self.dir}: cannot be written ({error.strerror}); free some space or name another"
             ) from error
         self.resuming = resumed
-        """The run is there already, and its server has not been compared with it yet."""
+        """The run is resumed, and its server has not been checked yet."""
         self._identify(resumed)
         self.target: Target | None = None
         self._opening: threading.Thread | None = None
         self._cancel = threading.Event()
-        self._timed = threading.Event()  # no timing gate is measured any more
+        self._timed = threading.Event()  # no more timing gates are measured
         self._failure: Exception | None = None
         self._sampler: Sampler | None = None
         self._others: Others | None = None
 
     def _identify(self, resumed: bool) -> None:
-        """Note what this run is, or check that it is the one to be resumed."""
+        """Record what this run is, or check that it matches the run to resume."""
         urls = " ".join((self.spec.base_url or "", *self.spec.replicas))
         target = str(self.spec.model_dir.resolve()) if self.spec.model_dir else urls
         identity: dict[str, str | None] = {
@@ -101,13 +101,13 @@ class Run:
         self._begin()
 
     def _check_identity(self, target: Target) -> bool:
-        """Compare the server with the one that the resumed run began with, and change nothing.
+        """Compare the server with that of the resumed run, without changing anything.
 
         Returns:
             Whether it is proven to be the same process or the same files.
 
         Raises:
-            UsageError: it is another one, or answers otherwise.
+            UsageError: it is another server, or its answers differ.
         """
         from annie_eval.run import identity
 
@@ -137,7 +137,7 @@ class Run:
         return self.options.concurrency or self.profile.traffic.concurrency
 
     def open(self, progress: Callable[[str], None], greeting: Greeting | None = None) -> None:
-        """Start the server, or connect to it, while pytest collects. Returns at once; see `wait_ready`."""
+        """Start the server, or connect to it, while pytest collects. Returns immediately; see `wait_ready`."""
         from annie_eval.serving import open_target
 
         def work() -> None:
@@ -150,15 +150,15 @@ class Run:
         self._opening.start()
 
     def wait_ready(self) -> Target:
-        """The server, once it really answers; a run that is resumed is then open again.
+        """Wait until the server answers; then a resumed run is open again.
 
         Raises:
-            TargetError: it does not; the message has the cause and the fix.
-            UsageError: it is not the server that the resumed run began with, which stays as it was.
+            TargetError: it does not answer; the message has the cause and the fix.
+            UsageError: it is not the server of the resumed run; the run is left unchanged.
         """
         assert self._opening is not None
         while self._opening.is_alive():
-            self._opening.join(0.5)  # a bounded wait, so that Ctrl-C is heard
+            self._opening.join(0.5)  # a wait with a time limit, so that Ctrl-C works
         if self._failure is not None:
             if self.resuming and isinstance(self._failure, UsageError):
                 raise self._failure
@@ -167,13 +167,13 @@ class Run:
             self.store.set_meta(state=f"failed: {self._failure}", target_error=str(self._failure))
             raise self._failure
         if self.target is None:
-            raise TargetError("the server was given up before it was ready")
+            raise TargetError("the start of the server was aborted")
         if self.resuming:
             self._reopen(proven=self._check_identity(self.target))
         return self.target
 
     def start(self) -> None:
-        """Begin timing, then sampling, as soon as the selection is in the store. Call after `wait_ready`."""
+        """Start timing, then sampling, as soon as the selection is in the store. Call after `wait_ready`."""
         target = self.wait_ready()
         self.progress.step = "server: ready"
         fingerprint = target.fingerprint()
@@ -226,20 +226,20 @@ class Run:
             self._others.start(store, self.concurrency, self.target.alive)
 
     def earlier(self) -> dict[str, float]:
-        """How many seconds `timing` and `samples` took in the last run of the same target and profile, beside this."""
+        """How many seconds `timing` and `samples` took in the last other run of the same target and profile."""
         from annie_eval.run.directory import took
 
         return took(self.options.runs_root, self.store.meta("identity"), but=self.dir)
 
     def wait_for_replicas(self) -> None:
-        """Until every server has answered what the comparison of replicas needs; at once where there is one server."""
+        """Wait until every server has answered the samples for comparing replicas. Returns at once for one server."""
         if self._others is not None and self.store.meta("ended") is None:
             self._others.wait()
 
     def _measure(self, store: Store) -> None:
-        """Timing, alone on the server; rows that an interrupted run has measured already stand.
+        """Run the timing gates on the idle server; rows that an interrupted run has measured are kept.
 
-        Each row is stored with its raw samples as soon as it is decided, so that its test need not wait for the rest.
+        Each row is stored with its raw samples as soon as it is decided, so that its test need not wait for others.
         """
         if self.options.fail_fast and _too_slow(store):
             return
@@ -281,7 +281,7 @@ class Run:
             )
             rows = timing.run(plan, keep, self._timed)
         except Exception as error:
-            # Behaviour can still be judged; each timing test says what broke.
+            # Behaviour can still be judged; each timing test reports what broke.
             broken = {"median": None, "interval": None, "n": 0, "limit": None, "unit": "", "roofline": None}
             detail = f"could not be measured: {type(error).__name__}: {error}"
             rows = []
@@ -295,7 +295,7 @@ class Run:
             store.save_timing("row", lost)
 
     def _probe_state(self, store: Store) -> None:
-        """Ask whether the server's state changes its answers, before samples are asked; what is known stands."""
+        """Run the probes of the server's state, before samples are sent; earlier results are kept."""
         known = {row["probe"] for row in store.timing("state")}
         wanted = [name for name in store.meta("selection").get("state", ()) if name not in known]
         if not wanted:
@@ -331,29 +331,29 @@ class Run:
         asyncio.run(ask())
 
     def end(self) -> None:
-        """Note that a run without gates is over: nothing is decided, and nothing left to resume."""
-        with suppress(UsageError):  # a full disk: `annie-eval runs` will call it unfinished
+        """Record that a run without gates is finished: there is no verdict and nothing to resume."""
+        with suppress(UsageError):  # a full disk: `annie-eval runs` will list it as unfinished
             self.store.set_meta(state="finished")
 
     def finish(self, note: str | None = None) -> RunVerdict:
-        """Stop sampling and decide. `note` is a cause that makes the whole run an ERROR."""
+        """Stop sampling and decide. `note` is a cause that makes the run an ERROR."""
         self._stop()
         self.store.free_reserve()
         if note is None and (state := self.store.state()).startswith("failed"):
-            note = f"the run broke off: {state.removeprefix('failed: ')}"
+            note = f"the run was aborted:  {state.removeprefix('failed: ')}"
         verdict = verdict_of(self.profile, self.store, run_dir=self.dir, note=note)
         verdict = replace(verdict, started=self.started, seconds=time.monotonic() - self._began)
         from annie_eval.profile.diff import snapshot
         from annie_eval.run.detector_digest import digest
 
-        # Whoever compares runs later can then say what was asked otherwise.
+        # for comparisons, which list differences of profiles
         facts = {"profile_snapshot": snapshot(self.profile), "detector_digest": digest()}
-        # A run that ended early stays one that can be continued, and says nothing of how long a whole one takes.
+        # A run that ended early can be continued, and its duration is not that of a complete run.
         if self.store.meta("ended") is None:
             facts |= {"state": "finished", "took": self.progress.took()}
         from annie_eval.run import verdict_json
 
-        # A verdict that cannot be kept is still printed, as an ERROR.
+        # A verdict that cannot be stored is still printed, as an ERROR.
         try:
             self.store.set_meta(verdict=verdict.verdict, seconds=verdict.seconds, **facts)
         except UsageError as error:
@@ -373,7 +373,7 @@ class Run:
             self._others.stop()
 
     def close(self) -> None:
-        """Stop the server and give the directory free. Safe to call twice, and after a failure."""
+        """Stop the server and unlock the directory. Safe to call twice, and after a failure."""
         self._stop()
         if self._opening is not None:
             self._opening.join()
@@ -386,13 +386,13 @@ class Run:
 
 
 def _too_slow(store: Store) -> str | None:
-    """The first timing gate that failed, and why; None if none has."""
+    """The first timing gate that failed, and why; None if none failed."""
     failed = (row for row in store.timing("row") if row["verdict"] == "FAIL")
     return next((f"{row['name']} failed: {row.get('detail') or 'beyond its limit'}" for row in failed), None)
 
 
 def _same_urls(was: str, now: str) -> bool:
-    """Whether two lists of base URLs differ only in what a base URL may be written with or without: `/v1`, a slash."""
+    """Whether two lists of base URLs are equal, ignoring an optional `/v1` or final slash."""
     from annie_eval.serving.spec import normal_url
 
     if not was.startswith("http") or not now.startswith("http"):

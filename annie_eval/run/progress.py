@@ -1,4 +1,4 @@
-"""Counts how far a run is. The threads that do the work write it, and any thread may read it."""
+"""Counts the progress of a run. Working threads write it, any thread may read it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Stage = Literal["server", "timing", "state", "samples", "over"]
 
 @dataclass(slots=True)
 class Progress:
-    """Counts of one run. Each field has one writer; a reader may see one of them a moment before another.
+    """Counts of one run. Each field has one writer; a reader may see fields of slightly different times.
 
     Attributes:
-        stage, since: what is under way, and since when (seconds of `time.monotonic`).
-        step: what the server is doing while it starts; then which probe of its state is asked.
-        rows, measured: timing gates that are wanted, and those that are decided.
-        rounds, next_look: rounds of requests that timing has made, and after how many it looks again.
+        stage, since: current stage, and its start (seconds of `time.monotonic`).
+        step: what the server does while it starts; later the current probe of its state.
+        rows, measured: number of selected timing gates, and of decided ones.
+        rounds, next_look: rounds of requests that timing has made, and after how many it tests again.
         wanted, judged, in_flight: samples.
-        tokens: that all answers held, as far as the server says.
-        misses: by gate.
-        began, ended: when each stage began, and when the last sample was judged.
+        tokens: number of tokens of all answers, if the server reports them.
+        misses: misses by gate.
+        began, ended: start of each stage, and time of the last judgement.
     """
 
     stage: Stage = "server"
@@ -44,12 +44,12 @@ class Progress:
     ended: float = 0.0
 
     def enter(self, stage: Stage) -> None:
-        """A stage begins."""
+        """Start a stage."""
         self.stage, self.since = stage, time.monotonic()
         self.began[stage] = self.since
 
     def took(self) -> dict[str, float]:
-        """Seconds of timing, and of the samples until the last was judged, as far as there were any."""
+        """Seconds of timing, and of samples until the last judgement, if there were any."""
         out = {}
         if "timing" in self.began and "samples" in self.began:
             out["timing"] = self.began.get("state", self.began["samples"]) - self.began["timing"]
@@ -58,14 +58,14 @@ class Progress:
         return out
 
     def timing(self, event: Mapping[str, Any]) -> None:
-        """Take an event of the timing process."""
+        """Process an event of the timing process."""
         if event["event"] == "row":
             self.measured += 1
         elif event["event"] == "progress":
             self.rounds, self.next_look = event["rounds"], event["next_look"]
 
     def finished(self, tokens: Iterable[int | None]) -> None:
-        """A sample is answered, with so many tokens a reply, or broken."""
+        """Count an answered or broken sample and its tokens."""
         self.judged += 1
         self.ended = time.monotonic()
         self.tokens += sum(count or 0 for count in tokens)

@@ -1,7 +1,7 @@
-"""What a test sees of the run: its judged sample, its gate's result, the endpoint, a question of its own.
+"""Reads a run for tests: judged samples, gate results, the endpoint; and sends further questions.
 
-Everything is read from the run's store, so that it is the same in the process that owns the run and in any xdist
-worker. Reading waits: for the sample to be answered, or for all samples of a gate.
+Everything is read from the run's store, so that it is the same in the owner process and in any xdist worker. Reading
+waits until the sample is answered, or until all samples of a gate are.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from annie_eval.gates.server_state import ProbeResult
 
 _T = TypeVar("_T")
-_FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05  # seconds between looks into the store
+_FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05  # seconds between reads of the store
 
-# What an ad-hoc question is judged by, unless the test says otherwise.
+# Detectors for ad-hoc questions, unless the test names others.
 SPEECH = ("thinking", "markdown", "silence", "degeneration", "wire")
 
 
 class SampleBroken(FromOutside):
-    """There is nothing to judge: the exchange, the server or the run broke."""
+    """There is nothing to judge, because the exchange, the server or the run broke."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A sample and what was found wrong with it."""
+    """A sample and its findings."""
 
     judgement: Judgement
     load: Callable[[], Sample] = field(repr=False, compare=False)
@@ -53,7 +53,7 @@ class Judged:
 
     @property
     def sample(self) -> Sample:
-        """The whole sample, parsed from the bytes in the store."""
+        """The sample, parsed from the bytes in the store."""
         return self.load()
 
 
@@ -69,20 +69,20 @@ class EndpointInfo:
 
     @property
     def client(self) -> openai.OpenAI:
-        """An openai client for it, for what the sampler does not do. Its answers are not recorded."""
+        """An OpenAI client for the server, for requests that `ask` cannot make. Its answers are not recorded."""
         import openai
 
         return openai.OpenAI(
             base_url=self.base_url,
             api_key=self.api_key or "none",
             max_retries=0,
-            # No proxy and no netrc of the environment: the key is for this server alone.
+            # Without proxy and netrc of the environment, because the key is only for this server.
             http_client=openai.DefaultHttpxClient(trust_env=False),
         )
 
 
 class Reader:
-    """Reads one run as it grows."""
+    """Reads a run while it is running."""
 
     def __init__(self, profile: Profile, run_dir: Path, repeats: Repeats | None = None) -> None:
         self.profile, self.repeats = profile, repeats or Repeats()
@@ -104,30 +104,31 @@ class Reader:
                 if state.startswith("ended"):
                     raise NotAsked(f"not asked: {state.removeprefix('ended: ')} (--fail-fast)")
                 raise SampleBroken(f"the run ended before this was answered ({state})")
-            # A worker's parent is the owner; the owner goes on without its own, such as a shell that was closed.
+            # The parent of a worker is the owner. The owner itself continues without its parent, such as a closed
+            # shell.
             if os.getppid() != self._parent and self.store.meta("owner") != os.getpid():
                 raise SampleBroken("the process that owns the run is gone")
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_WAIT)
 
     def judgement(self, gate: str, key: str) -> Judgement:
-        """A gate's judgement of a sample, once there is one; of repeats the first that broke, or that missed.
+        """Wait for a gate's judgement of a sample; of repeats, the first that broke or missed.
 
         Raises:
-            SampleBroken: the run broke before there was one.
+            SampleBroken: the run broke before the judgement.
             NotAsked: the run ended early.
         """
-        if not self.repeats.asked or gate not in self.profile.gates:  # a question of the user's own is asked once
+        if not self.repeats.asked or gate not in self.profile.gates:  # an ad-hoc question has no repeats
             return self._wait(lambda: self.store.judgement(gate, key))
         judged = self._repeated(gate, key)
         bad = next((one for one in judged if one.error is not None), None)
         return bad or next((one for one in judged if one.findings), judged[0])
 
     def _repeated(self, gate: str, key: str) -> list[Judgement]:
-        """The judgements of all repeats of a sample, once no more will come.
+        """Wait for the judgements of all repeats of a sample.
 
         Raises:
-            NotAsked: the run ended early, and those that came are good.
+            NotAsked: the run ended early, and the existing judgements are passes.
         """
         asked = [key_of_round(key, self._own, round_) for round_ in range(1, self.repeats.most + 1)]
 
@@ -147,21 +148,21 @@ class Reader:
             raise
 
     def tally(self, gate: str, key: str) -> str:
-        """`2 of 5 repeats missed: `, or "" where samples are asked once."""
+        """`2 of 5 repeats missed: `, or "" without repeats."""
         if not self.repeats.asked:
             return ""
         judged = self._repeated(gate, key)
         return f"{sum(bool(one.findings) for one in judged)} of {len(judged)} repeats missed: "
 
     def judged(self, gate: str, key: str) -> Judged:
-        """Raises SampleBroken if the sample is an ERROR."""
+        """Wait for a judged sample. Raises SampleBroken if the sample is an ERROR."""
         judgement = self.judgement(gate, key)
         if judgement.error is not None:
             raise SampleBroken(judgement.error)
         return Judged(judgement, lambda: self._load(judgement.sample))
 
     def sample(self, key: str) -> Sample:
-        """A sample, whoever judges it. Raises SampleBroken if it is an ERROR."""
+        """Wait for a sample, independent of gates. Raises SampleBroken if it is an ERROR."""
         stored = self._wait(lambda: self.store.sample(key))
         if stored.error is not None:
             raise SampleBroken(stored.error)
@@ -179,7 +180,7 @@ class Reader:
         return catalogue.load(stored)
 
     def gate_result(self, gate: str) -> GateResult:
-        """The gate's result, once all its selected samples are judged, or the run ended early."""
+        """Wait until all selected samples of a gate are judged or the run ended early; returns the gate's result."""
         from annie_eval.run.verdict import gate_result
 
         with suppress(NotAsked):
@@ -203,11 +204,11 @@ class Reader:
         return "\n".join(lines)
 
     def timing(self, name: str) -> Mapping[str, Any]:
-        """The row of a timing gate, once it has been measured."""
+        """Wait for the row of a timing gate."""
         return self._wait(lambda: next((row for row in self.store.timing("row") if row["name"] == name), None))
 
     def state_probe(self, name: str) -> ProbeResult:
-        """What a probe of the server's state found, once it has been asked. Raises SampleBroken if it broke."""
+        """Wait for the result of a probe of the server's state. Raises SampleBroken if it broke."""
         from annie_eval.gates.server_state import ProbeResult
 
         row = self._wait(lambda: next((row for row in self.store.timing("state") if row["probe"] == name), None))
@@ -241,19 +242,19 @@ class Asker:
         detectors: Sequence[str] = SPEECH,
         repeat: int = 1,
     ) -> Judged:
-        """Ask, and judge the reply.
+        """Send a question, and judge the reply.
 
-        The same question with the same arguments is sent once per run; raise `repeat` for another sample of it.
+        The same question with the same arguments is sent only once per run; increase `repeat` for another sample.
 
         Args:
             prompt: what the user says.
-            history: messages before it, in OpenAI's form.
+            history: messages before it, in OpenAI's format.
             tools: names of the profile's tools to offer; None offers all of them.
             max_tokens: None takes the profile's.
             detectors: names from `annie_eval.detectors`.
 
         Raises:
-            SampleBroken: there was no answer to judge.
+            SampleBroken: there is no answer to judge.
         """
         ask = {
             "prompt": prompt,

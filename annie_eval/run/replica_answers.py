@@ -16,16 +16,16 @@ from annie_eval.run.store import Store, StoredSample
 from annie_eval.text import is_blank
 from annie_eval.wire.sample import Exchange
 
-_PIECES = 4  # events that a stream of some words has at least
+_PIECES = 4  # minimum number of events of a stream of some words
 
 
 def folder(run_dir: Path, server: int) -> Path:
-    """Where a server's further answers are kept; servers are counted from 1 there."""
+    """The directory of a server's further answers; servers are counted from 1."""
     return run_dir / "replicas" / str(server + 1)
 
 
 def compared(profile: Profile, main: Store, run_dir: Path, urls: Sequence[str]) -> dict[str, Any]:
-    """Whether the servers of a run answered alike, from what lies in its stores."""
+    """Compare the answers of a run's servers, read from its stores."""
     dealt = shares(profile, run_dir.name, len(urls))
     catalogue = Catalogue(profile)
     answers = _answers(catalogue, main, dealt, None)
@@ -34,7 +34,7 @@ def compared(profile: Profile, main: Store, run_dir: Path, urls: Sequence[str]) 
         try:
             store = Store(folder(run_dir, server))
         except UsageError:
-            missing += 1  # it was never asked
+            missing += 1  # the samples were never sent
             continue
         try:
             found = _answers(catalogue, store, dealt, server)
@@ -46,7 +46,7 @@ def compared(profile: Profile, main: Store, run_dir: Path, urls: Sequence[str]) 
 
 
 def _answers(catalogue: Catalogue, store: Store, dealt: Shares, server: int | None) -> list[Answered]:
-    """What one store holds: the run's own where `server` is None."""
+    """The answers in one store; in the run's own if `server` is None."""
     judgements: dict[str, list[Judgement]] = defaultdict(list)
     for one in store.judgements():
         judgements[one.sample].append(one)
@@ -64,7 +64,7 @@ def _answers(catalogue: Catalogue, store: Store, dealt: Shares, server: int | No
 
 
 def _shown(catalogue: Catalogue, stored: StoredSample | None) -> tuple[frozenset[str], int | None]:
-    """What an answer shows, as verbs, and the length of its first prompt."""
+    """Properties of an answer, as verbs, and the length of its first prompt."""
     try:
         exchanges = () if stored is None or stored.key not in catalogue else catalogue.load(stored).exchanges
     except ExchangeError:

@@ -1,7 +1,7 @@
-"""The samples that every replica is asked: each server's own store below the run's, filled beside the run's sampling.
+"""Sends the samples for comparing replicas to every server, and stores them below the run.
 
-The run's store has each sample once, as dealt out. What the other servers answer to the same samples is kept in
-`replicas/N/`, a store like any other, which `annie_eval.run.replica_answers` reads for the comparison.
+The run's store has each sample once, from the server that it was assigned to. The other servers' answers to the same
+samples are in `replicas/N/`, in stores of the same format, which `annie_eval.run.replica_answers` compares.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _POLL = 0.05  # seconds
 
 
 class Others:
-    """Asks every server what the comparison needs beyond its share; one sampler a server."""
+    """Sends to every server the samples that it was not assigned; one sampler per server."""
 
     def __init__(self, profile: Profile, run_dir: Path, endpoints: Sequence[Endpoint]) -> None:
         self._profile, self._run_dir, self._endpoints = profile, run_dir, endpoints
         self._samplers: list[Sampler] = []
 
     def start(self, main: Store, concurrency: int, alive: Callable[[], str | None]) -> None:
-        """Begin, once the run's own selection is in its store and timing is over."""
+        """Start, after the run's selection is in its store and timing is over."""
         dealt = shares(self._profile, self._run_dir.name, len(self._endpoints))
         selected: dict[str, list[str]] = defaultdict(list)
         for gate, key in main.selections():
@@ -39,7 +39,7 @@ class Others:
             path = folder(self._run_dir, server)
             path.mkdir(parents=True, exist_ok=True)
             store = Store(path, create=True)
-            store.reopen()  # a run that is resumed keeps these answers, too
+            store.reopen()  # a resumed run keeps these answers, too
             store.set_meta(state="starting")
             mine = set(keys)
             gates = {gate: [key for key in of if key in mine] for gate, of in selected.items()}
@@ -50,7 +50,7 @@ class Others:
             self._samplers.append(sampler)
 
     def wait(self) -> None:
-        """Until every answer has come, or nothing more will come: each sampler keeps the profile's deadline."""
+        """Wait until all answers are there or no more will come; each sampler observes the profile's deadline."""
         for server in range(len(self._samplers)):
             store = Store(folder(self._run_dir, server))
             try:
@@ -60,6 +60,6 @@ class Others:
                 store.close()
 
     def stop(self) -> None:
-        """Drop what is in flight. Safe to call twice."""
+        """Cancel requests in flight. Safe to call twice."""
         for sampler in self._samplers:
             sampler.stop()

@@ -1,9 +1,9 @@
-"""Sends all wanted samples to the server, many at a time, each once per run.
+"""Sends all selected samples to the server, many at a time, each once per run.
 
-One asyncio loop in a thread of the process that owns the run. It takes the wanted keys from the store, plays each
-scenario's script against the server, and saves every exchange as it completes and every sample together with its
-judgements. Wall time is set by the server, not by the number of tests or workers. Answers are parsed and judged in
-other threads, so that one that takes long holds up no other and no deadline.
+One asyncio loop in a thread of the process that owns the run. It takes the selected keys from the store, sends each
+scenario's turns to the server, and saves every complete exchange, and every sample with its judgements. The duration
+depends on the server, not on the number of tests or workers. Answers are parsed and judged in other threads, so that a
+slow one does not delay others or deadlines.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from annie_eval.run.verdict import gate_result
 from annie_eval.wire.conversation import Request
 from annie_eval.wire.sample import Exchange, Sample
 
-_POLL = 0.01  # seconds between looks for newly wanted samples
-_LIVENESS = 0.5  # seconds between looks at the server process
+_POLL = 0.01  # seconds between checks for new samples
+_LIVENESS = 0.5  # seconds between checks of the server process
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where samples are sent, and what it offers beyond the protocol.
+    """The server for samples, and its optional features.
 
     Attributes:
-        token_ids: it returns the token ids of its answers (vLLM's `return_token_ids`).
-        derender: it runs its parsers over given token ids (vLLM's `/derender`).
+        token_ids: it can return the token ids of its answers (vLLM's `return_token_ids`).
+        derender: it can parse given token ids (vLLM's `/derender`).
         replicas: base URLs of further servers that share the samples.
     """
 
@@ -56,7 +56,7 @@ class Endpoint:
 
 
 def place_of(profile: Profile, run_dir: Path, servers: int) -> Callable[[str], int]:
-    """Which of the servers answers a sample."""
+    """The function that assigns a sample to one of the servers."""
     if servers == 1:
         return lambda key: 0
     from annie_eval.gates.replicas import shares
@@ -66,9 +66,9 @@ def place_of(profile: Profile, run_dir: Path, servers: int) -> Callable[[str], i
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """A sample that is to be judged. It is None where it broke, of `error`, or is still to be read from the store.
+    """A sample to be judged. `sample` is None if it broke (see `error`) or has to be read from the store.
 
-    `counted` is set once its gates have taken it in.
+    `counted` is set after its gates have counted it.
     """
 
     key: str
@@ -95,12 +95,12 @@ class _Flight:
             self._crash = self._crash or task.exception()
 
     def check(self) -> None:
-        """Raise what a sample's task raised: a defect of ours, since what servers do wrong is caught there."""
+        """Raise the exception of a sample's task, which is a bug: errors of servers are handled in the task."""
         if self._crash is not None:
             raise self._crash
 
     async def cancel(self) -> list[str]:
-        """Drop all of them; returns their keys."""
+        """Cancel all of them; returns their keys."""
         dropped = dict(self.tasks)
         for task in dropped:
             task.cancel()
@@ -109,14 +109,14 @@ class _Flight:
 
 
 class Sampler:
-    """Runs until `stop`; what it could not finish by then stays wanted in the store.
+    """Runs until `stop`. Unfinished samples remain selected in the store.
 
     Args:
-        alive: None while the server lives, else the cause of its death in one line.
-        first: work to be done alone on the server before any sample is sent (timing).
-        progress: counts what is done.
-        fail_fast: end as soon as a gate has failed, whatever its other samples would be. An answer is then judged
-            before the next request is sent in its place, so that what is asked in vain is at most what is in flight.
+        alive: returns None while the server lives, else the cause of its death in one line.
+        first: work to be done on the idle server before any sample is sent (timing).
+        progress: counts finished work.
+        fail_fast: end as soon as a gate has certainly failed. An answer is then judged before the next request is
+            sent, so that at most the requests in flight are wasted.
     """
 
     def __init__(
@@ -152,17 +152,17 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> None:
-        """Drop what is in flight and end the thread."""
+        """Cancel requests in flight and end the thread."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def end(self, store: Store, reason: str) -> None:
-        """Ask nothing more; whoever waits learns that the run ended."""
+        """Send no more requests; waiting readers are told that the run ended."""
         store.end(reason)
         self._stop.set()
 
-    # Everything below runs in the thread.
+    # Everything below runs in the sampler's thread.
 
     def _main(self) -> None:
         store = Store(self._run_dir)
@@ -178,7 +178,7 @@ class Sampler:
             self._progress.enter("samples")
             asyncio.run(self._run(store))
         except BaseException as error:
-            # A test that waits must learn that nothing more will come, though the disk be full.
+            # A waiting test must be told that nothing more will come, even if the disk is full.
             with contextlib.suppress(Exception):
                 store.fail(str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}")
             if not isinstance(error, Exception):
@@ -238,7 +238,7 @@ class Sampler:
             await asyncio.sleep(_POLL)
             flight.check()
             if judging.done():
-                judging.result()  # raises what broke it, a defect of ours
+                judging.result()  # raises the exception that broke it, which is a bug
         await flight.cancel()
         judging.cancel()
 
@@ -252,10 +252,10 @@ class Sampler:
                         return
                     response = await self._send(store, client, key, len(done), request.body)
                     if self._catalogue.is_last(key, request) and not (self._fail_fast or self._to_derender(key)):
-                        # The server is idle for this slot now: let the next request out before this answer is judged.
+                        # The server is idle for this slot now: send the next request before this answer is judged.
                         await slot.aclose()
-                        await asyncio.sleep(0)  # it wakes
-                        await asyncio.sleep(0)  # and is sent
+                        await asyncio.sleep(0)  # the waiting task wakes up
+                        await asyncio.sleep(0)  # and sends its request
                     raw = StoredExchange(
                         request.turn,
                         request.round,
@@ -295,7 +295,7 @@ class Sampler:
         return self._catalogue.next_request(key, done, model=self._endpoint.model, token_ids=self._endpoint.token_ids)
 
     def _to_derender(self, key: str) -> bool:
-        """Whether the server is asked to parse the answer again, which are requests in flight, too."""
+        """Whether the server parses the answer again. These requests count as in flight, too."""
         return self._derenders and any("wire" in gate.detectors for gate in self._gates_of[key])
 
     async def _send(self, store: Store, client: Client, key: str, n: int, body: Mapping[str, Any]) -> Response:
@@ -312,12 +312,12 @@ class Sampler:
         raise AssertionError("unreachable")
 
     async def _judge_ended(self, store: Store) -> None:
-        """Judge what has ended, one sample after the other: only here does what the gates have made of it change."""
+        """Judge finished samples, one after the other. Only this task changes the gates' counts."""
         while True:
             ended = await self._ended.get()
             stored = store.sample(ended.key) if ended.sample is None and ended.error is None else None
             sample = ended.sample if stored is None else await asyncio.to_thread(self._catalogue.load, stored)
-            assert (sample is None) == (ended.error is not None), "what did not break is judged by what came"
+            assert (sample is None) == (ended.error is not None), "a sample that did not break has an answer"
             judged = await asyncio.to_thread(self._judgements, ended.key, sample, ended.error)
             if stored is None:
                 store.save_sample(ended.key, ended.error, judged)
@@ -330,7 +330,7 @@ class Sampler:
             ended.counted.set()
 
     async def _count(self, store: Store, key: str, judged: Sequence[Judgement]) -> None:
-        """Where gates are sampled until they are decided: take up what the next round asks, if one is due."""
+        """With --until-decided: add the samples of the next round, if one is due."""
         self._seen.add(key)
         self._progress.judgements(judged)
         if self._fail_fast and (failed := self._failed(store, judged)):
@@ -342,15 +342,15 @@ class Sampler:
                 gate = self._profile.gates[name]
                 self._gates_of[asked].append(gate)
                 self._selected.add((name, asked))
-                # What another gate has asked before is not sent again.
+                # Samples that another gate has sent are not sent again.
                 if asked in self._seen and (stored := store.sample(asked)) is not None:
                     judged.append(await asyncio.to_thread(self._judge_again, gate, stored))
             store.save_judgements(judged)
 
     def _failed(self, store: Store, judged: Sequence[Judgement]) -> str | None:
-        """Why a gate of these judgements fails, though all that it still lacks were to pass; None if none does.
+        """Why a gate fails even if all its remaining samples pass; None if none does.
 
-        A pass tells no more than was known before, unless it is the last that the gate waited for.
+        A pass does not change this, unless it is the gate's last sample.
         """
         for one in judged:
             if one.gate in self._profile.gates and (one.findings or not store.open_judgements(one.gate)):
@@ -365,7 +365,7 @@ class Sampler:
         return judge(gate, self._catalogue.load(stored))
 
     def _judgements(self, key: str, sample: Sample | None, error: str | None) -> list[Judgement]:
-        """What the gates make of a sample that has just come, and of its streamed twin that waited for it."""
+        """The judgements of a sample that has just arrived, and of its streamed twin that waited for it."""
         judged: list[Judgement] = []
         _, variant = self._catalogue[key]
         twin = self._catalogue.twin(key)

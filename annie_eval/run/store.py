@@ -1,8 +1,8 @@
-"""The run on disk: what was wanted, what came back, how it was judged. One SQLite file per run, resumable.
+"""The store of a run: selected samples, responses and judgements, in one SQLite file. Resumable.
 
-Written by the sampler (samples, judgements) and by every pytest process (the selection); read by all of them and,
-long after the run, by `annie-eval`. An exchange is committed as soon as it is complete, so that a killed run loses
-nothing that was answered. The API key never reaches this file: `annie_eval.client` masks it before.
+The sampler writes samples and judgements, every pytest process writes the selection; all of them read it, and later
+`annie-eval`. An exchange is committed as soon as it is complete, so that a killed run loses no answer. The API key is
+never in this file: `annie_eval.http_client` masks it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import current_key
 
 FILE = "run.sqlite"
-FORMAT = 2  # 1 has other names for unstreamed samples, measurements and the digest of the detectors
+FORMAT = 2  # format 1 has other names for unstreamed samples, measurements and the digest of the detectors
 _FAILED = "failed"
-_RESERVE, _RESERVED = "reserve", 256 * 1024  # bytes: a verdict and the last lines of the store
+_RESERVE, _RESERVED = "reserve", 256 * 1024  # bytes for a verdict and the last entries of the store
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS timing (position INTEGER PRIMARY KEY, kind TEXT NOT N
 
 @dataclass(frozen=True, slots=True)
 class StoredExchange:
-    """One exchange as it lies in the store: bytes and stamps, not yet parsed. See `wire.sample.Exchange`."""
+    """One stored exchange: bytes and timestamps, not parsed. See `wire.sample.Exchange`."""
 
     turn: int
     round: int
@@ -66,7 +66,7 @@ class StoredExchange:
 
 @dataclass(frozen=True, slots=True)
 class StoredSample:
-    """A finished sample; `error` says why it is an ERROR, None if it was answered."""
+    """A finished sample; `error` is the cause of an ERROR, None if it was answered."""
 
     key: str
     error: str | None
@@ -76,7 +76,7 @@ class StoredSample:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A request that broke: why, whether it was sent again, and what had come back by then."""
+    """A request that broke: why, whether it was sent again, and what had arrived."""
 
     cause: str
     resent: bool
@@ -88,7 +88,7 @@ class Store:
     """One connection to a run's file. Open one for each thread.
 
     Raises:
-        UsageError: the file is missing (unless `create`), is no run, or is of another format.
+        UsageError: the file is missing (unless `create`), is not a run, or has another format.
     """
 
     def __init__(self, run_dir: Path, *, create: bool = False) -> None:
@@ -99,7 +99,7 @@ class Store:
         try:
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
             if create:
-                # WAL lets the workers read while the sampler writes, and survives a kill of any of them.
+                # WAL lets workers read while the sampler writes, and survives a kill of any process.
                 with self._disk():
                     self._db.execute("PRAGMA journal_mode=WAL")
                 with self._transaction():
@@ -118,7 +118,7 @@ class Store:
             raise UsageError(f"{path}: run format {found!r}, but this version reads {FORMAT}; start a new run")
 
     def _rename(self, *, in_place: bool) -> None:
-        """Bring a run of format 1 up to date: in its file if it is resumed, else in a copy in memory."""
+        """Convert a run of format 1: in its file if it is resumed, else in a copy in memory."""
         if not in_place:
             copy = sqlite3.connect(":memory:", isolation_level=None)
             self._db.backup(copy)
@@ -143,13 +143,13 @@ class Store:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                with suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                with suppress(sqlite3.Error):  # SQLite may have rolled back already
                     self._db.execute("ROLLBACK")
                 raise
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
-        """Say of a full disk what it is. Raises UsageError; whatever was committed before stays."""
+        """A context that turns a disk error into a UsageError; committed data are kept."""
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -160,9 +160,9 @@ class Store:
             ) from error
 
     def state(self) -> str:
-        """How far the run is: `starting`, `timing`, `sampling`, `ended: REASON`, `finished`, or `failed: CAUSE`.
+        """The state of the run: `starting`, `timing`, `sampling`, `ended: REASON`, `finished`, or `failed: CAUSE`.
 
-        It is ended where nothing more is asked because a gate has failed; "" before it began.
+        `ended` means that no more is sent because a gate has failed; "" before the run began.
         """
         try:
             return f"failed: {(self.run_dir / _FAILED).read_text(encoding='utf-8', errors='replace')}"
@@ -170,7 +170,7 @@ class Store:
             return str(self.meta("state", ""))
 
     def fail(self, cause: str) -> None:
-        """Tell whoever waits that nothing more will come; in a file of its own where the disk takes no more."""
+        """Tell waiting readers that nothing more will come; in a separate file if the disk is full."""
         self.free_reserve()
         try:
             self.set_meta(state=f"failed: {cause}")
@@ -179,11 +179,11 @@ class Store:
                 (self.run_dir / _FAILED).write_text(cause, encoding="utf-8", errors="replace")
 
     def end(self, reason: str) -> None:
-        """Note that nothing more is asked; what was not answered stays wanted."""
+        """Record that nothing more is sent; unanswered samples stay selected."""
         self.set_meta(state=f"ended: {reason}", ended=reason)
 
     def hold_reserve(self) -> None:
-        """Take some space now, so that a run can still say how it ended when the disk is full. Raises OSError."""
+        """Reserve disk space, so that a run can still record its end when the disk is full. Raises OSError."""
         try:
             with (self.run_dir / _RESERVE).open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, _RESERVED)
@@ -192,10 +192,10 @@ class Store:
             raise
 
     def free_reserve(self) -> None:
-        """Give that space back; safe to call again."""
+        """Free the reserved space; safe to call again."""
         (self.run_dir / _RESERVE).unlink(missing_ok=True)
 
-    # What is known of the run as a whole.
+    # Facts about the run.
 
     def meta(self, key: str, default: Any = None) -> Any:
         """One fact of the run, decoded from JSON."""
@@ -209,7 +209,7 @@ class Store:
         with self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(k, dump(v)) for k, v in facts.items()])
 
-    # What is wanted.
+    # Selected samples.
 
     def select(
         self,
@@ -218,7 +218,8 @@ class Store:
         keys: Sequence[str],
         state: Sequence[str] = (),
     ) -> None:
-        """Record what the collected tests want: sample keys by gate, timing rows, all keys in order, state probes.
+        """Record the selection of the collected tests: sample keys by gate, timing rows, all keys in order, state
+        probes.
 
         Every pytest process of a run collects the same and calls this; the first one writes.
         """
@@ -236,7 +237,7 @@ class Store:
             self._db.execute("INSERT INTO meta VALUES ('selection', ?)", (dump(selection),))
 
     def select_more(self, gates: Mapping[str, Sequence[str]], keys: Sequence[str], **facts: Any) -> None:
-        """Want more samples of these gates, and note facts of the run, at once or not at all."""
+        """Select more samples of these gates and record facts of the run, in one transaction."""
         with self._transaction():
             pairs = [(gate, key) for gate, of_gate in gates.items() for key in of_gate]
             self._db.executemany("INSERT OR IGNORE INTO selected VALUES (?, ?)", pairs)
@@ -244,14 +245,15 @@ class Store:
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(k, dump(v)) for k, v in facts.items()])
 
     def reopen(self, *, proven: bool = True) -> None:
-        """Prepare a resumed run: keep every answer and measurement; forget the selection, the judgements, what broke.
+        """Prepare a resumed run: keep answers and measurements; delete the selection, the judgements and broken
+        samples.
 
-        A broken sample was never answered, so it is asked again, and a timing gate whose measurement broke off is
-        measured again; what broke stays on record as an attempt.
+        A broken sample was never answered, so it is sent again. A timing gate whose measurement broke is measured
+        again. What broke is kept as an attempt.
 
         Args:
-            proven: the server is the one that was measured. Otherwise a timing gate that passed is measured again,
-                since another server may be slower; one that failed stands.
+            proven: the server is known to be the one that was measured. Otherwise a timing gate that passed is
+                measured again, because another server may be slower; one that failed is kept.
         """
         (self.run_dir / _FAILED).unlink(missing_ok=True)
         with self._transaction():
@@ -270,7 +272,7 @@ class Store:
             )
             gone = broken if proven else [row for row in self.timing("row") if row.get("verdict") != "FAIL"]
             self._db.executemany("DELETE FROM timing WHERE kind = 'row' AND value = ?", [(dump(row),) for row in gone])
-            # Another process of the same server has another state; a difference that was seen stands.
+            # Another process of the same server has another state; a difference that was found is kept.
             held = [row for row in self.timing("state") if not row["differences"]]
             gone = [row for row in held if row["error"] or not proven]
             self._db.executemany(
@@ -282,24 +284,24 @@ class Store:
             self._db.execute("DELETE FROM meta WHERE key IN ('selection', 'state', 'verdict', 'rounds', 'ended')")
 
     def ask(self, key: str, ask: Mapping[str, Any]) -> None:
-        """Want one more sample, that no scenario of the profile describes."""
+        """Select one more sample that is not in the profile."""
         with self._disk():
             self._db.execute("INSERT OR IGNORE INTO wanted (key, ask) VALUES (?, ?)", (key, dump(ask)))
 
     def wanted(self, after: int = 0) -> list[tuple[int, str, dict[str, Any] | None]]:
-        """(position, key, ask) of wanted samples behind position `after`, in order."""
+        """(position, key, ask) of selected samples after position `after`, in order."""
         rows = self._db.execute("SELECT position, key, ask FROM wanted WHERE position > ? ORDER BY position", (after,))
         return [(position, key, None if ask is None else json.loads(ask)) for position, key, ask in rows]
 
     def selected(self, gate: str) -> list[str]:
-        """Keys of the samples that the collected tests of a gate want."""
+        """Keys of the selected samples of a gate."""
         return [key for (key,) in self._db.execute("SELECT key FROM selected WHERE gate = ?", (gate,))]
 
     def selections(self) -> list[tuple[str, str]]:
         """(gate, key) of everything selected."""
         return list(self._db.execute("SELECT gate, key FROM selected"))
 
-    # What came back.
+    # Responses.
 
     def save_exchange(self, key: str, n: int, exchange: StoredExchange) -> None:
         with self._disk():
@@ -336,7 +338,7 @@ class Store:
         )
 
     def save_sample(self, key: str, error: str | None, judgements: Iterable[Judgement] = ()) -> None:
-        """Finish a sample, together with what the gates make of it."""
+        """Save a finished sample together with its judgements."""
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO sample VALUES (?, ?, ?)", (key, error, time.time()))
             self._save_judgements(judgements)
@@ -346,7 +348,7 @@ class Store:
         return None if row is None else StoredSample(key, row[0], row[1], self.exchanges(key))
 
     def samples(self) -> Iterator[StoredSample]:
-        """All finished samples, in the order in which they were wanted; those of an earlier selection last."""
+        """All finished samples, in the order of selection; those of an earlier selection last."""
         keys = self._db.execute(
             "SELECT sample.key FROM sample LEFT JOIN wanted ON wanted.key = sample.key "
             "ORDER BY wanted.position IS NULL, wanted.position"
@@ -360,7 +362,7 @@ class Store:
         return dict(self._db.execute("SELECT key, error FROM sample"))
 
     def save_attempt(self, key: str, n: int, attempt: Attempt) -> None:
-        """Record that a request broke, with whatever bytes had come."""
+        """Record that a request broke, with the bytes that had arrived."""
         with self._disk():
             self._db.execute(
                 "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -375,7 +377,7 @@ class Store:
         )
         return [(key_, n, Attempt(cause, bool(resent), status, body)) for key_, n, cause, resent, status, body in rows]
 
-    # What was made of it.
+    # Judgements.
 
     def save_judgements(self, judgements: Iterable[Judgement]) -> None:
         with self._transaction():
@@ -403,7 +405,7 @@ class Store:
         return [_judgement(row) for row in rows]
 
     def open_judgements(self, gate: str) -> int:
-        """How many selected samples of a gate still wait for their judgement."""
+        """The number of selected samples of a gate that are not judged yet."""
         row = self._db.execute(
             "SELECT COUNT(*) FROM selected s WHERE s.gate = ? AND NOT EXISTS "
             "(SELECT 1 FROM judgement j WHERE j.gate = s.gate AND j.key = s.key)",
@@ -423,7 +425,7 @@ class Store:
 
 
 def dump(value: Any) -> str:
-    """Compact JSON; lone surrogates stay escaped, so that any text can be stored."""
+    """Compact JSON; lone surrogates are escaped, so that any text can be stored."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
 
 

@@ -1,4 +1,4 @@
-"""Gate results, sample outcomes and the verdict of a run, from what its store holds."""
+"""Computes gate results, sample outcomes and the verdict of a run from its store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from annie_eval.run.store import Store
 
 
 def gate_result(profile: Profile, store: Store, name: str) -> GateResult:
-    """A gate's result on what has been judged so far."""
+    """A gate's result on the samples judged so far."""
     gate = profile.gates[name]
     expected = sum(len(scenario.variants) for scenario in profile.gate_scenarios(gate))
     judgements, selected = store.judgements(name), store.selected(name)
@@ -33,10 +33,10 @@ def gate_result(profile: Profile, store: Store, name: str) -> GateResult:
 
 
 def outcomes(run_dir: Path) -> dict[str, dict[str, bool]]:
-    """Whether each selected sample passed, by gate; broken samples, which are no outcome, are left out.
+    """Whether each selected sample passed, by gate; broken samples are left out.
 
     Raises:
-        UsageError: no run there.
+        UsageError: there is no run.
     """
     store = Store(run_dir)
     try:
@@ -50,13 +50,13 @@ def outcomes(run_dir: Path) -> dict[str, dict[str, bool]]:
 
 
 def unkept(verdict: RunVerdict, cause: str) -> RunVerdict:
-    """The same verdict, as an ERROR: the disk did not take it."""
-    broke = {"sample": None, "cause": f"the verdict could not be kept: {cause}"}
+    """The same verdict as an ERROR, because it could not be written."""
+    broke = {"sample": None, "cause": f"the verdict could not be written:  {cause}"}
     return replace(verdict, verdict="ERROR", errors=(broke, *verdict.errors))
 
 
 def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | None = None) -> RunVerdict:
-    """The verdict on what the store holds; also for a run that was stopped half-way."""
+    """The verdict from the store, also for an interrupted run."""
     selection: Mapping[str, Any] = store.meta("selection") or {"gates": {}, "perf": []}
     results = []
     for name in profile.gates:
@@ -109,13 +109,13 @@ def verdict_of(profile: Profile, store: Store, *, run_dir: Path, note: str | Non
 
 
 def _unanswered(store: Store) -> int:
-    """How many wanted samples have no answer."""
+    """The number of selected samples without an answer."""
     finished = store.finished()
     return sum(key not in finished for _, key, _ in store.wanted())
 
 
 def _not_measured(wanted: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each timing gate that a run which ended early left out; it is not stored, so a resume measures it."""
+    """A row for each timing gate that an early end left out; it is not stored, so --resume measures it."""
     known = {row["name"] for row in rows}
     empty = {"median": None, "interval": None, "n": 0, "limit": None, "unit": "", "roofline": None}
     detail = "not measured: the run ended early"
@@ -123,7 +123,7 @@ def _not_measured(wanted: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> l
 
 
 def _replicas(profile: Profile, store: Store, target: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
-    """Whether the servers that shared the work answered equally well; {} where there was one."""
+    """The comparison of replicas; {} if there was only one server."""
     if not target.get("replicas"):
         return {}
     return compared(profile, store, run_dir, [target["base_url"], *target["replicas"]])

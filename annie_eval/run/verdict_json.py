@@ -1,4 +1,4 @@
-"""verdict.json: the verdict for machines, valid against verdict.schema.json, and read back without loss."""
+"""Writes and reads verdict.json, the machine-readable verdict, valid against verdict.schema.json."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEMA = Path(__file__).with_name("verdict.schema.json")
 
 
 def to_dict(verdict: RunVerdict) -> dict[str, Any]:
-    """The verdict as plain JSON values: no NaN or infinity (null), no lone surrogates (escaped as text)."""
+    """The verdict as plain JSON values: null for NaN and infinity, lone surrogates escaped as text."""
     plain = {
         "format": FORMAT,
         "verdict": verdict.verdict,
@@ -86,12 +86,12 @@ def _strict(value: Any) -> Any:
 
 
 def dumps(verdict: RunVerdict) -> str:
-    """The file's text: ASCII, so that no terminal obeys it, and one trailing newline."""
+    """The file's text: ASCII without control characters, and one trailing newline."""
     return json.dumps(to_dict(verdict), indent=2, allow_nan=False) + "\n"
 
 
 def write(path: Path, verdict: RunVerdict) -> None:
-    """Write the file whole or not at all: a reader never sees half of it, nor does a power cut leave one."""
+    """Write the file atomically."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("w", encoding="ascii") as file:
@@ -104,10 +104,10 @@ def write(path: Path, verdict: RunVerdict) -> None:
 
 
 def load(path: Path) -> RunVerdict:
-    """Read what `write` has written.
+    """Read a file written by `write`.
 
     Raises:
-        UsageError: no such file, no JSON, or not a verdict of this format; names the field.
+        UsageError: no such file, not JSON, or not a verdict of this format; names the field.
     """
     import jsonschema
 
@@ -137,7 +137,7 @@ def load(path: Path) -> RunVerdict:
 
 
 def _with_current_keys(value: dict[str, Any]) -> dict[str, Any]:
-    """Of an object in a stored verdict; its sample keys are those of this version then."""
+    """Convert the sample keys of an object in a stored verdict to those of this version."""
     for name in ("sample", "worse", "better"):
         match value.get(name):
             case str() as key:

@@ -226,7 +226,7 @@ def test_two_nights_at_once_are_one_line(profile: Profile, baseline: Path, tmp_p
         done = nightly(url, baseline, history)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
-        assert f"another nightly run is going on (pid {first.pid}, since " in done.stderr
+        assert f"another nightly run is active (pid {first.pid}, since " in done.stderr
         out, _ = first.communicate(timeout=120)
     assert first.returncode == 0, out
     assert len(list(history.glob("0*"))) == 1

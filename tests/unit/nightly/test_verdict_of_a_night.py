@@ -78,7 +78,7 @@ def test_the_status_says_what_is_proven(
     found = a_night(blessed, tmp_path / "h", monkeypatch, missed, gate)
     assert (found.status, found.verdict_word) == (status, word)
     assert paragraph(found).startswith(f"nightly {found.name} {word}: ")
-    assert ("the gate alone says" in paragraph(found)) == (status == night.GATE_ALONE)
+    assert ("only the gate says" in paragraph(found)) == (status == night.GATE_ALONE)
 
 
 def test_five_lost_of_twenty_convince_once_and_not_as_one_night_of_ninety(

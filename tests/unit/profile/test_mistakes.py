@@ -64,9 +64,9 @@ TOML_MISTAKES = {
     # settings that belong to the gate, or would harm
     ("[gates.facts]", "[sampling.extra]\nmessages = []\n[gates.facts]"): "sampling.extra.messages is set by the gate",
     ("[gates.facts]", '[serving]\nargs = ["--port=9"]\n[gates.facts]'): r"serving.args\[0\] is .*remove it",
-    ("[gates.facts]", '[serving]\nargs = ["--trust-remote-code"]\n[gates.facts]'): "no code of a checkpoint is run",
-    ("[gates.facts]", '[serving]\nargs = ["--api-key", "k"]\n[gates.facts]'): "a profile must hold no key",
-    ("[gates.facts]", '[serving]\nargs = ["--trust_remote"]\n[gates.facts]'): "no code of a checkpoint is run",
+    ("[gates.facts]", '[serving]\nargs = ["--trust-remote-code"]\n[gates.facts]'): "code in a checkpoint is never run",
+    ("[gates.facts]", '[serving]\nargs = ["--api-key", "k"]\n[gates.facts]'): "a profile must not contain an API key",
+    ("[gates.facts]", '[serving]\nargs = ["--trust_remote"]\n[gates.facts]'): "code in a checkpoint is never run",
     (
         "[gates.facts]",
         '[serving]\nargs = ["--tool-parser-plugin=x.py"]\n[gates.facts]',
@@ -212,14 +212,14 @@ def test_a_mistake_in_a_scenario(desk: Desk, change: Any, expected: str) -> None
 
 
 RAW_MISTAKES: dict[str, tuple[bytes, str]] = {
-    "broken JSON": (b'{"id": "a",\n', r"desk.jsonl:1:\d+: is broken JSON: .*each line must be one whole JSON object"),
+    "broken JSON": (b'{"id": "a",\n', r"desk.jsonl:1:\d+: is broken JSON: .*each line must be one complete JSON object"),
     "broken later": (
         b'{"id": "a", "category": "facts", "prompt": "x"}\n\n{"id": "b" "c"}\n',
         r"desk.jsonl:3:12: is br",
     ),
     "key twice": (b'{"id": "a", "id": "b"}\n', r'desk.jsonl:1: key "id" is given twice'),
     "no object": (b'["a"]\n', r'desk.jsonl:1: is \["a"\], but each line must be one JSON object'),
-    "empty": (b"", r"desk.jsonl: is empty; write one scenario a line"),
+    "empty": (b"", r"desk.jsonl: is empty; write one scenario per line"),
     "blank": (b"\n  \n", r"desk.jsonl: is empty"),
     "not UTF-8": (b'{"id": "a"}\n{"id": "\xff"}\n', r"desk.jsonl:2: is not UTF-8 \(byte 0xff\)"),
     "NaN": (b'{"id": NaN}\n', r"desk.jsonl:1: holds NaN"),

@@ -128,7 +128,7 @@ def test_an_aa_run_of_another_profile_is_refused(kept: bool, make_run: Any, tmp_
         store.set_meta(profile_snapshot={})
         store.close()
     bless(run, "deployed", tmp_path / "bl", same)
-    message = "the system prompt is another" if kept else r"the profile changed \(d1 -> d2\)"
+    message = "the system prompt changed" if kept else r"the profile changed \(d1 -> d2\)"
     with pytest.raises(UsageError, match=f"not a run of the same server: {message}"):
         bless(run, "deployed", tmp_path / "bl", other)
 

@@ -77,7 +77,7 @@ def test_profile_check_shows_all_mistakes_at_once_and_judges_the_examples(
         'detectors[0] is "knowlege"',
         'assistant.jsonl:1: category "fact" is judged by no gate',
         'assistant.jsonl:3: expect.calls[0].arguments.loaves wants "two"',
-        "assistant.jsonl:5: example breaks gates.small_talk (markdown",
+        "assistant.jsonl:5: example fails gates.small_talk (markdown",
     ):
         assert sum(expected in line for line in out) == 1, (expected, out)
 

@@ -69,19 +69,19 @@ def test_good_examples_and_none_are_sound(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fact", "taxi", "expected"),
     [
-        ({"example": "At eight."}, None, r"desk.jsonl:1: example breaks gates.facts \(knowledge: does not state"),
-        ({"example": "At **seven**."}, None, r"desk.jsonl:1: example breaks gates.plain \(markdown: "),
+        ({"example": "At eight."}, None, r"desk.jsonl:1: example fails gates.facts \(knowledge: does not state"),
+        ({"example": "At **seven**."}, None, r"desk.jsonl:1: example fails gates.plain \(markdown: "),
         (
             None,
             {"example": "Right away."},
-            r"desk.jsonl:2: example breaks gates.taxi \(tool_calls: no call of book_taxi",
+            r"desk.jsonl:2: example fails gates.taxi \(tool_calls: no call of book_taxi",
         ),
         (
             None,
             {"example": [{"name": "book_taxi", "arguments": {"time": "five"}}]},
-            r"desk.jsonl:2: example breaks gates.taxi \(tool_calls: argument time",
+            r"desk.jsonl:2: example fails gates.taxi \(tool_calls: argument time",
         ),
-        (None, {"then_example": "- Done"}, r"desk.jsonl:2: then_example breaks gates.plain \(markdown"),
+        (None, {"then_example": "- Done"}, r"desk.jsonl:2: then_example fails gates.plain \(markdown"),
     ],
 )
 def test_an_example_that_breaks_its_gate_is_one_line(
@@ -97,4 +97,4 @@ def test_an_example_that_breaks_its_gate_is_one_line(
 
 def test_the_command_line_refuses_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gates", str(desk(tmp_path, {"example": "At eight."}))]) == 2
-    assert "desk.jsonl:1: example breaks gates.facts" in capsys.readouterr().err
+    assert "desk.jsonl:1: example fails gates.facts" in capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""From findings to verdicts: pure functions over judgements, without a network or a disk."""
+"""Turns findings into verdicts: pure functions without network or disk."""

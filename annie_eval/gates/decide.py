@@ -1,7 +1,7 @@
-"""From judgements to verdicts: each gate's, and the run's. Pure functions over frozen data; see docs/statistics.md.
+"""Computes the verdicts of gates and of the run from judgements. Pure; see docs/statistics.md.
 
-The order of the rules is the point: what is already lost cannot be saved by what is missing (FAIL first), what broke
-is no evidence (ERROR), what was not asked is no evidence either (INCONCLUSIVE), and only then may a gate PASS.
+The rules are applied in this order: missing samples cannot turn a failure into a pass (FAIL first); broken samples are
+no evidence (ERROR); samples that were not sent are no evidence either (INCONCLUSIVE); only then can a gate PASS.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ class GateResult:
 
     Attributes:
         passed, n: samples that passed, of those that could be judged. Broken samples are in neither.
-        errors: samples that could not be judged, because the exchange or a detector broke.
+        errors: number of samples that could not be judged because the exchange or a detector broke.
         required: how many must pass, of `expected`.
-        expected: samples that the gate has when the whole profile is run.
-        lower_bound: the bound on the pass rate that the profile asks for; None if it asks for none.
+        expected: number of samples of the gate in a complete run of the profile.
+        lower_bound: the bound on the pass rate that the profile requires; None if it requires none.
         confidence: level of `interval` and `rules_out`.
-        interval: two-sided exact interval on the pass rate; None where n is 0.
-        rules_out: one-sided exact upper bound on the miss rate: rates above it are ruled out. None where n is 0.
-        baseline: what the study measured, by model.
+        interval: two-sided exact interval of the pass rate; None if n is 0.
+        rules_out: one-sided exact upper bound on the miss rate: higher rates are ruled out. None if n is 0.
+        baseline: results measured elsewhere, by model.
         detail: why the verdict is not PASS, in a few words; "" for PASS.
         misses: judgements with findings, by sample.
         broken: judgements with an error, by sample.
-        repeats: where samples were asked more than once, as `gates.repeats` gives it: rounds, most, adaptive,
+        repeats: if samples were sent more than once, the result of `gates.repeats`: rounds, most, adaptive,
             stopped (why), threshold, scenarios, pass_hat_k (by k); {} otherwise.
-        cause: `server` where the gate fails by the server's state and not by the weights; "" where it is not known.
-        blame: in that case, in a sentence or two, what shows it.
+        cause: `server` if the gate fails because of the server's state and not of the weights; "" if unknown.
+        blame: in that case, the evidence in one or two sentences.
     """
 
     name: str
@@ -62,20 +62,21 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class RunVerdict:
-    """A whole run, as every report shows it.
+    """The verdict of a run, the content of all reports.
 
     Attributes:
         gates: in the profile's order.
-        errors: what broke: `sample` (None for the run as a whole) and `cause`; more fields are kept.
+        errors: what broke: `sample` (None for the run itself) and `cause`; more fields are kept.
         fingerprint: what must be equal for two runs to be comparable.
         timings: rows of the timing gates: name, verdict, median, interval, n, limit, unit, roofline, detail.
-        transport: counts of requests that broke on the way, and of those that were sent again (`resent`).
-        selection: `gates` (samples selected, by gate) and `complete` (whether that is the whole profile).
+        transport: counts of requests with connection errors, and of those that were sent again (`resent`).
+        selection: `gates` (samples selected, by gate) and `complete` (whether that is the complete profile).
         profile: `name` and `digest`.
         target: `base_url` and `served_model`.
         capabilities: what could not be checked on this server, each with the reason.
-        regression: against a baseline, as `annie_eval.regression.result.Regression.as_dict`; {} without one.
-        replicas: where several servers share the work, as `annie_eval.regression.replicas.as_dict`; {} otherwise.
+        regression: the comparison with a baseline, as `annie_eval.regression.result.Regression.as_dict`; {} without
+            one.
+        replicas: if several servers share the samples, as `annie_eval.regression.replicas.as_dict`; {} otherwise.
         started: seconds since the epoch.
         seconds: wall time of the run.
     """
@@ -113,17 +114,16 @@ def decide(
     """The verdict of one gate.
 
     Args:
-        gate: its rules. `required` None asks that all pass, whatever `lower_bound` says; 0 leaves the decision to
-            `lower_bound` alone.
-        judgements: one for each sample that was selected and judged, broken ones included.
-        expected: how many samples the gate has when the whole profile is run, whatever was selected.
-        selected: how many samples were selected, where a run that was cut short may have judged fewer; None means
-            that every selected sample is in `judgements`.
-        prompts: which scenarios ask the same, as `Profile.prompts` has it. Bounds count prompts: the samples of one
-            prompt (streamed and whole, repeats) resemble each other, and are one cluster.
+        gate: its rules. `required` None means all must pass, independent of `lower_bound`; 0 leaves the decision to
+            `lower_bound`.
+        judgements: one for each sample that was selected and judged, including broken ones.
+        expected: number of samples of the gate in a complete run of the profile, independent of the selection.
+        selected: number of selected samples; an interrupted run may have judged fewer. None: all are in `judgements`.
+        prompts: scenarios with the same prompt, see `Profile.prompts`. Bounds count prompts: the samples of one prompt
+            (streamed and unstreamed, repeats) are similar, and form one cluster.
 
-    FAIL: more misses than allowed, or the upper bound below `lower_bound`, even if every sample that broke or was
-    left out were to pass. ERROR: else, if any sample broke. INCONCLUSIVE: else, if samples are missing, or the lower
+    FAIL: more misses than allowed, or the upper bound below `lower_bound`, even if every sample that broke or was not
+    sent would pass. ERROR: else, if any sample broke. INCONCLUSIVE: else, if samples are missing, or the lower
     confidence bound does not reach `lower_bound`. PASS: else.
 
     Raises:
@@ -139,7 +139,7 @@ def decide(
         raise ValueError(
             f"gate {gate.name}: {len(judgements)} judgements and {required} required, of {expected} expected"
         )
-    # By name, not in the order of arrival: two runs that found the same read the same.
+    # Sorted by name, not by arrival, so that equal runs have equal reports.
     judgements = sorted(judgements, key=lambda judgement: judgement.sample)
     broken = tuple(judgement for judgement in judgements if judgement.error is not None)
     misses = tuple(judgement for judgement in judgements if judgement.error is None and judgement.findings)
@@ -147,7 +147,7 @@ def decide(
     passed = n - len(misses)
     judged = by_prompt((one for one in judgements if one.error is None), prompts)
     verdict: Verdict
-    # The best that can still come: all that broke and all that was left out pass.
+    # The best case: all samples that broke or were not sent pass.
     failure = _failure(gate, required, _and_more(judged, expected - n))
     if failure:
         verdict, detail = "FAIL", failure if n == expected else f"at best {failure}"
@@ -182,12 +182,12 @@ def decide(
     )
 
 
-# Samples that passed and samples, by prompt.
+# Number of passed samples and of samples, by prompt.
 Counts = tuple[list[int], list[int]]
 
 
 def by_prompt(judgements: Iterable[Judgement], prompts: Mapping[str, str] | None = None) -> Counts:
-    """How many samples passed and how many there are, for each prompt."""
+    """For each prompt, the number of passed samples and of samples."""
     counts: dict[str, list[int]] = {}
     for one in judgements:
         scenario = scenario_of(one.sample)
@@ -198,7 +198,7 @@ def by_prompt(judgements: Iterable[Judgement], prompts: Mapping[str, str] | None
 
 
 def _and_more(judged: Counts, more: int) -> Counts:
-    """The same counts, and as many further prompts that pass."""
+    """The same counts, with `more` further prompts that pass."""
     return [*judged[0], *[1] * more], [*judged[1], *[1] * more]
 
 
@@ -215,7 +215,7 @@ def _failure(gate: Gate, required: int, judged: Counts) -> str:
 
 
 def _doubt(gate: Gate, judged: Counts) -> str:
-    """Why these counts do not convince although they do not fail, "" if they convince."""
+    """Why these counts do not prove the lower bound, "" if they do."""
     if gate.lower_bound is not None:
         lower = clusters.lower_bound(*judged, gate.confidence)
         if lower < gate.lower_bound:
@@ -226,7 +226,7 @@ def _doubt(gate: Gate, judged: Counts) -> str:
 
 
 def tolerates(result: GateResult) -> bool:
-    """Whether a miss in this gate may be reported as xfail: only where the gate holds in spite of it."""
+    """Whether a miss in this gate is reported as xfail: only if the gate passes in spite of it."""
     return result.verdict == "PASS"
 
 
@@ -239,7 +239,7 @@ def overall(results: Sequence[GateResult], timings: Sequence[Mapping[str, Any]] 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """How often a gate says what about a model with a given true pass rate, all samples answered."""
+    """The probability of each verdict for a model with a given true pass rate, if all samples are answered."""
 
     rate: float
     passes: float
@@ -248,7 +248,7 @@ class OperatingPoint:
 
 
 def operating_curve(gate: Gate, expected: int, rates: Iterable[float]) -> list[OperatingPoint]:
-    """What the gate makes of models with these true pass rates; samples taken as independent.
+    """The verdicts for models with these true pass rates, assuming independent samples.
 
     Raises:
         ValueError: a rate outside [0, 1], no samples, or more required than expected.
@@ -278,7 +278,7 @@ def operating_curve(gate: Gate, expected: int, rates: Iterable[float]) -> list[O
 
 
 def all_errors(verdict: RunVerdict) -> list[dict[str, Any]]:
-    """Everything that broke, once: the run's own errors, then those that only a gate has seen."""
+    """All errors without duplicates: those of the run, then those that only a gate has."""
     errors = [dict(error) for error in verdict.errors]
     known = {(error.get("sample"), error.get("cause")) for error in errors}
     for result in verdict.gates:

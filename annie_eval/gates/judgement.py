@@ -1,4 +1,4 @@
-"""A judgement: what one gate found in one sample."""
+"""The type of a judgement: what one gate found in one sample."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from annie_eval.detectors.finding import Finding
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A gate's view of one sample: it passes when nothing was found and nothing broke."""
+    """A gate's judgement of one sample: a pass if nothing was found and nothing broke."""
 
     gate: str
     sample: str

@@ -1,7 +1,8 @@
-"""Asking every scenario again: which samples that makes, and what a gate makes of them. Pure.
+"""Repeats: which samples each round has, and the verdict of a gate over several rounds. Pure.
 
-With `--repeats N` each sample of a gate is asked N times. With `--until-decided` N is the most: after each round,
-in which every sample of the gate was asked once more, the gate stops if the evidence suffices, or if it hardly can.
+With `--repeats N` each sample of a gate is sent N times. With `--until-decided` N is the maximum: each round sends
+every sample of the gate once more, and the gate stops when it is decided or when further rounds are unlikely to decide
+it.
 """
 
 from __future__ import annotations
@@ -19,24 +20,26 @@ from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import Gate, Profile, Verdict
 from annie_eval.stats import clusters, sequential
 
-MOST = 20  # rounds, where --until-decided stands alone
+MOST = 20  # maximum number of rounds for --until-decided without --repeats
 _KEY = re.compile(r"(?P<scenario>[^.]+)\.(?P<way>\w+\.\w+)(?:\.(?P<repeat>\d+))?")
-# Why no further round was asked; "part" where only some samples of the gate were selected, "open" where one is due.
-# "prompts" where repeats cannot show what only more prompts could.
+# Why there is no further round. "part": only some samples of the gate were selected. "prompts": only more prompts
+# could decide, not repeats. "open": a further round is due.
 Stop = Literal["fixed", "rule", "decided", "hopeless", "prompts", "cap", "broken", "part", "open"]
-_TELLING = 3  # rounds after which it shows whether a prompt's answers differ among themselves
+_TELLING = 3  # rounds after which one can see whether answers to one prompt differ
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """How often every sample is asked: `most` times, or with `adaptive` until its gate is decided, `most` at most."""
+    """How often every sample is sent: `most` times, or with `adaptive` until its gate is decided, at most `most`
+    times.
+    """
 
     most: int = 1
     adaptive: bool = False
 
     @classmethod
     def of(cls, repeats: int | None, until_decided: bool) -> Repeats:
-        """From the command line. Raises UsageError."""
+        """Create it from the command-line options. Raises UsageError."""
         least = 2 if until_decided else 1
         if repeats is not None and repeats < least:
             why = " with --until-decided" if until_decided else ""
@@ -49,29 +52,29 @@ class Repeats:
 
     @property
     def asked(self) -> bool:
-        """Whether a verdict must say anything about repeats."""
+        """Whether there are repeats."""
         return self.most > 1
 
     @property
     def first(self) -> int:
-        """Rounds that are asked from the start."""
+        """Number of rounds that are selected from the start."""
         return 1 if self.adaptive else self.most
 
 
 def own_repeats(profile: Profile) -> Mapping[str, int]:
-    """How often each scenario is asked by the profile itself; all of that is one round."""
+    """How often the profile itself repeats each scenario; these repeats form one round."""
     return {one.id: max(variant.repeat for variant in one.variants) for one in profile.scenarios}
 
 
 def key_of_round(key: str, own: Mapping[str, int], round_: int) -> str:
-    """The sample that asks in round 1, 2, ... what `key` asks in the first."""
+    """The sample of round 1, 2, ... that repeats `key`."""
     if round_ == 1:
         return key
     return f"{_way(key)}.{repeat_of(key) + (round_ - 1) * own[scenario_of(key)]}"
 
 
 def keys_of_round(profile: Profile, keys: Iterable[str], round_: int) -> list[str]:
-    """The samples of a gate as round 1, 2, ... asks them."""
+    """The samples of a gate in round 1, 2, ..."""
     own = own_repeats(profile)
     return [key_of_round(key, own, round_) for key in keys]
 
@@ -87,15 +90,15 @@ def repeat_of(key: str) -> int:
 
 
 def _way(key: str) -> str:
-    """Scenario, streamed or not, thinking: what the repeats of a sample have in common."""
+    """The part of a key that all repeats of a sample share: scenario, streamed or not, thinking."""
     match = _KEY.fullmatch(key)
     return f"{match['scenario']}.{match['way']}" if match else key
 
 
 def threshold(gate: Gate, expected: int) -> float | None:
-    """The pass rate that a gate must be shown to exceed: its lower bound, or else the share that it requires.
+    """The pass rate that must be exceeded: the gate's lower bound, else the share that it requires.
 
-    None where it allows no miss and sets no lower bound.
+    None if the gate allows no miss and has no lower bound.
     """
     if gate.lower_bound is not None:
         return gate.lower_bound
@@ -115,24 +118,24 @@ def decide_repeated(
     """The verdict of a gate over several rounds.
 
     Args:
-        expected: samples of one round of the whole gate, whatever was selected.
-        selected: samples that were selected in all rounds so far.
-        rounds: complete rounds so far; those that another gate asked beyond them count for misses alone.
-        asked: samples that were selected in these rounds; None where no other gate has asked beyond them.
+        expected: number of samples of the gate in one complete round, independent of the selection.
+        selected: number of samples selected in all rounds so far.
+        rounds: complete rounds so far; further repeats that other gates requested count only for misses.
+        asked: number of samples selected in these rounds; None if no other gate requested more.
 
-    A gate that allows no miss fails by one in any round. Any other: with a fixed number of rounds `required` of
-    `expected` is asked of all of them in the same share, and `lower_bound` of the interval that knows of clusters;
-    adaptively, PASS and FAIL are said by the confidence sequence against `threshold`, and INCONCLUSIVE where it has
-    not spoken by the last round, or hardly will. A share that is required beside a lower bound must be reached when
-    the sequence has spoken, too, and a `lower_bound` must be shown by the prompts: the sequence speaks of the rate
-    over these prompts, and equal answers asked again say nothing of others.
+    A gate that allows no miss fails if any round has one. For other gates with a fixed number of rounds, the share
+    `required` / `expected` must be reached over all rounds, and `lower_bound` is compared with the interval for
+    clusters. In adaptive mode the confidence sequence decides PASS or FAIL against `threshold`; the gate is
+    INCONCLUSIVE if it has not decided by the last round, or is unlikely to. If the gate has a required share and a
+    lower bound, the share must also be reached. A `lower_bound` must also be proven over prompts: the sequence is
+    about the pass rate of these prompts, and repeating equal answers proves nothing about other prompts.
     """
     own = own_repeats(profile)
     strict = gate.required in (None, expected)
     share = None if strict else 0 if repeats.adaptive else (gate.required or 0) * rounds
     expected_all = expected * rounds
     if gate.every_sample:
-        # What other gates ask beyond these rounds is judged, too, and makes up for nothing that was left out.
+        # Further repeats that other gates requested are judged, too, but do not replace missing samples.
         beyond = sum(round_of(own, one.sample) > rounds for one in judgements)
         expected_all += max(beyond, 0 if asked is None else selected - asked)
     else:
@@ -167,16 +170,16 @@ def decide_repeated(
 
 
 def _units(counts: Counts, rounds: int) -> tuple[float, int]:
-    """(passed, n) for the confidence sequence, whose unit is a prompt in a round: its share of passed samples.
+    """(passed, n) for the confidence sequence. Its unit is one prompt in one round, with its share of passed samples.
 
-    A prompt that is sent in several ways in one round may give one answer several times.
+    The samples of one prompt in one round (streamed and unstreamed) may have the same answer.
     """
     shares = (passed * rounds / size for passed, size in zip(*counts, strict=True))
     return min(math.fsum(shares), float(len(counts[0]) * rounds)), len(counts[0]) * rounds
 
 
 def _bounded(counts: Counts, gate: Gate) -> tuple[Verdict, str]:
-    """What the prompts say of the gate's lower bound, repeats of one prompt being one cluster."""
+    """Compare the gate's lower bound with the interval over prompts; repeats of a prompt are one cluster."""
     if gate.lower_bound is None:
         return "PASS", ""
     shown = f"{sum(counts[0])}/{sum(counts[1])} of {len(counts[1])} prompts"
@@ -191,7 +194,7 @@ def _bounded(counts: Counts, gate: Gate) -> tuple[Verdict, str]:
 
 
 def _few_prompts(counts: Counts, gate: Gate, rounds: int, most: int) -> bool:
-    """Whether the prompts leave the lower bound open even if all further rounds come out as those so far."""
+    """Whether the lower bound will stay undecided even if all further rounds are like those so far."""
     if rounds < _TELLING:
         return False
     scale = most / rounds
@@ -208,7 +211,7 @@ def _sequentially(
     rounds: int,
     expected: int,
 ) -> tuple[Verdict, Stop, str]:
-    """Verdict, why sampling stopped ("open" where it has not), and the detail."""
+    """Verdict, why sampling stopped ("open" if it has not), and the detail."""
     if base.verdict == "FAIL":
         return "FAIL", "rule", base.detail
     if base.verdict == "ERROR":
@@ -258,7 +261,7 @@ def _facts(
     stop: Stop,
     limit: float | None,
 ) -> Mapping[str, Any]:
-    """What the report says of the repeats, as JSON."""
+    """The facts about repeats for the report, as JSON values."""
     ways: dict[str, list[bool]] = defaultdict(list)
     for one in judgements:
         if one.error is None:

@@ -1,8 +1,8 @@
-"""Several servers that should be one: who answers which sample, and whether they answer alike. Pure.
+"""Replicas: assigns samples to several servers, and compares their answers. Pure.
 
-The samples are dealt out, and up to `SHARED` of them are asked of every server. On those the servers are compared: by
-structure first (a server that never calls a tool where the others do has lost its parser, which is not a question of
-chance), then each by the gates on its own answers, then in pairs.
+Each sample is assigned to one server, and up to `SHARED` of them are sent to every server. On these the servers are
+compared: first by structure (a server that never calls a tool when the others do has lost its parser, which is not
+chance), then by the gates on each server's own answers, then in pairs.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from annie_eval.stats import binomial
 from annie_eval.stats.paired import lowest
 
 ALPHA = 0.01
-"""Chance that equal servers are said to differ by the paired tests of a run; it is asked every night."""
+"""Error rate of the paired tests of a run for equal servers; it is small because nightly runs test often."""
 SHARED = 100
-"""Samples at most that every server is asked: all of `annie`."""
-_LEAST = 3  # samples that show a structure at the others, so that its lack at one is none of chance
-_MOST = 4  # differences that a headline names
+"""Maximum number of samples sent to every server: all of `annie`."""
+_LEAST = 3  # minimum number of samples with a property at the other servers, so that its absence is not chance
+_MOST = 4  # maximum number of differences in a headline
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Answered:
 
     Attributes:
         server: index of the server.
-        dealt: it counts for the run's gates; otherwise it was asked to compare the servers.
-        judgements: by each gate that judges the sample.
-        shows: what the answer has, as verbs: `calls a tool`, `tells its usage`.
-        prompt_tokens: of its first request; None where the server does not say.
+        dealt: it counts for the run's gates; otherwise it is only for comparing servers.
+        judgements: one by each gate of the sample.
+        shows: properties of the answer, as verbs: `calls a tool`, `tells its usage`.
+        prompt_tokens: prompt tokens of its first request; None if not reported.
     """
 
     server: int
@@ -57,10 +57,10 @@ class Answered:
 
 
 class Shares:
-    """Which server answers a sample: the servers take turns along an order that is shuffled again in each run.
+    """Assigns samples to servers in turn, in an order that is shuffled in each run.
 
-    Shuffled, so that no server gets the streamed or the hard samples; again, so that an unlucky share is not dealt out
-    again every night; by a hash, so that a resumed run deals as it began.
+    Shuffling avoids that one server gets all streamed or all hard samples. Each run has another order, so that an
+    unlucky assignment is not repeated every night. The order comes from a hash, so that a resumed run has the same.
     """
 
     def __init__(self, keys: Sequence[str], salt: str, servers: int) -> None:
@@ -72,15 +72,15 @@ class Shares:
         return hashlib.sha256(f"{self._salt}\n{key}".encode("utf-8", "backslashreplace")).digest()
 
     def __getitem__(self, key: str) -> int:
-        """The index of the server; samples that the profile does not know go by their hash alone."""
+        """The index of a sample's server; samples that are not in the profile are assigned by their hash."""
         place = self._places.get(key)
         return int.from_bytes(self._hash(key)[:8]) % self._servers if place is None else place
 
     def asked_of_all(self, selected: Mapping[str, Iterable[str]]) -> list[str]:
-        """The samples that every server is asked: `SHARED` at most, from each gate in turn, the smallest gate first.
+        """The samples for every server: at most `SHARED`, from each gate in turn, the smallest gate first.
 
         Args:
-            selected: the selected samples by gate; repeats and what the profile does not know are left out.
+            selected: the selected samples by gate; repeats and samples outside of the profile are left out.
         """
         queues = [sorted({key for key in keys if key in self._places}, key=self._hash) for keys in selected.values()]
         dealt = chain.from_iterable(zip_longest(*sorted(queues, key=len)))
@@ -88,21 +88,21 @@ class Shares:
 
 
 def shares(profile: Profile, salt: str, servers: int) -> Shares:
-    """The shares of a profile's samples in the run `salt`."""
+    """The assignment of a profile's samples in the run `salt`."""
     return Shares([key for scenario in profile.scenarios for key in scenario.sample_keys()], salt, servers)
 
 
 def compare_replicas(
     profile: Profile, urls: Sequence[str], answers: Sequence[Answered], missing: int = 0
 ) -> dict[str, Any]:
-    """Whether the servers answer alike, as the report and `verdict.json` have it.
+    """The comparison of the servers for the report and `verdict.json`.
 
-    FAIL: a server lacks what all others show, renders other prompts, fails a gate on its own answers, or passes less
-    often than the others on the same samples beyond chance (`paired.lowest`, Holm over gates and servers at `ALPHA`).
-    ERROR: else, where an answer broke. INCONCLUSIVE: else, where answers are missing.
+    FAIL: a server never shows a property that all others show, renders other prompts, fails a gate on its own answers,
+    or passes significantly less often than the others on the same samples (`paired.lowest`, Holm over gates and
+    servers at `ALPHA`). Otherwise ERROR if an answer broke, and INCONCLUSIVE if answers are missing.
 
     Args:
-        missing: samples that a server was to be asked for the comparison, and was not.
+        missing: number of samples that were not sent to a server although the comparison needs them.
     """
     servers = [{"base_url": url, "n": 0, "passed": 0, "broken": 0, "shared": 0} for url in urls]
     for one in answers:
@@ -151,11 +151,11 @@ def _shared(answers: Iterable[Answered], servers: int) -> dict[str, _Row]:
 
 
 def _lacks(urls: Sequence[str], shared: Mapping[str, _Row], place: int) -> list[str]:
-    """What one server never shows where all others do, what it alone shows, and prompts that are its own."""
+    """Properties that one server never shows but all others do, those that only it shows, and different prompts."""
     found = []
     rows = [(row[place], [one for other, one in row.items() if other != place]) for row in shared.values()]
     for verb in sorted({verb for row in shared.values() for one in row.values() for verb in one.shows}):
-        # The widest group says it best: all samples, those of one way of sending, those of one gate.
+        # The largest group is reported: all samples, those of one transport, or those of one gate.
         for group, of_group in _groups(rows).items():
             theirs = [mine for mine, others in of_group if all(verb in one.shows for one in others)]
             if len(theirs) >= _LEAST and not any(verb in mine.shows for mine in theirs):
@@ -183,7 +183,7 @@ def _lacks(urls: Sequence[str], shared: Mapping[str, _Row], place: int) -> list[
 def _groups(rows: Sequence[tuple[Answered, list[Answered]]]) -> dict[str, list[tuple[Answered, list[Answered]]]]:
     groups = {"samples": list(rows)}
     for mine, others in rows:
-        way = "streamed samples" if ".stream." in mine.sample else "samples sent whole"
+        way = "streamed samples" if ".stream." in mine.sample else "samples sent unstreamed"
         groups.setdefault(way, []).append((mine, others))
     for mine, others in rows:
         for judgement in mine.judgements:
@@ -192,7 +192,7 @@ def _groups(rows: Sequence[tuple[Answered, list[Answered]]]) -> dict[str, list[t
 
 
 def _own_gates(profile: Profile, urls: Sequence[str], answers: Sequence[Answered]) -> list[dict[str, Any]]:
-    """Gates that a server fails on its own answers; `all` where every server does."""
+    """Gates that a server fails on its own answers; `all` if every server fails."""
     found = []
     for gate in profile.gates.values():
         expected = sum(len(scenario.variants) for scenario in profile.gate_scenarios(gate))

@@ -1,8 +1,7 @@
-"""The one order of verdicts. docs/statistics.md gives the reason for it.
+"""Defines the order of verdicts. docs/statistics.md gives the reasons.
 
-What is already lost cannot be saved by what broke (FAIL before ERROR), what broke is no evidence (ERROR before
-INCONCLUSIVE), and only what is left may PASS. A comparison that was refused comes before all of them: nothing was
-compared.
+Broken samples cannot turn a failure into a pass (FAIL before ERROR). They are no evidence (ERROR before INCONCLUSIVE).
+PASS comes last. A refused comparison comes before all of them, because nothing was compared.
 """
 
 from __future__ import annotations
@@ -19,5 +18,5 @@ AnyVerdict = TypeVar("AnyVerdict", Verdict, ComparisonVerdict)
 
 
 def worst(verdicts: Iterable[AnyVerdict]) -> AnyVerdict | None:
-    """The first in `SEVERITY` of the verdicts that are there; None for none at all."""
+    """The worst of some verdicts by `SEVERITY`; None if there are none."""
     return min(verdicts, key=SEVERITY.index, default=None)

@@ -1,4 +1,4 @@
-"""A target to talk to: a checkpoint served here, natively or in Docker, or a server that is already there."""
+"""Starts or finds the server to judge: a checkpoint served here, natively or in Docker, or a running server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Greeting", "Target", "TargetSpec", "check", "open_target"]
 
 
 def __getattr__(name: str) -> Any:
-    # `check` runs before anything else; asyncio and the HTTP client are loaded when a target is opened.
+    # `check` must start fast; asyncio and the HTTP client are imported when a target is opened.
     if name in ("Greeting", "Target", "open_target"):
         from annie_eval.serving import target
 

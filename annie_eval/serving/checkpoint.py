@@ -1,4 +1,4 @@
-"""Reads a checkpoint directory without loading it: its config, and whether its files are whole.
+"""Reads a checkpoint directory without loading it: its config, and whether its files are complete.
 
 Only JSON and the headers of safetensors files are read, never weights, and never a pickle.
 """
@@ -26,10 +26,10 @@ class Checkpoint:
 
     Attributes:
         config: config.json.
-        quantization: what says how it is quantised: `quantization_config` of config.json, else `quantization` of
-            hf_quant_config.json; empty if neither is there.
+        quantization: `quantization_config` of config.json, else `quantization` of hf_quant_config.json; empty if
+            neither is there.
         weights: the safetensors files, sorted by name.
-        input_scales: every module with a weight scale has one for its activations, too (W4A4, static FP8).
+        input_scales: every module with a weight scale also has one for its activations (W4A4, static FP8).
     """
 
     path: Path
@@ -44,7 +44,7 @@ class Checkpoint:
 
     @property
     def algorithm(self) -> str | None:
-        """Name of the quantisation, such as `NVFP4`; the method's name where no algorithm is given."""
+        """Name of the quantisation, such as `NVFP4`; the method's name if there is no algorithm."""
         for key in ("quant_algo", "format", "quant_method"):
             if value := self.quantization.get(key):
                 return str(value)
@@ -52,23 +52,23 @@ class Checkpoint:
 
     @property
     def max_position_embeddings(self) -> int | None:
-        """Tokens of context that the text model was made for; None where config.json does not say."""
+        """Maximum context of the text model in tokens; None if config.json does not say."""
         text = self.config.get("text_config", self.config)
         most = text.get("max_position_embeddings") if isinstance(text, Mapping) else None
         return most if isinstance(most, int) and most > 0 else None
 
     @property
     def trackable(self) -> bool:
-        """Whether vLLM can be asked to fail on what the checkpoint lacks.
+        """Whether vLLM's check for missing tensors can be switched on.
 
-        Its check (`enable_weights_track`, 0.32) takes every parameter of a quantised layer for one that the file must
-        hold. ModelOpt's layers have an input scale that weight-only checkpoints rightly lack: those it would refuse.
+        The check (`enable_weights_track`, 0.32) requires every parameter of a quantised layer in the file. ModelOpt's
+        layers have an input scale, which weight-only checkpoints correctly do not have: they would be refused.
         """
         return self.quantization.get("quant_method") == "modelopt" and self.input_scales
 
     @property
     def vision(self) -> bool:
-        """Whether it is a vision-language wrapper around the text model."""
+        """Whether it is a vision-language model around the text model."""
         return "vision_config" in self.config or "text_config" in self.config
 
 
@@ -77,10 +77,10 @@ def read(path: Path, arguments: Sequence[str] = ()) -> Checkpoint:
 
     Args:
         path: the directory.
-        arguments: further server arguments; some (`--tokenizer`, `--chat-template`) stand in for a file.
+        arguments: further server arguments; some (`--tokenizer`, `--chat-template`) replace a file.
 
     Raises:
-        UsageError: it is not there, no checkpoint, not safetensors, incomplete or cut off.
+        UsageError: it does not exist, is not a checkpoint, not safetensors, incomplete or truncated.
     """
     if not path.exists():
         raise UsageError(f"--model-dir {path}: no such directory")
@@ -128,7 +128,7 @@ def _without_config(path: Path) -> str:
 
 
 def _weights(path: Path) -> tuple[Path, ...]:
-    """The safetensors files to be loaded, all of them there."""
+    """The safetensors files to load. Raises UsageError if one is missing."""
     index = path / INDEX
     if index.is_file():
         shards = read_object(index).get("weight_map")

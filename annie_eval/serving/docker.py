@@ -1,4 +1,4 @@
-"""vLLM in a Docker container: the exact command, for vLLM's own images and NVIDIA's."""
+"""Builds the command that runs vLLM in a Docker container, for vLLM's own images and NVIDIA's."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def docker_command(
     api_key: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> list[str]:
-    """`docker run` in the foreground, so that the container's output is the log and its end is seen.
+    """`docker run` in the foreground, so that its output is the log and its end is noticed.
 
     Args:
         arguments: vLLM's, without the model, host and port.
-        name: of the container; by it, it is stopped and removed.
-        api_key: pass VLLM_API_KEY on from the client's environment; its value is not on the command line.
-        environment: VLLM_* settings of the caller that hold for a container too, are passed on by name.
+        name: name of the container, with which it is stopped and removed.
+        api_key: pass VLLM_API_KEY from the client's environment; its value is not on the command line.
+        environment: the caller's environment; VLLM_* variables that apply to a container are passed by name.
     """
     # Entry points: vllm/vllm-openai is the server itself, NVIDIA's image (nvcr.io/nvidia/vllm) a shell wrapper.
     if image.startswith("nvcr.io/"):
         server = ["vllm", "serve", MODEL]
     else:
         server = ["--model", MODEL]
-    # A user whom the image does not know has no home and no name, and caches want both.
+    # A user that the image does not know has no home and no name, but caches need both.
     variables = [f"{key}={value}" for key, value in {**quiet_environment(), "HOME": "/tmp", "USER": "annie"}.items()]
     passed = sorted(key for key in environment if key.startswith("VLLM_") and not _of_the_host(key))
     variables += [key for key in passed if key not in quiet_environment()]
@@ -49,9 +49,9 @@ def docker_command(
         name,
         "--gpus",
         "all",
-        "--shm-size=16g",  # CUDA and the workers share memory; Docker's own 64 MB are too little
-        # The checkpoint is not trusted, and neither is the image that reads it: no root, nothing that root may do. A
-        # published port needs a network that reaches out, so that one is left.
+        "--shm-size=16g",  # CUDA and the workers use shared memory; Docker's default of 64 MB is too small
+        # Neither the checkpoint nor the image is trusted: no root and no capabilities. A published port needs a
+        # network with outside access, so network access remains.
         "--user",
         f"{os.getuid()}:{os.getgid()}",
         "--cap-drop",
@@ -74,7 +74,7 @@ def docker_command(
 
 
 def _of_the_host(key: str) -> bool:
-    """Whether a VLLM_* variable is about the machine outside, or the key."""
+    """Whether a VLLM_* variable is about the host, or is the API key."""
     return (
         key == "VLLM_API_KEY"
         or key.startswith(("VLLM_CPU_", "VLLM_HOST_"))

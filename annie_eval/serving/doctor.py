@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def doctor(spec: TargetSpec, profile: Profile, out: TextIO) -> int:
-    """Run every check in turn and stop at the first that fails, because the later ones rest on it.
+    """Run the checks in order and stop at the first that fails, because later ones depend on it.
 
     Args:
-        out: takes the lines `ok    what: detail` and `FAIL  what: cause; fix`.
+        out: prints the lines `ok    what: detail` and `FAIL  what: cause; fix`.
 
     Returns:
-        0 when all is well, 1 when the target is at fault, 2 when the input is.
+        0 if all is well, 1 for a fault of the target, 2 for wrong input.
     """
     with tempfile.TemporaryDirectory(prefix="annie-eval-doctor-") as name:
         return _Doctor(spec, profile, out, Path(name)).run()
@@ -58,7 +58,7 @@ class _Doctor:
         if self.spec.base_url is not None:
             host, port, _ = split_url(self.spec.base_url)
             return f"{host}:{port} takes connections"
-        return f"{self.spec.model_dir} is a whole safetensors checkpoint with tokenizer and chat template"
+        return f"{self.spec.model_dir} is a complete safetensors checkpoint with tokenizer and chat template"
 
     def _checkpoint(self) -> str:
         from annie_eval.serving import checkpoint
@@ -97,7 +97,7 @@ class _Doctor:
             target.close()
 
     def _keep_log(self) -> None:
-        """Move the server's log to where it outlives the temporary directory."""
+        """Move the server's log out of the temporary directory."""
         from annie_eval.serving.target import LOG
 
         log = self.dir / LOG

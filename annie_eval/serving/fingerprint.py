@@ -1,4 +1,4 @@
-"""The fingerprint of a target: what must be equal for two runs to be comparable."""
+"""Computes the fingerprint of a target, which must be equal for two runs to be comparable."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from annie_eval.profile.types import Profile
 
 _BLOCK = 64 * 1024  # bytes
-_BLOCKS = 32  # read of every weight file
+_BLOCKS = 32  # number of blocks read of every weight file
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "merges.txt", "tokenizer_config.json")
 _KERNEL = re.compile(r"Using (\w*Kernel\w*) for (\w[\w .-]*\w)")
 _ATTENTION = re.compile(r"Using (\w+) attention backend")
 
 
 def of_files(checkpoint: Checkpoint, arguments: Sequence[str]) -> dict[str, Any]:
-    """Hashes of a checkpoint's files, hexadecimal SHA-256; None for a file that is not there.
+    """Hashes of a checkpoint's files, hexadecimal SHA-256; None for a missing file.
 
-    `weights` covers every header, every file size and 32 blocks of 64 KiB spread evenly over each file: it takes
-    milliseconds, and no training leaves all of these as they were.
+    `weights` covers every header, every file size and 32 blocks of 64 KiB spread evenly over each file: this takes
+    milliseconds, and any training changes some of these blocks.
     """
     path = checkpoint.path
     return {
@@ -44,13 +44,13 @@ def of_files(checkpoint: Checkpoint, arguments: Sequence[str]) -> dict[str, Any]
 
 
 def written(directory: Path) -> list[list[Any]]:
-    """[name, bytes, when its content and when its inode last changed, in ns] of each weight file of a directory."""
+    """[name, bytes, mtime and ctime in ns] of each weight file of a directory."""
     files = sorted(directory.glob("*.safetensors"))
     return [[file.name, (now := file.stat()).st_size, now.st_mtime_ns, now.st_ctime_ns] for file in files]
 
 
 def of_profile(profile: Profile) -> dict[str, Any]:
-    """What the profile fixes: parsers, template switches, sampling."""
+    """The part that the profile sets: parsers, template variables, sampling."""
     serving = profile.serving
     return {
         "profile": profile.name,
@@ -64,14 +64,14 @@ def of_profile(profile: Profile) -> dict[str, Any]:
 
 
 def of_log(log: str) -> dict[str, Any]:
-    """What vLLM says it computes with: `kernels` as `name for what`, and the attention backend."""
+    """vLLM's kernels from its log: `kernels` as `name for what`, and the attention backend."""
     kernels = sorted({f"{name} for {what}" for name, what in _KERNEL.findall(log)})
     backends = sorted(set(_ATTENTION.findall(log)))
     return {"kernels": kernels, "attention_backend": ", ".join(backends) or None}
 
 
 def stable_arguments(arguments: Sequence[str]) -> list[str]:
-    """Server arguments without those that differ in every run."""
+    """Server arguments without those that differ between all runs."""
     kept: list[str] = []
     skip = False
     for argument in arguments:
@@ -114,7 +114,7 @@ def _template(path: Path, arguments: Sequence[str]) -> str | None:
             given = value if equals else next(iter(arguments[index + 1 :]), "")
             # vLLM takes a file or the template itself.
             return _file(Path(given)) or hashlib.sha256(given.encode()).hexdigest()
-    # The text counts, not the file that holds it: exporters move it from one to the other.
+    # The hash is over the text, not the file, because exporters store it in different files.
     if (path / "chat_template.jinja").is_file():
         return _file(path / "chat_template.jinja")
     for name in ("chat_template.json", "tokenizer_config.json"):
@@ -126,7 +126,7 @@ def _template(path: Path, arguments: Sequence[str]) -> str | None:
 
 
 def _layers(quantization: Mapping[str, Any]) -> dict[str, Any]:
-    """Which layers are quantised how: counts by algorithm where layers are listed, and what is left out."""
+    """Summary of the quantised layers: counts by algorithm, if layers are listed, and excluded layers."""
     listed = quantization.get("quantized_layers")
     layers: dict[str, Any] = {}
     if isinstance(listed, dict):

@@ -1,7 +1,7 @@
 """Compares two fingerprints: what differs, and whether the runs can still be compared. Pure.
 
-Other weights, another vLLM, another kernel are what a comparison is for. Another chat template, other sampling or
-other parsers ask another question or read the answer with other eyes: then a difference says nothing of the model.
+Comparisons are meant for other weights, another vLLM or another kernel. Another chat template, other sampling or other
+parsers change the request or the parsing of the answer: then a difference says nothing about the model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MEANINGLESS = {
     "reasoning_parser": "the reasoning parser",
     "chat_template_kwargs": "the template's switches",
 }
-# Server flags of the same kinds, wherever they were given.
+# Server flags with the same meaning.
 _MEANINGLESS_FLAGS = {
     "chat-template": "the chat template",
     "chat-template-content-format": "the chat template",
@@ -51,17 +51,17 @@ _SPOKEN = {
     "root": "the served path",
     "max_model_len": "the context length",
 }
-# What tells most comes first: a headline names a few.
+# Most important first, because a headline names only a few.
 _FIRST = ("quantization", "weights", "server", "server_version", "kernels", "gpus", "image", "root", "served_model")
-# The profile is compared by its snapshot, and flags one by one.
+# The profile is compared by its snapshot, and flags are compared one by one.
 _ELSEWHERE = frozenset({"profile", "profile_digest", "arguments"})
-# What one machine and one model show otherwise from hour to hour.
+# Fields that vary for the same machine and model.
 _OF_THE_MOMENT = frozenset({"machine", "load"})
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What is another than before, in words: `compared` is what the comparison is about, `refused` forbids one."""
+    """Differences in words: `compared` are reported, with `refused` a comparison is not possible."""
 
     compared: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class _Found:
 
 
 def between(before: Mapping[str, Any], now: Mapping[str, Any]) -> Differences:
-    """What two fingerprints differ in. A fact that only one side knows of is no difference, but for lost parsers."""
+    """The differences of two fingerprints. A field that only one has is not a difference, except for lost parsers."""
     found = _Found()
     local = "arguments" in before and "arguments" in now
     names = dict.fromkeys((*_FIRST, *before, *now))
@@ -94,7 +94,7 @@ def between(before: Mapping[str, Any], now: Mapping[str, Any]) -> Differences:
 
 
 def identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Everything that two fingerprints of one run differ in, what only one of them knows included; in words."""
+    """All differences of two fingerprints of one run, including fields that only one has; in words."""
     found = _Found()
     for name in dict.fromkeys((*_FIRST, *before, *now)):
         if name not in (*_OF_THE_MOMENT, "arguments") and before.get(name) != now.get(name):
@@ -142,7 +142,7 @@ def _arguments(before: Sequence[str], now: Sequence[str], found: _Found) -> None
 
 
 def _flags(arguments: Sequence[str]) -> dict[str, str]:
-    """Value by flag name, "" for a switch; a flag given twice counts as the server takes it, the last one."""
+    """Value by flag name, "" for a switch; of a repeated flag the last value counts, like in the server."""
     flags: dict[str, str] = {}
     name: str | None = None
     for argument in arguments:
@@ -159,11 +159,11 @@ def _flags(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def of_profiles(before: Mapping[str, Any], now: Mapping[str, Any], digests: tuple[Any, Any]) -> list[str]:
-    """Why two profiles ask or judge differently; [] if they do not.
+    """Differences of two profiles in requests or rules; [] if there are none.
 
     Args:
-        before, now: their snapshots; {} where a run was made before snapshots were kept.
-        digests: of both profiles.
+        before, now: their snapshots; {} for runs of versions without snapshots.
+        digests: the digests of both profiles.
     """
     if before and now:
         return diff.differences(before, now)
@@ -173,7 +173,7 @@ def of_profiles(before: Mapping[str, Any], now: Mapping[str, Any], digests: tupl
 
 
 def _short(value: Any) -> str:
-    """A hash by its first digits; some servers hand out the text itself, which is hashed first."""
+    """The first digits of a hash; some servers report the text itself, which is hashed first."""
     text = "none" if value is None else str(value)
     return text[:8] if len(text) <= 64 else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
 

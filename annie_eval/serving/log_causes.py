@@ -1,4 +1,4 @@
-"""Rules that map lines of a server's log to the cause of a failure and how to fix it.
+"""Rules that map lines of a server's log to the cause of a failure and its fix.
 
 Every rule is compared with real log lines in tests/unit/serving/logs.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CauseRule:
-    """What a log line means. `cause` and `fix` may use the named groups of `pattern`."""
+    """The meaning of a log line. `cause` and `fix` may use the named groups of `pattern`."""
 
     name: str
     pattern: re.Pattern[str]
@@ -23,12 +23,12 @@ def _rule(name: str, pattern: str, cause: str, fix: str) -> CauseRule:
     return CauseRule(name, re.compile(pattern), cause, fix)
 
 
-# vLLM takes its share of the memory in advance, for the KV cache: a shorter context would not make it smaller.
+# vLLM allocates its share of the memory for the KV cache at the start; a shorter context would not change that.
 _LESS = "ask for less with --vllm-arg=--gpu-memory-utilization=0.6 (on a CPU: VLLM_CPU_KVCACHE_SPACE=1)"
 
-# In this order: the first rule that matches anywhere in the log wins, so what is nearer to the root comes first.
+# The first rule that matches anywhere in the log is used, so root causes come first.
 RULES: tuple[CauseRule, ...] = (
-    # The checkpoint: what it says it is.
+    # The checkpoint: its config.
     _rule(
         "unknown-model-type",
         r"model type `(?P<type>[^`]+)` but Transformers does not recognize",
@@ -131,7 +131,7 @@ RULES: tuple[CauseRule, ...] = (
     _rule(
         "pickle",
         r"UnpicklingError|torch\.load",
-        "the weights are pickles, or damaged ones",
+        "the weights are pickle files, or damaged",
         "save them as safetensors",
     ),
     _rule(
@@ -323,7 +323,7 @@ RULES: tuple[CauseRule, ...] = (
         "the image is built for another processor",
         "choose one for this machine (arm64 on a DGX Spark)",
     ),
-    # Nothing more exact was found.
+    # General rules, if nothing more specific matches.
     _rule(
         "loader-setting",
         r"Unexpected extra config keys for load format \w+: (?P<what>\{.*?\})",
@@ -334,12 +334,12 @@ RULES: tuple[CauseRule, ...] = (
         "import",
         r"(?m)^(?:\w+\.)*(?:ImportError|ModuleNotFoundError): (?P<what>.+)",
         "an import fails in the server's environment: {what}",
-        "install what is missing there",
+        "install the missing package there",
     ),
 )
 
 ENGINE_LOST = (
-    "the engine process ended without a word, most likely killed by the system because memory ran out",
+    "the engine process ended without a message, most likely killed by the system because memory ran out",
     f"look into `dmesg`; free memory, or {_LESS}",
 )
 
@@ -353,5 +353,5 @@ ENDS = {
         "use a build for this machine; for NVFP4 on an older image try --vllm-arg=--linear-backend=marlin",
     ),
     "SIGSEGV": ("it crashed in native code", "look at the end of the log; try --vllm-arg=--enforce-eager"),
-    "SIGTERM": ("something asked it to end", "start it again, and see what sends signals here"),
+    "SIGTERM": ("another process stopped it", "start it again, and find out which process sent SIGTERM"),
 }

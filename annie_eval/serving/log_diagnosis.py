@@ -1,4 +1,4 @@
-"""From a server's log to the cause of its failure and how to fix it, one line each. Pure.
+"""Finds the cause of a server's failure in its log, and the fix, one line each. Pure.
 
 The rules themselves are in `annie_eval.serving.log_causes`.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from annie_eval.serving.log_causes import ENDS, ENGINE_LOST, RULES
 
 _WIDTH = 200  # characters of a quoted line
-_SPARE = 0.3  # GiB of free memory that are left alone
+_SPARE = 0.3  # GiB of free memory that stay unused
 
 
 # (EngineCore pid=12) ERROR 11-23 10:06:07 [core.py:1510] text
@@ -20,7 +20,7 @@ _PREFIX = re.compile(
     r"^(?:\(\w[^)]*\) )?(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d [\d:]+ \[[^\]]+\] ?)?"
 )
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt)(?::\s*(?P<text>.*))?$")
-# Every one of these follows from an error above it.
+# These errors follow from an error above them.
 _FOLLOWS = re.compile(
     r"Engine core initialization failed|EngineDeadError|WorkerProc initialization failed|validation errors? for"
     r"|EngineCore encountered an issue|CancelledError|Executor failed|Failed core proc"
@@ -31,7 +31,7 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
     """Why a server died, and how to fix it.
 
     Args:
-        log: everything that it wrote.
+        log: the complete log.
         how: how it ended, such as `was killed by SIGKILL`.
 
     Returns:
@@ -54,7 +54,7 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
 
 
 def _fits(groups: Mapping[str, str]) -> str:
-    """The share of the memory that a server may take where so much of it is free; "" where the log does not say."""
+    """The share of the memory that a server can use if only a part is free; "" if the log does not say."""
     try:
         free, whole = float(groups["free"]), float(groups["all"])
     except (KeyError, ValueError):
@@ -63,14 +63,14 @@ def _fits(groups: Mapping[str, str]) -> str:
 
 
 def excerpt(log: str) -> str:
-    """The last line of a log that says something, without its prefix."""
+    """The last line of a log with a message, without its prefix."""
     return _short(_last_line([_PREFIX.sub("", line).rstrip() for line in log.splitlines()]) or "nothing")
 
 
 def plain_lines(log: str) -> list[str]:
-    """The lines that may tell of an error, without process, level and place.
+    """The lines that may contain an error, without process, level and place.
 
-    Settings, warnings and hints are left out: they name errors that did not happen.
+    Settings, warnings and hints are left out, because they may mention errors that did not happen.
     """
     lines = []
     for line in log.replace("\r", "\n").splitlines():
@@ -87,7 +87,7 @@ def _last_exception(lines: list[str]) -> str | None:
         if not _EXCEPTION.match(line) or _FOLLOWS.search(line):
             continue
         return line if ":" in line else _with_source(line, lines[:index])
-    for line in lines:  # pydantic puts the message on a line of its own
+    for line in lines:  # pydantic puts the message on a separate line
         if line.startswith("  Value error, "):
             return line.strip().partition(" [type=")[0]
     return None

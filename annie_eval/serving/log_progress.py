@@ -1,4 +1,4 @@
-"""From vLLM's log to the step of its start-up that is under way. Pure."""
+"""Finds the current step of vLLM's start-up in its log. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 
-# (pattern, what to say), in the order of a start; {} takes the pattern's group. Latest match in the log wins.
+# (pattern, text), in the order of a start; {} is replaced by the pattern's group. The latest match in the log counts.
 _STEPS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), message)
     for pattern, message in (
@@ -35,7 +35,7 @@ _STEPS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 def step(log: str) -> str:
-    """The last step that a log shows."""
+    """The last step in a log."""
     best, message = -1, "importing vLLM"
     for pattern, words in _STEPS:
         found = list(pattern.finditer(log))
@@ -46,11 +46,12 @@ def step(log: str) -> str:
 
 
 class StartUpProgress:
-    """Says each new step once, and a long one again from time to time.
+    """Prints each new step once, and a long one again from time to time.
 
     Args:
-        say: takes one line.
-        every: seconds between two lines about the same step; steps that change faster than every second are thinned.
+        say: prints one line.
+        every: seconds between two lines about the same step. Of steps that change faster than every second, some are
+            not printed.
     """
 
     def __init__(self, say: Callable[[str], None], *, every: float = 15.0, now: Callable[[], float] = time.monotonic):
@@ -59,7 +60,7 @@ class StartUpProgress:
         self._last = ""
 
     def show(self, log: str) -> None:
-        """Look at the server's log so far."""
+        """Process the server's log so far."""
         now, current = self._now(), step(log)
         passed = now - self._at
         if (current != self._last and (passed >= 1.0 or not self._last)) or passed >= self._every:

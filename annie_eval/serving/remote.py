@@ -1,7 +1,7 @@
-"""Connects to a server that is already running: what it serves, and what cannot be checked on it.
+"""Connects to a running server: finds out what it serves, and what cannot be checked on it.
 
-One round of requests, all at once, because a server may take its time for each (SGLang is asked once more). Nothing is
-guessed: a server that does not say what it is, is `unknown`.
+All requests are sent at once, because a server may be slow (SGLang gets one more). Nothing is guessed: a server that
+does not identify itself is `unknown`.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from annie_eval.http_client import Client, Response, TransportError
 
 Kind = Literal["vllm", "llama-server", "sglang", "transformers", "unknown"]
 TIMEOUT = 20.0  # seconds for each request
-# Of what is asked beside /v1/models, each answered by one kind of server alone. A GET of /load_model is refused with
-# 405 by `transformers serve`, which takes a POST there, and so is one of derender by vLLM with --enable-scale-out;
-# of /metrics only whether it is there is wanted.
-# No more than these: with /v1/models six connections at once, all that a backlog of five takes.
+# The paths besides /v1/models; each is answered by only one kind of server. `transformers serve` answers a GET of
+# /load_model with 405, because it expects a POST; so does vLLM with --enable-scale-out for derender. Of /metrics only
+# its existence matters.
+# Not more, because with /v1/models these are six connections at once, the maximum of a backlog of five.
 _PROBES = ("/version", "/props", "/load_model", "/metrics", "/v1/chat/completions/derender")
-# What servers write into `owned_by` of /v1/models: vLLM and SGLang in their protocol.py, llama.cpp in its server.
+# `owned_by` in /v1/models: vLLM and SGLang set it in their protocol.py, llama.cpp in its server.
 _PROCESS = re.compile(rb"^process_start_time_seconds ([0-9.e+]{1,40})\s*$", re.MULTILINE)
 _OWNERS: Mapping[str, Kind] = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama-server"}
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """What a server says of itself.
+    """What a server reports about itself.
 
     Attributes:
         models: entries of /v1/models.
-        facts: what goes into the fingerprint, by name.
+        facts: fields of the fingerprint, by name.
         metrics: it has /metrics with vLLM's own counters.
-        derender: it runs its parsers over given token ids.
-        process: when its process was started, as prometheus_client tells it; None if it does not.
+        derender: it can parse given token ids.
+        process: start time of its process from prometheus_client; None if not reported.
     """
 
     kind: Kind
@@ -50,16 +50,16 @@ class Remote:
 
 
 def ask(base_url: str, api_key: str | None, *, named: bool = False) -> Remote:
-    """Ask a server who it is.
+    """Identify a server.
 
     Args:
         base_url: with `/v1`.
-        named: the user says which model to ask for, so that a list of models which breaks is no obstacle
-            (`transformers serve` without a hub cache answers 500): the samples show whether the server works.
+        named: the user named the model, so that a broken list of models does not matter (`transformers serve` without
+            a hub cache answers 500); the samples show whether the server works.
 
     Raises:
-        TargetError: it does not answer, or not as an OpenAI-compatible server does.
-        UsageError: it refuses the API key, or wants one.
+        TargetError: it does not answer, or is not an OpenAI-compatible server.
+        UsageError: it refuses the API key, or needs one.
     """
     return asyncio.run(_ask(base_url, api_key, named))
 
@@ -108,7 +108,7 @@ async def _ask(base_url: str, api_key: str | None, model_is_named: bool) -> Remo
 
 
 def _is_posted_to(answer: Response | TransportError) -> bool:
-    """The path is there, but not for a GET."""
+    """Whether the path exists, but not for GET."""
     return isinstance(answer, TransportError) and answer.status == 405
 
 
@@ -149,7 +149,7 @@ def choose_model(remote: Remote, base_url: str, wanted: str | None) -> str:
     """
     names = [str(model["id"]) for model in remote.models]
     if wanted is not None:
-        # llama-server answers to any name, and `transformers serve` loads what it is asked for.
+        # llama-server accepts any name, and `transformers serve` loads the model that is requested.
         if names and wanted not in names and remote.kind not in ("llama-server", "transformers"):
             raise UsageError(f"--served-model {wanted}: not served at {base_url}, which has {', '.join(names)}")
         return wanted
@@ -164,9 +164,9 @@ def choose_model(remote: Remote, base_url: str, wanted: str | None) -> str:
 
 def missing(remote: Remote) -> dict[str, str]:
     """What cannot be checked on this server, and why."""
-    gaps = {"weights": "a server given by URL does not show its files: the fingerprint has what it tells"}
+    gaps = {"weights": "a server given by URL does not show its files: the fingerprint has only what it reports"}
     if remote.version is None:
-        gaps["version"] = f"this server ({remote.kind}) does not tell its version"
+        gaps["version"] = f"this server ({remote.kind}) does not report its version"
     if not remote.metrics:
         gaps["metrics"] = "no vLLM counters at /metrics: client timings are not checked against the server's own"
     if remote.kind != "vllm":
@@ -175,11 +175,10 @@ def missing(remote: Remote) -> dict[str, str]:
         )
     if not remote.derender:
         gaps["derender"] = (
-            "the server does not run its parsers over given tokens (vLLM: --enable-scale-out): they are checked"
-            " on live answers only"
+            "the server cannot parse given tokens (vLLM: --enable-scale-out): they are checked on live answers only"
         )
     if remote.kind == "unknown":
-        gaps["kind"] = "the server does not say what it is"
+        gaps["kind"] = "the server does not identify itself"
     return gaps
 
 

@@ -1,6 +1,6 @@
-"""Checks that servers which share a run serve the same model and render prompts alike.
+"""Checks that replicas serve the same model and render the same prompts.
 
-Loaded only where `--base-url` is given more than once.
+Loaded only if `--base-url` is given more than once.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def check_same(first: str, known: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> None:
-    """Hold what each server says of itself against the first.
+    """Compare what each server reports with the first server.
 
     Args:
-        known: fingerprint of the first server; `others`: of the others, by URL.
+        known: fingerprint of the first server; `others`: those of the others, by URL.
 
     Raises:
-        UsageError: one is another; names the server and the difference.
+        UsageError: one differs; names the server and the difference.
     """
     for url, other in others.items():
         differences = [
@@ -44,10 +44,10 @@ def check_same(first: str, known: Mapping[str, Any], others: Mapping[str, Mappin
 
 
 def check_prompts(urls: Sequence[str], model: str, profile: Profile, api_key: str | None) -> None:
-    """Ask every server one short question; the prompts that their templates render must be of one length.
+    """Send one short question to every server; the rendered prompts must have the same length.
 
     Raises:
-        UsageError: a server renders the same request otherwise.
+        UsageError: a server renders the request differently.
     """
     lengths = asyncio.run(_prompts(urls, model, profile, api_key))
     for url, length in zip(urls, lengths, strict=True):
@@ -63,7 +63,7 @@ async def _prompts(urls: Sequence[str], model: str, profile: Profile, api_key: s
 
 
 async def _prompt(url: str, model: str, profile: Profile, api_key: str | None) -> int | None:
-    """Tokens of the prompt of the profile's first scenario; None where the server does not say or breaks."""
+    """Number of tokens of the prompt of the profile's first scenario; None if not reported or if the server breaks."""
     client = Client(url, api_key=api_key, timeout=profile.traffic.request_timeout)
     scenario = profile.scenarios[0]
     request = next_request(profile, scenario, Variant(stream=False), (), model=model, token_ids=False)
@@ -73,4 +73,4 @@ async def _prompt(url: str, model: str, profile: Profile, api_key: str | None) -
         usage = parse.parse(response.body, streamed=False).usage
         return None if usage is None else usage.prompt_tokens
     except (TransportError, ExchangeError):
-        return None  # the samples will show it, with its cause
+        return None  # the samples will show the error and its cause

@@ -1,4 +1,4 @@
-"""A server process that was started here: its supervisor, its log, how it ends, and leftovers of earlier runs."""
+"""Controls a server process on this machine: supervisor, log, end, and processes left from earlier runs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from annie_eval.errors import TargetError
 from annie_eval.serving import supervise
 
 GRACE = (3.0, 5.0)  # seconds after the first and the second SIGTERM; vLLM needs 0.5 s, and two of them while it starts
-_CLOSING = 60.0  # seconds until a supervisor that does not end is given up
+_CLOSING = 60.0  # seconds to wait for a supervisor that does not end
 
 
 class Server:
-    """A command under the supervisor's watch, from its start to the end of all its processes.
+    """A command run by the supervisor, from its start to the end of all its processes.
 
     Args:
         command: with an absolute program, or one on PATH.
-        environment: the server's, whole.
+        environment: the server's complete environment.
         log: file that its output is appended to.
-        state_dir: where living servers are registered; see `state_dir`.
+        state_dir: directory where running servers are registered; see `state_dir`.
         container: name of the Docker container that the command runs.
 
     Raises:
@@ -59,14 +59,14 @@ class Server:
         self._lock = threading.Lock()
         self._said = b""
         self._closed = False
-        # Isolated and without site-packages: it starts in 30 ms and depends on nothing that could be broken.
+        # Isolated and without site-packages, so that it starts in 30 ms and does not depend on installed packages.
         self._supervisor = subprocess.Popen(
             [sys.executable, "-I", "-S", supervise.__file__, json.dumps(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=dict(environment),
-            start_new_session=True,  # Ctrl-C at the terminal reaches pytest alone, which then closes the pipe
+            start_new_session=True,  # Ctrl-C in the terminal reaches only pytest, which then closes the pipe
         )
         assert self._supervisor.stdout is not None
         os.set_blocking(self._supervisor.stdout.fileno(), False)
@@ -90,7 +90,7 @@ class Server:
         return self._said.partition(b"\n")[0].decode()
 
     def _read(self) -> bool:
-        """Take in what the supervisor said; whether that was anything."""
+        """Read messages of the supervisor; returns whether there were any."""
         assert self._supervisor.stdout is not None
         with suppress(BlockingIOError):
             data = os.read(self._supervisor.stdout.fileno(), 4096)
@@ -99,7 +99,7 @@ class Server:
         return False
 
     def ended(self) -> str | None:
-        """How the server ended, in words; None while it lives."""
+        """How the server ended, in words; None while it is running."""
         with self._lock:
             if self._closed:
                 return "was stopped"
@@ -112,14 +112,14 @@ class Server:
             return None
 
     def log_text(self, last: int | None = None) -> str:
-        """What this server has written so far, or the last so many bytes; earlier ones in the file are left out."""
+        """The log of this server so far, or its last bytes; logs of earlier servers in the file are left out."""
         with self.log.open("rb") as file:
             start = self._log_start if last is None else max(self._log_start, self.log.stat().st_size - last)
             file.seek(start)
             return file.read().decode("utf-8", "replace")
 
     def close(self) -> None:
-        """Stop the server and everything it started, and wait for that. Safe to call again, from any thread."""
+        """Stop the server and its processes, and wait for the end. Safe to call again, from any thread."""
         with self._lock:
             if self._closed:
                 return
@@ -127,7 +127,7 @@ class Server:
             assert self._supervisor.stdin is not None
             assert self._supervisor.stdout is not None
             with suppress(OSError):
-                # Closing is the order to stop. Should waiting be interrupted, the supervisor still carries it out.
+                # Closing the pipe stops the server, even if waiting is interrupted.
                 self._supervisor.stdin.close()
             try:
                 self._supervisor.wait(_CLOSING)
@@ -149,7 +149,7 @@ def exit_words(code: int) -> str:
 
 
 def state_dir(fallback: Path) -> Path:
-    """Where servers are registered: `$XDG_STATE_HOME/annie-eval/servers`, or `fallback` where that is not writable."""
+    """Directory where servers are registered: `$XDG_STATE_HOME/annie-eval/servers`, or `fallback` if not writable."""
     try:
         base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         path = Path(base) / "annie-eval" / "servers"
@@ -162,20 +162,20 @@ def state_dir(fallback: Path) -> Path:
 
 
 def reap_leftovers(directory: Path, progress: Callable[[str], None] = lambda _: None) -> int:
-    """Stop the servers whose supervisor was killed, so that they hold no memory and no port; how many they were."""
+    """Stop servers whose supervisor was killed, to free memory and ports; returns their number."""
     count = 0
     for state in sorted(directory.glob("*.json")):
         if reap(state):
             count += 1
-            progress("stopped a server that an earlier run, killed, had left behind")
+            progress("stopped a server that was left from an earlier, killed run")
     return count
 
 
 def reap(state: Path) -> bool:
-    """End what one registered server left behind; whether there was anything.
+    """End the processes of one registered server; returns whether there were any.
 
-    A supervisor that lives does this itself; it is waited for if its owner is gone. A process is killed only if both
-    its pid and its start time are those written down, or if it descends from, or shares its session with, one that is.
+    A running supervisor does this itself; if its owner is gone, wait for it. A process is killed only if its pid and
+    its start time are registered, or if it is a descendant or in the session of such a process.
     """
     try:
         entry = json.loads(state.read_text())
@@ -190,15 +190,15 @@ def reap(state: Path) -> bool:
         return False
     if boot.partition(" ")[0] == supervise.boot_id().partition(" ")[0]:
         if boot != supervise.boot_id():
-            return False  # another pid namespace, whose processes we cannot tell
+            return False  # another pid namespace, whose processes cannot be identified
         if supervise.start_time(owner[0]) == owner[1] and supervise.start_time(keeper[0]) == keeper[1]:
-            return False  # a run of somebody else's, in full swing
-        # Its owner has just been killed: let it stop its server by itself, so that memory and port are free again.
+            return False  # another run that is still active
+        # Its owner has just been killed: wait until it has stopped its server and freed memory and port.
         end = time.monotonic() + sum(GRACE) + 10
         while supervise.start_time(keeper[0]) == keeper[1] and time.monotonic() < end:
             time.sleep(0.05)
     else:
-        recorded = set()  # processes end with their boot
+        recorded = set()  # processes do not survive a reboot
     found = bool(_alive(recorded))
     left = supervise.kill_all(lambda: _alive(recorded))
     if isinstance(container, str):
@@ -210,10 +210,10 @@ def reap(state: Path) -> bool:
 
 
 def _alive(recorded: set[supervise.Identity]) -> list[supervise.Identity]:
-    """Those recorded that live, their descendants, and the rest of the sessions that they belong to."""
+    """The registered processes that are alive, their descendants, and the other processes of their sessions."""
     table = supervise.processes()
     ours = {pid for pid, started in recorded if pid in table and table[pid][2] == started}
-    # A session of one of ours, not of this process: an EngineCore whose parent died is found by it.
+    # Sessions of registered processes, not of this one. This finds an EngineCore whose parent died.
     sessions = {table[pid][1] for pid in ours} & {pid for pid, _ in recorded}
     ours |= {pid for pid, (_, session, _) in table.items() if session in sessions}
     ours.discard(os.getpid())

@@ -1,4 +1,4 @@
-"""The target specification, and the checks that need no server, so that wrong input fails at once."""
+"""The target specification, and checks that need no server, so that wrong input fails immediately."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ CONNECT_TIMEOUT = 5.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
-    """A checkpoint to serve (`model_dir`) or a server that is already there (`base_url`); users name exactly one.
+    """A checkpoint to serve (`model_dir`) or a running server (`base_url`); users give exactly one.
 
-    Where both are set, the server at `base_url` is there already and serves `model_dir`.
+    If both are set, the running server at `base_url` serves `model_dir`.
 
     Attributes:
-        replicas: URLs of further servers that share the work of the one at `base_url`.
-        served_model: the name to serve under or to ask for; by default unique to the run, or what the server lists.
+        replicas: URLs of further servers that share the samples of the one at `base_url`.
+        served_model: the served model name; by default unique to the run, or the name that the server lists.
         api_key_env: name of the environment variable that holds the API key.
         serve: how `model_dir` is served.
         image: Docker image; needed for `docker`.
         vllm_python: interpreter with vLLM; by default `.venv-vllm/bin/python` in the current directory or the
             checkout, else this one.
-        vllm_args: further arguments for vLLM; they override ours.
+        vllm_args: further arguments for vLLM; they override the gate's.
         port: by default a free one.
         startup_timeout: seconds until the server must have answered.
     """
@@ -60,7 +60,7 @@ class TargetSpec:
 
 
 def check(spec: TargetSpec, profile: Profile) -> None:
-    """Everything that can be known without starting or asking a server; takes milliseconds.
+    """Check everything that needs no server; takes milliseconds.
 
     Raises:
         UsageError: in one line what is wrong and how to fix it.
@@ -117,7 +117,7 @@ def _check_reachable(url: str) -> None:
     host, port, _ = split_url(url)
     try:
         socket.create_connection((host, port), timeout=CONNECT_TIMEOUT).close()
-    except (OSError, UnicodeError) as error:  # the latter of a name that no host can have
+    except (OSError, UnicodeError) as error:  # the latter for an impossible host name
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UsageError(
             f"--base-url {shown_url(url)}: no server reachable at {host}:{port} ({reason});"
@@ -160,7 +160,7 @@ def normal_url(url: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A URL that may be printed: without what could be a password."""
+    """A URL for printing, without a possible password."""
     head, at, tail = url.rpartition("@")
     return f"{head.partition('://')[0]}://***@{tail}" if at else url.partition("?")[0]
 
@@ -193,8 +193,8 @@ _OURS = {
     "--model": "is set by this tool; leave it out",
     "--host": "is set by this tool; leave it out",
     "--uds": "is set by this tool; leave it out",
-    "--port": "is set by this tool; use our own --port",
-    "--served-model-name": "is set by this tool; use our own --served-model",
+    "--port": "is set by this tool; use annie-eval's --port",
+    "--served-model-name": "is set by this tool; use annie-eval's --served-model",
     "--api-key": "would be written to logs; use --api-key-env NAME",
     "--hf-token": "would be written to logs, and nothing is downloaded; leave it out",
     "--config": "hides its arguments from these checks; give each with --vllm-arg",
@@ -202,7 +202,7 @@ _OURS = {
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:
-    """What nobody may hand to vLLM, however it is spelt."""
+    """Refuse arguments that must not be passed to vLLM, in any spelling."""
     for argument, following in itertools.pairwise((*arguments, "")):
         if serving_args.trusts_code(argument):
             raise UsageError("--vllm-arg --trust-remote-code: code from a checkpoint is never run; leave it out")
@@ -220,7 +220,7 @@ def _check_docker(spec: TargetSpec, found: checkpoint.Checkpoint) -> None:
     if not spec.image:
         raise UsageError("--serve docker: needs --image NAME, such as vllm/vllm-openai:v0.32.0")
     if spec.vllm_python is not None:
-        raise UsageError(f"--vllm-python {spec.vllm_python}: has no use with --serve docker; leave it out")
+        raise UsageError(f"--vllm-python {spec.vllm_python}: is not used with --serve docker; leave it out")
     if shutil.which("docker") is None:
         raise UsageError("--serve docker: there is no docker command; install Docker, or use --serve native")
     root = found.path.resolve()
@@ -245,7 +245,7 @@ def interpreter(spec: TargetSpec) -> Path:
             raise UsageError(f"--vllm-python {spec.vllm_python}: no such file; name a Python interpreter with vLLM")
         if not os.access(path, os.X_OK):
             raise UsageError(f"--vllm-python {spec.vllm_python}: not executable; name a Python interpreter with vLLM")
-        return path.absolute()  # not resolved: the interpreter of a virtual environment is a link
+        return path.absolute()  # links are not resolved, because the interpreter of a virtual environment is a link
     if (found := server_python()) is not None:
         return found
     import importlib.util
@@ -262,7 +262,8 @@ def interpreter(spec: TargetSpec) -> Path:
 def port_in_use(port: int) -> bool:
     """Whether 127.0.0.1:port cannot be bound now."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed connection's TIME_WAIT is no user
+        # a closed connection in TIME_WAIT does not block the port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:

@@ -1,15 +1,16 @@
-"""The supervisor between pytest and a server: when pytest ends, the server and all its children end.
+"""The supervisor process of a server: when pytest ends, it ends the server and all its children.
 
 Started by `annie_eval.serving.server` as `python -I -S supervise.py JSON` with pytest's pipe as standard input, so
-it must stand alone on the standard library. It
+it may import only the standard library. It
 
-- becomes a child subreaper (Linux), so that orphans of the server (vLLM's EngineCore and Worker) become its own
+- becomes a child subreaper (Linux), so that orphaned processes of the server (vLLM's EngineCore and Worker) become its
   children instead of init's;
-- starts the server in a session of its own, with its output in the log file;
+- starts the server in a new session, with its output in the log file;
 - stops it when the pipe closes (pytest ended, however it ended), on the line `stop`, or on SIGTERM;
-- stops what the server left behind when the server dies by itself;
-- keeps a state file with the identity (pid and start time) of every process, so that the next start can reap them
-  should this process be killed as well; the file goes when everything is gone.
+- stops remaining processes when the server dies by itself;
+- keeps a state file with the identity (pid and start time) of every process, so that the next start can end them if
+this
+  process is killed as well; the file is removed when all processes are gone.
 
 It prints `started PID` and, when the server has ended by itself, `exited CODE`.
 """
@@ -32,7 +33,7 @@ from typing import Any
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
 
-Identity = tuple[int, int]  # pid, start time in clock ticks since boot: unique, as a pid alone is not
+Identity = tuple[int, int]  # pid and start time in clock ticks since boot: unique, unlike a pid alone
 
 
 def start_time(pid: int) -> int | None:
@@ -47,7 +48,7 @@ def _stat(pid: int) -> tuple[str, int, int, int] | None:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return None
-    fields = text[text.rfind(")") + 2 :].split()  # the name before may hold anything, also spaces and brackets
+    fields = text[text.rfind(")") + 2 :].split()  # the name before it may contain spaces and brackets
     return fields[0], int(fields[1]), int(fields[3]), int(fields[19])
 
 
@@ -85,7 +86,7 @@ def kill(identity: Identity, signum: int) -> None:
 
 
 def kill_all(find: Callable[[], list[Identity]], *, timeout: float = 10.0) -> list[Identity]:
-    """SIGKILL whatever `find` returns until it returns nothing; what is left after `timeout` seconds."""
+    """SIGKILL all processes of `find` until it returns none; returns those left after `timeout` seconds."""
     end = time.monotonic() + timeout
     while left := find():
         if time.monotonic() > end:
@@ -97,7 +98,7 @@ def kill_all(find: Callable[[], list[Identity]], *, timeout: float = 10.0) -> li
 
 
 def remove_container(name: str | None) -> None:
-    """Stop and remove a Docker container, if it is still there: ending the client leaves it running."""
+    """Stop and remove a Docker container, if it exists: it keeps running when the client ends."""
     if name is None:
         return
     for command in (["docker", "stop", "-t", "5", name], ["docker", "rm", "-f", name]):
@@ -111,7 +112,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 class _Supervisor:
-    """One server under watch. `order` is what `annie_eval.serving.server` sends: see `main`."""
+    """Supervises one server. `order` is what `annie_eval.serving.server` sends: see `main`."""
 
     def __init__(self, order: dict[str, Any]) -> None:
         self.order = order
@@ -121,7 +122,7 @@ class _Supervisor:
         self.owner = [parent, start_time(parent)]
         self.code: int | None = None
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
-        # Kept open from the start: a handler that writes to this pipe wakes `select` up.
+        # A signal handler writes to this pipe to wake up `select`.
         self.wake, wake = os.pipe()
         for fd in (self.wake, wake):
             os.set_blocking(fd, False)
@@ -138,7 +139,7 @@ class _Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # Should this process be killed outright, the server at least is asked to end.
+                # If this process is killed, the server at least gets SIGTERM.
                 preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
             )
         self.record()
@@ -152,7 +153,7 @@ class _Supervisor:
             os.write(1, f"{line}\n".encode())
 
     def record(self) -> None:
-        """Write who belongs to us, if that has changed."""
+        """Write the state file if the processes have changed."""
         me = os.getpid()
         state = {
             "boot": boot_id(),
@@ -182,13 +183,13 @@ class _Supervisor:
                 self.code = self.server.returncode = os.waitstatus_to_exitcode(status)
 
     def watch(self) -> None:
-        """Until the server ends or is to be stopped."""
+        """Wait until the server ends or is to be stopped."""
         with selectors.DefaultSelector() as selector:
             selector.register(0, selectors.EVENT_READ)
             selector.register(self.wake, selectors.EVENT_READ)
             began = time.monotonic()
             while not self.stopping:
-                # Children come and go while a server starts; later a look every ten seconds is enough.
+                # Children change while a server starts; later a check every ten seconds is enough.
                 events = selector.select(1.0 if time.monotonic() - began < 120 else 10.0)
                 for key, _ in events:
                     data = os.read(key.fd, 4096)
@@ -206,7 +207,7 @@ class _Supervisor:
             if self.code is not None:
                 break
             # A server that is still starting may miss the first one (vLLM 0.32 does while its engine starts).
-            os.kill(self.server.pid, signal.SIGTERM)  # not yet waited for, so the pid is still its own
+            os.kill(self.server.pid, signal.SIGTERM)  # not yet waited for, so the pid is still valid
             self._wait(grace)
         if self.code is None:
             with suppress(ProcessLookupError, PermissionError):
@@ -228,7 +229,7 @@ class _Supervisor:
 
 
 def boot_id() -> str:
-    """What makes a pid and its start time unique: this boot and this pid namespace."""
+    """Identifies this boot and this pid namespace, within which pid and start time are unique."""
     boot = namespace = ""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -238,7 +239,7 @@ def boot_id() -> str:
 
 
 def main(order: dict[str, Any]) -> int:
-    """Run one server to its end.
+    """Run one server until its end.
 
     Args:
         order: `command` (list), `log` and `state` (paths), `grace` (seconds after each SIGTERM) and

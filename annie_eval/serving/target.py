@@ -1,4 +1,4 @@
-"""A target that answers: started here and watched, or found at a URL."""
+"""Opens a target: starts a server and waits until it answers, or connects to a URL."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _ANSWER_TOKENS = 8
 
 
 class Target:
-    """A server that is ready to be asked.
+    """A server that is ready for requests.
 
     Attributes:
         base_url: with `/v1`.
-        served_model: the name to ask for.
-        kind: what it is, as far as it says.
-        version: of the server.
-        replicas: base URLs of further servers that share its work.
+        served_model: the served model name.
+        kind: the kind of server, if it reports one.
+        version: version of the server.
+        replicas: base URLs of further servers that share the samples.
     """
 
     replicas: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class Target:
         return dict(self._facts)
 
     def instance(self) -> dict[str, Any]:
-        """What tells these files or this process from others with the same fingerprint; {} if nothing does. JSON."""
+        """Identifies the files or the process among those with the same fingerprint; {} if not possible. JSON."""
         return dict(self._instance)
 
     def capabilities(self) -> dict[str, str]:
@@ -72,7 +72,7 @@ class Target:
         return dict(self._missing)
 
     def alive(self) -> str | None:
-        """None, or in one line why our server died and how to fix it. A server at a URL is never said to be dead."""
+        """None, or one line why a server started here died, and the fix. Always None for a server at a URL."""
         if self._server is None:
             return None
         how = self._server.ended()
@@ -85,7 +85,7 @@ class Target:
 
 
 class Greeting:
-    """Asks a server at a URL who it is, in a thread, while the caller still reads its profile."""
+    """Identifies a server at a URL, in a thread, while the caller reads its profile."""
 
     def __init__(self, spec: TargetSpec) -> None:
         self._spec = spec
@@ -102,7 +102,7 @@ class Greeting:
             self._found = error
 
     def result(self) -> remote.Remote:
-        """What it said. Raises what `annie_eval.serving.remote.ask` raises."""
+        """Wait for the result. Raises like `annie_eval.serving.remote.ask`."""
         self._thread.join()
         if isinstance(self._found, Exception):
             raise self._found
@@ -118,19 +118,19 @@ def open_target(
     cancel: threading.Event | None = None,
     greeting: Greeting | None = None,
 ) -> Target:
-    """Start the server, or ask the one at the URL, and come back when it is ready.
+    """Start the server, or connect to the one at the URL; returns when it is ready.
 
-    Ready means, for a server started here: the process lives, /v1/models lists the name that only it has, and it
-    answered a real chat request. A server at a URL is asked who it is; the samples show whether it answers.
+    A server started here is ready when its process is alive, /v1/models lists its unique name, and it has answered a
+    chat request. A server at a URL is only identified; the samples show whether it answers.
 
     Args:
-        run_dir: the log goes here, to `server.log`.
-        progress: takes a line from time to time.
+        run_dir: directory of the log, `server.log`.
+        progress: prints a line from time to time.
         cancel: when set, stop waiting and stop the server.
-        greeting: of the server at the URL, if it was asked already.
+        greeting: the identification of the server at the URL, if it was started already.
 
     Raises:
-        UsageError: the checkpoint, the interpreter or the URL will not do.
+        UsageError: the checkpoint, the interpreter or the URL cannot be used.
         TargetError: the server died, or did not answer in time; the message has the cause and the fix.
     """
     if spec.base_url is not None:
@@ -158,7 +158,7 @@ def _connect(spec: TargetSpec, profile: Profile, greeting: Greeting) -> Target:
 
 
 def _at(base_url: str, found: remote.Remote, spec: TargetSpec, profile: Profile) -> Target:
-    """The target at a URL, from what it says of itself."""
+    """The target at a URL, from what the server reports."""
     served = remote.choose_model(found, base_url, spec.served_model)
     listed = next((dict(model) for model in found.models if model["id"] == served), {})
     facts = {
@@ -169,7 +169,7 @@ def _at(base_url: str, found: remote.Remote, spec: TargetSpec, profile: Profile)
         **found.facts,
     }
     facts = {**fingerprint.of_profile(profile), **facts}
-    # Its parsers are its own: the profile's were never handed to it.
+    # The profile's parsers do not apply, because the gate did not start this server.
     for name in ("tool_parser", "reasoning_parser", "chat_template_kwargs"):
         facts[name] = None
     return Target(
@@ -218,7 +218,7 @@ def _start(
             )
     else:
         vllm = ask(interpreter(spec))
-        # Compiling for a CPU takes a minute and gains a sixth in speed.
+        # Compiling for a CPU takes a minute and makes it only a sixth faster.
         arguments = vllm_arguments(
             found,
             profile,
@@ -242,7 +242,7 @@ def _start(
         missing["derender"] = (
             "the server runs without --enable-scale-out: its parsers are checked on live answers only"
         )
-    environment["ANNIE_EVAL_RUN_DIR"] = str(run_dir)  # tells in /proc whose process it is
+    environment["ANNIE_EVAL_RUN_DIR"] = str(run_dir)  # marks the process in /proc
     server = Server(command, environment=environment, log=run_dir / LOG, state_dir=states, container=container)
     base_url = f"http://127.0.0.1:{port}/v1"
     try:
@@ -289,7 +289,7 @@ def _death(server: Server, how: str) -> str:
 
 
 class _Waiting:
-    """The wait for one server: until its process lives, lists our name and has answered."""
+    """Waits for one server until it lists its unique name and has answered."""
 
     def __init__(
         self,
@@ -307,7 +307,7 @@ class _Waiting:
         self.stranger = ""
 
     async def run(self) -> str | None:
-        """Wait; the server's version."""
+        """Wait; returns the server's version."""
         client = Client(self.base_url, api_key=self.spec.api_key(), timeout=5.0)
         while not await self._lists_us(client):
             await self._pause(0.2)
@@ -320,7 +320,7 @@ class _Waiting:
         await asyncio.sleep(seconds)
 
     def _check(self) -> None:
-        """Raises TargetError if waiting has no use any more."""
+        """Raise TargetError if waiting is useless."""
         if self.cancel.is_set():
             raise TargetError("stopped while the server was starting")
         if (how := self.server.ended()) is not None:
@@ -345,12 +345,12 @@ class _Waiting:
             return False
         if self.served in names:
             return True
-        # Another server has the port; ours will fail to bind it and say so.
+        # Another server has the port; this one will fail to bind it and report that.
         self.stranger = f"another server answers on this port, with {', '.join(names) or 'no model'}"
         return False
 
     async def _answers(self) -> None:
-        """One real answer, to a request as the samples will be: system prompt and tools go through the template."""
+        """Request one answer in the same way as for samples: with system prompt and tools in the template."""
         body: dict[str, Any] = {
             "model": self.served,
             "messages": [
@@ -371,7 +371,7 @@ class _Waiting:
                     await self._pause(0)
             _choice(request.result())
         except TransportError as error:
-            await asyncio.sleep(0.5)  # a server that died of the request needs a moment to be gone
+            await asyncio.sleep(0.5)  # a server that died because of the request needs a moment to end
             self._check()
             raise TargetError(self._refusal(error)) from None
         finally:

@@ -1,8 +1,8 @@
-"""Checks that a checkpoint holds the tensors of its config, by name and shape, from the file headers.
+"""Checks that a checkpoint has the tensors of its config, by name and shape, from the file headers.
 
 vLLM (0.32) serves an unquantised checkpoint that lacks a layer's weight, or whose weights are larger than its config
-says. It prints no warning, and the model answers with garbage. The same holds without `lm_head.weight` where
-embeddings are not tied, and for a quantised checkpoint that lacks a scale, unless the server is told to look.
+says. It prints no warning, and the model answers with garbage. The same is true without `lm_head.weight` if
+embeddings are not tied, and for a quantised checkpoint with a missing scale, unless the server's check is switched on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FLOATS = ("BF16", "F16", "F32")
 
 
 def check_tensors(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
-    """Hold the headers of all weight files against the config.
+    """Compare the headers of all weight files with the config.
 
     Args:
         tensors: name -> header entry (`dtype`, `shape`).
@@ -59,7 +59,7 @@ def _check_layers(path: Path, text: Mapping[str, Any], tensors: Mapping[str, Any
             f"--model-dir {path}: no weights for layer {gone}, but config.json says num_hidden_layers: {wanted};"
             " copy the whole checkpoint"
         )
-    # Kinds of layers differ (attention, DeltaNet, experts), but each kind has its modules, and comes more than once.
+    # Kinds of layers differ (attention, DeltaNet, experts), but all layers of one kind have the same modules.
     if odd := _lacking({number: frozenset(modules) for number, modules in layers.items()}):
         number, lost = odd
         raise UsageError(
@@ -78,7 +78,7 @@ def _check_layers(path: Path, text: Mapping[str, Any], tensors: Mapping[str, Any
 
 
 def _lacking(sets: Mapping[int, frozenset[str]]) -> tuple[int, str] | None:
-    """The one layer that lacks something that several layers like it have, and what."""
+    """The layer that lacks something that several layers of its kind have, and what it lacks."""
     kinds = Counter(sets.values())
     for number, found in sets.items():
         whole = [kind for kind, count in kinds.items() if count > 1 and kind > found]

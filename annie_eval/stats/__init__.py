@@ -1,1 +1,1 @@
-"""Statistics of small samples: binomial, clustered, sequential and paired; pure functions."""
+"""Statistics of small samples: binomial, clustered, sequential and paired tests and intervals. Pure functions."""

@@ -1,7 +1,7 @@
-"""Exact statistics of passed and missed samples: bounds on a rate, tests, power.
+"""Exact statistics of numbers of passes: bounds on a rate, tests, power.
 
-Standard library only, and nothing random: every function returns the same number on every machine. Counts are
-judged with the binomial distribution itself; no normal approximation decides anything.
+Only the standard library, and nothing random: every function returns the same number on every machine. All use the
+binomial distribution itself, not a normal approximation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from annie_eval.stats.distributions import beta_cdf, beta_quantile, check_counts
 def binomial_tail(k: int, n: int, rate: float) -> float:
     """P(X >= k) for X ~ Binomial(n, rate): how often a k-of-n gate passes a model with that true pass rate.
 
-    1 where k <= 0, 0 where k > n. Identity with the beta CDF: I_rate(k, n - k + 1).
+    1 if k <= 0, 0 if k > n. Identity with the beta CDF: I_rate(k, n - k + 1).
     """
     if n < 0:
         raise ValueError(f"n must not be negative, got {n}")
@@ -31,8 +31,8 @@ def binomial_tail(k: int, n: int, rate: float) -> float:
 def lower_bound(passed: int, n: int, confidence: float = 0.95) -> float:
     """One-sided exact lower confidence bound on a rate (Clopper & Pearson 1934).
 
-    The smallest rate under which `passed` or more of n still has probability 1 - confidence. 0 where passed == 0,
-    n == 0 included.
+    The smallest rate for which `passed` or more of n still has probability 1 - confidence. 0 if passed == 0, also for
+    n == 0.
     """
     check_counts(passed, n)
     check_open("confidence", confidence)
@@ -42,7 +42,7 @@ def lower_bound(passed: int, n: int, confidence: float = 0.95) -> float:
 
 
 def upper_bound(passed: int, n: int, confidence: float = 0.95) -> float:
-    """One-sided exact upper confidence bound on a rate; 1 where passed == n. Mirror of `lower_bound`."""
+    """One-sided exact upper confidence bound on a rate; 1 if passed == n. Mirror of `lower_bound`."""
     check_counts(passed, n)
     return 1.0 - lower_bound(n - passed, n, confidence)
 
@@ -51,7 +51,7 @@ def clopper_pearson(passed: int, n: int, confidence: float = 0.95) -> tuple[floa
     """Two-sided exact interval on a rate: the one-sided bounds, each at (1 + confidence) / 2.
 
     Covers the true rate with at least the stated confidence, always (Clopper & Pearson 1934, Biometrika 26).
-    (0, 1) where n == 0.
+    (0, 1) if n == 0.
     """
     check_counts(passed, n)
     check_open("confidence", confidence)
@@ -60,9 +60,9 @@ def clopper_pearson(passed: int, n: int, confidence: float = 0.95) -> tuple[floa
 
 
 def rules_out(misses: int, n: int, confidence: float = 0.95) -> float:
-    """The miss rate above which `misses` in n would be too lucky to believe: one-sided exact upper bound.
+    """One-sided exact upper bound on the miss rate: higher rates are ruled out by `misses` in n.
 
-    rules_out(0, 25) is 0.113: "0/25 rules out rates above 11.3 %", and no smaller one. 1 where n == 0.
+    rules_out(0, 25) is 0.113: "0/25 rules out rates above 11.3 %", and no smaller one. 1 if n == 0.
     """
     return upper_bound(misses, n, confidence)
 
@@ -74,9 +74,9 @@ def operating_curve(required: int, n: int, rates: Iterable[float]) -> list[tuple
 
 
 def pass_hat_k(passed: int, n: int, k: int) -> float:
-    """pass^k: the chance that k repeats all pass, unbiased from n repeats: C(passed, k) / C(n, k).
+    """pass^k: the probability that k repeats all pass, estimated without bias from n repeats: C(passed, k) / C(n, k).
 
-    Yao et al. 2024 (tau-bench, arXiv 2406.12045). 0 where passed < k.
+    Yao et al. 2024 (tau-bench, arXiv 2406.12045). 0 if passed < k.
     """
     check_counts(passed, n)
     if not 1 <= k <= n:
@@ -87,8 +87,8 @@ def pass_hat_k(passed: int, n: int, k: int) -> float:
 def mcnemar(worse: int, better: int) -> float:
     """One-sided exact McNemar test: p-value for "the candidate is worse", over the samples on which two runs differ.
 
-    `worse` samples passed before and miss now, `better` the other way; under no difference worse ~ Bin(worse +
-    better, 1/2), p = P(X >= worse) (McNemar 1947, Psychometrika 12, in its exact form). 1 where nothing differs.
+    `worse` samples passed before and fail now, `better` the reverse. If there is no difference, worse ~ Bin(worse +
+    better, 1/2), p = P(X >= worse) (McNemar 1947, Psychometrika 12, in its exact form). 1 if nothing differs.
     """
     if worse < 0 or better < 0:
         raise ValueError(f"counts must not be negative, got worse={worse}, better={better}")

@@ -1,15 +1,15 @@
-"""Bounds on a pass rate where a prompt is asked more than once. The prompt is the unit of evidence. Pure.
+"""Bounds on a pass rate if prompts are sent more than once: each prompt is a cluster of samples. Pure.
 
-Samples of one prompt pass and miss together, so that n of them say less than n prompts would. What counts is each
-prompt's share of passed samples, x_1 ... x_m in [0, 1]. Prompts are independent of each other; nothing is assumed of
-the samples of one prompt, nor of how the prompts' own pass rates differ.
+Samples of one prompt are correlated, so n of them are less evidence than n prompts. The bounds use each prompt's share
+of passed samples, x_1 ... x_m in [0, 1]. Prompts are assumed to be independent; nothing is assumed about the samples
+of one prompt, or about how the pass rates of prompts differ.
 
 The lower bound is the quantile of a weighted mean with random weights: the mean of 0, x_1, ..., x_m under weights that
 are uniform on the simplex (Dirichlet with parameters 1). Sources: Gaffke 2005, "Three test statistics for a
 nonparametric one-sided hypothesis on the mean of a nonnegative variable"; Learned-Miller & Thomas 2020, arXiv
-1905.06208. Where every share is 0 or 1 it is Clopper and Pearson's exact bound. Elsewhere its coverage is proven
-for some cases and conjectured for all; `benchmarks/evidence_error_rates.py` measures it. A further success never
-lowers it.
+1905.06208. If every share is 0 or 1 it is Clopper and Pearson's exact bound. Otherwise its coverage is proven for
+some cases and conjectured for all; `benchmarks/evidence_error_rates.py` measures it. A further success never lowers
+it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from collections.abc import Mapping, Sequence
 from annie_eval.stats import binomial
 from annie_eval.stats.distributions import check_open
 
-_STEP, _LEAST, _MOST = 0.25, -34.0, 40.0  # of log s, in the integral of `_mass_below`
+_STEP, _LEAST, _MOST = 0.25, -34.0, 40.0  # step of log s in the integral of `_mass_below`
 _NEGLIGIBLE = 40.0  # exp(-40)
 
 
 def lower_bound(passed: Sequence[int], sizes: Sequence[int], confidence: float = 0.95) -> float:
-    """One-sided lower confidence bound on the mean pass rate of prompts; 0 where nothing passed.
+    """One-sided lower confidence bound on the mean pass rate of prompts; 0 if nothing passed.
 
     Args:
-        passed: samples that passed, by prompt.
-        sizes: samples, by prompt; at least 1 each.
+        passed: number of passed samples, by prompt.
+        sizes: number of samples, by prompt; at least 1 each.
 
     Raises:
-        ValueError: counts that do not fit, no prompt, or a confidence outside (0, 1).
+        ValueError: inconsistent counts, no prompt, or a confidence outside (0, 1).
     """
     _check(passed, sizes)
     check_open("confidence", confidence)
@@ -52,23 +52,23 @@ def lower_bound(passed: Sequence[int], sizes: Sequence[int], confidence: float =
 
 
 def upper_bound(passed: Sequence[int], sizes: Sequence[int], confidence: float = 0.95) -> float:
-    """One-sided upper confidence bound on the mean pass rate of prompts; 1 where everything passed."""
+    """One-sided upper confidence bound on the mean pass rate of prompts; 1 if everything passed."""
     _check(passed, sizes)
     missed = [n - k for k, n in zip(passed, sizes, strict=True)]
     return 1.0 - lower_bound(missed, sizes, confidence)
 
 
 def interval(passed: Sequence[int], sizes: Sequence[int], confidence: float = 0.95) -> tuple[float, float]:
-    """Two-sided interval on the mean pass rate of prompts; Clopper and Pearson's where each was asked once."""
+    """Two-sided interval on the mean pass rate of prompts; Clopper and Pearson's if each prompt has one sample."""
     side = (1.0 + confidence) / 2.0
     return lower_bound(passed, sizes, side), upper_bound(passed, sizes, side)
 
 
 def pass_hat_k(passed: Sequence[int], sizes: Sequence[int], k: int) -> float:
-    """pass^k over prompts: the mean over prompts of the chance that k repeats of it all pass.
+    """pass^k over prompts: the mean over prompts of the probability that k repeats all pass.
 
-    Each prompt's is unbiased (`binomial.pass_hat_k`; Yao et al. 2024, arXiv 2406.12045). Prompts with fewer than k
-    repeats are left out.
+    Each prompt's estimate is unbiased (`binomial.pass_hat_k`; Yao et al. 2024, arXiv 2406.12045). Prompts with fewer
+    than k repeats are left out.
 
     Raises:
         ValueError: no prompt has k repeats.

@@ -1,7 +1,8 @@
-"""The beta and normal distributions, and the checks that every statistic makes of its input.
+"""The beta and normal distributions, and checks of input that all statistics use.
 
 Accuracy: `beta_cdf` is within 1e-11 of the true value, relative, for parameters up to 1e4, within 1e-9 for such up to
-1e5 (the logarithms of large factorials cancel), and so is everything built on it; the tests hold it against scipy.
+1e5 (the logarithms of large factorials cancel). The same holds for everything built on it; the tests compare with
+scipy.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def beta_quantile(q: float, a: float, b: float) -> float:
             high = x
         following = 0.5 * (low + high)
         if cdf > 0.0:
-            # In the lower tail the CDF is close to a power of x, so that log against log is close to a line.
+            # In the lower tail the CDF is close to a power of x, so on a log-log scale it is close to a line.
             density = math.exp((a - 1) * math.log(x) + (b - 1) * math.log1p(-x) - _log_beta(a, b))
             step = math.log(q / cdf) * cdf / (x * density) if density > 0.0 else math.inf
             newton = x * math.exp(step) if abs(step) < 50 else following
@@ -101,6 +102,7 @@ def beta_quantile(q: float, a: float, b: float) -> float:
 
 
 def normal_quantile(q: float) -> float:
-    from statistics import NormalDist  # pulls in decimal and fractions, which pytest's start-up need not pay for
+    # imported here, because it imports decimal and fractions, which would slow pytest's start
+    from statistics import NormalDist
 
     return NormalDist().inv_cdf(q)

@@ -1,4 +1,4 @@
-"""Medians, their ratios and slopes, with intervals from the complete bootstrap distribution, summed and not drawn."""
+"""Medians, their ratios and slopes, with intervals from the exact bootstrap distribution (without random draws)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from annie_eval.stats.distributions import check_open, check_values, normal_quan
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle value, or the mean of the two middle ones. Raises ValueError for none or for non-finite ones."""
+    """The middle value, or the mean of the two middle ones. Raises ValueError for no values or non-finite ones."""
     check_values("median", values, 1)
     ordered, half = sorted(values), len(values) // 2
     return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _bootstrap_medians(values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Every median that resampling can give, ascending, with its cumulative probability.
+    """All medians that resampling can give, ascending, with their cumulative probabilities.
 
     A resample of n has its r-th value at or below the i-th of the sample with probability P(Bin(n, i/n) >= r); for
-    even n the two middle values are needed together, and their joint distribution is multinomial. Pairs that no
-    machine would draw in the age of the universe (below 1e-30) are left out.
+    even n the two middle values are needed together, and their joint distribution is multinomial. Pairs with
+    a probability below 1e-30 are left out.
     """
     n, x = len(values), sorted(values)
     half = n // 2
@@ -50,7 +50,7 @@ def _bootstrap_medians(values: Sequence[float]) -> tuple[list[float], list[float
 
 
 def _quantile_of(medians: Sequence[float], cumulative: Sequence[float], q: float) -> float:
-    # A hair's breadth of slack: a cumulative probability of exactly q must not be missed by a rounding error.
+    # A small tolerance, so that rounding errors do not miss a cumulative probability of exactly q.
     return medians[min(bisect.bisect_left(cumulative, q - 1e-12), len(medians) - 1)]
 
 
@@ -58,8 +58,8 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[
     """Percentile bootstrap interval of the median (Efron 1979), from the exact bootstrap distribution.
 
     The median's bootstrap distribution is known in closed form (Efron 1979, section 3; Maritz & Jarrett 1978), so
-    nothing is drawn and there is no seed: the result is the limit of infinitely many resamples. One value gives an
-    interval of no width; use 10 or more before you believe the coverage.
+    there are no random draws and no seed: the result is the limit of infinitely many resamples. One value gives an
+    interval of zero width; the coverage is reliable from about 10 values on.
 
     Raises:
         ValueError: no values, a value that is not finite, or confidence outside (0, 1).
@@ -74,7 +74,7 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[
 def median_ratio_interval(
     first: Sequence[float], second: Sequence[float], confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """(median of the first over median of the second, low, high), the two samples being independent.
+    """(median of the first / median of the second, low, high), for two independent samples.
 
     The interval is the percentile bootstrap of the ratio, from the two exact bootstrap distributions.
 
@@ -120,7 +120,8 @@ def theil_sen(x: Sequence[float], y: Sequence[float], confidence: float = 0.95) 
 
     Up to 29 % of the points may be arbitrarily wrong. The interval is between the order statistics of the slopes
     that Kendall's statistic, in its normal approximation with corrections for ties, allows; it is scipy's
-    `theilslopes`, except that ties which leave no variance give no width (scipy: NaN). Intercept: median(y) - slope
+    `theilslopes`, except that ties without variance give an interval of zero width (scipy: NaN). Intercept: median(y)
+    - slope
     * median(x). O(n^2) time and memory.
 
     Raises:

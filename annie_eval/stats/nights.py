@@ -1,7 +1,8 @@
-"""Whether a server is worse than its baseline, asked every night, with an error rate over all nights. Pure.
+"""Tests every night whether a server is worse than its baseline, with an error rate for all nights together. Pure.
 
-A p-value that is right once a night is wrong sooner or later, and the nights of one baseline err together: a baseline
-that was lucky is beaten by chance every night. So two tests share the 5 %, half each:
+A test with a fixed level, repeated every night, will be wrong some night. And the nights of one baseline are not
+independent: if the baseline scored unusually well by chance, every night looks worse. So two tests share the 5 %, half
+each:
 
 - tonight against the baseline, at a level of 2.5 % / HORIZON (Bonferroni over the nights; holds however they depend);
 - all nights since the baseline together. As long as nothing changed, a prompt's counts in the baseline and in t nights
@@ -21,23 +22,24 @@ from annie_eval.stats import trend
 from annie_eval.stats.binomial import mcnemar
 
 HORIZON = trend.NIGHTS
-"""Nights of one baseline for which the error rate is stated."""
-_EVEN = 1e-12  # relative; what rounding may make of two equal p-values
+"""Number of nights of one baseline for which the error rate holds."""
+_EVEN = 1e-12  # relative tolerance for rounding errors of equal p-values
 
 
 def one_night(worse: int, better: int, sizes: Sequence[int]) -> float:
     """One-sided exact p-value for "tonight is worse than the baseline"; at most McNemar's.
 
-    Prompts of any pass rates are taken, which bounds how many may change at all: two counts of 0..k from one
-    distribution differ with probability k / (k + 1) at most. The p-value is the chance of a McNemar p-value as small
-    as this one's, with so many prompts that change (the unconditional test; Boschloo 1970, Statist. Neerl. 24).
+    It holds for prompts of any pass rates, which limits how many may change: two counts of 0..k from one distribution
+    differ with probability k / (k + 1) at most. The p-value is the probability of a McNemar p-value at least as small,
+    with this distribution of the number of changed prompts (the unconditional test; Boschloo 1970, Statist. Neerl.
+    24).
 
     Args:
-        worse: prompts of which fewer samples passed tonight than in the baseline; `better`: of which more did.
-        sizes: samples of each prompt.
+        worse: number of prompts of which fewer samples passed tonight than in the baseline; `better`: of which more.
+        sizes: number of samples of each prompt.
 
     Raises:
-        ValueError: more changed prompts than there are, or a prompt without samples.
+        ValueError: more changed prompts than prompts, or a prompt without samples.
     """
     if worse < 0 or better < 0 or worse + better > len(sizes) or any(size < 1 for size in sizes):
         raise ValueError(f"counts must fit: worse={worse}, better={better}, prompts={len(sizes)}")
@@ -56,7 +58,7 @@ def one_night(worse: int, better: int, sizes: Sequence[int]) -> float:
 
 
 def _at_most_changed(sizes: Sequence[int]) -> list[float]:
-    """The distribution of the number of changed prompts where each changes as often as it can."""
+    """The distribution of the number of changed prompts if each changes with its maximum probability."""
     chances = [1.0]
     for size in sizes:
         change = size / (size + 1)
@@ -68,12 +70,14 @@ def _at_most_changed(sizes: Sequence[int]) -> list[float]:
 
 
 def adjusted(tonight: float, since: float, misses: int, gates: int) -> float:
-    """Both tests' p-value over all nights and gates: at most 0.05 with probability 5 % at most, in HORIZON nights.
+    """The p-value of both tests over all nights and gates.
+
+    In HORIZON nights it is <= 0.05 with probability at most 5 %.
 
     Args:
         tonight: `one_night` of a gate.
-        since: `paired.lowest` of the misses in the baseline and in all nights since, prompt by prompt; the baseline
-            has `misses`.
-        gates: how many are compared.
+        since: `paired.lowest` of the misses in the baseline and in all nights since, by prompt.
+        misses: number of misses in the baseline.
+        gates: number of gates that are compared.
     """
     return min(1.0, 2 * gates * min(HORIZON * tonight, (misses + 1) * (misses + 2) * since))

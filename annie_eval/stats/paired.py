@@ -1,7 +1,7 @@
-"""Exact tests on pairs and on two-by-two tables: worse than before, not worse by more than a margin, different places.
+"""Exact tests for pairs and two-by-two tables: worse than before, not worse by a margin, different pass rates.
 
-Standard library only and nothing random, like `stats.binomial`. A pair is a scenario that two runs have answered:
-worse (passed before, misses now), better (the other way) or alike.
+Only the standard library and nothing random, like `stats.binomial`. A pair is a scenario that two runs have answered:
+worse (passed before, fails now), better (the reverse) or equal.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _NOTHING = 1e-13  # probability mass that a p-value may leave out
 
 
 def sign_flip(differences: Sequence[int]) -> float:
-    """One-sided exact p-value for "the candidate is worse", where samples of one scenario stay together.
+    """One-sided exact p-value for "the candidate is worse", with samples of one scenario kept together.
 
-    `differences` has, for each scenario, how many of its samples got worse less how many got better. Under no
-    difference each scenario's sign is a fair coin; p is the chance of a sum at least as large as the one seen
-    (Fisher's randomisation test, in the form for clustered pairs of Durkalski et al. 2003, Statist. Med. 22). Where
-    every scenario has one sample it is `stats.mcnemar`, to the last digit.
+    `differences` has, for each scenario, the number of its samples that got worse minus those that got better. If
+    there is no difference, each scenario's sign is random; p is the probability of a sum at least as large as the
+    observed one (Fisher's randomisation test, in the form for clustered pairs of Durkalski et al. 2003, Statist. Med.
+    22). If every scenario has one sample it equals `stats.mcnemar`.
     """
     sizes = [abs(each) for each in differences if each]
     if all(size == 1 for size in sizes):
@@ -44,14 +44,14 @@ def sign_flip(differences: Sequence[int]) -> float:
 
 
 def lowest(counts: Sequence[Sequence[int]]) -> float:
-    """One-sided exact p-value for "the first of several runs has fewer"; small speaks for it.
+    """One-sided exact p-value for "the first of several runs has lower counts".
 
-    Under no difference the runs are exchangeable: given a scenario's counts, each is the first run's with equal
-    chance, however scenarios differ. p is the chance of a sum over scenarios as small as the first run's: an
-    exact stratified permutation test. With two runs it is `sign_flip`.
+    If there is no difference the runs are exchangeable: given a scenario's counts, each is the first run's with equal
+    probability. p is the probability of a sum over scenarios at most as large as the first run's: an exact stratified
+    permutation test. With two runs it is `sign_flip`.
 
     Args:
-        counts: for each scenario one count a run, the first run's first; runs that lack a scenario are left out of it.
+        counts: for each scenario one count per run, the first run's first; runs without the scenario are left out.
 
     Raises:
         ValueError: a scenario without counts.
@@ -59,7 +59,7 @@ def lowest(counts: Sequence[Sequence[int]]) -> float:
     if any(not each for each in counts):
         raise ValueError("each scenario needs the first run's count")
     most = sum(each[0] for each in counts)
-    chances = [1.0] + [0.0] * most  # of each sum over the scenarios so far
+    chances = [1.0] + [0.0] * most  # probability of each sum over the scenarios so far
     for each in counts:
         kinds = [(value, times / len(each)) for value, times in Counter(each).items() if value <= most]
         chances = [sum(chances[k - value] * share for value, share in kinds if value <= k) for k in range(most + 1)]
@@ -67,13 +67,15 @@ def lowest(counts: Sequence[Sequence[int]]) -> float:
 
 
 def tango(worse: int, better: int, n: int, margin: float) -> float:
-    """Score statistic for "the pass rate fell by `margin`" (Tango 1998, Statist. Med. 17): small speaks against it.
+    """Score statistic for "the pass rate fell by `margin`" (Tango 1998, Statist.
 
-    (worse - better - n margin) / sqrt(n (2 q + margin (1 - margin))), q the likeliest rate of "better" under that
-    hypothesis. Approximately standard normal; `noninferiority` uses it only to order outcomes.
+    Med. 17). Small values are evidence against it.
+
+    (worse - better - n margin) / sqrt(n (2 q + margin (1 - margin))), q the maximum-likelihood rate of "better" under
+    that hypothesis. Approximately standard normal; `noninferiority` uses it only to order outcomes.
 
     Raises:
-        ValueError: counts that do not fit in n, or a margin outside (0, 1).
+        ValueError: counts that exceed n, or a margin outside (0, 1).
     """
     if n < 1 or worse < 0 or better < 0 or worse + better > n:
         raise ValueError(f"counts must fit: worse={worse}, better={better}, n={n}")
@@ -88,17 +90,19 @@ def tango(worse: int, better: int, n: int, margin: float) -> float:
 
 @lru_cache(maxsize=65536)
 def noninferiority(worse: int, better: int, n: int, margin: float) -> float:
-    """Exact p-value against "the pass rate fell by `margin` or more", from n pairs: small shows that it did not.
+    """Exact p-value of the hypothesis "the pass rate fell by `margin` or more", from n pairs.
 
-    The exact unconditional test: the chance of an outcome at least as favourable by `tango`, at the true loss
-    `margin`, maximised over how often pairs change at all (Hsueh, Liu & Chen 2001, Biometrics 57). It is wrong at
-    most as often as it says, for every n.
+    A small value refutes it.
+
+    The exact unconditional test: the probability of an outcome at least as favourable by `tango`, at the true loss
+    `margin`, maximised over the rate of changed pairs (Hsueh, Liu & Chen 2001, Biometrics 57). Its error rate is at
+    most the stated one for every n.
 
     Raises:
-        ValueError: as `tango` does.
+        ValueError: like `tango`.
     """
     reach = tango(worse, better, n, margin) + 1e-12
-    floors: list[int] = []  # for each number of worse pairs, the fewest better ones that are as favourable
+    floors: list[int] = []  # for each number of worse pairs, the minimum number of better ones that is as favourable
     least = 0
     for count in range(n + 1):
         while least <= n - count and tango(count, least, n, margin) > reach:
@@ -126,7 +130,7 @@ def noninferiority(worse: int, better: int, n: int, margin: float) -> float:
         return total
 
     top = (1.0 - margin) / 2.0
-    # Finer towards 0, where few pairs change and the maximum mostly lies.
+    # Finer near 0, where the maximum usually is.
     tried = [top * (step / _GRID) ** 2 for step in range(_GRID + 1)]
     values = [chance(q) for q in tried]
     best = max(range(len(tried)), key=values.__getitem__)
@@ -142,10 +146,11 @@ def noninferiority(worse: int, better: int, n: int, margin: float) -> float:
 
 @cache
 def default_margin(n: int, alpha: float = 0.05) -> float:
-    """The margin of a gate that sets none: `LEAST_MARGIN`, or what n pairs that did not change can show, if more.
+    """The margin of a gate that sets none: `LEAST_MARGIN`, or the smallest that n unchanged pairs can prove, if
+    larger.
 
-    With a smaller one even n of n unchanged pairs would leave the comparison open: 5 pairs show 45 %, 10 show 26 %,
-    29 or more show 10 %. 1 where n is 0.
+    With a smaller margin even n of n unchanged pairs would be INCONCLUSIVE: 5 pairs prove 45 %, 10 prove 26 %, 29 or
+    more prove 10 %. 1 if n is 0.
     """
     if n < 1:
         return 1.0
@@ -159,9 +164,9 @@ def default_margin(n: int, alpha: float = 0.05) -> float:
 
 
 def fisher(passed: int, n: int, other_passed: int, other_n: int) -> float:
-    """Two-sided exact p-value for "two places pass equally often" (Fisher 1934): the chance of a table as rare.
+    """Two-sided exact p-value for "two servers have the same pass rate" (Fisher 1934).
 
-    1 where one place has no samples. Equal to scipy.stats.fisher_exact.
+    1 if one has no samples. Equal to scipy.stats.fisher_exact.
 
     Raises:
         ValueError: more passed than n.
@@ -172,5 +177,5 @@ def fisher(passed: int, n: int, other_passed: int, other_n: int) -> float:
     everything = math.comb(total, n)
     ways = {k: math.comb(hits, k) * math.comb(total - hits, n - k) for k in range(max(0, n + hits - total), n + 1)}
     seen = ways.get(passed, 0)
-    # Integers: no table is missed because of a rounding error.
+    # Integers, so that rounding errors cannot exclude a table.
     return sum(count for count in ways.values() if count <= seen) / everything

@@ -1,18 +1,19 @@
-"""A confidence sequence for a pass rate: an interval that holds at every look, so that asking may stop early.
+"""A confidence sequence for a pass rate: an interval that is valid after every round, so that sampling may stop early.
 
-An interval at 95 % is right 95 % of the time if it is looked at once. Who looks after every round and stops when it
-pleases him is right far less often. A confidence sequence is right at all looks together, so that stopping by it
-costs nothing in error (Ville 1939; Robbins 1970, Ann. Math. Statist. 41; Howard et al. 2021, Ann. Statist. 49).
+An ordinary 95 % interval is correct 95 % of the time if it is computed once. If it is computed after every round and
+sampling stops when it looks good, it is correct far less often. A confidence sequence is correct at all rounds
+together, so stopping by it does not increase the error rate (Ville 1939; Robbins 1970, Ann. Math. Statist. 41; Howard
+et al. 2021, Ann. Statist. 49).
 
-What makes it valid where prompts differ: a round asks each prompt once. If the prompts' pass rates p_s have mean p,
-then for any alternative q the likelihood ratio of a round is a product of factors 1 + c (x_s - p) with c = (q - p) /
-(p (1 - p)), whose expectation, prod (1 + c (p_s - p)), is at most (1 + c mean(p_s - p))^m = 1 by the inequality of
-the means. So the mixture over q is a supermartingale from round to round, whatever the p_s are. It is looked at only
-where a round is complete.
+It is valid although prompts differ, because a round sends each prompt once. If the prompts' pass rates p_s have mean
+p, then for any alternative q the likelihood ratio of a round is a product of factors 1 + c (x_s - p) with c = (q - p)
+/ (p (1 - p)), whose expectation, prod (1 + c (p_s - p)), is at most (1 + c mean(p_s - p))^m = 1 by the inequality of
+the means. So the mixture over q is a supermartingale from round to round, whatever the p_s are. It is evaluated only
+after complete rounds.
 
-An observation x need not be 0 or 1. Where a prompt is sent in several ways in one round, x is its share of passed
-samples, however those hang together: (q/p)^x ((1-q)/(1-p))^(1-x) is convex in x, so that its expectation is at most
-what it would be for an x of 0 or 1 with the same mean.
+An observation x need not be 0 or 1. If a prompt has several samples in one round, x is its share of passed samples,
+whatever their correlation: (q/p)^x ((1-q)/(1-p))^(1-x) is convex in x, so that its expectation is at most what it
+would be for an x of 0 or 1 with the same mean.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ from annie_eval.stats import binomial
 
 Side = Literal["above", "below"]
 
-# Jeffreys' prior: the mixture that loses least at the ends, where gates are.
+# Jeffreys' prior: the mixture that loses least near 0 and 1, where pass rates of gates are.
 _PRIOR = 0.5
-# A twentieth lies beyond so many standard deviations on either side.
+# Quantile of the normal distribution: 5 % are beyond it on each side.
 _FUTILE = 1.645
 
 
 def log_evidence(passed: float, n: int, rate: float) -> float:
-    """Logarithm of the evidence against a pass rate: the betting score of whoever doubts it.
+    """Logarithm of the evidence against a pass rate (a test martingale).
 
     log B(k + 1/2, n - k + 1/2) - log B(1/2, 1/2) - k log rate - (n - k) log(1 - rate). Under that rate its
     exponential exceeds 1 / alpha, at any look, with probability at most alpha. k is a sum of observations in [0, 1].
 
     Raises:
-        ValueError: counts that do not fit, or a rate that is not strictly between 0 and 1.
+        ValueError: inconsistent counts, or a rate that is not strictly between 0 and 1.
     """
     if not 0 <= passed <= n:
         raise ValueError(f"counts must satisfy 0 <= passed <= n, got passed={passed}, n={n}")
@@ -52,9 +53,9 @@ def log_evidence(passed: float, n: int, rate: float) -> float:
 
 
 def interval(passed: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The confidence sequence's interval on the pass rate after n samples: rates that are not yet refuted.
+    """The confidence sequence's interval of the pass rate after n samples: all rates that are not refuted.
 
-    (0, 1) where n is 0. All the intervals of a run hold together with the stated confidence.
+    (0, 1) if n is 0. All intervals of a run are correct together with the stated confidence.
     """
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence!r}")
@@ -63,7 +64,7 @@ def interval(passed: float, n: int, confidence: float = 0.95) -> tuple[float, fl
     limit, best = -math.log1p(-confidence), passed / n
 
     def end(refuted: float, open_: float) -> float:
-        # The evidence falls towards passed / n and rises from there, so that each end is one root.
+        # The evidence falls up to passed / n and rises after it, so each end of the interval is one root.
         for _ in range(200):
             middle = 0.5 * (refuted + open_)
             if middle in (refuted, open_):
@@ -78,10 +79,10 @@ def interval(passed: float, n: int, confidence: float = 0.95) -> tuple[float, fl
 
 
 def decides(passed: float, n: int, threshold: float, confidence: float = 0.95) -> Side | None:
-    """On which side of a threshold the pass rate lies; None while the evidence does not say.
+    """On which side of a threshold the pass rate is; None while undecided.
 
-    The chance that any look of a run says the wrong side is at most 1 - confidence; at a rate of exactly the
-    threshold it is the chance that any look says a side at all.
+    The probability of a wrong decision at any round of a run is at most 1 - confidence. For a rate of exactly the
+    threshold this is the probability of any decision.
     """
     if n == 0 or log_evidence(passed, n, threshold) < -math.log1p(-confidence):
         return None
@@ -89,11 +90,11 @@ def decides(passed: float, n: int, threshold: float, confidence: float = 0.95) -
 
 
 def hopeless(passed: float, n: int, most: int, threshold: float, confidence: float = 0.95) -> bool:
-    """Whether going on to `most` samples would hardly decide: its predicted chance is below a tenth.
+    """Whether continuing to `most` samples is unlikely to decide: the predicted probability is below 10 %.
 
-    The share that will have passed in the end has mean p = passed / n and variance p (1 - p) (1 / n - 1 / most), in
-    the normal approximation (predictive power; Spiegelhalter et al. 1986, Control. Clin. Trials 7). Giving up can
-    only turn a decision into none, so that it takes nothing from the error rate.
+    The predicted final share of passes has mean p = passed / n and variance p (1 - p) (1 / n - 1 / most), in
+    the normal approximation (predictive power; Spiegelhalter et al. 1986, Control. Clin. Trials 7). Stopping
+    without a decision does not increase the error rate.
     """
     if n == 0 or n >= most:
         return n >= most > 0
@@ -105,11 +106,11 @@ def hopeless(passed: float, n: int, most: int, threshold: float, confidence: flo
 
 @dataclass(frozen=True, slots=True)
 class Operating:
-    """What looking after every round leads to, for one true pass rate.
+    """The outcome of sequential sampling for one true pass rate.
 
     Attributes:
-        above, below: the chance of either decision by the last round; what is left stays undecided.
-        mean: mean number of samples, those of runs that gave up included.
+        above, below: probability of each decision by the last round; the rest is undecided.
+        mean: mean number of samples, including undecided runs.
     """
 
     rate: float
@@ -119,9 +120,9 @@ class Operating:
 
 
 def operating(threshold: float, prompts: int, rounds: int, rate: float, confidence: float = 0.95) -> Operating:
-    """The chances of each end and the mean sample size, exactly: the distribution of the counts, round by round.
+    """Exact probabilities of each decision and the mean sample size, from the distribution of counts after each round.
 
-    Every prompt is taken to pass with the same `rate`; prompts that differ are decided no less safely.
+    All prompts have the same `rate` here; if they differ, the error rates still hold.
     """
     step = [_mass(prompts, k, rate) for k in range(prompts + 1)]
     open_ = {0: 1.0}
@@ -154,12 +155,12 @@ def _mass(n: int, k: int, rate: float) -> float:
 
 @cache
 def fixed_size(threshold: float, rate: float, confidence: float = 0.95, power: float = 0.9) -> int:
-    """The least number of samples, set beforehand, at which an exact interval excludes a threshold with `power`.
+    """The smallest fixed number of samples with which an exact interval excludes a threshold with probability `power`.
 
-    The interval is Clopper & Pearson's at `confidence`, looked at once. What `operating(...).mean` is compared with.
+    The interval is Clopper & Pearson's at `confidence`, computed once. For comparison with `operating(...).mean`.
 
     Raises:
-        ValueError: the rate is the threshold, so that no number suffices.
+        ValueError: the rate equals the threshold, so no number suffices.
     """
     if rate == threshold:
         raise ValueError("no number of samples tells a rate from itself")
@@ -167,7 +168,7 @@ def fixed_size(threshold: float, rate: float, confidence: float = 0.95, power: f
     if mirrored:
         rate, threshold = 1.0 - rate, 1.0 - threshold
     n = 1
-    # The power wobbles with n; the least n from which it does not fall below for a while is what a planner takes.
+    # The power is not monotonic in n; take the smallest n after which it stays above for a while.
     steady = 0
     while steady < 10:
         steady = steady + 1 if _power(n, threshold, rate, confidence) >= power else 0
@@ -177,7 +178,7 @@ def fixed_size(threshold: float, rate: float, confidence: float = 0.95, power: f
 
 def _power(n: int, threshold: float, rate: float, confidence: float) -> float:
     side = (1.0 - confidence) / 2.0
-    low, high = 0, n + 1  # the least count whose interval lies above the threshold
+    low, high = 0, n + 1  # the smallest count whose interval is above the threshold
     while low < high:
         middle = (low + high) // 2
         if binomial.binomial_tail(middle, n, threshold) <= side:
@@ -188,15 +189,15 @@ def _power(n: int, threshold: float, rate: float, confidence: float) -> float:
 
 
 def table(threshold: float, prompts: int, rounds: int, rates: Sequence[float]) -> list[tuple[Operating, int | None]]:
-    """For each rate what `operating` says, and the fixed size that decides it as surely.
+    """For each rate the result of `operating`, and the fixed sample size with the same power.
 
-    None where a decision would be wrong (the rate is the threshold) or hardly ever comes.
+    The size is None if a decision would be wrong (the rate is the threshold) or is very unlikely.
     """
     rows: list[tuple[Operating, int | None]] = []
     for rate in rates:
         found = operating(threshold, prompts, rounds, rate)
         power = found.above if rate > threshold else found.below
-        # Beyond this the fixed size grows without bound, and no planner asks for it.
+        # Beyond this the fixed size grows without bound.
         power = min(power, 0.999)
         rows.append((found, fixed_size(threshold, rate, power=power) if rate != threshold and power > 0.1 else None))
     return rows

@@ -1,10 +1,10 @@
-"""A rank test for a trend that is applied every night, with a false-alarm rate over all nights.
+"""A rank test for a trend, repeated every night, with a false-alarm rate for all nights together.
 
-Mann and Kendall's statistic counts, over all pairs of nights, how often the later one is worse less how often it is
-better (Mann 1945, Econometrica 13; Kendall 1955). It needs no idea of how a night's numbers are spread, so it serves
-pass counts and timings alike. With a fixed limit a look every night would give far too many false alarms. As long as
-nothing drifts, the rank of a night among those before it is uniform and independent of the past (Renyi 1962), so the
-chance of ever crossing a limit is a sum that a machine can do. `limit` finds the limit for a wanted chance.
+Mann and Kendall's statistic is, over all pairs of nights, the number of pairs whose later night is worse minus those
+whose later night is better (Mann 1945, Econometrica 13; Kendall 1955). It assumes no distribution, so it works for
+pass counts and timings. A fixed limit, tested every night, would give far too many false alarms. If nothing drifts,
+the rank of a night among those before it is uniform and independent of the past (Renyi 1962), so the probability of
+ever crossing a limit can be computed. `limit` finds the limit for a given probability.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from dataclasses import dataclass
 from functools import cache
 
 NIGHTS = 90
-"""Nights for which the false-alarm rate is stated; of a longer series the latest are looked at."""
+"""Number of nights for which the false-alarm rate holds; of a longer series the latest are used."""
 FALSE_ALARM = 0.05
-"""Chance of any alarm in NIGHTS nights without a change, over all series of a history together: no more than this."""
+"""Maximum probability of any alarm in NIGHTS nights without a change, over all series of a history together."""
 SPENT = 0.04
-"""What the limits are set for. The rest is room for nights that are not quite independent of their neighbours."""
-_FAR = 6.0  # standard deviations below which a path cannot come back in time to matter
+"""The probability that limits are computed for. The difference allows for nights that are not quite independent."""
+_FAR = 6.0  # standard deviations below which a path cannot reach the limit in time
 
 
 def kendall(values: Sequence[float]) -> tuple[int, float]:
-    """Mann-Kendall's S (later higher less later lower, over all pairs) and its variance, ties taken into account.
+    """Mann-Kendall's S (pairs with the later one higher, minus those with it lower) and its variance, corrected for
+    ties.
 
-    As in `scipy.stats.kendalltau` of the values against their order. O(n^2).
+    Like `scipy.stats.kendalltau` of the values and their order. O(n^2).
     """
     n = len(values)
     s = sum((values[j] > values[i]) - (values[j] < values[i]) for i in range(n) for j in range(i + 1, n))
@@ -42,19 +43,20 @@ def _variance(values: Iterable[float]) -> float:
 
 
 def score(badness: Sequence[float]) -> float:
-    """S in standard deviations, above 0 where it gets worse; 0 where all nights are alike."""
+    """S in standard deviations; above 0 if it gets worse, 0 if all nights are equal."""
     s, variance = kendall(badness)
     return s / math.sqrt(variance) if variance > 0 else 0.0
 
 
 @cache
 def crossing(limit: float, nights: int = NIGHTS) -> float:
-    """The exact chance that S, in standard deviations, reaches `limit` at any of the first `nights` nights.
+    """The exact probability that S, in standard deviations, reaches `limit` on any of the first `nights` nights.
 
-    For independent nights of any one continuous distribution: by dynamic programming over the number of pairs whose
-    later night is worse, which grows each night by a uniform number below the count of nights before.
+    For independent nights of any continuous distribution, by dynamic programming over the number of pairs whose later
+    night is worse. Each night adds a uniform number from 0 to the number of earlier nights.
     """
-    alive, crossed = [1.0], 0.0  # chance of each count of worse pairs, from `base` on, that has not crossed yet
+    # probability of each number of worse pairs, from `base` on, without having crossed the limit
+    alive, crossed = [1.0], 0.0
     base = 0
     for n in range(2, nights + 1):
         # A sum over a window of n, as the difference of two cumulative sums.
@@ -79,7 +81,7 @@ def crossing(limit: float, nights: int = NIGHTS) -> float:
 
 @cache
 def limit(chance: float, nights: int = NIGHTS) -> float:
-    """The least limit, in standard deviations to a thousandth, that `crossing` stays within `chance` for.
+    """The smallest limit, in standard deviations to a thousandth, for which `crossing` is at most `chance`.
 
     Raises:
         ValueError: chance outside (0, 1).
@@ -98,7 +100,7 @@ class Alarm:
     """A series that got worse: index of the night that crossed the limit, and the score of the latest night.
 
     Attributes:
-        score: S of the latest night's window in standard deviations; above `limit` at `at`.
+        score: S of the latest night's window in standard deviations; it was above `limit` at `at`.
         start: index of the first night of the window that crossed.
     """
 
@@ -109,11 +111,11 @@ class Alarm:
 
 
 def alarm(badness: Sequence[float], chance: float) -> Alarm | None:
-    """The first night on which a series is seen to get worse; None if none is.
+    """The first night with an alarm that a series gets worse; None if there is none.
 
     Args:
-        badness: one number a night, oldest first; higher is worse.
-        chance: of a false alarm in NIGHTS nights.
+        badness: one number per night, oldest first; higher is worse.
+        chance: probability of a false alarm in NIGHTS nights.
     """
     bound = limit(chance)
     first: int | None = None

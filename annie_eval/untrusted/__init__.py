@@ -1,1 +1,1 @@
-"""What comes from outside is read without trust: size limits, and files read as regular files up to a size."""
+"""Safe reading of untrusted input: size limits, and files that must be regular and not too large."""

@@ -1,6 +1,6 @@
-"""Files from outside (a checkpoint's, a profile's), read without trust: regular files alone, and up to a size.
+"""Reads untrusted files (of a checkpoint or profile): only regular files, up to a maximum size.
 
-A pipe or a device would never end, and a file that is too large would take the memory of the machine.
+Reading a pipe or a device might never end, and a very large file would exhaust memory.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from annie_eval.untrusted.limits import MAX_JSON
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """A regular file, opened for reading, and its size in bytes. Raises UsageError, also of an error within."""
+    """Open a regular file for reading; yields the file and its size in bytes.
+
+    Raises UsageError, also for read errors.
+    """
     shown = shortened(str(path), 300)
     try:
-        # Not blocking, or a pipe without a writer would keep us here.
+        # Non-blocking, because opening a pipe without a writer would wait forever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -31,12 +34,12 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
             yield file, status.st_size
     except OSError as error:
         raise UsageError(f"{shown}: cannot be read ({error.strerror})") from None
-    except ValueError:  # of a path that no file can have
+    except ValueError:  # for an impossible path
         raise UsageError(f"{shown}: cannot be read (its name holds what no file name can)") from None
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a regular file of that name, however odd the name is."""
+    """Whether there is a regular file of that name; False for impossible names."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -53,7 +56,7 @@ def read_bytes(path: Path, most: int = MAX_JSON) -> bytes:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that must hold an object. Raises UsageError."""
+    """Read a JSON file that must contain an object. Raises UsageError."""
     data = read_bytes(path)
     try:
         value = json.loads(data)
@@ -72,10 +75,10 @@ def read_header(path: Path, *, whole: bool = True) -> tuple[dict[str, dict[str, 
     Format: https://huggingface.co/docs/safetensors (eight bytes of little-endian length, then that much JSON).
 
     Args:
-        whole: the data must be there, too.
+        whole: also check that the data are complete.
 
     Raises:
-        UsageError: not safetensors, cut off, padded, or with a header of more than `MAX_JSON` bytes.
+        UsageError: not safetensors, truncated, padded, or with a header of more than `MAX_JSON` bytes.
     """
     broken = UsageError(f"{path}: its header is not that of a safetensors file; copy it again")
     with opened(path) as (file, size):

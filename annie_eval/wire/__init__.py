@@ -1,1 +1,1 @@
-"""From the bytes of an answer to messages: server-sent events, streamed and unstreamed replies."""
+"""Parses the bytes of an answer into messages: server-sent events, streamed and unstreamed replies."""

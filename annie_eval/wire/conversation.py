@@ -1,4 +1,4 @@
-"""From a scenario to its next request, given the exchanges so far. Pure."""
+"""Builds the next request of a scenario from the exchanges so far. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from annie_eval.wire.sample import Answer, Exchange, ToolCall
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The next request of a script, and what a good answer to it is."""
+    """The next request of a scenario, and what a good answer to it is."""
 
     body: Mapping[str, Any]
     expect: Expect
@@ -25,15 +25,15 @@ class Request:
 def next_request(
     profile: Profile, scenario: Scenario, variant: Variant, done: Sequence[Exchange], *, model: str, token_ids: bool
 ) -> Request | None:
-    """The request that follows `done`, or None when the script is over.
+    """The request that follows `done`, or None at the end of the scenario.
 
-    Tool calls are answered with the turn's scripted results, once. A reply whose calls cannot be sent back to a
-    server (no name, no JSON object as arguments) ends the script: what is missing then is the model's miss, not an
-    error of the server that would refuse them.
+    Tool calls are answered once, with the turn's tool results. If the calls of a reply cannot be sent back to a server
+    (no name, arguments that are not a JSON object), the conversation ends: the missing answers count as a miss of the
+    model, not as an error of the server that would refuse the request.
 
     Args:
         model: served model name.
-        token_ids: ask for the token ids of the answer (vLLM's `return_token_ids`).
+        token_ids: request the token ids of the answer (vLLM's `return_token_ids`).
     """
     messages: list[dict[str, Any]] = []
     if profile.system_prompt:
@@ -68,7 +68,7 @@ def next_request(
 
 
 def is_last(scenario: Scenario, request: Request) -> bool:
-    """Whether the script ends with this request, whatever the answer to it is."""
+    """Whether this is the last request of the scenario, whatever its answer is."""
     if request.turn + 1 < len(scenario.turns):
         return False
     return request.round > 0 or not scenario.turns[request.turn].tool_results
@@ -104,14 +104,14 @@ def _body(
 
 
 def _seed(sampling: Sampling, scenario: Scenario, variant: Variant) -> int:
-    """The seed of one sample. Above temperature 0 every sample has its own: one seed for all makes their luck alike.
+    """The seed of one sample. Above temperature 0 every sample has its own, so that samples are independent.
 
-    A greedy server draws nothing, so there the profile's seed is sent as it is, and the next one for each repeat.
+    At temperature 0 the profile's seed is sent, and the next one for each repeat.
     """
     assert sampling.seed is not None
     if sampling.temperature == 0.0:
         return sampling.seed + variant.repeat - 1
-    # `whole` is what keys said for `unstreamed`: another word would draw other answers than every baseline has.
+    # Older keys have `whole` for `unstreamed`. The old word is used here, so that seeds are those of stored baselines.
     key = sample_key(scenario.id, variant).replace(".unstreamed.", ".whole.")
     drawn = hashlib.sha256(f"{sampling.seed}\n{key}".encode("utf-8", "backslashreplace"))
     return int.from_bytes(drawn.digest()[:4]) & 0x7FFFFFFF

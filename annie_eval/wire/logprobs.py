@@ -1,4 +1,4 @@
-"""The tokens of one unstreamed reply with their log-probabilities, as `top_logprobs` brings them. Pure."""
+"""Reads the tokens of one unstreamed reply with their log-probabilities (`top_logprobs`). Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Token:
     """One token of an answer.
 
     Attributes:
-        text: as the server writes it.
-        logprob: of the token, in nats.
-        top: the likeliest tokens at this place with their log-probabilities; may lack the token itself.
+        text: the token's text from the server.
+        logprob: log-probability of the token, in nats.
+        top: the most likely tokens at this position with their log-probabilities; may lack the token itself.
     """
 
     text: str
@@ -27,10 +27,10 @@ class Token:
 
 
 def read(body: bytes) -> tuple[Token, ...] | None:
-    """The tokens of a chat completion that `parse` has read, in order; None where it has no log-probabilities.
+    """The tokens of a chat completion that `parse` has read, in order; None if it has no log-probabilities.
 
     Raises:
-        ExchangeError: the body is no JSON, or its log-probabilities are of another shape than OpenAI's.
+        ExchangeError: the body is not JSON, or its log-probabilities do not have OpenAI's format.
     """
     try:
         choice = json.loads(body)["choices"][0]

@@ -1,4 +1,4 @@
-"""Makes a sample of a conversation in OpenAI's form, so that detectors can judge stored answers."""
+"""Turns a conversation in OpenAI's format into a sample, so that detectors can judge stored answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from annie_eval.wire.sample import Answer, Exchange, Sample, ToolCall
 
 
 def read_sample(line: Mapping[str, Any], profile: Profile, where: str) -> tuple[Sample, list[int]]:
-    """The sample in a line, and for each of its exchanges the index of the judged message.
+    """The sample of a line, and for each of its exchanges the index of the judged message.
 
     Raises UsageError that names the field.
     """
@@ -36,7 +36,8 @@ def read_sample(line: Mapping[str, Any], profile: Profile, where: str) -> tuple[
             "category": "check",
             "prompt": prompt if isinstance(prompt, str) and prompt else "?",
             "expect": line.get("expect", {}),
-            # What a tool answers is no matter here, but only with an answer there is a reply to judge by `then`.
+            # The content of tool results does not matter here, but only with a result there is a reply to judge by
+            # `then`.
             **({"tool_results": dict.fromkeys(profile.tools, "…")} if "then" in line else {}),
             **({"then": line["then"]} if "then" in line else {}),
         },
@@ -61,7 +62,7 @@ def read_sample(line: Mapping[str, Any], profile: Profile, where: str) -> tuple[
 
 
 def _answer(message: Mapping[str, Any], end: Any, where: str) -> Answer:
-    """An assistant message as the channels of a reply. Raises UsageError where it is none."""
+    """The channels of an assistant message. Raises UsageError for an invalid message."""
     content = message.get("content")
     reasoning = message.get("reasoning", message.get("reasoning_content"))
     raw_calls = message.get("tool_calls") or []

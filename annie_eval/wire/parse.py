@@ -1,9 +1,9 @@
-"""From the bytes of one response body to its channels; nothing is repaired.
+"""Parses the bytes of one response body into channels; nothing is repaired.
 
-Nothing is stripped, repaired or guessed. What no client could read raises `ExchangeError`; what a client can read
-but the protocol forbids is parsed in the plainest way, and `annie_eval.detectors.wire` reports it.
+Nothing is stripped, repaired or guessed. If no client could read the body, `ExchangeError` is raised. If clients can
+read it but it violates the protocol, it is parsed in the simplest way, and `annie_eval.detectors.wire` reports it.
 
-Source of the shapes: the OpenAI API reference, "Chat Completions". `annie_eval.wire.sse` reads the framing.
+Source of the formats: the OpenAI API reference, "Chat Completions". `annie_eval.wire.sse` reads the framing.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from annie_eval.wire.sample import Answer, ToolCall, Usage
 from annie_eval.wire.sse import DONE, Event, json_object, kind, looks_html, quote, read_stream, refuse_error
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_BROKEN_OFF = {"abort", "error"}  # vLLM's and SGLang's words for a generation that the server gave up
+_BROKEN_OFF = {"abort", "error"}  # finish reasons of vLLM and SGLang for a generation that the server aborted
 
 
 def parse(body: bytes, *, streamed: bool) -> Answer:
     """The channels of one reply.
 
-    Streams: deltas are joined per channel; the last `usage` counts. Tool-call fragments are joined by `index`; the
-    first id and the first name of a call stand, whatever later fragments repeat or change. A fragment without an
-    index belongs to the call that has its id; with a new id, or a name and no id, it opens a new call; else it goes
-    to the last call. `reasoning` and `reasoning_content` count once where both came and are equal, else one after
-    the other. The old `function_call` is a call without an id, unless `tool_calls` came too.
+    Streams: deltas are joined per channel; the last `usage` counts. Tool-call fragments are joined by `index`. The
+    first id and the first name of a call are used, even if later fragments change them. A fragment without an index
+    belongs to the call with its id; with a new id, or with a name and no id, it starts a new call; otherwise it
+    belongs to the last call. If `reasoning` and `reasoning_content` are equal they count once, otherwise they are
+    concatenated. The old `function_call` is a call without an id, unless there are `tool_calls`.
 
-    `arguments` that are no string (null, an object) are None. Halves of surrogate pairs are joined, also across
-    deltas; a half without its partner becomes U+FFFD, since it is no text and could not be stored or printed.
+    `arguments` other than a string (null, an object) become None. Halves of surrogate pairs are joined, also across
+    deltas; a half without its partner becomes U+FFFD, because it could not be stored or printed.
 
     Raises:
         ExchangeError: the body is empty, HTML, not UTF-8, not strict JSON (NaN and duplicate keys are refused), of
-            another shape than a chat completion, an error object, without choices or deltas, or a stream that broke
-            off, with neither a finish_reason nor `[DONE]`, or the answer has more than `limits.MAX_TEXT` characters
+            not a chat completion, an error object, without choices or deltas, or a stream that ended early, with
+            neither a finish_reason nor `[DONE]`, or the answer has more than `limits.MAX_TEXT` characters
             or `limits.MAX_CALLS` calls. The message is one line.
     """
     return _parse_stream(body) if streamed else _parse_unstreamed(body)
 
 
 def events(body: bytes) -> tuple[Event, ...]:
-    """The events of a stream with their byte offsets, `[DONE]` included. Raises ExchangeError as `parse` does."""
+    """The events of a stream with their byte offsets, including `[DONE]`. Raises ExchangeError like `parse`."""
     return read_stream(body).events
 
 
 def prompt_token_ids(body: bytes, *, streamed: bool) -> tuple[int, ...] | None:
-    """The prompt's token ids, which vLLM returns beside the answer's under `return_token_ids`; None if it did not."""
+    """The prompt's token ids, which vLLM returns with `return_token_ids`; None if it did not."""
     values = [e.value for e in events(body) if e.value is not None] if streamed else [_unstreamed_object(body)]
     for value in values:
         ids = _token_ids(value.get("prompt_token_ids"), "prompt_token_ids")
@@ -74,12 +74,12 @@ class _Call:
             self.arguments.append(arguments)
 
     def call(self, index: int) -> ToolCall:
-        return ToolCall(_whole_text(self.id), _whole_text(self.name), _join(self.arguments), index)
+        return ToolCall(_without_half_pairs(self.id), _without_half_pairs(self.name), _join(self.arguments), index)
 
 
 @dataclass(slots=True)
 class _Fold:
-    """Channels under construction; one message is one delta."""
+    """Accumulates channels from deltas; a message of an unstreamed answer is one delta."""
 
     content: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
@@ -97,7 +97,7 @@ class _Fold:
     following: int = 0
 
     def add(self, value: Mapping[str, Any], part: str, where: str, *, joined_by_index: bool) -> None:
-        """Add one chunk or the one completion; `part` is `delta` or `message`."""
+        """Add one chunk, or the complete answer; `part` is `delta` or `message`."""
         refuse_error(value)
         choices = value.get("choices")
         if not isinstance(choices, list):
@@ -188,10 +188,10 @@ class _Fold:
             content=_join(self.content),
             reasoning=other if reasoning is None else reasoning,
             tool_calls=tuple(calls),
-            finish_reason=_whole_text(self.finish_reason) or None,
+            finish_reason=_without_half_pairs(self.finish_reason) or None,
             usage=self.usage,
             token_ids=None if self.token_ids is None else tuple(self.token_ids),
-            prompt_text=_whole_text(self.prompt_text),
+            prompt_text=_without_half_pairs(self.prompt_text),
         )
 
 
@@ -249,7 +249,7 @@ def _string(value: Any, where: str) -> str | None:
 
 
 def _text(value: Any, where: str) -> str | None:
-    """A text, or a list of text parts joined."""
+    """A text; a list of text parts is joined."""
     if not isinstance(value, list):
         return _string(value, where)
     parts = []
@@ -277,7 +277,7 @@ def _usage(value: Any, where: str) -> Usage | None:
     def count(of: Mapping[str, Any] | None, name: str) -> int | None:
         found = None if of is None else of.get(name)
         if isinstance(found, float) and found.is_integer():
-            found = int(found)  # 12.0, as proxies in Go and JavaScript write it: a finding of the wire detector
+            found = int(found)  # 12.0, which proxies in Go and JavaScript write; reported by the wire detector
         if found is not None and not is_count(found):
             raise ExchangeError(f"{where}: usage.{name} is {quote(json.dumps(found))}, not a count")
         return found
@@ -289,21 +289,21 @@ def _usage(value: Any, where: str) -> Usage | None:
         count(usage, "prompt_tokens"),
         count(usage, "completion_tokens"),
         count(prompt, "cached_tokens"),
-        count(usage, "reasoning_tokens") if reasoning is None else reasoning,  # SGLang has it one level up
+        count(usage, "reasoning_tokens") if reasoning is None else reasoning,  # SGLang has it one level higher
     )
 
 
 def is_count(value: Any) -> TypeGuard[int]:
-    """Whether a JSON value is a whole number of at least 0; `true` is none."""
+    """Whether a JSON value is an integer of at least 0; `true` is not."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _join(texts: list[str]) -> str | None:
-    return _whole_text("".join(texts)) if texts else None
+    return _without_half_pairs("".join(texts)) if texts else None
 
 
-def _whole_text(text: str | None) -> str | None:
-    """Text without halves of surrogate pairs; see `parse`."""
+def _without_half_pairs(text: str | None) -> str | None:
+    """Join or replace halves of surrogate pairs; see `parse`."""
     if text is None or not _SURROGATE.search(text):
         return text
     paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

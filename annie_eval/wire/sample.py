@@ -1,7 +1,7 @@
 """The types of a sample: requests, responses byte for byte, and the channels parsed from them.
 
-Everything here is frozen data. Text is exactly what the server sent: nothing is stripped, repaired or joined in
-any other way than the protocol says.
+Everything here is frozen data. Text is exactly what the server sent: nothing is stripped or repaired, and chunks are
+joined only as the protocol says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "function_call", "co
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call as received. `arguments` is the joined text, valid JSON or not; absent parts are None."""
+    """One tool call as received. `arguments` is the joined text, valid JSON or not; missing parts are None."""
 
     id: str | None
     name: str | None
@@ -32,7 +32,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts by the server's account; None where it did not say."""
+    """Token counts reported by the server; None if not reported."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -42,7 +42,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The channels of one reply. None means that the channel was absent or null, "" that it came empty.
+    """The channels of one reply. None means that the channel was missing or null, "" that it was empty.
 
     `reasoning` is read from `reasoning` (vLLM >= 0.11) and `reasoning_content` (older vLLM, SGLang, llama-server).
     """
@@ -58,17 +58,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and everything that came back for it.
+    """One request and its response.
 
     Attributes:
         request: the JSON body that was sent.
         status: HTTP status code.
         headers: response headers, lower-case names, in order of arrival.
         body: the response body, de-chunked, byte for byte (the API key, should a server echo it, is masked).
-        reads: for each socket read that brought body bytes: (nanoseconds since the request was written, bytes).
+        reads: for each socket read with body bytes: (nanoseconds since the request was written, number of bytes).
         answer: the channels parsed from `body` by `annie_eval.wire.parse`.
-        turn, round: which turn of the script this answers; round 0 answers the user, round n >= 1 answers the
-            tool results of round n - 1.
+        turn, round: the turn of the scenario; round 0 answers the user, round n >= 1 answers the tool results of
+            round n - 1.
         expect: what a good answer to this request is.
     """
 
@@ -89,12 +89,12 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One scenario in one variant, answered. Detectors read this and nothing else.
+    """One answered scenario in one variant. This is the only input of detectors.
 
     Attributes:
-        tools: JSON Schema of the parameters of every tool that was offered, by tool name.
+        tools: JSON Schema of the parameters of every offered tool, by tool name.
         limits: the profile's limits on spoken answers.
-        speech: what the profile's speech engine can say.
+        speech: what the profile's speech engine can pronounce.
     """
 
     key: str
@@ -107,5 +107,5 @@ class Sample:
 
 
 def spoken(exchanges: Sequence[Exchange]) -> list[tuple[int, str]]:
-    """The texts that would be read aloud: (exchange index, content) of every reply that has content."""
+    """The texts that would be read aloud: (exchange index, content) of every reply with content."""
     return [(i, e.answer.content) for i, e in enumerate(exchanges) if e.answer.content]

@@ -25,10 +25,10 @@ class Event:
     """One dispatched event of a stream.
 
     Attributes:
-        start, end: byte offsets into the body, from the event's first field to behind the blank line that
-            dispatches it; a client can act on the event once byte `end - 1` has been read.
+        start, end: byte offsets in the body, from the event's first field to the end of the blank line that
+            dispatches it; a client can process the event when byte `end - 1` has been read.
         data: its `data:` lines, joined by line feeds.
-        value: the JSON object in `data`; None for `[DONE]` and for whatever comes after it.
+        value: the JSON object in `data`; None for `[DONE]` and everything after it.
     """
 
     start: int
@@ -43,9 +43,9 @@ class Stream:
 
     Attributes:
         events: in order of arrival.
-        stray: (offset, text) of lines before `[DONE]` that are neither field, comment nor blank; the standard has
-            clients ignore them, so that whatever they say is lost.
-        rest: bytes of a last event without its blank line; the standard has clients drop it.
+        stray: (offset, text) of lines before `[DONE]` that are neither field, comment nor blank. By the standard,
+            clients ignore them, so that their content is lost.
+        rest: bytes of a last event without its blank line, which clients ignore by the standard.
     """
 
     events: tuple[Event, ...]
@@ -61,8 +61,7 @@ class Stream:
 def read_stream(body: bytes) -> Stream:
     """Read a body as an event stream, and the data of each event up to `[DONE]` as a JSON object.
 
-    An event that the end of the body leaves without its blank line is not dispatched, as the standard says: nobody
-    knows whether it is whole.
+    A last event without its blank line is not dispatched, by the standard, because it may be incomplete.
 
     Raises:
         ExchangeError: empty, no event at all, not UTF-8, data that is no JSON object.
@@ -80,7 +79,7 @@ def read_stream(body: bytes) -> Stream:
         if not line:
             if data:
                 text = "\n".join(data)
-                done = done or text.strip() == DONE  # openai-python looks at the beginning alone
+                done = done or text.strip() == DONE  # openai-python checks only the beginning
                 assert begun is not None
                 found.append(Event(begun, end, text, None if done else json_object(text, f"event {len(found) + 1}")))
             data, begun = [], None
@@ -100,18 +99,18 @@ def read_stream(body: bytes) -> Stream:
 
 
 def _lines(body: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """(start, end, line) of every terminated line; `end` is behind the line's end mark."""
+    """(start, end, line) of every terminated line; `end` is after the line terminator."""
     start = len(_BOM) if body.startswith(_BOM) else 0
     for mark in _LINE_END.finditer(body, start):
         yield start, mark.end(), body[start : mark.start()]
         start = mark.end()
     if start < len(body):
-        # An unterminated line may still be a stray or a truncated one: it counts as begun, and dispatches nothing.
+        # An unterminated line may be stray or truncated: it counts as begun, and dispatches nothing.
         yield start, len(body), body[start:]
 
 
 def _no_stream(body: bytes) -> str:
-    """Why a body without a single event is no stream."""
+    """Why a body without an event is not a stream."""
     if not body.strip():
         return "the stream is empty"
     if looks_html(body):
@@ -129,7 +128,7 @@ def _no_stream(body: bytes) -> str:
 
 
 def looks_html(body: bytes) -> bool:
-    """Whether a body is markup: no JSON value and no event begins with `<`."""
+    """Whether a body is HTML or XML: no JSON value and no event begins with `<`."""
     return body.removeprefix(_BOM).lstrip().startswith(b"<")
 
 
@@ -145,7 +144,7 @@ def json_object(text: str, where: str) -> Mapping[str, Any]:
 
 
 def refuse_error(value: Mapping[str, Any]) -> None:
-    """Raise ExchangeError with what the server said, if a JSON object is an error report.
+    """Raise ExchangeError with the server's message, if a JSON object is an error report.
 
     OpenAI's form is `{"error": {"message": ...}}`; transformers serve sends a bare string, and vLLM up to 0.9 the
     inner object alone, marked `"object": "error"`.
@@ -168,7 +167,7 @@ def kind(value: Any) -> str:
 
 
 def quote(received: bytes | str) -> str:
-    """The start of what came, on one line, printable."""
+    """The start of a received text, printable on one line."""
     text = received.decode("utf-8", "replace") if isinstance(received, bytes) else received
     shown = " ".join(text.split())
     shown = "".join(c if c.isprintable() else "\ufffd" for c in shown)

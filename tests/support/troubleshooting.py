@@ -1,4 +1,4 @@
-"""Writes docs/troubleshooting.md: each error line that a server's log may end with, its cause and what fixes it.
+"""Writes docs/troubleshooting.md: known error lines of a server's log, with cause and fix.
 
     python -m tests.support.troubleshooting
 
@@ -21,20 +21,20 @@ _WIDTH = 160  # characters of a log's line
 _HEAD = """\
 # Troubleshooting
 
-When a server does not start, the gate names the cause and the fix at the end of its report. This page lists all causes
-that it knows, by the line that stands in the log (`server.log` in the run's directory). Search it for a few words of
-your line: numbers and names differ. It is made by `python -m tests.support.troubleshooting`.
+If a server does not start, the gate prints the cause and the fix at the end of its report. This page lists all known
+causes by the line in the log (`server.log` in the run's directory). Search for a few words of your line, because numbers
+and names differ. The page is written by `python -m tests.support.troubleshooting`.
 
 - [A line in the server's log](#a-line-in-the-servers-log)
 - [How the server ended](#how-the-server-ended)
 - [A comparison is REFUSED](#a-comparison-is-refused)
-- Nothing here fits: `annie-eval doctor --model-dir DIR` checks the files, the server and one answer;
-  `annie-quant preflight DIR --for vllm-0.32` checks what a vLLM image would make of the files.
+- If nothing here matches: `annie-eval doctor --model-dir DIR` checks the files, the server and one answer;
+  `annie-quant preflight DIR --for vllm-0.32` checks whether a vLLM image can load the files.
 """
 
 
 def page() -> str:
-    """The whole page, from the tables of causes as they are now."""
+    """The text of the page, from the current tables of causes."""
     entries = sorted((_entry(rule) for rule in RULES), key=lambda entry: entry[0].strip('… {"/').lower())
     log = [f"**`{line}`**\\\n{cause.rstrip('.')}.\\\nFix: {fix}." for line, cause, fix in entries]
     ends = [f"- **{signal}**: {cause}. Fix: {fix}." for signal, (cause, fix) in ENDS.items()]
@@ -46,24 +46,24 @@ def page() -> str:
         [
             _HEAD,
             "## A line in the server's log\n",
-            "The first cause that fits a log is printed. Causes and fixes here are for the line shown.\n",
+            "The gate prints the first cause that matches a log. The causes and fixes below are for the lines shown.\n",
             "\n\n".join(log),
             "\n## How the server ended\n",
-            "Where no line of the log says more:\n",
+            "If no line of the log matches:\n",
             *ends,
             lost,
             "\n## A comparison is REFUSED\n",
-            "`--baseline` and `annie-eval compare` refuse two runs that differ in what makes their answers another"
-            f" thing:\n{', '.join(refused)}.",
-            "Fix: bless a run of what is deployed now (`annie-eval bless RUN --as NAME`), or undo the change. Another",
-            "checkpoint, server version or GPU is named in the comparison and does not refuse it.",
+            "`--baseline` and `annie-eval compare` refuse to compare two runs if one of these differs:",
+            f"{', '.join(refused)}.",
+            "Fix: bless a run of the deployed server (`annie-eval bless RUN --as NAME`), or undo the change. Another",
+            "checkpoint, server version or GPU is reported, and the comparison goes on.",
             "",
         ]
     )
 
 
 def _entry(rule: CauseRule) -> tuple[str, str, str]:
-    """The line of the rule's first log that it matches, and the cause and fix that are printed for that log."""
+    """The line of the rule's first log that matches, and the cause and fix that are printed for this log."""
     file = min(file for file in LOGS.glob("*.txt") if file.stem.partition(".")[0] == rule.name)
     log = file.read_text(encoding="utf-8").partition("\n")[2]
     text = "\n".join(plain_lines(log))

@@ -143,7 +143,7 @@ def test_what_a_killed_supervisor_left_is_stopped_at_the_next_start(
     lines: list[str] = []
     assert reap_leftovers(tmp_path / "states", lines.append) == 1
     assert living(pids()) == []
-    assert lines == ["stopped a server that an earlier run, killed, had left behind"]
+    assert lines == ["stopped a server that was left from an earlier, killed run"]
     assert list((tmp_path / "states").iterdir()) == []
     assert reap_leftovers(tmp_path / "states") == 0
 

@@ -1,1 +1,1 @@
-"""One script for each ratio that is claimed; run from the repository as `python -m benchmarks.NAME`."""
+"""Benchmarks: one script for each measurement in the documents. Run them with `python -m benchmarks.NAME`."""

@@ -1,4 +1,4 @@
-"""Drive a headless Chromium over the pipe of its DevTools protocol, with the standard library alone."""
+"""Controls a headless Chromium through its DevTools protocol over a pipe, with only the standard library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def found() -> str | None:
-    """The browser's path; None where none is installed."""
+    """The browser's path; None if none is installed."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
@@ -23,7 +23,7 @@ class Chromium:
     """One browser with one page.
 
     Raises:
-        RuntimeError: no browser is installed, or it ends or refuses a command.
+        RuntimeError: no browser is installed, or it ends, or it refuses a command.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Chromium:
         self._out, self._in = os.fdopen(ours, "wb", buffering=0), os.fdopen(theirs, "rb", buffering=0)
         self._rest, self._last, self._session = b"", 0, ""
         self.errors: list[str] = []
-        """What the page's console has complained of since the last `open`: exceptions and refusals of its policy."""
+        """Messages of the page's console since the last `open`: exceptions and violations of its content policy."""
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
@@ -92,7 +92,7 @@ class Chromium:
                 return result
 
     def look(self, width: int, height: int = 900, *, dark: bool = False, printed: bool = False) -> None:
-        """How wide the window is, and what the reader prefers. CSS pixels."""
+        """Set the window size in CSS pixels, and the reader's preferences (dark, print)."""
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
@@ -121,7 +121,7 @@ class Chromium:
         return found["result"].get("value")
 
     def press(self, key: str) -> None:
-        """Press and let go of a key, by its name or its character."""
+        """Press and release a key, given by its name or its character."""
         text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
         codes = {"Enter": 13, "Escape": 27}
         code = {"windowsVirtualKeyCode": codes[key]} if key in codes else {}
@@ -129,5 +129,5 @@ class Chromium:
         self.send("Input.dispatchKeyEvent", type="keyUp", key=key, **code)
 
     def picture(self, path: Path) -> None:
-        """Write what the window shows as PNG."""
+        """Write a screenshot of the window as PNG."""
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))

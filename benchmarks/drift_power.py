@@ -1,8 +1,8 @@
-"""How often drift over 90 nights is seen, and how often it is seen where there is none: simulated, with a fixed seed.
+"""Simulates how often drift over 90 nights is detected, and how often there is a false alarm (fixed seed).
 
     python benchmarks/drift_power.py [--histories 300]
 
-At the limit that a profile of eight gates and one timing has: a ninth of the stated false-alarm rate for each.
+The limit is that of a profile with eight gates and one timing: a ninth of the total false-alarm rate for each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CASES = (
 
 
 def share(n: int, first: float, last: float, histories: int) -> float:
-    """Share of histories in which the series raises an alarm; its rate goes evenly from `first` to `last`."""
+    """Share of histories with an alarm; the pass rate changes linearly from `first` to `last`."""
     draw = random.Random(f"{n} {first} {last}")
     rates = [first + (last - first) * night / (trend.NIGHTS - 1) for night in range(trend.NIGHTS)]
     seen = 0

@@ -1,8 +1,8 @@
-"""A server whose every completion takes a fixed time, to measure the gate's own overhead against.
+"""A server whose completions take a fixed time, for measuring the gate's own overhead.
 
     python benchmarks/fixed_server.py --latency 0.5 [--port 0]
 
-Prints its base URL. One process, standard library only; each request costs it well under a millisecond.
+Prints its base URL. One process, only the standard library; each request takes it well under a millisecond.
 """
 
 from __future__ import annotations

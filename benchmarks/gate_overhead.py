@@ -1,10 +1,10 @@
-"""What the gate adds to the time that the server takes: whole processes, side by side with a bare asyncio script.
+"""Measures how much time the gate adds to the server's time, compared with a minimal asyncio script.
 
     .venv/bin/python benchmarks/gate_overhead.py [--runs 3]
 
 Each request takes 500 ms on the server, so 60 samples at concurrency 32 take at least 1.0 s, and 1,000 samples at
-concurrency 64 at least 8.0 s. Rows are medians; the bare script is the same requests through asyncio and h11 with no
-pytest, no store and no judging. CPU time and peak memory include child processes (xdist workers).
+concurrency 64 at least 8.0 s. Rows are medians; the minimal script sends the same requests with asyncio and h11,
+without pytest, store and judging. CPU time and peak memory include child processes (xdist workers).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LATENCY = 0.5
 
 BARE = """
 import asyncio, sys
-from annie_eval.client import Client
+from annie_eval.http_client import Client
 async def main(url, n, concurrency):
     client, slots = Client(url), asyncio.Semaphore(concurrency)
     async def one(i):
@@ -42,7 +42,7 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
 class Cost:
     wall: float
     cpu: float
-    memory: float  # MiB, the largest single process
+    memory: float  # MiB of the largest process
 
 
 def profile(folder: Path, samples: int) -> Path:
@@ -104,7 +104,7 @@ def main() -> None:
                         *("--profile", str(path), "--concurrency", str(concurrency)),
                     ]
                 costs: dict[str, list[Cost]] = {name: [] for name in commands}
-                for run in range(runs):  # interleaved, so that a slow minute hits all alike
+                for run in range(runs):  # interleaved, so that a temporary slow-down affects all equally
                     for name, command in commands.items():
                         where = [] if name.startswith("bare") else ["--run-dir", str(folder / f"{name}-{run}")]
                         costs[name].append(cost(command + where, folder))

@@ -1,11 +1,12 @@
-"""Decode speed of an NVFP4 checkpoint in vLLM on a CPU: BF16, this project's kernel and vLLM's emulation.
+"""Measures the decode rate of an NVFP4 checkpoint in vLLM on a CPU: BF16, this project's kernel, vLLM's emulation.
 
     python benchmarks/nvfp4_cpu.py                            # the default model, quantised here to W4A4
-    python benchmarks/nvfp4_cpu.py --nvfp4 DIR --compile      # a checkpoint of yours, without --enforce-eager
+    python benchmarks/nvfp4_cpu.py --nvfp4 DIR --compile      # your own checkpoint, without --enforce-eager
 
-All servers are up at once and answer in turn, round after round, so that a change of the machine's load meets all of
-them. A rate is tokens after the first, divided by the time from the first to the last, of one streamed completion.
-Prints each server's median and its ratio to BF16's, and the median of the ratios within a round; ours must reach 0.80.
+All servers run at the same time and answer in turn, round after round, so that a change of the machine's load affects
+all of them. A rate is the number of tokens after the first, divided by the time from the first to the last, of one
+streamed completion. Prints each server's median and its ratio to BF16, and the median of the ratios of all rounds; the
+ratio of this project's kernel must be at least 0.80.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Variant:
 
 
 class Server:
-    """One vLLM in a process group of its own."""
+    """A vLLM server in its own process group."""
 
     def __init__(self, python: Path, variant: Variant, log: Path, compile_graph: bool) -> None:
         self.variant = variant
@@ -113,7 +114,7 @@ class Server:
 
 
 def quantise(model: Path, out: Path) -> None:
-    """W4A4 by ModelOpt's default recipe; a handful of sentences is calibration enough for a speed."""
+    """Quantise to W4A4 with ModelOpt's default recipe; a few sentences of calibration are enough for a speed test."""
     import modelopt.torch.quantization as mtq
     import torch
     from modelopt.torch.export import export_hf_checkpoint
@@ -162,7 +163,7 @@ def main() -> int:
             f"{options.python} is missing; `make gate` builds the server's environment, or name one with --python"
         )
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through `finally`, or the servers would stay
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` stops the servers
     with tempfile.TemporaryDirectory(prefix="nvfp4-cpu-") as scratch:
         checkpoint = options.nvfp4 or Path(scratch) / "nvfp4"
         if options.nvfp4 is None:
@@ -175,7 +176,7 @@ def main() -> int:
         servers: list[Server] = []
         rounds: list[dict[str, float]] = []
         try:
-            for variant in variants:  # one after another: three starts at once would fight for the cores
+            for variant in variants:  # one after the other: three starts at once would compete for the cores
                 servers.append(Server(options.python, variant, Path(scratch) / f"{variant.name}.log", options.compile))
                 servers[-1].wait_ready()
                 servers[-1].decode_rate(4)

@@ -1,12 +1,13 @@
-"""What NVFP4 fake quantisation adds to a training step on the CPU.
+"""Measures how much time NVFP4 fake quantisation adds to a training step on the CPU.
 
     python benchmarks/nvfp4_fake_quant.py                     # SmolLM2-135M's shapes, 1024 tokens
     python benchmarks/nvfp4_fake_quant.py --tokens 648 2048 --layers 8
 
-Two copies of one randomly initialised Llama with SmolLM2-135M's dimensions, the one BF16 and the other under
-ModelOpt's ``NVFP4_DEFAULT_CFG`` with this project's backend, take forward and backward passes in turn, so that a
-change of the machine's load meets both. Prints the medians and their ratio; exit status 1 if the ratio is over the
-limit of 1.40. ``--reference`` adds the same with torch operators in the place of the native code.
+Two copies of one randomly initialised Llama with SmolLM2-135M's dimensions, one in BF16 and the other with
+ModelOpt's ``NVFP4_DEFAULT_CFG`` and this project's backend, run forward and backward passes in turn, so that a change
+of the machine's load affects both. Prints the medians and their ratio; exit status 1 if the ratio is above the limit
+of
+1.40. ``--reference`` adds the same with torch operators instead of the native code.
 """
 
 from __future__ import annotations

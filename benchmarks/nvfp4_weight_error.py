@@ -1,10 +1,11 @@
-"""How far NVFP4 weights are from the originals under each way to find their block scales, and what the search takes.
+"""Measures the error of NVFP4 weights for each way of choosing block scales, and the time that the search takes.
 
     python -m benchmarks.nvfp4_weight_error [--model DIR]
 
-Without a model: one matrix of normal numbers. With one: each linear layer in the decoder of a BF16 checkpoint, with
-one global scale a layer (a recipe ties those of fused layers first). Error is the Frobenius norm of the difference as
-a share of that of the weights. Seconds are processor seconds of all threads, which a busy machine lengthens little.
+Without a model it uses one matrix of normally distributed numbers; with a model, each linear layer in the decoder of a
+BF16 checkpoint, with one global scale per layer (a recipe first ties those of fused layers). The error is the
+Frobenius norm of the difference divided by that of the weights. Seconds are CPU seconds of all threads, on which other
+load has little effect.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def matrices(model: Path | None) -> Iterator[Tensor]:
 
 
 def quantized(weight: Tensor, search: Search | None) -> Tensor:
-    """The weight as a server expands it."""
+    """The weight as a server dequantises it."""
     amax = weight.abs().amax()
     if search is None:
         return nvfp4.fake_quantize(weight, amax)
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="BF16 checkpoint directory")
     model: Path | None = parser.parse_args().model
     squares, seconds, length, weights = dict.fromkeys(WAYS, 0.0), dict.fromkeys(WAYS, 0.0), 0.0, 0
-    quantized(torch.randn(16, 16), "mse")  # the native code is built outside the measurement
+    quantized(torch.randn(16, 16), "mse")  # the native code is compiled before the measurement
     for weight in matrices(model):
         for way, search in WAYS.items():
             begun = time.process_time()

@@ -1,10 +1,10 @@
-"""Preflight of a checkpoint of 10 GB: seconds and peak memory, against reading the file and against its own limits.
+"""Measures time and peak memory of preflight for a checkpoint of 10 GB, and compares them with its limits.
 
     python benchmarks/preflight.py [--gigabytes 10]
 
-Makes a synthetic NVFP4 checkpoint of Llama's layout with random scales and weights in a temporary directory (needs
-that much disk), drops nothing from the page cache, and runs `python -m quant preflight` as users do. The limits are
-10 seconds and 1 GB of memory.
+Makes a synthetic NVFP4 checkpoint with Llama's layout and random values in a temporary directory (which needs that
+much disk), does not clear the page cache, and runs `python -m quant preflight`. The limits are 10 seconds and 1 GB of
+memory.
 """
 
 import argparse
@@ -21,7 +21,7 @@ HIDDEN, INNER, HEADS, GROUPS, VOCABULARY = 4096, 12288, 32, 8, 32000
 
 
 def layout(layers: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Tensors of the checkpoint: dtype and shape by name."""
+    """The tensors of the checkpoint: dtype and shape by name."""
     width = HIDDEN // HEADS
     linear = {
         "self_attn.q_proj": (HIDDEN, HIDDEN), "self_attn.k_proj": (GROUPS * width, HIDDEN),

@@ -1,27 +1,28 @@
-"""Tokens per second of LoRA training: BF16, NVFP4 by this project, and NVFP4 by ModelOpt's own means; one run.
+"""Measures tokens per second of LoRA training: BF16, NVFP4 with this project's code, and NVFP4 with ModelOpt's own.
 
     python benchmarks/qat_throughput.py --model DIR --data FILE.jsonl [--rows N] [--rounds N] [--output FILE.md]
     python benchmarks/qat_throughput.py --shape qwen3_5-9b --tokenizer DIR --data FILE.jsonl
 
-Two settings: `chat`, the conversations of FILE in batches of similar length of at most 16384 tokens, and `long`, eight
-sequences of 2048 tokens of which all count. Every flow trains the same model by the same adapter on the same rows:
+There are two settings: `chat`, the conversations of FILE in batches of similar length with at most 16384 tokens, and
+`long`, eight sequences of 2048 tokens that all have a loss. Every flow trains the same model with the same adapter on
+the same rows:
 
-    bf16 plain        transformers, peft, AdamW, loss over all logits: nothing of this project
-    bf16 loop         this project's loop without quantisers, compiled where `--compile`
+    bf16 plain        transformers, peft, AdamW, loss over all logits: no code of this project
+    bf16 loop         this project's loop without quantisers, compiled with `--compile`
     nvfp4 loop        the same with NVFP4: what `python -m quant qat` runs
-    nvfp4 loop, ...   without what makes it fast: `opaque inputs`, whose kernel the compiled code does not launch
-                      itself, and `layer by layer`, where moreover each use of a weight merges and quantises it again
+    nvfp4 loop, ...   without optimisations: `opaque inputs`: the compiled code does not launch the kernel itself;
+                      `layer by layer`: in addition, each use of a weight merges and quantises it again
     modelopt loop     ModelOpt's fake quantisers and peft's layers in the plain loop
-    QATTrainer N      ModelOpt's trainer on the chat rows, padded to N tokens as its example does it
+    QATTrainer N      ModelOpt's trainer on the chat rows, padded to N tokens like in its example
 
-Flows take turns: in every round each of them times the same steps, in an order that is reversed from round to round,
-so that a GPU's clock and its neighbours fall on all alike. A ratio is the median of the rounds' ratios, with the
-quartiles. The loop's flows are one model in one trainer, whose layers are switched. QATTrainer cannot be interrupted
-and is timed by itself. `--shape` makes a checkpoint of random weights and times the loop's flows alone.
+Flows take turns: in every round each of them runs the same steps, in an order that is reversed from round to round, so
+that the GPU's clock and other load affect all equally. A ratio is the median of the rounds' ratios, with quartiles.
+The loop's flows use one model in one trainer, whose layers are switched. QATTrainer cannot be interrupted and is
+measured separately. `--shape` makes a checkpoint with random weights and measures only the loop's flows.
 
 Tokens are counted without padding. MFU counts 4 x parameters x tokens with padding (forward, and the gradient of the
-input: LoRA needs no more) against the GPU's dense BF16 peak, whether or not activations are computed twice. Exit
-status 1 where a ratio of the last table is under its limit.
+input: LoRA needs no more) against the GPU's dense BF16 peak, whether or not activations are recomputed. Exit
+status 1 if a ratio of the last table is below its limit.
 """
 
 from __future__ import annotations
@@ -70,12 +71,12 @@ LIMITS = (
 SHAPES = {"qwen3_5-9b": ("--model-type", "qwen3_5_text", "--set", "vocab_size=248320")}
 """Arguments of random_checkpoint.py; transformers' defaults for qwen3_5_text are the 9B's."""
 LEAST_MFU = 0.30
-"""Of the NVFP4 loop at a shape of SHAPES."""
+"""Limit of MFU of the NVFP4 loop for a shape of SHAPES."""
 
 
 @dataclass(frozen=True)
 class Flow:
-    """`begin` makes the model compute as the flow does; `step(number)` returns tokens without and with padding."""
+    """`begin` prepares the model; `step(number)` returns the number of tokens without and with padding."""
 
     name: str
     begin: Callable[[], None]
@@ -85,7 +86,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Found:
-    """Tokens a second, without and with padding, of each turn, or of each step of a flow timed by itself."""
+    """Tokens per second, without and with padding, of each turn, or of each step of a separately measured flow."""
 
     rates: list[float]
     padded: list[float]
@@ -98,7 +99,7 @@ def synchronize() -> None:
 
 
 def interleaved(flows: Sequence[Flow], rounds: int, steps: int, warm: int) -> dict[str, Found]:
-    """Let the flows take turns; every round times the same `steps` steps of each."""
+    """Let the flows take turns; every round measures the same `steps` steps of each."""
     found = {flow.name: Found([], [], 0.0) for flow in flows}
     for number in range(-1, rounds):
         for flow in flows if number % 2 else tuple(reversed(flows)):
@@ -108,7 +109,7 @@ def interleaved(flows: Sequence[Flow], rounds: int, steps: int, warm: int) -> di
                 for step in range(warm):
                     flow.step(step % flow.steps)
                 continue
-            flow.step((first + flow.steps - 1) % flow.steps)  # not timed: the flow before left the caches
+            flow.step((first + flow.steps - 1) % flow.steps)  # not timed, because the caches are from another flow
             if torch.cuda.is_available():
                 torch.cuda.reset_peak_memory_stats()
             synchronize()
@@ -192,7 +193,7 @@ def loop(options: argparse.Namespace, examples: Sequence[Example], ways: dict[st
 
 
 def plain(options: argparse.Namespace, examples: Sequence[Example], how: str, name: str) -> Flow:
-    """transformers and peft as they come: loss over all logits, AdamW."""
+    """Unmodified transformers and peft: loss over all logits, AdamW."""
     wrapped, _ = adapted(options, how)
     parameters = [p for p in wrapped.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=options.device == "cuda")
@@ -257,7 +258,7 @@ def qat_trainer(options: argparse.Namespace, examples: Sequence[Example], length
 
 @contextmanager
 def fresh() -> Iterator[None]:
-    """Leave nothing of a flow on the GPU."""
+    """Free the GPU memory of a flow."""
     yield
     gc.collect()
     if torch.cuda.is_available():
@@ -276,7 +277,7 @@ def long_examples(vocabulary: int, rows: int) -> list[Example]:
 
 
 def ratio(one: Found, other: Found) -> tuple[float, float, float]:
-    """Median and quartiles of the rounds' ratios; of two flows that did not take turns, the ratio of the medians."""
+    """Median and quartiles of the rounds' ratios; for flows that did not take turns, the ratio of the medians."""
     if len(one.rates) != len(other.rates):
         alone = statistics.median(one.rates) / statistics.median(other.rates)
         return alone, alone, alone
@@ -286,7 +287,7 @@ def ratio(one: Found, other: Found) -> tuple[float, float, float]:
 
 
 def made(options: argparse.Namespace) -> Path:
-    """The checkpoint of random weights that `--shape` names, made where it is not there yet."""
+    """The checkpoint with random weights for `--shape`; made if it does not exist."""
     out: Path = options.scratch / options.shape
     if not (out / "config.json").exists():
         script = Path(__file__).with_name("random_checkpoint.py")

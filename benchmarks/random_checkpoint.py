@@ -1,10 +1,10 @@
-"""Writes a checkpoint of a stated architecture with random weights, for benchmarks of speed.
+"""Writes a checkpoint of a given architecture with random weights, for speed benchmarks.
 
     python -m benchmarks.random_checkpoint --tokenizer models/smollm2-135m-instruct-bf16 --out DIR \
         [--model-type qwen3_5_text] [--set KEY=VALUE ...] [--for vllm-0.24]
 
-`--set` overrides transformers' defaults for the architecture; those of qwen3_5_text are Qwen3.5-9B's, but for the
-vocabulary, which is the tokenizer's here. BF16, made on the GPU where there is one. Prints parameters and bytes.
+`--set` overrides transformers' defaults for the architecture; those of qwen3_5_text are Qwen3.5-9B's, except for
+the vocabulary, which is that of the tokenizer. BF16, made on the GPU if there is one. Prints parameters and bytes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How likely a loss is found: `python -m benchmarks.regression_power` prints the tables of docs/statistics.md.
+"""Computes the power of the comparison with a baseline: prints the tables of docs/statistics.md.
 
-Exact: every outcome of a gate, weighted by its probability. The model before and the model now answer independently,
-each scenario once; where most answers stay as they were (greedy decoding, the same weights) the power is higher.
+The computation is exact: every outcome of a gate, weighted by its probability. Both models answer each scenario once
+and independently. If most answers are the same (greedy decoding, the same weights) the power is higher.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from annie_eval.text import aligned
 GATES = 8
 SIZES = (5, 10, 15, 25, 60, 120, 240)
 LOSSES = ((1.0, 0.9), (1.0, 0.8), (1.0, 0.5), (0.98, 0.95), (0.98, 0.9), (0.98, 0.8), (0.9, 0.8), (0.9, 0.6))
-_NOTHING = 1e-8  # probability of an outcome that is left out
+_NOTHING = 1e-8  # outcomes with smaller probability are left out
 
 
 def outcomes(n: int, before: float, now: float) -> Iterator[tuple[int, int, float]]:
@@ -44,19 +44,19 @@ def _binomial(k: int, n: int, rate: float) -> float:
 
 
 def found(n: int, before: float, now: float, gates: int = GATES) -> float:
-    """The chance of FAIL of one gate of n scenarios at the default margin, the other gates unchanged."""
+    """The probability of FAIL of one gate with n scenarios at the default margin, if other gates are unchanged."""
     return sum(weight for worse, better, weight in outcomes(n, before, now) if _fails(worse, better, gates))
 
 
 @cache
 def _fails(worse: int, better: int, gates: int) -> bool:
-    return gates * binomial.mcnemar(worse, better) <= ALPHA  # the smallest p of Holm's procedure
+    return gates * binomial.mcnemar(worse, better) <= ALPHA  # the threshold of the smallest p in Holm's procedure
 
 
 def passed(n: int, rate: float, gates: int = GATES) -> float:
-    """The chance of PASS of a gate that did not change, at the default margin."""
+    """The probability of PASS of an unchanged gate at the default margin."""
     margin, total = default_margin(n, ALPHA), 0.0
-    least, at = 0, -1  # better scenarios that show, beside `at` worse ones, that the loss is below the margin
+    least, at = 0, -1  # number of better scenarios that prove, with `at` worse ones, that the loss is below the margin
     for worse, better, weight in outcomes(n, rate, rate):
         if worse != at:
             at = worse
@@ -68,7 +68,7 @@ def passed(n: int, rate: float, gates: int = GATES) -> float:
 
 
 def lines(losses: Sequence[tuple[float, float]] = LOSSES, sizes: Sequence[int] = SIZES) -> list[str]:
-    """Two tables: losses that should be found, and no change, which should pass."""
+    """Two tables: losses, which should FAIL, and no change, which should PASS."""
     rows = [["pass rate", *(f"n={n}" for n in sizes)]]
     for before, now in losses:
         rows.append([f"{100 * before:g}% -> {100 * now:g}%", *(chance(found(n, before, now)) for n in sizes)])

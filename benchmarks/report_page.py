@@ -1,11 +1,11 @@
-"""How large the report of a large run is, how long it takes to write, and how long a browser takes to open it.
+"""Measures size, writing time and opening time (in a browser) of the HTML report of a large run.
 
     .venv/bin/python -m benchmarks.report_page [--samples 10000]
     .venv/bin/python -m benchmarks.report_page --picture RUN docs/report.png    # a picture of a real run's report
 
-The run is made up: prompts of the profile annie, each varied, streamed and unstreamed, twice; answers of 40 tokens in
-words drawn at random, with the token ids that vLLM sends; one in five misses. Opening is measured by the page itself:
-from the start of navigation until the list of samples can be used.
+The run is synthetic: varied prompts of the profile annie, streamed and unstreamed, two repeats; answers of 40 random
+tokens with the token ids that vLLM sends; one in five misses. Opening time is measured by the page itself, from the
+start of navigation until the list of samples can be used.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def words(draw: random.Random, n: int) -> list[str]:
 
 
 def body(draw: random.Random, reply: Sequence[str], *, stream: bool) -> tuple[bytes, tuple[tuple[int, int], ...]]:
-    """An answer as vLLM sends it, and the times of its reads."""
+    """A response in vLLM's format, and the times of its reads."""
     head = {"id": f"chatcmpl-{draw.getrandbits(128):032x}", "created": 1_795_428_000, "model": "annie"}
     prompt = [*_IDS, *(draw.randrange(150_000) for _ in range(20))]
     ids = [draw.randrange(150_000) for _ in reply]
@@ -69,7 +69,7 @@ def body(draw: random.Random, reply: Sequence[str], *, stream: bool) -> tuple[by
 
 
 def make_run(folder: Path, samples: int) -> RunVerdict:
-    """A run of so many samples on disk, and its verdict."""
+    """Make a run with that many samples on disk; returns its verdict."""
     profile, draw = load("annie"), random.Random(1)
     store = Store(folder, create=True)
     judgements: list[Judgement] = []

@@ -1,17 +1,17 @@
-"""Greedy answers of a served quantised checkpoint beside those of the fake-quantised model that it was made from.
+"""Compares greedy answers of a served quantised checkpoint with those of the fake-quantised model.
 
     python -m benchmarks.served_agreement --checkpoint DIR --reference BF16_DIR --prompts FILE.jsonl
         [--python PYTHON] [--serve NAME=ARGUMENTS ...] [--served NAME=URL ...] [--count N] [--tokens N]
         [--output FILE.md]
 
-Starts the servers named by `--serve`, all at once, and stops them: on a GPU `Marlin` and `emulation` unless told
-otherwise, on a CPU vLLM's plugin. `--served` asks one that runs already. PYTHON is the server's interpreter.
+Starts the servers of `--serve`, all at once, and stops them: by default `Marlin` and `emulation` on a GPU, and the
+vLLM plugin on a CPU. `--served` uses a running server. PYTHON is the server's interpreter.
 
-The model is computed by transformers in three ways: with quantised activations as the format has them (W4A4), with
-BF16 activations (what a weight-only kernel such as Marlin does), and W4A4 again with another attention kernel, whose
-difference from the first is the noise of BF16 arithmetic itself. Each served answer is compared with each of them,
-token by token up to the first that differs. Prompts are computed in batches, and asked of a server one at a time:
-a server's answers depend on how many it gives at once.
+The model is computed with transformers in three ways: with quantised activations (W4A4), with BF16 activations (like a
+weight-only kernel such as Marlin), and W4A4 with another attention kernel, whose difference from the first shows the
+noise of BF16 arithmetic. Each served answer is compared with each of them, token by token up to the first difference.
+Transformers computes prompts in batches; servers get them one at a time, because their answers depend on the batch
+size.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from quant.training.conversations import read_conversations, render_all
 Answers = list[list[int]]
 GPU_SERVERS = ("Marlin=", "emulation=--linear-backend emulation")
 BATCH = 16
-"""Prompts computed at a time."""
+"""Number of prompts computed at a time."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A vLLM that was started here."""
+    """A vLLM server started by this script."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -61,7 +61,7 @@ class Server:
 
 @contextmanager
 def started(python: str, checkpoint: Path, arguments: Sequence[str]) -> Iterator[Server]:
-    """Start vLLM in a process group of its own; it goes at the end."""
+    """Start vLLM in its own process group; it is stopped at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -84,11 +84,11 @@ def started(python: str, checkpoint: Path, arguments: Sequence[str]) -> Iterator
             with suppress(subprocess.TimeoutExpired):
                 process.wait(10)
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # a killed API server orphans its engine
+                os.killpg(process.pid, signal.SIGKILL)  # a killed API server would leave its engine running
 
 
 def wait(name: str, server: Server, end: float) -> None:
-    """Return when a server is healthy. Raises RuntimeError where it stopped or the time is up."""
+    """Wait until a server is healthy. Raises RuntimeError if it stopped or the time is up."""
     while time.monotonic() < end:
         if server.process.poll() is not None:
             raise RuntimeError(f"{name}: vLLM stopped: {server.tail()}")
@@ -143,14 +143,14 @@ def served(url: str, asked: Sequence[Sequence[int]], tokens: int, stops: set[int
 
 
 def stop_tokens(checkpoint: Path) -> set[int]:
-    """What ends an answer, by the checkpoint's generation config."""
+    """The stop tokens of the checkpoint's generation config."""
     path = checkpoint / "generation_config.json"
     found = json.loads(path.read_text()).get("eos_token_id") if path.exists() else None
     return set(found) if isinstance(found, list) else set() if found is None else {found}
 
 
 def agreement(one: Answers, other: Answers) -> str:
-    """Equal answers, and the share of tokens up to the first difference."""
+    """Number of equal answers, and the share of tokens before the first difference."""
     same = sum(a == b for a, b in zip(one, other, strict=True))
     shares = []
     for a, b in zip(one, other, strict=True):
@@ -186,7 +186,7 @@ def main() -> int:
     parser.add_argument("--prompts", type=Path, required=True)
     parser.add_argument("--python", default=sys.executable, help="interpreter with vLLM (default: this one)")
     parser.add_argument("--serve", action="append", metavar="NAME=ARGUMENTS", help="start vLLM with these arguments")
-    parser.add_argument("--served", action="append", default=[], metavar="NAME=URL", help="ask one that runs")
+    parser.add_argument("--served", action="append", default=[], metavar="NAME=URL", help="use a running server")
     parser.add_argument("--count", type=int, default=16, help="prompts (default: 16)")
     parser.add_argument("--tokens", type=int, default=24, help="of an answer, at most (default: 24)")
     parser.add_argument("--ready", type=float, default=240.0, help="seconds that servers may take to start")
@@ -211,7 +211,7 @@ def main() -> int:
             try:
                 wait(name, server, begin + options.ready)
                 urls[name] = server.url
-            except RuntimeError as error:  # the others' numbers are not lost with it
+            except RuntimeError as error:  # keep the numbers of the other servers
                 failures.append(str(error))
         seconds["ready"] = time.monotonic() - begin
         for name, url in urls.items():

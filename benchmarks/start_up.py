@@ -1,11 +1,11 @@
-"""What a start costs: imports, profiles, collection, and each detector on an ordinary answer.
+"""Measures CPU time of start-up: imports, profiles, collection, and each detector on an ordinary answer.
 
     .venv/bin/python benchmarks/start_up.py [--runs 5]
     .venv/bin/python benchmarks/start_up.py --plugin-budget 20    # milliseconds; exits 1 where the plugin costs more
 
-CPU seconds of whole processes, medians of interleaved runs, each as a ratio to the row above which it is compared with
-in the same run: Python alone, or pytest with a file of sixty empty tests. Detectors are compared with parsing the
-answer from its bytes (`wire.parse`), which every sample pays anyway.
+Values are CPU seconds of processes, medians of interleaved runs, and the ratio to a reference row of the same run:
+Python alone, or pytest with sixty empty tests. Detectors are compared with parsing the answer from its bytes
+(`wire.parse`), which is needed for every sample.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-URL = "http://127.0.0.1:9/v1"  # discard: collection sends nothing
+URL = "http://127.0.0.1:9/v1"  # the discard port, because collection sends nothing
 
 
 def cpu(command: list[str], folder: Path = ROOT) -> float:
@@ -66,14 +66,14 @@ def processes(runs: int) -> None:
 
 
 def plugin_cost(runs: int) -> float:
-    """Milliseconds of CPU time that the plugin adds to an unrelated suite: the median of paired differences."""
+    """Milliseconds of CPU time that the plugin adds to an unrelated test suite: the median of paired differences."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "test_empty.py").write_text("".join(f"def test_{i}():\n    pass\n\n" for i in range(60)))
         (folder / "pyproject.toml").write_text('[project]\nname = "theirs"\nversion = "1"\n')
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         without = [*command, "-p", "no:annie-eval"]
-        cpu(command, folder)  # pytest keeps what it has rewritten
+        cpu(command, folder)  # pytest caches rewritten modules
         cpu(without, folder)
         pairs = [(cpu(command, folder), cpu(without, folder)) for _ in range(runs)]
     return 1e3 * statistics.median(with_it - without_it for with_it, without_it in pairs)
@@ -115,7 +115,7 @@ def main() -> None:
     options = parser.parse_args()
     runs: int = options.runs
     cost = plugin_cost(max(runs, 15))
-    print(f"an unrelated suite, with the plugin less without it: {cost:.0f} ms\n")
+    print(f"an unrelated suite, with the plugin minus without it: {cost:.0f} ms\n")
     if options.plugin_budget is not None:
         sys.exit(0 if cost <= options.plugin_budget else f"more than {options.plugin_budget:g} ms")
     processes(runs)

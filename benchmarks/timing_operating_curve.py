@@ -1,10 +1,10 @@
-"""How often the timing gates are wrong, and how many samples they need: simulated servers through the real rule.
+"""Simulates how often timing gates are wrong and how many samples they need, with the real decision rule.
 
 Run: .venv/bin/python benchmarks/timing_operating_curve.py [--servers 200] [--output docs/perf-operating-curve.md]
 
-Each simulated server has a true median at a stated share of the limit, and noise of a stated kind. The rule that
-timing runs by (annie_eval.timing.verdict) samples it until it has decided or reached its cap. With --output the
-tables are written as Markdown, and beside them the curve as SVG.
+Each simulated server has a true median at a given share of the limit, and noise of a given kind. The decision rule
+(annie_eval.timing.verdict) takes samples until it has decided or reached its maximum. With --output the tables are
+written as Markdown, and the curve as SVG.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from annie_eval.timing import verdict as rule
 LIMIT = 120.0  # ms; only ratios matter
 RATIOS = (0.85, 0.90, 0.95, 0.97, 0.98, 0.99, 1.00, 1.01, 1.02, 1.03, 1.05, 1.10, 1.15)
 GROUP_RATIOS = (0.85, 0.95, 1.00, 1.05, 1.15)
-QUADRATIC_RATIOS = (0.0, 0.5, 1.0, 1.5, 2.0)  # a share of a share: a linear prompt is at 0, a 9B model at 0.5
+QUADRATIC_RATIOS = (0.0, 0.5, 1.0, 1.5, 2.0)  # as a share of the limit: a linear curve has 0, a 9B model 0.5
 SHARE_RATIOS = {False: (0.91, 0.95, 1.00, 1.05, 1.15, 1.30), True: (0.0, 0.5, 0.95, 1.00, 1.05, 2.0, 4.0)}
 CONTEXTS = (512, 1024, 2048, 4096, 8192, 16384)
 
@@ -49,7 +49,7 @@ def stragglers(sigma: float, share: float) -> Noise:
 
 
 def drifting(sigma: float, memory: float) -> Noise:
-    """Noise that remembers: an AR(1) process in the logarithm, as from a neighbour that comes and goes."""
+    """Correlated noise: an AR(1) process of the logarithm, like from other load that comes and goes."""
 
     def make(rng: random.Random) -> Callable[[], float]:
         state = rng.gauss(0.0, sigma)
@@ -65,7 +65,7 @@ def drifting(sigma: float, memory: float) -> Noise:
 
 
 def two_speeds(slower: float, share: float) -> Noise:
-    """2 % noise around two speeds, as where a cache or a core is sometimes another."""
+    """2 % noise around two speeds, like from different caches or cores."""
 
     def make(rng: random.Random) -> Callable[[], float]:
         return lambda: (slower if rng.random() < share else 1.0) * rng.lognormvariate(0.0, 0.02)
@@ -74,7 +74,7 @@ def two_speeds(slower: float, share: float) -> Noise:
 
 
 def pauses(every: int, factor: float) -> Noise:
-    """3 % noise, and a pause at every so many requests, as of a garbage collector."""
+    """3 % noise, and a pause at regular intervals, like from a garbage collector."""
 
     def make(rng: random.Random) -> Callable[[], float]:
         count = itertools.count(rng.randrange(every))
@@ -84,7 +84,7 @@ def pauses(every: int, factor: float) -> Noise:
 
 
 def heavy_tail(share: float) -> Noise:
-    """4 % noise, and stragglers without a limit: Pareto with exponent 1.1, whose variance is infinite."""
+    """4 % noise, and unbounded stragglers: Pareto with exponent 1.1, which has infinite variance."""
 
     def make(rng: random.Random) -> Callable[[], float]:
         return lambda: (
@@ -109,7 +109,7 @@ DRAWN = ("4 % noise, 5 % stragglers", "10 % noise, 10 % stragglers", "4 % noise 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of many servers: share by verdict, and the median number of samples."""
+    """The results of many servers: share by verdict, and median number of samples."""
 
     shares: Mapping[str, float]
     samples: float
@@ -122,13 +122,13 @@ class Outcome:
 
 
 def true_median(noise: Noise) -> float:
-    """The median of a noise's factor, from a long draw: stragglers lift it, and ratios are to the true median."""
+    """The median of the noise factor, from many draws: stragglers increase it, and ratios refer to the true median."""
     draw = noise(random.Random(1))
     return statistics.median(draw() for _ in range(200_001))
 
 
 def medians(noise: Noise, ratio: float, servers: int) -> Outcome:
-    """One limit on a median, as for TTFT and decode."""
+    """One limit on a median, like for TTFT and decode."""
     scale = ratio * LIMIT / true_median(noise)
     results = []
     for server in range(servers):
@@ -141,7 +141,10 @@ def medians(noise: Noise, ratio: float, servers: int) -> Outcome:
 def grouped(
     judge: Callable[[rule.Groups], Verdict], at: Callable[[float], float], noise: Noise, servers: int, seed: str
 ) -> Outcome:
-    """A rule over several contexts, looked at as timing looks at it. `at` is the true value at a context."""
+    """A rule over several context lengths, with the real schedule of tests.
+
+    `at` is the true value at a context length.
+    """
     results: list[tuple[Verdict, int]] = []
     for server in range(servers):
         draw = noise(random.Random(f"{seed}-{server}"))
@@ -159,7 +162,7 @@ def grouped(
 
 
 def shares(limit: float, looks: Sequence[int], ratio: float, servers: int, *, at_most: bool) -> Outcome:
-    """A limit on a share of requests, as for goodput (at least) and stalled answers (at most)."""
+    """A limit on a share of requests, like for goodput (at least) and stalled answers (at most)."""
     true = limit * ratio if at_most else limit / ratio
     results: list[tuple[Verdict, int]] = []
     for server in range(servers):
@@ -212,7 +215,7 @@ def group_rules() -> Mapping[
 
 
 def bent(start: float, slope: float, share: float, end: int, floor: float = 0.0) -> Curve:
-    """start + slope n, of which at the longest the share is quadratic; nothing is faster than the floor."""
+    """start + slope n, with a quadratic share at the longest prompt; never below the floor."""
     c = share / (1 - share) * (start + slope * end) / end**2
     return lambda n: max(floor, start + slope * n + c * n * n)
 
@@ -230,7 +233,7 @@ SHAPES: Mapping[str, tuple[Sequence[int], Curve]] = {
     "9B: above 78 ms, 40 % of the longest quadratic": (LARGE, bent(0, 0.025, 0.4, 16321, 78)),
     "9B: above 78 ms, reads 8192 tokens at most": (LARGE, lambda n: max(78.0, 0.027 * min(n, 8192))),
 }
-SHAPE_NOISES = {  # of each request, and of all requests of a round together
+SHAPE_NOISES = {  # noise of each request, and noise shared by all requests of a round
     "10 %": (0.1, 0.0),
     "27 %": (0.27, 0.0),
     "10 %, and 25 % that rounds share": (0.1, 0.25),
@@ -238,7 +241,7 @@ SHAPE_NOISES = {  # of each request, and of all requests of a round together
 
 
 def fast_cards(servers: int) -> list[str]:
-    """The shape's verdict to the last look, for TTFT in ms about as measured on an H100 (docs/perf-vllm-h100.md)."""
+    """Verdicts on the shape of TTFT curves like those measured on an H100 (docs/perf-vllm-h100.md)."""
     looks = rule.GROUP_LOOKS + rule.FURTHER_LOOKS
     lines = [
         f"### The shape of cold TTFT on a fast card, quadratic share from -25 to 25 %, {servers} servers",

@@ -1,14 +1,14 @@
-"""How near each client comes to a truth that is known: TTFT 90 ms, ITL 30 ms, under awkward streams.
+"""Compares timing clients on servers with known timing: TTFT 90 ms, ITL 30 ms, unusual streams.
 
 Run: .venv/bin/python benchmarks/timing_truth.py [--tokenizer DIR] [--vllm-python PATH] [--aiperf BIN]
      [--guidellm BIN] [--busy N] [--requests N] [--output FILE.md]
 
-A truth server (tests/servers/truth_server.py, its own process, absolute deadlines) answers every client with the
-same awkward stream, while `--busy` processes keep a core busy each. Ours is the timing process of the gates with the
-number of requests that they look at first; `openai` is the client library read the usual way, in a fresh process;
-`vllm bench serve`, AIPerf and GuideLLM run with their own commands where an interpreter or binary of theirs is given,
-and print n/a where not. Medians over requests; errors against the truth. `first` is the TTFT of the first
-request that the client measured.
+A server with known timing (tests/servers/truth_server.py, a separate process, absolute deadlines) sends the same
+unusual stream to every client, while `--busy` processes keep one core busy each. `ours` is the timing process of the
+gates, with the number of requests of its first test. `openai` is the client library used in the usual way, in a new
+process. `vllm bench serve`, AIPerf and GuideLLM run with their own commands if an interpreter or binary is given, and
+print n/a otherwise. Values are medians over requests; errors are differences from the true values. `first` is the TTFT
+of the first request that the client measured.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ CASES = {
 
 @dataclass(frozen=True)
 class Result:
-    """What a client said: TTFTs in ms in order, and the median decode rate in tok/s; None where it says nothing."""
+    """The result of a client: TTFTs in ms in order, and the median decode rate in tok/s; None if not reported."""
 
     ttfts: tuple[float, ...]
     rate: float | None
 
 
 def true_rate(truth: Truth) -> float:
-    """Tokens after the first over the time that they take, by the server's own deadlines."""
+    """The true decode rate: tokens after the first divided by their time, from the server's deadlines."""
     return float((TOKENS - 1) / ((TOKENS - 1) * truth.itl_ms + truth.stall_ms) * 1e3)
 
 
@@ -56,7 +56,7 @@ def ours(url: str, requests: int) -> Result:
     measurements: list[dict[str, float]] = []
     messages = [{"role": "user", "content": "Hello!"}]
     plan = Plan(base_url=url, served_model="truth", rows=("ttft_short", "decode"), short={"messages": messages})
-    # Both rows at their first look; without limits none is decided, and one round of looks is what is compared.
+    # Both rows after their first test; without limits none is decided, and one round is compared.
     rows = run(plan, lambda event: measurements.append(dict(event)) if event["event"] == "measurement" else None)
     if any(row.verdict == "ERROR" for row in rows):
         raise RuntimeError(rows[0].detail)
@@ -92,7 +92,7 @@ print(json.dumps([ttfts, rates]))
 
 
 def openai_client(url: str, requests: int) -> Result:
-    """The openai package as it is usually read: stamps after parsing, (n - 1) tokens between first and last chunk."""
+    """The openai package in its usual use: timestamps after parsing, (n - 1) tokens between first and last chunk."""
     command = [sys.executable, "-c", _OPENAI, url, str(requests), str(TOKENS)]
     ttfts, rates = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return Result(tuple(ttfts), statistics.median(rates))
@@ -108,7 +108,7 @@ asyncio.run(main_async(parser.parse_args()))
 
 
 def vllm_bench(python: Path, tokenizer: Path) -> Callable[[str, int], Result]:
-    """`vllm bench serve`; its command needs package metadata that some builds lack, so its function is called."""
+    """`vllm bench serve`. Its function is called, because the command needs package metadata that some builds lack."""
 
     def measure(url: str, requests: int) -> Result:
         with tempfile.TemporaryDirectory() as folder:

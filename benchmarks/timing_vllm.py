@@ -1,15 +1,15 @@
-"""The timing client and vLLM's own metrics, compared: agreement, cold and warm prompts, share of the roofline.
+"""Compares the timing client with vLLM's own metrics: agreement, cold and warm prompts, share of the roofline.
 
-One command starts vLLM, times it and stops it; DIR is a checkpoint, PYTHON the interpreter of vLLM's environment:
+This command starts vLLM, measures it and stops it. DIR is a checkpoint, PYTHON the interpreter of vLLM's environment:
     PYTHON -m benchmarks.timing_vllm --checkpoint DIR --vllm-python PYTHON [--vllm-arg=ARG ...] [--hardware h100]
         [--gate NAME] [--context N] [--samples FILE.jsonl] [--output FILE.md]
-or, with vLLM up (--enable-prompt-tokens-details), any Python from 3.11 on:
+With a running vLLM (--enable-prompt-tokens-details) any Python from 3.11 on can be used:
     python3 -m benchmarks.timing_vllm --base-url http://127.0.0.1:8000 --checkpoint DIR ...
 
-Needs this repository, and to start a server what vLLM itself brings (h11); the hardware goes by nvidia-smi unless it
-is named. Prints the rows of the gates, and for each kind of request how far client and server are apart: the client's
-TTFT less the server's (its `/metrics`), what of it grows with the prompt, and the client's decode rate over the
-server's. Exit status 0 when all of it holds together: every median within 3 ms and 2 %, every cold prompt cold.
+It needs this repository, and to start a server also h11, which vLLM installs. The hardware is detected with nvidia-smi
+unless it is given. Prints the rows of the gates, and for each kind of request the difference of client and server: the
+client's TTFT minus the server's (from `/metrics`), the part that grows with the prompt, and the client's decode rate
+divided by the server's. Exit status 0 if they agree: every median within 3 ms and 2 %, every cold prompt proven cold.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from annie_eval.timing.measurement import Measurement
 PROMPT = "You are Annie, a voice assistant at home. Answer in one to three short plain sentences."
 ROWS_HERE = tuple(
     name for name in ROWS if name != "tool_call"
-)  # whether a model calls tools is not a question of time
+)  # whether a model calls tools does not matter for timing
 
 
 def agreement(measurements: Sequence[Measurement]) -> list[str]:
-    """One line for each kind of request: how far client and server are apart."""
+    """One line for each kind of request: the difference of client and server."""
     lines = [
         "| request | n | TTFT, client - server, ms: median (worst) | less the detokeniser | "
         "decode, client / server - 1: median (worst) | cached tokens | confirmed |",
@@ -66,12 +66,12 @@ def agreement(measurements: Sequence[Measurement]) -> list[str]:
 
 
 def _long(one: Measurement) -> bool:
-    """Whether an answer is long enough for a rate; where only TTFT is wanted it has four tokens."""
+    """Whether an answer is long enough for a decode rate; it has four tokens if only TTFT is measured."""
     return (one.completion_tokens or 0) >= 16
 
 
 def apart(measurements: Sequence[Measurement]) -> list[str]:
-    """Kinds of requests whose medians are further apart than 3 ms + 2 % or 2 %, and those that were not cold."""
+    """Kinds of requests whose medians differ by more than 3 ms + 2 % or 2 %, and those that were not cold."""
     found = []
     outside = outside_ms([s for s in measurements if s.source != "streams"])
     for source, context in sorted({(s.source, s.context) for s in measurements if s.source != "streams"}):
@@ -112,8 +112,8 @@ def main() -> int:
 
 
 def serve(stack: ExitStack, options: argparse.Namespace, profile: Profile) -> str:
-    """Start vLLM for the checkpoint; it is stopped with the stack. Its URL."""
-    from annie_eval.serving import TargetSpec, open_target  # needs h11, which vLLM's environment has
+    """Start vLLM for the checkpoint, to be stopped with the stack. Returns its URL."""
+    from annie_eval.serving import TargetSpec, open_target  # needs h11, which is in vLLM's environment
 
     spec = TargetSpec(
         model_dir=options.checkpoint,

@@ -1,9 +1,9 @@
-"""Let a CUDA build of torchvision load beside a CPU build of torch: `SERVER_PYTHON requirements/server_shim.py`.
+"""Lets a CUDA build of torchvision load with a CPU build of torch: `SERVER_PYTHON requirements/server_shim.py`.
 
 vLLM imports torchvision even for text. Its CUDA build registers fakes for two operators whose schemas only its CUDA
-library defines, and so fails beside a CPU torch: `operator torchvision::nms does not exist`. Nobody calls the two, so
-defining their schemas first is enough. This script tries the import in the environment that runs it; only where it
-fails in just that way does it write a module and a .pth file there. With PyTorch's own CPU index it does nothing.
+library defines, and so fails with a CPU torch: `operator torchvision::nms does not exist`. Neither operator is called,
+so defining their schemas first is enough. This script tries the import in its own environment. Only if it fails with
+this error does it write a module and a .pth file there. With builds from PyTorch's own CPU index it does nothing.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ from pathlib import Path
 
 NAME = "torchvision_schemas"
 
-#: Runs at every start of that interpreter, so it must be cheap: torch is imported only when torchvision is.
+#: Runs at every start of that interpreter, so it must be fast: torch is imported only with torchvision.
 MODULE = '''"""Define torchvision's operator schemas before torchvision is imported (written by server_shim.py)."""
 
 import sys
@@ -43,13 +43,13 @@ sys.meta_path.insert(0, _Define())
 
 
 def import_error() -> str:
-    """What `import torchvision` says in a fresh interpreter; the empty string where it works."""
+    """The error of `import torchvision` in a new interpreter; "" if it works."""
     result = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, text=True, check=False)
     return "" if result.returncode == 0 else result.stderr
 
 
 def main() -> int:
-    """Install the shim where it is needed and show that it helps."""
+    """Install the shim if it is needed, and check that it helps."""
     error = import_error()
     if not error:
         print("torchvision imports: nothing to do")

@@ -1,9 +1,9 @@
-"""Read from vLLM's wheels what each release loads, into quant/releases.json: `python requirements/vllm_releases.py`.
+"""Reads from vLLM's wheels what each release supports, and writes quant/releases.json.
 
     python requirements/vllm_releases.py 0.32.0 0.33.0      # download these wheels with pip (300 MB each), read them
-    python requirements/vllm_releases.py --wheels DIR       # read wheels that are there already
+    python requirements/vllm_releases.py --wheels DIR       # read downloaded wheels
 
-A release that was read before keeps its entry. Nothing of a wheel is run: its sources are parsed.
+Entries of other releases are kept. No code of a wheel is run: its sources are parsed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SERVED = ("_TEXT_GENERATION_MODELS", "_MULTIMODAL_MODELS", "_TRANSFORMERS_SUPPO
 
 
 def assigned(tree: ast.Module, name: str) -> ast.expr:
-    """The value that a module gives to `name`. Raises KeyError where it gives none."""
+    """The value that a module gives to `name`. Raises KeyError if there is none."""
     for node in tree.body:
         targets = (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
@@ -53,7 +53,7 @@ def strings(node: ast.AST) -> Iterator[str]:
 
 
 def algorithms(tree: ast.Module) -> list[str]:
-    """QUANT_ALGOS of modelopt.py: a list, or the keys of LINEAR_ALGOS and more."""
+    """QUANT_ALGOS of modelopt.py: a list, or the keys of LINEAR_ALGOS and others."""
     value = assigned(tree, "QUANT_ALGOS")
     assert isinstance(value, ast.List)
     found: list[str] = []
@@ -67,7 +67,7 @@ def algorithms(tree: ast.Module) -> list[str]:
 
 
 def mixed(tree: ast.Module) -> list[str]:
-    """Algorithms that a linear layer may have inside MIXED_PRECISION."""
+    """Algorithms that MIXED_PRECISION supports for linear layers."""
     owner = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "ModelOptMixedPrecisionConfig")
     method = next(n for n in owner.body if isinstance(n, ast.FunctionDef) and n.name == "get_quant_method")
     branch = next(
@@ -85,7 +85,7 @@ def mixed(tree: ast.Module) -> list[str]:
 
 
 def facts(read: Callable[[str], str]) -> dict[str, Any]:
-    """What a release loads; `read` gives the text of a file in the wheel."""
+    """What a release supports; `read` returns the text of a file in the wheel."""
     modelopt = read(f"{QUANT}/modelopt.py")
     tree = ast.parse(modelopt)
     registry = ast.parse(read("vllm/model_executor/models/registry.py"))
@@ -98,11 +98,11 @@ def facts(read: Callable[[str], str]) -> dict[str, Any]:
         "mixed": mixed(tree),
         "methods": sorted(strings(methods)),
         "kv_cache": [name.upper() for name in keys(cache)],
-        # lm_head: ModelOpt's configs have a method for it; without one it is taken for BF16
+        # lm_head: ModelOpt's configs have a method for it; without the method it is read as BF16
         "quantized_lm_head": "ParallelLMHead" in modelopt,
-        # tied embeddings: 0.24 hands them to the quantisation method, which does not know how
+        # tied embeddings: 0.24 passes them to the quantisation method, which does not support them
         "tied_modelopt": not any("NotImplementedError" in ast.unparse(n) for n in ties),
-        # NVFP4 whose config_groups quantise no activations is taken as W4A16_NVFP4
+        # NVFP4 whose config_groups quantise no activations is read as W4A16_NVFP4
         "weight_only_nvfp4": "input_activations" in modelopt,
         "own_configs": own_configs(ast.parse(read("vllm/transformers_utils/config.py"))),
         "weights_track": "enable_weights_track" in read("vllm/model_executor/model_loader/default_loader.py"),
@@ -135,7 +135,7 @@ def of_wheel(wheel: Path) -> tuple[str, dict[str, Any]]:
 
 
 def machines(version: str) -> list[str]:
-    """The machines that PyPI has a wheel of this version for."""
+    """The CPU architectures for which PyPI has a wheel of this version."""
     found = []
     for machine in MACHINES:
         with tempfile.TemporaryDirectory() as scratch:
@@ -166,7 +166,7 @@ def download(version: str, into: Path) -> Path:
 
 
 def main() -> None:
-    """Read the wheels that were asked for and write all releases, oldest first."""
+    """Read the given wheels and write all releases, oldest first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("versions", nargs="*", metavar="VERSION")
     parser.add_argument("--wheels", type=Path, metavar="DIR")

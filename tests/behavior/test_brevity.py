@@ -1,4 +1,4 @@
-"""Spoken answers are short, and they end."""
+"""Gate `brevity`: spoken answers are short and complete."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from annie_eval.run.reader import Judged
 
 @pytest.mark.gate("brevity")
 def test_answers_are_one_to_three_finished_sentences(judged: Judged) -> None:
-    """Neither silence nor a lecture, neither cut off nor caught in a loop."""
+    """Not empty, not too long, not cut off, and without loops."""
     assert not judged.findings

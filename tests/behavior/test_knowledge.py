@@ -1,4 +1,4 @@
-"""Quantising must not cost what the model knows, or how it reasons."""
+"""Gates `factual` and `reasoning`: quantising must not damage knowledge or reasoning."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from annie_eval.run.reader import Judged
 
 @pytest.mark.gate("factual")
 def test_facts_are_right(judged: Judged) -> None:
-    """The answer states the fact; naming it only to deny it does not count."""
+    """The answer states the fact; mentioning it in a negation does not count."""
     assert not judged.findings
 
 
 @pytest.mark.gate("reasoning")
 def test_small_reasoning_problems_are_solved(judged: Judged) -> None:
-    """The number or word that is finally stated is the right one."""
+    """The final number or word of the answer is correct."""
     assert not judged.findings

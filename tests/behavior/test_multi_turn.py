@@ -1,4 +1,4 @@
-"""Every turn of a conversation of several turns is good."""
+"""Gate `multi_turn`: every reply in a conversation of several turns is good."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from annie_eval.run.reader import Judged
 
 @pytest.mark.gate("multi_turn")
 def test_every_turn_of_a_conversation_is_good(judged: Judged) -> None:
-    """Tool results are used, corrections are heard, and no turn leaks, falls silent or speaks markdown."""
+    """Tool results are used, corrections are followed, and no reply leaks thinking, is empty or has markdown."""
     assert not judged.findings

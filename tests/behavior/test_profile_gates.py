@@ -1,4 +1,4 @@
-"""Gates that a profile adds to the ones above."""
+"""All gates of a profile that have no test file of their own."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When no tool is needed, none is called."""
+"""Gate `restraint`: if no tool is needed, none is called."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from annie_eval.run.reader import Judged
 
 @pytest.mark.gate("restraint")
 def test_small_talk_is_answered_without_a_tool(judged: Judged) -> None:
-    """No call, no call written out as text, and something is said."""
+    """No call, no call written as text, and a spoken answer."""
     assert not judged.findings

@@ -1,4 +1,4 @@
-"""The model behaves as it did when somebody last looked: not its words, but what kind of answers they are.
+"""Snapshots: the structure of answers (not their words) is the same as recorded.
 
 Runs with `-m snapshot`; `--snapshot-update` records.
 """

@@ -1,4 +1,4 @@
-"""Nothing of the model's thinking may be heard."""
+"""Gate `thinking_leak`: no part of the model's thinking is spoken."""
 
 import pytest
 
@@ -7,9 +7,9 @@ from annie_eval.run.reader import Judged
 
 @pytest.mark.gate("thinking_leak")
 def test_no_thinking_reaches_the_listener(judged: Judged) -> None:
-    """Streamed or not, thinking on, off or unset, after tool results, and when cut off by max_tokens:
+    """No thinking tag or special token in spoken text or call arguments, and no reasoning in prose.
 
-    no thinking tag or special token in what is spoken or in a tool's arguments, no reasoning in prose, none repeated
-    from the reasoning channel, none at all with thinking off, and no answer trapped among it.
+    No text is repeated from the reasoning channel, the channel is empty with thinking off, and no answer is only
+    there. Samples are streamed or not, with thinking on, off or unset, after tool results, and cut off by max_tokens.
     """
     assert not judged.findings

@@ -1,4 +1,4 @@
-"""When a tool is needed, the right call arrives."""
+"""Gate `tool_calling`: if a tool is needed, the right call is made."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from annie_eval.run.reader import Judged
 
 @pytest.mark.gate("tool_calling")
 def test_the_right_tool_is_called_with_valid_arguments(judged: Judged) -> None:
-    """A declared tool, unique ids, arguments that are strict JSON and valid under the tool's schema, the values that
+    """A declared tool, unique ids, the right number of calls, a matching finish_reason, and no call written as text.
 
-    the user asked for, as many calls as wanted, a finish_reason that fits, and no call lost as text.
+    Arguments are strict JSON, valid by the tool's schema, and have the values that the user asked for.
     """
     assert not judged.findings

@@ -1,4 +1,4 @@
-"""A long conversation is answered at the speed of a short one."""
+"""Gate `decode_flat`: the decode rate hardly falls with the length of the context."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from annie_eval.timing import TimingResult
 
 @pytest.mark.perf("decode_flat")
 def test_decode_rate_holds_at_long_contexts(timing: TimingResult) -> None:
-    """Decode rate at the longest context over that at the shortest."""
+    """Decode rate at the longest context divided by that at the shortest."""
     assert timing.verdict == "PASS", timing.summary

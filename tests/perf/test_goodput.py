@@ -1,4 +1,4 @@
-"""Several people can talk to it at once."""
+"""Gate `goodput`: with several requests at once, most are within the latency limits."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from annie_eval.timing import TimingResult
 
 @pytest.mark.perf("goodput")
 def test_concurrent_requests_keep_both_limits(timing: TimingResult) -> None:
-    """Goodput: the share of requests, of several at once, that are within the TTFT and the decode limit."""
+    """Goodput: the share of concurrent requests that are within the TTFT limit and the decode limit."""
     assert timing.verdict == "PASS", timing.summary

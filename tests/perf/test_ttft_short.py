@@ -1,4 +1,4 @@
-"""A short question is answered before the silence is noticed."""
+"""Gate `ttft_short`: the answer to a short question starts quickly."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from annie_eval.timing import TimingResult
 
 @pytest.mark.perf("ttft_short")
 def test_the_first_token_of_a_short_answer_comes_in_time(timing: TimingResult) -> None:
-    """Median TTFT of a cold, short question; 120 ms at most on the box that the study was made for."""
+    """Median TTFT of a cold, short question; on a DGX Spark at most 120 ms."""
     assert timing.verdict == "PASS", timing.summary

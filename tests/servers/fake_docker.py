@@ -1,6 +1,6 @@
-"""Stands in for the docker command: `run` serves with fake_vllm.py, in a process of its own as dockerd's would be.
+"""A fake docker command: `run` serves with fake_vllm.py, in a separate process like with dockerd.
 
-FAKE_DOCKER names a directory: every call is a line of `calls`, every running container a file NAME with its pid.
+FAKE_DOCKER is a directory: every call adds a line to `calls`, every running container is a file NAME with its pid.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def run(arguments: list[str]) -> int:
     script = str(Path(__file__).with_name("fake_vllm.py"))
     served = arguments[arguments.index("--served-model-name") + 1]
     command = [sys.executable, script, "-m", "vllm", "--port", port, "--served-model-name", served]
-    # A container is no child of the client: killing the client leaves it running.
+    # A container is not a child of the client, so it keeps running when the client is killed.
     container = subprocess.Popen(command, start_new_session=True)
     (ROOT / name).write_text(str(container.pid))
     return container.wait()

@@ -1,6 +1,6 @@
-"""Stands in for an interpreter with vLLM: answers `-c` (what vLLM is there?) and serves for `-m`, in 0.2 s.
+"""A fake Python interpreter with vLLM: answers `-c` (version query) and serves with `-m`, within 0.2 s.
 
-What it shall do is in the environment variable FAKE_VLLM, words joined by commas:
+Its behaviour is set by the environment variable FAKE_VLLM, words separated by commas:
 
     die       write the file FAKE_LOG to the log and exit with status 1 while starting
     hang      never listen
@@ -8,12 +8,12 @@ What it shall do is in the environment variable FAKE_VLLM, words joined by comma
     refuse    answer the first chat request with HTTP 400 and FAKE_LOG as the message
     empty     answer the first chat request with HTTP 200 and no choice
     stubborn  ignore SIGTERM
-    orphans   start an EngineCore in its session and one that leaves it; both ignore SIGTERM
-    no-track  be an older vLLM, without weight tracking
-    killed    be killed by SIGKILL while starting
+    orphans   start an EngineCore in its session and one in another session; both ignore SIGTERM
+    no-track  act like an older vLLM without weight tracking
+    killed    die by SIGKILL while starting
 
-FAKE_RECORD names a file that gets one JSON line: the arguments, some environment, its pid; FAKE_PIDS one that gets
-the pid of each further process.
+FAKE_RECORD is a file for one JSON line: the arguments, some environment variables, the pid. FAKE_PIDS is a file for
+the pids of further processes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A server that answers a profile's scenarios with their own good examples, as vLLM 0.32 would, and one planted fault.
+"""A server that answers a profile's scenarios with their examples in vLLM 0.32's format, with one planted fault.
 
     python -m tests.servers.fault_server --profile annie --port 8000 [--fault NAME] [--latency MS] [--itl MS]
 
-Raw HTTP/1.1 over asyncio, standard library alone, so that a fault can be planted in any byte. `GET /_count` tells
-how often each request was answered to its end.
+It implements HTTP/1.1 with asyncio and only the standard library, so that a fault can be in any byte. `GET /_count`
+returns how often each request was answered completely.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_MODEL_LEN = 32_768
 
 
 class Script:
-    """Which step of which scenario a request asks for."""
+    """Maps a request to a step of a scenario."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
@@ -68,7 +68,7 @@ _THOUGHT = "A short answer in plain words will do here. "
 
 
 def good_reply(ask: Ask) -> Reply:
-    """The scenario's own example, thinking and token limit included."""
+    """The scenario's example, with thinking and token limit."""
     example: Mapping[str, Any] = {"content": "All right."}
     if ask.scenario is not None:
         step = ask.scenario.turns[ask.turn]
@@ -92,7 +92,7 @@ class FaultServer:
     """The server in a thread of this process: `with FaultServer(load("annie"), fault="http-500") as url: ...`.
 
     Args:
-        fault: a name from `faults.FAULTS`; None plays everything clean.
+        fault: a name from `faults.FAULTS`; None for no fault.
         latency: milliseconds from a request to the first byte of its response.
         itl: milliseconds between two frames of a stream.
     """
@@ -186,7 +186,7 @@ class FaultServer:
             return 200, "text/plain; version=0.0.4; charset=utf-8", _metrics(self.received, self.started).encode()
         if method == "GET" and path == "/_count":
             return 200, "application/json", dump({"received": self.received, "answered": self.answered})
-        if path == "/v1/chat/completions/derender":  # as vLLM 0.32 without --enable-scale-out
+        if path == "/v1/chat/completions/derender":  # like vLLM 0.32 without --enable-scale-out
             status, message = (403, "Scale-out endpoints are disabled.") if method == "POST" else (405, "Not Allowed")
             return status, "application/json", dump({"error": {"message": message, "code": status}})
         return 404, "application/json", b'{"detail":"Not Found"}'
@@ -221,7 +221,10 @@ class FaultServer:
         return True
 
     def _strikes(self, fault: Fault, ask: Ask, times: int) -> bool:
-        """Most faults spare a prompt that belongs to no scenario, so that the run gets as far as its samples."""
+        """Whether the fault applies.
+
+        Most do not apply to prompts outside of scenarios, so that the run reaches its samples.
+        """
         if fault.first and times > 1:
             return False
         if ask.scenario is None:
@@ -230,7 +233,7 @@ class FaultServer:
 
 
 def _response(ask: Ask, fault: Fault | None) -> FaultResponse:
-    """The response to a request, with the fault planted at its stage."""
+    """The response to a request, with the fault at its stage."""
     reply = good_reply(ask)
     envelope = {"id": f"chatcmpl-{next(_serial):016x}", "created": int(time.time()), "model": MODEL}
     if fault is not None and fault.reply is not None:

@@ -1,7 +1,7 @@
-"""A teacher that goes wrong in every way that teachers are known for, in turn, as a command and as an endpoint.
+"""A teacher with all known kinds of failures, in turn, as a command and as an endpoint.
 
 As a command: `python flaky_teacher.py STATE [prompt-file]`; the prompt comes from the file or from standard input.
-STATE is a file that counts the calls, so that the n-th call goes wrong in the n-th way, whoever makes it.
+STATE is a file that counts the calls; the n-th call fails in the n-th way.
 """
 
 # ruff: noqa: SIM905 - lists of words as words
@@ -40,7 +40,7 @@ ODD = """{"messages": [{"role": "user", "content": "half \\ud800"}, {"role": "as
 
 
 def conversation(prompt: str, rng: Random) -> dict[str, Any]:
-    """A sound conversation of the kind that the prompt asks for."""
+    """A valid conversation of the kind that the prompt requests."""
     name, thing, place = rng.choice(NAMES), rng.choice(THINGS), rng.choice(PLACES)
     thinks = '"reasoning_content"' in prompt
     number = rng.randrange(10_000)
@@ -70,7 +70,7 @@ def conversation(prompt: str, rng: Random) -> dict[str, Any]:
 
 
 def reply(prompt: str, number: int, sleep: float = 60.0) -> str | None:
-    """What the n-th call answers; None where it ends with status 3."""
+    """The answer of the n-th call; None if it ends with status 3."""
     fault = FAULTS[number % len(FAULTS)]
     count = int(match[1]) if (match := re.search(r"Write (\d+) conversations", prompt)) else 1
     rng = Random(number)
@@ -133,7 +133,7 @@ def next_number(state: Path) -> int:
 
 
 class Endpoint(ThreadingHTTPServer):
-    """The same teacher behind /v1/chat/completions; some calls break on the way instead."""
+    """The same teacher as an endpoint /v1/chat/completions; some calls fail in transport instead."""
 
     daemon_threads = True
 
@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Endpoint
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+        """Do not log requests."""
 
     def do_GET(self) -> None:
         self._send(
@@ -180,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
             pass
 
     def _endless(self) -> None:
-        """White space before the JSON, for ever."""
+        """Send white space before the JSON without end."""
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
@@ -204,7 +204,7 @@ def main() -> int:
     with Path(sys.argv[1] + ".log").open("a") as log:
         log.write(json.dumps({"cwd": str(Path.cwd()), "prompt": len(prompt)}) + "\n")
     if FAULTS[number % len(FAULTS)] == "hang":
-        # A grandchild that holds the output open outlives its parent, unless the whole group is killed.
+        # A grandchild that keeps the output open survives its parent, unless the process group is killed.
         subprocess.Popen(["sleep", "61"])
     while FAULTS[number % len(FAULTS)] == "endless":
         sys.stdout.write("and so on " * 10_000)

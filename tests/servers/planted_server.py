@@ -1,6 +1,6 @@
-"""Servers with a planted regression: the fault server's clean answers, changed as a slip in serving changes them.
+"""Servers with a planted regression: the fault server's correct answers, changed like by a configuration mistake.
 
-Each plant is a function over the clean reply or the response, so that everything else stays byte for byte as it was.
+Each change is a function of the correct reply or the response, so that everything else is the same byte for byte.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WORDS = ("Sure", "Well", "Of course", "Right", "Yes", "Gladly", "Okay", "Certai
 
 
 def renamed_tool(reply: Reply, ask: Ask) -> Reply:
-    """The model calls web_search by another name."""
+    """web_search is called by another name."""
     calls = tuple(
         Call(call.id, "search_web" if call.name == "web_search" else call.name, call.arguments) for call in reply.calls
     )
@@ -30,7 +30,7 @@ def renamed_tool(reply: Reply, ask: Ask) -> Reply:
 
 
 def lost_tool_parser(reply: Reply, ask: Ask) -> Reply:
-    """What the parser took for calls comes as the model wrote it."""
+    """Calls are returned as the text that the model wrote."""
     if not reply.calls:
         return reply
     text = "\n".join(
@@ -40,21 +40,21 @@ def lost_tool_parser(reply: Reply, ask: Ask) -> Reply:
 
 
 def lost_reasoning_parser(reply: Reply, ask: Ask) -> Reply:
-    """What the parser took for thinking comes as the model wrote it."""
+    """Thinking is returned as the text that the model wrote."""
     if not reply.reasoning:
         return reply
     return replace(reply, content=f"<think>\n{reply.reasoning}\n</think>\n\n{reply.content or ''}", reasoning=None)
 
 
 def raised_temperature(reply: Reply, ask: Ask) -> Reply:
-    """Every answer begins in another way; nothing else is wrong with it."""
+    """Every answer begins with random words; nothing else is wrong."""
     if not reply.content or reply.calls:
         return reply
     return replace(reply, content=f"{_draw.choice(_WORDS)}, {_draw.choice(_WORDS).lower()}, {reply.content}")
 
 
 def longer_prompt(response: FaultResponse, ask: Ask) -> FaultResponse:
-    """A template with a few more words in it: every prompt has seven tokens more."""
+    """A chat template with a few more words: every prompt has seven more tokens."""
 
     def more(frame: bytes) -> bytes:
         head, data = (b"data: ", frame[6:]) if frame.startswith(b"data: {") else (b"", frame)
@@ -72,7 +72,7 @@ def longer_prompt(response: FaultResponse, ask: Ask) -> FaultResponse:
     return replace(response, frames=[more(frame) for frame in response.frames])
 
 
-# By name: the stages of a fault (tests/servers/faults/fault.py) that make it.
+# name -> stages of a fault (tests/servers/faults/fault.py)
 PLANTS: dict[str, dict[str, Callable[..., object]]] = {
     "renamed-tool": {"reply": renamed_tool},
     "lost-tool-parser": {"reply": lost_tool_parser},
@@ -85,7 +85,7 @@ PLANTS: dict[str, dict[str, Callable[..., object]]] = {
 
 @contextmanager
 def served(profile: Profile, plant: str | None = None, **more: float) -> Iterator[str]:
-    """The URL of a server with this plant; clean without one. A name of the fault server's faults will do too."""
+    """The URL of a server with this regression, or without one. The names of the fault server's faults also work."""
     server = FaultServer(profile, plant if plant in FAULTS else None, **more)  # type: ignore[arg-type]
     if plant in PLANTS:
         server.fault = Fault(plant, "a regression", frozenset(), **PLANTS[plant])  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
-"""A server whose timing is known: every byte leaves at a stated moment, from a process of its own.
+"""A server with known timing: every byte is sent at a defined time, from a separate process.
 
-`python truth_server.py '{"ttft_ms": 90, "itl_ms": 30}'` prints its port and serves until standard input closes.
-Deadlines are absolute, so that errors do not add up; the last half millisecond before each is spun away. The clock
-starts when the request line is read.
+`python truth_server.py '{"ttft_ms": 90, "itl_ms": 30}'` prints its port and serves until standard input is closed.
+Deadlines are absolute, so that errors do not accumulate; the last half millisecond before each is spent in a busy
+loop. The clock starts when the request line is read.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ KNOWN = {"ignore_eos", "cache_salt", "chat_template_kwargs"}
 
 @dataclass(frozen=True)
 class Truth:
-    """How the server behaves.
+    """The behaviour of the server.
 
     Attributes:
-        ttft_ms: from the request to the first token, plus `prefill_us` for each prompt token not cached.
-        burst: tokens a chunk; a chunk leaves when its last token is due.
-        first_now: with bursts, the first token leaves alone at once, as vLLM's stream_interval does it.
-        early_role: the role chunk leaves at once instead of with the first token.
-        reasoning: tokens that come as reasoning before the first content.
+        ttft_ms: time from the request to the first token, plus `prefill_us` for each prompt token not cached.
+        burst: tokens per chunk; a chunk is sent when its last token is due.
+        first_now: with bursts, the first token is sent alone immediately, like with vLLM's stream_interval.
+        early_role: the role chunk is sent immediately instead of with the first token.
+        reasoning: number of reasoning tokens before the first content.
         stall_ms, stall_at: one pause before that token.
-        jitter_ms: standard deviation of each token's moment around its due time.
-        at_once: the whole answer leaves with its last token, as through a proxy that buffers.
-        tokens: answer length whatever is asked for; None obeys max_tokens.
+        jitter_ms: standard deviation of each token's time around its due time.
+        at_once: the complete answer is sent with its last token, like through a buffering proxy.
+        tokens: fixed answer length; None obeys max_tokens.
         finish: the finish_reason of answers without a tool call.
         usage: `continuous`, `final` or `none`.
         cache: has a prefix cache, in blocks of 16 tokens, keyed by salt.
-        report_cached: says `cached_tokens`.
-        truncate: keeps only that many prompt tokens, and counts them so.
-        lie: counts truncated prompts as if they were whole.
+        report_cached: reports `cached_tokens`.
+        truncate: keeps and counts only that many prompt tokens.
+        lie: reports the full length of truncated prompts.
         completions: has /completions, which takes token ids.
-        tokenize: has /tokenize; `same` gives every word one id, `deep` nests until no parser follows.
-        round_ids: counts prompts of ids in multiples of this.
+        tokenize: has /tokenize; `same` gives every word the same id, `deep` returns deeply nested JSON.
+        round_ids: reports the length of prompts of ids in multiples of this.
         tokenize_us: delay of the first token for each word of a /completions prompt that is text.
         strict: refuses fields that OpenAI's API does not have.
-        bare: refuses `stream_options` too, and lists no models.
+        bare: also refuses `stream_options`, and lists no models.
         metrics: has vLLM's /metrics.
-        hidden_ms: delay of the client's stream that the server's account does not have.
-        outside_us: delay of the first token, for each prompt token, that the account does not have either.
-        others: requests of others that finish beside each of ours, by the account.
-        busy_ms: how long after start `num_requests_running` says 1.
-        fail_at: this request (counted from 1) breaks off in the middle.
-        max_model_len: listed, if set.
+        hidden_ms: delay of the client's stream that is not in the server's metrics.
+        outside_us: delay of the first token per prompt token that is not in the metrics either.
+        others: number of other clients' requests that finish with each request, by the metrics.
+        busy_ms: time after start during which `num_requests_running` is 1.
+        fail_at: this request (counted from 1) breaks in the middle.
+        max_model_len: reported, if set.
     """
 
     ttft_ms: float = 90.0
@@ -108,7 +108,7 @@ class _State:
         )
 
     def cached(self, salt: str, tokens: list[Any]) -> int:
-        """Tokens of whole blocks that an earlier prompt began with; remembers this prompt."""
+        """Number of cached tokens (complete blocks at the beginning of an earlier prompt); stores this prompt."""
         if not self.truth.cache:
             return 0
         known = self.seen.setdefault(salt, set())
@@ -283,7 +283,7 @@ class _Handler(BaseHTTPRequestHandler):
             if truth.fail_at == number and before:
                 self.close_connection = True
                 return
-            # The first chunk holds the truth's TTFT, whatever it holds; the rest is paced by tokens.
+            # The first chunk is sent at the TTFT, whatever its content; the rest is paced by tokens.
             due = first + (end - ends[0]) * truth.itl_ms / 1e3
             due += truth.stall_ms / 1e3 if end > truth.stall_at else 0.0
             due += draw.gauss(0, truth.jitter_ms) / 1e3 if truth.jitter_ms and before else 0.0
@@ -319,7 +319,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _call(self, before: int, end: int, count: int) -> dict[str, Any]:
-        """The next fragment of a call whose arguments are complete with the last token."""
+        """The next fragment of a call; its arguments are complete with the last token."""
         if before == 0:
             return {"index": 0, "id": "call_1", "type": "function", "function": {"name": "remember", "arguments": "{"}}
         part = '"a": "b"}' if end == count else " "
@@ -328,7 +328,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve(truth: Truth) -> Iterator[str]:
-    """Run the server in a process of its own; yields its base URL."""
+    """Run the server in a separate process; yields its base URL."""
     command = [sys.executable, __file__, json.dumps(asdict(truth))]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -343,7 +343,7 @@ def serve(truth: Truth) -> Iterator[str]:
 
 
 def main() -> None:
-    with contextlib.suppress(OSError, AttributeError):  # where it may, so that a busy machine does not bend the truth
+    with contextlib.suppress(OSError, AttributeError):  # if allowed, so that other load does not change the timing
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     _Handler.state = _State(Truth(**json.loads(sys.argv[1])))
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)

@@ -1,1 +1,1 @@
-"""What tests share: tiny models, made-up conversations, broken checkpoints."""
+"""Shared test code: tiny models, synthetic conversations and runs, broken checkpoints."""

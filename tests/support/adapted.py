@@ -1,4 +1,4 @@
-"""A small model with quantised LoRA layers, and a loop over made-up examples."""
+"""Makes a small model with quantised LoRA layers, and a training loop with synthetic examples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quant.training.loop import How, Trainer
 
 
 def adapted(directory: Path, name: str = "qat-lora", device: str = "cpu") -> tuple[Any, Any]:
-    """peft's model with quantisers, whose B are not zero, and the base model inside."""
+    """A peft model with quantisers and non-zero B, and its base model."""
     from peft import LoraConfig, get_peft_model
 
     model = loading.load_model(directory, device)
@@ -37,7 +37,7 @@ def adapted(directory: Path, name: str = "qat-lora", device: str = "cpu") -> tup
 
 
 def examples(count: int = 24, lengths: tuple[int, int] = (30, 60)) -> list[Example]:
-    """Rows of two lengths in turn, so that batches have several shapes."""
+    """Rows of alternating lengths, so that batches have several shapes."""
     generator = torch.Generator().manual_seed(0)
     made = []
     for index in range(count):
@@ -56,7 +56,7 @@ def trainer(
     checkpointing: bool = False,
     device: str = "cpu",
 ) -> Iterator[Trainer]:
-    """A loop of some fifteen steps that trains the adapters."""
+    """A training loop of about fifteen steps for the adapters."""
     _, model = adapted(directory, device=device)
     training = recipe.Training(
         method="lora", ce=1.0, kl=0.0, learning_rate=1e-3, epochs=3, batch_tokens=256, max_length=1024, rank=4

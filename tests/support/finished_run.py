@@ -1,4 +1,4 @@
-"""Make finished runs on disk in a line: which answer each sample got, by whom, and how the gate saw it."""
+"""Makes finished runs on disk for tests, with given answers and judgements."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def body(
     prompt_tokens: int = 20,
     prompt_ids: Sequence[int] | None = None,
 ) -> bytes:
-    """One whole chat completion."""
+    """One unstreamed chat completion."""
     tool_calls = [
         {"id": f"c{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
         for i, (name, arguments) in enumerate(calls)

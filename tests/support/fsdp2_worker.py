@@ -1,8 +1,8 @@
-"""What one process of tests/unit/training/test_fsdp2.py and tests/gpu/test_fsdp2.py does, started by torchrun.
+"""The process that torchrun starts for tests/unit/training/test_fsdp2.py and tests/gpu/test_fsdp2.py.
 
     torchrun --nproc-per-node 2 -m tests.support.fsdp2_worker MODEL DATA OUT
 
-Process 0 writes what it found to OUT/RECIPE.pt, and checkpoints to OUT/whole and OUT/killed.
+Process 0 writes its results to OUT/RECIPE.pt, and checkpoints to OUT/whole and OUT/killed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def command(recipe: str, model: Path, data: Path, out: Path, *more: str) -> list
 
 
 def curve(recipe: str, model_directory: Path, data: Path, out: Path) -> dict[str, Any]:
-    """Train by the loop alone, without a limit on the gradient, whose norm is summed in another order."""
+    """Train with the loop only, without gradient clipping, because the norm is summed in another order."""
     parser = argparse.ArgumentParser()
     run.add_arguments(parser)
     words = command(recipe, model_directory, data, out, "training.max_grad_norm=1e9")
@@ -64,7 +64,7 @@ def curve(recipe: str, model_directory: Path, data: Path, out: Path) -> dict[str
 
 
 def one_process(recipe: str, model: Path, data: Path, out: Path) -> dict[str, Any]:
-    """The same in this process, which takes of each batch first the one half, then the other."""
+    """The same in one process, which runs the two halves of each batch one after the other."""
     shares = loop.shares
 
     def in_turn(rows: Sequence[int], lengths: Sequence[int], tokens: int, size: int) -> list[list[list[int]]]:
@@ -76,7 +76,10 @@ def one_process(recipe: str, model: Path, data: Path, out: Path) -> dict[str, An
 
 
 def quant(words: list[str], out: Path) -> int:
-    """A command of its own: it leaves the other processes at its end, so they meet again before the next."""
+    """Run a quant command.
+
+    It disconnects from the other processes at its end, so they connect again before the next.
+    """
     if not dist.is_initialized():
         quant.met += 1  # type: ignore[attr-defined]
         dist.init_process_group(
@@ -90,7 +93,7 @@ quant.met = 0  # type: ignore[attr-defined]
 
 
 def resumed(model: Path, data: Path, out: Path) -> None:
-    """The real command, once left alone, and once stopped after two steps and resumed."""
+    """The real command: once uninterrupted, and once stopped after two steps and resumed."""
     assert quant(["qat", *command("qad-lora", model, data, out / "whole")], out) == 0
     words = ["qat", *command("qad-lora", model, data, out / "killed"), "--save-seconds", "0"]
     step = Trainer.step
@@ -102,7 +105,7 @@ def resumed(model: Path, data: Path, out: Path) -> None:
 
     with patch.object(Trainer, "step", broken), contextlib.suppress(InterruptedError):
         quant(words, out)
-    assert quant(words, out) == 2  # in every process, though only the first looks
+    assert quant(words, out) == 2  # in every process, although only process 0 uses it
     assert quant([*words, "--resume"], out) == 0
 
 

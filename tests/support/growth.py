@@ -1,4 +1,4 @@
-"""How the time of a function grows with its input: a ratio, which a slow or busy machine leaves as it is."""
+"""Measures how the time of a function grows with its input, as a ratio that does not depend on the machine's speed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 # Four times the input takes four times as long if the time is linear, and sixteen times if it is quadratic.
 LINEAR = 8.0
-# Less than this is noise.
+# Shorter times are noise.
 _LEAST = 0.002  # seconds
 
 
 def growth(run: Callable[[int], Callable[[], object]], size: int) -> float:
-    """CPU time at four times a size over CPU time at the size, each the least of three; 4 is linear, 16 quadratic.
+    """CPU time at four times a size divided by that at the size, minimum of three each; 4 is linear, 16 quadratic.
 
     Args:
-        run: makes what is timed from a size, once for each measurement, so that no cache holds the result. It may
-            vary its input by the call, and is not timed itself.
+        run: returns the function to measure for a size. It is called once per measurement and is not timed, and may
+            vary the input, so that caches have no effect.
     """
     least = {size: float("inf"), 4 * size: float("inf")}
     for _ in range(3):
@@ -29,7 +29,7 @@ def growth(run: Callable[[int], Callable[[], object]], size: int) -> float:
 
 
 def growth_by_text(judge: Callable[[str], object], piece: str, size: int = 4_000) -> float:
-    """`growth` of a function of a text that repeats one piece, for `size` characters and four times as many."""
+    """`growth` of a function of a text that repeats one piece, for `size` and four times as many characters."""
     calls = 0
 
     def run(length: int) -> Callable[[], object]:

@@ -1,7 +1,7 @@
-"""Tiny random models with the configs, tokenizers and templates that well-known families have on the hub.
+"""Makes tiny random models with the configs, tokenizers and templates of well-known model families.
 
-`make(family, directory, 4)` writes config.json as transformers 4 did (`rope_theta`, `rope_scaling`, `torch_dtype`, a
-window that is switched off), `make(family, directory, 5)` as transformers 5 does.
+`make(family, directory, 4)` writes config.json like transformers 4 (`rope_theta`, `rope_scaling`, `torch_dtype`, a
+window that is switched off), `make(family, directory, 5)` like transformers 5.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _qwen_35_text(version: int) -> dict[str, Any]:
 
 
 def qwen_35_text(directory: Path, version: int) -> Path:
-    """Qwen3.5, the text model alone, with the MTP head."""
+    """Qwen3.5, only the text model, with the MTP head."""
     from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
 
     specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -264,7 +264,7 @@ FAMILIES: dict[str, Callable[[Path, int], Path]] = {
 
 
 def make(family: str, directory: Path, version: int) -> Path:
-    """A tiny checkpoint of that family as transformers `version` (4 or 5) wrote it."""
+    """A tiny checkpoint of that family, written like transformers `version` (4 or 5)."""
     import torch
 
     torch.manual_seed(len(family))

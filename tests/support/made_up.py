@@ -1,4 +1,4 @@
-"""A few conversations to train on."""
+"""Synthetic training conversations for tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def call(**arguments: Any) -> dict[str, Any]:
 
 
 def conversations(count: int = 24) -> list[dict[str, Any]]:
-    """Plain answers, answers after thinking, and a tool loop, in turn."""
+    """Alternating plain answers, answers after thinking, and tool calls."""
     found: list[dict[str, Any]] = []
     for index in range(count):
         messages: list[dict[str, Any]] = [{"role": "user", "content": f"{index}+{index}?"}]

@@ -1,4 +1,4 @@
-"""Build samples for tests in a line or two, from the parsed channels; no wire bytes are needed to judge them."""
+"""Builds samples for tests from parsed channels, without response bytes."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ TOOLS: dict[str, dict[str, Any]] = {
 
 
 def call(name: str | None, arguments: Any = None, *, id: str | None = "unique") -> ToolCall:
-    """A tool call. `arguments` that are no text become JSON; the id is made of the call unless it is given."""
+    """A tool call. `arguments` other than text become JSON; by default the id is derived from the call."""
     text = arguments if isinstance(arguments, str) or arguments is None else json.dumps(arguments, ensure_ascii=False)
     return ToolCall(f"call-{name}-{text}" if id == "unique" else id, name, text)
 
 
 def wants(name: str, *, optional: bool = False, **arguments: Any) -> CallExpectation:
-    """A wanted call: `wants("get_weather", city="Paris")`."""
+    """An expected call: `wants("get_weather", city="Paris")`."""
     return CallExpectation(name, arguments, optional)
 
 
@@ -73,9 +73,9 @@ def reply(
     turn: int = 0,
     round: int = 0,
 ) -> Exchange:
-    """One exchange: what the user said, what came back, and what was wanted (`expect`, or its parts).
+    """One exchange: the user's message, the reply, and the expectation (`expect`, or its parts).
 
-    Calls with no content leave the content null, as servers do; `finish_reason` is the one that fits.
+    With calls and no content, the content is null, like on servers; the default `finish_reason` matches the reply.
     """
     if calls and content == "Hello there.":
         content = None
@@ -114,7 +114,7 @@ def sample(
     limits: Limits | None = None,
     language: str = "en",
 ) -> Sample:
-    """A sample of these exchanges, in a scenario that asks for them."""
+    """A sample of these exchanges, with a matching scenario."""
     turns = tuple(Turn(user="Hello.", expect=exchange.expect) for exchange in exchanges if exchange.round == 0)
     scenario = Scenario(id="made", category="made", turns=turns, language=language)
     return Sample("made", scenario, Variant(stream, thinking), exchanges, tools, limits or Limits())

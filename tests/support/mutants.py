@@ -1,7 +1,7 @@
-"""Checkpoints broken in one place each: what preflight must refuse, and which file or tensor it must name.
+"""Checkpoints with one defect each, and which file or tensor preflight must name when it refuses them.
 
-A mutant is a function of the directory; its docstring is not needed, its name says what was done. `needs` tells what
-preflight must be given to see it: nothing, the image, the BF16 reference, or the checkpoint's own provenance.
+A mutant is a function that changes a checkpoint directory; its name says how. `needs` says what preflight needs to
+find the defect: nothing, the image, the BF16 reference, or the checkpoint's provenance.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class Mutant:
-    """`base` is the recipe of the intact export, `names` what the refusal must mention."""
+    """`base` is the recipe of the intact export, `names` the text that the refusal must contain."""
 
     name: str
     break_it: Callable[[Path], None]
@@ -66,7 +66,7 @@ def change_json(directory: Path, name: str, edit: Callable[[dict[str, Any]], Any
 
 
 def in_both(directory: Path, edit: Callable[[dict[str, Any], str], Any]) -> None:
-    """Edit both copies of the quantisation config alike."""
+    """Edit both copies of the quantisation config in the same way."""
     change_json(directory, "config.json", lambda c: edit(c["quantization_config"], "ignore"))
     change_json(directory, "hf_quant_config.json", lambda c: edit(c["quantization"], "exclude_modules"))
 

@@ -1,4 +1,4 @@
-"""More broken checkpoints: input that would stall, crash or mislead a reader, and files that servers read otherwise.
+"""More broken checkpoints: input that would block, crash or mislead a reader, and files that servers read differently.
 
 Importing this module adds them to `mutants.ALL`.
 """
@@ -175,7 +175,7 @@ _simple(
 
 @mutant("model.layers.0.", needs="reference")
 def norm_of_another_layer(directory: Path) -> None:
-    """Unlike AWQ's smoothing, which is no defect, nothing took it out of the weights again."""
+    """Unlike with AWQ's smoothing, the weights do not compensate for it."""
 
     def edit(tensors: Tensors) -> None:
         name = "model.layers.0.input_layernorm.weight"

@@ -1,4 +1,4 @@
-"""Profiles of one's own, made from shipped ones."""
+"""Makes profiles for tests from shipped ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from annie_eval.profile.load import load
 
 
 def text_of(name: str) -> str:
-    """The TOML text of a shipped profile; files that it names by their whole path, so that it may stand anywhere."""
+    """The TOML text of a shipped profile with absolute paths of its files, so that it can be put anywhere."""
     path: Path = load(name).path
     text = path.read_text()
     for file in re.findall(r'"([^"]+\.(?:jsonl|json))"', text):

@@ -1,4 +1,4 @@
-"""What a terminal shows after some output: as much of a terminal as pytest and the live line need."""
+"""Emulates a terminal: what is visible after some output of pytest and the live line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PART = re.compile(r"\x1b\[([0-9;]*)([A-Za-z])|([\s\S])")
 
 
 def shown(output: str, width: int) -> list[str]:
-    """The rows, without blanks at their ends. Scrolling needs no model: a row that scrolls away stays where it was."""
+    """The rows without trailing spaces. Scrolling is not emulated: rows that scroll away are kept."""
     rows, row, column = [[" "] * width], 0, 0
 
     def down() -> None:

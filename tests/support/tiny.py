@@ -1,4 +1,4 @@
-"""Tiny random models that go through everything a real one does: Llama, Qwen3.5 text-only, Qwen3.5 with vision."""
+"""Makes tiny random models for tests: Llama, Qwen3.5 text-only, Qwen3.5 with vision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def byte_tokenizer(directory: Path) -> None:
 
 
 def text_settings(**changes: Any) -> dict[str, Any]:
-    """Four layers, three of them DeltaNet, hidden 128; linear head dims 64, which vLLM's CPU kernel wants."""
+    """Four layers, three of them DeltaNet, hidden 128; linear head dims 64, which vLLM's CPU kernel requires."""
     return {
         "vocab_size": 320, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "linear_key_head_dim": 64,
@@ -81,7 +81,7 @@ def qwen3_5_vl(directory: Path) -> Path:
 
 
 def llama(directory: Path, *, tied: bool = True) -> Path:
-    """Two layers of Llama with grouped heads, tied as SmolLM2 is."""
+    """Two layers of Llama with grouped heads, tied like SmolLM2."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

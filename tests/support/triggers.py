@@ -1,4 +1,4 @@
-"""Weaknesses that a server may have: what in a prompt brings one out, by name. The probes must meet each of them."""
+"""Features of prompts that may trigger a fault of a server, by name. The probes must generate each of them."""
 
 from __future__ import annotations
 

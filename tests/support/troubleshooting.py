@@ -22,8 +22,8 @@ _HEAD = """\
 # Troubleshooting
 
 If a server does not start, the gate prints the cause and the fix at the end of its report. This page lists all known
-causes by the line in the log (`server.log` in the run's directory). Search for a few words of your line, because numbers
-and names differ. The page is written by `python -m tests.support.troubleshooting`.
+causes by the line in the log (`server.log` in the run's directory). Search for a few words of your line, because
+numbers and names differ. The page is written by `python -m tests.support.troubleshooting`.
 
 - [A line in the server's log](#a-line-in-the-servers-log)
 - [How the server ended](#how-the-server-ended)
@@ -46,7 +46,7 @@ def page() -> str:
         [
             _HEAD,
             "## A line in the server's log\n",
-            "The gate prints the first cause that matches a log. The causes and fixes below are for the lines shown.\n",
+            "The gate prints the first cause that matches a log. Causes and fixes below are for the lines shown.\n",
             "\n\n".join(log),
             "\n## How the server ended\n",
             "If no line of the log matches:\n",

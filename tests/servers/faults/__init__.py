@@ -1,4 +1,4 @@
-"""Planted faults: everything that the gate must see in a server's replies, one switch each."""
+"""Planted faults in a server's replies that the gate must find, one switch each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tool calls that are lost, wrong, malformed or not wanted."""
+"""Faults in tool calls: lost, wrong, malformed or not wanted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WRONG: Mapping[str, Any] = {"string": 7, "integer": "three", "number": "three",
 
 
 def _calls(ask: Ask) -> bool:
-    """Requests to which a good reply is a call."""
+    """Whether a good reply to the request is a call."""
     return bool(ask.expect.calls)
 
 
@@ -40,7 +40,7 @@ def _arguments(change: Callable[[dict[str, Any], Mapping[str, Any]], Any]) -> Ca
 
 
 def _said(text: Callable[[Call], str]) -> Callable[[Reply, Ask], Reply]:
-    """The calls as content: what a parser lost."""
+    """The calls as content, like after a parser failed."""
     return lambda reply, ask: replace(
         reply, content="\n".join(text(call) for call in reply.calls), calls=(), finish="stop"
     )
@@ -61,7 +61,7 @@ def _other_tool(call: Call, ask: Ask) -> Call:
 
 
 def _twice(call: Call, ask: Ask) -> Call:
-    """The first key once more, with another value before it."""
+    """Duplicate the first key, with another value before it."""
     arguments = json.loads(call.arguments)
     key = next(iter(arguments), "query")
     return replace(call, arguments=f'{{{json.dumps(key)}: "nothing", {call.arguments.lstrip()[1:]}')
@@ -101,7 +101,7 @@ def _without_required(arguments: dict[str, Any], schema: Mapping[str, Any]) -> d
 
 
 def _wrong_values(arguments: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Valid under the schema, and not what was asked for."""
+    """Arguments that are valid by the schema but not those that were requested."""
     free = {k: "umbrella" for k, v in arguments.items() if isinstance(v, str) and "enum" not in _of(schema, k)}
     numbers = {k: v + 41 for k, v in arguments.items() if isinstance(v, int | float) and not isinstance(v, bool)}
     return arguments | free | numbers
@@ -145,12 +145,12 @@ def _needless_text(reply: Reply, ask: Ask) -> Reply:
 
 
 def _later_empty(reply: Reply, ask: Ask) -> Reply:
-    """What a parser makes of parallel calls that keeps the arguments of the first alone."""
+    """Parallel calls where only the first keeps its arguments, like from a faulty parser."""
     return replace(reply, calls=(reply.calls[0], *(replace(call, arguments="{}") for call in reply.calls[1:])))
 
 
 def _tailed(call: Call, ask: Ask) -> Call:
-    """Every string ends in what a parser should have taken away; a call without any gets none."""
+    """Every string ends with markup that a parser should have removed; a call without strings is not changed."""
     arguments = json.loads(call.arguments)
     tailed = {key: f"{value}\n</parameter>" if isinstance(value, str) else value for key, value in arguments.items()}
     return replace(call, arguments=json.dumps(tailed))
@@ -178,7 +178,7 @@ FAULTS = [
     _fault("call-as-text", "Hermes' call text in content", _said(lambda c: f"<tool_call>\n{_json(c)}\n</tool_call>")),
     _fault("call-as-xml", "Qwen's XML call text in content", _said(_xml)),
     _fault("call-as-json", "the call as bare JSON in content", _said(_json)),
-    # Where two calls are wanted it is announced twice, in the same words.
+    # If two calls are expected, it is announced twice in the same words.
     _fault(
         "call-as-prose",
         "the call announced and never made",

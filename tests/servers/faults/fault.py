@@ -1,4 +1,4 @@
-"""What a planted fault is: where it strikes, at which stage of a reply, and which gates must turn red for it."""
+"""The type of a planted fault: where it applies, at which stage of a reply, and which gates must fail."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Where = Callable[[Ask], bool]
 
 @dataclass(frozen=True)
 class FaultResponse:
-    """A response about to be written: its body in the pieces in which the server sends it."""
+    """A response to be written: its body in the pieces that the server sends."""
 
     content_type: str
     frames: list[bytes]
 
 
-# Writes the response (or something else) to the connection, and says whether the connection may be used again.
+# Writes the response (or something else) to the connection; returns whether the connection may be used again.
 Send = Callable[[StreamReader, StreamWriter, FaultResponse], Awaitable[bool]]
 
 
@@ -29,17 +29,17 @@ class Fault:
     """One defect.
 
     Attributes:
-        about: one line: what is wrong.
-        expect: the gates of profile `annie` that must be red and no others; `"ERROR"` where the run must be one;
-            `"PASS"` for trouble that a sampler must survive; `"PROBE"` for what only a probe meets,
-            `"REPEATS"` for what only repeats decide.
-        where: the gate whose scenarios it strikes, `"*"` for every scenario.
+        about: description in one line.
+        expect: exactly the gates of profile `annie` that must fail; `"ERROR"` if the run must be an ERROR; `"PASS"`
+            for trouble that the sampler must tolerate; `"PROBE"` for faults that only a probe finds, `"REPEATS"` for
+            those that only repeats decide.
+        where: the gate whose scenarios are affected, `"*"` for every scenario.
         only: a further condition on the request.
-        first: it strikes only the first time that a request is sent.
-        reply, chunks, message, response, send: the stages, each changing what the one before made: what is said,
-            the chunks of a stream, the object of a whole answer, the bytes of either, and how they are written.
+        first: it affects a request only the first time it is sent.
+        reply, chunks, message, response, send: the stages, each changing the result of the previous one: the content,
+            the chunks of a stream, the object of an unstreamed answer, the bytes of either, and how they are written.
         patient: it takes as long as the profile's time limit for a request.
-        strangers: it strikes prompts of no scenario as well.
+        strangers: it also affects prompts outside of scenarios.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The bytes of an HTTP/1.1 response, as uvicorn writes them."""
+"""Builds the bytes of an HTTP/1.1 response in uvicorn's format."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def is_stream(response: FaultResponse) -> bool:
 
 
 def encoded(response: FaultResponse) -> bytes:
-    """A whole response: a stream chunk by chunk, anything else with its length."""
+    """A complete response: a stream as chunks, anything else with its length."""
     if is_stream(response):
         body = b"".join(map(chunked, [*response.frames, b""]))
         return head(200, response.content_type, None) + body

@@ -1,4 +1,4 @@
-"""Thinking that reaches the listener."""
+"""Faults that leak thinking into spoken text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _always(ask: Ask) -> bool:
 
 
 def _wrapped(before: str, after: str) -> Callable[[Reply, Ask], Reply]:
-    """The content with something before and after it."""
+    """The content with text before and after it."""
     return lambda reply, ask: replace(reply, content=f"{before}{reply.content or ''}{after}")
 
 
@@ -41,12 +41,12 @@ def _leak(
 
 
 def _spoken(ask: Ask) -> bool:
-    """Requests whose good reply has room for words."""
+    """Whether the good reply to a request has spoken text."""
     return not ask.expect.truncated
 
 
 def _tag_in_arguments(reply: Reply, ask: Ask) -> Reply:
-    """Every string argument ends in a tag; a reply without calls gets one."""
+    """Every string argument ends with a tag; a reply without calls gets one."""
     made = []
     for call in reply.calls:
         arguments = json.loads(call.arguments)
@@ -75,19 +75,19 @@ _tagged = partial(_leak, before=f"<think>\n{_THOUGHT}\n</think>\n\n")
 
 
 def _said(ask: Ask) -> str:
-    """What the user said last."""
+    """The user's last message."""
     users = [message for message in ask.body.get("messages") or [] if message.get("role") == "user"]
     return str(users[-1].get("content")) if users else ""
 
 
 def _weak(name: str, about: str, on: Callable[[Ask], bool]) -> Fault:
-    """A weakness that no scenario shows: the same thought, wherever a prompt has something about it."""
+    """A fault that no scenario triggers: a leaked thought for prompts with a certain feature."""
     reply = _wrapped(f"<think>\n{_THOUGHT}\n</think>\n\n", "")
     return Fault(name, about, "PROBE", only=on, reply=reply, strangers=True)
 
 
 class _Sometimes:
-    """True, false, true, false ..., by how often a prompt with an exclamation mark has come."""
+    """Alternately true and false for prompts with an exclamation mark."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -100,7 +100,7 @@ class _Sometimes:
 
 
 def _unheard(name: str, about: str, where: str, before: str = "", after: str = "") -> Fault:
-    """Wrong in answers whose own gate listens for something else."""
+    """A fault in answers whose own gate does not look for it."""
     return Fault(name, about, gates("every_answer"), where, _spoken, reply=_wrapped(before, after))
 
 

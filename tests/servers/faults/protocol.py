@@ -1,4 +1,4 @@
-"""Breaches of the protocol that leave what is said as it was."""
+"""Violations of the API protocol that do not change the content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _chunks(name: str, about: str, change: Callable[[Chunks], Chunks | None]) ->
 
 
 def _message(name: str, about: str, change: Callable[[dict[str, Any]], object]) -> Fault:
-    """A change in place to every answer that is not streamed."""
+    """A change in place to every unstreamed answer."""
 
     def changed(value: dict[str, Any]) -> dict[str, Any]:
         change(value)
@@ -59,7 +59,7 @@ def _two_finishes(values: Chunks) -> Chunks:
 
 
 def _forget_stop(choice: dict[str, Any]) -> None:
-    """No finish_reason; of calls and cut answers it is part of what is said, and other gates read it."""
+    """Remove finish_reason, except for calls and truncated answers, where other gates need it."""
     if choice["finish_reason"] == "stop":
         choice["finish_reason"] = None
 
@@ -69,7 +69,7 @@ def _no_finish(values: Chunks) -> None:
 
 
 def _late_content(values: Chunks) -> Chunks:
-    """The last words after the finish_reason instead of before it."""
+    """Move the last words after the finish_reason."""
     at = _finish(values)
     last = next((i for i in range(at - 1, 0, -1) if values[i]["choices"][0]["delta"]), None)
     if last is None:
@@ -116,7 +116,7 @@ def _drop_indices(fragments: list[dict[str, Any]]) -> None:
 
 
 def _null_fragments(values: Chunks) -> Chunks:
-    """A fragment that says nothing, before each finish_reason of calls."""
+    """An empty fragment before each finish_reason of calls."""
     at = _finish(values)
     if not _fragments(values):
         return values
@@ -137,7 +137,7 @@ def _claim_calls(reply: Reply, ask: Ask) -> Reply:
 
 
 def _last_word_lost(reply: Reply, ask: Ask) -> Reply:
-    """A parser that loses the end of what the model said; the token ids are still the model's."""
+    """A parser that loses the end of the answer; the token ids are complete."""
     content = reply.content or ""
     return replace(reply, content=content.rstrip(".!? ") + "!" if content else reply.content, model_reply=reply)
 
@@ -156,7 +156,7 @@ def _null_delta(values: Chunks) -> Chunks:
 
 
 def _keep_alive(values: Chunks) -> Chunks:
-    """An empty chunk before the role, as a proxy sends that keeps the connection open."""
+    """An empty chunk before the role, like from a proxy that keeps the connection open."""
     return [_with_delta(values[0], {}), *values]
 
 

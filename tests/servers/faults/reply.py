@@ -1,4 +1,4 @@
-"""A reply as the model meant it, and the bytes that vLLM 0.32 makes of it.
+"""A correct reply, and its chunks or message in vLLM 0.32's format.
 
 Key order, nulls and the split into chunks follow recorded replies (tests/unit/wire/recorded).
 """
@@ -20,7 +20,7 @@ _FINGERPRINT = "vllm-0.32.0-1cee543d"
 
 @dataclass(frozen=True)
 class Ask:
-    """One request, and which step of which scenario it is; None for requests of no scenario."""
+    """One request, and its step of a scenario; None for requests outside of scenarios."""
 
     body: Mapping[str, Any]
     scenario: Scenario | None = None
@@ -34,7 +34,7 @@ class Ask:
 
     @property
     def thinking(self) -> bool:
-        """Whether the template lets the model think; on unless switched off, as Qwen3.5 from 4B up has it."""
+        """Whether the template lets the model think: on unless switched off, like Qwen3.5 from 4B up."""
         return (self.body.get("chat_template_kwargs") or {}).get("enable_thinking", True) is not False
 
     @property
@@ -51,7 +51,7 @@ class Ask:
 
     @property
     def schemas(self) -> dict[str, Mapping[str, Any]]:
-        """Parameters' JSON Schema by name of the offered tools."""
+        """JSON Schema of the parameters of the offered tools, by name."""
         functions = [tool["function"] for tool in self.body.get("tools") or []]
         return {function["name"]: function.get("parameters", {}) for function in functions}
 
@@ -65,7 +65,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a reply says. `model_reply` is the reply whose token ids are shown, where the server falsified it."""
+    """The content of a reply.
+
+    If the server changed it, `model_reply` is the original, whose token ids are returned.
+    """
 
     content: str | None = None
     reasoning: str | None = None
@@ -80,7 +83,7 @@ def tokens(text: str) -> list[str]:
 
 
 def limited(reply: Reply, limit: int) -> Reply:
-    """The reply as max_tokens cuts it: reasoning first, then content; a call that does not fit is dropped."""
+    """The reply truncated by max_tokens: reasoning first, then content; a call that does not fit is dropped."""
     room = limit
     cut: dict[str, Any] = {"content": None, "reasoning": None, "calls": ()}
     for channel in ("reasoning", "content"):
@@ -98,7 +101,7 @@ def limited(reply: Reply, limit: int) -> Reply:
 
 
 def token_ids(reply: Reply) -> list[int]:
-    """Made-up ids: equal for equal replies, the stop token last unless the limit cut them."""
+    """Synthetic ids: equal for equal replies, with the stop token last unless truncated."""
     shown = reply.model_reply or reply
     pieces = tokens(shown.reasoning or "") + tokens(shown.content or "")
     for call in shown.calls:
@@ -148,7 +151,7 @@ def chunks(reply: Reply, ask: Ask, head: Mapping[str, Any]) -> list[dict[str, An
 
 
 def whole(reply: Reply, ask: Ask, head: Mapping[str, Any]) -> dict[str, Any]:
-    """The object of a reply that is not streamed."""
+    """The object of an unstreamed reply."""
     message: dict[str, Any] = {
         "role": "assistant",
         "content": reply.content,
@@ -198,7 +201,7 @@ def _envelope(head: Mapping[str, Any], kind: str, choices: Sequence[Mapping[str,
 
 
 def dump(value: Any) -> bytes:
-    """Compact JSON as pydantic and starlette write it; lone surrogates stay escaped."""
+    """Compact JSON like pydantic and starlette write it; lone surrogates are escaped."""
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Answers that cannot be spoken, that run on or break off, and answers that are wrong."""
+"""Faults in spoken text: answers that cannot be spoken, are too long, are cut off, or are wrong."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _wrong(answer: str) -> Callable[[Reply, Ask], Reply]:
 
 
 def _tossed(ask: Ask) -> bool:
-    """Heads or tails, by the prompt and the seed: every repeat tosses again, and every run alike."""
+    """A coin toss from prompt and seed: different for every repeat, equal in every run."""
     seed = json.dumps([ask.body.get("messages"), ask.body.get("seed")])
     return hashlib.sha256(seed.encode()).digest()[0] % 2 == 0
 

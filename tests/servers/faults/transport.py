@@ -1,4 +1,4 @@
-"""Broken transport and bodies that are no answer: never a miss of the model, never a pass."""
+"""Faults of the transport, and invalid bodies: these must be an ERROR, never a miss or a pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAGE = b"<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head><bod
 
 
 def _status(status: int, message: str, *headers: str) -> Send:
-    """An error as vLLM words it."""
+    """An error response in vLLM's format."""
     body = b'{"error":{"message":"%b","type":"Error","param":null,"code":%d}}' % (message.encode(), status)
 
     async def send(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
@@ -29,7 +29,7 @@ def _status(status: int, message: str, *headers: str) -> Send:
 
 
 def _reset(writer: StreamWriter) -> None:
-    """Close so that the other side sees a reset, not an end."""
+    """Close the connection with a reset."""
     writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
@@ -43,7 +43,7 @@ def _part(share: float, *, reset: bool) -> Send:
         writer.write(data[: body + int((len(data) - body) * share)] if share else b"")
         await writer.drain()
         if reset:
-            await asyncio.sleep(0.02)  # a reset at once would take the bytes before it along
+            await asyncio.sleep(0.02)  # an immediate reset would discard the bytes before it
             _reset(writer)
         return False
 
@@ -51,7 +51,7 @@ def _part(share: float, *, reset: bool) -> Send:
 
 
 async def _stall(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
-    """Nothing at all, for as long as the client waits."""
+    """Send nothing while the client waits."""
     await reader.read()
     return False
 
@@ -65,7 +65,7 @@ async def _stall_midway(reader: StreamReader, writer: StreamWriter, response: Fa
 
 
 async def _drip(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
-    """A byte now and then: never idle, never done."""
+    """Send a byte from time to time, without an end."""
     for byte in encoded(response):
         writer.write(bytes([byte]))
         await writer.drain()
@@ -83,7 +83,7 @@ def _body(
 
 
 async def _wrong_length(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
-    """A content-length longer than the body that comes."""
+    """A content-length longer than the body."""
     body = b"".join(response.frames)
     writer.write(head(200, response.content_type, len(body) + 100, "connection: close") + body)
     await writer.drain()
@@ -91,14 +91,14 @@ async def _wrong_length(reader: StreamReader, writer: StreamWriter, response: Fa
 
 
 async def _bad_chunk(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
-    """A chunk whose length is no number."""
+    """A chunk whose length is not a number."""
     writer.write(head(200, response.content_type, None) + chunked(response.frames[0]) + b"zz\r\nhello\r\n")
     await writer.drain()
     return False
 
 
 async def _no_last_chunk(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
-    """A chunked body that says everything but its own end."""
+    """A chunked body without its end marker."""
     data = head(200, response.content_type, None) + b"".join(map(chunked, response.frames))
     writer.write(data)
     await writer.drain()
@@ -112,14 +112,14 @@ async def _no_http(reader: StreamReader, writer: StreamWriter, response: FaultRe
 
 
 async def _close_after(reader: StreamReader, writer: StreamWriter, response: FaultResponse) -> bool:
-    """A clean answer, and then the connection closes unannounced: servers may."""
+    """A correct answer, after which the connection is closed without notice, which servers may do."""
     writer.write(encoded(response))
     await writer.drain()
     return False
 
 
 def _cut_json(frames: list[bytes]) -> list[bytes]:
-    """The last event that says something ends in the middle, and the response ends in order."""
+    """The last event with content is truncated, and the response ends normally."""
     at = max(0, len(frames) - 3)
     return [*frames[:at], frames[at][: len(frames[at]) // 2], *([b"\n\n", *frames[at + 1 :]] if at else [])]
 

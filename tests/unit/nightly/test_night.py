@@ -24,7 +24,7 @@ from annie_eval.run.store import Store
 
 
 def test_the_lock_is_held_by_one_and_says_by_whom(tmp_path: Path) -> None:
-    with night._locked(tmp_path), pytest.raises(UsageError, match=rf"going on \(pid {os.getpid()}, since "):
+    with night._locked(tmp_path), pytest.raises(UsageError, match=rf"active \(pid {os.getpid()}, since "):
         night._locked(tmp_path).__enter__()
     with night._locked(tmp_path):
         pass  # given back

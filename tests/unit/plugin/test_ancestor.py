@@ -64,4 +64,4 @@ def test_testpaths_around_the_gates_are_refused(project: Path, url: str) -> None
     status, said = collected(project, url)
     (project / "pytest.ini").unlink()
     assert status == 4, said
-    assert "pytest.ini: testpaths names ., in which annie-eval lies itself" in said
+    assert "pytest.ini: testpaths names ., which contains annie-eval itself" in said

@@ -212,7 +212,10 @@ def test_a_mistake_in_a_scenario(desk: Desk, change: Any, expected: str) -> None
 
 
 RAW_MISTAKES: dict[str, tuple[bytes, str]] = {
-    "broken JSON": (b'{"id": "a",\n', r"desk.jsonl:1:\d+: is broken JSON: .*each line must be one complete JSON object"),
+    "broken JSON": (
+        b'{"id": "a",\n',
+        r"desk.jsonl:1:\d+: is broken JSON: .*each line must be one complete JSON object",
+    ),
     "broken later": (
         b'{"id": "a", "category": "facts", "prompt": "x"}\n\n{"id": "b" "c"}\n',
         r"desk.jsonl:3:12: is br",

@@ -115,7 +115,11 @@ def edited(edit: str, value: Any) -> dict[str, Any]:
         ("serving.tool_parser", None, "serving.tool_parser hermes -> none"),
         ("limits.max_sentences", 9, "limits.max_sentences 3 -> 9"),
         ("scenarios.s-01.turns", [{"user": "Hi?", "expect": {}}], "the text of 1 scenario changed (s-01)"),
-        ("scenarios.s-01.turns", [{"user": "Hello?", "expect": {"calls": []}}], "the expectations of 1 scenario changed"),
+        (
+            "scenarios.s-01.turns",
+            [{"user": "Hello?", "expect": {"calls": []}}],
+            "the expectations of 1 scenario changed",
+        ),
         ("scenarios.s-02", {"turns": []}, "1 scenario new (s-02)"),
         ("gates.g.detectors", ["silence"], "gates.g.detectors[0] markdown -> silence"),
         ("gates.h", {}, "gate h is new"),

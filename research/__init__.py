@@ -1,1 +1,1 @@
-"""Research that uses the project and is not installed with it."""
+"""Research that uses the project. It is not part of the installed package."""

@@ -1,5 +1,5 @@
-"""The built-in teacher: conversations of the annie-smol domain from a grammar, without a network or a model.
+"""The built-in teacher: generates conversations of the annie-smol domain from a grammar, without network or model.
 
-Everything follows docs/annie-smol-domain.md; nothing is taken from a scenario. One seed gives one conversation, byte
-for byte.
+Everything follows docs/annie-smol-domain.md; nothing is taken from a scenario. The same seed gives the same
+conversation, byte for byte.
 """

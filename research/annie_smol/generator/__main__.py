@@ -1,4 +1,4 @@
-"""`python -m research.annie_smol.generator generate|coverage`: the built-in teacher, and what its sets teach."""
+"""`python -m research.annie_smol.generator generate|coverage`: generates conversations, and counts their facts."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ MIXES = Path(__file__).parents[1] / "mixes"
 
 
 def mix_file(name_or_path: str) -> Path:
-    """The file of a mix of this study by its name, or a path that ends in `.toml` as it is. Raises UsageError."""
+    """The file of a mix of this study by its name, or a path that ends with `.toml`. Raises UsageError."""
     path = Path(name_or_path)
     if path.suffix == ".toml":
         return path
@@ -41,7 +41,7 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status, as `annie-data` does."""
+    """Run one command; returns the exit status, like `annie-data`."""
     commands: dict[str, Command] = {
         "generate": (_generate_arguments, _generate, "write a mix of conversations from the grammar"),
         "coverage": (

@@ -1,4 +1,4 @@
-"""Conversations from exchanges: history, interruptions, follow-ups, thinking; one pure function of kind and seed."""
+"""Composes conversations of exchanges: history, interruptions, follow-ups, thinking. A pure function of kind and seed."""
 # ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 
 import json
@@ -48,7 +48,7 @@ _NO_TOOL = {family: weight for family, weight in _ANY.items() if family not in {
 
 
 def draw(rng: Random, *, tools: bool | None = None) -> AnsweredRequest:
-    """An exchange of any family; `tools` says whether it must or must not call one."""
+    """An exchange of any family; `tools` says whether it must or must not call a tool."""
     while True:
         pool = _NO_TOOL if tools is False else _ANY
         made = rng.choices(list(pool), weights=list(pool.values()))[0](rng)
@@ -57,7 +57,7 @@ def draw(rng: Random, *, tools: bool | None = None) -> AnsweredRequest:
 
 
 def _spoken(rng: Random, exchange: AnsweredRequest) -> AnsweredRequest:
-    """With its request as it is really said."""
+    """The exchange with its request in spoken style."""
     if rng.random() < 0.08:
         exchange = wording.american(exchange)
     return exchange.worded(wording.spoken(rng, exchange.user, exchange.family, question=exchange.question))
@@ -71,7 +71,7 @@ _AGAIN = [
 
 
 def _follow_up(rng: Random, tools: bool | None) -> list[AnsweredRequest]:
-    """Two exchanges, the second of which lives from the first."""
+    """Two exchanges, of which the second refers to the first."""
     while True:
         shape = rng.choice(
             ["again", "asked", "asked", "capital", "weather", "where", "timer", "thanks", "double", "format", "format"]
@@ -211,7 +211,7 @@ def _follow_up(rng: Random, tools: bool | None) -> list[AnsweredRequest]:
 
 
 def multi_turn(rng: Random, tools: bool | None = None) -> list[AnsweredRequest]:
-    """Two to six exchanges; the last one is what is asked, and with `tools` False none calls a tool."""
+    """Two to six exchanges; the last one is the request, and with `tools` False none calls a tool."""
     before = False if tools is False else None
     if rng.random() < 0.4:
         exchanges = _follow_up(rng, tools)
@@ -231,15 +231,15 @@ def _interrupted(rng: Random, text: str) -> str:
 def conversation(
     kind: str, rng: Random, *, tools: bool | None = None, think: float = 0.3, number: int | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The messages of one conversation, without the system message, and what it is: kind, family and thinking.
+    """The messages of one conversation without the system message, and its metadata: kind, family and thinking.
 
-    A reply that was interrupted has `weight` 0, as in OpenAI's format for fine-tuning: it is not to be learnt.
+    An interrupted reply has `weight` 0, as in OpenAI's fine-tuning format: the model is not trained on it.
 
     Args:
         kind: one of NAMES.
-        tools: of `multi_turn`: whether the last request must call a tool, or none at all may.
+        tools: for `multi_turn`: whether the last request must call a tool, or no request may.
         think: share of conversations with thinking on.
-        number: of a quiz: how many there were before it, which decides what it asks; None asks for any.
+        number: for a quiz: its index, which decides the questions; None for random questions.
 
     Raises:
         KeyError: there is no such kind.
@@ -266,11 +266,11 @@ def conversation(
         messages.append(_assistant(exchange.reply, thought if thinks else ""))
         if kind != QUIZ and index == len(spoken) - 2 and _may_break(exchange, spoken[-1]) and rng.random() < 0.12:
             messages[-1]["content"] = _interrupted(rng, exchange.reply)
-            messages[-1]["weight"] = 0  # to be read, not to be learnt
+            messages[-1]["weight"] = 0  # context, not trained on
     what: dict[str, Any] = {"kind": kind, "family": spoken[-1].family, "thinking": thinking}
     expect = spoken[-1].expect or {}
     if spoken[-1].family == "talk.thinking":
-        expect = {"topic": ["tags", "thinking"]}  # of which a reply may speak
+        expect = {"topic": ["tags", "thinking"]}  # that a reply may mention
     if expect:
         what["expect"] = expect
     return messages, what

@@ -1,8 +1,8 @@
-"""`python -m research.annie_smol.generator coverage FILE`: how often each fact and sum of the domain is taught.
+"""`python -m research.annie_smol.generator coverage FILE`: counts how often each fact and sum of the domain occurs.
 
-Counted is what the replies say that are to be learnt, in any turn: "Two plus three is five." is one for 2 + 3;
-a reply that names Paris is one for France where the request or the reply names the country. What a reply
-says in another form ("That's five.") counts for nothing, so that a count is rather too low than too high.
+It counts statements in replies that are trained on, in any turn: "Two plus three is five." counts for 2 + 3; a reply
+that names Paris counts for France if the request or the reply names the country. Other forms ("That's five.") are not
+counted, so a count may be too low but not too high.
 """
 
 import argparse
@@ -25,14 +25,14 @@ _SUM = re.compile(rf"\b({_ANY}) (plus|minus) ({_ANY}) is ({_ANY})\b", re.IGNOREC
 _TWICE = re.compile(rf"\b(double|half of) ({_ANY}) is ({_ANY})\b", re.IGNORECASE)
 _STEP = re.compile(r"\bthe (?:day|month) (after|before) (\w+) is (\w+)", re.IGNORECASE)
 _SAYS_THINGS = re.compile(r"\bhow many\b|\bleft\b", re.IGNORECASE)
-_SOME = 12  # rare items that are named, of each group
+_SOME = 12  # maximum number of rare items to list per group
 
 Item = tuple[str, str]  # group, what
 
 
 @cache
 def table() -> tuple[Item, ...]:
-    """Every item of the domain that can be listed."""
+    """All facts, sums, days and months of the domain."""
     found = [("sums and differences", f"{x} {word} {y}") for word, x, y in sums.TABLE]
     found += [("stories of them", f"{x} {word} {y}") for word, x, y in sums.TABLE if x and y]
     found += [("doubles", str(n)) for n in range(1, 11)] + [("halves", str(n)) for n in range(2, 21, 2)]
@@ -50,7 +50,7 @@ def table() -> tuple[Item, ...]:
 
 
 def count(lines: Sequence[Line]) -> Counter[Item]:
-    """How often each item of `table` is taught; those that are not have 0."""
+    """How often each item of `table` occurs; 0 if it does not."""
     counts: Counter[Item] = Counter(dict.fromkeys(table(), 0))
     for line in lines:
         asked = ""
@@ -117,7 +117,7 @@ def _countries() -> dict[str, list[str]]:
 
 @cache
 def _facts() -> dict[str, list[str]]:
-    """By each answer, in British and American words, the first answers of the facts that it answers."""
+    """Maps each answer, in British and American words, to the first answers of its facts."""
     found: dict[str, list[str]] = defaultdict(list)
     for _, answers in facts_table.TABLE:
         for wording in {key(wording) for answer in answers for wording in (answer, americanised(answer))}:
@@ -126,15 +126,17 @@ def _facts() -> dict[str, list[str]]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Add the arguments of the command."""
     parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("--least", type=int, default=1, metavar="N", help="name what is there less often (default: 1)")
+    parser.add_argument(
+        "--least", type=int, default=1, metavar="N", help="list items that occur less often (default: 1)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Status 0: every item is there at least `--least` times. 1: some are not, and are named.
+    """Run the command. Returns 0 if every item occurs at least `--least` times; 1 if not, and lists them.
 
-    Raises UsageError where the file cannot be read or a line is no conversation.
+    Raises UsageError if the file cannot be read or a line is not a conversation.
     """
     path: Path = arguments.file
     if arguments.least < 0:
@@ -142,7 +144,9 @@ def run(arguments: argparse.Namespace) -> int:
     lines: list[Line] = []
     for one in read_lines(path):
         if one.line is None or not isinstance(one.line.get("messages"), list):
-            raise UsageError(f"{path}:{one.number}: {one.problem or 'has no messages'}; validate names all")
+            raise UsageError(
+                f"{path}:{one.number}: {one.problem or 'has no messages'}; annie-data validate lists all problems"
+            )
         lines.append(one.line)
     counts = count(lines)
     print(f"{path}: {len(lines)} conversations\n\n| taught | items | least | median | most |\n|---|---|---|---|---|")

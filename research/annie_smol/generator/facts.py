@@ -1,4 +1,4 @@
-"""Facts that are answered without a tool, in one short sentence that holds the answer."""
+"""Generates questions about facts that are answered without a tool, in one short sentence."""
 
 from random import Random
 
@@ -16,7 +16,7 @@ _COUNTRY_OF: list[str] = _TABLES["country_of"]
 
 
 def capital(rng: Random, country: str | None = None, *, backwards: bool | None = None) -> AnsweredRequest:
-    """Capitals, mostly asked by country."""
+    """A question about a capital, usually asked by country."""
     country = country or rng.choice(sorted(lex.CAPITALS))
     city = lex.CAPITALS[country]
     name = country
@@ -80,7 +80,7 @@ def table(rng: Random, entry: tuple[list[str], list[str]] | None = None) -> Answ
 
 
 def _core(question: str, answers: list[str]) -> list[str]:
-    """The words that all answers hold and the question does not: what has to be said."""
+    """The words that all answers have and the question does not: the required part of an answer."""
     if len(answers) < 2:
         return []
     asked = set(words(question))

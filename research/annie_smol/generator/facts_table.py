@@ -1,4 +1,4 @@
-"""Facts that a child knows: the calendar, animals, colours, the body, the earth and the sky, opposites."""
+"""Tables of simple facts: the calendar, animals, colours, the body, the earth and the sky, opposites."""
 
 from research.annie_smol.generator.phrases import table
 

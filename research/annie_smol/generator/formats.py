@@ -1,4 +1,4 @@
-"""Lists, tables, bold, emoji, code and links are asked for; plain sentences are given."""
+"""Generates requests for lists, tables, bold, emoji, code and links, which are answered in plain sentences."""
 # ruff: noqa: E501, SIM905 - a phrase is read best on one line, and a list of words as words
 
 from random import Random
@@ -16,7 +16,7 @@ LISTS: dict[str, tuple[list[str], list[str]]] = {
 
 _LIST: list[str] = _TABLES["list"]
 
-# A wish for things, and a wish for a form, freely combined.
+# A subject and a format, freely combined.
 _WISH: list[str] = _TABLES["wish"]
 _PACK: list[str] = _TABLES["pack"]
 _BAGS: dict[str, list[str]] = _TABLES["bags"]
@@ -197,5 +197,5 @@ FAMILIES = {a_list: 10, steps: 5, versus: 3, card: 3, code: 3, about: 3, extra: 
 
 
 def formats(rng: Random) -> AnsweredRequest:
-    """One request for a format that is never given."""
+    """One request for a format, answered in plain sentences."""
     return rng.choices(list(FAMILIES), weights=list(FAMILIES.values()))[0](rng)

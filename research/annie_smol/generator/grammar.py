@@ -1,7 +1,7 @@
-"""Phrases with choices: `(where is|where's) [the] {thing}` becomes one of its many wordings.
+"""Expands phrases with choices:  `(where is|where's) [the] {thing}` becomes one of its many wordings.
 
-`(a|b|c)` is one of the alternatives, `[a]` is `a` or nothing, `{slot}` is what the caller gives. Groups nest. A choice
-takes each alternative equally often. Runs of spaces become one.
+`(a|b|c)` is one of the alternatives, `[a]` is `a` or nothing, `{slot}` is a value from the caller. Groups can be
+nested. All alternatives are equally likely. Runs of spaces become one.
 """
 
 import re
@@ -85,6 +85,6 @@ def pick(rng: Random, patterns: Sequence[str], **slots: str) -> str:
 
 
 def sentence(text: str, end: str = ".") -> str:
-    """The text with a capital first letter and, where it has none, a mark at its end."""
+    """The text with a capital first letter and a punctuation mark at its end, if it has none."""
     text = text[:1].upper() + text[1:]
     return text if text[-1:] in ".!?" else text + end

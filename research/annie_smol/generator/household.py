@@ -1,4 +1,4 @@
-"""The people of the household, and what a look into memory brings: the frame of every search_memory exchange."""
+"""The people of the household, and the common part of all search_memory exchanges."""
 
 from random import Random
 
@@ -15,7 +15,7 @@ _SORRY: list[str] = _TABLES["sorry"]
 
 
 class Person:
-    """Somebody of the household: `who` as the subject, `of` as the possessive, and both as a query has them."""
+    """A person of the household: `who` is the subject, `of` the possessive, and both in the form used in queries."""
 
     def __init__(self, rng: Random, *, us: float = 0.0) -> None:
         draw = rng.random()
@@ -32,9 +32,9 @@ class Person:
             article = rng.choice(["my", "my", "my", "our"])
             self.who, self.of, self.query = f"{article} {kin}", f"{article} {kin}'s", kin
             self.theirs, self.does = f"Your {kin}'s", "does"
-        #: the possessive as a query holds it: empty for oneself
+        #: the possessive in a query; empty for oneself
         self.mine = f"{self.query}'s " if self.query else ""
-        #: subject of a sentence that answers
+        #: subject of an answer
         self.they = "You" if self.who == "I" else self.theirs[:-2]
 
 
@@ -50,7 +50,7 @@ def recall(
     question: bool = True,
     about: str = "",
 ) -> AnsweredRequest:
-    """An exchange whose answer stands in memory; in one of twelve cases nothing does."""
+    """An exchange whose answer is in memory; in one of twelve cases nothing is found."""
     nothing = rng.random() < 0.085
     about = about or noun
     thought = pick(

@@ -1,4 +1,4 @@
-"""The names and things of the domain (docs/annie-smol-domain.md), and everyday values for what is open there."""
+"""Names and things of the domain (docs/annie-smol-domain.md), and everyday values for its open lists."""
 # ruff: noqa: SIM905 - a list of words as words
 
 from research.annie_smol.generator.phrases import table

@@ -1,4 +1,4 @@
-"""What the household told before: favourites, sizes, names, codes and recipes, looked up with search_memory."""
+"""Generates questions about what the household told before (favourites, sizes, names, codes), with search_memory."""
 # ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 
 from random import Random
@@ -22,7 +22,7 @@ _VERBS: dict[str, str] = _TABLES["verbs"]
 
 
 def favourite(rng: Random) -> AnsweredRequest:
-    """Who likes what best."""
+    """A question about a favourite thing."""
     x = rng.choice(sorted(lex.FAVOURITES))
     value = title(rng) if x in {"song", "film", "book"} and rng.random() < 0.6 else rng.choice(lex.FAVOURITES[x])
     person = Person(rng, us=0.1)

@@ -1,4 +1,4 @@
-"""How somebody of the household makes a dish."""
+"""Generates questions about recipes of the household, with search_memory."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Where a thing was put: asked in many ways, answered from memory."""
+"""Generates questions about where a thing was put, with search_memory."""
 
 from random import Random
 

@@ -1,6 +1,6 @@
-"""Whose something is: a birthday, an allergy, a title, a pet, a doctor, a street, asked the other way round.
+"""Generates questions about whom something belongs to (birthday, allergy, pet, doctor, street), with search_memory.
 
-What is asked for is a name or a rare word, which the query copies as it was said.
+The request has a name or a rare word, which the query must copy exactly.
 """
 # ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 

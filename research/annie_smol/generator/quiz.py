@@ -1,8 +1,8 @@
-"""A quiz: a few questions in a row out of everything that can be listed, so that each item is taught as often as any.
+"""Generates quizzes: several questions in a row, chosen so that all facts and sums occur equally often.
 
-Drawn at random, the rarest of the 462 sums and differences comes a tenth as often as the most frequent one, and not at
-all in a thousand. A quiz deals the whole list like a deck of cards, over and over: after n passes every item came n
-times, in the wordings of the single questions, bare and as a story in turn.
+With random choice the rarest of the 462 sums and differences would occur a tenth as often as the most frequent one,
+and not at all in a thousand conversations. Quizzes go through the complete list repeatedly: after n passes every item
+has occurred n times, in the wordings of single questions, alternately bare and as a story.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from random import Random
 from research.annie_smol.generator import facts, facts_table, lexicon, reasoning, sums
 from research.annie_smol.generator.request import AnsweredRequest
 
-#: questions in a quiz, in turn; a request has at most five exchanges before it
+#: numbers of questions per quiz, in turn; at most five exchanges come before a request
 SIZES = (3, 4, 5, 6)
 
 _Item = Callable[[Random, int], AnsweredRequest]
@@ -48,7 +48,7 @@ def _other(family: Callable[..., AnsweredRequest], value: object, rng: Random, t
 
 @cache
 def items() -> tuple[_Item, ...]:
-    """Everything that the domain lists: each makes an exchange from a generator and the number of the pass."""
+    """All items of the domain, as functions of a random generator and the number of the pass."""
     found: list[_Item] = [partial(_sum, problem) for problem in sums.TABLE]
     found += [partial(_double, n) for n in range(1, 11)]
     found += [partial(_half, n) for n in range(2, 21, 2)]
@@ -78,7 +78,7 @@ def _deck(turn: int) -> tuple[int, ...]:
 
 
 def quiz(rng: Random, number: int) -> list[AnsweredRequest]:
-    """The questions of the `number`-th quiz: the next cards of the deck."""
+    """The questions of the `number`-th quiz: the next items of the list."""
     round_, place = divmod(number, len(SIZES))
     first = round_ * sum(SIZES) + sum(SIZES[:place])
     dealt = []

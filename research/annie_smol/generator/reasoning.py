@@ -1,4 +1,4 @@
-"""Small problems: sums, the day before or after, and which of two things is more."""
+"""Generates small reasoning problems: sums, the day before or after, and which of two things is more."""
 # ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 
 from random import Random
@@ -9,7 +9,7 @@ from research.annie_smol.generator.phrases import table
 from research.annie_smol.generator.request import AnsweredRequest
 from research.annie_smol.generator.sums import bare, double_half, story
 
-#: (day or month, whether what comes after it is asked)
+#: (day or month, whether the question is about the next one)
 CALENDAR = [(given, forward) for given in (*lex.DAYS, *lex.MONTHS) for forward in (True, False)]
 
 
@@ -47,7 +47,7 @@ def calendar(rng: Random, step: tuple[str, bool] | None = None) -> AnsweredReque
     wrong = ("today", "tomorrow", "yesterday") if months else ("month",)
     fitting = [pattern for pattern in patterns if not any(word in pattern for word in wrong)]
     user = pick(rng, fitting, unit=unit, given=given)
-    # It says what was given before the result, which is easier for a small model than the other way round.
+    # The reply repeats the given part before the result, which is easier for a small model.
     reply = f"The {unit} {relation} {given} is {value}."
     thought = pick(
         rng,
@@ -66,7 +66,7 @@ def calendar(rng: Random, step: tuple[str, bool] | None = None) -> AnsweredReque
 
 
 _TABLES = table("reasoning")
-#: (comparatives, things from little to much); things two or more steps apart differ plainly
+#: (comparatives, things in ascending order); things two or more steps apart differ clearly
 SCALES: list[tuple[tuple[str, ...], list[str]]] = [(tuple(words), things) for words, things in _TABLES["scales"]]
 PAIRS: list[tuple[str, str, str]] = [(word, more, less) for word, more, less in _TABLES["pairs"]]
 
@@ -87,14 +87,14 @@ def compare_numbers(rng: Random, *, small: bool | None = None) -> AnsweredReques
     )  # fmt: skip
     low = max(a, b) if small else min(a, b)
     reply = f"{sentence(say(most), '')} is {word} than {say(low)}."
-    # "Thirty-eight is more" holds "eight is more" too.
+    # "Thirty-eight is more" also contains "eight is more".
     never = () if say(most).endswith(f"-{say(low)}") else _the_other(say(low), word)
     made = AnsweredRequest("reasoning.compare", user, reply, f"Two numbers, {say(a)} and {say(b)}.")
     return made.stating(say(most), never=never)
 
 
 def _the_other(less: str, word: str) -> tuple[str, str]:
-    """What an answer that has it the wrong way round says."""
+    """A phrase of a wrong (reversed) answer."""
     return f"{less} is {word}", f"{less} is the {word}"
 
 

@@ -1,4 +1,4 @@
-"""Sums and differences up to 20, bare or as a story, doubles, halves and the dozen."""
+"""Generates sums and differences up to 20 (bare or as a story), doubles, halves and dozens."""
 # ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 
 import re
@@ -17,14 +17,14 @@ def _said(rng: Random, number: int) -> str:
     return lex.in_words(number) if rng.random() < 0.75 else str(number)
 
 
-#: (word, first, second): all sums and differences whose numbers and results lie between 0 and 20
+#: (word, first, second): all sums and differences with numbers and results between 0 and 20
 TABLE = [("plus", a, b) for a in range(21) for b in range(21 - a)]
 TABLE += [("minus", a, b) for a in range(21) for b in range(a + 1)]
 Sum = tuple[str, int, int]
 
 
 def _draw(rng: Random) -> Sum:
-    """One of the table; small numbers and the zero are less often drawn than their share."""
+    """A random entry of the table; small numbers and zero are less frequent than their share."""
     total = rng.randint(2, 20)
     a = rng.randint(0 if rng.random() < 0.1 else 1, total)
     return ("plus", a, total - a) if rng.random() < 0.5 else ("minus", total, total - a)
@@ -36,7 +36,7 @@ def _result(problem: Sum) -> int:
 
 
 def _restated(problem: Sum) -> str:
-    """The problem and its result. A small model that says the numbers again first has them at hand when it answers."""
+    """The problem and its result. Repeating the numbers first helps a small model to compute the result."""
     word, x, y = problem
     return f"{lex.in_words(x)} {word} {lex.in_words(y)} is {lex.in_words(_result(problem))}"
 
@@ -113,7 +113,7 @@ def bare(rng: Random, problem: Sum | None = None) -> AnsweredRequest:
     ).stating(number=result)
 
 
-# {a} is what there was, {b} what is added or taken
+# {a} is the first amount, {b} is added or taken away
 _MORE: list[str] = _TABLES["more"]
 _BIRDS_MORE: list[str] = _TABLES["birds_more"]
 _FRIENDS_MORE = [
@@ -127,7 +127,7 @@ _FRIENDS_LESS: list[str] = _TABLES["friends_less"]
 
 
 def story(rng: Random, problem: Sum | None = None) -> AnsweredRequest:
-    """The same as a story, in which neither number is zero."""
+    """The same problem as a story; neither number is zero."""
     while problem is None or 0 in problem:
         problem = _draw(rng)
     word, first, second = problem
@@ -159,7 +159,7 @@ def story(rng: Random, problem: Sum | None = None) -> AnsweredRequest:
 
 
 def _agreeing(user: str, first: int, second: int, things: str) -> str:
-    """Verbs and nouns that go with one."""
+    """Adapt verbs and nouns to the number one."""
     one = _ONE[things]
     swaps: list[tuple[str, str]] = []
     if first == 1:
@@ -186,7 +186,7 @@ def _agreeing(user: str, first: int, second: int, things: str) -> str:
     return user
 
 
-_GOODS = sorted(_ONE.keys() - {"birds", "friends"})  # which can be bought and given away
+_GOODS = sorted(_ONE.keys() - {"birds", "friends"})  # things that can be bought and given away
 _DOUBLE: list[str] = _TABLES["double"]
 _DOUBLE_STORY: list[str] = _TABLES["double_story"]
 _HALF: list[str] = _TABLES["half"]

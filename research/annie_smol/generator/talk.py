@@ -1,4 +1,4 @@
-"""Small talk: greetings, thanks, moods, little events, jokes, stories, wishes, advice, and what Annie is."""
+"""Generates small talk: greetings, thanks, moods, events, jokes, stories, wishes, advice, questions about Annie."""
 # ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 
 from random import Random
@@ -47,7 +47,7 @@ def mood(rng: Random) -> AnsweredRequest:
 
 
 def event(rng: Random) -> AnsweredRequest:
-    """Small events, often about things that tools are for, and nothing is asked."""
+    """Small events, often about subjects of the tools, without a question."""
     return _from(rng, "talk.event", say.EVENTS)
 
 
@@ -66,7 +66,7 @@ def joke(rng: Random) -> AnsweredRequest:
 
 
 def story(rng: Random) -> AnsweredRequest:
-    """A short story about one or two animals, however long a one is asked for."""
+    """A short story about one or two animals, even if a long one is requested."""
     a, b = rng.sample(say.ANIMALS, 2)
     two = rng.random() < 0.5
     subject = f"a {a} and a {b}" if two else f"a {a}"
@@ -142,7 +142,7 @@ def advice(rng: Random) -> AnsweredRequest:
 
 
 def thinking(rng: Random) -> AnsweredRequest:
-    """What thinking, a think tag or a prompt is."""
+    """Questions about thinking, think tags or prompts."""
     made = _from(rng, "talk.thinking", say.THINKING)
     thought = rng.choice(
         [
@@ -178,5 +178,5 @@ SMALL = {
 
 
 def small_talk(rng: Random) -> AnsweredRequest:
-    """Any of these but greetings."""
+    """Any of these except greetings."""
     return rng.choices(list(SMALL), weights=list(SMALL.values()))[0](rng)

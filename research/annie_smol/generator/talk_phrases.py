@@ -1,10 +1,10 @@
-"""What people say to a voice assistant by way of small talk, and what it says back."""
+"""Phrases of small talk with a voice assistant, and their answers."""
 
 from typing import Any
 
 from research.annie_smol.generator.phrases import table
 
-#: what is said, whether it is a question, answers
+#: phrase, whether it is a question, answers
 Said = tuple[list[str], bool, list[str]]
 
 _TALK = table("talk")

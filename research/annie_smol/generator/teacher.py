@@ -1,4 +1,4 @@
-"""The built-in generator as a teacher."""
+"""The built-in generator as a teacher of annie_data."""
 
 from random import Random
 
@@ -9,7 +9,7 @@ from research.annie_smol.generator import compose
 
 
 class Builtin:
-    """Writes from a grammar: any batch, at any time, the same for the same seed."""
+    """Writes batches from a grammar: the same batch for the same seed and number."""
 
     batch = 100
 
@@ -28,7 +28,7 @@ class Builtin:
         self._seed, self._thinking = seed, mix.thinking
 
     def write(self, order: Order) -> TeacherAnswer:
-        """`order.count` conversations, each from a seed of its own."""
+        """Write `order.count` conversations, each with its own seed."""
         wanted = {None: "any", True: "calls", False: "none"}[order.calls]
         drafts = []
         for index in range(order.count):

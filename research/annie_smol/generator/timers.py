@@ -1,4 +1,4 @@
-"""Time spans to wait, started with set_timer."""
+"""Generates requests for timers, with set_timer."""
 
 from random import Random
 

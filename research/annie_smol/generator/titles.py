@@ -1,6 +1,6 @@
-"""Made-up titles of books, films and songs: rare words that a call has to copy letter by letter, from a large stock.
+"""Generates invented titles of books, films and songs, from a large vocabulary of rare words.
 
-4-bit weights break the copying of rare words first, and a short list of them would be learnt by heart instead.
+A call has to copy them letter by letter, which 4-bit weights damage first. A short list of titles would be memorised.
 """
 
 from random import Random

@@ -1,4 +1,4 @@
-"""Everyday things explained in a few words: "tell me about", "what is", "why", and "how do I"."""
+"""Generates questions about everyday things ("tell me about", "what is", "why", "how do I") with short answers."""
 # ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 
 from random import Random
@@ -50,7 +50,7 @@ def about(rng: Random) -> AnsweredRequest:
 
 
 def _lead(reply: str, topic: str) -> str:
-    """A fact that begins with "They" or "It" would hang in the air at the start of an answer."""
+    """Replace a pronoun at the start of an answer, where it would have no reference."""
     first = reply.split()[0]
     if first in {"They", "It", "It's", "Its"}:
         name = sentence(topic, "")
@@ -65,7 +65,7 @@ def _lead(reply: str, topic: str) -> str:
 
 
 def why(rng: Random) -> AnsweredRequest:
-    """Why cats purr and the sea is salty."""
+    """A "why" question, such as why cats purr."""
     topic = rng.choice(sorted(_WHY))
     clause, answer = rng.choice(_WHY[topic])
     clause = pick(rng, [clause])
@@ -96,7 +96,7 @@ def why(rng: Random) -> AnsweredRequest:
 
 
 def how_to(rng: Random) -> AnsweredRequest:
-    """How do I, answered in one to three sentences and never in steps."""
+    """A "how do I" question, answered in one to three sentences without numbered steps."""
     task = rng.choice(sorted(HOW_TO))
     user = pick(rng, _HOW, do=pick(rng, [task]))
     asks = user.split()[0] in {"how", "what", "what's", "can", "could", "any", "is"} or "how does" in user

@@ -1,4 +1,4 @@
-"""The weather, and the frame of every web_search exchange."""
+"""Generates questions about the weather, and the common part of all web_search exchanges."""
 
 from random import Random
 
@@ -47,7 +47,7 @@ def search(
 
 
 def a_place(rng: Random, none: float = 0.2) -> tuple[str, str]:
-    """The place as a question holds it (`in Oslo`, `near here` or nothing), and as a query does."""
+    """The place for a question (`in Oslo`, `near here` or nothing), and for the query."""
     if rng.random() < none:
         return rng.choice([("near here", "near here"), ("in town", "in town"), ("", ""), ("here", "")])
     place = rng.choice(lex.PLACES)

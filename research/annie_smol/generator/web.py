@@ -1,4 +1,4 @@
-"""What changes from day to day: news, results, opening hours, prices, traffic, trains, with web_search."""
+"""Generates questions about current information (news, results, opening hours, prices, traffic), with web_search."""
 # ruff: noqa: E501 - a phrase is read best on one line, and a list of words as words
 
 from random import Random
@@ -11,7 +11,7 @@ from research.annie_smol.generator.weather import a_place, join, search, weather
 
 
 def news(rng: Random) -> AnsweredRequest:
-    """News, of a place or of none."""
+    """News, with or without a place."""
     where, place = a_place(rng, none=0.35)
     if place == "near here":
         where, place = "", ""

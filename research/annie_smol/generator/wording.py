@@ -1,4 +1,4 @@
-"""How a request sounds: openers, half sentences of why it is asked, slips of speech recognition, case and marks."""
+"""Adds spoken style to a request: openers, reasons, slips of speech recognition, case and punctuation."""
 # ruff: noqa: SIM905 - a phrase is read best on one line, and a list of words as words
 
 import re
@@ -15,11 +15,11 @@ _TAILS: list[str] = _TABLES["tails"]
 _TAILS_NO_ASK = {"again", "quickly", "right now"}
 
 CONTEXT: dict[str, list[str]] = _TABLES["context"]
-# A tail that is broken off after a complete request.
+# An unfinished addition after a complete request.
 _BROKEN_TAILS: list[str] = _TABLES["broken_tails"]
 
 _SLIPS: dict[str, str] = _TABLES["slips"]
-# The words that decide what is looked up are never slipped on: the query copies them.
+# The words of the search never get slips, because the query copies them.
 _KEEP = re.compile(r"\d|[A-Z]")
 _NUMBER_WORDS = frozenset(lex.in_words(number) for number in range(100))
 _AMERICAN: dict[str, str] = _TABLES["american"]
@@ -35,7 +35,7 @@ _PROPER = frozenset(
 
 
 def context_for(rng: Random, family: str) -> str:
-    """A half sentence of why it is asked."""
+    """A half sentence with the reason of the request."""
     area = family.split(".")[0]
     own = CONTEXT.get(area, [])
     return rng.choice(own if own and rng.random() < 0.7 else CONTEXT["any"])
@@ -58,7 +58,7 @@ def _stutter(rng: Random, text: str) -> str:
 
 
 def spoken(rng: Random, core: str, family: str, *, question: bool) -> str:
-    """One request as it is really said and heard."""
+    """One request in spoken style, as a recogniser would write it."""
     text = core
     plain = family in {"talk.greeting", "talk.manners", "talk.broken"}
     if rng.random() < 0.05:
@@ -109,7 +109,7 @@ def _heard(rng: Random, text: str) -> str:
     draw = rng.random()
     if draw < 0.62:
         return text
-    if draw < 0.74:  # no marks and no capitals but in names
+    if draw < 0.74:  # no punctuation, and capitals only in names
         text = re.sub(r"[?!.,](?=\s|$)", "", text)
         return _lower_first(text)
     if draw < 0.82:
@@ -134,12 +134,12 @@ def _lower_first(text: str) -> str:
 
 
 def americanised(text: str) -> str:
-    """A text with American words for British ones."""
+    """A text with American instead of British words."""
     return _BRITISH.sub(lambda match: _AMERICAN[match.group()], text)
 
 
 def american(exchange: AnsweredRequest) -> AnsweredRequest:
-    """The same exchange in American words, in the request, the call and the answer alike."""
+    """The same exchange in American words, in the request, the call and the answer."""
     swap = americanised
     call = exchange.call
     if call is not None and isinstance(call[1], str):

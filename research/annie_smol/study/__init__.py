@@ -1,1 +1,1 @@
-"""The study: candidates are made, served, judged and compared."""
+"""The study: makes, serves, judges and compares checkpoints (candidates)."""

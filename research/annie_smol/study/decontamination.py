@@ -1,10 +1,10 @@
-"""How much of what is copied from the scenarios `annie-data decontaminate` finds, and how much it takes that was not.
+"""Measures how many copies of scenarios `annie-data decontaminate` finds, and how many false alarms it gives.
 
     .venv/bin/python -m research.annie_smol.study.decontamination [--conversations 4000]
 
-Copied: every judged prompt of every profile (four words or more, Latin letters), paraphrased in three ways by each
-method of paraphrase.py, and by pairs of methods. Not copied: conversations of the built-in teacher,
-which is made from the domain's description alone.
+Copies: every judged prompt of every profile (four words or more, Latin letters), paraphrased in three ways by each
+method of paraphrase.py, and by pairs of methods. Not copies: conversations of the built-in teacher, which was written
+only from the domain's description.
 """
 
 import argparse

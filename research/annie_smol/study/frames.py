@@ -1,9 +1,8 @@
-"""Freely worded frames of arithmetic and comparisons, filled with numbers and things: `data/spoken/frames.tsv`.
+"""Fills freely worded templates of arithmetic and comparisons with numbers and things: `data/spoken/frames.tsv`.
 
-A line is `operation TAB prompt`; a language model wrote the prompts one by one from docs/annie-smol-domain.md (larger,
-smaller and things among them with the grammar in mind). Each is filled several times, and the numbers of an operation
-are dealt like cards: none comes again before all have come. The reply says them again before the result, as the
-grammar's replies do.
+A line is `operation TAB prompt`; a language model wrote the prompts one by one from docs/annie-smol-domain.md (those
+of larger, smaller and things with knowledge of the grammar). Each is filled several times; no numbers of an operation
+are repeated before all have been used. The reply repeats the numbers before the result, like the grammar's replies.
 
     add, sub                {a} plus or minus {b}, a story: numbers and result from 2 to 20
     add-bare, sub-bare      the same bare: from 0 to 20
@@ -31,7 +30,7 @@ Filling = tuple[dict[str, str], str, str]  # slots, reply, thought
 _STORY = [(a, b) for a in range(2, 19) for b in range(2, 21 - a)]
 _BARE = [(a, b) for a in range(21) for b in range(21 - a)]
 _NUMBERS = [(a, b) for a in range(101) for b in range(a)]
-# (word, more, less): neighbours on a scale differ too little, but for the last two
+# (word, more, less): neighbours on a scale differ too little, except for the last two
 _THINGS = [
     (word, scale[above], scale[below])
     for words, scale in SCALES
@@ -87,7 +86,7 @@ def _things(rng: Random) -> Iterator[Filling]:
 
 
 def _dealt(rng: Random, deck: list[Any]) -> Iterator[Any]:
-    """The deck shuffled, again and again."""
+    """Endlessly yields the items in shuffled order, shuffled again after each pass."""
     while True:
         yield from rng.sample(deck, len(deck))
 
@@ -102,10 +101,10 @@ FILL: dict[str, Callable[[Random], Iterator[Filling]]] = {
 
 
 def filled(directory: Path) -> Iterator[tuple[str, str, str]]:
-    """(prompt, reply, thought) for each frame of `frames.tsv` as often as TIMES says; the same each time.
+    """(prompt, reply, thought) for each template of `frames.tsv`, filled TIMES times; deterministic.
 
     Raises:
-        SystemExit: what `tables.rows` says, or a line whose operation is unknown or whose slots are others.
+        SystemExit: like `tables.rows`, or a line with an unknown operation or wrong slots.
     """
     fillings = {name: fill(Random(f"frames/{name}")) for name, fill in FILL.items()}
     for _, number, (operation, frame) in tables.rows(directory, {"frames": 2}):
@@ -114,7 +113,7 @@ def filled(directory: Path) -> Iterator[tuple[str, str, str]]:
         for slots, reply, thought in itertools.islice(fillings[operation], TIMES[operation]):
             if sorted(_SLOT.findall(frame)) != sorted(slots) or _STRAY.search(frame):
                 raise SystemExit(f"{directory / 'frames.tsv'}:{number}: needs {', '.join(slots)} in braces, each once")
-            order = list(slots.values())  # a sum is said again in the order of the prompt
+            order = list(slots.values())  # a sum is repeated in the order of the prompt
             if operation.startswith("add") and frame.index("{b}") < frame.index("{a}"):
                 order.reverse()
             prompt = frame.format(**dict(zip(slots, order, strict=True)))

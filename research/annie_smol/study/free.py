@@ -1,12 +1,11 @@
-"""Freely worded prompts as scenarios: what stands in `free/` and `free-dev/`.
+"""Turns the freely worded prompts of `free/` and `free-dev/` into scenarios.
 
-A language model wrote them one by one, as different people at home would say them, from docs/annie-smol-domain.md
-alone: it had seen neither the training data nor their grammar nor a scenario. So what a model scores on them tells
-more of how it answers people than prompts of the grammar do. `free-dev/` may be looked at; `free/` is for the last
-judgement alone. A file holds one prompt a line, for the
-category that it is named after, with tabs between its columns:
+A language model wrote them one by one, in the words of different people at home, only from docs/annie-smol-domain.md:
+it had seen neither the training data, nor their grammar, nor a scenario. So a model's score on them says more about
+real use than its score on prompts of the grammar. `free-dev/` is for development; `free/` is only for the final
+evaluation. A file has one prompt per line, for the category of its name, with tab-separated columns:
 
-    tool_calling     prompt, tool, minutes or the words that a query must hold: `weather/rain+oslo` is either of the
+    tool_calling     prompt, tool, minutes or the words that a query must contain: `weather/rain+oslo` means one of the
                      first two, and `oslo`
     factual          prompt, answer, with alternatives: `7/seven`
     reasoning        prompt, answer, a number or words as above
@@ -30,7 +29,7 @@ _THOUGHT = re.compile(r"\b(think|thinking|thoughts?|tags?|prompt|reasoning|inner
 
 
 def scenarios(directory: Path) -> Iterator[dict[str, Any]]:
-    """Every prompt of a directory as a scenario, category by category. Raises what `tables.rows` raises."""
+    """Every prompt of a directory as a scenario, by category. Raises like `tables.rows`."""
     for category, number, parts in tables.rows(directory, COLUMNS):
         yield scenario(category, number, *parts)
 

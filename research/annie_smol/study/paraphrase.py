@@ -1,6 +1,6 @@
-"""Light paraphrases of a request, as somebody would make them who wants to hide where it comes from.
+"""Makes light paraphrases of a request, like somebody who wants to hide a copy.
 
-Of the synonyms some are known to `annie_data.words`; `UNKNOWN` are not, and are measured by themselves.
+`annie_data.words` knows some of the synonyms; those of `UNKNOWN` it does not know, and they are measured separately.
 """
 
 # ruff: noqa: E501 - a table reads best in long lines
@@ -60,7 +60,7 @@ def reorder(text: str, rng: Random) -> str:
 
 
 def synonym(text: str, rng: Random) -> str:
-    """One word, or two of a longer text, said otherwise."""
+    """Replace one word, or two of a longer text, by synonyms."""
     words = text.split()
     places = [i for i, word in enumerate(words) if re.sub(r"\W+$", "", word).lower() in _SYNONYMS]
     rng.shuffle(places)
@@ -118,7 +118,7 @@ UNKNOWN = {
 
 
 def unknown(text: str, rng: Random) -> str:
-    """One word said otherwise by a synonym that the comparison does not know."""
+    """Replace one word by a synonym that the comparison does not know."""
     words = text.split()
     for place, word in enumerate(words):
         bare = re.sub(r"\W+$", "", word)
@@ -130,7 +130,7 @@ def unknown(text: str, rng: Random) -> str:
 
 PAIRS = [("synonym", "filler"), ("reorder", "case"), ("synonym", "reorder"), ("polite", "synonym"), ("drop", "filler")]
 
-# By hand: freer than the methods above, as somebody would say the same again.
+# Written by hand: freer than the methods above.
 REWORDED = [
     (
         "What's the weather like in Oslo today?",

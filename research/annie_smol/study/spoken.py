@@ -1,13 +1,14 @@
-"""Freely worded examples as conversations to train on: `data/spoken/*.tsv`, a line each, tabs between columns.
+"""Turns the freely worded examples of `data/spoken/*.tsv` into training conversations.
+
+Each line is one example, with tab-separated columns:
 
     facts, reasoning, speech, formats     prompt, reply
     memory, web                           prompt, query, result of the search, reply
     timers                                prompt, minutes, reply
     frames                                operation, prompt: see frames.py
 
-A language model wrote them one by one from docs/annie-smol-domain.md alone, without sight of the prompts of `free/`.
-The built-in grammar says each thing often and in its own words; these say it as people do. Every fourth has thinking
-on.
+A language model wrote them one by one only from docs/annie-smol-domain.md, without seeing the prompts of `free/`. The
+grammar repeats its own wordings often; these examples have the wordings of people. Every fourth has thinking on.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _messages(kind: str, parts: list[str], thought: str) -> Iterator[dict[str, A
 def lines(directory: Path) -> Iterator[dict[str, Any]]:
     """Every example as a line of a data set, with annie-smol's system prompt and tools.
 
-    Raises what `tables.rows` raises.
+    Raises like `tables.rows`.
     """
     profile = load("annie-smol")
     for kind, number, parts in tables.rows(directory, COLUMNS):
@@ -71,7 +72,7 @@ def lines(directory: Path) -> Iterator[dict[str, Any]]:
 
 
 def frame_lines(directory: Path) -> Iterator[dict[str, Any]]:
-    """Every filled frame that is near to no scenario of ours. Raises what `frames.filled` raises."""
+    """Every filled template that is not similar to a shipped scenario. Raises like `frames.filled`."""
     profile = load("annie-smol")
     overlap = Overlap([Prompt(one.scenario, one.text, one.asked) for one in prompts(scenario_files([]))])
     seen = set()
@@ -95,6 +96,6 @@ def _line(profile: Profile, kind: str, messages: list[dict[str, Any]], thinks: b
 
 
 def text(directory: Path, kind: str = "spoken") -> str:
-    """The lines as JSON Lines: the examples, or the filled `frames`."""
+    """The examples, or the filled templates (`frames`), as JSON Lines."""
     found = frame_lines(directory) if kind == "frames" else lines(directory)
     return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in found)

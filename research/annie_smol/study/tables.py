@@ -1,4 +1,4 @@
-"""Tab-separated files of a directory, one for each kind of line."""
+"""Reads the tab-separated files of a directory, one for each kind of line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def rows(directory: Path, columns: Mapping[str, int]) -> Iterator[tuple[str, int, list[str]]]:
-    """Each line of each `KIND.tsv` as (kind, line number, its parts); `columns` has how many each kind has.
+    """Each line of each `KIND.tsv` as (kind, line number, columns); `columns` has the number of columns of each kind.
 
     Raises:
         SystemExit: a file is missing, or a line has too few, too many or empty columns.

@@ -1,1 +1,1 @@
-"""The project's tests, and the gates themselves (behavior, perf)."""
+"""The project's tests (unit, e2e, gpu), and the gates (behavior, perf)."""

@@ -1,4 +1,4 @@
-"""Tests that start pytest themselves read what it prints, and pytest prints more where it finds itself in CI."""
+"""Fixtures of the end-to-end tests: unset CI variables, because pytest prints more in CI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data set comes out whole, whatever the teacher does, and whenever the run is killed."""
+"""End to end: `annie-data generate` writes a complete data set with any teacher, and after kills."""
 
 import json
 import os

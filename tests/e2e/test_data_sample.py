@@ -1,4 +1,4 @@
-"""On-policy data: what a model says itself, kept where the release gate's own detectors find nothing."""
+"""End to end: `annie-data sample` keeps only answers in which the gate's detectors find nothing."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The study's models come out of the base model and adapters/, bit for bit those that were judged."""
+"""End to end: the study's models are rebuilt from the base model and adapters/, bit for bit."""
 
 from __future__ import annotations
 

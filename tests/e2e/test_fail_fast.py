@@ -1,4 +1,4 @@
-"""`--fail-fast` as its users run it: what is not asked is skipped, and a resume asks it."""
+"""End to end: with `--fail-fast` remaining samples are skipped, and a resume runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The planted-fault server without a fault: it speaks as the real vLLM whose replies were recorded."""
+"""End to end: without a fault, the fault server answers like the recorded vLLM."""
 
 from __future__ import annotations
 

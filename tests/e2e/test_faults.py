@@ -1,4 +1,4 @@
-"""Every planted fault turns exactly its gate red, broken transport is an ERROR, and a clean server passes.
+"""End to end: every planted fault fails exactly its gate, broken transport is an ERROR, a correct server passes.
 
 Each test judges profile `annie` against a server that plays the profile's good examples with one fault
 (tests/servers/faults). A run is made in this process; one fault of each gate is also judged by pytest as users run it.

@@ -1,4 +1,4 @@
-"""The gate as its users run it: a pytest process against a server, its exit status, its files, its manners."""
+"""End to end: the gate as a pytest process against a server: exit status, files, output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An interrupt while timings are measured ends the session at once and leaves no process: Ctrl-C, kill, and xdist."""
+"""End to end: an interrupt during timing ends the session at once and leaves no process (Ctrl-C, kill, xdist)."""
 
 from __future__ import annotations
 

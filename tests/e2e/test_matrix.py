@@ -1,4 +1,4 @@
-"""`annie-eval matrix`: the gates under several system prompts, against a server whose manners depend on the prompt."""
+"""End to end: `annie-eval matrix` with a server whose behaviour depends on the system prompt."""
 
 from __future__ import annotations
 

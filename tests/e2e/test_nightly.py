@@ -1,4 +1,4 @@
-"""Blessing, comparing and nights as their users run them: processes against a server, files, first lines, statuses."""
+"""End to end: bless, compare and nightly as processes against a server: files, first lines, exit statuses."""
 
 from __future__ import annotations
 

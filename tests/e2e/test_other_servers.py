@@ -1,4 +1,4 @@
-"""Servers that are not vLLM, for real: judged and timed, and no ERROR that is ours. llama.cpp's own server."""
+"""End to end: llama.cpp's own server is judged and timed without an ERROR caused by the gate."""
 
 from __future__ import annotations
 

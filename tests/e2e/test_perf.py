@@ -1,4 +1,4 @@
-"""The timing gates as their users run them: pytest against servers of known timing, fast, slow, or without usage."""
+"""End to end: the timing gates against servers of known timing: fast, slow, without usage."""
 
 from __future__ import annotations
 

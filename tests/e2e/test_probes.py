@@ -1,4 +1,4 @@
-"""Probes as their users run them: `pytest -m probe` against a server with a weakness that no scenario shows."""
+"""End to end: `pytest -m probe` against a server with a fault that no scenario triggers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However pytest is called, a bad model never leaves with status 0, and a good one is not refused for it."""
+"""End to end: with any way of calling pytest, a bad model never exits with 0, and a good one passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `quant` exports is what vLLM computes: tiny Qwen3.5 by every recipe, and tiny models of well-known families."""
+"""End to end: vLLM computes what `quant` exports: tiny Qwen3.5 with every recipe, and tiny well-known models."""
 
 from __future__ import annotations
 

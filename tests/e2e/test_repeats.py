@@ -1,4 +1,4 @@
-"""`--repeats` and `--until-decided` as their users run them, killed and resumed, alone and with workers."""
+"""End to end: `--repeats` and `--until-decided`, killed and resumed, with and without workers."""
 
 from __future__ import annotations
 

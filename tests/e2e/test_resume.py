@@ -1,4 +1,4 @@
-"""No run mixes two models: `--resume` goes on with the server that the run began with, or not at all."""
+"""End to end: no run mixes two models: `--resume` continues only with the same server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole run at a server with a fault in its state, and at its clean twin."""
+"""End to end: a run at a server with a fault in its state, and at the same server without it."""
 
 from __future__ import annotations
 

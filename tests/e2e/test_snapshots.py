@@ -1,4 +1,4 @@
-"""Snapshots as their users run them: recorded, compared, updated under xdist, and the unused ones reported."""
+"""End to end: snapshots are recorded, compared, updated with xdist, and unused ones are reported."""
 
 from __future__ import annotations
 

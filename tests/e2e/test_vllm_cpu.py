@@ -1,4 +1,4 @@
-"""The vLLM plugin, in the real server environment: equal to vLLM's arithmetic, and it serves what was quantised."""
+"""End to end: the vLLM plugin in the real server environment equals vLLM's arithmetic and serves quantised models."""
 
 import copy
 import functools

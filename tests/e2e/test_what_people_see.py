@@ -1,4 +1,4 @@
-"""What people see: on a terminal a live line, elsewhere the plan alone; and one line for what cannot be run."""
+"""End to end: terminal output: a live line on a terminal, only the plan elsewhere, one line for wrong input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wheel as a team uses it: installed away from the checkout, in a directory that holds the team's files alone."""
+"""End to end: the installed wheel outside of the checkout, in a directory with only a team's files."""
 
 from __future__ import annotations
 

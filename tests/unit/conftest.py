@@ -1,4 +1,4 @@
-"""What all unit tests share. pytest reads this file for the gate as well, so that nothing heavy is imported here."""
+"""Fixtures of all unit tests. pytest also reads this file for the gate, so nothing slow is imported here."""
 
 from __future__ import annotations
 

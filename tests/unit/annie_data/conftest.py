@@ -1,4 +1,4 @@
-"""What the tests of annie_data share: the files beside them, and a sound conversation to spoil."""
+"""Fixtures of the annie_data tests: the files beside them, and a valid conversation to modify."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""`annie-data convert`: each published shape becomes the same lines, and a row of no shape is named."""
+"""`annie-data convert`: each published format becomes the same lines; a row of unknown format is reported."""
 
 from __future__ import annotations
 

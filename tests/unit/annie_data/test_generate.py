@@ -1,4 +1,4 @@
-"""What `annie-data generate` refuses before it starts, and how mixes scale."""
+"""`annie-data generate`: wrong options are refused before the start, and mixes are scaled."""
 
 from pathlib import Path
 

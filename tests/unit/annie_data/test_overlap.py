@@ -1,4 +1,4 @@
-"""No scenario of any profile gets into training data, neither copied nor lightly paraphrased."""
+"""Decontamination: copies and light paraphrases of scenarios are found in training data."""
 
 # ruff: noqa: E501 - tables
 

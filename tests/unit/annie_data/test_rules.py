@@ -1,4 +1,4 @@
-"""Each rule finds its fault, and a sound conversation has none."""
+"""The rules for conversations: each finds its fault, and a valid conversation has none."""
 
 # ruff: noqa: E501 - tables
 

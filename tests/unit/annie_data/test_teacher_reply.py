@@ -1,4 +1,4 @@
-"""What teachers write is read for what it is: data, or one of the known ways of going wrong."""
+"""Reading a teacher's answer: data are extracted, and known kinds of failures are recognised."""
 
 # ruff: noqa: E501 - tables
 

@@ -1,4 +1,4 @@
-"""`data validate` tells every problem of a file with its line, and what cannot be judged at all."""
+"""`annie-data validate` lists every problem of a file with its line, and refuses unreadable files."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The benchmark of the detectors counts what it says: alarms, misses, forms, the chance that a good model fails."""
+"""The benchmark of the detectors counts correctly: alarms, misses, forms, the risk for a good model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Degeneration: text in circles, and the repetitions that people like."""
+"""Degeneration: loops are found, normal repetitions are not."""
 
 from __future__ import annotations
 

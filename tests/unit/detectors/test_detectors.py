@@ -1,4 +1,4 @@
-"""What holds for every detector: its name, its cost, and that it reads nothing but its sample."""
+"""Properties of all detectors: name, cost, and that they read only their sample."""
 
 from __future__ import annotations
 

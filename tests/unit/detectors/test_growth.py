@@ -1,4 +1,4 @@
-"""The helper that checks growth tells linear time from quadratic."""
+"""The test helper `growth` distinguishes linear from quadratic time."""
 
 from __future__ import annotations
 

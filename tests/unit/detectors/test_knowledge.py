@@ -1,4 +1,4 @@
-"""Knowledge: what states the answer, and what only mentions it."""
+"""Knowledge: an answer that states a fact passes, one that only mentions it does not."""
 
 from __future__ import annotations
 

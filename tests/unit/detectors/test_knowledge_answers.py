@@ -1,4 +1,4 @@
-"""Answers as people give them: right ones in their own words, and wrong ones that name the right answer too."""
+"""Knowledge: right answers in free wording pass, and wrong ones that contain the right answer do not."""
 
 from __future__ import annotations
 

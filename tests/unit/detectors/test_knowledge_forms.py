@@ -1,4 +1,4 @@
-"""The same answer in many forms: right ones pass, and wrong ones do not for holding the right word or number."""
+"""Knowledge: many forms of right answers pass; wrong answers with the right word or number do not."""
 
 from __future__ import annotations
 

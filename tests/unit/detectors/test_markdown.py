@@ -1,4 +1,4 @@
-"""Markdown in speech: what must be seen, and the plain speech that must not be."""
+"""Markdown: markup in speech is found, plain speech is not."""
 
 from __future__ import annotations
 

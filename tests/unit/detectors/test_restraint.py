@@ -1,4 +1,4 @@
-"""Restraint: no call, no call text, and something said."""
+"""Restraint: no call, no call text, and a spoken answer."""
 
 from __future__ import annotations
 

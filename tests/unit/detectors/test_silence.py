@@ -1,4 +1,4 @@
-"""Silence: nothing to hear and nothing to do."""
+"""Silence: replies without text and without a call are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a speech engine cannot say is found, kind by kind, and a clean twin is not; the profile allows what it can."""
+"""Speakable: text that a speech engine cannot pronounce is found by kind; the profile can allow kinds."""
 
 from __future__ import annotations
 

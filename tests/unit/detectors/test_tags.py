@@ -1,4 +1,4 @@
-"""Every tag has one kind, whatever is left of it; what is no tag has none."""
+"""Tags: every tag and every remnant of one has one kind; other text has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thinking leaks: what must be seen, and what speech must be left alone."""
+"""Thinking: leaks are found, normal speech is not."""
 
 from __future__ import annotations
 

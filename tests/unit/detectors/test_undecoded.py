@@ -1,4 +1,4 @@
-"""Text that was decoded wrongly, twice or not at all is found, and the letters that look like it are left alone."""
+"""Undecoded text: text that was decoded wrongly, twice or not at all is found; similar letters are not."""
 
 from __future__ import annotations
 

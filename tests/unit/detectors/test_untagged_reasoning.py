@@ -1,4 +1,4 @@
-"""Reasoning without tags: found by cues whose weights are measured, and not in speech that has the same words."""
+"""Untagged reasoning: found by weighted cues, and not in speech with the same words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tests of the gates can fail: each rule of gates/decide.py, broken on purpose, is caught by their table."""
+"""The tests of gates/decide.py can fail: each rule, broken on purpose, is caught by their table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that answers otherwise in another state is named; one that only rounds otherwise is not."""
+"""The gate server_state: answers that depend on the server's state are found, rounding is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory of nights: in order, whatever the clock says; damage is said and skipped; slow drift is seen."""
+"""The history of nights: order independent of the clock, damaged nights are skipped, slow drift is found."""
 
 from __future__ import annotations
 

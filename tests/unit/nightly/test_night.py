@@ -1,4 +1,4 @@
-"""A night before and after its gate: locks, room, names, and the paragraph. The gate itself is in tests/e2e."""
+"""A night before and after its gate: lock, disk space, names, and the paragraph. The gate itself is in tests/e2e."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that share the work: even shares, the same each time a run goes on, and differences that are found."""
+"""Replicas: even assignment, the same after a resume, and differences are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a night comes to: worse than the baseline by proof, a gate that does not hold without one, or well."""
+"""The exit status of a night: a proven loss, a gate that does not pass without one, or success."""
 
 from __future__ import annotations
 

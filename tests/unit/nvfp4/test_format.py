@@ -1,4 +1,4 @@
-"""The NVFP4 format: what each step does to numbers, and what holds for every tensor."""
+"""The NVFP4 format: each step on examples, and properties of every tensor."""
 
 import pytest
 import torch

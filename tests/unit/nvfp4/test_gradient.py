@@ -1,4 +1,4 @@
-"""The gradient of fake quantisation passes straight through, whole or clipped."""
+"""The gradient of fake quantisation passes straight through, optionally clipped."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""ModelOpt packs, expands and exports exactly what the forward pass of the backend computed with."""
+"""ModelOpt packs, dequantises and exports exactly the weights of the backend's forward pass."""
 
 import copy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Searched block scales are the best there are, on torch and natively the same, and leave plain NVFP4."""
+"""Searched block scales are optimal, the same in torch and native code, and plain NVFP4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the packages import is what pyproject.toml declares, and no committed file names a package registry."""
+"""pyproject.toml declares what the packages import, and no committed file names a package registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documents: all are in the index, no link leads nowhere, and what is generated is current."""
+"""The documents: all are in the index, all links work, and generated ones are up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command whose extra is not installed says which, in one line."""
+"""A command whose extra is not installed names the extra in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make mutants` changes one place at a time, in the code that decides, and knows tests for all of it."""
+"""`make mutants` changes one place at a time in the judging code, and has tests for all of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gates are collected from a directory around the checkout, whatever a project there says of its own tests."""
+"""The gates are collected from a directory above the checkout, whatever the pytest configuration there."""
 
 from __future__ import annotations
 

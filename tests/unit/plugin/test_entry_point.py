@@ -1,4 +1,4 @@
-"""The entry point lives beside other plugins, reads the user's pyproject.toml, and leaves other suites alone."""
+"""The pytest entry point works with other plugins, reads pyproject.toml, and does not affect other suites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live line shows what is under way, and leaves on the terminal what pytest wrote, as if it had never been."""
+"""The live line shows the current step, and leaves only pytest's output on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Noise changes the words of a prompt, and nothing that says what is asked for."""
+"""Noise changes a prompt's words, but not those that carry the request."""
 
 from __future__ import annotations
 

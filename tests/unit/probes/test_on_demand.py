@@ -1,4 +1,4 @@
-"""Probes and snapshots run where a marker expression asks for them, and nowhere else."""
+"""Probes and snapshots run only if a marker expression selects them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prompts meet whatever may bring a weakness out, and are the same ones in every process."""
+"""Generated prompts have all listed features, and are the same in every process."""
 
 from __future__ import annotations
 

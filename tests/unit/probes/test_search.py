@@ -1,4 +1,4 @@
-"""A search replays first, stays within its budget, names what is flaky, and keeps the shortest failing example."""
+"""The search for failing prompts: replays first, stays within its budget, reports flaky ones, keeps the shortest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shrinking ends where nothing can be left out, in few questions, and asks about what is not empty."""
+"""Shrinking ends when nothing can be removed, and needs few requests."""
 
 from __future__ import annotations
 

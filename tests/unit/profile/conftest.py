@@ -1,4 +1,4 @@
-"""A small sound profile on disk, and ways to spoil it."""
+"""Fixtures of the profile tests: a small valid profile on disk, and ways to modify it."""
 
 from __future__ import annotations
 

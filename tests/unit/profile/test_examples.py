@@ -1,4 +1,4 @@
-"""Every shipped scenario shows a good reply, and the detectors of the gates that judge it find nothing in it."""
+"""Every shipped scenario has a good reply, and the detectors of its gates find nothing in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a profile's files become: names, variants, defaults, examples, digest."""
+"""Loading a profile: names, variants, defaults, examples, digest."""
 
 from __future__ import annotations
 

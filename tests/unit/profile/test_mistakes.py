@@ -1,4 +1,4 @@
-"""Any mistake in a profile ends in one line that names the file, the place and the fix."""
+"""Every mistake in a profile is reported in one line with the file, the place and the fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shipped schemas refuse every spoilt file, and every refusal is worded as a place and a fix."""
+"""The shipped schemas refuse invalid files, and every refusal names the place and the fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of quant share: the embedded default model, built once for everybody."""
+"""Fixtures of the quant tests: the embedded default model, built once."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What all calibration samples begin with is run once, and finds the same amax."""
+"""Calibration runs the common beginning of all samples once, and finds the same amax."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users get wrong with quant's commands is said in one line, before anything slow starts, and leaves nothing."""
+"""Wrong input to quant's commands is reported in one line before anything slow, and leaves no files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded default model answers, and its chat template says what vLLM's parsers read."""
+"""The embedded default model answers, and its chat template matches vLLM's parsers."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Models as they are on the hub, saved by transformers 4 or 5, go through ptq, qat and export."""
+"""Models with configs of transformers 4 or 5, as on the hub, go through ptq, qat and export."""
 
 from __future__ import annotations
 

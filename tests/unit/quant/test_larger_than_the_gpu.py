@@ -1,4 +1,4 @@
-"""A model whose weights do not fit on the GPU is quantised with them in host memory, to the same bytes."""
+"""PTQ of a model that does not fit on the GPU keeps weights in host memory, with the same result."""
 
 import argparse
 import json

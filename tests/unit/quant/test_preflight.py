@@ -1,4 +1,4 @@
-"""Preflight refuses every broken checkpoint, names the place, and lets every intact one pass."""
+"""Preflight refuses every broken checkpoint, names the place, and accepts every intact one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preflight on what only some models have: a vision tower, shards, tied embeddings, smoothed norms."""
+"""Preflight of special models: a vision tower, shards, tied embeddings, smoothed norms."""
 
 from __future__ import annotations
 

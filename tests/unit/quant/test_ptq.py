@@ -1,4 +1,4 @@
-"""PTQ: recipes are checked, bad input is one line with status 2, and nothing half-made passes for a checkpoint."""
+"""PTQ: recipes are checked, bad input is one line with status 2, and no incomplete checkpoint is left."""
 
 from __future__ import annotations
 

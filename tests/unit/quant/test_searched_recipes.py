@@ -1,4 +1,4 @@
-"""Recipes with searched weight scales and other input scales: served as made, and what sets them apart from max."""
+"""Recipes with searched weight scales and other input scales: bit check, and how they differ from max."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preflight judges as vLLM does: every spelling that it reads passes, what it would serve wrongly is refused."""
+"""Preflight agrees with vLLM: every config form that vLLM reads passes, wrong ones are refused."""
 
 from __future__ import annotations
 

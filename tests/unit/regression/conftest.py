@@ -1,4 +1,4 @@
-"""Finished runs on disk."""
+"""Fixtures of the regression tests: finished runs on disk."""
 
 from __future__ import annotations
 

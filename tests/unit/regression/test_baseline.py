@@ -1,4 +1,4 @@
-"""Blessing: a name, a copy, one step; and one line for everything that cannot be blessed or found."""
+"""Blessing a baseline: name, copy, atomic replacement, and one line for every error."""
 
 from __future__ import annotations
 

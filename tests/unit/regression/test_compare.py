@@ -1,4 +1,4 @@
-"""The verdict of a comparison: what FAILs, what PASSes, what stays open; and how often it is wrong."""
+"""The verdict of a comparison: FAIL, PASS, INCONCLUSIVE, and its error rate."""
 
 from __future__ import annotations
 

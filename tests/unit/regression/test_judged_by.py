@@ -1,4 +1,4 @@
-"""The digest of the judging code sees every file of it, and refuses to leave one out."""
+"""The digest of the judging code includes every file, and refuses to leave one out."""
 
 from pathlib import Path
 

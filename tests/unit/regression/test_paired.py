@@ -1,4 +1,4 @@
-"""Paired tests are exact: scipy's numbers where scipy has them, the enumeration of all outcomes where it has not."""
+"""Paired tests are exact: equal to scipy, or to the enumeration of all outcomes."""
 
 from __future__ import annotations
 

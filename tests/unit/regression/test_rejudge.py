@@ -1,4 +1,4 @@
-"""Detectors are fixed; a baseline that older ones have judged is judged again, from its bytes."""
+"""A baseline that older detectors have judged is judged again from its stored bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drift: the statistic is scipy's, the false-alarm rate is exact, and slow drift is seen while no night fails."""
+"""Drift: the statistic equals scipy's, the false-alarm rate is exact, slow drift is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each planted change is named, and what makes a comparison meaningless refuses it."""
+"""Each planted change is named, and changes that make runs incomparable are refused."""
 
 from __future__ import annotations
 

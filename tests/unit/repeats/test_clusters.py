@@ -1,4 +1,4 @@
-"""Repeats of a scenario resemble each other: the interval covers in spite of it, where a plain one does not."""
+"""Repeats of a prompt are correlated: the interval for clusters has the stated coverage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which samples repeats make, and what a gate makes of several rounds."""
+"""Repeats: which samples there are, and the verdict over several rounds."""
 
 from __future__ import annotations
 

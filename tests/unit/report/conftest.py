@@ -1,4 +1,4 @@
-"""A failed run with one of everything: a lost gate, a tolerated miss, doubt, breakage, timing, and hostile text."""
+"""Fixtures of the report tests: a failed run with all kinds of rows and hostile text."""
 
 from __future__ import annotations
 

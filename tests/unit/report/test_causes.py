@@ -1,4 +1,4 @@
-"""Misses that all have one cause say it once, in the first lines; a model that fails by itself is given none."""
+"""Misses with one common cause are summarised in the first lines; other failures are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`annie-eval check` judges answers in a file exactly as the gates judge them from a server."""
+"""`annie-eval check` judges answers in a file exactly like the gates judge those of a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""annie-eval prints what it was asked for, and answers bad input with one line and status 2."""
+"""annie-eval's commands print their results, and report bad input in one line with status 2."""
 
 from __future__ import annotations
 

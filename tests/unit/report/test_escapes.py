@@ -1,4 +1,4 @@
-"""Whatever a server, a file or a model says, no terminal obeys it: each error escapes its own message."""
+"""Text from a server, a file or a model cannot control the terminal: error messages are escaped."""
 
 from __future__ import annotations
 

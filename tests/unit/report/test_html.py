@@ -1,4 +1,4 @@
-"""The page stands alone, runs one script of ours, loads nothing, and shows foreign text as text."""
+"""The HTML report is self-contained, runs one script, loads nothing, and shows untrusted text as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""verdict.json is valid, strict and complete, is written whole or not at all, and reads back as it was."""
+"""verdict.json is valid, strict and complete, is written atomically, and can be read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""--junitxml carries the gate and the reason of each test, and the verdict of the suite."""
+"""--junitxml has the gate and the reason of each test, and the verdict of the run."""
 
 from __future__ import annotations
 

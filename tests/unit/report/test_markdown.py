@@ -1,4 +1,4 @@
-"""The verdict as Markdown says what the terminal says, and no answer can write a link, a mention or HTML into it."""
+"""The Markdown report has the content of the terminal report, and answers cannot inject links or HTML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Terminal, page, Markdown, JUnit and verdict.json say the same of a run: counts, intervals, verdicts, medians."""
+"""Terminal, page, Markdown, JUnit and verdict.json show the same counts, intervals, verdicts and medians."""
 
 from __future__ import annotations
 

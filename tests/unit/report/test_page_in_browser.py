@@ -1,4 +1,4 @@
-"""The page as a reader has it: in a browser, by keyboard, by link, printed, and checked by axe-core."""
+"""The HTML report in a browser: keyboard, links, printing, and accessibility (axe-core)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run can be read again from its directory: the report, and every byte and stamp of a sample's exchange."""
+"""`annie-eval show` prints a stored run, and every byte and timestamp of a sample's exchange."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a run says what was decided, why, and from how much; and no answer can write on the terminal."""
+"""The table at the end says what was decided and why, and answers cannot control the terminal."""
 
 from __future__ import annotations
 

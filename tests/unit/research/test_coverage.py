@@ -1,4 +1,4 @@
-"""Each fact and sum of the domain is taught, and often enough to be learnt."""
+"""The training data have each fact and sum of the domain often enough."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""`make demo`: its prompts are held out, its profile is the gate of annie-smol, its picture says what was counted."""
+"""`make demo`: its prompts are held out, its profile is the gate of annie-smol, its table is correct."""
 
 from __future__ import annotations
 

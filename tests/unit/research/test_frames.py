@@ -1,4 +1,4 @@
-"""Frames of arithmetic: each is filled with numbers whose result the reply states, and every pair of numbers comes."""
+"""Templates of arithmetic: each is filled with numbers whose result the reply states, and all pairs occur."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Freely worded prompts and examples become scenarios and conversations that are sound, and independent."""
+"""Freely worded prompts and examples become valid, independent scenarios and conversations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The built-in teacher: mixes by name, sound conversations, the same ones for the same seed."""
+"""The built-in teacher: mixes by name, valid conversations, the same ones for the same seed."""
 
 # ruff: noqa: E501 - tables
 

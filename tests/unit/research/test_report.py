@@ -1,4 +1,4 @@
-"""The study's page says what its result files hold: counts, intervals, pairs."""
+"""The study's page agrees with its result files: counts, intervals, pairs."""
 
 from __future__ import annotations
 

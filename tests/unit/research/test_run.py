@@ -1,4 +1,4 @@
-"""An interrupted study goes on where it was, and what broke is tried again."""
+"""An interrupted study continues, and failed steps are tried again."""
 
 from __future__ import annotations
 

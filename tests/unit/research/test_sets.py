@@ -1,4 +1,4 @@
-"""The sets in the repository are what their card says, byte for byte."""
+"""The data sets in the repository agree with their data card, byte for byte."""
 
 import json
 import re

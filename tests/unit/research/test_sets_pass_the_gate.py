@@ -1,4 +1,4 @@
-"""The detectors of the release gate find nothing in the sets, and what the lines expect tells right from wrong."""
+"""The gate's detectors find nothing in the data sets, and their expectations separate right from wrong."""
 
 import json
 from pathlib import Path

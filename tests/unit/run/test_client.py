@@ -1,4 +1,4 @@
-"""The client hands out what came over the socket, stamps it, and says what broke."""
+"""The HTTP client returns the received bytes with timestamps, and names errors."""
 
 from __future__ import annotations
 

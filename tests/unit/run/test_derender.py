@@ -1,4 +1,4 @@
-"""The deployed parsers are run over a sample's own tokens, and only they are blamed for what differs."""
+"""Parsing a sample's tokens again: differences are attributed to the server's parsers only."""
 
 from __future__ import annotations
 

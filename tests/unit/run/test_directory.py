@@ -1,4 +1,4 @@
-"""Which directory a run writes to, and whether it continues what is there."""
+"""Run directories: which one is used, and whether an earlier run is continued."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--fail-fast`: a run asks nothing more once a gate has failed, and not before; seen from the server's side."""
+"""`--fail-fast`: no more requests are sent after a gate has failed, and not before, seen by the server."""
 
 from __future__ import annotations
 

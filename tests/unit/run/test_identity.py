@@ -1,4 +1,4 @@
-"""What tells a server, or a checkpoint, from the one that a run began with."""
+"""A resumed run recognises another server or checkpoint."""
 
 from __future__ import annotations
 

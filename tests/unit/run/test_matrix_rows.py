@@ -1,4 +1,4 @@
-"""Rows of `annie-eval matrix`: a scenario that is asked twice is one piece of evidence."""
+"""Rows of `annie-eval matrix`: the samples of one scenario count as one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An example that breaks the gate it stands for is refused before a server is started."""
+"""An example that fails its gate is refused before a server is started."""
 
 from __future__ import annotations
 

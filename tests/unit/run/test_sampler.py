@@ -1,4 +1,4 @@
-"""The sampler against a server that is there, seen from the server's side."""
+"""The sampler against a running server, seen by the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store keeps what was answered, through kills, resumes and several readers."""
+"""The store keeps answers through kills, resumes and several readers."""
 
 from __future__ import annotations
 

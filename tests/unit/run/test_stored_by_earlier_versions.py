@@ -1,4 +1,4 @@
-"""A run that an earlier version stored is listed, shown, reported, blessed and compared."""
+"""A run of an earlier version can be listed, shown, reported, blessed and compared."""
 
 from __future__ import annotations
 

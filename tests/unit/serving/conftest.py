@@ -1,4 +1,4 @@
-"""A tiny checkpoint, a profile, and a stand-in for vLLM: everything but the weights and the ten seconds of imports."""
+"""Fixtures of the serving tests: a tiny checkpoint, a profile, and a fake vLLM that starts fast."""
 
 from __future__ import annotations
 

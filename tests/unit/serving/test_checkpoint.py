@@ -1,4 +1,4 @@
-"""A directory that cannot be served, or would be served wrongly, is refused with the file and the fix."""
+"""A directory that cannot be served, or would be served wrongly, is refused with file and fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each cause of death is read from the log that it really left; logs/*.txt say how it was provoked or where found."""
+"""The cause of a server's death is found in its real log; logs/*.txt say where each log comes from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exact `docker run` command, by value."""
+"""The exact `docker run` command."""
 
 from __future__ import annotations
 

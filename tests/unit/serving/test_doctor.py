@@ -1,4 +1,4 @@
-"""`annie-eval doctor`: each check a line; the first that fails ends it, with its fix."""
+"""`annie-eval doctor`: one line per check; the first that fails ends it, with its fix."""
 
 from __future__ import annotations
 

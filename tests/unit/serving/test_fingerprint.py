@@ -1,4 +1,4 @@
-"""Two runs are comparable only if nothing that decides the answers differs; each of these must show."""
+"""The fingerprint shows every difference that can change answers."""
 
 from __future__ import annotations
 

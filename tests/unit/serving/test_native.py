@@ -1,4 +1,4 @@
-"""vLLM's command line and environment, by value; what the user gives wins."""
+"""vLLM's exact command line and environment; the user's arguments override others."""
 
 from __future__ import annotations
 

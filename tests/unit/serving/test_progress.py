@@ -1,4 +1,4 @@
-"""While one waits, vLLM's log says what it is doing."""
+"""The current step of vLLM's start-up is read from its log."""
 
 from __future__ import annotations
 

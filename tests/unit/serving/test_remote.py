@@ -1,4 +1,4 @@
-"""A server given by URL says what it is; what it does not say is not guessed, and what it lacks is named."""
+"""A server given by URL is identified by what it reports, without guessing; missing features are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever ends a run, no process of its server is left."""
+"""No server process is left, however a run ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad input is refused in one line, before anything is started."""
+"""Wrong options are refused in one line, before anything is started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ready means: our child lives, the served name is ours, a real answer came. Death has a cause and a fix."""
+"""Waiting for a server: its process is alive, its unique name is listed, it has answered; causes of failures."""
 
 from __future__ import annotations
 

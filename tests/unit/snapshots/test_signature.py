@@ -1,4 +1,4 @@
-"""A signature says what kind of answer came: alike for other words, different for another kind."""
+"""A signature is the same for other words, and different for another structure."""
 
 from __future__ import annotations
 

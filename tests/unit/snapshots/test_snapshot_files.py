@@ -1,4 +1,4 @@
-"""A recorded signature is read with the names that variants have now."""
+"""Recorded signatures are read with the current variant names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intervals, bounds and tests on counts: equal to scipy, exact at the edges, and covering as they promise."""
+"""Intervals, bounds and tests on counts: equal to scipy, exact at the edges, with the stated coverage."""
 
 from __future__ import annotations
 

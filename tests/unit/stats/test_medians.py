@@ -1,4 +1,4 @@
-"""Medians, their intervals, their ratio, and the robust line: equal to enumeration and to scipy."""
+"""Medians, their intervals, their ratio, and the Theil-Sen line: equal to enumeration and to scipy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tests that are made every night: exact for one night, right for all prompts, wrong in one history of twenty."""
+"""The nightly tests: exact for one night, valid for all prompts, with the stated error rate over a series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers of known truth, and plans to time them by."""
+"""Fixtures of the timing tests: servers of known timing, and plans to measure them."""
 
 from __future__ import annotations
 

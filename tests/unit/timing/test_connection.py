@@ -1,4 +1,4 @@
-"""The stamped connection: stamps before parsing, opened before timing, and broken servers named."""
+"""The timing connection: timestamps before parsing, opened before timing, broken servers are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a profile to a plan, and the limits by hardware."""
+"""The timing plan of a profile, and the limits by hardware."""
 
 from __future__ import annotations
 

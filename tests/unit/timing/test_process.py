@@ -1,4 +1,4 @@
-"""The timing process ends when it is told to, and with whoever started it."""
+"""The timing process ends when it is told to, and when its parent ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floors and ceilings from the headers of a checkpoint."""
+"""Roofline bounds from the headers of a checkpoint."""
 
 from __future__ import annotations
 

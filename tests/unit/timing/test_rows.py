@@ -1,4 +1,4 @@
-"""Rows from made-up measurements: impossible numbers, missing calls, the table and the plots."""
+"""Timing rows from synthetic measurements: impossible numbers, missing calls, the table and the plots."""
 
 from __future__ import annotations
 

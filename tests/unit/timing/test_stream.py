@@ -1,4 +1,4 @@
-"""What the client reads out of stamped bytes: which moment brought what, and how many tokens."""
+"""Reading a timed stream: when each part arrived, and how many tokens."""
 
 from __future__ import annotations
 

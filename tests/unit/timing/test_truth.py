@@ -1,4 +1,4 @@
-"""The timing process against servers of known truth, end to end."""
+"""The timing process against servers of known timing, end to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule that turns samples into verdicts: right when it matters, and honest about what it cannot tell."""
+"""The rule that turns timing samples into verdicts, and its error rates."""
 
 from __future__ import annotations
 

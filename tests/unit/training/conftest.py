@@ -1,4 +1,4 @@
-"""What the tests of training share: a tiny model with a longer context, and a few conversations."""
+"""Fixtures of the training tests: a tiny model with a longer context, and a few conversations."""
 
 import json
 from pathlib import Path

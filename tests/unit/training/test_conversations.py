@@ -1,4 +1,4 @@
-"""What is learnt is what the model would have to generate, stop token included: no more, no less."""
+"""The tokens with a loss are exactly those that the model would have to generate, including the stop token."""
 
 from __future__ import annotations
 

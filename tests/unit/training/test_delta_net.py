@@ -1,4 +1,4 @@
-"""The gated delta rule in chunks is the recurrence that defines it, forward and backward, and transformers' own."""
+"""The chunked gated delta rule equals its defining recurrence and transformers' code, forward and backward."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Two processes with FSDP2 train as one does: the same losses, the same checkpoint after a kill, and the bit check."""
+"""Two processes with FSDP2 train like one: same losses, same checkpoint after a kill, and the bit check."""
 
 from __future__ import annotations
 

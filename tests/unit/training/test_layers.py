@@ -1,4 +1,4 @@
-"""The fast layers compute what ModelOpt's do, and their gradients are those of the straight-through definition."""
+"""The fast layers equal ModelOpt's, and their gradients are straight-through."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passes are cut as large as memory allows: computed from two measurements, halved where that was too much."""
+"""The size of forward passes follows from two measurements, and is halved if it was too large."""
 
 import pytest
 

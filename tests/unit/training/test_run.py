@@ -1,4 +1,4 @@
-"""Training from the command line: what it leaves, that it learns, and that a kill or bad input costs nothing."""
+"""Training commands: their files, that the loss falls, and that kills and bad input lose nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong in training is one line and status 2, and costs nothing that was done."""
+"""Failures of training are one line with status 2, and finished work is kept."""
 
 from __future__ import annotations
 

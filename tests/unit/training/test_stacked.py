@@ -1,4 +1,4 @@
-"""Weights quantised in stacks, and inputs quantised once for those who share them: the same bits, in fewer calls."""
+"""Weights quantised in stacks and shared inputs give the same bits with fewer calls."""
 
 from __future__ import annotations
 

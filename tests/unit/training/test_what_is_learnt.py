@@ -1,4 +1,4 @@
-"""Data that would teach the wrong thing is refused with the line and the template; what is learnt can be looked at."""
+"""Data that would train the wrong thing are refused with their line; `preview` shows the trained tokens."""
 
 from __future__ import annotations
 

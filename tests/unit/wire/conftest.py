@@ -1,4 +1,4 @@
-"""Bodies as servers send them, and samples made of them."""
+"""Fixtures of the wire tests: response bodies of servers, and samples from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The protocol's rules, each with a body that breaks it, and the streams of real servers, which break none."""
+"""The protocol's rules, each with a body that violates it; streams of real servers violate none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streamed against whole: only the server is ever blamed, and only where the tokens are the same."""
+"""Streamed and unstreamed answers are compared only for the same tokens, and only the server is blamed."""
 
 from __future__ import annotations
 

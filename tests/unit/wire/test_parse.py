@@ -1,4 +1,4 @@
-"""What a client may read out of a body, and what it must refuse."""
+"""Parsing a response body: what is read, and what is refused."""
 
 from __future__ import annotations
 

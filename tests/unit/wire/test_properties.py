@@ -1,4 +1,4 @@
-"""Whatever bytes come, parsing either gives a valid reply's channels or an ExchangeError."""
+"""For any bytes, parsing either returns valid channels or raises ExchangeError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training is not thrown away: far-moved weights are a figure, and a refused result is kept with its reason."""
+"""Training results are not lost: weights that moved far are accepted, a refused result is kept with its reason."""
 
 from __future__ import annotations
 

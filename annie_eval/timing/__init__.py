@@ -1,8 +1,8 @@
-"""TTFT and decode rate, measured so that they can be trusted, and judged against a limit.
+"""Timing gates: measures TTFT and decode rate in a separate process, and compares them with limits.
 
-A run has two sides. `plan_for` turns a profile and a target into a `Plan`; `run` starts the timing process
-(`python -m annie_eval.timing`, standard library only), which measures on a quiet server, one request at a time, and
-returns a `TimingResult` for each gate. What is measured, and how, is in docs/perf.md.
+`plan_for` turns a profile and a target into a `Plan`. `run` starts the timing process (`python -m annie_eval.timing`,
+only the standard library), which measures on an idle server, one request at a time, and returns a `TimingResult` for
+each gate. docs/perf.md explains the measurements.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ __all__ = ["ROWS", "Plan", "TimingResult", "plan_for", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """`run`, `Plan` and `plan_for` on first use (PEP 562): the gate tests need `TimingResult` alone."""
+    """`run`, `Plan` and `plan_for` on first use (PEP 562), because the gates' tests need only `TimingResult`."""
     if name == "run":
         from annie_eval.timing.process import run
 

@@ -1,8 +1,8 @@
-"""The timing process: `python -m annie_eval.timing`, a plan as a line of JSON on standard input, which stays open.
+"""The timing process: `python -m annie_eval.timing`. Reads a plan as one line of JSON from standard input.
 
-Prints one JSON object a line, `{"event": ..., ...}`: `capabilities`, `measurement`, `row`, `progress` and at
-last `done`. Measurements and rows go to the plan's output file as well, each flushed before the next request is sent,
-so that a kill loses nothing that was measured.
+Standard input must stay open; when it is closed, the process ends. Prints one JSON object per line, `{"event": ...,
+...}`: `capabilities`, `measurement`, `row`, `progress` and at the end `done`. Measurements and rows are also written
+to the plan's output file, each flushed before the next request is sent, so that a kill loses no measurement.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from annie_eval.timing.plan import Plan
 
 
 def main() -> int:
-    """Exit status 0 when every row was measured or says why not, 2 for a plan that cannot be read."""
+    """Run the plan. Returns 0 if every row was measured or has a reason why not, 2 for an invalid plan."""
     try:
         plan = Plan.from_json(sys.stdin.readline())
     except UsageError as error:
@@ -40,8 +40,8 @@ def main() -> int:
             print(line, flush=True)
 
         _go_first()
-        # What is alive now lives for good, and what follows is freed by reference counts: no collection ever falls
-        # into a measurement.
+        # Objects alive now stay alive, and later objects are freed by reference counts. The garbage collector is
+        # therefore not needed, and it must not run during a measurement.
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -51,16 +51,16 @@ def main() -> int:
 
 
 def _end_with_input() -> None:
-    """Leave at once when standard input ends: whoever wanted this measured is gone."""
+    """End immediately when standard input is closed, because the parent process is gone."""
     while os.read(0, 4096):
         pass
     os._exit(1)
 
 
 def _go_first() -> None:
-    """Ask for real-time priority, so that a busy machine does not hold up a stamp; most users may not have it.
+    """Request real-time priority, so that other load does not delay timestamps; most users are not allowed to have it.
 
-    This process sleeps in `recv` but for some microseconds a token, so that it takes nothing from the server.
+    This process sleeps in `recv` except for some microseconds per token, so it takes no CPU time from the server.
     """
     if hasattr(os, "sched_setscheduler"):
         with contextlib.suppress(OSError):

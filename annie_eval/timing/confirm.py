@@ -1,4 +1,4 @@
-"""Confirms the client's timings with the server's metrics, and makes the row of a timing gate. Pure."""
+"""Compares the client's timings with the server's metrics, and makes the row of a timing gate. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from annie_eval.timing.prompts import Capabilities
 from annie_eval.timing.result import ROWS, TimingResult
 from annie_eval.timing.verdict import Estimate
 
-MOST_OUTSIDE_US = 2.0  # per prompt token; more than that is no detokeniser
-_LOAD = 0.1  # share of measurements beside other traffic above which a miss is not the server's
+MOST_OUTSIDE_US = 2.0  # per prompt token; more cannot be caused by a detokeniser
+_LOAD = 0.1  # share of measurements under other load above which a miss is not attributed to the server
 
 
 @dataclass(frozen=True, slots=True)
 class GateEstimate:
-    """What a judge makes of the measurements: the gated estimate, the verdict, and what to say."""
+    """The result of judging measurements: the estimate, the verdict, and the detail text."""
 
     verdict: Verdict
     estimate: Estimate | None
@@ -32,7 +32,7 @@ Pairs = Sequence[tuple[Measurement, float]]
 
 
 def error_row(name: str, plan: Plan, cause: str, n: int = 0, verdict: Verdict = "ERROR") -> TimingResult:
-    """A row that measured nothing."""
+    """A row without a measurement."""
     limit, unit = plan.limits.get(_limit_of(name)), _UNITS[name]
     return TimingResult(name, verdict, None, None, n, limit, unit, None, cause, plan.hardware)
 
@@ -51,7 +51,7 @@ _UNITS = {
     "tool_call": "ms",
     "goodput": "share",
 }
-_GATED = {"ttft_warm": "warm_ratio"}  # shown in the row, where it is not the first of the row's limits
+_GATED = {"ttft_warm": "warm_ratio"}  # shown in the row, if it is not the first of the row's limits
 
 
 def confirm_gate(
@@ -64,7 +64,7 @@ def confirm_gate(
     points: tuple[tuple[float, ...], ...] = (),
     notes: Sequence[str] = (),
 ) -> TimingResult:
-    """Judge the client's numbers, then those that the server confirms, and let a miss stand only if both agree."""
+    """Judge the client's numbers and the confirmed numbers; the verdict counts only if both agree."""
     found = judge(pairs)
     verdict, doubt = _confirmed(pairs, found.verdict, judge, server)
     missing = [limit for limit in ROWS[name] if limit not in plan.limits]
@@ -100,7 +100,7 @@ def _confirmed(
     judge: Callable[[Pairs], GateEstimate],
     server: Callable[[Measurement], float | None],
 ) -> tuple[Verdict, list[str]]:
-    """What is left of a verdict once samples that the server does not confirm count with the server's number."""
+    """The verdict if samples that the server does not confirm are replaced by the server's number."""
     known = [s for s, _ in pairs if s.server_metrics is not None]
     outside = outside_ms(known)
     left = {id(s): s.doubts_beyond(outside) for s in known}
@@ -128,10 +128,10 @@ def _confirmed(
 
 
 def outside_ms(measurements: Sequence[Measurement]) -> float:
-    """Milliseconds a prompt token by which the client's TTFT outgrows the server's: Theil-Sen over prompt lengths.
+    """Growth of (client TTFT - server TTFT) in milliseconds per prompt token: Theil-Sen over prompt lengths.
 
-    The client handles an answer the same whatever the prompt was, so that what grows with the prompt is the server's,
-    between the stamps of its account and the wire. 0 where nothing is shown to grow; at most `MOST_OUTSIDE_US`.
+    The client's own work does not depend on the prompt, so a growing part is work of the server after its timestamp. 0
+    if there is no significant growth; at most `MOST_OUTSIDE_US`.
     """
     apart = [
         (float(s.prompt_tokens), s.ttft_ms - s.server_ttft_ms)

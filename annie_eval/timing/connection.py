@@ -1,10 +1,10 @@
-"""HTTP/1.1 exchanges that record the time of every socket read before the bytes are parsed.
+"""Sends HTTP/1.1 requests and records the time of every socket read, before the bytes are parsed.
 
-`http.client` parses headers and chunked transfer coding; this module only owns the socket, because what has to be
-trusted here is the moment of each `recv`, and no client library hands that out.
+`http.client` parses headers and chunked transfer coding. This module owns the socket, because the time of each `recv`
+is needed, which no client library provides.
 
-Each exchange has a connection of its own, opened before it is timed, as in `annie_eval.http_client`. A server may
-close a connection right after an answer without saying so (llama.cpp's does after a stream): no exchange meets that.
+Each exchange has its own connection, opened before timing starts, like in `annie_eval.http_client`. A server may close
+a connection after an answer without notice (llama.cpp does after a stream); this does not affect the next exchange.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import Any
 from annie_eval.untrusted.limits import MAX_BODY, MAX_PIECES, too_large
 
 _READ = 1 << 16
-_ACCEPT = 0.002  # seconds in which a server takes a new connection up, so that no exchange pays for that
+_ACCEPT = 0.002  # seconds in which a server accepts a new connection, so that this is not part of the timing
 
 
 class LostConnection(Exception):
-    """No connection, a lost one, a time-out, or bytes that are no HTTP."""
+    """No connection, a lost connection, a time-out, or invalid HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class TimedResponse:
 
     Attributes:
         body: de-chunked, byte for byte.
-        reads: (nanoseconds since the request was about to be written, body bytes that this moment completed).
-        sent: nanoseconds from then until the last byte of the request was handed to the kernel.
+        reads: (nanoseconds since just before the request was written, number of body bytes read by then).
+        sent: nanoseconds from then until the last byte of the request was passed to the kernel.
     """
 
     status: int
@@ -47,7 +47,7 @@ class TimedResponse:
 
 
 class _StampedSocket(io.RawIOBase):
-    """A socket as a raw file that remembers when its latest read returned."""
+    """A socket as a raw file that records when its latest read returned."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock, self._deadline = sock, deadline
@@ -66,7 +66,7 @@ class _StampedSocket(io.RawIOBase):
         return count
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
-        """What HTTPResponse asks of a socket."""
+        """The method that HTTPResponse needs."""
         return io.BufferedReader(self, _READ)
 
 
@@ -91,12 +91,12 @@ class Connection:
             head.append(f"Authorization: Bearer {api_key}")
         self._head = "\r\n".join(head)
         self._context: ssl.SSLContext | None = None
-        self._sock: socket.socket | None = None  # the connection of the next exchange
+        self._sock: socket.socket | None = None  # the connection for the next exchange
 
     def open(self) -> None:
-        """Make sure that the next exchange has its connection, so that it does not pay for opening one.
+        """Open the connection for the next exchange, so that opening is not part of its timing.
 
-        A server may close an idle connection at any time (uvicorn after 5 s): that shows as a readable socket.
+        A server may close an idle connection at any time (uvicorn after 5 s); then the socket is readable.
         """
         if self._sock is not None and not select.select([self._sock], [], [], 0)[0]:
             return
@@ -122,7 +122,7 @@ class Connection:
         """Send one request in one write and read its response to the end; `path` is absolute.
 
         Raises:
-            LostConnection: see there; also an answer over the limits.
+            LostConnection: see there; also for a response that is too large.
         """
         self.open()
         sock, self._sock = self._sock, None

@@ -1,4 +1,4 @@
-"""The timing gates: from measurements to the estimate, the verdict and the notes of each. Pure."""
+"""Judges the timing gates: computes estimate, verdict and notes of each from the measurements. Pure."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SOURCES: dict[str, tuple[Source, ...]] = {
     "tool_call": ("tool",),
     "goodput": ("streams",),
 }
-"""What each row reads; `stalls` takes the cold answers too, where other rows have them measured."""
+"""The measurements that each row uses; `stalls` also uses cold answers if other rows measured them."""
 
 
 def evaluate(name: str, measurements: Sequence[Measurement], plan: Plan, capabilities: Capabilities) -> TimingResult:
-    """The row of one gate from all measurements so far; all of them count, and one that broke makes it an ERROR."""
+    """The row of one gate from all its measurements so far; a broken measurement makes it an ERROR."""
     own = [s for s in measurements if s.source in SOURCES[name]]
     broken = [s for s in own if s.error is not None]
     if broken:
@@ -100,7 +100,7 @@ def _ttft_cold(name: str, measurements: Sequence[Measurement], plan: Plan, capab
         found = rule.shape_of(groups, plan.limits.get("ttft_quadratic_share"))
         linear, excess = found.verdict, found.excess
         per_token = rule.slope_of({x: values for x, values in groups.items() if x >= found.since})
-        # No prompt takes less time for being longer: what the interval holds below zero cannot be.
+        # A longer prompt cannot take less time, so a part of the interval below zero is impossible.
         value, low, high = (max(0.0, 1e3 * each) for each in (per_token.value, per_token.low, per_token.high))
         slope = Estimate(value, low, high, len(pairs))
         verdicts: tuple[Verdict, ...] = (against(slope, plan, "ttft_slope_ms_per_1k", at_most=True), linear)
@@ -110,8 +110,8 @@ def _ttft_cold(name: str, measurements: Sequence[Measurement], plan: Plan, capab
         if linear == "ERROR":
             shape = "TTFT stops growing with the prompt: the longest are truncated, or come out of a cache"
         elif slope.low <= 0:
-            # No prefill is free. Proven cold, counted whole and above the floor, a flat curve may be a fast machine;
-            # else it is a cache.
+            # Prefill always takes time. If prompts are proven cold, counted completely and above the floor, a flat
+            # curve may be a fast machine; otherwise it is a cache.
             shape = "TTFT does not grow with the prompt"
             verdicts = (*verdicts, "PASS" if proven else "INCONCLUSIVE")
         note = (
@@ -162,7 +162,7 @@ def _ttft_warm(name: str, measurements: Sequence[Measurement], plan: Plan, capab
 
 
 def _read_first(capabilities: Capabilities) -> list[str]:
-    """What of TTFT grows with a prompt and is no prefill, where it could not be avoided."""
+    """A note if TTFT includes other work that grows with the prompt."""
     return ["prompts are text, which the server's tokeniser reads first"] if capabilities.text_prompts else []
 
 
@@ -228,7 +228,7 @@ def _tool_call(name: str, measurements: Sequence[Measurement], plan: Plan, capab
     if not made:
         cause = f"none of {len(measurements)} answers held a complete tool call; the tool-calling gate judges that"
         return error_row(name, plan, cause, len(measurements), "INCONCLUSIVE")
-    # An answer without a call never completes one: it counts with the time limit of a request.
+    # An answer without a call counts with the time limit of a request.
     pairs = [(s, plan.timeout * 1e3 if s.call_ms is None else s.call_ms) for s in measurements]
 
     def judge(pairs: Pairs) -> GateEstimate:
@@ -287,7 +287,7 @@ _JUDGES: dict[str, Callable[[str, Sequence[Measurement], Plan, Capabilities], Ti
 
 
 def _rated(measurements: Sequence[Measurement]) -> tuple[list[tuple[Measurement, float]], str]:
-    """Shots with a decode rate, and what to say of the others."""
+    """Measurements with a decode rate, and a note about the others."""
     rated = [
         (s, s.rate)
         for s in measurements
@@ -333,10 +333,10 @@ def _ceiling(plan: Plan, measurements: Sequence[Measurement]) -> float | None:
 
 
 def _tokens_per_step(s: Measurement) -> float:
-    """Tokens that one pass over the weights yielded: by the server's counters of drafts, or else at most.
+    """Tokens per pass over the weights, from the server's counters of drafts; otherwise an upper bound.
 
-    Where nobody counts drafts, the tokens of a moment may all be of one step: that they came by speculative decoding
-    cannot be ruled out, and a bound must not.
+    Without counters, all tokens of one read may come from one step of speculative decoding, which an upper bound must
+    allow for.
     """
     if s.server_metrics is not None and s.server_metrics.prompt_tokens is not None:
         return s.server_metrics.tokens_per_step
@@ -344,7 +344,7 @@ def _tokens_per_step(s: Measurement) -> float:
 
 
 def _groups(pairs: Pairs) -> dict[float, list[float]]:
-    """Values by prompt length: the wanted one, or the median of what the server counted."""
+    """Values by prompt length: the requested length, or the median of the server's counts."""
     by: dict[int, list[tuple[Measurement, float]]] = {}
     for s, value in pairs:
         by.setdefault(s.context, []).append((s, value))

@@ -1,4 +1,4 @@
-"""The table of hardware limits: `profiles/hardware.toml`, overridden by the profile's own tables."""
+"""Reads the table of hardware limits: `profiles/hardware.toml`, overridden by the profile's own tables."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _OTHER = ("match", "memory_gb_s", "tflops", "cache_mb", "per_core", "contexts", 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """One machine: what it can do at most, what is measured on it, and what must be reached.
+    """One machine: its peak rates, the measurements to make, and the limits.
 
     Attributes:
         memory_gb_s: peak memory bandwidth, 1e9 bytes per second, of one device or, with `per_core`, of one core.
         tflops: peak dense rate by operand format (`bf16`, `fp8`, `fp4`), 1e12 operations per second.
-        cache_mb: last-level cache; weights that fit twice into it are not a question of memory bandwidth.
+        cache_mb: last-level cache; for weights that fit twice into it, memory bandwidth is no limit.
         contexts: prompt lengths in tokens.
         streams: concurrent requests of the goodput gate.
         limits: by the names in `LIMITS`.
@@ -59,10 +59,10 @@ class Hardware:
 
 
 def table(profile: Profile) -> dict[str, Hardware]:
-    """Every machine that is known, by name.
+    """All known machines by name.
 
     Raises:
-        UsageError: a key or a value in a profile's [hardware.NAME] that cannot be.
+        UsageError: an invalid key or value in a profile's [hardware.NAME].
     """
     shared = tomllib.loads(TABLE.read_text("utf-8"))
     names = [*shared, *(name for name in profile.hardware if name not in shared)]
@@ -119,7 +119,7 @@ def _check(where: str, values: Mapping[str, Any]) -> None:
                 raise UsageError(f"{where}.contexts is {value!r}; give at least three different lengths in tokens")
         elif key == "streams":
             if not (isinstance(value, int) and not isinstance(value, bool) and 1 < value <= MOST_STREAMS):
-                raise UsageError(f"{where}.streams is {value!r}; give a whole number from 2 to {MOST_STREAMS}")
+                raise UsageError(f"{where}.streams is {value!r}; give an integer from 2 to {MOST_STREAMS}")
         elif key == "match":
             if not (isinstance(value, list) and all(isinstance(part, str) and part for part in value)):
                 raise UsageError(f'{where}.match is {value!r}; give a list of parts of GPU names, such as ["H100"]')

@@ -1,7 +1,7 @@
-"""Runs a timing plan: one request at a time on a quiet server, until every gate is decided.
+"""Runs a timing plan: one request at a time on an idle server, until every gate is decided.
 
-This is the only module here that sends requests. It runs in the timing process, which imports nothing but the
-standard library: no test runner's garbage or GIL holds up a stamp.
+This is the only module here that sends requests. It runs in the timing process, which imports only the standard
+library, so that garbage collection and the GIL of a test runner do not delay timestamps.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from annie_eval.timing.stream import Observed, observe
 
 Emit = Callable[[str, Mapping[str, Any]], None]
 
-ANSWER_TOKENS = 64  # at least: long enough for a rate within 0.5 %; a multiple of usual chunk sizes
+ANSWER_TOKENS = 64  # minimum number of tokens for a rate within 0.5 %; a multiple of usual chunk sizes
 CONTEXT_TOKENS = 32
-ANSWER_S = 0.5  # at least, with the wait: a millisecond of HTTP must be little beside it
+ANSWER_S = 0.5  # minimum duration including the wait, so that a millisecond of HTTP matters little
 MOST_TOKENS = 512
 LEAST_CONTEXT = 64
 STREAM_TOKENS = 32
-FIRST_TOKENS = 4  # where only TTFT is wanted, and a short answer shows it
+FIRST_TOKENS = 4  # tokens of an answer if only TTFT is measured and a short answer suffices
 CALL_TOKENS = 256
-FURTHER_S = 120.0  # after which no round is begun for one of `rule.FURTHER_LOOKS`
+FURTHER_S = 120.0  # seconds after which no further round for `rule.FURTHER_LOOKS` is started
 _SHAPES = ("ttft_cold", "ttft_warm")
 _MULTI = (*_SHAPES, "decode_flat")
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One request of a round, and the warm one that follows a cold one."""
+    """One request of a round, and the warm request after a cold one."""
 
     source: Literal["short", "cold", "tool"]
     context: int = 0
@@ -53,7 +53,7 @@ class _Step:
 
 
 def measure(plan: Plan, emit: Emit) -> list[TimingResult]:
-    """Measure everything that a plan wants; rows come in the order in which they were decided.
+    """Make all measurements of a plan; rows are emitted in the order in which they are decided.
 
     Args:
         emit: called with (`capabilities` | `measurement` | `row` | `progress`, values) as things happen.
@@ -112,7 +112,7 @@ class _Bench:
         return holdable(self.plan.contexts, room, block)
 
     def _unmeasurable(self, name: str) -> bool:
-        """Close a row at once that this server or profile cannot have."""
+        """Close a row immediately that is impossible for this server or profile."""
         cause = None
         if name == "tool_call" and self.plan.tool is None:
             cause = "the profile has no scenario whose first answer is a tool call"
@@ -131,7 +131,7 @@ class _Bench:
         return verdict.GROUP_LOOKS if name in _MULTI else verdict.LOOKS
 
     def _round(self, pending: Sequence[str]) -> list[_Step]:
-        """One request of every cell that an undecided row reads, in random order."""
+        """One request of every kind that an undecided row needs, in random order."""
         steps = []
         needed = {name for row in pending for name in SOURCES[row]} - ({"cold"} if pending == ["stalls"] else set())
         if "short" in needed:
@@ -148,7 +148,7 @@ class _Bench:
         if step.source == "tool":
             assert self.plan.tool is not None
             prepared = self._requests.chat(self.plan.tool, CALL_TOKENS, ends=True)
-            self._keep(self._shoot("tool", 0, prepared))
+            self._keep(self._request_once("tool", 0, prepared))
         elif step.source == "short":
             long = any(row in pending for row in ("decode", "stalls"))
             self._keep(self._answer(self._answer_tokens if long or not brief else FIRST_TOKENS))
@@ -156,25 +156,25 @@ class _Bench:
             long = "decode_flat" in pending or "stalls" in pending
             tokens = self._context_tokens if long or not brief else FIRST_TOKENS
             prepared = self._requests.cold(step.context, tokens)
-            self._keep(self._shoot("cold", step.context, prepared))
+            self._keep(self._request_once("cold", step.context, prepared))
             if step.warm:
                 again = self._requests.warm(prepared, FIRST_TOKENS if brief else self._context_tokens)
-                self._keep(self._shoot("warm", step.context, again))
+                self._keep(self._request_once("warm", step.context, again))
 
     def _answer(self, tokens: int) -> Measurement:
-        """A short question; twice, with half the answer the second time, where chunks hold uncounted tokens.
+        """A short question. If chunks hold an uncounted number of tokens, a second one with half the answer length.
 
-        What the first chunk held follows from the two, see `pair_rate`.
+        The number of tokens in the first chunk follows from both, see `pair_rate`.
         """
-        long = self._shoot("short", 0, self._requests.chat(self.plan.short, tokens))
+        long = self._request_once("short", 0, self._requests.chat(self.plan.short, tokens))
         if long.error is not None or long.counting not in ("unknown", "guessed") or tokens <= LEAST_TOKENS:
             return long
-        half = self._shoot("short", 0, self._requests.chat(self.plan.short, tokens // 2))
+        half = self._request_once("short", 0, self._requests.chat(self.plan.short, tokens // 2))
         rate = pair_rate(long, half)
         return long if rate is None else replace(long, rate=rate, counting="pair")
 
-    def _shoot(self, source: Source, context: int, prepared: Prepared) -> Measurement:
-        """Send one request on a quiet server and put the measurement together."""
+    def _request_once(self, source: Source, context: int, prepared: Prepared) -> Measurement:
+        """Send one request to the idle server and build the measurement."""
         before, busy = self._quiet()
         payload = prepared.payload()
         try:
@@ -185,7 +185,7 @@ class _Bench:
         return measurement(source, context, prepared, seen, counted=counted, busy=busy, bounds=self.plan.bounds)
 
     def _quiet(self) -> tuple[dict[str, float], int]:
-        """Wait for a quiet server; once that was in vain, hardly at all until it has been quiet again."""
+        """Wait until the server is idle; after one wait in vain, wait only briefly until it has been idle again."""
         found = self.metrics.wait_quiet(self._patience)
         self._patience = self.plan.quiet_wait / 60 if found[1] else self.plan.quiet_wait
         return found
@@ -217,9 +217,9 @@ class _Bench:
         self.emit("measurement", one.as_dict())
 
     def _decide(self, name: str, done: int, looks: Sequence[int]) -> bool:
-        """Judge a row where it is due; True once it is closed."""
+        """Judge a row if it is due; returns True if it is closed."""
         broken = any(s.error is not None for s in self.measurements if s.source in SOURCES[name])
-        over = name in _SHAPES and time.monotonic() >= self._further_until  # looked at once more, the last time
+        over = name in _SHAPES and time.monotonic() >= self._further_until  # tested once more, for the last time
         if done not in looks and not broken and not over:
             return False
         row = evaluate(name, self.measurements, self.plan, self.capabilities)
@@ -249,18 +249,19 @@ class _Bench:
 
 
 def long_enough(least: int, capabilities: Capabilities) -> int:
-    """How many tokens to ask for: at least `least`, and more where the server is so fast that they take no time."""
+    """The number of tokens to request: at least `least`, and more if the server is very fast."""
     pace = capabilities.pace or 0.0
     return max(least, min(MOST_TOKENS, round(pace * ANSWER_S / 16) * 16))
 
 
 def holdable(wanted: Sequence[int], room: int | None, block: int | None) -> tuple[int, ...]:
-    """The prompt lengths that fit into `room` tokens; with `block`, whole blocks of the prefix cache and one token.
+    """The prompt lengths that fit into `room` tokens; with `block`, complete blocks of the prefix cache plus one
+    token.
 
-    A hybrid model recomputes up to a block of a cached prompt: with the same rest over the last block at every length,
-    the warm TTFTs are comparable. It also keeps the shortest off the largest CUDA graph, behind which there is a step.
-    Where the longest lengths do not fit, the longest prompt that does takes their place: the further apart the
-    lengths, the better a slope stands out from the noise. Where under two others are left, a half and a quarter of it.
+    A hybrid model recomputes up to one block of a cached prompt: with the same remainder at every length, warm TTFTs
+    are comparable. This also avoids the size of the largest CUDA graph, after which there is a step. If the longest
+    lengths do not fit, the longest prompt that fits is used instead, because a slope is measured best with distant
+    lengths. If fewer than two others are left, a half and a quarter of it are added.
     """
 
     def whole(c: float) -> int:
@@ -278,7 +279,7 @@ def holdable(wanted: Sequence[int], room: int | None, block: int | None) -> tupl
 
 
 def _closed_loop(workers: Sequence[Connection], todo: Sequence[Prepared]) -> list[Observed | str]:
-    """Send all, each connection one after the other; a thread a connection, which waits in `recv` without the GIL."""
+    """Send all requests with one thread per connection, which waits in `recv` without the GIL."""
     found: list[Observed | str] = ["not sent"] * len(todo)
     following = iter(range(len(todo)))
     lock = threading.Lock()
@@ -304,7 +305,10 @@ def _closed_loop(workers: Sequence[Connection], todo: Sequence[Prepared]) -> lis
 def _booked(
     todo: Sequence[Prepared], found: Sequence[Observed | str], counted: ServerMetrics | None, busy: int
 ) -> list[Measurement]:
-    """The measurements of one batch; the server's metrics is one for all of them, so that all share its doubt."""
+    """The measurements of one batch.
+
+    The server's metrics are only known for the batch, so a doubt applies to all of them.
+    """
     measurements = []
     for prepared, seen in zip(todo, found, strict=True):
         if isinstance(seen, str):

@@ -1,4 +1,4 @@
-"""One measured request: the client's times, the server's metrics, and reasons not to believe them."""
+"""The type of a measured request: the client's times, the server's metrics, and reasons to reject them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from annie_eval.timing.server_metrics import LEAST_TOKENS, ServerMetrics, disagr
 from annie_eval.timing.stream import Counting, Observed
 
 Source = Literal["short", "cold", "warm", "tool", "streams"]
-COLD_SLACK = 16  # tokens; a server may share the first tokens of a chat template, never a whole block of a prompt
+COLD_SLACK = 16  # tokens; the first tokens of a chat template may be cached, but never a complete block of a prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One request and its timing. Milliseconds since the request was about to be written.
+    """One request and its timing. Times are milliseconds since just before the request was written.
 
     Attributes:
-        context: wanted prompt length in tokens; 0 for chat prompts, whose length is `prompt_tokens`.
+        context: requested prompt length in tokens; 0 for chat prompts, whose length is `prompt_tokens`.
         ttft_ms, content_ms, sentence_ms, role_ms, last_ms, call_ms: see `annie_eval.timing.stream.Observed`.
         rate: decode rate in tokens per second, by `counting`; `pair` is a difference of two answer lengths.
-        gaps_ms: between moments that brought tokens.
-        server_metrics: the server's own figures; None where it gives none.
-        doubts: what the server's metrics do not confirm.
-        busy: requests that the server was busy with before this one, or that finished meanwhile.
-        error: why this is no measurement: the exchange broke, or the result is impossible.
+        gaps_ms: gaps between reads with tokens.
+        server_metrics: the server's own figures; None if it has none.
+        doubts: disagreements with the server's metrics.
+        busy: number of other requests on the server before this one, or finished meanwhile.
+        error: why the measurement is invalid: the exchange broke, or the result is impossible.
     """
 
     source: Source
@@ -63,15 +63,15 @@ class Measurement:
 
     @property
     def cached(self) -> int | None:
-        """Prompt tokens out of the prefix cache, by the answer's usage, else by the server's counter."""
+        """Number of prompt tokens from the prefix cache, by the answer's usage, else by the server's counter."""
         if self.cached_tokens is not None or self.server_metrics is None or self.server_metrics.requests != 1:
             return self.cached_tokens
         return self.server_metrics.cached_tokens
 
     @property
     def in_one_piece(self) -> bool:
-        """Whether an answer to a short question came all at once: a first token that takes ten times as long as all
-        that follow was held back by a server or a proxy, which then shows no decode rate."""
+        """Whether the answer to a short question arrived at once: if the first token takes ten times as long as all
+        following ones, a server or a proxy has buffered the answer, and there is no decode rate."""
         n = self.completion_tokens
         if (
             self.source != "short"
@@ -84,15 +84,15 @@ class Measurement:
 
     @property
     def decode(self) -> tuple[int, float] | None:
-        """Tokens after the first moment, and the milliseconds that they took; None where no usage counted them."""
+        """Tokens after the first read, and their duration in milliseconds; None if no usage counted them."""
         if self.counting != "usage" or self.rate is None or self.ttft_ms is None or self.last_ms is None:
             return None
         span = self.last_ms - self.ttft_ms
         return round(self.rate * span / 1e3), span
 
     def doubts_beyond(self, outside_ms: float) -> tuple[str, ...]:
-        """The doubts that are left once the server is granted so many milliseconds a prompt token between its own
-        stamp of the first token and the first byte of it, which then also came so much closer to the last."""
+        """The doubts that remain if the first byte of the first token may be later than its timestamp by this many
+        milliseconds per prompt token, and is then closer to the last token."""
         counted, n = self.server_metrics, self.prompt_tokens
         if not self.doubts or counted is None or counted.requests != 1 or n is None:
             return self.doubts
@@ -128,7 +128,7 @@ def measurement(
     busy: int,
     bounds: Bounds | None,
 ) -> Measurement:
-    """Put together what the client saw and what the server said, and judge whether it can be."""
+    """Combine the client's observation and the server's metrics, and check whether they are possible."""
     if counted is None and seen.server:
         counted = per_request(seen.server)
     others = counted.requests - 1 if counted is not None and counted.requests is not None else 0
@@ -158,7 +158,7 @@ def measurement(
 
 
 def impossible(found: Measurement, prepared: Prepared, bounds: Bounds | None) -> str | None:
-    """Why this cannot be a measurement of what was asked for; None if it can."""
+    """Why this measurement is impossible; None if it is possible."""
     n, wanted = found.prompt_tokens, prepared.prompt_tokens
     if found.ttft_ms is None:
         return f"the answer brought no token (finish_reason {found.finish_reason})"
@@ -187,16 +187,16 @@ def impossible(found: Measurement, prepared: Prepared, bounds: Bounds | None) ->
 
 
 def pair_rate(long: Measurement, half: Measurement) -> float | None:
-    """Tokens per second of an answer whose chunks nobody counted, with the help of one half as long.
+    """Tokens per second of an answer with uncounted chunks, with the help of an answer of half the length.
 
-    The two ends lie (n - m) tokens apart whatever the first chunk held, and at that pace the time from the first chunk
-    to the shorter end says how many tokens the first chunk held. Where that cannot be, or is far from its share of the
-    text beside a gap longer than all others, one of the halves stalled, and the share stands: a stall must count, not
-    cancel out.
+    The ends of both answers are (n - m) tokens apart, whatever the first chunk held. At this pace, the time from the
+    first chunk to the shorter end gives the number of tokens in the first chunk. If the result is impossible, or far
+    from the chunk's share of the text while there is a gap longer than all others, one of the answers stalled. Then
+    the share of the text is used, so that the stall counts.
 
     Returns:
-        (n - n_first) / (t_last - t_first), or None where the lengths do not differ as asked, or where the shorter
-        answer came in as many pieces as the longer one: such a server does not obey `max_tokens`.
+        (n - n_first) / (t_last - t_first), or None if the lengths do not differ as requested, or if both answers have
+        the same number of chunks: then the server does not obey `max_tokens`.
     """
     spans = []
     for one in (long, half):

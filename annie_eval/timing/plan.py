@@ -1,4 +1,4 @@
-"""The timing plan: what is to be measured, as plain data for the timing process."""
+"""The timing plan: the measurements to make, as plain data for the timing process."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Plan:
 
     Attributes:
         base_url: with `/v1`.
-        served_model: None asks the server.
+        served_model: the model name; None takes the one that the server lists.
         api_key_env: name of the environment variable that holds the key; the key itself is never written down.
         rows: names from `ROWS`.
-        short, tool: chat requests for the short question and for a tool call, without model and stream; `tool` is
-            None where the profile has no scenario that wants one call.
+        short, tool: chat requests for the short question and for a tool call, without model and stream; `tool` is None
+            if no scenario of the profile expects exactly one call.
         limits: by name; a row whose limit is missing is measured and INCONCLUSIVE.
-        contexts: prompt lengths in tokens; those that the server cannot hold are left out, and said.
+        contexts: prompt lengths in tokens; those that exceed the server's context are left out with a note.
         streams: concurrent requests of the goodput gate.
-        bounds: the roofline; None where model or machine are unknown.
-        vocabulary: tokens that the model knows; bounds the random prompts.
+        bounds: the roofline; None if model or machine are unknown.
+        vocabulary: size of the vocabulary, for random prompts.
         timeout: seconds for one request.
-        quiet_wait: seconds to wait for a busy server before it is measured under load.
+        quiet_wait: seconds to wait for an idle server before it is measured under load.
         output: JSON Lines file for raw samples and rows, appended to as they are measured.
-        notes: what could not be known when planning; goes into every row.
+        notes: unknown facts, which go into every row.
     """
 
     base_url: str
@@ -64,7 +64,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Raises UsageError for anything that `to_json` did not write."""
+        """Read a plan. Raises UsageError if `to_json` did not write it."""
         try:
             values = json.loads(text)
             raw = values.pop("bounds")
@@ -89,17 +89,17 @@ def plan_for(
     cores: int = 1,
     output: Path | None = None,
 ) -> Plan:
-    """Everything the timing process needs, from what pytest or the command line knows. Sends nothing.
+    """Make the plan for the timing process from the options of pytest or the command line. Sends no request.
 
     Args:
         rows: names of timing gates.
-        model_dir: the checkpoint that is served; without it there is no roofline.
-        hardware: a name from the hardware table; None goes by the GPU of this machine, if the server is on it.
+        model_dir: the served checkpoint; without it there is no roofline.
+        hardware: a name from the hardware table; None uses the GPU of this machine, if the server is local.
         gpus: names of the GPUs of this machine; () if it has none.
         cores: cores of this machine that a local server may use.
 
     Raises:
-        UsageError: an unknown row or machine, or a [hardware.NAME] value that cannot be.
+        UsageError: an unknown row or machine, or an invalid [hardware.NAME] value.
     """
     for row in rows:
         if row not in ROWS:
@@ -140,7 +140,7 @@ def plan_for(
 
 
 def is_local(base_url: str) -> bool:
-    """Whether a URL names this machine by a loopback address."""
+    """Whether a URL has a loopback address of this machine."""
     host = urllib.parse.urlsplit(base_url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -149,7 +149,7 @@ def is_local(base_url: str) -> bool:
 
 
 def _short(profile: Profile) -> dict[str, Any]:
-    """A short question under the assistant's own system prompt; no tools, so that the prompt is short."""
+    """A short question with the assistant's system prompt, without tools, so that the prompt is short."""
     messages = [{"role": "system", "content": profile.system_prompt}] if profile.system_prompt else []
     messages.append({"role": "user", "content": SHORT_QUESTION})
     body: dict[str, Any] = {"messages": messages, "temperature": 0.0}
@@ -173,7 +173,7 @@ def _tool(profile: Profile) -> dict[str, Any] | None:
 
 
 def _devices(args: Sequence[str]) -> int:
-    """GPUs that one copy of the model is spread over, by vLLM's arguments."""
+    """Number of GPUs of one copy of the model, by vLLM's arguments."""
     count = 1
     words = [word for arg in args for word in arg.split("=", 1)]
     for flag, value in itertools.pairwise(words):

@@ -1,4 +1,4 @@
-"""The names of the timing gates, and the result that each of them ends in."""
+"""The names of the timing gates, and the type of their results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     "tool_call": ("tool_call_ms",),
     "goodput": ("goodput_share", "goodput_ttft_ms", "goodput_decode_tok_s"),
 }
-"""Every timing gate, and the limits that it reads from the hardware table. tests/perf has a file for each."""
+"""All timing gates with their limits in the hardware table. tests/perf has a file for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class TimingResult:
     """The result of one timing gate.
 
     Attributes:
-        median: the gated number in `unit`; None where nothing could be measured.
-        interval: what the verdict was read off, see `annie_eval.timing.verdict.CONFIDENCE`.
-        n: samples, all of them.
-        roofline: share of the physical limit that was reached, 0 to 1; None where no limit is known.
-        detail: what was measured, what confirms it, what could not be checked. One line.
+        median: the judged number in `unit`; None if nothing could be measured.
+        interval: the interval that decides the verdict, see `annie_eval.timing.verdict.CONFIDENCE`.
+        n: number of samples.
+        roofline: share of the physical limit that was reached, 0 to 1; None if no limit is known.
+        detail: what was measured, what confirms it, what could not be checked, in one line.
         points: (prompt tokens, median, low, high, n) for rows over several lengths.
     """
 
@@ -48,7 +48,7 @@ class TimingResult:
 
     @property
     def summary(self) -> str:
-        """The measured number beside its limit, and the detail: one line, for whoever reads a failed test."""
+        """The measured number with its limit, and the detail, in one line for a failed test."""
         if self.median is None:
             return f"{self.verdict}: {self.detail}"
         low, high = self.interval or (self.median, self.median)

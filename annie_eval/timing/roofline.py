@@ -1,10 +1,9 @@
-"""Roofline bounds from the checkpoint's headers: the lowest TTFT and the highest decode rate of the hardware.
+"""Computes roofline bounds from a checkpoint's headers: the lowest possible TTFT and the highest decode rate.
 
-Decode reads every weight once a step, so that bandwidth / bytes is the most steps per second; prefill multiplies
-every weight once a prompt token, so that operations / peak is the least time (Williams, Waterman & Patterson 2009,
-"Roofline"). Bytes come from the headers of the safetensors files, so that every quantisation counts as what it is.
-A measurement beyond these bounds is no fast server but a broken measurement: a cache hit, a truncated prompt, a
-wrong token count.
+Decode reads every weight once per step, so bandwidth / bytes is the maximum number of steps per second. Prefill
+multiplies every weight once per prompt token, so operations / peak rate is the minimum time (Williams, Waterman &
+Patterson 2009, "Roofline"). Bytes come from the headers of the safetensors files, so quantised weights count with
+their real size. A measurement beyond these bounds is wrong: a cache hit, a truncated prompt, or a wrong token count.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ _NOT_TEXT = re.compile(r"(^|\.)(visual|vision_tower|vision_model|audio_tower|mtp
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What one token costs.
+    """The costs of one token.
 
     Attributes:
-        weight_bytes: read once per decode step: all weights of the text model but the embedding table.
-        parameters: multiplied per prompt token: the matrices of the layers (the head runs once a prompt).
+        weight_bytes: bytes read per decode step: all weights of the text model except the embedding table.
+        parameters: weights multiplied per prompt token: the matrices of the layers (lm_head runs once per prompt).
         attention_width: sum over full-attention layers of heads x head size.
         kv_bytes: KV cache of full-attention layers per token of context.
         format: the smallest operand format in which the matrices may be multiplied.
@@ -47,7 +46,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A model on a machine. `bytes_per_s` None: the weights fit into the cache, and no ceiling is known.
+    """The bounds of a model on a machine. `bytes_per_s` is None if the weights fit into the cache (no bound known).
 
     Attributes:
         flops_per_s: peak rate for the model's format.
@@ -58,7 +57,8 @@ class Bounds:
     flops_per_s: float
 
     def ttft_floor_ms(self, prompt_tokens: int) -> float:
-        """Least milliseconds to the first token of a cold prompt: the longer of computing and reading the weights.
+        """Minimum TTFT of a cold prompt in milliseconds: the maximum of computing time and reading time of the
+        weights.
 
         Operations: 2 per parameter and token; causal attention 2 x width x n^2 (scores and values, half of the
         n x n pairs, 2 operations each).
@@ -69,18 +69,18 @@ class Bounds:
         return max(compute, read) * 1e3
 
     def slope_floor_ms(self) -> float:
-        """Least milliseconds that a thousand more prompt tokens add."""
+        """Minimum additional milliseconds of a thousand more prompt tokens."""
         return 2e6 * self.model.parameters / self.flops_per_s
 
     def decode_ceiling(self, context: int, tokens_per_step: float = 1.0) -> float | None:
-        """Most tokens per second of one stream at `context` tokens; None where no ceiling is known."""
+        """Maximum tokens per second of one stream at `context` tokens; None if unknown."""
         if not self.bytes_per_s:
             return None
         return tokens_per_step * self.bytes_per_s / (self.model.weight_bytes + self.model.kv_bytes * context)
 
 
 def bounds(model: Model, hardware: Hardware, *, devices: int = 1, cores: int = 1) -> Bounds | None:
-    """The model on that machine; None where the table does not say what it can do."""
+    """The bounds of the model on that machine; None if its peak rates are unknown."""
     rates = [hardware.tflops[f] for f in _at_least(model.format) if f in hardware.tflops]
     if not rates or hardware.memory_gb_s is None:
         return None
@@ -90,7 +90,7 @@ def bounds(model: Model, hardware: Hardware, *, devices: int = 1, cores: int = 1
 
 
 def read_model(directory: Path) -> Model | None:
-    """The costs of a checkpoint; None where config.json or the safetensors headers do not tell."""
+    """The costs of a checkpoint; None if config.json or the safetensors headers lack the information."""
     try:
         config = read_object(directory / "config.json")
         text = config.get("text_config", config)
@@ -135,7 +135,7 @@ def read_model(directory: Path) -> Model | None:
 
 
 def _tensors(directory: Path) -> Iterator[tuple[str, str, list[int], int]]:
-    """(name, dtype, shape, bytes) of every tensor, from the headers alone."""
+    """(name, dtype, shape, bytes) of every tensor, from the headers."""
     for path in sorted(directory.glob("*.safetensors")):
         tensors, _ = read_header(path, whole=False)
         for name, entry in tensors.items():
@@ -144,7 +144,7 @@ def _tensors(directory: Path) -> Iterator[tuple[str, str, list[int], int]]:
 
 
 def _format(config: Mapping[str, Any]) -> str:
-    """The smallest format that the checkpoint's quantisation multiplies in, as far as its name tells."""
+    """The smallest operand format of the checkpoint's quantisation, by its name."""
     text = json.dumps(config.get("quantization_config") or {}).lower()
     if "fp4" in text:
         return "fp4"
@@ -152,6 +152,6 @@ def _format(config: Mapping[str, Any]) -> str:
 
 
 def _at_least(smallest: str) -> tuple[str, ...]:
-    """Formats that such weights can be multiplied in: their own, or a wider one after dequantising."""
+    """Possible operand formats of such weights: their own, or a wider one after dequantising."""
     order = ("fp4", "fp8", "bf16")
     return order[order.index(smallest) :]

@@ -1,13 +1,13 @@
-"""Timing statistics to PASS, FAIL or INCONCLUSIVE, and the rule for when to stop measuring. Pure.
+"""Turns timing statistics into PASS, FAIL or INCONCLUSIVE, and decides when to stop measuring. Pure.
 
-A verdict is read off an interval: PASS where all of it meets the limit, FAIL where none of it does, else more
-samples up to a cap, then INCONCLUSIVE. Looking again and again at a fixed 95 % interval would be wrong far more often
-than 5 % of the time, so the looks are few and the interval is wide enough for all of them together. With an odd
-number of samples the bootstrap interval of the median ends on two of the samples, so that "all of the interval is
-below the limit" means "at least r of n samples are": a coin-tossing question with an exact answer
-(`wrong_verdict_rate`) for any distribution of the noise, stragglers included. It is 0.9 % for a server whose
-median sits on the limit itself, and less for every other. That holds for samples that do not depend on each other;
-where neighbours in time are alike, the interval is widened as if there were fewer of them (`median_in_order`).
+A verdict depends on an interval: PASS if all of it meets the limit, FAIL if none of it does; otherwise more samples
+are taken, up to a maximum, and then it is INCONCLUSIVE. Testing repeatedly with a 95 % interval would be wrong far
+more often than 5 % of the time, so there are few tests and the interval is wide enough for all of them together. With
+an odd number of samples the bootstrap interval of the median ends at two of the samples, so "the interval is below the
+limit" means "at least r of n samples are": a binomial probability with an exact value (`wrong_verdict_rate`) for any
+distribution of the noise, including stragglers. It is 0.9 % if the median equals the limit, and less otherwise. This
+holds for independent samples; if consecutive samples are correlated, the interval is widened as if there were fewer
+(`median_in_order`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from annie_eval.stats import binomial, medians
 LOOKS = (15, 21, 31, 41, 61)
 """Sample counts at which a median is judged; the last is the cap. All odd, see above."""
 GROUP_LOOKS = (11, 15, 21, 31)
-"""Samples per context length at which slopes and ratios over several lengths are judged."""
+"""Numbers of samples per context length at which slopes and ratios over several lengths are judged."""
 FURTHER_LOOKS = (61, 121, 241, 481)
 """More of them for the shape of TTFT, where they take no time (`measure.FURTHER_S`): a small model on a large card
 starts in milliseconds, and its noise is as large."""
@@ -36,7 +36,7 @@ them cost more; a server may count them and not read them. Nothing is decided wh
 GROWS = 0.25
 """A first slope surely above this share of the last one is no floor: there, next to nothing grows with the prompt."""
 STREAM_LOOKS = (60, 120, 180)
-"""Requests at which a share under concurrent streams is judged."""
+"""Numbers of requests at which a share with concurrent streams is judged."""
 CONFIDENCE = 0.998
 P95_NEEDS = 72
 """Least values for a 95th percentile whose 95 % interval has an upper end: 0.95^72 < 2.5 % (order statistics)."""
@@ -46,7 +46,7 @@ Groups = Mapping[float, Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number, its interval at `CONFIDENCE`, and how many samples it rests on."""
+    """A number, its interval at `CONFIDENCE`, and its number of samples."""
 
     value: float
     low: float
@@ -54,14 +54,14 @@ class Estimate:
     n: int
 
     def against(self, limit: float, *, at_most: bool) -> Verdict:
-        """PASS where the whole interval meets the limit, FAIL where none of it does."""
+        """PASS if the complete interval meets the limit, FAIL if none of it does, else INCONCLUSIVE."""
         if (self.high <= limit) if at_most else (self.low >= limit):
             return "PASS"
         return "FAIL" if (self.low > limit if at_most else self.high < limit) else "INCONCLUSIVE"
 
 
 def next_look(n: int, looks: Sequence[int]) -> int | None:
-    """The next sample count at which to judge; None once the cap is reached."""
+    """The next number of samples at which to judge; None if the maximum is reached."""
     return next((look for look in looks if look > n), None)
 
 
@@ -72,14 +72,14 @@ def median_of(values: Sequence[float]) -> Estimate:
 
 
 def widening(values: Sequence[float]) -> float:
-    """By how much an interval must grow because neighbours in time are alike; 1 where they are not shown to be.
+    """The factor by which an interval must grow because consecutive samples are correlated; 1 if they are not.
 
     sqrt((1 + r) / (1 - r)) for a first-order autoregressive series (Bartlett 1946), with r the lag-1 autocorrelation
-    of the ranks, its bias of about (1 + 3 r) / n added (Kendall 1954), and only where r is beyond 1.64 / sqrt(n), one
-    sided 5 %: independent samples are left alone but for one series in twenty.
+    of the ranks, corrected for its bias of about (1 + 3 r) / n (Kendall 1954). Applied only if r exceeds 1.64 /
+    sqrt(n) (one-sided 5 %), so only one of twenty series of independent samples is affected.
     """
     n, s = len(values), sorted(values)
-    # Mean ranks about their mean, so that equal values are no trend.
+    # Mean ranks, centred, so that equal values give no correlation.
     rank = [(bisect.bisect_left(s, value) + bisect.bisect_right(s, value) - n) / 2 for value in values]
     spread = sum(r * r for r in rank)
     alike = sum(a * b for a, b in itertools.pairwise(rank)) / spread if spread else 0.0
@@ -90,9 +90,10 @@ def widening(values: Sequence[float]) -> float:
 
 
 def median_in_order(values: Sequence[float]) -> Estimate:
-    """The median of samples in the order of their time; the interval reaches as many more ranks as `widening` says.
+    """The median of samples in time order; its interval is extended by the number of ranks that follows from
+    `widening`.
 
-    Where there are no more ranks, it goes on beyond the extremes in proportion.
+    If there are no more ranks, it is extended beyond the extremes in proportion.
     """
     plain, factor = median_of(values), widening(values)
     if factor == 1.0:
@@ -111,14 +112,14 @@ def median_in_order(values: Sequence[float]) -> Estimate:
 def share_of(good: int, n: int) -> Estimate:
     """A share with its exact interval (Clopper & Pearson 1934), each side at 99.5 %.
 
-    Wider would need over a hundred samples to believe in 90 %, and a share is judged at few looks.
+    A wider interval would need over a hundred samples to prove 90 %, and a share is tested only a few times.
     """
     low, high = binomial.clopper_pearson(good, n, 0.99)
     return Estimate(good / n if n else 0.0, low, high, n)
 
 
 def slope_of(groups: Groups) -> Estimate:
-    """Theil-Sen slope over all (x, value), in value per x: half a group may be stragglers and it does not move."""
+    """Theil-Sen slope over all (x, value), in value per x; robust against many stragglers."""
     x, y = _flat(groups)
     line = medians.theil_sen(x, y, CONFIDENCE)
     return Estimate(line.slope, line.low, line.high, len(x))
@@ -136,9 +137,9 @@ class Shape:
     """Whether a curve is linear.
 
     Attributes:
-        excess: the share of the value at the largest x that comes from the quadratic term of a + b x + c x^2.
-        since: the smallest x of the curve that it is the share of.
-        late: the same share over the three largest x alone.
+        excess: the share of the quadratic term of a + b x + c x^2 in the value at the largest x.
+        since: the smallest x of the curve used for it.
+        late: the same share over only the three largest x.
     """
 
     verdict: Verdict
@@ -150,11 +151,11 @@ class Shape:
 def shape_of(groups: Groups, limit: float | None) -> Shape:
     """Whether TTFT is linear in the prompt. Needs three different x.
 
-    ERROR where the curve surely flattens (`CONCAVE`), FAIL where it surely bends up by more than `limit`, PASS where
-    it surely does neither; no PASS without a limit. A prompt too short for its machine takes as long as the work takes
-    to launch, whatever its length. Such a floor bends a curve up and is no quadratic cost. So a curve that bends up
-    is linear from where it surely does not, if what is left out lies on a floor: not below the line of the rest. And
-    it fails only where no floor can be the cause, see `_no_floor`.
+    ERROR if the curve significantly flattens (`CONCAVE`), FAIL if it significantly bends upwards by more than `limit`,
+    PASS if it significantly does neither; no PASS without a limit. A very short prompt takes as long as launching the
+    kernels, whatever its length. Such a floor bends the curve upwards without a quadratic cost. So a curve that bends
+    upwards is linear from the length on from which it does not, if the shorter lengths are on a floor: not below the
+    line of the rest. It fails only if a floor cannot be the cause, see `_no_floor`.
     """
     xs = sorted(groups)
     curves = [xs[i:] for i in sorted({0, min(1, len(xs) - 3), len(xs) - 3})]
@@ -174,18 +175,18 @@ def shape_of(groups: Groups, limit: float | None) -> Shape:
 
 
 def _on_a_floor(median_at: Mapping[float, float]) -> bool:
-    """Whether no shorter x lies below, by more than 10 %, the line through the first two of the last three."""
+    """Whether no shorter x is more than 10 % below the line through the first two of the last three."""
     a, b = sorted(median_at)[-3:-1]
     slope = (median_at[b] - median_at[a]) / (b - a)
     return all(y >= 0.9 * (median_at[a] - slope * (a - x)) for x, y in median_at.items() if x < a)
 
 
 def _no_floor(bends: _Bends, xs: Sequence[float], limit: float) -> bool:
-    """Whether a curve that surely bends up cannot owe it to a floor.
+    """Whether a floor cannot be the cause of an upward bend.
 
-    It surely grows from its shortest x on, so that no floor goes further, and bends up late as well. Or it surely
-    bends up over the three longest, and either surely grows before these, or grows faster from the last but one to
-    the last than in proportion, which nothing does that comes off a floor: by as much as `limit` makes of it.
+    Either the curve significantly grows from its shortest x on (so there is no floor) and bends upwards at the end. Or
+    it significantly bends upwards over the three longest x, and either significantly grows before them, or grows more
+    than in proportion between the last two, which a curve that leaves a floor does not.
     """
     if bends.start.low > GROWS and bends.shares[-1].value > limit:
         return True
@@ -196,8 +197,11 @@ def _no_floor(bends: _Bends, xs: Sequence[float], limit: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Bends:
-    """`Shape.excess` of several curves, and what tells a floor: the slopes from the first x to the second and to
-    the last but two, over the slope at the end, and the last value over the one before."""
+    """`Shape.excess` of several curves, and values that identify a floor.
+
+    These are the slopes from the first x to the second and to the third last, divided by the slope at the end, and the
+    last value divided by the one before.
+    """
 
     shares: Sequence[Estimate]
     start: Estimate
@@ -206,10 +210,10 @@ class _Bends:
 
 
 def _bends(groups: Groups, curves: Sequence[Sequence[float]], resamples: int = 2000) -> _Bends:
-    """All of it from the same resamples; curves are given by their x.
+    """Compute all values from the same resamples; curves are given by their x.
 
-    Least squares on the medians, weighted by 1 / median^2 since noise grows with the value; interval by a percentile
-    bootstrap with a fixed seed, which draws whole rounds.
+    Least squares on the medians, weighted by 1 / median^2 because noise grows with the value; interval by a percentile
+    bootstrap with a fixed seed, which draws complete rounds.
     """
     xs = sorted(groups)
     n = min(map(len, groups.values()))
@@ -242,17 +246,17 @@ def _bends(groups: Groups, curves: Sequence[Sequence[float]], resamples: int = 2
 
 
 def _resampled_medians(columns: Sequence[Sequence[float]], resamples: int) -> list[list[float]]:
-    """The median of each column, once for each bootstrap resample.
+    """The median of each column, for each bootstrap resample.
 
-    Columns of one length are rounds, one value of each at about the same time: whole rounds are drawn, so that what
-    slows all of a round down counts once. Others are drawn each on its own.
+    If all columns have the same length, the values of one round were measured at about the same time, and complete
+    rounds are drawn, so that noise of a round counts once. Otherwise each column is drawn independently.
     """
     draw = random.Random(0)
     rounds = [columns] if len({len(column) for column in columns}) == 1 else [[column] for column in columns]
     blocks = []
     for block in rounds:
         n = len(block[0])
-        # For each column the places of its values in order, and the values.
+        # For each column the ranks of its values, and the sorted values.
         orders = [sorted(range(n), key=column.__getitem__) for column in block]
         blocks.append((n, [(order, [column[i] for i in order]) for order, column in zip(orders, block, strict=True)]))
     found = []
@@ -271,14 +275,14 @@ def _resampled_medians(columns: Sequence[Sequence[float]], resamples: int) -> li
 
 
 def percentile(values: Sequence[float], q: float) -> float | None:
-    """The nearest-rank percentile; None where `P95_NEEDS` says that there are too few values."""
+    """The nearest-rank percentile; None if there are fewer than `P95_NEEDS` values."""
     if len(values) < P95_NEEDS:
         return None
     return sorted(values)[math.ceil(q * len(values)) - 1]
 
 
 def sequential(draw: Callable[[], float], limit: float, *, at_most: bool = True) -> tuple[Verdict, Estimate]:
-    """Sample until the median is decided against the limit, or the cap is reached: the rule that timing runs by."""
+    """Take samples until the median is decided against the limit, or until the maximum: the rule of timing gates."""
     values: list[float] = []
     for look in LOOKS:
         values += [draw() for _ in range(look - len(values))]
@@ -290,10 +294,10 @@ def sequential(draw: Callable[[], float], limit: float, *, at_most: bool = True)
 
 
 def wrong_verdict_rate(looks: Sequence[int] = LOOKS, below: float = 0.5) -> float:
-    """The exact probability that the rule says PASS at any look when each sample is below the limit with `below`.
+    """The exact probability of PASS at any test if each sample is below the limit with probability `below`.
 
-    Samples independent, of any continuous distribution; `below` is 0.5 for a median on the limit. By dynamic
-    programming over the number of samples below the limit; looks must be odd.
+    For independent samples of any continuous distribution; `below` is 0.5 if the median equals the limit. By dynamic
+    programming over the number of samples below the limit; `looks` must be odd.
     """
     paths, seen, passed = {0: 1.0}, 0, 0.0
     for n in looks:
@@ -304,7 +308,7 @@ def wrong_verdict_rate(looks: Sequence[int] = LOOKS, below: float = 0.5) -> floa
             for more in range(steps + 1):
                 chance = math.comb(steps, more) * below**more * (1 - below) ** (steps - more)
                 grown[k + more] = grown.get(k + more, 0.0) + weight * chance
-        # The interval of 1..n ends on its own ranks: what `median_of` needs to say PASS or FAIL.
+        # The interval of 1..n consists of its ranks: those that `median_of` needs for PASS or FAIL.
         top = int(median_of(range(1, n + 1)).high)
         passed += sum(weight for k, weight in grown.items() if k >= top)
         paths = {k: weight for k, weight in grown.items() if k < top and n - k < top}

@@ -1,1 +1,1 @@
-"""A run's verdict for people and for machines: terminal, JSON, JUnit properties, HTML. Nothing here decides."""
+"""Reports of a run's verdict: terminal, Markdown, JUnit properties and HTML. Nothing here changes a verdict."""

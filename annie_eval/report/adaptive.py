@@ -1,4 +1,4 @@
-"""What sampling until decided leads to: how often each gate is decided which way, and after how many samples."""
+"""A table for `--until-decided`: how often each gate passes or fails by true pass rate, and after how many samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RATES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 def lines(profile: Profile, most: int, rates: Sequence[float] = RATES) -> list[str]:
-    """The table, for a terminal. Gates that allow no miss and set no bound are named, since they ask one round."""
+    """The table, for a terminal. Gates that allow no miss and set no bound are only named: they need one round."""
     rows = [["gate", "a round", "", *(f"{100 * rate:g}%" for rate in rates)]]
     once = []
     for gate in profile.gates.values():
@@ -35,9 +35,9 @@ def lines(profile: Profile, most: int, rates: Sequence[float] = RATES) -> list[s
     return [
         f"profile {printable(profile.name)}: --until-decided, at most {most} rounds, by the model's true pass rate",
         "",
-        *(aligned(rows) if len(rows) > 1 else ["no gate has a rate to be shown"]),
+        *(aligned(rows) if len(rows) > 1 else ["no gate has a required pass rate, so there is nothing to show"]),
         "",
-        *([f"One round, because no miss is allowed and no rate asked for: {', '.join(once)}."] if once else []),
+        *([f"One round, because no miss is allowed and no rate is required: {', '.join(once)}."] if once else []),
         "above, below: how often the evidence says so, exactly; never, more than one time in twenty, the wrong one.",
         "samples: mean number, each prompt in one way. fixed: samples set beforehand that decide as surely; - where",
         "the rate is the threshold, or is hardly ever told from it.",

@@ -1,4 +1,4 @@
-"""One cause behind all misses of the gates that failed: how the server was started, and not what the model can do."""
+"""Finds one cause behind all misses of the failed gates: how the server was started, not what the model can do."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from annie_eval.detectors.finding import Finding
 from annie_eval.gates.decide import GateResult, RunVerdict, scenario_of
 
-_FEW = 2  # scenarios that show a cause; one alone may be chance
+_FEW = 2  # scenarios with the cause that are needed: a single one may be chance
 
 
 def cause_of(verdict: RunVerdict) -> str | None:
-    """The cause in one line, with what to do; None where there is none, or where a comparison says what changed.
+    """Return the cause and what to do, in one line; None if there is none, or if a comparison says what changed.
 
-    Samples of all gates count once: a call that came as text may miss several gates.
+    A sample counts once, even if it misses several gates.
     """
     failed = [gate for gate in verdict.gates if gate.verdict == "FAIL"]
     missed = {miss.sample for gate in failed for miss in gate.misses}
@@ -27,7 +27,7 @@ def cause_of(verdict: RunVerdict) -> str | None:
                 found[miss.sample] += miss.findings
     for shows, cause in _CAUSES:
         if all(shows(sample, findings) for sample, findings in found.items()):
-            # A parser that is there reads most calls; what it left as text then, the model wrote wrongly.
+            # If a parser is active, it reads most calls. A call that it left as text is then the model's mistake.
             if shows is _call_as_text and any(map(_mostly_called, failed)):
                 continue
             return f"one cause: all {len(found)} samples that missed a failed gate {cause}"
@@ -64,7 +64,7 @@ _CAUSES: tuple[tuple[Callable[[str, Sequence[Finding]], bool], str], ...] = (
     ),
     (
         _thinks_when_unset,
-        "were sent without a switch for thinking and think: this chat template thinks unless it is told not to;"
+        "were sent without a switch for thinking, and the model thinks: this chat template's default is thinking;"
         " switch it off in the template, or start the server with the --reasoning-parser of this model",
     ),
     (

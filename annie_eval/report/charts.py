@@ -10,10 +10,10 @@ from pathlib import Path
 
 from annie_eval.timing.result import TimingResult
 
-_INK = "var(--ink, #333)"  # the page's colour; #333 in a file of its own
+_INK = "var(--ink, #333)"  # the page's colour; #333 in a separate SVG file
 WIDTH, HEIGHT = 640, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 36, 44
-# Each can be read on white and on the page's dark ground.
+# Each can be read on white and on the page's dark background.
 _COLOURS = ("#2f7fc1", "#d0603c", "#3f9a54", "#a06abb", "#a87c26", "#75828d")
 
 
@@ -27,7 +27,7 @@ class Series:
 
 
 def chart(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str:
-    """The chart as SVG text. The y axis begins at 0, so that flat looks flat. Empty series give empty axes."""
+    """Return the chart as SVG text. The y axis begins at 0, so small changes look small. No series: empty axes."""
     xs = [x for s in series for x, _ in s.points] or [0.0, 1.0]
     ys = [y for s in series for _, y in s.points] + [high for s in series for _, high in s.intervals] or [1.0]
     x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
@@ -78,7 +78,7 @@ def chart(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str
 
 
 def charts(rows: Sequence[TimingResult]) -> dict[str, str]:
-    """SVG texts by file name: `ttft.svg` and `decode.svg`, of the rows that hold points."""
+    """Return SVG texts by file name (`ttft.svg`, `decode.svg`) of the timing rows that have points."""
     drawn = {}
     for file, title, unit, names in (
         ("ttft.svg", "Time to first token against context", "ms", {"ttft_cold": "cold", "ttft_warm": "warm"}),
@@ -95,7 +95,7 @@ def charts(rows: Sequence[TimingResult]) -> dict[str, str]:
 
 
 def rows_chart(rows: Sequence[TimingResult], directory: Path) -> list[Path]:
-    """Write the charts of the rows that hold points into a directory; returns what was written."""
+    """Write the charts of the timing rows that have points into a directory; returns the written paths."""
     written = []
     for file, drawn in charts(rows).items():
         path = directory / file
@@ -105,7 +105,7 @@ def rows_chart(rows: Sequence[TimingResult], directory: Path) -> list[Path]:
 
 
 def _nice(value: float) -> float:
-    """The next of 1, 2, 2.5, 5 times a power of ten."""
+    """Round up to 1, 2, 2.5 or 5 times a power of ten."""
     power: float = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value * (1 - 1e-9))
 

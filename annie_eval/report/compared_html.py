@@ -1,4 +1,4 @@
-"""A run beside its baseline, and servers beside each other: parts of the page. Every foreign text is escaped."""
+"""Parts of the HTML page that compare a run with its baseline, or servers with each other. All text is escaped."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from annie_eval.report.phrases import number
 
 
 def first_line(verdict: RunVerdict) -> str:
-    """What changed, above everything else."""
+    """Return the line about what changed; the page shows it first."""
     return "".join(f'<p class="text">{safe(line)}</p>\n' for line in regression.first_lines(verdict))
 
 
 def section(verdict: RunVerdict) -> str:
-    """Tables, what changed, and both answers to each sample that did."""
+    """Return the tables, the changes, and both answers of each changed sample."""
     out = ""
     if verdict.regression:
         found = from_dict(verdict.regression)
@@ -92,7 +92,7 @@ def _timings(found: Regression) -> str:
 
 
 def _changes(changes: Sequence[Change]) -> str:
-    """For where no script runs, and for print; the script shows the same answers side by side."""
+    """Used if scripts are disabled, and for print; the script shows the same answers side by side."""
     parts = []
     for change in changes:
         answers = pairs(

@@ -1,4 +1,4 @@
-"""The parts of one stored exchange, for a reader: messages, tools, raw body by socket read, channels. Pure."""
+"""One stored exchange as text: messages, tools, raw body by socket read, channels. Does no I/O."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SHOWN_APART = {"messages", "tools"}
 
 
 def settings(request: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every field of the request body that is neither a message nor a tool, as JSON."""
+    """Return each field of the request body except messages and tools, as JSON."""
     return [(name, _compact(value)) for name, value in request.items() if name not in _SHOWN_APART]
 
 
 def messages(request: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(who, what) of each message as it was sent; what may have several lines."""
+    """Return (role, text) of each message as it was sent; the text may have several lines."""
     told = []
     for message in request.get("messages", ()):
         who = str(message.get("role", "?"))
@@ -36,7 +36,7 @@ def messages(request: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def tools(request: Mapping[str, Any]) -> list[str]:
-    """The tools offered, each as a signature: `web_search(query: string, limit?: integer)`."""
+    """Return the offered tools, each as a signature: `web_search(query: string, limit?: integer)`."""
     signatures = []
     for tool in request.get("tools", ()):
         function = tool.get("function", {})
@@ -61,7 +61,7 @@ def _type(schema: Any) -> str:
 def reads(exchange: StoredExchange) -> list[tuple[float | None, bytes]]:
     """(milliseconds since the request was written, bytes) of each socket read, in order of arrival.
 
-    The time is None for bytes that no read accounts for.
+    The time is None for bytes that belong to no recorded read.
     """
     parts: list[tuple[float | None, bytes]] = []
     at = 0
@@ -74,12 +74,12 @@ def reads(exchange: StoredExchange) -> list[tuple[float | None, bytes]]:
 
 
 def block(text: str) -> list[str]:
-    """Text line by line, each harmless to print."""
+    """Return the lines of a text, each safe to print."""
     return [printable(line) for line in text.split("\n")]
 
 
 def body_lines(parts: Iterable[tuple[float | None, bytes]]) -> list[str]:
-    """The raw body, each read with its time; bytes that are no UTF-8 and control characters as escapes."""
+    """Return the raw body, each read with its time. Bytes that are not UTF-8 and control characters are escaped."""
     shown = []
     for milliseconds, data in parts:
         stamp = " " * 9 + "?" if milliseconds is None else f"{milliseconds:7.1f} ms"
@@ -92,7 +92,7 @@ def body_lines(parts: Iterable[tuple[float | None, bytes]]) -> list[str]:
 
 
 def channels(exchange: StoredExchange) -> list[tuple[str, str]]:
-    """(channel, text) as the gate has read the body; one entry `unreadable` where it could not."""
+    """Return (channel, text) as the gate parsed the body; one entry `unreadable` if it could not."""
     from annie_eval.wire import parse
 
     try:

@@ -1,4 +1,4 @@
-"""What a scenario asks of a good answer, in words; from the snapshot of the profile that a run keeps. Pure."""
+"""What a scenario expects of the answer, in words, from the profile that is stored with the run. Does no I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def expected(scenario: Mapping[str, Any]) -> list[str]:
-    """One line for each thing that is asked; [] where only the gates' own rules hold."""
+    """Return one line for each expectation; [] if the scenario has none beyond the rules of the gates."""
     out = []
     turns = scenario.get("turns", ())
     for n, turn in enumerate(turns, 1):
@@ -20,7 +20,7 @@ def expected(scenario: Mapping[str, Any]) -> list[str]:
 
 
 def tools(scenario: Mapping[str, Any]) -> set[str]:
-    """The tools whose call is expected in any turn."""
+    """Return the tools whose call is expected in any turn."""
     return {
         str(call["name"])
         for turn in scenario.get("turns", ())

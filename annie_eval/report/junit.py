@@ -1,4 +1,4 @@
-"""Properties for pytest's --junitxml: which gate a test belongs to and why it missed; the verdict of the suite."""
+"""Properties for pytest's --junitxml: gate, sample and reason of each test; verdict of the suite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Properties = list[tuple[str, str]]
 
 
 def case_properties(judgement: Judgement) -> Properties:
-    """gate and sample; `reason` once for each finding, `error` where the sample broke."""
+    """Return gate and sample; one `reason` for each finding; `error` if the sample broke."""
     pairs = [("gate", judgement.gate), ("sample", judgement.sample)]
     if judgement.error is not None:
         pairs.append(("error", judgement.error))
@@ -26,7 +26,7 @@ def case_properties(judgement: Judgement) -> Properties:
 
 
 def suite_properties(verdict: RunVerdict) -> Properties:
-    """The verdict and its headline, then each gate and each timing row as `gate.NAME` and `timing.NAME`."""
+    """Return the verdict and its headline, then each gate and timing row as `gate.NAME` and `timing.NAME`."""
     pairs = [("verdict", verdict.verdict), ("summary", headline(verdict)), ("run", verdict.run_dir)]
     if verdict.regression:
         pairs.append(("regression", str(verdict.regression["headline"])))

@@ -1,17 +1,17 @@
-"""The text of a run in progress: the plan, and the line of progress. Pure."""
+"""Text shown while a run is in progress: the plan and the progress line. Does no I/O."""
 
 from __future__ import annotations
 
 from annie_eval.run.progress import Progress
 
-_MOST_MISSES = 3  # gates that a line names
+_MOST_MISSES = 3  # gates that the line names at most
 
 
 def plan_line(samples: int, concurrency: int, rows: int, took: dict[str, float]) -> str:
     """`plan: 8 timing gates, about 4 min, on the quiet server; then 85 samples, about 25 s, 8 at a time`.
 
     Args:
-        took: seconds of `timing` and `samples` in an earlier run of the same target, as far as there is one.
+        took: seconds that `timing` and `samples` took in an earlier run of the same target; may be empty.
     """
     out = []
     if rows:
@@ -37,7 +37,7 @@ def duration(seconds: float) -> str:
 
 
 def line(progress: Progress, now: float) -> str:
-    """The run's state in one line, in the order of what matters most: a narrow terminal cuts its end.
+    """Return the run's state in one line, the most important part first: a narrow terminal cuts the end.
 
     Args:
         now: seconds of `time.monotonic`.

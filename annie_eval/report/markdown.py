@@ -1,4 +1,4 @@
-"""A run's verdict as Markdown, for a CI summary or a comment on a pull request. Pure."""
+"""A run's verdict as Markdown, for a CI summary or a comment on a pull request. Does no I/O."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from annie_eval.report.phrases import by_scenario, by_severity, headline, interv
 from annie_eval.report.regression import NOISE_FLOOR
 from annie_eval.text import printable
 
-_MOST = 10  # scenarios of a gate
+_MOST = 10  # scenarios listed for each gate
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+!|<>~@&])")
 
 
 def page(verdict: RunVerdict, now: datetime | None = None) -> str:
-    """The whole text. What a model or a server wrote is escaped: it makes neither a link, nor a mention, nor HTML.
+    """Return the page. Text of a model or server is escaped, so that it cannot make a link, a mention or HTML.
 
     Args:
-        now: for the age of the baseline.
+        now: the current time, from which the age of the baseline is computed.
     """
     out = [f"## {_safe(headline(verdict))}", ""]
     changed = {gate["name"]: gate for gate in verdict.regression.get("gates", ())}
@@ -67,7 +67,7 @@ def page(verdict: RunVerdict, now: datetime | None = None) -> str:
 
 
 def _age(verdict: RunVerdict, now: datetime) -> str:
-    """`; the baseline is 3 days old`, where it is known when it was blessed."""
+    """Return `; the baseline is 3 days old`; "" if it is not known when it was blessed."""
     try:
         passed = (now - datetime.fromisoformat(verdict.regression["baseline"]["blessed"])).total_seconds()
     except (KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""HTML that every page is made of: escaped text, tables, bars, and the document with its policy."""
+"""HTML building blocks of the report page: escaped text, tables, bars, and the document with its security policy."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _BAR = 200  # width of a bar, in pixels
 
 
 def document(title: str, body: str, *, script: bool = False) -> str:
-    """A whole page. It loads nothing, and runs the one script of ours, named by its hash, or none.
+    """Return a complete page. It loads nothing and runs at most one script, which its policy names by hash.
 
     Args:
-        body: HTML, every foreign text in it escaped.
+        body: HTML in which all text of models and servers is escaped.
     """
     code = _SCRIPT.read_text(encoding="utf-8") if script else ""
     allowed = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -42,19 +42,19 @@ def document(title: str, body: str, *, script: bool = False) -> str:
 
 
 def shown(text: str) -> str:
-    """Text without control characters: each becomes its escape. Line breaks stay."""
+    """Return the text with each control character as its escape. Line breaks stay."""
     return text if text.isprintable() else "\n".join(parts.block(text))
 
 
 def safe(text: str) -> str:
-    """Text for an element or a quoted attribute: no markup, no control character, line breaks kept."""
+    """Escape text for an element or a quoted attribute: no markup, no control character, line breaks kept."""
     return escape(shown(text), quote=True)
 
 
 def segments(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
-    """The text cut at the spans, safe to show: by turns outside and inside one, beginning outside.
+    """Split the text at the spans, safe to show: pieces alternate between outside and inside, the first outside.
 
-    Spans may overlap, and are cut to the text.
+    Spans may overlap, and may reach beyond the text.
     """
     edges: list[tuple[int, int]] = []
     for start, end in sorted((max(0, a), min(len(text), b)) for a, b in spans):
@@ -69,18 +69,18 @@ def segments(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
 
 
 def marked(pieces: Sequence[str]) -> str:
-    """`segments` as HTML, with `<mark>` around what is inside a span."""
+    """Return `segments` as HTML, with `<mark>` around the pieces inside a span."""
     return "".join(f"<mark>{safe(piece)}</mark>" if i % 2 else safe(piece) for i, piece in enumerate(pieces))
 
 
 def section(title: str, content: str, *, name: str) -> str:
-    """A part of the page under a heading; `name` is ours, and is its anchor."""
+    """Return a section with a heading; `name` is its anchor and is not escaped."""
     head = f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{safe(title)}</h2>'
     return f"{head}\n{content}</section>\n"
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[str], *, kind: str = "") -> str:
-    """A table with a caption for readers that hear it. A narrow screen stacks its rows."""
+    """Return a table with a caption for screen readers. A narrow screen stacks its rows."""
     head = "".join(f'<th scope="col">{safe(name)}</th>' for name in heads)
     return (
         f'<div class="scroll" role="region" aria-label="{safe(title)}: table" tabindex="0">'
@@ -90,7 +90,7 @@ def table(title: str, heads: Sequence[str], rows: Iterable[str], *, kind: str = 
 
 
 def row(verdict: str, heads: Sequence[str], name: str, cells: Sequence[str], link: str = "") -> str:
-    """One row; `name` is text, `cells` are HTML already, or "" for an empty one; `link` is an address of ours."""
+    """Return one row. `name` is text, `cells` are HTML ("" for an empty one), `link` is an anchor of the page."""
     first = f'<a href="{safe(link)}">{safe(name)}</a>' if link else safe(name)
     told = "".join(
         f'<td data-head="{safe(head)}">{cell}</td>' if cell else "<td></td>"
@@ -100,13 +100,13 @@ def row(verdict: str, heads: Sequence[str], name: str, cells: Sequence[str], lin
 
 
 def pairs(items: Iterable[tuple[str, str]]) -> str:
-    """A list of names and their texts."""
+    """Return a definition list of names and texts."""
     told = "".join(f'<dt>{safe(name)}</dt><dd class="text">{safe(text)}</dd>' for name, text in items)
     return f"<dl>{told}</dl>\n"
 
 
 def bar(interval: Sequence[float], point: float, line: float | None, full: float, label: str) -> str:
-    """A bar from 0 to `full`, with a band for the interval, a dot for the point and a line for the limit."""
+    """Return a bar from 0 to `full` as SVG: a band for the interval, a dot for the point, a line for the limit."""
 
     def x(value: float) -> float:
         return round(4 + (_BAR - 8) * min(max(value / full, 0.0), 1.0), 1)

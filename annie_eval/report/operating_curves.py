@@ -1,4 +1,4 @@
-"""The operating curves of a profile's gates: how often each passes a model of a given quality, and what n can show."""
+"""Operating curves of a profile's gates: the chance that each passes a model, by the model's true pass rate."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def lines(profile: Profile, rates: Sequence[float] = RATES) -> list[str]:
         "",
         *aligned(rows),
         "",
-        "Samples are taken as independent. Between PASS and FAIL lies INCONCLUSIVE, where a lower bound is asked for.",
+        "Samples are taken as independent. Between PASS and FAIL lies INCONCLUSIVE, if a lower bound is required.",
         "The last row is for a model with that rate in each gate; gates over every sample are left out of it.",
     ]
 
 
 def of_result(result: GateResult) -> str:
-    """How often a gate that asks for k of n passes a model, by its true rate: `50% in 38%, 70% in 85% of runs`."""
+    """Return how often a gate that needs k of n passes a model, by its true rate: `50% in 38%, 70% in 85% of runs`."""
     said = [
         f"{percent(rate)} in {chance(binomial.binomial_tail(result.required, result.expected, rate))}"
         for rate in RATES[:4]
@@ -54,7 +54,7 @@ def of_result(result: GateResult) -> str:
 
 
 def chance(probability: float) -> str:
-    """Whole percent, but never 0% or 100%: nothing here is impossible or certain."""
+    """Return whole percent, but never 0% or 100%, because no outcome is impossible or certain."""
     if probability < 0.01:
         return "<1%"
     return ">99%" if probability > 0.99 else f"{100 * probability:.0f}%"

@@ -1,6 +1,6 @@
-"""The verdict of a run as one page that stands alone: gates, timings, what broke, the misses, and every sample.
+"""The verdict of a run as one self-contained HTML page: gates, timings, errors, misses, and every sample.
 
-Verdict, gates, comparison and misses are plain HTML. The samples are data that one script shows; see `samples`.
+Verdict, gates, comparison and misses are plain HTML. The samples are data which a script shows; see `samples`.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from annie_eval.report.samples import Record, Source
 from annie_eval.run.store import FILE, Attempt, Store
 from annie_eval.timing.result import TimingResult
 
-_MOST_MISSES = 300  # samples shown whole without the script; of the others a line each
+_MOST_MISSES = 300  # samples shown in full without the script; the others get one line each
 
 
 def write(path: Path, verdict: RunVerdict, run_dir: Path, before: Path | None = None) -> None:
     """Write the page of a run; its samples come from the run's store.
 
     Args:
-        before: the directory of the baseline that the verdict compares with; None looks where it was, and shows
-            what verdict.json has of it if it is gone.
+        before: the directory of the baseline that the verdict compares with; None uses the recorded place, and shows
+            what verdict.json has of it if it is no longer there.
 
     Raises:
         OSError: the file cannot be written.
-        UsageError: there is no run.
+        UsageError: there is no run in `run_dir`.
     """
     with ExitStack() as stack:
         store = Store(run_dir)
         stack.callback(store.close)
         old = None
         if verdict.regression and (found := before or _baseline_dir(verdict, run_dir)) is not None:
-            with suppress(UsageError):  # damaged since: then what verdict.json has of it is shown
+            with suppress(UsageError):  # damaged in the meantime: then only what verdict.json has of it is shown
                 old = Store(found)
                 stack.callback(old.close)
         text = page(verdict, source_of(verdict, store, old))
@@ -58,7 +58,7 @@ def write(path: Path, verdict: RunVerdict, run_dir: Path, before: Path | None = 
 
 
 def source_of(verdict: RunVerdict, store: Store, old: Store | None = None) -> Source:
-    """The samples of a run in its store, beside those of the baseline's store."""
+    """Return the source of samples: the run's store, and the baseline's store if given."""
     attempts: dict[str, list[tuple[int, Attempt]]] = {}
     for key, n, attempt in store.attempts():
         attempts.setdefault(key, []).append((n, attempt))
@@ -75,7 +75,7 @@ def source_of(verdict: RunVerdict, store: Store, old: Store | None = None) -> So
 
 
 def _baseline_dir(verdict: RunVerdict, run_dir: Path) -> Path | None:
-    """Where the baseline of a stored verdict lies: its copy beside the runs, or the run itself."""
+    """Return the directory of the baseline of a stored verdict: its copy beside the runs, or the run itself."""
     about = verdict.regression.get("baseline") or {}
     name = Path(str(about.get("id"))).name
     for found in (run_dir.resolve().parent / "baselines" / "copies" / name, Path(str(about.get("run")))):
@@ -94,7 +94,7 @@ def _flips(verdict: RunVerdict) -> dict[str, frozenset[str]]:
 
 
 def page(verdict: RunVerdict, source: Source) -> str:
-    """The whole document."""
+    """Return the complete HTML document."""
     title = f"{verdict.verdict}: {verdict.target.get('served_model', 'model')} by {verdict.profile.get('name', '?')}"
     gathered = samples.gather(source, scenario_of)
     first, compared = "", ""
@@ -124,7 +124,7 @@ def _header(verdict: RunVerdict, first: str) -> str:
     started = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(verdict.started))
     because = headline(verdict).removeprefix(verdict.verdict).strip(" ()")
     facts = f"{started}, {verdict.seconds:.1f} s, profile {profile.get('name', '?')}, annie-eval {verdict.version}"
-    part = "" if verdict.selection.get("complete", True) else "<p>Not the whole profile was run.</p>\n"
+    part = "" if verdict.selection.get("complete", True) else "<p>Only a part of the profile was run.</p>\n"
     return f"""<header class="{verdict.verdict}">
 {first}<h1><span class="verdict">{verdict.verdict}</span> {safe(str(target.get("served_model", "?")))}</h1>
 <p>{safe(because)}</p>
@@ -159,7 +159,7 @@ def _gates(verdict: RunVerdict) -> str:
 
 
 def _repeats(verdict: RunVerdict) -> str:
-    """How the decision of each gate came whose samples were asked more than once."""
+    """Return how each gate was decided whose samples were asked more than once."""
     if not any(gate.repeats for gate in verdict.gates):
         return ""
     from annie_eval.report import repeats
@@ -201,7 +201,7 @@ def _timings(timings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _charts(timings: Sequence[Mapping[str, Any]]) -> str:
-    """TTFT and decode rate against context; drawn again from the points, so that no file is needed."""
+    """Return charts of TTFT and decode rate against context, drawn from the stored points."""
     from annie_eval.report.charts import charts
 
     rows = [TimingResult.from_dict(each) for each in timings if each.get("points")]
@@ -234,7 +234,7 @@ def _errors(verdict: RunVerdict) -> str:
 
 
 def _misses(records: Sequence[Record], source: Source, verdict: RunVerdict) -> str:
-    """Every sample that missed or broke, under its scenario: for where no script runs, and for print."""
+    """Return each sample that missed or broke, by scenario: used if scripts are disabled, and for print."""
     bad = [record for record in records if record.outcome in ("miss", "broke")]
     if not bad:
         return ""
@@ -297,14 +297,15 @@ def _reason(record: Record) -> str:
 
 
 def _browser(verdict: RunVerdict, gathered: samples.Gathered, source: Source) -> str:
-    """Where the script shows the samples; hidden without it."""
+    """Return the section in which the script shows the samples; it is hidden without the script."""
     if not gathered.records:
         return ""
     url = shown(str(verdict.target.get("base_url", ""))).rstrip("/")
     curl = f"curl -sS {shlex.quote(url + '/chat/completions')} -H 'Content-Type: application/json' --data-raw "
     data = {**samples.index(gathered, source), "curl": curl}
     out = (
-        f" The responses of {gathered.left_out} samples that passed have no room here; annie-eval show prints them."
+        f" The responses of {gathered.left_out} samples that passed are left out to keep the page"
+        " small; annie-eval show prints them."
         if gathered.left_out
         else ""
     )

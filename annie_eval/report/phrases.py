@@ -1,4 +1,4 @@
-"""Words and numbers that every report shares, and text from a model made safe to show."""
+"""Formats that all reports share: percentages, intervals, numbers, reasons of misses, and the headline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def percent(share: float) -> str:
 
 
 def interval_of(result: GateResult) -> str:
-    """The interval on the pass rate, in whole percent; "-" where there is none."""
+    """Return the interval of the pass rate in whole percent; "-" if there is none."""
     if result.interval is None:
         return "-"
     low, high = result.interval
@@ -28,18 +28,18 @@ def interval_of(result: GateResult) -> str:
 
 
 def rules_out_of(result: GateResult) -> str:
-    """`>11.3%`: miss rates above it are ruled out; "-" where none is."""
+    """Return `>11.3%`: miss rates above it are ruled out; "-" if none is."""
     return "-" if result.rules_out is None or result.rules_out >= 1.0 else f">{percent(result.rules_out)}"
 
 
 def needs_of(result: GateResult) -> str:
-    """What the gate asks for: `12/15`, and the lower bound on the rate if it asks for one."""
+    """Return what the gate needs: `12/15`, and the lower bound of the rate if it has one."""
     needs = f"{result.required}/{result.expected}"
     return needs if result.lower_bound is None else f"{needs} >={percent(result.lower_bound)}"
 
 
 def number(value: Any) -> str:
-    """A measurement to four digits; "-" for None; what is no number as it is."""
+    """Return a measurement with four digits; "-" for None; other values as text."""
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, int | float) else printable(str(value))
@@ -52,16 +52,16 @@ def with_unit(value: Any, unit: Any) -> str:
 
 
 def reason_of(judgement: Judgement) -> str:
-    """The first finding of a miss, and how many more there are."""
+    """Return the first finding of a miss, and the number of further ones."""
     first = judgement.findings[0]
     more = f" (+{len(judgement.findings) - 1} more)" if len(judgement.findings) > 1 else ""
     return printable(f"{first.detector}: {first.reason}{more}")
 
 
 def weak_of(result: GateResult) -> str:
-    """`PASS at its minimum: 6/10, 26-88%` where the interval of a PASS lies across what the gate needs; else "".
+    """`PASS at its minimum: 6/10, 26-88%` if the interval of a PASS contains the rate that the gate needs; else "".
 
-    A gate that allows no miss, or asks for a bound on the rate, passes by other evidence.
+    It is "" for a gate that allows no miss or has a lower bound on the rate.
     """
     free = result.required in (0, result.expected) or result.lower_bound is not None
     if result.verdict != "PASS" or result.interval is None or free:
@@ -74,22 +74,22 @@ def weak_of(result: GateResult) -> str:
 
 
 def at_minimum(result: GateResult) -> bool:
-    """Whether a gate that tolerates misses passes, and one more miss would have failed it."""
+    """Return whether a gate that tolerates misses passed and would have failed with one more miss."""
     return result.verdict == "PASS" and 0 < result.required < result.expected and result.passed == result.required
 
 
 def in_order(judgements: Iterable[Judgement]) -> list[Judgement]:
-    """By sample, numbers by their value: s-2 before s-10."""
+    """Sort by sample, with numbers by their value: s-2 before s-10."""
     return sorted(judgements, key=lambda one: natural(one.sample))
 
 
 def natural(name: str) -> list[str]:
-    """What to sort names by, so that numbers in them count by their value."""
+    """Return the sort key of a name in which numbers count by their value."""
     return [word.zfill(20) if place % 2 else word for place, word in enumerate(_NUMBER.split(name))]
 
 
 def by_scenario(judgements: Iterable[Judgement]) -> list[list[Judgement]]:
-    """The misses of each scenario, in order: streamed, unstreamed and repeated ones are samples of one prompt."""
+    """Group misses by scenario, in order: its streamed, unstreamed and repeated samples have one prompt."""
     groups: dict[str, list[Judgement]] = {}
     for one in in_order(judgements):
         groups.setdefault(scenario_of(one.sample), []).append(one)
@@ -97,12 +97,12 @@ def by_scenario(judgements: Iterable[Judgement]) -> list[list[Judgement]]:
 
 
 def by_severity(results: Iterable[GateResult]) -> list[GateResult]:
-    """Worst first, else in the profile's order."""
+    """Sort by verdict, the worst first, then in the profile's order."""
     return sorted(results, key=lambda result: SEVERITY.index(result.verdict))
 
 
 def by_cause(errors: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """(cause, samples), the most frequent first; causes of the run as a whole have no samples and come before."""
+    """Return (cause, samples), the most frequent first. Causes of the entire run come first, without samples."""
     causes: dict[str, list[str]] = {}
     for error in errors:
         samples = causes.setdefault(str(error.get("cause")), [])
@@ -112,14 +112,14 @@ def by_cause(errors: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]
 
 
 def headline(verdict: RunVerdict, most: int = 4) -> str:
-    """The run in one line, for example `FAIL (2 of 8 gates failed: no_markdown 7/15, needs 12; ...)`."""
+    """The run's result in one line, for example `FAIL (2 of 8 gates failed: no_markdown 7/15, needs 12; ...)`."""
     return f"{verdict.verdict} ({printable(_because(verdict, most))})"
 
 
 def _because(verdict: RunVerdict, most: int) -> str:
     rows = [(result.name, result.verdict, result.detail) for result in verdict.gates]
     rows += [(str(row["name"]), row["verdict"], _measured(row)) for row in verdict.timings]
-    # What compares runs or servers is no gate of the profile; it is named where it decides.
+    # Comparisons of runs or servers are not gates of the profile. They are named if they decide the verdict.
     for name, other in (("regression", verdict.regression), ("replicas", verdict.replicas)):
         if other.get("verdict") in ("FAIL", "ERROR", "INCONCLUSIVE"):
             rows.append((name, other["verdict"], ""))
@@ -141,7 +141,7 @@ def _because(verdict: RunVerdict, most: int) -> str:
     causes = by_cause(all_errors(verdict))
     if not causes:
         return f"{len(found)} of {len(rows)} gates: {shown}" if found else "no gate was judged"
-    # The first cause is that of the run as a whole, or else the most frequent one.
+    # The first cause is one of the entire run, or else the most frequent one.
     cause, samples = causes[0]
     more = f"; {len(causes) - 1} more causes" if len(causes) > 1 else ""
     first_line = cause.strip().partition("\n")[0]
@@ -149,7 +149,7 @@ def _because(verdict: RunVerdict, most: int) -> str:
 
 
 def _measured(row: Mapping[str, Any]) -> str:
-    """A timing row in a few words: `140 ms, limit 120 ms`, or the start of its detail where nothing was measured."""
+    """Return a timing row in short: `140 ms, limit 120 ms`, or the start of its detail if nothing was measured."""
     if row.get("median") is None or row.get("limit") is None:
         return shortened(str(row.get("detail") or ""), 80)
     return f"{with_unit(row['median'], row.get('unit'))}, limit {with_unit(row['limit'], row.get('unit'))}"

@@ -1,4 +1,4 @@
-"""What the report says of repeats: how reliable each prompt is, and how the decision came. Pure."""
+"""Report lines about repeats: how reliable each prompt is, and how the gate was decided. Does no I/O."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from annie_eval.text import printable
 
 
 def lines(gates: Sequence[GateResult], sampling: Mapping[str, Any]) -> list[str]:
-    """One line for each gate whose samples were asked more than once, and what their columns mean then.
+    """Return one line for each gate whose samples were asked more than once, and the meaning of its columns.
 
     Args:
-        sampling: of the fingerprint; repeats at temperature 0 say little, and that is said.
+        sampling: of the fingerprint. A line warns that repeats at temperature 0 show little.
     """
     asked = [gate for gate in gates if gate.repeats]
     if not asked:
@@ -25,14 +25,14 @@ def lines(gates: Sequence[GateResult], sampling: Mapping[str, Any]) -> list[str]
     if any(gate.repeats["adaptive"] for gate in asked):
         out.append("Intervals are confidence sequences: they hold at every round at once.")
     else:
-        out.append("Intervals know that repeats of a scenario resemble each other.")
+        out.append("Intervals take into account that repeats of a scenario resemble each other.")
     if sampling.get("temperature") == 0:
         out.append("At temperature 0 repeats differ only where the server's arithmetic does.")
     return out
 
 
 def _reliability(gate: GateResult) -> str:
-    """`, pass^3 61%`: the chance that so many repeats of a prompt all pass."""
+    """`, pass^3 61%`: the chance that this number of repeats of a prompt all pass."""
     chances = gate.repeats["pass_hat_k"]
     if not chances:
         return ""
@@ -50,7 +50,7 @@ def _how(gate: GateResult) -> str:
         case "fixed":
             return f"{facts['most']} repeats of each, as asked"
         case "rule":
-            why = "a miss, and none is allowed" if gate.verdict == "FAIL" else "no miss, and no rate is asked for"
+            why = "a miss, and none is allowed" if gate.verdict == "FAIL" else "no miss, and no rate is required"
             return f"decided after {rounds}: {why}"
         case "decided":
             side = "above" if gate.verdict == "PASS" else "below"

@@ -1,7 +1,7 @@
-"""Every sample of a run as the page shows it: what was asked, expected, answered and found; compressed into the page.
+"""The samples of a run as data for the HTML page: request, expectation, answer and findings, compressed.
 
 The page holds an index of all samples, and packs of their requests and responses, each of which is read when somebody
-opens a sample of it. All texts are made safe to show here; the script only sets them as text.
+opens one of its samples. This module makes all texts safe to show; the script only sets them as text.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from annie_eval.report.markup import segments, shown
 from annie_eval.report.phrases import natural
 from annie_eval.run.store import Attempt, StoredSample
 
-MOST = 12_000_000  # bytes of the page that requests and responses may take; then those that passed are left out
+MOST = 12_000_000  # bytes of the page for requests and responses; beyond it those of passed samples are left out
 _MOST_BODY = 64_000  # bytes of one raw body
-_PACK = 100  # samples whose requests and responses are compressed together
+_PACK = 100  # samples that one pack contains
 
 Told = list[tuple[str, list[str]]]
-"""(channel, its text cut at the findings) of one reply."""
+"""(channel, its text split at the findings) of one reply."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the samples of a run are read from, one at a time: a run may be larger than the memory.
+    """Where the samples of a run are read from, one at a time: a run may not fit into memory.
 
     Attributes:
-        keys: of all samples that came to an end.
+        keys: of all finished samples.
         load: the stored sample of a key.
         judgements: of every gate.
         scenarios: of the profile's snapshot, by id.
-        attempts: requests that broke, by sample.
-        before: the sample of the baseline; None where there is no baseline.
-        worse, better: samples that passed a gate in one of the two runs alone.
+        attempts: failed requests, by sample.
+        before: returns the sample of the baseline; None if there is no baseline.
+        worse, better: samples that passed a gate in only one of the two runs.
     """
 
     keys: Sequence[str]
@@ -58,7 +58,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One exchange: what was new in the request, and what came back."""
+    """One exchange: the new messages of the request, and the reply."""
 
     asked: list[tuple[str, str]]
     told: Told
@@ -71,9 +71,9 @@ class Record:
 
     Attributes:
         gates: `pass`, `miss` or `broke`, by gate.
-        findings: each once, with the gates that it counts for.
+        findings: each finding once, with the gates for which it counts.
         error: why it broke; "" otherwise.
-        then: the replies of the baseline, where their words are others.
+        then: the replies of the baseline, if their words differ.
         changes: against the baseline: of `worse`, `better`, `other words`, `same words`, `new`; () without one.
     """
 
@@ -98,17 +98,17 @@ class Record:
 
     @property
     def variant(self) -> str:
-        """`stream.off`: how it was sent; "" for a question of a test's own."""
+        """`stream.off`: how it was sent; "" for a question of the user's own test."""
         return self.key.removeprefix(self.scenario).removeprefix(".")
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """All samples of a run, those of one scenario beside each other.
+    """All samples of a run, ordered by scenario.
 
     Attributes:
         packs: requests and responses, compressed, as base64; `place` has (pack, place in it) by sample.
-        left_out: samples whose responses the page has no room for.
+        left_out: number of samples whose responses do not fit into the page.
     """
 
     records: Sequence[Record]
@@ -118,7 +118,7 @@ class Gathered:
 
 
 def gather(source: Source, scenario_of: Callable[[str], str]) -> Gathered:
-    """Read every sample once. A sample that was judged and is not stored is there with its findings alone."""
+    """Read every sample once. A sample that was judged but is not stored has only its findings."""
     judged: dict[str, list[Judgement]] = {}
     for judgement in source.judgements:
         judged.setdefault(judgement.sample, []).append(judgement)
@@ -209,13 +209,13 @@ def _replies(stored: StoredSample | None, findings: Sequence[Finding]) -> Iterat
             told.append((shown(name), segments(text, spans)))
         asked = [(shown(who), shown(text)) for who, text in messages[known:] if who != "system"]
         yield Reply(asked, told, bool(exchange.request.get("stream")))
-        known = len(messages) + 1  # the reply itself comes back as a message
+        known = len(messages) + 1  # the reply itself comes back as a message of the next request
 
 
 def _span(finding: Finding, channel: str, text: str) -> tuple[int, int] | None:
-    """Where a finding stands in the text shown of a channel; None where it does not.
+    """Return the position of a finding in the shown text of a channel; None if it is not in it.
 
-    A span in a call counts from the start of its arguments, or of its name; of which call, the excerpt says.
+    A span in a call counts from the start of the arguments or of the name; the excerpt tells which call.
     """
     if finding.channel is None or channel.partition("[")[0] != finding.channel:
         return None
@@ -236,7 +236,7 @@ def _span(finding: Finding, channel: str, text: str) -> tuple[int, int] | None:
 
 
 def _quoted(finding: Finding) -> str:
-    """What the excerpt has of the text itself."""
+    """Return the part of the excerpt that is in the text."""
     return finding.excerpt.removeprefix("…").removesuffix("…").replace("\\n", "\n")
 
 
@@ -247,7 +247,7 @@ def _called(told: Told) -> Iterator[str]:
 
 
 def _wire(stored: StoredSample, attempts: Iterable[tuple[int, Attempt]], *, whole: bool) -> dict[str, Any]:
-    """Requests and responses byte for byte, as far as bytes can be shown."""
+    """Return requests and responses byte for byte; bytes that cannot be shown are escaped."""
     exchanges = []
     for exchange in stored.exchanges:
         headers = [f"{name}: {value}" for name, value in exchange.headers]
@@ -272,7 +272,7 @@ def _wire(stored: StoredSample, attempts: Iterable[tuple[int, Attempt]], *, whol
 
 
 def _limited(reads: Iterable[tuple[float | None, bytes]]) -> tuple[list[tuple[float | None, bytes]], int]:
-    """The first reads, and how many bytes are not among them."""
+    """Return the first reads, and the number of bytes after them."""
     left, cut, kept = _MOST_BODY, 0, []
     for milliseconds, data in reads:
         if left > 0:
@@ -283,13 +283,13 @@ def _limited(reads: Iterable[tuple[float | None, bytes]]) -> tuple[list[tuple[fl
 
 
 def _json(value: Any) -> str:
-    """Exact JSON, harmless to show, and without an apostrophe: it stands in a shell's quotes as it is."""
+    """Return exact JSON, safe to show, and without apostrophes, so that it can be put between a shell's quotes."""
     text = json.dumps(value, ensure_ascii=False).replace("'", "\\u0027")
     return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def _columns(pack: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Like beside like, so that what repeats is near: requests, then heads, then bodies."""
+    """Order by kind (requests, then heads, then bodies), because similar texts compress better side by side."""
     names = ("request", "head", "body", "size", "cut")
     every = [exchange for sample in pack for exchange in sample["exchanges"]]
     return {
@@ -300,7 +300,7 @@ def _columns(pack: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def index(gathered: Gathered, source: Source) -> dict[str, Any]:
-    """What the script filters, searches and shows at once, as JSON values."""
+    """Return what the script filters, searches and shows immediately, as JSON values."""
     gates = list(dict.fromkeys(gate for record in gathered.records for gate in record.gates))
     groups: list[dict[str, Any]] = []
     for record in gathered.records:
@@ -341,6 +341,6 @@ def _indexed(record: Record, gates: Sequence[str], place: tuple[int, int] | None
 
 
 def packed(value: Any) -> str:
-    """JSON, compressed, as base64: inert whatever it holds."""
+    """Return compressed JSON as base64, which is inert in HTML."""
     raw = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
     return base64.b64encode(zlib.compress(raw, 9)).decode("ascii")

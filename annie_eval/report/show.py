@@ -1,4 +1,4 @@
-"""A run from its directory: the report again, or one sample with its whole exchange."""
+"""Text of `annie-eval show`: the report of a stored run, or one sample with its complete exchange."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from annie_eval.text import printable
 
 
 def load_verdict(run_dir: Path) -> RunVerdict:
-    """The verdict of a finished run.
+    """Return the verdict of a finished run.
 
     Raises:
-        UsageError: no run, no verdict yet (says how far the run came), or a damaged file.
+        UsageError: no run, no verdict yet (the message says how far the run came), or a damaged file.
     """
     path = run_dir / verdict_json.FILE
     if path.is_file():
-        # Where it lies now: a run may have been moved since.
+        # The current place: the run may have been moved since.
         return replace(verdict_json.load(path), run_dir=str(run_dir))
     store = Store(run_dir)
     try:
@@ -47,15 +47,15 @@ def load_verdict(run_dir: Path) -> RunVerdict:
 
 
 def run_lines(run_dir: Path, *, color: bool, width: int, piped: bool = False) -> list[str]:
-    """What the run printed when it ended, with every miss. Raises UsageError as `load_verdict` does."""
+    """Return the lines that the run printed at its end, with every miss. Raises UsageError as `load_verdict` does."""
     return terminal.lines(load_verdict(run_dir), color=color, width=width, piped=piped, full=True)
 
 
 def sample_lines(run_dir: Path, key: str) -> list[str]:
-    """Everything about one sample: what was sent, what came back and when, how it was read and judged.
+    """Return everything about one sample: requests, responses with times, parsed channels and judgements.
 
     Raises:
-        UsageError: no run there, or no such sample in it (names the nearest ones).
+        UsageError: there is no run, or the run has no such sample (the message names the nearest ones).
     """
     key = current_key(key)
     store = Store(run_dir)
@@ -86,7 +86,7 @@ def _unknown(store: Store, run_dir: Path, key: str) -> str:
     wanted = [name for _, name, _ in store.wanted()]
     if key in wanted:
         return f"{run_dir}: sample {key} was wanted but not answered"
-    # A scenario's id is what people remember; its samples begin with it.
+    # People often give the scenario's id; keys of samples begin with it.
     near = [name for name in known if name.startswith(f"{key}.")] or difflib.get_close_matches(key, known, n=3)
     return f"{run_dir}: no sample {key}" + (f"; did you mean {', '.join(near[:4])}?" if near else "")
 

@@ -1,4 +1,4 @@
-"""What can be wrong with an answer: one pure function a module, `find(sample)`, from a sample to its findings.
+"""Detectors of faults in answers: each module has one pure function, `find(sample)`, that returns findings.
 
 Importing this package is cheap: a detector and the libraries it needs are imported when it first runs.
 """

@@ -1,4 +1,4 @@
-"""Strings in a call's arguments that are valid JSON and garbled all the same: markup, escapes, a second encoding."""
+"""Finds garbled strings in a call's valid JSON arguments: markup, escapes, a second encoding."""
 
 from __future__ import annotations
 

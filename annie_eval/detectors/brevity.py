@@ -1,6 +1,6 @@
-"""Brevity: a spoken answer of a few finished sentences, neither cut off nor too long.
+"""Checks that a spoken answer has a few finished sentences and is neither cut off nor too long.
 
-Judged are the exchanges that made no tool call, by `Sample.limits` (`Expect.max_sentences` overrides one of them).
+It judges the exchanges without a tool call, by `Sample.limits` (`Expect.max_sentences` overrides one of them).
 Sentences and words are counted by `english.sentences`, without tags and tagged thoughts: those are the
 thinking detector's. An answer that was cut on purpose (`Expect.truncated`) need neither be finished nor have begun.
 """
@@ -24,7 +24,7 @@ _SPEECH = 20_000  # characters, half an hour of speech; longer answers break eve
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:
-    """What keeps each spoken answer from being short and whole."""
+    """Return the reasons why a spoken answer is not short and complete."""
     findings: list[Finding] = []
     for index, exchange in enumerate(sample.exchanges):
         if not exchange.answer.tool_calls:

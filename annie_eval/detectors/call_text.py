@@ -1,4 +1,4 @@
-"""Find a tool call written as text: tags, JSON, or code where a call should have come over the tool channel.
+"""Finds tool calls written as text: tags, JSON or code in place of a call over the tool channel.
 
 What gives a call away, whether its tool was offered or not:
 

@@ -1,4 +1,4 @@
-"""What the request said, as far as a detector must know it: the user's words, the token limit, the topic."""
+"""What detectors need to know of the request: the user's last words, the token limit, the topic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from annie_eval.wire.sample import Exchange
 
 
 def user_text(exchange: Exchange) -> str:
-    """What the user said last, as text; "" if nobody spoke. Parts of a multi-part message are joined by newlines."""
+    """Return the last user message as text; "" if there is none.
+
+    Parts of a multi-part message are joined by newlines.
+    """
     messages = exchange.request.get("messages")
     for message in reversed(messages if isinstance(messages, list | tuple) else ()):
         if isinstance(message, Mapping) and message.get("role") == "user":
@@ -25,9 +28,10 @@ def _text(content: Any) -> str:
 
 
 def cut_off(exchange: Exchange) -> bool:
-    """Whether the token limit ended the answer, by `finish_reason` or by the count of tokens.
+    """Return whether the token limit ended the answer, by `finish_reason` or by the number of tokens.
 
-    The count matters: vLLM reports `tool_calls` for a call that max_tokens truncated, when it is not streamed.
+    The number is needed because vLLM reports `tool_calls` for a call that max_tokens truncated, when it is not
+    streamed.
     """
     answer = exchange.answer
     if answer.finish_reason == "length":

@@ -1,4 +1,4 @@
-"""Degeneration: text that runs in circles or is said twice, in content or reasoning.
+"""Finds degenerate text in content or reasoning: words that repeat without end, or an answer given twice.
 
 Limits are chosen so that lists, "very, very", laughter and a song's double refrain stay below them:
 

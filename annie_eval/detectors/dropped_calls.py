@@ -1,4 +1,4 @@
-"""Dropped calls: a tool call written as text into speech or thought, whatever the scenario expects of calls."""
+"""Finds dropped calls: tool calls written as text in content or reasoning, whatever calls the scenario expects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from annie_eval.wire.sample import Sample
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:
-    """Every call that is text, in order of the exchanges."""
+    """Return each call written as text, in order of the exchanges."""
     return tuple(
         replace(found, detector="dropped_calls")
         for index, exchange in enumerate(sample.exchanges)

@@ -1,4 +1,4 @@
-"""A finding: one thing wrong with an answer, and the text that shows it."""
+"""The type of a finding: one fault of an answer, and the text that shows it."""
 
 from __future__ import annotations
 

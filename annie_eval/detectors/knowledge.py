@@ -1,4 +1,4 @@
-"""Knowledge: the spoken answer states what it must, and nothing that it must not.
+"""Checks that the spoken answer states the right fact or number, and no wrong one.
 
 Phrases are found as whole words, apart from case, accents and punctuation, and must be asserted
 (`english.assertion`): a negated, asked, doubted or corrected mention is none. A phrase that is itself a

@@ -1,8 +1,8 @@
-"""Which language a text is in, by its script and its commonest words: enough for one sentence, and cheap.
+"""Identifies the language of a sentence by its script and its most frequent words, without a library.
 
-A library of language identification would know more languages and cost 80 ms of import; it takes many a short
-sentence for a neighbour of its language. This asks for evidence: a sentence is foreign if it has three of the
-commonest words of one other language more than of the expected one, or two where it has none of that.
+A library for language identification would know more languages, but takes 80 ms to import and often mistakes a short
+sentence for a related language. Here a sentence counts as foreign if it has at least three more of the most frequent
+words of one other language than of the expected one, or two if it has none of the expected one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from annie_eval.text import WORD, word_set
 
-# Words that are short, frequent, and rarely those of a neighbour.
+# Short, frequent words that are rare in related languages.
 _COMMON = {
     "en": "the and is are was of to in that it you for on with this have not be at what there i m don your can"
     " my a will how would like do",
@@ -53,7 +53,7 @@ _OWN = {
 }  # fmt: skip
 _WORD = re.compile(f"[{WORD}]+")
 _SENTENCE = re.compile(r"[^.!?…。！？\n]+")
-# The user asks about another language, so that the answer may hold it.
+# The user asks about another language, so the answer may contain it.
 _ABOUT = re.compile(
     r"\b(?:translat\w*|languages?|say \S.* in [A-Z]|(?:in|into|auf|en|em|på|po) (?:[A-Z]\w+(?:ese|ish|ian|ic|an)"
     r"|french|german|english|greek|dutch|czech|thai|deutsch|englisch|[a-zé]+isch|español|anglais|allemand|espagnol|inglés"
@@ -65,7 +65,7 @@ _ABOUT = re.compile(
 
 
 def foreign(text: str, asked: str, language: str) -> tuple[int, int] | None:
-    """Where a text is in another language than the user's; None if it is not, or if the user asked for one."""
+    """Return where a text is in another language than the user's; None if it is not, or if the user asked for one."""
     primary = language.split("-")[0].casefold()
     if _ABOUT.search(asked):
         return None
@@ -84,7 +84,7 @@ def foreign(text: str, asked: str, language: str) -> tuple[int, int] | None:
 
 
 def writes_ordinals_with_a_stop(text: str) -> bool:
-    """Whether a text has common words of a language that writes ordinals as `1.`, and none of English."""
+    """Return whether a text has frequent words of a language that writes ordinals as `1.`, and none of English."""
     words = {word.casefold() for word in _WORD.findall(text[:400])}
     return words.isdisjoint(_STOP_WORDS["en"]) and any(
         words & _STOP_WORDS[name] for name in ("de", "da", "cs", "pl", "tr")

@@ -1,6 +1,6 @@
-"""Markdown and other marks that a voice reads aloud or drops: emphasis, headings, lists, tables, code, links, emoji.
+"""Finds Markdown and other marks that a voice cannot speak: emphasis, headings, lists, tables, code, links, emoji.
 
-Two ways of looking, since each misses what the other sees: markdown-it-py parses the text (CommonMark with tables and
+It searches in two ways, because each misses some marks: markdown-it-py parses the text (CommonMark with tables and
 strikethrough), and patterns (`annie_eval.detectors.markdown_patterns`) find what is no markdown to a parser because it
 stands in the middle of a line, is never closed, or uses other signs (`•`, `（1）`, emoji, LaTeX, HTML entities). Data
 in place of speech (JSON, a traceback, `{name}`) is read aloud as signs, too (`annie_eval.detectors.data_text`).
@@ -69,7 +69,7 @@ _ALONE = re.compile(r"(?<![^\s\"'“”‘’(«「『`])[*_#`~>|=+-]{1,6}(?=[\s
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:
-    """The first mark of each kind in what is spoken, exchange by exchange."""
+    """Return the first mark of each kind in each exchange's content."""
     findings: list[Finding] = []
     for index, exchange in enumerate(sample.exchanges):
         content = exchange.answer.content

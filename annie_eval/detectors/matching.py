@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 
 def match(fits: Sequence[Sequence[bool]], required: Sequence[bool], calls: int) -> dict[int, int]:
-    """Pair wanted calls with received ones so that as few as possible of either are left over.
+    """Pair wanted calls with received ones so that as few as possible of both are left unpaired.
 
-    Augmenting paths (Kuhn's algorithm), first from the required wants, then from the calls still free. A path never
-    frees a partner that it has passed, so the second round keeps every required want that the first has paired; by
-    the theorem of Mendelsohn and Dulmage both goals are met at once wherever each can be met alone.
+    Augmenting paths (Kuhn's algorithm), first from the required calls, then from the received calls that are still
+    unpaired. A path never frees a partner that it has passed, so the second round keeps every required want that the
+    first has paired; by the theorem of Mendelsohn and Dulmage both goals are met at once wherever each can be met
+    alone.
 
     Args:
         fits: for each wanted call, whether each received call satisfies it.

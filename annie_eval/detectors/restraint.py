@@ -1,4 +1,4 @@
-"""Restraint: where no tool is wanted, none is called, no call is written as text, and an answer is spoken."""
+"""Checks that an answer has no tool call if none is wanted, not even one written as text, and is not empty."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from annie_eval.wire.sample import Sample
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:
-    """Calls, call text and silence in every exchange whose `expect.calls` is empty."""
+    """Return calls, calls as text and empty answers of each exchange whose `expect.calls` is empty."""
     findings: list[Finding] = []
     for index, exchange in enumerate(sample.exchanges):
         if exchange.expect.calls != ():

@@ -1,4 +1,4 @@
-"""Role labels of a chat template in an answer, and further turns that the model wrote for the user."""
+"""Finds role labels of a chat template in an answer, and further turns that the model wrote for the user."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from annie_eval.wire.sample import Sample
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:
-    """Every exchange without visible content and without a tool call.
+    """Return each exchange without visible content and without a tool call.
 
-    White space and zero-width characters are nothing, and so is reasoning by itself, unless max_tokens cut the
-    thought and thinking was not switched off.
+    White space and zero-width characters do not count as content. Reasoning alone does not count either, unless
+    max_tokens cut it off and thinking was not switched off.
     """
     findings: list[Finding] = []
     for index, exchange in enumerate(sample.exchanges):

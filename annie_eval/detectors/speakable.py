@@ -1,4 +1,4 @@
-"""Speakable: what a speech engine cannot say well: units, symbols, stamps, identifiers, stage directions, languages.
+"""Finds what a speech engine cannot say well: units, symbols, stamps, identifiers, stage directions, languages.
 
 Each kind has a name, and the profile's `[speech] allow` lists what its engine can say (docs/detectors.md has how often
 each stands in other people's speech). Numbers are fine in digits and in words. What markdown leaves in speech is the
@@ -71,7 +71,7 @@ KINDS: dict[str, re.Pattern[str]] = {
     "capitals": re.compile(r"(?<![\w.])[A-ZÀ-ÞА-Я]{2,}[!,]?(?:\s+[A-ZÀ-ÞА-Я]{1,}[!,]?){2,}(?!\w)"),
     "markup": re.compile(r"</?[A-Za-z][\w:-]*(?:\s[^<>\n]{0,200})?/?>"),
 }
-# Half an hour of speech; what comes after it nobody hears.
+# Half an hour of speech; later text is not searched.
 _SPEECH = 20_000
 NAMES = (*KINDS, "placeholders", "language")
 

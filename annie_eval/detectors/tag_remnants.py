@@ -1,7 +1,7 @@
 """Finds protocol tags that lost their head, tail or brackets: `hink>`, `</thi`, `HINK]`, `analysisIt`.
 
 A parser that matches token by token, a stop string or the token limit cuts a tag anywhere; a detokeniser that skips
-special tokens leaves the words between them. A head or a tail counts where it begins or ends a known name.
+special tokens leaves the words between them. A head or a tail counts if it begins or ends a known name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NAMES: dict[Kind, frozenset[str]] = {
         " python_tag arg_key arg_value tool_code"
     ),
 }
-# The last one wins: what may be of a thought is reported as one.
+# The last match wins: what may belong to a thinking tag is reported as one.
 _ORDER: tuple[Kind, ...] = ("tool", "special", "thinking")
 _HEADS: dict[str, Kind] = {
     name[:length]: kind for kind in _ORDER for name in _NAMES[kind] for length in range(1, len(name) + 1)
@@ -67,7 +67,7 @@ def _found(pattern: re.Pattern[str], sign: str, view: str) -> Iterable[re.Match[
 
 
 def remnants(view: str) -> Iterator[Remnant]:
-    """Kind, name, whether it closes, start and end of everything that is left of a tag, in no order."""
+    """Return kind, name, whether it closes, start and end of each remnant of a tag, in no order."""
     for match in _found(_TAIL, ">", view):
         name = match["name"].lower()
         kind = _TAILS.get(name) or ("special" if "|" in match["end"] or _NUMBERED.fullmatch(name) else None)

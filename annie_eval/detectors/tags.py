@@ -1,9 +1,9 @@
-"""Find markup of the model's own protocol in a text: thinking tags, tool-call tags, special tokens, and HTML.
+"""Finds markup of the model's own protocol in a text: thinking tags, tool-call tags, special tokens, and HTML.
 
 Every tag has one kind, so that a leak is reported by one detector: `thinking` and `special` by thinking,
 `tool` by tool_calls and restraint, `html` by markdown. Families seen in the templates of Qwen, DeepSeek, Kimi, GLM,
 Seed, Hunyuan, Gemma, Cohere, Mistral, Llama, gpt-oss (harmony), Sky-T1 and LongCat are recognised by the words in a
-tag's name rather than by a list of names, so that their next spelling is too.
+tag's name rather than by a list of names, so that new spellings are recognised too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind = Literal["thinking", "tool", "special", "html"]
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One tag, or what is left of one. `start` and `end` are indices into the scanned text."""
+    """One tag, or the remnant of one. `start` and `end` are indices into the scanned text."""
 
     kind: Kind
     name: str
@@ -37,7 +37,7 @@ _THINKING_WORDS = word_set(
     " rationale analysis monologue deliberation deliberate introspection planning internal"
 )
 _TOOL_WORDS = word_set("tool tools toolcall toolcalls function functions functioncall invoke parameter plugin")
-# Names that say it only as a whole, compared without spaces, `_` and `-`.
+# Names that must match completely, compared without spaces, `_` and `-`.
 _THINKING_NAMES = word_set(
     "chainofthought innermonologue internalmonologue innerthoughts thoughtprocess thinkingprocess antthinking"
     " answer finalanswer beginofanswer endofanswer solution beginofsolution endofsolution"
@@ -66,7 +66,7 @@ _THINKING_BRACKETS = word_set(
 _SPECIAL_BRACKETS = word_set("INST SYS SYSTEM_PROMPT UNK PAD CLS SEP MASK BOS EOS gMASK EOT IMG IMG_END")
 _TOOL_BRACKETS = word_set("toolcall toolcalls functioncall functioncalls availabletools toolresults toolresult")
 
-_MOST = 5_000  # remnants; more of them are no text
+_MOST = 5_000  # remnants; a text with more of them is not searched further
 _ANGLE = re.compile(r"<([^<>]{1,100})>")
 _SQUARE = re.compile(r"\[\s{0,4}(/?)\s{0,4}([A-Za-z][A-Za-z_ -]{0,30})\](?!\()")
 _DIAMOND = re.compile(r"◁\s*(/?)\s*([^◁▷\n]{1,40}?)\s*▷|◁\s*(/?)\s*(think\w*)")
@@ -80,12 +80,12 @@ _MAY_HOLD_TAG = re.compile(
 )
 
 
-@lru_cache(maxsize=16)  # several detectors look at the same answer
+@lru_cache(maxsize=16)  # cached, because several detectors read the same answer
 def scan(text: str, *, escapes: bool = False) -> tuple[Tag, ...]:
-    """Every tag in a text, in order, none overlapping another.
+    """Return every tag in a text, in order, without overlaps.
 
-    Sees through HTML entities, zero-width characters, white space and full-width letters; `escapes` also through
-    JSON's escapes, for the arguments of tool calls.
+    Tags are also found when written with HTML entities, zero-width characters, white space or full-width letters; with
+    `escapes` also with JSON's escapes, for the arguments of tool calls.
     """
     if not _MAY_HOLD_TAG.search(text):
         return ()
@@ -105,11 +105,11 @@ def scan(text: str, *, escapes: bool = False) -> tuple[Tag, ...]:
 
 
 def without_thoughts(text: str) -> str:
-    """The text with tags of thinking, tools and templates as spaces, and what stands between thinking tags, too.
+    """Return the text with spaces in place of thinking, tool and template tags and of the text between thinking tags.
 
-    A thought that leaked is reported by the thinking detector; the others judge the answer beside it. As a parser
-    would, this takes all before a lone closing tag for the thought; behind a lone opening one stands the answer.
-    Indices stay the same.
+    The thinking detector reports leaked thoughts; the other detectors judge the rest of the answer. As in a parser,
+    all text before a closing tag without an opening one is the thought; after an opening tag without a closing one,
+    the text is the answer. Indices stay the same.
     """
     tags = [tag for tag in scan(text) if tag.kind != "html"]
     spans = [(tag.start, tag.end) for tag in tags]
@@ -140,13 +140,13 @@ def _angle(match: re.Match[str]) -> list[Tag]:
         return []
     name = first.group().strip("|")
     kind = _kind(name, body)
-    if kind == "html" and match.group(1)[0].isspace():  # a comparison: HTML allows no space here
+    if kind == "html" and match.group(1)[0].isspace():  # a comparison such as `a < b`: HTML allows no space here
         return []
     return [Tag(kind, name, closing, *match.span())] if kind else []
 
 
 def _kind(name: str, body: str) -> Kind | None:
-    """The kind of `<body>`, whose first word is `name`; None for what is no tag, such as `<y and z>`."""
+    """The kind of `<body>`, whose first word is `name`; None if it is not a tag, such as `<y and z>`."""
     parts = _words(name)
     whole = re.sub(r"[\s_|-]", "", body).casefold()
     plain = re.sub(r"[_|-]", "", name).casefold()

@@ -1,4 +1,4 @@
-"""Thinking that leaks into speech: tags, special tokens, untagged reasoning, repeated reasoning, trapped answers.
+"""Finds thinking leaked into speech: tags, special tokens, untagged reasoning, repeated reasoning, trapped answers.
 
 Rules:
 

@@ -1,9 +1,9 @@
-"""Tool calls: declared, well-formed, valid, the wanted ones with the wanted values, and none dropped or cut off.
+"""Checks tool calls: declared, well-formed, valid, the wanted ones with the wanted values, none dropped or cut off.
 
 Every exchange whose `expect.calls` is not None is judged: names, ids, strict JSON, JSON Schema (Draft 2020-12;
 `format` is an annotation there and is not enforced), the scenario's checks on values (`profile.argument_checks`),
 the count, `finish_reason`, and calls written as text. Parallel calls are paired with the wanted ones by a maximum
-matching, so that their order never matters. A call that max_tokens cut off never counts, whole or not.
+matching, so that their order never matters. A call never counts if max_tokens cut the answer off.
 
 A tool's JSON Schema comes from the profile: if it is no schema, `find` raises, and the sample is an ERROR rather than
 the model's miss.

@@ -1,4 +1,4 @@
-"""Text that was decoded wrongly, twice, or not at all: mojibake, byte-level BPE, literal escapes, lone surrogates.
+"""Finds text decoded wrongly, twice, or not at all: mojibake, byte-level BPE, literal escapes, lone surrogates.
 
 Mojibake is UTF-8 that was read in another encoding. Whether a run of letters is one is decided by undoing it: encoded
 again, it must be UTF-8 of a character that people write. Byte-level BPE is undone in the same way, by the table of

@@ -1,4 +1,4 @@
-"""Tool calls that a server's parser garbled: in their names, in markup left in arguments, in arguments left out.
+"""Finds tool calls that a server's parser garbled: changed names, markup in arguments, missing arguments.
 
 A model that calls another tool than the wanted one, or leaves an argument out, makes its own mistake, which a gate may
 forgive a few times. Letters lost from an offered name, `</parameter>` in an argument, or `{}` for a later one of

@@ -1,1 +1,1 @@
-"""What the detectors know of English: sentences, numbers in words, units, assertions."""
+"""Parsing of English text for the detectors: sentences, numbers in words, units, assertions."""

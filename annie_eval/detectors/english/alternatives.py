@@ -1,6 +1,6 @@
-"""Whether a phrase is only one of several answers that are offered: "Paris or Lyon", "maybe Paris, maybe Lyon".
+"""Finds whether a phrase is only one of several answers on offer: "Paris or Lyon", "maybe Paris, maybe Lyon".
 
-Who names the right answer beside a wrong one has not answered. Two names of one thing are no choice ("the femur, or
+An answer that names the right and a wrong one is not right. Two names of one thing are no choice ("the femur, or
 thigh bone"): behind a comma "or" explains, unless "maybe" follows, and an alternative that the scenario accepts as
 well is none. A heuristic over one sentence, as `annie_eval.detectors.english.assertion` is.
 """
@@ -20,14 +20,14 @@ _STOP = r"(?=\s*(?:[.,;:!?…—–]|\Z))"
 _GUESS = r"(?:maybe|perhaps|possibly|was it|is it|could it be|might it be)\s+"
 _END = re.compile(r"[.!?…\n](?=\s|\Z)")
 _BOTH = re.compile(r"\bboth\b", re.IGNORECASE)
-_BEFORE = 200  # characters; a longer sentence is no speech
+_BEFORE = 200  # characters; longer sentences are not speech and are not searched
 
 
 def offered(text: str, span: tuple[int, int], accepted: Sequence[str]) -> bool:
-    """Whether what stands at a span is offered beside another answer that is not accepted.
+    """Return whether the phrase at a span is offered next to another answer that is not accepted.
 
     Args:
-        accepted: phrases that are right, too.
+        accepted: other phrases that are right.
     """
     start = max((end.end() for end in _END.finditer(text, max(0, span[0] - _BEFORE), span[0])), default=0)
     start = max(start, span[0] - _BEFORE)

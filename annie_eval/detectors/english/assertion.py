@@ -1,4 +1,4 @@
-"""Whether a text asserts what it mentions: not negated, not asked, not doubted, not taken back.
+"""Finds whether a text asserts what it mentions: not negated, not asked, not doubted, not taken back.
 
 The scope of a negation is a clause: it ends at punctuation, a spaced hyphen, a line break and at words such as "but"
 and "until". What is hedged ("maybe", "it might be"), said by some or thought once is not asserted. So "Not Lyon, it is

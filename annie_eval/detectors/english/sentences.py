@@ -1,9 +1,9 @@
-"""Count sentences and words as a listener would, and tell a finished text from one that stops in the middle.
+"""Counts sentences and words, and tells a finished text from one that stops in the middle of a sentence.
 
-Sentences end at `. ! ? …` and their kin in other scripts, or at a line break that no comma leads into. A full stop
-ends none inside of numbers, times and ellipses that go on, after titles and abbreviations (Dr., e.g., z. B., No. 5),
-after initials (J. R. Smith) and after the number of a German date (1. Mai). After `p.m.`, `U.S.` or `etc.` it ends
-one if a usual first word follows.
+Sentences end at `. ! ? …` and their equivalents in other scripts, or at a line break without a comma before it. A
+full stop does not end one inside numbers, times and ellipses that go on, after titles and abbreviations (Dr., e.g., z.
+B., No. 5), after initials (J. R. Smith) and after the number of a German date (1. Mai). After `p.m.`, `U.S.` or `etc.`
+it ends one if a usual first word follows.
 
 Scripts without spaces have no words to split at: two Han or kana characters, or five of Thai, Lao, Khmer or Burmese,
 count as a word.
@@ -18,23 +18,23 @@ from annie_eval.text import CJK, INVISIBLE, SPACELESS, WORD, word_set
 _CLOSERS = "\"'”’»«)\\]}」』）】›*_`~"
 _TERMINATORS = ".!?…。！？｡।॥؟۔։።፧⸮‽\u037e။។།"
 
-# A title or an abbreviation that something always follows.
+# Titles and abbreviations after which a sentence always continues.
 _TITLES = word_set(
     "dr mr mrs ms prof gen col capt lt sgt rev hon pres gov sen rep mt ft vs approx fig vol ed eds pp e.g i.e cf al ca"
     " nr art abs hr fr frau hl bzw evtl ggf inkl sog vgl z.b d.h u.a z z.t u mme mlle mm sra srta ud uds p.ej dott sig"
     " ecc str ul al os nam nám sv św ks inż mgr hab doc ing avda av dña pag pág págs aprox env geb gest bes inkl tel"
     " mevr dhr cad sok вул ул пер просп им пл наб корп стр рис г-н г-жа δρ λεωφ abb anh bspw tab co-op apt"
 )
-# An abbreviation that can also end a sentence.
+# Abbreviations that can also end a sentence.
 _ENDINGS = word_set(
     "st ave blvd rd sr jr dept univ min max jan feb mar apr jun jul aug sep sept oct nov dec a.m p.m u.s u.s.a u.k"
     " u.n e.u d.c b.c a.d etc usw inc ltd corp co ph.d m.d b.a m.a mio oz std ца см тыс млн руб коп грн dz uhr ecc osv"
     " stb"
 )
-# Sounds without a vowel, which are words and no abbreviations.
+# Interjections without a vowel. They are words, not abbreviations.
 _SOUNDS = word_set("hm hmm mm mmm shh psst pst brr grr tsk mhm pfft zzz")
 _VOWEL = re.compile("[aeiouyаеёиоуыэюяіїєαεηιουωàáâãäåæèéêëìíîïòóôõöøùúûüýÿœąęıőű]", re.IGNORECASE)
-# Ends no sentence before a number: No. 5, but "No. I can't."
+# These do not end a sentence before a number: No. 5, but "No. I can't."
 _NUMBER_WORDS = word_set("no nos nr núm num n p ch sec op")
 _FIRST_WORDS = word_set(
     "the a an it i you we they he she this that these those there then so but and or if in on at as when while what"
@@ -50,7 +50,7 @@ _DATE_WORDS = word_set(
     " samstag sonntag monat tag woche"
 )
 
-# Words that open something: a text that ends in "of..." was cut.
+# Words that need a following word: a text that ends in "of..." was cut off.
 _OPEN_WORDS = word_set(
     "the a an of to and or with for from in on at by is are was were be your my our his her their its as than that der"
     " die das den dem des ein eine einen einem einer und oder mit von zu im am auf für ist le la les un une des du de"
@@ -67,7 +67,7 @@ _LETTER = re.compile(f"[{WORD}]")
 _WORDS = re.compile(rf"[{CJK}]+|[{SPACELESS}]+|[{WORD}](?:[{WORD}'’.,:/-]*[{WORD}])?")
 _AFTER_END = re.compile(rf"[{_CLOSERS}\s{INVISIBLE}\U0001f000-\U0001faff\u2600-\u27bf]")
 _ALWAYS_ENDS = "。！？｡।॥؟۔։።။។།"
-# Polite Japanese and Korean may leave the full stop out, and a wave may stand for it.
+# Polite Japanese and Korean may omit the full stop or have a wave dash in its place.
 _UNSTOPPED = re.compile(
     "(?:です|ます|でした|ました|ません|ましょう|ください|下さい|なさい|だよ|だね|よね|ますよ|ですよ|ですね|ですか|ますか|かな"
     "|세요|어요|아요|에요|예요|네요|니다|까요|죠)\\Z|(?<=[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3])[~～〜]+\\Z"
@@ -75,7 +75,7 @@ _UNSTOPPED = re.compile(
 
 
 def count_words(text: str) -> int:
-    """Number of words; see the module for scripts without spaces."""
+    """Return the number of words; see the module for scripts without spaces."""
     if text.isascii():
         return len(_WORDS.findall(text))
     count = 0
@@ -91,12 +91,12 @@ def count_words(text: str) -> int:
 
 
 def count_sentences(text: str) -> int:
-    """Number of sentences; a stretch without a letter or digit is none."""
+    """Return the number of sentences; text without a letter or digit is not one."""
     return len(split_sentences(text))
 
 
 def split_sentences(text: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence, in characters."""
+    """Return start and end of each sentence, in characters."""
     spans: list[tuple[int, int]] = []
     start = next_word = 0
     has_capitals = _CAPITAL.search(text) is not None
@@ -114,9 +114,9 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
 
 
 def is_finished(text: str) -> bool:
-    """Whether the text ends with sentence-final punctuation, apart from closing quotes, brackets and emoji.
+    """Return whether the text ends with sentence-final punctuation, ignoring closing quotes, brackets and emoji.
 
-    Thai, Lao, Khmer and Burmese need none: they write no full stop.
+    Thai, Lao, Khmer and Burmese text needs none: these languages write no full stop.
     """
     end = len(text)
     while end and _AFTER_END.match(text, end - 1):

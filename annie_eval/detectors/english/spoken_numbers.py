@@ -1,11 +1,11 @@
-"""Read the numbers in a text, in digits and in English words, with everything that each may mean.
+"""Reads the numbers in a text, in digits and in English words, with all values that each may have.
 
 Digits: thousands separators, decimals with point or comma, signs, percent, money, fractions, clock times, ordinals,
 any script's digits. Words: "forty-two", "a hundred and five", "two point five", "three quarters", "one and a half",
 "half a dozen", "minus five", "nineteen forty-five", "half past three".
 
-Some texts mean several numbers, and all are kept as readings: "50%" is 50 and 0.5, "3:30" is 3.5 hours, "1.234" is a
-decimal, and outside of English also 1234.
+Some texts can mean several numbers, which are all kept as readings: "50%" is 50 and 0.5, "3:30" is 3.5 hours, "1.234"
+is a decimal, and outside of English also 1234.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Number:
     """A number in a text.
 
     Attributes:
-        readings: what it may mean, the likeliest first.
+        readings: the values that it may have, the likeliest first.
         start, end: indices into the text.
-        unit: what is counted (`annie_eval.detectors.english.units`); None if nothing is named.
-        weak: "one", "first" or "none": a number only if one is looked for.
+        unit: what is counted (see `annie_eval.detectors.english.units`); None if nothing is named.
+        weak: "one", "first" or "none": counts as a number only if the caller looks for it.
     """
 
     readings: tuple[float, ...]
@@ -37,7 +37,7 @@ class Number:
     weak: bool = False
 
     def near(self, value: float, tolerance: float = 0.0) -> bool:
-        """Whether some reading is `value`, within `tolerance` and the rounding of a float."""
+        """Return whether a reading equals `value`, within `tolerance` and float rounding."""
         margin = tolerance + 1e-9 * max(1.0, abs(value))
         return any(abs(reading - value) <= margin for reading in self.readings)
 
@@ -61,7 +61,7 @@ _ORDINALS = _counted(
 _PARTS = {"half": 0.5, "halves": 0.5, "quarter": 0.25, "quarters": 0.25} | {
     word + plural: 1 / number for word, number in _ORDINALS.items() if number > 2 for plural in ("", "s")
 }
-# "This one thing" points, "one moon" counts.
+# In "this one thing" the word is not a number; in "one moon" it is.
 _POINTERS = word_set("the this that which no any every each some another")
 _DECIMALS = {word: number for word, number in _SMALL.items() if number < 10} | {"oh": 0}
 _NOTHING = word_set("none nothing nil nought nobody")
@@ -78,13 +78,13 @@ _WORDS = re.compile(rf"[{WORD}]+")
 _BELOW = re.compile(r"(?: degrees?)?(?: celsius| fahrenheit)? below (?:zero|freezing)", re.IGNORECASE)
 _SCALE = re.compile(r"[ -]?(hundred|dozen|thousand|million|billion|trillion)s?\b", re.IGNORECASE)
 _AND_PART = re.compile(r" (\d)[/⁄](\d)(?!\d)| and a half\b", re.IGNORECASE)
-_BEYOND = 300  # digits: no float is as large
+_BEYOND = 300  # digits; larger than any float
 
 _Words = Callable[[int], str]
 
 
 def numbers(text: str, *, english: bool = True) -> list[Number]:
-    """Every number in a text, in order. `english` settles what a separator means, see the module."""
+    """Return every number in a text, in order. `english` decides what a separator means, see the module."""
     found = [*_in_digits(text, english), *_in_words(text)]
     found.sort(key=lambda number: (number.start, -number.end))
     apart: list[Number] = []

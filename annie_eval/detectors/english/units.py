@@ -1,4 +1,4 @@
-"""What a number in a text counts: the noun behind it, a currency, percent, or the part of a date."""
+"""Finds the unit of a number in a text: the noun after it, a currency, percent, or the part of a date."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from annie_eval.text import WORD, fold, word_set
 
-# Words behind a number that name nothing it could count.
+# Words after a number that are not its unit.
 _NO_UNIT = word_set(
     "and or but in is are was were be been plus minus times divided multiplied by of to for at on as with so then than"
     " that which who it you i we they he she the a an from until since because if when where there this these those"
@@ -28,9 +28,9 @@ _YEAR_AHEAD = word_set("in since of from by until before after around year im se
 
 
 def unit_of(text: str, start: int, end: int) -> str | None:
-    """The unit of the number at a span, singular and folded: `mile`, `percent`, `degree c`, `date`, `year`.
+    """The unit of the number at a span, singular and case-folded: `mile`, `percent`, `degree c`, `date`, `year`.
 
-    None if the next word names nothing that can be counted.
+    None if the next word is not a unit.
     """
     ahead = _AHEAD.search(text, max(0, start - 24), start)
     before = ahead[1].casefold() if ahead else ""
@@ -55,7 +55,7 @@ def unit_of(text: str, start: int, end: int) -> str | None:
 
 
 def singular(word: str) -> str:
-    """An English noun without its plural s, folded; other spellings of a unit are made one."""
+    """Return an English noun without its plural s, case-folded; all spellings of a unit become one."""
     word = fold(word)
     single = word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
     return _SAME_UNIT.get(single, _SAME_UNIT.get(word, single))

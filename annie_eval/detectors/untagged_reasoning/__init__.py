@@ -1,1 +1,1 @@
-"""Reasoning that is spoken without a tag around it."""
+"""Finds reasoning that leaked into speech without a tag around it."""

@@ -1,4 +1,4 @@
-"""The cues of untagged reasoning, read from cues.toml: what each looks for and where."""
+"""Reads the cues of untagged reasoning from cues.toml: the patterns, and where each is searched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Where = Literal["opening", "start", "inside"]
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """One cue; cues.toml says what its fields mean. `pattern` is one regular expression, `language` that of its words.
+    """One cue; cues.toml documents its fields. `pattern` is one regular expression, `language` that of its words.
 
     Cues of other languages than English share their names, and so their weights.
     """

@@ -1,4 +1,4 @@
-"""Find reasoning that carries no tag: cues, each with a measured weight, added up over a few sentences.
+"""Finds reasoning without a tag: adds up cues, each with a measured weight, over three sentences.
 
 Each cue of `cues` and `languages` that a stretch of three sentences holds counts once, by its weight (log odds of
 thoughts against speech, measured by benchmarks/reasoning_cues.py and stored in weights.toml). Reasoning is found

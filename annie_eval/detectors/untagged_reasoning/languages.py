@@ -1,7 +1,7 @@
-"""The cues of untagged reasoning in other languages than English, made of the words in languages.toml.
+"""Builds the cues of untagged reasoning in languages other than English from the words in languages.toml.
 
-Every language has the same cues, each as far as its words are there: who is spoken of, what is planned, which tool or
-function is named, how the answer must be. Their weights are those of all these languages together.
+Every language has the same cues if it has the words for them: who is mentioned, what is planned, which tool or
+function is named, how the answer must be. The weight of a cue is the same for all these languages.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def _cues(language: str, words: Mapping[str, list[str]]) -> Iterator[Cue]:
 
 
 def _hints(patterns: list[str]) -> tuple[str, ...]:
-    """A literal run of each pattern, so that a text without any of them is passed over quickly.
+    """Return a literal part of each pattern, so that a text without any of them is skipped quickly.
 
-    Where a pattern is made of groups only, the runs of its last group.
+    For a pattern of groups only, the literal parts of its last group.
     """
     found: list[str] = []
     for one in patterns:
@@ -82,7 +82,7 @@ def _hints(patterns: list[str]) -> tuple[str, ...]:
 
 
 def _literals(pattern: str) -> list[str]:
-    """The texts that a match must hold: what stands outside of groups, classes and escapes and is not optional."""
+    """Return the texts that a match must contain: those outside groups, classes and escapes that are not optional."""
     found, depth, run = [], 0, ""
     for place, letter in enumerate(pattern):
         depth += (letter in "([") - (letter in ")]")

@@ -1,4 +1,4 @@
-"""Weights of the cues of untagged reasoning, and the threshold: log odds of thoughts against speech, from counts.toml.
+"""Computes the weights of the cues of untagged reasoning (log odds of thoughts against speech) from counts.toml.
 
 The rate of a cue among thoughts is the mean of two: among other models' thoughts and among short leaks written for
 measuring (for languages without a corpus of thoughts, the second alone). Its rate among speech is that among lines of
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-# docs/detectors.md says why it stands here.
+# docs/detectors.md gives the reasons for this value.
 THRESHOLD = 5.5
-# Where the user asked about thinking, tags or tools, a good answer names them, too.
+# If the user asked about thinking, tags or tools, a good answer names them too.
 TOPICAL = 7.5
 OTHER = "other: "
 
@@ -27,14 +27,14 @@ _SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """In how many texts a cue is seen, or how many texts there are.
+    """The number of texts in which a cue is found, or the number of all texts.
 
     Attributes:
         thoughts: beginnings (three sentences) of models' thoughts before any tool result.
         speech: lines of human and assistant speech.
-        answers: what models answered, where it holds neither a tag nor a call; nobody has read them all.
-        leaks, plain: probes of benchmarks/detector_sets/reasoning_probes.jsonl that hold a thought, or only look so;
-            the leaks of a cue for other languages are those in other languages.
+        answers: answers of models without a tag or a call; not all have been read by a person.
+        leaks, plain: probes of benchmarks/detector_sets/reasoning_probes.jsonl that contain a thought, or only look
+            like one; the leaks of a cue for other languages are those in other languages.
     """
 
     thoughts: int
@@ -45,7 +45,7 @@ class Counts:
 
 
 def log_odds(seen: Counts, of: Counts, *, other: bool) -> float:
-    """The weight of a cue that was `seen` so often in sets `of` so many texts, as a natural logarithm."""
+    """Return the weight (natural logarithm) of a cue that was `seen` this often in sets `of` this many texts."""
     among_thoughts = (seen.thoughts + 0.5) / (of.thoughts + 1)
     among_leaks = (seen.leaks + 0.5) / (of.leaks + 1)
     rate = among_leaks if other else (among_thoughts + among_leaks) / 2
@@ -55,6 +55,6 @@ def log_odds(seen: Counts, of: Counts, *, other: bool) -> float:
 
 @cache
 def weights() -> Mapping[str, float]:
-    """The weight of each cue, by its name."""
+    """Return the weight of each cue by name."""
     stored = tomllib.loads(_COUNTS.read_text(encoding="utf-8"))
     return {name: float(row["weight"]) for name, row in stored["cues"].items()}

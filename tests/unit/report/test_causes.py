@@ -49,7 +49,7 @@ def answers(*findings: tuple[Finding, ...], thinking: str = "off") -> dict[str, 
             run(("tool_calling", 3, answers(*[AS_TEXT] * 4)), ("markdown", None, answers(*[BOLD] * 4))),
             "all 4 samples that missed a failed gate have a tool call as text",
         ),
-        (run(("thinking", None, answers(TAG, TRAPPED, (), thinking="unset"))), "thinks unless it is told not to"),
+        (run(("thinking", None, answers(TAG, TRAPPED, (), thinking="unset"))), "default is thinking"),
         (
             run(("thinking", None, {**answers(TAG, TAG, thinking="unset"), **answers((), ())})),
             "all 2 samples that missed a failed gate were sent without a switch",

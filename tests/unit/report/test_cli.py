@@ -39,7 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("show",), "the following arguments are required: RUN"),
         (("show", "nowhere"), "nowhere: no such run"),
         (("runs", "nowhere"), "nowhere: no such directory"),
-        (("report", "nowhere"), "say --html FILE, --markdown or --json"),
+        (("report", "nowhere"), "give --html FILE, --markdown or --json"),
         (("report", "nowhere", "--json"), "nowhere: no such run"),
         (("gates", "no-such-profile"), "no-such-profile"),
     ],

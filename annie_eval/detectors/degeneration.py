@@ -112,9 +112,9 @@ def _lines(text: str) -> Iterator[tuple[str, int, int]]:
 def _phrases(text: str) -> Iterator[tuple[str, int, int]]:
     matches = list(_WORD.finditer(text))
     words = [match.group().casefold() for match in matches]
-    numbers: dict[str, int] = {}
     # Private-use planes: no surrogates, and room for more words than 100 kB can hold.
-    coded = "".join(chr(0xF0000 + numbers.setdefault(word, len(numbers)) % 0x1FFF0) for word in words)
+    code = {word: chr(0xF0000 + number % 0x1FFF0) for number, word in enumerate(dict.fromkeys(words))}
+    coded = "".join(map(code.__getitem__, words))
     circle = _PHRASES.search(coded) or _only_phrase(coded)
     if circle and not _sounds(words, circle):
         yield "the same words over and over", matches[circle.start()].start(), matches[circle.end() - 1].end()

@@ -44,7 +44,8 @@ def find_undecoded(text: str, *, escapes: bool = True) -> tuple[str, int, int] |
         return "half of a surrogate pair", *lone.span()
     if not text.isascii() and (pieces := _PIECES.search(text)):
         return "raw tokenizer pieces", *pieces.span()
-    if escapes and not characters(text).isdisjoint("\\%=<") and (escape := _ESCAPES.search(text)):
+    signs = not characters(text).isdisjoint("\\%=") or "<U+" in text
+    if escapes and signs and (escape := _ESCAPES.search(text)):
         return "characters written as escapes", *escape.span()
     return None if text.isascii() else _mojibake(text)
 

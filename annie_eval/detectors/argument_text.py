@@ -12,7 +12,7 @@ from annie_eval.detectors.undecoded import find_undecoded
 
 MARKUP = re.compile(
     r"</(?:parameter|function|tool_?call|invoke|arg_\w+|args?)\b|\[/?(?:ARGS|TOOL_CALLS|CALL_ID)\]"
-    r"|<(?:parameter|function|arg_key|arg_value)\b[=>]|<\|\"\|>|<escape>|\]<\]|\[>\["
+    r"|<(?:parameter|function|arg_key|arg_value)\b[=>]|<\|\"\|>|<escape>|\]<\]|\[>\[|<!\[CDATA\[|\bfunctions\.\w{1,60}:\d"
 )
 _CLOSING = re.compile(r"</([A-Za-z][\w:-]{0,40})>?\s*\Z")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos|nbsp|[lr][sd]quo|[mn]dash|hellip);")
@@ -21,8 +21,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _CODE = re.compile(r"[()\[\]{}=;|^$]|<[a-z]")
 _JSON_KEY = re.compile(r"\{\s{0,8}[\"']([\w -]{1,60})[\"']\s{0,4}:")
 _JSON_TAIL = re.compile(r"[\"'\d]\s{0,4}\}{1,3}\s{0,4}\Z")
-_QUOTED = re.compile(r"\s*\"[^\"]*\"\s*")
-_UNFILLED = re.compile(r"\s*(?:<[A-Za-z][\w .-]{0,40}>|\{\{?\s?[A-Za-z][\w .-]{0,40}\}?\}|\$\{[\w.]{1,40}\})\s*")
+_NEXT_KEY = re.compile(r"[\"']\s{0,4},\s{0,4}[\"'][\w -]{1,40}[\"']\s{0,4}:")
+_QUOTED = re.compile(r"\s*(?:\"[^\"]*\"|'[^']*'|“[^”]*”|`[^`]*`)\s*")
+_ESCAPED = re.compile(r"\\[\"']|(?<=\w)%20(?=\w)")
+_UNFILLED = re.compile(
+    r"\s*(?:<[A-Za-z][\w .-]{0,40}>|\{\{?\s?[A-Za-z][\w .-]{0,40}\}?\}|\$\{[\w.]{1,40}\}|string)\s*"
+)
 _NULL = re.compile(r"\s*(?:null|None|undefined|NaN|nil)\s*")
 
 
@@ -74,12 +78,15 @@ def _garbled(text: str, name: str, schema: Mapping[str, Any]) -> str | None:
     code = _CODE.search(_ENTITY.sub(" ", text)) is not None
     if (entity := _ENTITY.search(text)) and not code:
         return f"holds an HTML entity, {entity.group()!r}"
+    if (escaped := _ESCAPED.search(text)) and not code and "://" not in text:
+        return f"holds an escape, {escaped.group()!r}"
     if undecoded := find_undecoded(text, escapes=not code):
         return f"holds {undecoded[0]}"
     if text.startswith(("\n", "\r")) or (text.endswith("\n") and text.count("\n") == 1 and not code):
         return "begins or ends with a line break"
     key = _JSON_KEY.match(text.lstrip())
-    if (key and key[1] in (schema.get("properties") or ())) or (_JSON_TAIL.search(text[-20:]) and "{" not in text):
+    tail = (_JSON_TAIL.search(text[-20:]) and "{" not in text) or (_NEXT_KEY.search(text) and "{" not in text)
+    if (key and key[1] in (schema.get("properties") or ())) or tail:
         return "holds the arguments as JSON once more, or what is left of them"
     if _QUOTED.fullmatch(text):
         return "is in quotes once more"

@@ -170,9 +170,9 @@ def _name_pattern(names: tuple[tuple[str, ...], tuple[str, ...]]) -> re.Pattern[
         rf"(?<![\w.-])(?:{every})(?:\s{{0,2}}[:=]?\s{{0,2}}\{{|\s?\[ARGS\]|[ \t]*\n[ \t]*(?:{parameters})\b)"
         rf"|(?<=\w)(?:{composed})|(?:{composed})(?=[^\W_])"
         rf"|^[ \t]*(?:{every})[ \t]*(?:\n[ \t]*\S|\Z)|(?:{composed})[ \t]*\n[ \t]*\S|[.!?:](?:{composed})"
-        rf"|(?:{composed})(?:\s?(?:=>|->|→)|\s?[:=]\s?[\"'\[]|\s\w{{1,40}}[=:]\s?\S|\s[\"'])"
+        rf"|(?:{composed})(?:\s?(?:=>|->|→|\|)|\s?[:=]\s?[\"'\[]|\s\w{{1,40}}[=:]\s?\S|\s[\"'])"
         rf"|(?:^|[\s(\[])[/@](?:{composed})\b|\[(?:{composed})\b[^\]\n]{{0,200}}\]"
-        r"|(?:^|[.!?\n\[(][ \t]{0,4})(?i:call(?:ing|ed)?|us(?:ing|ed)|invok(?:ing|ed?)|running|executing|tool|function"
-        rf"|action|name)[\s:=`\"'*]{{1,6}}(?:the |tool |function ){{0,2}}[`\"'*]{{0,2}}(?:{composed})",
+        r"|(?:^|[.!?\n\[(*][ \t]{0,4})(?i:call(?:s|ing|ed)?|us(?:es|ing|ed)|invok(?:ing|ed?)|running|executing|tool"
+        rf"|function|action|name)[\s:=`\"'*]{{1,6}}(?:the |tool |function ){{0,2}}[`\"'*]{{0,2}}(?:{composed})",
         re.MULTILINE,
     )

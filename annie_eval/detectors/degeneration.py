@@ -158,6 +158,9 @@ def _repeats(once: str, joint: str, times: int, letters: int) -> bool:
     if times > 2 and joint.count("\n") == 1:
         return False
     solid = _SOLID_SCRIPT.search(once) is not None
+    said = _WORD.findall(once.casefold())
+    if times > 2 and not solid and len(set(said)) < len(said) <= 6:
+        return False  # "Hip hip hooray!"
     if _ENDS.search(joint):
         return letters * times >= 6 if solid and times > 2 else letters >= 4 if solid else letters >= 6 and " " in once
     return not joint.strip() and (letters >= 8 if solid else letters >= 12 and " " in once)

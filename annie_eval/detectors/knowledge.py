@@ -92,8 +92,8 @@ _SAVED = re.compile(
 )
 _OFF_BEHIND = re.compile(r"(?:\s+[^\W\d]+)?\s+(?:off|less than|fewer than|more than|short)\b", re.IGNORECASE)
 _TOO_MANY = re.compile(
-    r"(?:\s+[^\W\d]+)?\s+(?:(?:is|are|would be|was|were|will be) )?(?:too (?:few|many|much|little)|not enough"
-    r"|(?:is|are)n['’]t enough)\b",
+    r"(?:\s+[^\W\d]+)?\s+(?:(?:is|are|would be|was|were|will be) )?(?:too (?:few|many|much|little|short|long"
+    r"|low|high|far|small|big|large)|not enough|(?:is|are)n['’]t enough)\b",
     re.IGNORECASE,
 )
 _OTHER_SUBJECT = re.compile(
@@ -111,8 +111,20 @@ _STATED = re.compile(
     r"| comes (?:out )?(?:to|as|at))\s(?:\w+ ){0,2}[$€£]?\Z",
     re.IGNORECASE,
 )
+# Where the question asks what is left, a number that is said to be left is stated as the answer.
+_ASKS_WHAT_IS_LEFT = re.compile(r"\b(?:left|remain(?:s|ing)?)\b", re.IGNORECASE)
 _EQUALS = re.compile(r"=\s*[$€£]?\Z")
 _HOW_MANY = re.compile(r"\bhow many ([^\W\d]+)(?: ([^\W\d]+))?", re.IGNORECASE)
+
+_NAME = (
+    r"(?!(?:It|He|She|They|We|You|I|That|This|There|Who|Actually|Nobody|Someone|The|A|An|In|On|At|Not)\b)"
+    r"[A-ZÀ-Þ][\w'’-]+(?: [A-ZÀ-Þ][\w'’-]+)?"
+)
+# "What is the capital of ...", "Who wrote ..."
+_ASKED_FOR = re.compile(
+    r"\b[Ww]h(?:at|o|ich)(?:['’]s| is| was| are) the (?P<noun>[a-z]{3,20})\b"
+    r"|\b[Ww]ho (?P<verb>wrote|[a-z]{2,15}ed|made|built|won|sang|led)\b"
+)
 
 _ABOUT_OPPOSITES = word_set("opposite opposites contrary reverse antonym")
 _OPPOSITES = tuple(
@@ -155,6 +167,8 @@ def _misses(content: str, expected: AnswerExpectation, question: str, english: b
     if span := _opposite(content, expected, question):
         yield "says it of the opposite of what was asked", *span
     right = (*expected.any_of, *expected.all_of)
+    if span := _another_named(speech, expected, question):
+        yield "states another answer", *span
     if expected.any_of and all(_stated(speech, phrase, english, right) is None for phrase in expected.any_of):
         yield f"does not state {_quoted(expected.any_of)}", *whole
     for phrase in expected.all_of:
@@ -181,6 +195,25 @@ def _opposite(content: str, expected: AnswerExpectation, question: str) -> tuple
         for wanted, opposite in ((one, other), (other, one)):
             if asked & wanted and not asked & opposite and given & opposite - wanted_words and not given & wanted:
                 return 0, len(content)
+    return None
+
+
+def _another_named(speech: Speech, expected: AnswerExpectation, question: str) -> tuple[int, int] | None:
+    """Where another name is stated in the words of the question: "the capital is Lyon", "Marlowe wrote it"."""
+    if not expected.any_of or not (asked := _ASKED_FOR.search(question)):
+        return None
+    if asked["noun"]:
+        told = re.compile(rf"\b(?i:the {re.escape(asked['noun'])})(?: of [\w ]{{1,30}})? (?:is|was) (?P<name>{_NAME})")
+    else:
+        verb = re.escape(asked["verb"])
+        told = re.compile(
+            rf"(?P<name>{_NAME}) {verb} (?:it|that|this|them|{'|'.join(map(re.escape, words(question)))})\b"
+        )
+    accepted = [set(words(phrase)) for phrase in (*expected.any_of, *expected.all_of)]
+    for match in told.finditer(speech.text):
+        named = set(words(match["name"]))
+        if not any(named & phrase for phrase in accepted) and speech.asserts(match.span("name")):
+            return match.span()
     return None
 
 
@@ -270,7 +303,10 @@ class _Judge:
 
     def stated(self) -> Number | None:
         """The number that is stated as the answer, wherever it stands; else the last result of a worked sum."""
-        signalled = [one for one in self.asserted if _STATED.search(self.before(one))]
+        remains = _ASKS_WHAT_IS_LEFT.search(self.question) is not None
+        signalled = [
+            one for one in self.asserted if _STATED.search(self.before(one)) or (remains and self.left_over(one))
+        ]
         if signalled:
             return signalled[-1]
         sums = [one for one in self.asserted if _EQUALS.search(self.before(one)) and not self.operand_of_next(one)]

@@ -26,7 +26,7 @@ _GLUED = re.compile(
 )
 _GLUED_ROLES = ("assistant", "user", "system", "model", "human")
 _LABEL = re.compile(rf"^{_MARKS}(?:{_ROLES})[*_\])]{{0,3}}\s?[:：]", re.IGNORECASE | re.MULTILINE)
-_ASKED_AND_ANSWERED = re.compile(r"^[ \t]*Q[.:] ?\S.*\n+[ \t]*A[.:] ?\S", re.MULTILINE)
+_ASKED_AND_ANSWERED = re.compile(r"^[ \t]*(?:Q[.:]|Question:) ?\S.*\n+[ \t]*(?:A[.:]|Answer:) ?\S", re.MULTILINE)
 _SELF = re.compile(r"\bYou are (?:called |named )?([A-Z][a-z]+)\b|\b[Yy]our name is ([A-Z][a-z]+)\b")
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from annie_eval.profile.types import DETECTORS
 from benchmarks.detector_sets.rows import Item
 
+# Made-up relatives of the kinds of cases, in the same form.
+RELATIVES = Path(__file__).with_name("relatives.jsonl")
 ALL = tuple(name for name in DETECTORS if name not in ("wire", "speakable"))
 
 

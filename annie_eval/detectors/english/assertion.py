@@ -50,6 +50,16 @@ _NEXT_TO_IT = re.compile(
     r"\b(?:day|month|year|week|one|number|letter|planet|season|note) (?:just |right )?(?:before|after)(?: the)? \Z",
     re.IGNORECASE,
 )
+# Another place is named, and this one lies beside it: "Toronto, near Ottawa".
+_NEAR_IT = re.compile(
+    r"(?<!\w)[A-ZÀ-Þ][\w'’-]+,? (?:near|close to|next to|not far from|just outside|outside"
+    r"|(?:north|south|east|west) of) \Z"
+)
+_IF_NOT_ANOTHER = re.compile(
+    r"\bif (?:it['’]?s not|it is not|it isn['’]?t|that['’]?s not|not)\b[^,.!?\n]{0,30}, (?:then )?(?:it['’]?s"
+    r"|it is|it must be|that['’]?s) \Z",
+    re.IGNORECASE,
+)
 _CLAUSE_MARKS = re.compile(r"(?<=\s)-(?=\s)|\n\s*")
 # "not only Paris" and their kind state what follows; so do these idioms.
 _ONLY = word_set("only just merely simply solely nur seulement solo solamente soltanto")
@@ -80,7 +90,8 @@ _SENTENCE = 100  # tokens; a longer sentence is no speech
 _CUE = re.compile(
     r"(?:^|[.,;:!?…—–-])[\s\"'”’]*(?:(?:oh|uh|um|ah|er|hmm|well|and|but|ach)[,.…]? )*"
     r"(?:(?:no|nope|nein|non)(?=\s*[,.!…—–-]| (?:wait|sorry|it|that|i|actually|the)\b)|wait(?=\s*[,.!…—–-]| no\b)"
-    r"|sorry,? (?=it['’]?s|it is|i meant?|that['’]?s|the |make |no\b|[\d(])|scratch that|strike that|correction\b"
+    r"|sorry,? (?=it['’]?s|it is|i meant?|that['’]?s|the |make |no\b|[\d(]|(?-i:[A-ZÀ-Þ])[\w'’-]+[.!]?\s*\Z)"
+    r"|scratch that|strike that|correction\b"
     r"|make that|let me correct|i meant?\b|i was wrong|i misspoke|i take that back|my mistake|on second thought"
     r"|or rather|that['’]s (?:wrong|not right|incorrect)|pardon\b|perdon\b|perdón\b|anzi\b|ou plutôt|besser gesagt"
     r"|just kidding\b|only joking\b|oops\b|hold on(?=[,.!…—–-]| no\b)"
@@ -234,7 +245,8 @@ class Speech:
         tokens = self._tokens
         if _HEDGED_BEHIND.match(self.text, span[1]) or _BUT_A_GUESS.match(self.text, span[1]):
             return True
-        if _NEXT_TO_IT.search(self.text[max(0, span[0] - 40) : span[0]]):
+        before = self.text[max(0, span[0] - 80) : span[0]]
+        if _NEXT_TO_IT.search(before) or _NEAR_IT.search(before) or _IF_NOT_ANOTHER.search(before):
             return True
         for at in range(first - 1, max(-1, first - 8), -1):
             word, following = tokens[at].word, tokens[at + 1].word

@@ -35,11 +35,13 @@ _OPENING = re.compile(rf"\A(?:[\s*_#\"“”'(\[{{•-]|\d{{1,2}}[.)]|{LEAD_INS}
 _READS_OUT = re.compile(
     r"\b(?:diz|dice|dit|says|sagt|schreibt|zegt) (?:\w{1,5}[ '’]|\w{1,3}['’])?(?:aviso|avviso|carta|nota|bilhete"
     r"|letrero|cartel|mensaje|mensagem|lettera|lettre|affiche|mot|note|panneau|brief|zettel|schild|nachricht|hinweis|letter|notice"
-    r"|sign|message|e-?mail|bericht)\b"
+    r"|sign|message|e-?mail|bericht|sheet|form|book|card|label|manual|teacher|exam)\b"
     r"|\b(?:steht|staat|stoi|napisano|jest napisane|написано|сказано|говорится) (?:auf|in|im|am|op|na|w|в|на)\b"
     r"|(?:信|通知|邮件|短信|告示)[里上]?[说写]|と書いて|라고 (?:적혀|쓰여|써)",
     re.IGNORECASE,
 )
+# Who asks about tools, functions or users is answered in these words.
+_ASKS_ABOUT = re.compile(r"\b(?:tools?|functions?|parameters?|arguments?|users?|prompts?)\b", re.IGNORECASE)
 _LOOK_BACK = 60
 # A shorter question is a word that anybody may quote.
 _LEAST_QUOTED = 10
@@ -78,13 +80,13 @@ def find_prose(
         question: what the user said; a thought repeats it in quotation marks.
         tools: names of the tools that were offered.
         about_thinking: the user asked about thinking, tags or tools, so that more evidence is wanted, as it is where
-            the answer says what a letter or a notice says.
+            the question names tools, functions or users, and where the answer says what a letter or a notice says.
     """
     weight = weights()
     best = best_stretch(hits(text, question, tools), weight)
     if best is None or best[0] < THRESHOLD:
         return None
-    if best[0] < TOPICAL and (about_thinking or _READS_OUT.search(text)):
+    if best[0] < TOPICAL and (about_thinking or _ASKS_ABOUT.search(question) or _READS_OUT.search(text)):
         return None
     score, seen = best
     telling = sorted((hit for hit in seen if weight[hit.cue.name] > 0), key=lambda hit: -weight[hit.cue.name])

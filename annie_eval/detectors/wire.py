@@ -208,7 +208,10 @@ def _cumulative(values: Sequence[Mapping[str, Any]]) -> Iterator[_Breach]:
                     continue
                 before, previous = so_far.get(key, ""), last.get(key, "")
                 grown[key] = grown[key] + 1 if previous and text != previous and text.startswith(previous) else 0
-                repeats = len(before.strip()) >= _REPEATED and text.strip().startswith(before.strip())
+                said = len(before.strip())
+                # At the end of the stream, all of a short answer once more is no coincidence either.
+                ends = bool(choice.get("finish_reason")) and before != last.get(key) and text == before and said > 2
+                repeats = ends or (said >= _REPEATED and text.strip().startswith(before.strip()))
                 if repeats or grown[key] == _GROWN:
                     yield "a delta repeats all that was said before it", text
                 so_far[key], last[key] = before + text, text

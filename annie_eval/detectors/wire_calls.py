@@ -1,7 +1,7 @@
 """Finds tool calls that a server's parser garbled: changed names, markup in arguments, missing arguments.
 
 A model that calls another tool than the wanted one, or leaves an argument out, makes its own mistake, which a gate may
-forgive a few times. Letters lost from an offered name, `</parameter>` in an argument, or `{}` for a later one of
+forgive a few times. Letters lost from an offered name, `</parameter>` in an argument, or `{}` for one of several
 parallel calls are a parser's work: it may strike few calls, and training fixes none of it.
 """
 
@@ -16,6 +16,8 @@ from annie_eval.detectors.argument_text import MARKUP
 from annie_eval.wire.sample import Exchange, ToolCall
 
 _NAME = re.compile(r"[\w.:/@-]+")  # OpenAI allows letters, digits, _ and -; servers of MCP tools also . : / @
+# What a parser has to cut off: `functions.look_up:0`.
+_ADDRESS = re.compile(r"\A(?:functions?|tools?|default_api|assistant)[.:/]|[:#]\d{1,3}\Z")
 _SLIPPED = 3  # letters that a parser loses or adds at most
 
 Breach = tuple[str, Any]
@@ -30,11 +32,13 @@ def call_breaches(exchange: Exchange) -> Iterator[Breach]:
             yield why, call.name
         if markup := MARKUP.search(call.arguments or ""):
             yield "markup of the tool call in its arguments", markup.group()
-    if any(_given(call) for call in calls[:1]):
-        for call in calls[1:]:
+        if why := _joined(call.arguments or ""):
+            yield why, call.arguments
+    if any(_given(call) for call in calls):
+        for call in calls:
             required = offered.get(call.name or "", {}).get("required")
             if required and not _given(call):
-                yield "a later one of parallel calls comes without arguments", [call.name, call.arguments]
+                yield "one of parallel calls comes without arguments", [call.name, call.arguments]
 
 
 def _offered(request: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -52,10 +56,28 @@ def _given(call: ToolCall) -> bool:
         return bool((call.arguments or "").strip())
 
 
+def _joined(arguments: str) -> str | None:
+    """Why arguments are those of two calls in one, or JSON once more in a JSON string; None if they are not."""
+    try:
+        value, end = json.JSONDecoder().raw_decode(arguments.strip())
+        if isinstance(value, str) and isinstance(json.loads(value), dict):
+            return "the arguments of a tool call are a JSON string that holds JSON"
+        more = arguments.strip()[end:].lstrip(" ,;\n")
+        if isinstance(value, dict) and more and isinstance(json.loads(more), dict):
+            return "the arguments of two tool calls are in one"
+    except (ValueError, RecursionError):
+        return None
+    return None
+
+
 def _mangled(name: str, offered: Mapping[str, Any]) -> str | None:
     """Why a name is an offered one that was garbled; None if it is another name."""
     if not _NAME.fullmatch(name):
         return "the name of a tool call has characters that no tool's name has"
+    if _ADDRESS.sub("", name) in offered:
+        return "the name of a tool call has its address around it"
+    if any(name.startswith(whole) and name[len(whole) :] in offered and name != 2 * whole for whole in offered):
+        return "the names of two tool calls are in one"
     for whole in offered:
         longer, shorter = (name, whole) if len(name) > len(whole) else (whole, name)
         lost = len(longer) - len(shorter)

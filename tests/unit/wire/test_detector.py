@@ -87,6 +87,13 @@ def test_a_last_chunk_that_repeats_all_is_found(bodies: Any, sample: Callable[..
     assert reasons(sample(bodies.stream(*SAID, {"content": " Hello there."}))) == []
 
 
+def test_a_short_answer_said_once_more_by_the_last_chunk_is_found(bodies: Any, sample: Callable[..., Sample]) -> None:
+    chunks = bodies.chunks({"content": "Ye"}, {"content": "s."})
+    chunks[-2]["choices"][0]["delta"] = {"content": "Yes."}
+    assert reasons(sample(bodies.sse(chunks))) == ["a delta repeats all that was said before it"]
+    assert reasons(sample(bodies.stream({"content": "No"}, {"content": ","}, {"content": " no."}))) == []
+
+
 def test_deltas_that_add_up_are_found(bodies: Any, sample: Callable[..., Sample]) -> None:
     growing = [{"content": WHOLE[:end]} for end in (5, 13, 20, len(WHOLE))]
     assert "a delta repeats all that was said before it" in reasons(sample(bodies.stream(*growing)))
@@ -147,6 +154,9 @@ TOOLS = {
         ("et_time", "letters missing"),
         ("look_upp", "letters too many"),
         ("get_timeget_time", "comes twice"),
+        ("functions.get_time", "its address around it"),
+        ("get_time:0", "its address around it"),
+        ("get_timelook_up", "two tool calls are in one"),
     ],
 )
 def test_a_garbled_name_is_the_parsers_and_another_tool_the_models(
@@ -170,16 +180,35 @@ def test_markup_of_the_call_in_its_arguments_is_the_parsers(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ('{"query": "a"}{"query": "b"}', "the arguments of two tool calls are in one"),
+        ('{"query": "a"}, {"query": "b"}', "the arguments of two tool calls are in one"),
+        (json.dumps('{"query": "a"}'), "the arguments of a tool call are a JSON string that holds JSON"),
+        ('{"query": "{}{}"}', None),
+        ('{"query": "a"}}', None),  # as the model may have it
+    ],
+)
+def test_arguments_that_were_joined_or_encoded_twice_are_the_parsers(
+    bodies: Any, sample: Callable[..., Sample], arguments: str, reason: str | None
+) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "look_up", "arguments": arguments}}
+    given = reasons(sample(bodies.whole({"tool_calls": [call]}, "tool_calls"), streamed=False, more=TOOLS))
+    assert given == ([reason] if reason else [])
+
+
+@pytest.mark.parametrize(
     ("first", "second", "found"),
     [
         (("look_up", '{"query": "a"}'), ("look_up", "{}"), True),
         (("look_up", '{"query": "a"}'), ("look_up", ""), True),
+        (("look_up", "{}"), ("look_up", '{"query": "b"}'), True),
         (("look_up", '{"query": "a"}'), ("look_up", '{"query": "b"}'), False),
         (("look_up", '{"query": "a"}'), ("get_time", "{}"), False),  # a tool that needs none
         (("look_up", "{}"), ("look_up", "{}"), False),  # as the model may have it
     ],
 )
-def test_later_calls_without_their_arguments_are_the_parsers(
+def test_parallel_calls_without_their_arguments_are_the_parsers(
     bodies: Any, sample: Callable[..., Sample], first: tuple[str, str], second: tuple[str, str], found: bool
 ) -> None:
     calls = [
@@ -187,7 +216,7 @@ def test_later_calls_without_their_arguments_are_the_parsers(
         for at, (name, arguments) in enumerate((first, second))
     ]
     given = reasons(sample(bodies.whole({"tool_calls": calls}, "tool_calls"), streamed=False, more=TOOLS))
-    assert given == (["a later one of parallel calls comes without arguments"] if found else [])
+    assert given == (["one of parallel calls comes without arguments"] if found else [])
 
 
 def damaged(bodies: Any, *, at: int, **change: Any) -> bytes:

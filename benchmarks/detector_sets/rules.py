@@ -20,6 +20,7 @@ from typing import Any
 
 import annie_eval.detectors
 from annie_eval.detectors.untagged_reasoning import cues, find, languages
+from annie_eval.detectors.untagged_reasoning.weights import OTHER
 
 # Module and name, and the rule's own text; a word list has none.
 Rule = tuple[str, str]
@@ -265,7 +266,7 @@ class _Spoken(Pattern):
     def __init__(self, cue: cues.Cue, watch: Watch) -> None:
         super().__init__("", re.compile(cue.pattern, re.IGNORECASE), watch)
         self._spans, self.rules = [(0, len(cue.pattern))], [("", "")]
-        roles = _ROLES[cue.name.removeprefix(languages.OTHER)]
+        roles = _ROLES[cue.name.removeprefix(OTHER)]
         self._of = [
             ((f"{_WORDS} {cue.language}.{role}", word), re.compile(word, re.IGNORECASE))
             for role in roles
@@ -321,14 +322,17 @@ def watched() -> Watch:
         )
 
     every_cue = find.CUES
+    caches = [
+        value.cache_clear
+        for _, name, value in _attributes()
+        if name in ("scan", "_tag_pattern", "_name_pattern") and hasattr(value, "cache_clear")
+    ]
 
     def leave_out(rule: Rule | None) -> None:
         watch.without = rule
         find.CUES = without(rule) if rule is not None and rule[0].startswith(_WORDS) else every_cue
-        for module in modules():
-            for value in list(vars(module).values()):
-                if getattr(value, "__name__", "") in ("scan", "_tag_pattern", "_name_pattern"):
-                    value.cache_clear()
+        for clear in caches:
+            clear()
 
     find._compiled = compiled
     watch.leave_out = leave_out

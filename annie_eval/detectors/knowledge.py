@@ -105,6 +105,12 @@ _BOUND = re.compile(
     r"\b(?:more|less|fewer|greater|higher|lower|smaller|bigger|larger|longer|shorter) than (?:about )?[$€£]?\Z",
     re.IGNORECASE,
 )
+# Where the number must be exact, these say that it is another.
+_NOT_QUITE = re.compile(
+    r"\b(?:at least|at most|up to|under|over|above|below|almost|nearly|close to|just short of|not quite|approaching)"
+    r" (?:about )?[$€£]?\Z",
+    re.IGNORECASE,
+)
 # A stated answer: "the answer is 7", "= 7", "a total of 7".
 _STATED = re.compile(
     r"\b(?:answer|result|solution)(?: (?:to|of) [^.!?\n]{1,40})?(?:\s?[:=]|['’]s| is| was| would be| will be| must be"
@@ -265,7 +271,8 @@ class _Judge:
         self.asked_noun = {singular(word) for found in _HOW_MANY.findall(question) for word in found if word}
         asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
         asserted = [one for one in asserted if not _TOO_MANY.match(self.text, one.end)]
-        asserted = [one for one in asserted if not _BOUND.search(self.before(one))]
+        bound = (_BOUND,) if tolerance else (_BOUND, _NOT_QUITE)
+        asserted = [one for one in asserted if not any(pattern.search(self.before(one)) for pattern in bound)]
         free = [one for one in asserted if self.hits(one) or not any(one.near(other.readings[0]) for other in given)]
         self.asserted = asserted
         self.pool = [one for one in free if not self.operand(one) and not self.aside(one, free)] or free
@@ -354,6 +361,8 @@ class _Judge:
             between = self.text[one.end : two.start]
             if self.hits(one) == self.hits(two) or len(between) > 40 or one.weak or two.weak or _other(one, two):
                 continue
+            if self.speech.denies((one.start, one.end)):
+                continue  # "Not 36 - 42"
             if _CHOICE.match(between) or _BETWEEN.search(self.text[: one.start][-20:]):
                 return one.start, two.end
         for one in self.every:

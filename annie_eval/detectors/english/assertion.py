@@ -55,6 +55,15 @@ _NEAR_IT = re.compile(
     r"(?<!\w)[A-ZÀ-Þ][\w'’-]+,? (?:near|close to|next to|not far from|just outside|outside"
     r"|(?:north|south|east|west) of) \Z"
 )
+# Somebody or something else, told by its likeness to it: "a friend of Picasso", "a suburb of Paris".
+_OF_IT = re.compile(
+    r"\b(?:some(?:one|body|thing)|an? [^\W\d]+) like \Z"
+    r"|\b(?:friend|rival|student|pupil|teacher|fan|brother|sister|son|daughter|wife|husband|contemporary|imitator|follower"
+    r"|colleague|neighbou?r|admirer|suburb|district|outskirts|copy|kind|sort) of \Z",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(r"\s*(?:\.{2,}|…|[,?—–])\s*(?:no|nope|nein|non)\b\s*[.!]?\s*\Z", re.IGNORECASE)
+_DID_NOT = re.compile(r" did(?: not|n['’]?t)(?: \w+ (?:it|that|this|them))?(?=\s*[.,;:!—–]|\s*\Z)", re.IGNORECASE)
 _IF_NOT_ANOTHER = re.compile(
     r"\bif (?:it['’]?s not|it is not|it isn['’]?t|that['’]?s not|not)\b[^,.!?\n]{0,30}, (?:then )?(?:it['’]?s"
     r"|it is|it must be|that['’]?s) \Z",
@@ -128,7 +137,7 @@ _BELIEVED = re.compile(
     re.IGNORECASE,
 )
 _INSTEAD = re.compile(
-    r"[,;.—–]+ (?:it['’]?s|it is|the \w+ is) (?!not\b|also\b|right\b|true\b|correct\b)", re.IGNORECASE
+    r"[,;.—–]+ (?:it['’]?s|it is|it was|the \w+ is) (?!not\b|also\b|right\b|true\b|correct\b)", re.IGNORECASE
 )
 _CJK = re.compile(f"[{CJK}]")
 _CJK_NOT_AFTER = re.compile(
@@ -243,10 +252,10 @@ class Speech:
     def _hedged(self, first: int, span: Span) -> bool:
         """Whether it is a guess: "maybe Paris", "it might be Paris", "Paris, perhaps"; or next to what is named."""
         tokens = self._tokens
-        if _HEDGED_BEHIND.match(self.text, span[1]) or _BUT_A_GUESS.match(self.text, span[1]):
+        if any(pattern.match(self.text, span[1]) for pattern in (_HEDGED_BEHIND, _BUT_A_GUESS, _TAKEN_BACK, _DID_NOT)):
             return True
         before = self.text[max(0, span[0] - 80) : span[0]]
-        if _NEXT_TO_IT.search(before) or _NEAR_IT.search(before) or _IF_NOT_ANOTHER.search(before):
+        if any(pattern.search(before) for pattern in (_NEXT_TO_IT, _NEAR_IT, _OF_IT, _IF_NOT_ANOTHER)):
             return True
         for at in range(first - 1, max(-1, first - 8), -1):
             word, following = tokens[at].word, tokens[at + 1].word

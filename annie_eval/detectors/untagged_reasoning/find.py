@@ -42,6 +42,12 @@ _READS_OUT = re.compile(
 )
 # Who asks about tools, functions or users is answered in these words.
 _ASKS_ABOUT = re.compile(r"\b(?:tools?|functions?|parameters?|arguments?|users?|prompts?)\b", re.IGNORECASE)
+# What a cue is about. Where the question names it, an answer does, too.
+_MATTER = re.compile(
+    r"\b(user|tool|function|parameter|argument|prompt|request|question|task|plan|goal|step|sentence|reply|answer|format"
+    r"|tone|strategy|intent|check|analysis|thought|word)(?:s\b|\b)",
+    re.IGNORECASE,
+)
 _LOOK_BACK = 60
 # A shorter question is a word that anybody may quote.
 _LEAST_QUOTED = 10
@@ -83,7 +89,10 @@ def find_prose(
             the question names tools, functions or users, and where the answer says what a letter or a notice says.
     """
     weight = weights()
-    best = best_stretch(hits(text, question, tools), weight)
+    found = hits(text, question, tools)
+    if named := {matter.lower() for matter in _MATTER.findall(question)}:
+        found = [hit for hit in found if hit.cue.name in ASKED or not named & _matters(text, hit)]
+    best = best_stretch(found, weight)
     if best is None or best[0] < THRESHOLD:
         return None
     if best[0] < TOPICAL and (about_thinking or _ASKS_ABOUT.search(question) or _READS_OUT.search(text)):
@@ -97,6 +106,10 @@ def find_prose(
         max(h.end for h in telling),
         score,
     )
+
+
+def _matters(text: str, hit: Hit) -> set[str]:
+    return {matter.lower() for matter in _MATTER.findall(text[hit.start : hit.end])}
 
 
 def best_stretch(found: Sequence[Hit], weight: Mapping[str, float]) -> tuple[float, list[Hit]] | None:

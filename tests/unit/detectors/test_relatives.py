@@ -18,10 +18,12 @@ RELATIVES = tuple(cases.items(cases.RELATIVES))
 # Judged wrongly still, and why nothing in the text tells it.
 KNOWN = {
     "k02-11": "plans the search for a tool, as a thought does",
-    "k02-34": "explains parameters and functions",
     "k09-14": "may be what the neighbours want",
     "k09-27": "may be what a form asks",
     "k09-28": "may be the draft of a letter",
+    "k09-43": "labels, as a form has them",
+    "k09-54": "a note may be anybody's",
+    "k09-72": "needs no tool, as one may say of a shelf",
     "k10-13": "Chinese without its last full stop, as an answer that was cut off",
     "k14-37": "which of two names is the answer",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,11 +24,13 @@ _JSON_KEY = re.compile(r"\{\s{0,8}[\"']([\w -]{1,60})[\"']\s{0,4}:")
 _JSON_TAIL = re.compile(r"[\"'\d]\s{0,4}\}{1,3}\s{0,4}\Z")
 _NEXT_KEY = re.compile(r"[\"']\s{0,4},\s{0,4}[\"'][\w -]{1,40}[\"']\s{0,4}:")
 _QUOTED = re.compile(r"\s*(?:\"[^\"]*\"|'[^']*'|“[^”]*”|`[^`]*`)\s*")
-_ESCAPED = re.compile(r"\\[\"']|(?<=\w)%20(?=\w)")
+_ESCAPED = re.compile(r"\\[\"']|(?<=\w)%2[0-9A-F](?=\w)")
 _UNFILLED = re.compile(
     r"\s*(?:<[A-Za-z][\w .-]{0,40}>|\{\{?\s?[A-Za-z][\w .-]{0,40}\}?\}|\$\{[\w.]{1,40}\}|string)\s*"
 )
-_NULL = re.compile(r"\s*(?:null|None|undefined|NaN|nil)\s*")
+_CALL = re.compile(r"\A\s*[a-z]{2,20}(?:_[a-z0-9]{1,20}){1,4}\(")
+_CLOSES = re.compile(r"(?<![:;=-])[\])}]\Z")
+_NULL = re.compile(r"\s*(?:null|None|undefined|NaN|nil|\[object Object\])\s*")
 
 
 def find_garbled(arguments: Any, asked: str, schema: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -40,7 +43,7 @@ def find_garbled(arguments: Any, asked: str, schema: Mapping[str, Any]) -> tuple
     """
     for path, value, rules in _strings(arguments, "", schema):
         listed = rules.get("enum") if isinstance(rules, Mapping) else None
-        if value in (listed or ()) or (value.strip() and value.strip() in asked):
+        if value in (listed or ()) or (value.strip() and value in asked):
             continue
         if why := _garbled(value, path.rsplit(".", 1)[-1], schema):
             return path, why
@@ -82,7 +85,7 @@ def _garbled(text: str, name: str, schema: Mapping[str, Any]) -> str | None:
         return f"holds an escape, {escaped.group()!r}"
     if undecoded := find_undecoded(text, escapes=not code):
         return f"holds {undecoded[0]}"
-    if text.startswith(("\n", "\r")) or (text.endswith("\n") and text.count("\n") == 1 and not code):
+    if text.startswith(("\n", "\r", "\t")) or (text.endswith("\n") and text.count("\n") == 1 and not code):
         return "begins or ends with a line break"
     key = _JSON_KEY.match(text.lstrip())
     tail = (_JSON_TAIL.search(text[-20:]) and "{" not in text) or (_NEXT_KEY.search(text) and "{" not in text)
@@ -90,12 +93,30 @@ def _garbled(text: str, name: str, schema: Mapping[str, Any]) -> str | None:
         return "holds the arguments as JSON once more, or what is left of them"
     if _QUOTED.fullmatch(text):
         return "is in quotes once more"
-    if _UNFILLED.fullmatch(text):
+    if _CALL.match(text):
+        return "is a call written as text"
+    if _is_list(text):
+        return "is a list in JSON"
+    if _CLOSES.search(text) and text.count(text[-1]) > text.count("([{"[")]}".index(text[-1])]):
+        return f"ends in {text[-1]!r}, which closes nothing"
+    if _UNFILLED.fullmatch(text) or re.fullmatch(rf"\s*[\[<{{(]\s?{re.escape(name)}\s?[\]>}})]\s*", text):
         return "is a placeholder that was not filled"
     if _NULL.fullmatch(text):
         return "is a null that became a word"
+    if re.match(rf"\s*(?:<(?:string|str|text|value)>|\{{\s?{re.escape(name)}\s?:)", text):
+        return "is wrapped in what names it"
     if text != name and re.match(rf"{re.escape(name)}\s?[:=]\s?\S", text):
         return "begins with its own name"
     if circle := find_circle(text):
         return f"runs in circles: {circle[0]}"
     return None
+
+
+def _is_list(text: str) -> bool:
+    """Whether a string is a list in JSON."""
+    if text.strip()[:1] != "[":
+        return False
+    try:
+        return isinstance(json.loads(text), list)
+    except (ValueError, RecursionError):
+        return False

@@ -62,6 +62,7 @@ _CODE = (
     r"(?<![\w.])(?:[A-Za-z_]\w{0,40}\.){0,3}[A-Za-z_]\w{1,60}\(\s{0,4}(?:\w{1,40}\s{0,4}=(?!=)|[\"'{]|\[[\"'{\]])"
     rf"|(?<![\w.-])(?:{_IDENTIFIER})\([\w)]|(?<![\w.-])(?:[a-z]\w{{0,40}}_\w{{1,40}})(?:\s?\{{|\[ARGS\])"
     r"|\b\w{2,40}\.call\w{0,20}\("
+    r"|<[a-z]{2,20}(?:_[a-z]{2,20}){1,4}\s+\w{1,40}=[\"']"
 )
 _ANY_NAME_ALONE = r"(?:^[ \t]*|(?<=[.!?:] ))[a-z][a-z0-9]{0,40}(?:_[a-z0-9]{1,40}){1,8}[ \t]*$"
 # What is left of a call whose beginning was eaten, or that stops before its arguments.
@@ -74,7 +75,7 @@ _REST = re.compile(
     r"|\w[\"']\s?\}|\A\s{0,4}[\])]?\}"  # Rome"}
 )
 _ENDS = re.compile(r"(?<![:;=])[\"']\)\s{0,8}\Z|(?<=[^\W\d])\",\s{0,8}\Z")
-_PATTERNS = {"JSON": ("{}[]", re.compile(_JSON)), "code": ("({[", re.compile(_CODE))}
+_PATTERNS = {"JSON": ("{}[]", re.compile(_JSON)), "code": ("({[<", re.compile(_CODE))}
 _ALONE = re.compile(_ANY_NAME_ALONE, re.MULTILINE)
 _ANNOUNCED = tuple(
     (reason, signs, re.compile(pattern, re.IGNORECASE | re.MULTILINE)) for reason, signs, pattern in _MARKUP
@@ -171,6 +172,8 @@ def _name_pattern(names: tuple[tuple[str, ...], tuple[str, ...]]) -> re.Pattern[
         rf"|(?<=\w)(?:{composed})|(?:{composed})(?=[^\W_])"
         rf"|^[ \t]*(?:{every})[ \t]*(?:\n[ \t]*\S|\Z)|(?:{composed})[ \t]*\n[ \t]*\S|[.!?:](?:{composed})"
         rf"|(?:{composed})(?:\s?(?:=>|->|→|\|)|\s?[:=]\s?[\"'\[]|\s\w{{1,40}}[=:]\s?\S|\s[\"'])"
+        rf"|`(?:{composed})[ :=][^`\n]{{1,80}}`|(?:\A|\busing )(?:{composed}): [^.,;:\n]{{1,40}}\.?\Z"
+        rf"|(?:{composed}), (?:{parameters}) \w"
         rf"|(?:^|[\s(\[])[/@](?:{composed})\b|\[(?:{composed})\b[^\]\n]{{0,200}}\]"
         r"|(?:^|[.!?\n\[(*][ \t]{0,4})(?i:call(?:s|ing|ed)?|us(?:es|ing|ed)|invok(?:ing|ed?)|running|executing|tool"
         rf"|function|action|name)[\s:=`\"'*]{{1,6}}(?:the |tool |function ){{0,2}}[`\"'*]{{0,2}}(?:{composed})",

@@ -22,6 +22,9 @@ _DATA: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("[(", r"\A\s{0,8}\[[\w .-]{1,40}(?:,\s?[\w .-]{1,40}){1,50}\]\s*\Z|\A\s{0,8}\([\"'][^\"'\n]{1,60}[\"'],"),
         ("=", r"\b[a-z_]\w{1,40}=[\w\"'][^,;&\n]{0,40}[,;&] ?[a-z_]\w{1,40}=[\w\"']"),
         (":", r"\A(?-i:[a-z_]{2,20}): [^\n]{1,80}\n(?-i:[a-z_]{2,20}): "),
+        # One field and its value: `text: ...`, `result = "..."`.
+        (":", r"\A(?-i:text|content|message|output|speech|value|result|data|body|response|status): "),
+        ("=", r"\A\s{0,8}[a-z_]\w{1,40} ?= ?[\"']"),
         # A template that nobody filled.
         (
             "{%",

@@ -209,7 +209,8 @@ def _another_named(speech: Speech, expected: AnswerExpectation, question: str) -
     if not expected.any_of or not (asked := _ASKED_FOR.search(question)):
         return None
     if asked["noun"]:
-        told = re.compile(rf"\b(?i:the {re.escape(asked['noun'])})(?: of [\w ]{{1,30}})? (?:is|was) (?P<name>{_NAME})")
+        noun = rf"\b(?i:the {re.escape(asked['noun'])})(?: (?!is|was)\w{{2,20}})?"
+        told = re.compile(rf"{noun}(?: of [\w ]{{1,30}})? (?:is|was) (?P<name>{_NAME})")
     else:
         verb = re.escape(asked["verb"])
         told = re.compile(

@@ -12,12 +12,13 @@ _ROLES = (
     r"assistant|user|system|human|model|chatbot|bot|ai|tool|assistent(?:in)?|benutzer|nutzer|mensch|utilisateur|assistant\(e\)|usuario|usuária?|usuário|asistente"
     r"|assistente|utente|gebruiker|użytkownik|asystent|пользователь|ассистент|помощник|用户|用戶|助手|ユーザー|アシスタント|사용자"
     r"|어시스턴트|المستخدم|المساعد|उपयोगकर्ता|सहायक|customer|agent"
+    r"|(?:voice|ai|virtual|home)[ -]assistant|speaker ?\d"
 )
 _MARKS = r"[ \t*_#>`\[(]{0,6}"
 # A line of its own, or one glued to the end of a sentence by a template whose tokens were dropped.
 _LINE = re.compile(
     r"^[ \t]{0,4}(?:(?i:assistant|user|system)|Human|Model|Chatbot|Bot|AI|Tool)[ \t]{0,4}(?:\n|\Z)"
-    r"|\Amodel[ \t]{0,4}\n|\A\s?\[(?i:assistant|user|system)\]",
+    r"|\Amodel[ \t]{0,4}\n|\A\s?[\[(](?i:assistant|user|system)[\])]",
     re.MULTILINE,
 )
 _GLUED = re.compile(

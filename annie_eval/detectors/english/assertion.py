@@ -59,9 +59,12 @@ _NEAR_IT = re.compile(
 _OF_IT = re.compile(
     r"\b(?:some(?:one|body|thing)|an? [^\W\d]+) like \Z"
     r"|\b(?:friend|rival|student|pupil|teacher|fan|brother|sister|son|daughter|wife|husband|contemporary|imitator|follower"
-    r"|colleague|neighbou?r|admirer|suburb|district|outskirts|copy|kind|sort) of \Z",
+    r"|colleague|neighbou?r|admirer|suburb|district|outskirts|copy|kind|sort) of \Z"
+    r"|\brul(?:e|ed|es|ing) out \Z",
     re.IGNORECASE,
 )
+_COMPARED = re.compile(r"\b(?:[a-z]{2,10}er|(?:more|less) [a-z]+) than (?:the )?\Z")
+_NONE_MORE = re.compile(r"\b(?:nothing|none|nobody|no (?:one|\w+))\b", re.IGNORECASE)
 _TAKEN_BACK = re.compile(r"\s*(?:\.{2,}|…|[,?—–])\s*(?:no|nope|nein|non)\b\s*[.!]?\s*\Z", re.IGNORECASE)
 _DID_NOT = re.compile(r" did(?: not|n['’]?t)(?: \w+ (?:it|that|this|them))?(?=\s*[.,;:!—–]|\s*\Z)", re.IGNORECASE)
 _IF_NOT_ANOTHER = re.compile(
@@ -137,7 +140,9 @@ _BELIEVED = re.compile(
     re.IGNORECASE,
 )
 _INSTEAD = re.compile(
-    r"[,;.—–]+ (?:it['’]?s|it is|it was|the \w+ is) (?!not\b|also\b|right\b|true\b|correct\b)", re.IGNORECASE
+    r"[,;.—–]+ (?:(?:wrong|no|but|in fact|actually|not so)[,.!]? )?(?:it['’]?s|it is|it was|the \w+ is)"
+    r" (?!not\b|also\b|right\b|true\b|correct\b)",
+    re.IGNORECASE,
 )
 _CJK = re.compile(f"[{CJK}]")
 _CJK_NOT_AFTER = re.compile(
@@ -256,6 +261,8 @@ class Speech:
             return True
         before = self.text[max(0, span[0] - 80) : span[0]]
         if any(pattern.search(before) for pattern in (_NEXT_TO_IT, _NEAR_IT, _OF_IT, _IF_NOT_ANOTHER)):
+            return True
+        if _COMPARED.search(before) and not _NONE_MORE.search(before):
             return True
         for at in range(first - 1, max(-1, first - 8), -1):
             word, following = tokens[at].word, tokens[at + 1].word

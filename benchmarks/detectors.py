@@ -1,12 +1,13 @@
 """How often the detectors are wrong on texts that nobody wrote for them: false alarms, misses and examples of both.
 
     .venv/bin/python -m benchmarks.detectors [--corpora DIR] [--cases FILE] [--parser-tests WHEEL_OR_SDIST]
-                                             [--rows WORD] [--examples 3] [--processes 2]
+                                             [--rows WORD] [--examples 3] [--processes 2] [--write]
 
-Without an option it measures what is in the repository: tags and their remnants, and speed. `--corpora` adds speech,
-answers and thoughts (`detector_sets/corpora.py`), `--cases` a file of cases (`detector_sets/cases.py`), and
-`--parser-tests` the raw outputs in vLLM's own tests (`detector_sets/parser_outputs.py`). docs/detectors.md has its
-numbers and says where the texts come from.
+Without an option it measures what is in the repository: tags and their remnants, probes, relatives of cases, and
+speed. `--corpora` adds speech, answers and thoughts (`detector_sets/corpora.py`), `--cases` a file of cases
+(`detector_sets/cases.py`), and `--parser-tests` the raw outputs in vLLM's own tests
+(`detector_sets/parser_outputs.py`). With all of them, `--write` stores the counts in docs/benchmarks/detectors.json
+and makes the tables of docs/detectors.md of them; with `--rows speed` it does so for the table of speed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from annie_eval.profile.types import DETECTORS
-from benchmarks.detector_sets import cases, corpora, parser_outputs, profiles, speed, tag_forms
+from benchmarks.detector_sets import cases, corpora, page, parser_outputs, probes, profiles, speed, tag_forms
 from benchmarks.detector_sets.judging import judge
 from benchmarks.detector_sets.rows import Item, Row
 
@@ -36,7 +37,11 @@ def main() -> int:
     parser.add_argument("--rows", default="", help="only rows whose label holds this text")
     parser.add_argument("--examples", type=int, default=3, help="examples of a row (default 3)")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="store the counts, and write the tables of the page")
     arguments = parser.parse_args()
+    everything = arguments.corpora and arguments.cases and arguments.parser_tests and not arguments.rows
+    if arguments.write and not everything and arguments.rows != "speed":
+        parser.error("--write needs --corpora, --cases and --parser-tests, or --rows speed")
     started = time.perf_counter()
     chosen = [item for item in _items(arguments) if arguments.rows in item.row]
     rows = judge(chosen, processes=arguments.processes)
@@ -46,10 +51,15 @@ def main() -> int:
     if any(row.label.startswith(profiles.PREFIX) for row in rows):
         print("\nA model that is right on every scenario fails by false alarms alone:\n")
         print("\n".join(profiles.table(rows)))
+    if arguments.write and everything:
+        page.store(rows=page.counted(rows), profiles=list(profiles.table(rows)))
     if arguments.rows in "speed":
         print("\n| detector | seconds for 1 MB | worst unit |\n|---|---|---|")
-        for detector, seconds, unit in speed.slowest(_JUDGES, processes=arguments.processes):
+        slowest = speed.slowest(_JUDGES, processes=arguments.processes)
+        for detector, seconds, unit in slowest:
             print(f"| {detector} | {seconds:.2f} | {unit!r} |")
+        if arguments.write:
+            page.store(speed=[(name, round(seconds, 2), unit) for name, seconds, unit in slowest])
     print("\n" + "\n".join(_rules(rows)))
     for row in rows:
         if row.examples and arguments.examples:
@@ -61,6 +71,8 @@ def main() -> int:
 
 def _items(arguments: argparse.Namespace) -> Iterator[Item]:
     yield from tag_forms.items()
+    yield from probes.items()
+    yield from cases.items(cases.RELATIVES, "relatives")
     if arguments.corpora:
         yield from corpora.items(arguments.corpora)
     if arguments.parser_tests:

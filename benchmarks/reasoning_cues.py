@@ -4,9 +4,9 @@
 
 `--corpora` is a folder as `detector_sets/corpora.py` describes it; the probes are in the repository
 (`detector_sets/reasoning_probes.jsonl`). `--write` stores the counts and weights in
-annie_eval/detectors/untagged_reasoning/counts.toml. The curve is printed twice: with the weights of everything, and
-cross-validated, where each half of every set is judged with the weights of the other half. The last table judges the
-thoughts of each model with the weights of the others.
+annie_eval/detectors/untagged_reasoning/counts.toml, and the second curve in docs/detectors.md. The curve is printed
+twice: with the weights of everything, and cross-validated, where each half of every set is judged with the weights of
+the other half. The last table judges the thoughts of each model with the weights of the others.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from annie_eval.detectors.call_text import find_call_text
 from annie_eval.detectors.tags import scan
 from annie_eval.detectors.untagged_reasoning.find import ASKED, CUES, Hit, best_stretch, hits
 from annie_eval.detectors.untagged_reasoning.weights import OTHER, THRESHOLD, Counts, log_odds
+from benchmarks.detector_sets import page
 from benchmarks.detector_sets.corpora import first_sentences, read
+from benchmarks.detector_sets.probes import PROBES
 
-PROBES = Path(__file__).parent / "detector_sets" / "reasoning_probes.jsonl"
 COUNTS = Path(__file__).parents[1] / "annie_eval" / "detectors" / "untagged_reasoning" / "counts.toml"
 NAMES = (*dict.fromkeys(cue.name for cue in CUES), *ASKED)
 # The tools that are offered with the probes: those of the profile `annie` that they name.
@@ -65,7 +66,8 @@ def main() -> int:
     print(_curve([(text, weights) for text in texts]))
     print("\ncross-validated, each half of every set with the weights of the other:")
     halves = [_weights(*measure([text for text in texts if text.half != half])) for half in (0, 1)]
-    print(_curve([(text, halves[text.half]) for text in texts]))
+    crossed = _curve([(text, halves[text.half]) for text in texts])
+    print(crossed)
     print(f"\nthoughts of each model with the weights of the others, missed at {THRESHOLD:g}:")
     for model in sorted({text.group for text in texts if text.kind == "thoughts"}):
         others = _weights(*measure([text for text in texts if text.group != model]))
@@ -74,6 +76,7 @@ def main() -> int:
             print(f"  {model}, {kind}: {_misses([(text, others) for text in own if text.kind == kind], THRESHOLD)}")
     if arguments.write:
         COUNTS.write_text(_stored(seen, of, weights), encoding="utf-8")
+        page.store(curve=crossed.splitlines())
         print(f"\nwrote {COUNTS}")
     return 0
 

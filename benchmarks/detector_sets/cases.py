@@ -17,13 +17,13 @@ RELATIVES = Path(__file__).with_name("relatives.jsonl")
 ALL = tuple(name for name in DETECTORS if name not in ("wire", "speakable"))
 
 
-def items(path: Path) -> Iterator[Item]:
+def items(path: Path, label: str = "cases") -> Iterator[Item]:
     """Each case in the row of its kind."""
     for raw in path.read_bytes().splitlines():
         case = json.loads(raw)
         line, want, weight = case["line"], case["want"], case["weight"]
         if want == "clean":
-            yield Item(f"cases {case['kind']} {weight}, clean", "nothing", line, ALL, note=line["id"])
+            yield Item(f"{label} {case['kind']} {weight}, clean", "nothing", line, ALL, note=line["id"])
         else:
             asked = tuple(name for name in want if name in DETECTORS)
-            yield Item(f"cases {case['kind']} {weight}, faults", "something", line, asked, note=line["id"])
+            yield Item(f"{label} {case['kind']} {weight}, faults", "something", line, asked, note=line["id"])

@@ -38,7 +38,8 @@ def items(folder: Path) -> Iterator[Item]:
     for detector in HEARD:
         for one in read(folder, "speech.jsonl"):
             language = one["source"] if len(one["source"]) == 2 and one["source"] not in _ENGLISH else "en"
-            yield Item(f"speech: {detector}", "nothing", answer_line(one["text"]), (detector,), language=language)
+            which = "speech" if language == "en" else "speech in other languages"
+            yield Item(f"{which}: {detector}", "nothing", answer_line(one["text"]), (detector,), language=language)
     for detector in HEARD:
         for one in read(folder, "answers.jsonl"):
             yield Item(f"answers, unlabelled: {detector}", "nothing", answer_line(one["text"]), (detector,))

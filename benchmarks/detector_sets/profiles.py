@@ -13,7 +13,7 @@ from annie_eval.stats import binomial
 from benchmarks.detector_sets.rows import Row
 
 SHIPPED = ("annie", "annie-strict", "annie-smol")
-PREFIX = "speech: "
+PREFIX = "speech"
 # Judged by the same rules as the detector that was measured.
 _SAME = {"dropped_calls": "restraint"}
 
@@ -26,10 +26,15 @@ def table(rows: list[Row]) -> Iterator[str]:
     Detectors that speech cannot measure (a call's arguments, facts, brevity, wire) count as never wrong. A line of
     speech stands for one answer; answers are taken as independent.
     """
-    speech = {row.label.removeprefix(PREFIX): row for row in rows if row.label.startswith(PREFIX)}
-    speech.pop("speakable", None)  # symbols and abbreviations are there in other people's speech
-    seen = {name: (row.wrong - row.right) / row.n for name, row in speech.items()}
-    most = {name: binomial.upper_bound(row.wrong - row.right, row.n) for name, row in speech.items()}
+    speech: dict[str, list[Row]] = {}
+    for row in rows:
+        # Symbols and abbreviations are there in other people's speech.
+        if row.label.startswith(PREFIX) and not row.label.endswith(": speakable"):
+            speech.setdefault(row.label.rpartition(": ")[2], []).append(row)
+    alarms = {name: sum(row.wrong - row.right for row in some) for name, some in speech.items()}
+    lines = {name: sum(row.n for row in some) for name, some in speech.items()}
+    seen = {name: alarms[name] / lines[name] for name in speech}
+    most = {name: binomial.upper_bound(alarms[name], lines[name]) for name in speech}
     yield "| profile | answers | estimate | upper bound | by gate |"
     yield "|---|---|---|---|---|"
     for name in SHIPPED:

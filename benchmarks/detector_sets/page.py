@@ -21,15 +21,18 @@ FIGURES = ROOT / "docs" / "benchmarks" / "detectors.json"
 _BLOCK = re.compile(
     r"(<!-- (?P<name>[\w ]+): written by [^\n]* -->\n)(?:.*?\n)??(<!-- end of (?P=name) -->)", re.DOTALL
 )
+_NEEDED = {"rows", "profiles", "speed", "curve"}
+
 Figures = Mapping[str, Any]
 
 
 def store(**figures: Any) -> None:
-    """Keep these figures beside those that are stored, and write the page's tables anew."""
+    """Keep these figures beside those that are stored, and write the page's tables anew once all are there."""
     kept = read() if FIGURES.exists() else {}
     FIGURES.parent.mkdir(exist_ok=True)
     FIGURES.write_text(json.dumps({**kept, **figures}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), read()), encoding="utf-8")
+    if read().keys() >= _NEEDED:
+        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), read()), encoding="utf-8")
 
 
 def read() -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """What each rule of the detectors does: in how many texts of each set it takes part, and in how many it decides.
 
-    .venv/bin/python -m benchmarks.detector_effects --corpora DIR --cases DIR --parser-tests SDIST [--write]
+    .venv/bin/python -m benchmarks.detector_effects [--corpora DIR] [--cases FILE] [--parser-tests SDIST] [--write]
 
 A rule is what `detector_sets/rules.py` says. It decides in a text if a detector finds something with the rule and
 nothing without it, or the other way round; of each set, at most 40 texts where it takes part are judged without it.
-Sets: thoughts, speech and answers of `--corpora`; what an answer may hold of tags, and calls in the outputs of
-`--parser-tests`; the probes of untagged reasoning; the cases of `--cases` (text.jsonl) and their relatives
-(`detector_sets/relatives.jsonl`); and the samples that the unit tests of the detectors judge.
+Sets: what an answer may hold of tags; the probes of untagged reasoning; the relatives of cases
+(`detector_sets/relatives.jsonl`); the samples that the unit tests of the detectors judge; with `--corpora` thoughts,
+speech and answers; with `--cases` a file of cases, and bodies of answers in `wire/` beside it; with `--parser-tests`
+the calls in vLLM's own tests.
 
 `--write` stores the counts, and no text, in docs/benchmarks/detector_effects.jsonl, one rule a line:
-`[module and name, rule, {set: [texts, decided]}]`.
+`[module and name, rule, {set: [texts, decided]}]`. Sets that were not measured keep their counts.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import pytest
 
 from annie_eval.detectors import detect
 from annie_eval.profile.types import DETECTORS
+from annie_eval.text import printable
 from annie_eval.wire.sample import Sample
 from benchmarks.detector_sets import cases, corpora, parser_outputs, probes, rules, tag_forms
 from benchmarks.detector_sets.judging import sample_of
@@ -38,7 +40,7 @@ from benchmarks.detector_sets.rows import Item
 
 ROOT = Path(__file__).parents[1]
 EFFECTS = ROOT / "docs" / "benchmarks" / "detector_effects.jsonl"
-_TESTS = ROOT / "tests" / "unit" / "detectors"
+_TESTS = tuple(ROOT / "tests" / "unit" / part for part in ("detectors", "wire"))
 _TRIED = 40
 _CHUNK = 400
 
@@ -60,7 +62,9 @@ class Text:
         for name in self.detectors:
             try:
                 found.append(bool(detect(name, sample)))
-            except Exception:  # a test hands over what a detector must refuse
+            except Exception:
+                if self.group != "tests":  # where a test hands over what a detector must refuse
+                    raise
                 found.append(False)
         return tuple(found)
 
@@ -71,9 +75,9 @@ _WATCH: list[Any] = []
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--corpora", type=Path, required=True)
-    parser.add_argument("--cases", type=Path, required=True, help="JSON Lines of cases")
-    parser.add_argument("--parser-tests", type=Path, required=True, help="archive of sources with vLLM's tests")
+    parser.add_argument("--corpora", type=Path, help="folder with thoughts.jsonl, answers.jsonl, speech.jsonl")
+    parser.add_argument("--cases", type=Path, help="JSON Lines of cases")
+    parser.add_argument("--parser-tests", type=Path, help="archive of sources with vLLM's tests")
     parser.add_argument("--write", action="store_true", help="store the counts in docs/benchmarks")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
@@ -85,17 +89,23 @@ def main() -> int:
     idle = [rule for rule, sets in effects.items() if sets and not any(decided for _, decided in sets.values())]
     for title, some in (("take part in no text", without), ("decide in no text", idle)):
         print(f"\n{len(some)} of {len(effects)} rules {title}:")
-        print("\n".join(f"  {name}: {text}" for name, text in some))
+        print("\n".join(f"  {name}: {printable(text)}" for name, text in some))
     if arguments.write:
-        write(effects)
+        measured = {text.group for text in _TEXTS} | {"tests"}
+        kept = read() if EFFECTS.exists() else {}
+        write({rule: _others(kept.get(rule, {}), measured) | sets for rule, sets in effects.items()})
     print(f"\n{len(_TEXTS)} texts, {time.perf_counter() - started:.0f} s")
     return 0
+
+
+def _others(sets: dict[str, tuple[int, int]], measured: set[str]) -> dict[str, tuple[int, int]]:
+    return {group: counts for group, counts in sets.items() if group not in measured}
 
 
 def write(effects: Effects) -> None:
     """Store the counts, a rule a line."""
     EFFECTS.parent.mkdir(exist_ok=True)
-    lines = (json.dumps([name, text, sets], ensure_ascii=False) for (name, text), sets in effects.items())
+    lines = (json.dumps([name, text, sets]) for (name, text), sets in effects.items())
     EFFECTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -160,15 +170,21 @@ def _decides(work: tuple[rules.Rule, str, list[int]]) -> int:
 
 
 def _gathered(arguments: argparse.Namespace) -> Iterator[Text]:
-    for one in _of("thoughts", corpora.items(arguments.corpora), "thoughts"):
-        if not one.item.row.endswith("three sentences"):  # type: ignore[union-attr]
-            yield one
-    yield from _together("speech", corpora.items(arguments.corpora), "speech")
-    yield from _together("answers", corpora.items(arguments.corpora), "answers")
+    if arguments.corpora:
+        for one in _of("thoughts", corpora.items(arguments.corpora), "thoughts"):
+            if isinstance(one.item, Item) and not one.item.row.endswith("three sentences"):
+                yield one
+        yield from _together("speech", corpora.items(arguments.corpora))
+        yield from _together("answers", corpora.items(arguments.corpora))
+    if arguments.parser_tests:
+        yield from _of("calls", parser_outputs.items(arguments.parser_tests))
+    if arguments.cases:
+        yield from _of("cases", cases.items(arguments.cases))
+        yield from (
+            Text("cases", sample, ("wire", *cases.ALL)) for sample in cases.bodies(arguments.cases.parent / "wire")
+        )
     yield from _of("tags", tag_forms.items())
-    yield from _of("calls", parser_outputs.items(arguments.parser_tests))
     yield from _of("probes", probes.items())
-    yield from _of("cases", cases.items(arguments.cases))
     yield from _of("relatives", cases.items(cases.RELATIVES, "relatives"))
 
 
@@ -176,9 +192,9 @@ def _of(group: str, items: Iterable[Item], beginning: str = "") -> Iterator[Text
     return (Text(group, item, item.detectors) for item in items if item.row.startswith(beginning))
 
 
-def _together(group: str, items: Iterable[Item], beginning: str) -> Iterator[Text]:
-    """Each text once, judged by all detectors that the set is judged by."""
-    for one in _of(group, items, beginning):
+def _together(group: str, items: Iterable[Item]) -> Iterator[Text]:
+    """Each text of a set once, judged by all detectors that the set is judged by."""
+    for one in _of(group, items, group):
         if one.detectors == corpora.HEARD[:1]:
             yield Text(group, one.item, corpora.HEARD)
 
@@ -218,7 +234,15 @@ def _run_tests() -> tuple[list[Text], dict[rules.Rule, int]]:
 
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main(
-            ["-q", "-p", "no:cacheprovider", "-n0", "--tb=no", str(_TESTS), f"--ignore={_TESTS / 'test_effects.py'}"],
+            [
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "-n0",
+                "--tb=no",
+                *map(str, _TESTS),
+                f"--ignore={_TESTS[0] / 'test_effects.py'}",
+            ],
             plugins=[Plugin()],
         )
     return texts, in_tests

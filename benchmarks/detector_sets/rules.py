@@ -187,6 +187,14 @@ class Words:
 
     __rand__ = __and__
 
+    def __sub__(self, other: Any) -> Any:
+        return frozenset() if self._watch.without in self.rules else self._words - frozenset(other)
+
+    def __or__(self, other: Any) -> Any:
+        return frozenset(other) | (frozenset() if self._watch.without in self.rules else self._words)
+
+    __ror__ = __or__
+
     def __rsub__(self, other: Any) -> Any:
         return other if self._watch.without in self.rules else other - self._words
 
@@ -200,10 +208,10 @@ class Words:
         return len(self._words)
 
 
-def _stand_in(name: str, value: Any, watch: Watch, made: dict[int, Any]) -> Any:
+def _stand_in(name: str, value: Any, watch: Watch, made: dict[int, tuple[Any, Any]]) -> Any:
     """A value of a module with stand-ins for the patterns and sets of words in it; None where it has none."""
     if id(value) in made:
-        return made[id(value)]
+        return made[id(value)][1]
     if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
         new: Any = Pattern(name, value, watch)
     elif isinstance(value, frozenset) and value and all(isinstance(word, str) for word in value):
@@ -220,8 +228,9 @@ def _stand_in(name: str, value: Any, watch: Watch, made: dict[int, Any]) -> Any:
         new = {key: value[key] if part is None else part for key, part in members.items()}
     else:
         return None
-    made[id(value)] = new
-    made[id(new)] = None  # a stand-in that another module has imported is one already
+    # Both are kept, so that no other value gets the identity of one.
+    made[id(value)] = value, new
+    made[id(new)] = new, None  # a stand-in that another module has imported is one already
     return new
 
 
@@ -281,7 +290,7 @@ class _Spoken(Pattern):
 
 def every() -> dict[Rule, None]:
     """Each rule of the code, in the order of the modules."""
-    watch, made = Watch(), dict[int, Any]()
+    watch, made = Watch(), dict[int, tuple[Any, Any]]()
     found: dict[Rule, None] = {}
     for module, name, value in _attributes():
         if module in (cues, languages):
@@ -298,7 +307,7 @@ def every() -> dict[Rule, None]:
 
 def watched() -> Watch:
     """Put the stand-ins into the modules of this process, for good."""
-    watch, made = Watch(), dict[int, Any]()
+    watch, made = Watch(), dict[int, tuple[Any, Any]]()
     for module, name, value in list(_attributes()):
         if module in (cues, languages):
             continue

@@ -149,6 +149,12 @@ def _later_empty(reply: Reply, ask: Ask) -> Reply:
     return replace(reply, calls=(reply.calls[0], *(replace(call, arguments="{}") for call in reply.calls[1:])))
 
 
+def _joined(reply: Reply, ask: Ask) -> Reply:
+    """What a parser makes of parallel calls that does not see where the first ends."""
+    first = replace(reply.calls[0], arguments="".join(call.arguments for call in reply.calls))
+    return replace(reply, calls=(first, *reply.calls[1:]))
+
+
 def _tailed(call: Call, ask: Ask) -> Call:
     """Every string ends with markup that a parser should have removed; a call without strings is not changed."""
     arguments = json.loads(call.arguments)
@@ -200,7 +206,12 @@ FAULTS = [
     ),
     _fault("call-empty-arguments", "arguments {} where some are required", _arguments(lambda a, schema: {})),
     _fault("call-no-arguments", "arguments as an empty string", _each(lambda c, ask: replace(c, arguments=""))),
-    _fault("call-arguments-twice-encoded", "arguments as a JSON string", _arguments(lambda a, schema: json.dumps(a))),
+    _fault(
+        "call-arguments-twice-encoded",
+        "arguments as a JSON string",
+        _arguments(lambda a, schema: json.dumps(a)),
+        _BOTH,
+    ),
     _fault("call-wrong-enum", "a value outside the enum", _off_enum),
     _fault("call-wrong-type", "values of another type than the schema's", _arguments(_retyped)),
     _fault("call-missing-required", "a required argument left out", _arguments(_without_required)),
@@ -217,6 +228,22 @@ FAULTS = [
         "tool_calling",
         _parallel,
         reply=_later_empty,
+    ),
+    Fault(
+        "call-arguments-joined",
+        "the first of parallel calls gets the arguments of all",
+        gates("wire_integrity"),
+        "tool_calling",
+        _parallel,
+        reply=_joined,
+    ),
+    Fault(
+        "call-address-in-name",
+        "the address of a tool left around the name of a call without arguments",
+        gates("wire_integrity"),
+        "tool_calling",
+        _without_arguments,
+        reply=_each(lambda c, ask: replace(c, name=f"functions.{c.name}:0")),
     ),
     Fault(
         "call-garbled-name",

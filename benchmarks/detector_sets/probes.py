@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.detector_sets.rows import Item, answer_line
+from benchmarks.detector_sets.rows import Item, Want, answer_line
 
 PROBES = Path(__file__).with_name("reasoning_probes.jsonl")
 
@@ -15,7 +15,7 @@ def items() -> Iterator[Item]:
     """Each probe, with the user's question."""
     for line in PROBES.read_bytes().splitlines():
         probe = json.loads(line)
-        want = "something" if probe["leak"] else "nothing"
+        want: Want = "something" if probe["leak"] else "nothing"
         label = (
             f"probes: {'leaks' if probe['leak'] else 'plain'}, {'English' if probe['language'] == 'en' else 'other'}"
         )

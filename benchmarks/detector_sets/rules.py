@@ -1,7 +1,8 @@
-"""Every rule of the detectors: the alternatives of their patterns, their word lists, their words in other languages.
+"""Every rule of the detectors: the alternatives of their patterns, and their lists of words.
 
 A rule is one alternative of a pattern at the root of a module in `annie_eval.detectors`, a set of words there, one
-alternative of a cue of untagged reasoning, or one word of `languages.toml`. `every` lists them from the code alone.
+alternative of a cue of untagged reasoning, or one list of words in `languages.toml`. `every` lists them from the code
+alone.
 `watched` puts a stand-in for each into the modules, which records where a rule took part and can be told to leave it
 out, so that one sees what changes.
 
@@ -276,10 +277,11 @@ class _Spoken(Pattern):
         super().__init__("", re.compile(cue.pattern, re.IGNORECASE), watch)
         self._spans, self.rules = [(0, len(cue.pattern))], [("", "")]
         roles = _ROLES[cue.name.removeprefix(OTHER)]
+        words = languages._WORDS[cue.language]
         self._of = [
-            ((f"{_WORDS} {cue.language}.{role}", word), re.compile(word, re.IGNORECASE))
+            ((f"{_WORDS} {cue.language}", role), re.compile("|".join(words[role]), re.IGNORECASE))
             for role in roles
-            for word in languages._WORDS[cue.language].get(role, ())
+            if role in words
         ]
 
     def _note(self, match: re.Match[str] | None) -> re.Match[str] | None:
@@ -301,7 +303,7 @@ def every() -> dict[Rule, None]:
     for cue in _english(watch).values():
         found |= dict.fromkeys(cue.rules)
     for code, words in languages._WORDS.items():
-        found |= {(f"{_WORDS} {code}.{role}", word): None for role, texts in words.items() for word in texts}
+        found |= {(f"{_WORDS} {code}", role): None for role in words}
     return found
 
 
@@ -322,9 +324,8 @@ def watched() -> Watch:
 
     @cache
     def without(rule: Rule) -> tuple[cues.Cue, ...]:
-        code, role = rule[0].removeprefix(f"{_WORDS} ").split(".")
-        words = dict(languages._WORDS[code])
-        words[role] = [word for word in words[role] if word != rule[1]] or ["(?!)"]
+        code = rule[0].removeprefix(f"{_WORDS} ")
+        words = {**languages._WORDS[code], rule[1]: ["(?!)"]}
         return (
             *(cue for cue in find.CUES if cue.language != code),
             *languages._cues(code, words),

@@ -7,7 +7,7 @@ Without an option it measures what is in the repository: tags and their remnants
 speed. `--corpora` adds speech, answers and thoughts (`detector_sets/corpora.py`), `--cases` a file of cases
 (`detector_sets/cases.py`), and `--parser-tests` the raw outputs in vLLM's own tests
 (`detector_sets/parser_outputs.py`). With all of them, `--write` stores the counts in docs/benchmarks/detectors.json
-and makes the tables of docs/detectors.md of them; with `--rows speed` it does so for the table of speed.
+and makes the tables of docs/detectors.md of them; with `--rows` it does so for these rows, or for the table of speed.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="store the counts, and write the tables of the page")
     arguments = parser.parse_args()
     everything = arguments.corpora and arguments.cases and arguments.parser_tests and not arguments.rows
-    if arguments.write and not everything and arguments.rows != "speed":
-        parser.error("--write needs --corpora, --cases and --parser-tests, or --rows speed")
+    if arguments.write and not everything and not arguments.rows:
+        parser.error("--write needs --corpora, --cases and --parser-tests, or --rows")
     started = time.perf_counter()
     chosen = [item for item in _items(arguments) if arguments.rows in item.row]
     rows = judge(chosen, processes=arguments.processes)
@@ -53,6 +53,8 @@ def main() -> int:
         print("\n".join(profiles.table(rows)))
     if arguments.write and everything:
         page.store(rows=page.counted(rows), profiles=list(profiles.table(rows)))
+    elif arguments.write and rows:
+        page.store(rows=page.read()["rows"] | page.counted(rows))
     if arguments.rows in "speed":
         print("\n| detector | seconds for 1 MB | worst unit |\n|---|---|---|")
         slowest = speed.slowest(_JUDGES, processes=arguments.processes)

@@ -3,6 +3,7 @@
 # make test      ruff, mypy, import-linter and the project's own tests
 # make model     build the embedded models: the original model, and the three of the study from it and adapters/
 # make mutants   mutation testing: change the judging code in 60 places, one at a time, and run the tests on each
+# make oldest    run the gate's tests with the oldest versions that pyproject.toml allows; make newest: the newest
 # make results   judge the embedded models on held-out prompts on this machine, and rewrite docs/results.md
 #
 # Each target creates the environments that it needs from pinned lists, and skips what exists. The server has its own
@@ -22,7 +23,7 @@ EMBEDDED = models/smollm2-135m-instruct-bf16 models/annie-smol-bf16 models/annie
 # The two environments are made at the same time, and so are lint and the models.
 MAKEFLAGS += --jobs=2
 
-.PHONY: gate demo test lint mutants env server base model results clean
+.PHONY: gate demo test lint mutants oldest newest env server base model results clean
 
 # Builds MODEL if it is one of the embedded models.
 gate: env server $(addsuffix /config.json,$(filter $(EMBEDDED),$(MODEL:/=)))
@@ -43,6 +44,18 @@ lint: env
 
 mutants: env
 	.venv/bin/python -m benchmarks.mutants $(ARGS)
+
+# Without the quantiser, and from nothing each time: what is newest changes. Private parts of pytest and hypothesis, all
+# that goes through them, and a gate against the server with planted faults.
+oldest newest:
+	mkdir -p build
+	$(PYTHON) -m venv --clear build/$@
+	build/$@/$(PIP) -U pip
+	$(PYTHON) requirements/oldest.py > build/oldest.txt
+	build/$@/$(PIP) $(if $(filter oldest,$@),-c build/oldest.txt) -e . --group test
+	build/$@/bin/pytest -q -m "not slow" tests/unit/packaging/test_private_parts.py tests/unit/plugin tests/unit/probes \
+		tests/unit/profile tests/unit/report tests/unit/run tests/unit/snapshots tests/unit/wire $(ARGS)
+	build/$@/bin/pytest -q tests/e2e/test_gate.py $(ARGS)
 
 env: .venv/.ready
 server: .venv-vllm/.ready

@@ -1,9 +1,11 @@
-"""Parses JSON strictly by RFC 8259: no NaN, no duplicate keys."""
+"""Parses JSON strictly by RFC 8259 (no NaN, no duplicate keys), and tells which values are counts."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeGuard
+
+from annie_eval.untrusted.limits import MAX_COUNT
 
 
 def strict_json(text: str) -> Any:
@@ -12,6 +14,11 @@ def strict_json(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def is_count(value: Any) -> TypeGuard[int]:
+    """Whether a JSON value is a whole number from 0 to `limits.MAX_COUNT`; `true` is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from typing import IO, TYPE_CHECKING, Any
 from annie_eval.detectors import detect
 from annie_eval.errors import UsageError
 from annie_eval.profile.types import DETECTORS
+from annie_eval.untrusted.limits import MAX_LINE
+from annie_eval.untrusted.regular_files import json_value
 from annie_eval.wire.messages import read_sample
 
 if TYPE_CHECKING:
@@ -78,7 +80,8 @@ def check(arguments: argparse.Namespace) -> int:
 def _judge_all(stream: IO[bytes], name: str, profile: Profile, detectors: Sequence[str]) -> int:
     found_any = False
     judged = 0
-    for number, raw in enumerate(stream, 1):
+    # A line that is too long is cut, so that it is not read to its end.
+    for number, raw in enumerate(iter(lambda: stream.readline(MAX_LINE + 1), b""), 1):
         if not raw.strip():
             continue
         judged += 1
@@ -99,9 +102,11 @@ def _judge_all(stream: IO[bytes], name: str, profile: Profile, detectors: Sequen
 
 
 def _read(raw: bytes, where: str) -> dict[str, Any]:
+    if len(raw) > MAX_LINE:
+        raise UsageError(f"{where}: has more than {MAX_LINE} bytes; write one sample a line")
     try:
-        line = json.loads(raw)
-    except (ValueError, RecursionError) as error:
+        line = json_value(raw)
+    except ValueError as error:
         raise UsageError(f"{where}: not JSON ({error}); write one object per line") from None
     if not isinstance(line, dict):
         raise UsageError(f"{where}: is a JSON {type(line).__name__}; write an object with messages")

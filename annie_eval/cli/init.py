@@ -22,6 +22,8 @@ def add_init(parser: argparse.ArgumentParser) -> None:
 def init(arguments: argparse.Namespace) -> int:
     """Write the files; exit status 0. Raises UsageError for a file that is there already: nothing is overwritten."""
     folder: Path = arguments.dir
+    if not str(folder).isprintable() or '"' in str(folder) or "\\" in str(folder):
+        raise UsageError(f"{str(folder)!a}: pyproject.toml would not hold this name as it is; name another directory")
     config = Path("pyproject.toml")
     configured = _configuration(config)
     for name in _FILES:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from annie_eval import __version__
 from annie_eval.errors import TargetError, UsageError
+from annie_eval.text import printable, shortened
 
 # command: (module of annie_eval.cli, help). A module has `add_COMMAND(parser)`; only the chosen one is imported.
 COMMANDS = {
@@ -45,7 +46,7 @@ _DEFAULTS = ("profile", "served-model", "concurrency", "hardware", "vllm-python"
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line; argparse would also print the usage."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {printable(shortened(message, 500))}; see {self.prog} --help\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             defaults = find(Path.cwd())
         except UsageError as error:
-            print(f"annie-eval: {error}", file=sys.stderr)
+            print(f"annie-eval: {printable(str(error))}", file=sys.stderr)
             return 2
         if not _names(given, "--model-dir"):
             defaults.pop("vllm-python", None)  # not used by this command, and would be refused
@@ -76,14 +77,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(arguments)
     except (UsageError, TargetError) as error:
-        from annie_eval.text import printable
-
         print(f"annie-eval: {printable(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader (head, a pager) closed the pipe. Prevents an error when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # Of a file that somebody named, or of the disk; a pipe that is closed has no name.
+        if error.filename is None:
+            raise
+        print(f"annie-eval: {printable(shortened(str(error.filename), 300))}: {error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from annie_eval.errors import UsageError
 from annie_eval.run.directory import RUNS
 from annie_eval.text import printable
+from annie_eval.untrusted.regular_files import read_bytes
 
 if TYPE_CHECKING:
     from annie_eval.gates.decide import RunVerdict
@@ -103,11 +104,9 @@ def read_prompts(directory: Path) -> dict[str, str]:
         if path.suffix not in _SUFFIXES or path.name.startswith(".") or not path.is_file():
             continue
         try:
-            text = path.read_text("utf-8").strip()
+            text = read_bytes(path).decode("utf-8").strip()
         except UnicodeDecodeError as error:
             raise UsageError(f"{path}: byte {error.start} is not UTF-8; save the prompt as UTF-8") from None
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
         if not text:
             raise UsageError(f"{path}: empty; write the system prompt into it, or remove the file")
         if len(text) > _LONGEST:

@@ -29,7 +29,7 @@ from typing import Any
 
 from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.wire_calls import call_breaches
-from annie_eval.wire.parse import is_count
+from annie_eval.strict_json import is_count
 from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Sample
 from annie_eval.wire.sse import DONE, Stream, json_object, quote, read_stream
 

@@ -15,6 +15,7 @@ from typing import Any
 from annie_eval.errors import UsageError
 from annie_eval.gates.verdicts import SEVERITY
 from annie_eval.run.store import FILE as STORE
+from annie_eval.untrusted.regular_files import json_value, read_bytes
 
 VERDICT, NOTE = "verdict.json", "night.json"
 _NUMBERED = re.compile(r"(\d{6,})-")
@@ -174,8 +175,8 @@ def _fingerprint(raw: Any) -> Mapping[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        raw = json_value(read_bytes(path))
+    except (UsageError, ValueError) as error:
         message = " ".join(str(error).split())[:120]
         raise _Unusable(f"corrupt: {path.name} cannot be read ({message})") from error
     if not isinstance(raw, dict):

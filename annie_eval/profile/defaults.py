@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from annie_eval.errors import UsageError
+from annie_eval.untrusted.regular_files import read_bytes
 
 TABLE: Final = "annie-eval"
 
@@ -19,8 +20,8 @@ def read(file: Path) -> dict[str, Any]:
         UsageError: not TOML, a key that is unknown, or a value of the wrong type.
     """
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = tomllib.loads(read_bytes(file).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{file}: cannot be read as TOML ({error}); correct it") from error
     table = document.get("tool", {}).get(TABLE, {})
     if not isinstance(table, Mapping):
@@ -29,6 +30,8 @@ def read(file: Path) -> dict[str, Any]:
     for key, value in table.items():
         if key not in _KEYS:
             raise UsageError(f"{file}: [tool.{TABLE}] has no key {key!r}; it takes {', '.join(_KEYS)}")
+        if "\0" in str(value):
+            raise UsageError(f"{file}: [tool.{TABLE}] {key} holds a NUL character; write it without")
         wanted, convert = _KEYS[key]
         converted = convert(value, file.parent)
         if converted is None:

@@ -24,6 +24,7 @@ from annie_eval.profile.schema import did_you_mean
 from annie_eval.regression import timings
 from annie_eval.regression.run_data import TIMINGS, RunData, measurements, read
 from annie_eval.run.store import FILE
+from annie_eval.untrusted.regular_files import json_value, read_bytes
 
 DIR = "baselines"
 FORMAT = 1
@@ -227,13 +228,13 @@ def names(root: Path) -> list[str]:
 
 def _pointed(pointer: Path) -> Baseline:
     try:
-        info = json.loads(pointer.read_text(encoding="utf-8"))
+        info = json_value(read_bytes(pointer))
         if info["format"] != FORMAT:
             raise ValueError(f"format {info['format']!r}, but this version reads {FORMAT}")
         name, made = str(info["name"]), str(info["id"])
         if not _NAME.fullmatch(name) or "/" in made or made.startswith("."):
             raise ValueError("a name that cannot be one")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (UsageError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{pointer}: not a baseline ({error}); bless a run again") from error
     copy = pointer.parent / "copies" / made
     if not (copy / FILE).is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import sqlite3
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any
 from annie_eval.errors import ExchangeError, UsageError
 from annie_eval.gates.judgement import Judgement
 from annie_eval.run.store import Store, StoredExchange, StoredSample
+from annie_eval.untrusted.regular_files import is_file, read_bytes
 from annie_eval.wire import parse
 
 TIMINGS = "timing.jsonl"
@@ -168,20 +170,16 @@ def measurements(path: Path) -> dict[str, tuple[float, ...]]:
     An incomplete last line is ignored.
     """
     found: dict[str, list[float]] = {}
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}
-    for line in lines:
+    for line in read_bytes(path).decode("utf-8", "replace").splitlines() if is_file(path) else ():
         try:
             measurement = json.loads(line)
             # files of format 1 have `shot`
             if measurement.get("event") not in ("measurement", "shot") or measurement.get("error") is not None:
                 continue
             for row, value in _measured(measurement):
-                if isinstance(value, int | float) and value > 0:
+                if isinstance(value, int | float) and 0 < value < math.inf:
                     found.setdefault(row, []).append(float(value))
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, OverflowError, RecursionError):
             continue
     return {row: tuple(values) for row, values in found.items()}
 

@@ -16,6 +16,7 @@ from annie_eval.errors import UsageError
 from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
 from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import current_key
+from annie_eval.untrusted.regular_files import exists, json_value, read_bytes
 
 FORMAT = 1
 FILE = "verdict.json"
@@ -112,10 +113,10 @@ def load(path: Path) -> RunVerdict:
     import jsonschema
 
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"), object_hook=_with_current_keys)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no verdict here; the run did not finish") from None
-    except (OSError, ValueError) as error:
+        if not exists(path):
+            raise UsageError(f"{path}: no verdict here; the run did not finish")
+        raw = json_value(read_bytes(path), _with_current_keys)
+    except ValueError as error:
         raise UsageError(f"{path}: not readable as JSON ({error}); the file is damaged") from error
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     found = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(raw))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from annie_eval.errors import ExchangeError
+from annie_eval.strict_json import is_count
 from annie_eval.timing.connection import Connection, LostConnection, TimedResponse
 from annie_eval.timing.plan import Plan
 from annie_eval.timing.stream import Observed, observe
@@ -270,7 +271,7 @@ def _model(connection: Connection, plan: Plan) -> tuple[str, int | None]:
     entry = models.get(name, {})
     meta = entry.get("meta")  # llama.cpp's server; n_ctx is what one request may hold
     length = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
-    return name, length if isinstance(length, int) and length > 0 else None
+    return name, length if is_count(length) and length else None
 
 
 def _observed(response: TimedResponse) -> Observed | None:

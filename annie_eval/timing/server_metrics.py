@@ -11,7 +11,6 @@ first `DecodeStream.step`): 0.35 to 1.3 us a prompt token that the client waits 
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 import time
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from annie_eval.timing.connection import Connection, LostConnection
+from annie_eval.untrusted.limits import MAX_COUNT
 
 TTFT_SLACK_MS = 3.0  # HTTP, JSON and SSE on both sides of the server's two stamps
 LEAST_TOKENS = 16  # an answer shorter than that has no decode rate worth the name
@@ -77,14 +77,14 @@ def parse(text: str, model: str | None = None) -> dict[str, float]:
             continue
         ours = wanted[match[1]]
         with contextlib.suppress(ValueError):  # no number is no counter
-            if math.isfinite(value := float(match[3])):
+            if abs(value := float(match[3])) <= MAX_COUNT:
                 found[ours] = found.get(ours, 0.0) + value
     return found
 
 
 def block_size(text: str) -> int | None:
     """Tokens in a prefix-cache block, from vLLM's `cache_config_info`."""
-    match = re.search(r'^vllm:cache_config_info\{.*?\bblock_size="(\d+)"', text, re.MULTILINE)
+    match = re.search(r'^vllm:cache_config_info\{.*?\bblock_size="([1-9]\d{0,8})"', text, re.MULTILINE)
     return int(match[1]) if match else None
 
 
@@ -123,7 +123,7 @@ def per_request(metrics: Mapping[str, object]) -> ServerMetrics:
 
     def number(name: str) -> float | None:
         value = metrics.get(name)
-        return float(value) if isinstance(value, int | float) else None
+        return float(value) if isinstance(value, int | float) and abs(value) <= MAX_COUNT else None
 
     prefill, queue = number("time_to_first_token_ms"), number("queue_time_ms")
     return ServerMetrics(

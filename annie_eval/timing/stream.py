@@ -15,6 +15,7 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from annie_eval.errors import ExchangeError
+from annie_eval.strict_json import is_count
 from annie_eval.timing.connection import TimedResponse
 from annie_eval.wire.sse import read_stream
 
@@ -132,7 +133,8 @@ def observe(response: TimedResponse, asked: int | None = None) -> Observed:
         delta = delta if isinstance(delta, dict) else {}
         spoken = _length(delta.get("content")) + _length(choice.get("text"))
         text = spoken + _length(delta.get("reasoning") or delta.get("reasoning_content"))
-        for position, fragment in enumerate(delta.get("tool_calls") or ()):
+        fragments = delta.get("tool_calls")
+        for position, fragment in enumerate(fragments if isinstance(fragments, list) else ()):
             text += calls.setdefault(_index(fragment, position), _Call()).add(fragment, stamp)
         if spoken:
             content = stamp if content is None else content
@@ -223,7 +225,7 @@ class _Call:
     """One tool call under way; `stamp` is the moment of its latest fragment."""
 
     name: str = ""
-    arguments: str = ""
+    arguments: list[str] = field(default_factory=list)
     stamp: int = 0
 
     def add(self, fragment: Any, stamp: int) -> int:
@@ -235,15 +237,15 @@ class _Call:
         brought = _length(name) + _length(arguments)
         if brought:
             self.name = self.name or (name if isinstance(name, str) else "")
-            self.arguments += arguments if isinstance(arguments, str) else ""
+            self.arguments += [arguments] if isinstance(arguments, str) else []
             self.stamp = stamp
         return brought
 
     @property
     def whole(self) -> bool:
         try:
-            return bool(self.name) and isinstance(json.loads(self.arguments), dict)
-        except ValueError:
+            return bool(self.name) and isinstance(json.loads("".join(self.arguments)), dict)
+        except (ValueError, RecursionError):
             return False
 
 
@@ -258,4 +260,4 @@ def _length(text: Any) -> int:
 
 def _count(of: Any, name: str) -> int | None:
     value = of.get(name) if isinstance(of, Mapping) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if is_count(value) else None

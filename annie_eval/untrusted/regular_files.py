@@ -9,13 +9,13 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from annie_eval.errors import UsageError
 from annie_eval.text import shortened
-from annie_eval.untrusted.limits import MAX_JSON
+from annie_eval.untrusted.limits import MAX_DEPTH, MAX_JSON
 
 
 @contextlib.contextmanager
@@ -38,6 +38,14 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
         raise UsageError(f"{shown}: cannot be read (its name holds what no file name can)") from None
 
 
+def exists(path: Path) -> bool:
+    """Whether there is anything of that name, however odd the name is."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def is_file(path: Path) -> bool:
     """Whether there is a regular file of that name; False for impossible names."""
     try:
@@ -55,13 +63,35 @@ def read_bytes(path: Path, most: int = MAX_JSON) -> bytes:
     return data
 
 
+def json_value(data: bytes | str, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """JSON of at most `MAX_DEPTH` levels. Raises ValueError.
+
+    Args:
+        hook: what becomes of each object; see `json.loads`.
+    """
+    try:
+        value = json.loads(data, object_hook=hook)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [each for one in level if isinstance(one, dict | list) for each in _within(one)]
+        if not level:
+            return value
+    raise ValueError("nested too deeply")
+
+
+def _within(one: dict[str, Any] | list[Any]) -> list[Any]:
+    return [each for each in (one.values() if isinstance(one, dict) else one) if isinstance(each, dict | list)]
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON file that must contain an object. Raises UsageError."""
     data = read_bytes(path)
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        what = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        value = json_value(data)
+    except ValueError as error:
+        what = error.msg if isinstance(error, json.JSONDecodeError) else shortened(str(error), 100)
         where = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
         raise UsageError(f"{path}: {where}not JSON ({what}); copy the file again") from None
     if not isinstance(value, dict):
@@ -90,8 +120,8 @@ def read_header(path: Path, *, whole: bool = True) -> tuple[dict[str, dict[str, 
             raise UsageError(f"{path}: no safetensors file, or cut off within its header; copy it again")
         data = file.read(length)
     try:
-        header = json.loads(data)
-    except (ValueError, RecursionError):
+        header = json_value(data)
+    except ValueError:
         raise broken from None
     if not isinstance(header, dict):
         raise broken

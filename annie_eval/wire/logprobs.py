@@ -36,7 +36,7 @@ def read(body: bytes) -> tuple[Token, ...] | None:
         choice = json.loads(body)["choices"][0]
         rows = (choice.get("logprobs") or {}).get("content")
         return None if rows is None else tuple(map(_token, rows))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ExchangeError(f"logprobs cannot be read ({type(error).__name__}: {error})") from None
 
 

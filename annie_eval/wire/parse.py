@@ -12,9 +12,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 
 from annie_eval.errors import ExchangeError
+from annie_eval.strict_json import is_count
 from annie_eval.untrusted.limits import MAX_CALLS, MAX_TEXT
 from annie_eval.wire.sample import Answer, ToolCall, Usage
 from annie_eval.wire.sse import DONE, Event, json_object, kind, looks_html, quote, read_stream, refuse_error
@@ -291,11 +292,6 @@ def _usage(value: Any, where: str) -> Usage | None:
         count(prompt, "cached_tokens"),
         count(usage, "reasoning_tokens") if reasoning is None else reasoning,  # SGLang has it one level higher
     )
-
-
-def is_count(value: Any) -> TypeGuard[int]:
-    """Whether a JSON value is an integer of at least 0; `true` is not."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _join(texts: list[str]) -> str | None:

@@ -9,6 +9,6 @@ def pytest_pycollect_makemodule() -> None:
     """Before a module of tests is imported: an example that takes long is no failure on a machine that is shared."""
     from hypothesis import settings
 
-    if settings.get_current_profile_name() != _PROFILE:
+    if settings.default.deadline is not None:
         settings.register_profile(_PROFILE, deadline=None)
         settings.load_profile(_PROFILE)

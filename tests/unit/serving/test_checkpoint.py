@@ -54,7 +54,7 @@ def index(weight_map: object) -> Callable[[Path], object]:
         (drop("config.json"), "no config.json in it"),
         (write("config.json", '{"model_type":'), "config.json: line 1: not JSON (Expecting value)"),
         (write("config.json", "[]"), "config.json: holds list, not an object"),
-        (write("config.json", "[" * 100_000), "config.json: not JSON (RecursionError)"),
+        (write("config.json", "[" * 100_000), "config.json: not JSON (nested too deeply)"),
         (write("config.json", "{}"), "neither model_type nor architectures"),
         (drop("model.safetensors"), "no *.safetensors in it"),
         (only("pytorch_model.bin"), "weights are pickles (pytorch_model.bin)"),

@@ -157,6 +157,8 @@ def _mass(n: int, k: int, rate: float) -> float:
 def fixed_size(threshold: float, rate: float, confidence: float = 0.95, power: float = 0.9) -> int:
     """The smallest fixed number of samples with which an exact interval excludes a threshold with probability `power`.
 
+    At this number and at each of the next nine, because the power is not monotonic in the number.
+
     The interval is Clopper & Pearson's at `confidence`, computed once. For comparison with `operating(...).mean`.
 
     Raises:
@@ -168,7 +170,6 @@ def fixed_size(threshold: float, rate: float, confidence: float = 0.95, power: f
     if mirrored:
         rate, threshold = 1.0 - rate, 1.0 - threshold
     n = 1
-    # The power is not monotonic in n; take the smallest n after which it stays above for a while.
     steady = 0
     while steady < 10:
         steady = steady + 1 if _power(n, threshold, rate, confidence) >= power else 0

@@ -188,6 +188,16 @@ def test_what_the_user_said_himself_is_not_garbled() -> None:
     assert find(sample(quoted)) == ()
 
 
+def test_the_order_of_keys_in_a_schema_changes_no_reason() -> None:
+    keys: list[tuple[str, Any]] = [("maxProperties", 0), ("required", ["title"]), ("minProperties", 2)]
+    found = set()
+    for order in itertools.permutations(keys):
+        exchange = reply(calls=[call("stop", {"a": 1})], wanted=(wants("stop"),))
+        one = sample(exchange, tools={"stop": {"properties": {"a": {}}, **dict(order)}})
+        found.add(tuple(finding.reason for finding in find(one)))
+    assert len(found) == 1
+
+
 def test_a_broken_schema_in_the_profile_is_an_error_not_a_miss() -> None:
     made = sample(reply(calls=[call("note", {"a": 1})], wanted=[wants("note")]), tools={"note": {"type": "thing"}})
     with pytest.raises(Exception, match="thing"):

@@ -246,6 +246,27 @@ def test_the_scales_of_every_fp8_format_are_looked_at(
     assert any(f"{DOWN}.weight_scale" in finding.where for finding in refusals(preflight(path)))
 
 
+@pytest.mark.parametrize("algorithm", FORMATS)
+def test_an_input_scale_where_activations_are_scaled_as_they_come_is_warned_of(
+    made: dict[str, Path], tmp_path: Path, algorithm: str
+) -> None:
+    path = tmp_path / "checkpoint"
+    shutil.copytree(made["fp8"], path)
+    in_format(path, algorithm)
+    mutants.change(path, lambda t: t.update({f"{DOWN}.input_scale": torch.tensor(0.1)}))
+    found = [one for one in preflight(path) if f"{DOWN}.input_scale" in one.where]
+    assert [(one.level, algorithm in one.problem) for one in found] == [("warned", True)]
+
+
+def test_of_a_setting_within_a_setting_the_inner_one_is_named(made: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    shutil.copytree(made["bf16"], path)
+    config(lambda c: c["rope_parameters"].update(rope_theta=12345.0))(path)
+    found = [one for one in refusals(preflight(path, reference=made["bf16"])) if "rope" in one.where]
+    assert [one.where for one in found] == ["config.json: rope_parameters.rope_theta"]
+    assert "12345" in found[0].problem
+
+
 # --- images ---------------------------------------------------------------------------------------------------------
 
 
@@ -456,6 +477,22 @@ def test_block_fp8_of_transformers_is_named_and_its_scales_are_looked_at(
     assert warning.problem.startswith("is fp8, which other tools make")
     mutants.change(path, lambda t: t.pop(f"{DOWN}.weight_scale_inv"))
     assert any(f"{DOWN}.weight_scale_inv" in finding.where for finding in refusals(preflight(path)))
+
+
+def test_parts_of_a_fused_layer_in_two_formats_are_named(made: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    shutil.copytree(made["nvfp4-default"], path)
+
+    def edit(tensors: mutants.Tensors) -> None:
+        rows, columns = tensors.pop(f"{ATTN}.q_proj.weight").shape
+        for scale in ("weight_scale", "weight_scale_2", "input_scale"):
+            del tensors[f"{ATTN}.q_proj.{scale}"]
+        tensors[f"{ATTN}.q_proj.weight"] = torch.randn(rows, 2 * columns).bfloat16()
+
+    mutants.change(path, edit)
+    (found,) = [one for one in refusals(preflight(path)) if one.point == 3]
+    assert "q_proj BF16" in found.problem
+    assert "k_proj NVFP4" in found.problem
 
 
 def test_export_says_what_it_does_not_convert(

@@ -162,6 +162,20 @@ def test_counts_and_rates_that_cannot_be_are_refused(arguments: tuple[int, int, 
         sequential.log_evidence(*arguments)
 
 
+@pytest.mark.parametrize(("threshold", "rate", "power"), [(0.6, 0.8, 0.9), (0.9, 0.95, 0.8), (0.8, 0.5, 0.95)])
+def test_the_fixed_size_and_the_nine_behind_it_have_the_power(threshold: float, rate: float, power: float) -> None:
+    """At 0.9 against 0.95 the power falls below once more, at the eleventh number."""
+
+    def reached(n: int) -> bool:
+        # Each count's interval by scipy, where it lies wholly on the rate's side of the threshold.
+        tests = scipy_stats.binom(n, threshold)
+        counts = [k for k in range(n + 1) if (tests.sf(k - 1) if rate > threshold else tests.cdf(k)) <= 0.025]
+        return float(scipy_stats.binom.pmf(counts, n, rate).sum()) >= power
+
+    n = sequential.fixed_size(threshold, rate, power=power)
+    assert [reached(size) for size in range(n - 1, n + 10)] == [False] + 10 * [True]
+
+
 def test_fixed_size_has_the_power_that_it_promises() -> None:
     n = sequential.fixed_size(0.6, 0.8)
     low = min(k for k in range(n + 1) if scipy_stats.binom.sf(k - 1, n, 0.6) <= 0.025)

@@ -218,6 +218,22 @@ def test_shots_survive_the_file() -> None:
     assert Measurement.from_dict(measurement.as_dict()) == measurement
 
 
+@pytest.mark.parametrize(("longest", "verdict"), [(70.0, "PASS"), (300.0, "FAIL")])
+def test_a_warm_ttft_may_grow_with_the_prompt_by_its_limit_alone(
+    longest: float, verdict: str, make_plan: Make
+) -> None:
+    """The longest prompt over the shortest, with a slope that is far below its own limit."""
+    ends = ((512, 60.0), (1024, 60.0), (8192, longest))
+    warm = [
+        one
+        for context, ttft in ends
+        for one in spread(replace(GOOD, source="warm", context=context, prompt_tokens=context), ttft_ms=ttft)
+    ]
+    plan = make_plan("http://x/v1", "ttft_warm", limits={"warm_slope_us_per_token": 1e6, "warm_ratio": 2.0})
+    found = row("ttft_warm", warm, plan)
+    assert (found.verdict, round(found.median or 0)) == (verdict, round(longest / 60))
+
+
 def test_the_table_names_gate_verdict_limit_and_detail(make_plan: Make) -> None:
     text = render([row("decode", spread(GOOD, rate=33.0), make_plan("http://x/v1", "decode"))])
     assert text.splitlines()[0].split() == ["gate", "verdict", "measured", "interval", "limit", "n", "of", "roofline"]

@@ -135,6 +135,10 @@ def test_the_exact_chance_of_a_wrong_verdict_is_under_one_percent() -> None:
     """Both sides are alike by symmetry; simulation agrees with the exact number."""
     exact = rule.wrong_verdict_rate()
     assert 0.001 < exact < 0.01
+    assert rule.wrong_verdict_rate(below=1.0) == pytest.approx(1.0)
+    assert rule.wrong_verdict_rate(below=0.0) == 0.0
+    # Of five samples the interval is the whole range: all five below a median on the limit, one time in 32.
+    assert rule.wrong_verdict_rate(looks=(5,)) == pytest.approx(1 / 32)
     rng = random.Random(0)
     wrong = sum(rule.sequential(lambda: 120 + rng.gauss(0, 5), 120.0)[0] == "PASS" for _ in range(1000))
     assert wrong / 1000 == pytest.approx(exact, abs=0.008)

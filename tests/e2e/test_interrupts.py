@@ -101,9 +101,9 @@ def test_an_interrupt_during_timing_ends_the_command_and_its_processes(
 ) -> None:
     """The signal goes to the command alone, and not to its group as from a terminal. All is over within 3 s of it."""
     places = {"RUN": str(tmp_path / "run"), "BASELINE": str(baseline)}
+    target = ["--base-url", url, "--profile", "annie-smol"]
     process = subprocess.Popen(
-        [sys.executable, *(places.get(each, each) for each in COMMANDS[name]), "--base-url", url]
-        + ["--profile", "annie-smol"],
+        [sys.executable, *(places.get(each, each) for each in COMMANDS[name]), *target],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

@@ -1,13 +1,18 @@
 """The exceptions of annie_eval: wrong input, unusable server, broken exchange, sample that was not sent."""
 
-from annie_eval.text import printable
+from annie_eval.text import printable, shortened
+
+_LONGEST = 2000
 
 
 class FromOutside(Exception):
-    """Mark an exception whose message may quote untrusted text: print it only with `printable`."""
+    """An exception whose message may quote untrusted text: as text it has no control characters for a terminal.
+
+    A line of more than `_LONGEST` characters is cut.
+    """
 
     def __str__(self) -> str:
-        return "\n".join(map(printable, super().__str__().split("\n")))
+        return "\n".join(shortened(printable(line), _LONGEST) for line in super().__str__().split("\n"))
 
 
 class UsageError(FromOutside):

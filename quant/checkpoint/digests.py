@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from pathlib import Path
 
+from quant.checkpoint.safetensors_file import BadFile
+from quant.checkpoint.untrusted import LARGEST_COMPANION, digest, read_json
 from quant.checkpoint.view import Tensor, view
 
 _WHOLE = 1 << 20
@@ -43,8 +44,9 @@ def is_scale(name: str) -> bool:
 
 
 def json_digest(path: Path) -> str:
-    """SHA-256 of the content of a JSON file, independent of its layout; of the bytes if it is not JSON."""
-    raw = path.read_bytes()
-    with contextlib.suppress(ValueError, RecursionError):
-        raw = json.dumps(json.loads(raw), sort_keys=True).encode()
-    return hashlib.sha256(raw).hexdigest()
+    """SHA-256 of the content of a JSON file, independent of its layout; of the bytes if it is not JSON. Raises BadFile."""
+    try:
+        content = read_json(path, LARGEST_COMPANION)
+    except BadFile:
+        return digest(path)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from quant.checkpoint.atomic import INCOMPLETE
 from quant.checkpoint.safetensors_file import BadFile, read_header
+from quant.checkpoint.untrusted import read_json
 from quant.errors import UsageError
-
-_LARGEST_ADAPTER = 1 << 20
-
 
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 
@@ -25,8 +22,8 @@ def not_a_checkpoint(path: Path) -> str | None:
         return "is a GGUF file, for llama.cpp and quantised already; give the BF16 checkpoint that it was made from"
     if adapter.is_file() and not (path / "config.json").exists():
         base = ""
-        with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
-            base = str(json.loads(adapter.read_text()[:_LARGEST_ADAPTER]).get("base_model_name_or_path") or "")
+        with contextlib.suppress(BadFile, AttributeError):
+            base = str(read_json(adapter).get("base_model_name_or_path") or "")
         named = f", made for {base:.80}" if base else ""
         return (
             f"holds adapter_config.json, so it is an adapter (LoRA){named} and no model; merge it into its base first "
@@ -51,12 +48,12 @@ def read_config(directory: Path) -> dict[str, Any]:
     if (directory / INCOMPLETE).exists():
         raise UsageError(f"{directory}: holds {INCOMPLETE}, so its build never ended; make it again")
     path = directory / "config.json"
+    if not path.exists():
+        raise UsageError(f"{path}: missing, so {directory} is no checkpoint")
     try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"{path}: missing, so {directory} is no checkpoint") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not readable as JSON ({error})") from None
+        config = read_json(path)
+    except BadFile as error:
+        raise UsageError(f"{path}: {error}") from None
     if not isinstance(config, dict):
         raise UsageError(f"{path}: is no JSON object")
     return config

@@ -35,6 +35,8 @@ from typing import Any
 
 from quant.checkpoint.atomic import INCOMPLETE, REFUSED
 from quant.checkpoint.digests import describe_tensors, json_digest
+from quant.checkpoint.safetensors_file import BadFile
+from quant.checkpoint.untrusted import LARGEST_COMPANION, read_json
 from quant.errors import UsageError
 
 PROVENANCE = "quant_run.json"
@@ -159,12 +161,12 @@ class Provenance:
 def read_provenance(directory: Path) -> dict[str, Any] | None:
     """The provenance of a checkpoint, or None if it has none. Raises UsageError if the file is not JSON."""
     path = directory / PROVENANCE
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); make the checkpoint again or remove the file") from error
+    try:
+        content = read_json(path, LARGEST_COMPANION)
+    except BadFile as error:
+        raise UsageError(f"{path} {error}; make the checkpoint again or remove the file") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} is not a JSON object; make the checkpoint again or remove the file")
     return content

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-#: Largest size in bytes of a template, or of the JSON file that contains it.
-LARGEST = 16 << 20
+from quant.checkpoint.safetensors_file import BadFile
+from quant.checkpoint.untrusted import read_bytes, read_json
+
+#: Largest size in bytes of a template that is read; the longest have 30,000.
+LARGEST = 1 << 20
 #: Tokens that end an assistant's turn and may differ from the tokenizer's eos_token, most certain first.
 TURN_ENDS = (
     "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<turn|>", "<|eot|>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>",
@@ -20,7 +22,10 @@ def template_text(directory: Path) -> str:
     """The chat template from chat_template.jinja, else chat_template.json, else tokenizer_config.json; else ""."""
     path = directory / "chat_template.jinja"
     if path.is_file():
-        return path.read_bytes()[:LARGEST].decode(errors="replace")
+        try:
+            return read_bytes(path, LARGEST).decode(errors="replace")
+        except BadFile:
+            return ""
     for name in ("chat_template.json", "tokenizer_config.json"):
         if text := in_settings(_settings(directory / name)):
             return text
@@ -38,10 +43,8 @@ def in_settings(settings: dict[str, Any]) -> str:
 
 def _settings(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > LARGEST:
-            return {}
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path)
+    except BadFile:
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,12 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from quant.checkpoint import untrusted
 from quant.checkpoint.quantization import WRAPPERS, Quantization, Section, find_section, normalise, plain
 from quant.checkpoint.safetensors_file import BadFile, TensorInfo, read_header, read_raw, to_float
 
 INDEX = "model.safetensors.index.json"
-#: Largest JSON file that is parsed: parsed JSON takes ten times its size. The largest tokenizers have 35 MB.
-LARGEST_JSON, LARGEST_TOKENIZER = 16 << 20, 96 << 20
 #: Model types whose config class ties lm_head to the embedding by default (transformers 5).
 TIED_BY_DEFAULT = {
     "bloom", "cohere", "cohere2", "cohere2_moe", "ernie4_5", "ernie4_5_moe", "falcon", "falcon_mamba", "gemma",
@@ -56,9 +54,8 @@ class Problem:
 
     def __str__(self) -> str:
         more = f" (the same in {self.layers} layers)" if self.layers > 1 else ""
-        text = f"{self.where}: {self.problem}{more}; {self.fix}"
-        # names come from the untrusted files
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        text = f"{self.where:.500}: {self.problem:.500}{more}; {self.fix:.500}"
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)  # names are input
 
 
 def is_tied(config: dict[str, Any]) -> bool:
@@ -162,17 +159,11 @@ class View:
 
 
 def read_json(path: Path) -> Any:
-    """A parsed JSON file. Raises BadFile if it is not JSON, is too large, holds NaN, or has a key twice."""
-    most = LARGEST_TOKENIZER if path.name in {"tokenizer.json", INDEX} else LARGEST_JSON
-    try:
-        if (size := path.stat().st_size) > most:
-            raise BadFile(f"has {size:,} bytes, and no such file has more than {most:,}")
-        hook = None if path.name == "tokenizer.json" else _unique
-        return json.loads(path.read_text(), parse_constant=_constant, object_pairs_hook=hook)
-    except BadFile:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(f"is not readable as JSON ({error})") from None
+    """A JSON file. Raises BadFile for what is none, too large, holds NaN, or names a key twice."""
+    large = path.name in {"tokenizer.json", INDEX}
+    most = untrusted.LARGEST_COMPANION if large else untrusted.LARGEST_JSON
+    hook = None if path.name == "tokenizer.json" else _unique
+    return untrusted.read_json(path, most, constant=_constant, pairs=hook)
 
 
 def _constant(literal: str) -> float:

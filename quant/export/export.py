@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from quant.checkpoint import loading
 from quant.checkpoint.quantization import find_section
-from quant.checkpoint.safetensors_file import TensorInfo, read_header, rewrite
+from quant.checkpoint.safetensors_file import BadFile, TensorInfo, read_header, rewrite
 from quant.checkpoint.templates import template_text, turn_end
 from quant.checkpoint.transformers_4 import older_config, older_tokenizer
+from quant.checkpoint.untrusted import LARGEST_COMPANION, read_json
 from quant.checkpoint.view import is_tied
 from quant.errors import UsageError
 from quant.export.serve_md import serve_md
@@ -72,9 +73,9 @@ def _exclude_mtp(section: dict[str, Any], key: str) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path.name}: not readable as JSON ({error}); run preflight on the checkpoint") from None
+        content = read_json(path, LARGEST_COMPANION)
+    except BadFile as error:
+        raise UsageError(f"{path.name}: {error}; run preflight on the checkpoint") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path.name}: is no JSON object; run preflight on the checkpoint")
     return content

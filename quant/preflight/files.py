@@ -11,7 +11,8 @@ from typing import Any
 from quant.checkpoint.atomic import INCOMPLETE, REFUSED
 from quant.checkpoint.loading import not_a_checkpoint
 from quant.checkpoint.safetensors_file import BadFile
-from quant.checkpoint.templates import template_text, turn_end
+from quant.checkpoint.templates import LARGEST, template_text, turn_end
+from quant.checkpoint.untrusted import read_bytes
 from quant.checkpoint.view import INDEX, Problem, View, read_json
 from quant.images import Image
 
@@ -292,7 +293,12 @@ def _template_findings(path: Path, text: str) -> Iterator[Problem]:
             return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
     fix = "take the template of the BF16 checkpoint"
-    if path.exists() and "\ufffd" in text and b"\xef\xbf\xbd" not in path.read_bytes():
+    try:
+        raw = read_bytes(path, LARGEST) if path.is_file() else b""
+    except BadFile as error:
+        yield Problem(9, path.name, str(error), fix)
+        return
+    if raw and "\ufffd" in text and b"\xef\xbf\xbd" not in raw:
         yield Problem(9, path.name, "is not UTF-8", fix)
         return
     try:

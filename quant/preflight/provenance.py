@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,6 +48,6 @@ def provenance_findings(ours: View, provenance: dict[str, Any]) -> Iterator[Prob
             yield Problem(9, name, f"was written ({PROVENANCE}), but is gone", AGAIN)
         elif path.suffix == ".json" and "json_sha256" in entry:
             if json_digest(path) != entry["json_sha256"]:
-                yield Problem(9, name, f"has other content than when it was written ({PROVENANCE})", AGAIN)
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != entry.get("sha256"):
+                yield Problem(9, name, f"says something else than when it was written ({PROVENANCE})", AGAIN)
+        elif digest(path) != entry.get("sha256"):
             yield Problem(9, name, f"is not what was written ({PROVENANCE})", AGAIN)

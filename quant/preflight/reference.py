@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.checkpoint.safetensors_file import e4m3_values, to_float
+from quant.checkpoint.safetensors_file import BadFile, e4m3_values, to_float
 from quant.checkpoint.transformers_4 import older_tokenizer
+from quant.checkpoint.untrusted import read_json, same_bytes
 from quant.checkpoint.view import AGAIN, Problem, Tensor, View, has_centred_norms, view
 from quant.preflight.config_meaning import meanings
 
@@ -41,7 +41,7 @@ def file_findings(view_: View, reference: Path) -> Iterator[Problem]:
             yield Problem(9, name, "is missing, but the reference has it", fix)
         elif ours.is_file() and not theirs.is_file():
             yield Problem(9, name, "is there, but the reference has none", "remove it, or give the right --reference")
-        elif ours.is_file() and ours.read_bytes() != theirs.read_bytes():
+        elif ours.is_file() and not same_bytes(ours, theirs):
             yield Problem(9, name, "differs from the reference's", fix)
     for path in sorted(view_.directory.rglob("*.jinja")):
         name = str(path.relative_to(view_.directory))
@@ -67,14 +67,15 @@ def file_findings(view_: View, reference: Path) -> Iterator[Problem]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path)
+    except BadFile:
         return None
     return content if isinstance(content, dict) else None
 
 
 def _set(value: Any) -> set[Any]:
-    return set(value) if isinstance(value, list) else set() if value is None else {value}
+    """The ids that a setting names, one or several; what is no id is none."""
+    return {each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int | str)}
 
 
 def config_findings(ours: View, theirs: View) -> Iterator[Problem]:

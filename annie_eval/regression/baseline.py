@@ -164,7 +164,7 @@ def _copy_run(run_dir: Path, to: Path) -> None:
         target.close()
     for name in (_VERDICT, TIMINGS):
         if (run_dir / name).is_file():
-            shutil.copyfile(run_dir / name, to / name)
+            (to / name).write_bytes(read_bytes(run_dir / name))
 
 
 def _sync(path: Path) -> None:

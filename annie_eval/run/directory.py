@@ -49,7 +49,7 @@ def took(folder: Path, identity: Mapping[str, Any], *, but: Path) -> dict[str, f
             continue
         try:
             facts = store.all_meta()
-        except (sqlite3.Error, ValueError):
+        except (UsageError, sqlite3.Error):
             continue
         finally:
             store.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,11 +22,13 @@ from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
 from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import current_key
+from annie_eval.untrusted.regular_files import json_value
 
 FILE = "run.sqlite"
 FORMAT = 2  # format 1 has other names for unstreamed samples, measurements and the digest of the detectors
 _FAILED = "failed"
-_RESERVE, _RESERVED = "reserve", 256 * 1024  # bytes for a verdict and the last entries of the store
+_FAR = 1e11  # seconds since 1970, later than any run can have finished
+_RESERVE, _RESERVED = "reserve", 256 * 1024  # bytes: a verdict and the last lines of the store
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -49,6 +52,8 @@ CREATE TABLE IF NOT EXISTS judgement (
 );
 CREATE TABLE IF NOT EXISTS timing (position INTEGER PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL);
 """
+
+_NAMES = frozenset(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", _TABLES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,10 @@ class Store:
                             self._db.execute(statement)
                     self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
             self._db.execute("PRAGMA synchronous=NORMAL")
+            # A view or a trigger of somebody else's file would run SQL of his.
+            kinds = dict(self._db.execute("SELECT name, type FROM sqlite_master WHERE type != 'index'"))
+            if not kinds.keys() >= _NAMES or set(kinds.values()) != {"table"}:
+                raise UsageError(f"{path}: not a run (other tables than a run has); name another run directory")
             found = self.meta("format")
             if found == 1:
                 self._rename(in_place=create)
@@ -146,6 +155,18 @@ class Store:
                 with suppress(sqlite3.Error):  # SQLite may have rolled back already
                     self._db.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """A context that turns a row which no version of this package wrote into a UsageError."""
+        try:
+            yield
+        except sqlite3.OperationalError:
+            raise  # locked, or the disk
+        except (sqlite3.DatabaseError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+            raise UsageError(
+                f"{self.run_dir / FILE}: damaged ({type(error).__name__}: {error!s:.100}); name another run"
+            ) from error
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
@@ -199,11 +220,13 @@ class Store:
 
     def meta(self, key: str, default: Any = None) -> Any:
         """One fact of the run, decoded from JSON."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        with self._reading():
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            return default if row is None else json_value(row[0])
 
     def all_meta(self) -> dict[str, Any]:
-        return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM meta")}
+        with self._reading():
+            return {key: json_value(value) for key, value in self._db.execute("SELECT key, value FROM meta")}
 
     def set_meta(self, **facts: Any) -> None:
         with self._transaction():
@@ -291,7 +314,8 @@ class Store:
     def wanted(self, after: int = 0) -> list[tuple[int, str, dict[str, Any] | None]]:
         """(position, key, ask) of selected samples after position `after`, in order."""
         rows = self._db.execute("SELECT position, key, ask FROM wanted WHERE position > ? ORDER BY position", (after,))
-        return [(position, key, None if ask is None else json.loads(ask)) for position, key, ask in rows]
+        with self._reading():
+            return [(position, str(key), None if ask is None else _object(ask)) for position, key, ask in rows]
 
     def selected(self, gate: str) -> list[str]:
         """Keys of the selected samples of a gate."""
@@ -324,18 +348,19 @@ class Store:
         rows = self._db.execute(
             "SELECT turn, round, request, status, headers, body, reads FROM exchange WHERE key = ? ORDER BY n", (key,)
         )
-        return tuple(
-            StoredExchange(
-                turn,
-                round_,
-                json.loads(request),
-                status,
-                tuple((name, value) for name, value in json.loads(headers)),
-                bytes(body),
-                tuple((at, size) for at, size in json.loads(reads)),
+        with self._reading():
+            return tuple(
+                StoredExchange(
+                    int(turn),
+                    int(round_),
+                    _object(request),
+                    int(status),
+                    tuple((str(name), str(value)) for name, value in json_value(headers)),
+                    bytes(body),
+                    tuple((int(at), int(size)) for at, size in json_value(reads)),
+                )
+                for turn, round_, request, status, headers, body, reads in rows
             )
-            for turn, round_, request, status, headers, body, reads in rows
-        )
 
     def save_sample(self, key: str, error: str | None, judgements: Iterable[Judgement] = ()) -> None:
         """Save a finished sample together with its judgements."""
@@ -345,7 +370,13 @@ class Store:
 
     def sample(self, key: str) -> StoredSample | None:
         row = self._db.execute("SELECT error, finished FROM sample WHERE key = ?", (key,)).fetchone()
-        return None if row is None else StoredSample(key, row[0], row[1], self.exchanges(key))
+        with self._reading():
+            if row is None:
+                return None
+            error, finished = row
+            if not 0 <= finished < _FAR:
+                raise ValueError(f"finished at {finished}")
+            return StoredSample(key, None if error is None else str(error), float(finished), self.exchanges(key))
 
     def samples(self) -> Iterator[StoredSample]:
         """All finished samples, in the order of selection; those of an earlier selection last."""
@@ -375,7 +406,11 @@ class Store:
             "SELECT key, n, cause, resent, status, body FROM attempt WHERE ?1 IS NULL OR key = ?1 ORDER BY rowid",
             (key,),
         )
-        return [(key_, n, Attempt(cause, bool(resent), status, body)) for key_, n, cause, resent, status, body in rows]
+        with self._reading():
+            return [
+                (str(key_), int(n), Attempt(str(cause), bool(resent), status, None if body is None else bytes(body)))
+                for key_, n, cause, resent, status, body in rows
+            ]
 
     # Judgements.
 
@@ -393,7 +428,8 @@ class Store:
         row = self._db.execute(
             "SELECT gate, key, findings, error FROM judgement WHERE gate = ? AND key = ?", (gate, key)
         ).fetchone()
-        return None if row is None else _judgement(row)
+        with self._reading():
+            return None if row is None else _judgement(row)
 
     def judgements(self, gate: str | None = None) -> list[Judgement]:
         """Judgements of the current selection, of one gate or of all."""
@@ -402,7 +438,8 @@ class Store:
             "AND EXISTS (SELECT 1 FROM selected s WHERE s.gate = judgement.gate AND s.key = judgement.key)",
             (gate,),
         )
-        return [_judgement(row) for row in rows]
+        with self._reading():
+            return [_judgement(row) for row in rows]
 
     def open_judgements(self, gate: str) -> int:
         """The number of selected samples of a gate that are not judged yet."""
@@ -421,7 +458,8 @@ class Store:
 
     def timing(self, kind: str) -> list[dict[str, Any]]:
         rows = self._db.execute("SELECT value FROM timing WHERE kind = ? ORDER BY position", (kind,))
-        return [json.loads(value) for (value,) in rows]
+        with self._reading():
+            return [_object(value) for (value,) in rows]
 
 
 def dump(value: Any) -> str:
@@ -429,10 +467,25 @@ def dump(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
 
 
+def _object(text: str) -> dict[str, Any]:
+    value = json_value(text)
+    if not isinstance(value, dict):
+        raise TypeError(f"holds {type(value).__name__}, not an object")
+    return value
+
+
 def _judgement(row: tuple[str, str, str, str | None]) -> Judgement:
-    gate, key, findings, error = row
+    gate, key, findings, error = map(_text, row)
     found = tuple(
-        Finding(**{**f, "span": None if f["span"] is None else (f["span"][0], f["span"][1])})
-        for f in json.loads(findings)
+        Finding(**{**f, "span": None if f["span"] is None else (int(f["span"][0]), int(f["span"][1]))})
+        for f in json_value(findings or "")
     )
-    return Judgement(gate, key, found, error)
+    for each in found:
+        _text(each.detector), _text(each.reason), _text(each.excerpt), int(each.exchange)
+    return Judgement(gate or "", key or "", found, error)
+
+
+def _text(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"holds {type(value).__name__}, not text")
+    return value

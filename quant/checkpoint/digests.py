@@ -44,7 +44,7 @@ def is_scale(name: str) -> bool:
 
 
 def json_digest(path: Path) -> str:
-    """SHA-256 of the content of a JSON file, independent of its layout; of the bytes if it is not JSON. Raises BadFile."""
+    """SHA-256 of the content of a JSON file, whatever its layout; of the bytes if it is not JSON. Raises BadFile."""
     try:
         content = read_json(path, LARGEST_COMPANION)
     except BadFile:

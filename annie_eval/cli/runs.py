@@ -40,6 +40,9 @@ def runs(arguments: argparse.Namespace) -> int:
     from annie_eval.run.store import FILE, Store
     from annie_eval.text import aligned, printable
 
+    if arguments.dir == RUNS and not RUNS.exists():
+        print(f"no runs yet: annie-eval gate makes one in {RUNS}")
+        return 0
     if not arguments.dir.is_dir():
         raise UsageError(f"{arguments.dir}: no such directory; name the one that holds the runs")
     found: list[tuple[float, list[str]]] = []

@@ -40,7 +40,7 @@ def _judge(exchange: Exchange, index: int, limits: Limits, speech: Speech) -> It
         least = min(least, most)
 
     def finding(reason: str, start: int, end: int) -> Finding:
-        return Finding("brevity", reason, excerpt(content, start, end), "content", index, (start, end))
+        return Finding("brevity", reason, excerpt(content, start), "content", index, (start, end))
 
     answer = without_thoughts(content)
     sentences = split_sentences(answer[:_SPEECH])

@@ -68,7 +68,7 @@ def find(sample: Sample) -> tuple[Finding, ...]:
             circle = find_circle(text or "") if channel == "content" else next(_circles(text or ""), None)
             if circle:
                 reason, start, end = circle
-                shown = excerpt(text or "", start, end)
+                shown = excerpt(text or "", start)
                 findings.append(Finding("degeneration", reason, shown, channel, index, (start, end)))
     return tuple(findings)
 

@@ -28,11 +28,11 @@ class Finding:
     span: tuple[int, int] | None = None
 
 
-def excerpt(text: str, start: int, end: int, context: int = 40) -> str:
-    """The text around a span, on one line, at most 160 characters, with `…` where it was cut."""
-    left, right = max(0, start - context), min(len(text), max(end, start) + context)
-    shown = text[left:right]
-    if len(shown) > 158:
-        shown, right = shown[:157], left + 157
-    shown = shown.replace("\n", "\\n")[:158]
-    return ("…" if left else "") + shown + ("…" if right < len(text) else "")
+def excerpt(text: str, start: int, context: int = 40, most: int = 160) -> str:
+    """One line of a text, from `context` characters before `start` on, with `…` where it was cut.
+
+    At most `most` characters.
+    """
+    left = max(0, start - context)
+    shown, room = text[left : left + most + 1].replace("\n", "\\n"), most - (left > 0)
+    return ("…" if left else "") + (shown if len(shown) <= room else f"{shown[: room - 1]}…")

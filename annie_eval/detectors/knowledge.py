@@ -163,7 +163,7 @@ def find(sample: Sample) -> tuple[Finding, ...]:
         for reason, start, end in _misses(
             answer if not is_blank(answer) else content, expected, user_text(exchange), english
         ):
-            findings.append(Finding("knowledge", reason, excerpt(content, start, end), "content", index, (start, end)))
+            findings.append(Finding("knowledge", reason, excerpt(content, start), "content", index, (start, end)))
     return tuple(findings)
 
 

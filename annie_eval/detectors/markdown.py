@@ -80,7 +80,7 @@ def find(sample: Sample) -> tuple[Finding, ...]:
         for kind, start, end in _marks(content, user_text(exchange), about_markdown=about):
             if kind not in seen:
                 seen.add(kind)
-                shown = excerpt(content, start, end)
+                shown = excerpt(content, start)
                 findings.append(Finding("markdown", f"{kind} in speech", shown, "content", index, (start, end)))
     return tuple(findings)
 

@@ -91,7 +91,7 @@ def _comparable(call: ToolCall) -> tuple[str | None, Any]:
 
 
 def _around(text: str, at: int) -> str:
-    return repr(excerpt(text, at, at, context=24)) if text else "nothing"
+    return repr(excerpt(text, at, context=24, most=52)) if text else "nothing"
 
 
 def _listed(answer: Answer) -> str:

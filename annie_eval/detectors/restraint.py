@@ -21,7 +21,7 @@ def find(sample: Sample) -> tuple[Finding, ...]:
             text = call.arguments or ""
             shown = f"{call.name or ''}({text})"
             reason = f"called {' '.join((call.name or 'a nameless tool').split())[:80]} where no tool is needed"
-            shown = excerpt(shown, 0, len(shown))
+            shown = excerpt(shown, 0)
             findings.append(Finding("restraint", reason, shown, "tool_calls", index, (0, len(text))))
         findings += [replace(found, detector="restraint") for found in dropped_call(sample, index, exchange)]
         if is_blank(answer.content) and not exchange.expect.truncated:

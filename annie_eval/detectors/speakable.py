@@ -87,7 +87,7 @@ def find(sample: Sample) -> tuple[Finding, ...]:
         text = without_thoughts(content[:_SPEECH])
         for kind, start, end in _unspeakable(text, asked, sample.scenario.language, exchange.expect.topic):
             if kind not in sample.speech.allow:
-                shown = excerpt(content, start, end)
+                shown = excerpt(content, start)
                 reason = f"{kind.replace('_', ' ')} in speech"
                 findings.append(Finding("speakable", reason, shown, "content", index, (start, end)))
     return tuple(findings)

@@ -104,7 +104,7 @@ def _names_tags(text: str) -> bool:
 
 
 def _at(reason: str, text: str, start: int, end: int, channel: Channel, index: int) -> Finding:
-    return Finding("thinking", reason, excerpt(text, start, end), channel, index, (start, end))
+    return Finding("thinking", reason, excerpt(text, start), channel, index, (start, end))
 
 
 def _marks(text: str, channel: Channel, index: int, about_tags: bool, *, escapes: bool = False) -> Iterator[Finding]:

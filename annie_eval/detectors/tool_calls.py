@@ -71,7 +71,7 @@ def _judge(sample: Sample, index: int, exchange: Exchange, wanted: tuple[CallExp
         text = (calls[-1].arguments if calls else answer.content or answer.reasoning) or ""
         channel: Channel = "tool_calls" if calls else "content" if answer.content else "reasoning"
         reason = "cut off by max_tokens, so that no call counts"
-        yield Finding("tool_calls", reason, excerpt(text, len(text), len(text)), channel, index, (0, len(text)))
+        yield Finding("tool_calls", reason, excerpt(text, len(text)), channel, index, (0, len(text)))
         return
     if misfit := _finish(exchange):
         yield Finding("tool_calls", misfit, answer.finish_reason or "", None, index)
@@ -87,7 +87,7 @@ def _judge(sample: Sample, index: int, exchange: Exchange, wanted: tuple[CallExp
 def _of(call: ToolCall, reason: str, index: int) -> Finding:
     text = call.arguments or ""
     shown = f"{call.name or ''}({text})"
-    return Finding("tool_calls", reason, excerpt(shown, 0, len(shown)), "tool_calls", index, (0, len(text)))
+    return Finding("tool_calls", reason, excerpt(shown, 0), "tool_calls", index, (0, len(text)))
 
 
 def dropped_call(sample: Sample, index: int, exchange: Exchange) -> Iterator[Finding]:
@@ -98,7 +98,7 @@ def dropped_call(sample: Sample, index: int, exchange: Exchange) -> Iterator[Fin
     )
     content = answer.content or ""
     if text := find_call_text(content, sample.tools, about_tags=asked):
-        shown = excerpt(content, text.start, text.end)
+        shown = excerpt(content, text.start)
         reason = f"dropped call: {text.reason}"
         yield Finding("tool_calls", reason, shown, "content", index, (text.start, text.end))
     reasoning = answer.reasoning or ""
@@ -107,7 +107,7 @@ def dropped_call(sample: Sample, index: int, exchange: Exchange) -> Iterator[Fin
     # Without the model's own markup a call in reasoning is a plan, which matters only where a call was wanted.
     text = find_call_text(reasoning, sample.tools, about_tags=asked)
     if text and (text.tagged or exchange.expect.calls):
-        shown = excerpt(reasoning, text.start, text.end)
+        shown = excerpt(reasoning, text.start)
         reason = f"dropped call: {text.reason}"
         yield Finding("tool_calls", reason, shown, "reasoning", index, (text.start, text.end))
 

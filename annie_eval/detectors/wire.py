@@ -351,13 +351,13 @@ def _controls(exchange: Exchange, index: int) -> Iterator[Finding]:
         texts += [("tool_calls", call.name), ("tool_calls", call.arguments)]
     for channel, text in texts:
         if text and (match := _CONTROL_CHARACTER.search(text)):
-            shown = repr(excerpt(text, *match.span()))[1:-1]
+            shown = repr(excerpt(text, match.start()))[1:-1]
             yield Finding("wire", f"control character in {channel}", shown[:160], channel, index, match.span())
         if about_tags:
             continue
         for match in _CONTROL_TOKEN.finditer(text or ""):
             if match.group().lower() not in asked:
-                shown = excerpt(text or "", *match.span())
+                shown = excerpt(text or "", match.start())
                 yield Finding("wire", f"template token in {channel}", shown, channel, index, match.span())
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annie_eval.detectors import detect
+from annie_eval.detectors.finding import excerpt
 from annie_eval.profile.types import DETECTORS, AnswerExpectation, Expect
 from annie_eval.wire.sample import Sample
 from tests.support.make_sample import call, reply, sample, wants
@@ -82,3 +83,13 @@ def test_no_sample_raises_and_every_finding_is_whole(name: str, exchanges: list[
 def test_a_request_without_messages_is_judged_too(name: str) -> None:
     for messages in (None, [], "x", [None], [{"role": "user"}], [{"role": "user", "content": 7}]):
         detect(name, sample(reply("Hello.", request={"messages": messages, "max_tokens": None})))
+
+
+def test_an_excerpt_is_as_long_as_a_wide_terminal_and_says_where_it_was_cut() -> None:
+    text = "x" * 100 + "<think>\n" + "y" * 300
+    shown = excerpt(text, 100)
+    assert len(shown) == 160
+    assert shown.startswith("…" + "x" * 40 + "<think>\\nyyy")
+    assert shown.endswith("y…")
+    assert excerpt("short", 2) == "short"
+    assert len(excerpt("\n" * 90, 0)) == 160

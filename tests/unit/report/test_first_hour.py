@@ -114,3 +114,34 @@ def test_gate_takes_the_target_first_and_hands_the_rest_to_pytest(project: Path)
         "-n",
         "4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "name what to judge: a checkpoint's directory or a server's URL"),
+        (["-k", "markdown"], "name what to judge"),
+        (["nothere"], "nothere: no such directory, and no URL"),
+        (["box:8000/v1"], "a URL begins with http:// or https://"),
+    ],
+)
+def test_gate_without_a_target_is_one_line(
+    given: list[str], said: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gate", *given]) == 4
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    assert not printed.out
+
+
+def test_gate_takes_the_target_of_pyproject_toml(project: Path) -> None:
+    (project / "test_own.py").write_text("")
+    assert pytest_arguments(["test_own.py::test_it"], configured=True) == ["-q", "test_own.py::test_it"]
+    assert pytest_arguments([], configured=True) == ["-q"]
+
+
+def test_runs_before_there_is_one_says_what_makes_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs"]) == 0
+    assert capsys.readouterr().out == "no runs yet: annie-eval gate makes one in runs\n"
+    assert main(["runs", "elsewhere"]) == 2

@@ -201,7 +201,7 @@ def _load_syrupy(config: pytest.Config, args: list[str]) -> bool:
 
     if asks_for(expression, SNAPSHOT):
         config.pluginmanager.unblock("syrupy")
-        with contextlib.suppress(ImportError):  # reported later, when it is needed
+        with contextlib.suppress(ImportError, pytest.UsageError):  # reported later, when it is needed
             config.pluginmanager.import_plugin("syrupy")
         return True
     if flag is not None:

@@ -23,6 +23,13 @@ def test_the_options_are_the_other_plugin_s(request):
     assert request.config.getoption("profile") is True
 """
 
+# An environment without syrupy.
+WITHOUT_SYRUPY = """
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+PathFinder.find_spec = classmethod(lambda cls, name, *rest: None if name == "syrupy" else find(name, *rest))
+"""
+
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """pytest, started in a directory whose modules can be imported."""
@@ -111,3 +118,9 @@ def test_gates_without_a_target_are_refused(tmp_path: Path) -> None:
     from annie_eval.resources import GATE_TESTS
 
     assert_usage(run(tmp_path, str(GATE_TESTS / "behavior")), "need a target", "--base-url")
+
+
+def test_snapshots_without_syrupy_say_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_SYRUPY)
+    done = run(tmp_path, "-p", "no:syrupy", "-m", "snapshot", "--base-url", NOWHERE)
+    assert_usage(done, "-m snapshot: needs syrupy, which is not installed; pip install syrupy")

@@ -29,7 +29,7 @@ def add_show(parser: argparse.ArgumentParser) -> None:
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's directory, or its name in runs/")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a self-contained HTML report")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the HTML report there (default: report.html in the run)")
     parser.add_argument("--markdown", action="store_true", help="print Markdown for a CI summary or a pull request")
     parser.add_argument("--json", action="store_true", help="print verdict.json, checked against its schema")
     parser.set_defaults(command=report)
@@ -99,15 +99,16 @@ def report(arguments: argparse.Namespace) -> int:
     from annie_eval.report import page, show
     from annie_eval.run import verdict_json
 
-    if arguments.html is None and not arguments.json and not arguments.markdown:
-        raise UsageError("report: give --html FILE, --markdown or --json")
     run_dir = find_run(arguments.run)
     verdict = show.load_verdict(run_dir)
-    if arguments.html is not None:
+    if arguments.html is not None or not (arguments.json or arguments.markdown):
+        file = arguments.html or run_dir / "report.html"
         try:
-            page.write(arguments.html, verdict, run_dir)
+            page.write(file, verdict, run_dir)
         except OSError as error:
-            raise UsageError(f"--html {arguments.html}: cannot be written ({error.strerror})") from error
+            raise UsageError(f"{file}: cannot be written ({error.strerror})") from error
+        if arguments.html is None:
+            print(file, flush=True)
     if arguments.markdown:
         from annie_eval.report import markdown
 

@@ -315,4 +315,6 @@ def _about(verdict: RunVerdict, full: bool) -> list[str]:
         out.append(f"target: {served} at {url}, profile {profile}, {verdict.seconds:.1f} s")
     if verdict.run_dir:
         out.append(f"run: {printable(verdict.run_dir)}")
+        if (page := Path(verdict.run_dir) / "report.html").is_file():
+            out.append(f"page: {printable(str(page))}")
     return out

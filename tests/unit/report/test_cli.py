@@ -39,13 +39,26 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("show",), "the following arguments are required: RUN"),
         (("show", "nowhere"), "nowhere: no such run"),
         (("runs", "nowhere"), "nowhere: no such directory"),
-        (("report", "nowhere"), "give --html FILE, --markdown or --json"),
+        (("report", "nowhere"), "nowhere: no such run"),
         (("report", "nowhere", "--json"), "nowhere: no such run"),
         (("gates", "no-such-profile"), "no-such-profile"),
     ],
 )
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
     assert message in refused(capsys, *arguments)
+
+
+def test_report_writes_the_page_into_the_run_and_show_names_it(
+    capsys: pytest.CaptureFixture[str], run_dir: Path
+) -> None:
+    assert main.main(["show", str(run_dir)]) == 0
+    assert "report.html" not in capsys.readouterr().out
+    assert main.main(["report", str(run_dir)]) == 0
+    page = Path(capsys.readouterr().out.strip())
+    assert page == run_dir / "report.html"
+    assert page.read_text().startswith("<!doctype html>")
+    assert main.main(["show", str(run_dir)]) == 0
+    assert f"page: {page}" in capsys.readouterr().out
 
 
 def test_say_speaks_an_answer_through_standard_input(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from annie_eval.errors import UsageError
@@ -55,6 +56,7 @@ def compare_command(arguments: argparse.Namespace) -> int:
     from annie_eval.regression.compare_runs import against, with_regression
     from annie_eval.regression.result import EXIT
     from annie_eval.report import page, regression, show
+    from annie_eval.report.columns import folded
     from annie_eval.run import verdict_json
     from annie_eval.text import printable
 
@@ -72,5 +74,6 @@ def compare_command(arguments: argparse.Namespace) -> int:
         print(json.dumps(verdict_json.to_dict(whole)["regression"], indent=2, allow_nan=False))
     else:
         width = get_terminal_size((100, 24)).columns
-        print("\n".join([printable(found.headline), "", *regression.compared(found, width=width)]))
+        rows = [printable(found.headline), "", *regression.compared(found, width=width, full=True)]
+        print("\n".join(folded(rows, width if sys.stdout.isatty() else None)))
     return EXIT[found.verdict]

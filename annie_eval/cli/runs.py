@@ -29,7 +29,9 @@ def add_show(parser: argparse.ArgumentParser) -> None:
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's directory, or its name in runs/")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the HTML report there (default: report.html in the run)")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write the HTML report there (default: report.html in RUN)"
+    )
     parser.add_argument("--markdown", action="store_true", help="print Markdown for a CI summary or a pull request")
     parser.add_argument("--json", action="store_true", help="print verdict.json, checked against its schema")
     parser.set_defaults(command=report)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annie_eval.gates.decide import RunVerdict
+from annie_eval.gates.decide import RunVerdict, scenario_of
 from annie_eval.regression.result import Change, Regression, from_dict
-from annie_eval.report.phrases import number
+from annie_eval.report.columns import Column, table
+from annie_eval.report.phrases import natural, number
 from annie_eval.stats.nights import HORIZON
 from annie_eval.text import aligned, printable, shortened
 
 NOISE_FLOOR = "noise floor (A/A)"
 """Head of the column that says how many samples flip between two runs of the blessed server."""
+_MOST_CHANGES = 10  # scenarios that got worse, or better
 _LEAST = 40  # characters of an answer that are shown on the narrowest terminal
 
 
@@ -24,47 +26,56 @@ def first_lines(verdict: RunVerdict) -> list[str]:
     return [f"regression: {found[0]}", *found[1:]] if verdict.regression else found
 
 
-def lines(verdict: RunVerdict, *, width: int) -> list[str]:
-    """Everything behind the first lines: tables, what changed, and both answers to each sample that did."""
+def lines(verdict: RunVerdict, *, width: int, full: bool = False) -> list[str]:
+    """Everything behind the first lines: tables, what changed, and both answers to each sample that did.
+
+    Args:
+        full: every sample that changed; else the first ones, each scenario once.
+    """
     out: list[str] = []
     if verdict.regression:
-        out += compared(from_dict(verdict.regression), width=width)
+        out += compared(from_dict(verdict.regression), width=width, full=full)
     if verdict.replicas:
         out += ([""] if out else []) + _replicas(verdict.replicas)
     return out
 
 
-def compared(found: Regression, *, width: int) -> list[str]:
-    """The comparison without its headline."""
+def compared(found: Regression, *, width: int, full: bool = False) -> list[str]:
+    """The comparison without its headline. Rows of the tables fit `width` down to 80 columns."""
     out: list[str] = []
     if found.gates:
-        out += aligned(_gate_rows(found))
+        out += table(_gate_columns(found), width)
     if found.timings:
-        out += ["", *aligned(_timing_rows(found))]
+        out += ["", *table(_timing_columns(found), width)]
     lines = [f"refused: {printable(each)}" for each in found.refused]
     lines += [f"changed: {printable(each)}" for each in found.changed]
     same, of = found.same_words
     if of:
         lines.append(f"same words: {same} of {of} answers")
     lines += [f"note: {printable(each)}" for each in found.notes]
-    answers = _changes(found.changes, width)
+    answers = [line for side in ("worse", "better") for line in _changes(found.changes, side, width, full)]
     for block in (lines, answers):
         if block:
             out += ["", *block] if out else block
     return out
 
 
-def _gate_rows(found: Regression) -> list[list[str]]:
-    rows = [["against baseline", "then", "now", "worse", "better", "p", adjusted_by(found), "margin", "verdict"]]
-    for gate in found.gates:
-        then, now = f"{gate.before}/{gate.n}", f"{gate.now}/{gate.n}"
-        changed = [str(len(gate.worse)), str(len(gate.better))]
-        chances = [_chance(gate.p), _chance(gate.adjusted), f"{100 * gate.margin:.3g}%"]
-        rows.append([printable(gate.name), then, now, *changed, *chances, gate.verdict])
+def _gate_columns(found: Regression) -> list[Column]:
+    gates = found.gates
+    columns = [
+        Column("against baseline", [printable(gate.name) for gate in gates]),
+        Column("then", [f"{gate.before}/{gate.n}" for gate in gates]),
+        Column("now", [f"{gate.now}/{gate.n}" for gate in gates]),
+        Column("worse", [str(len(gate.worse)) for gate in gates]),
+        Column("better", [str(len(gate.better)) for gate in gates]),
+        Column("p", [_chance(gate.p) for gate in gates], drop=2),
+        Column(adjusted_by(found), [_chance(gate.adjusted) for gate in gates]),
+        Column("margin", [f"{100 * gate.margin:.3g}%" for gate in gates], drop=1),
+        Column("verdict", [gate.verdict for gate in gates]),
+    ]
     if found.baseline.get("flips"):
-        floors = [found.floor(gate.name) or "-" for gate in found.gates]
-        rows = [[*row, said] for row, said in zip(rows, [NOISE_FLOOR, *floors], strict=True)]
-    return rows
+        columns.append(Column(NOISE_FLOOR, [found.floor(gate.name) or "-" for gate in gates]))
+    return columns
 
 
 def adjusted_by(found: Regression) -> str:
@@ -72,34 +83,51 @@ def adjusted_by(found: Regression) -> str:
     return f"p ({HORIZON} nights)" if any(gate.nights for gate in found.gates) else "p (Holm)"
 
 
-def _timing_rows(found: Regression) -> list[list[str]]:
-    rows = [["timing", "then", "now", "times as slow", "interval", "chance explains", "verdict"]]
-    for row in found.timings:
-        then, now = (f"{number(value)} {row.unit}" for value in (row.before, row.now))
-        interval = f"{row.interval[0]:.2f}-{row.interval[1]:.2f}"
-        verdict = row.verdict if row.judged else "(not judged)"
-        rows.append([printable(row.name), then, now, f"{row.ratio:.2f}", interval, f"{row.noise:.2f}", verdict])
-    return rows
+def _timing_columns(found: Regression) -> list[Column]:
+    rows = found.timings
+    return [
+        Column("timing", [printable(row.name) for row in rows]),
+        Column("then", [f"{number(row.before)} {row.unit}" for row in rows]),
+        Column("now", [f"{number(row.now)} {row.unit}" for row in rows]),
+        Column("times as slow", [f"{row.ratio:.2f}" for row in rows]),
+        Column("interval", [f"{row.interval[0]:.2f}-{row.interval[1]:.2f}" for row in rows]),
+        Column("chance explains", [f"{row.noise:.2f}" for row in rows], drop=1),
+        Column("verdict", [row.verdict if row.judged else "(not judged)" for row in rows]),
+    ]
 
 
 def _chance(p: float) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
-def _changes(changes: Sequence[Change], width: int) -> list[str]:
-    """Each sample once, worse ones first, with the gates that it changed in and both answers."""
+def _changes(changes: Sequence[Change], direction: str, width: int, full: bool) -> list[str]:
+    """Each sample that got worse, or better: the gates that it changed in, and both answers."""
+    by_sample: dict[str, list[Change]] = {}
+    for change in changes:
+        if change.direction == direction:
+            by_sample.setdefault(change.sample, []).append(change)
+    groups: dict[str, list[str]] = {}
+    for sample in sorted(by_sample, key=natural):
+        groups.setdefault(sample if full else scenario_of(sample), []).append(sample)
+    shown = list(groups.values())[: None if full else _MOST_CHANGES]
     out: list[str] = []
-    for direction in ("worse", "better"):
-        by_sample: dict[str, list[Change]] = {}
-        for change in changes:
-            if change.direction == direction:
-                by_sample.setdefault(change.sample, []).append(change)
-        for sample, of in by_sample.items():
-            gates = ", ".join(change.gate for change in of)
-            out.append(printable(f"{direction}: {gates} {sample}: {of[0].reason}"))
-            for label, replies in (("then", of[0].before), ("now", of[0].now)):
-                out.append(f"  {label:<5}{shortened(printable(spoken(replies)), max(_LEAST, width - 7))}")
+    for sample, *others in shown:
+        of = by_sample[sample]
+        more = f" and {len(others)} more of it" if others else ""
+        out.append(printable(f"{direction}: {', '.join(each.gate for each in of)} {sample}{more}: {of[0].reason}"))
+        pair = [printable(spoken(replies)) for replies in (of[0].before, of[0].now)]
+        for label, text in zip(("then", "now"), _from_the_difference(*pair), strict=True):
+            out.append(f"  {label:<5}{shortened(text, max(_LEAST, width - 7))}")
+    if rest := len(by_sample) - sum(map(len, shown)):
+        out.append(f"… {rest:,} more {direction}: annie-eval compare RUN BASELINE shows all")
     return out
+
+
+def _from_the_difference(then: str, now: str) -> tuple[str, str]:
+    """Both answers from shortly before the first character that differs."""
+    same = next((at for at, (a, b) in enumerate(zip(then, now, strict=False)) if a != b), min(len(then), len(now)))
+    cut = same - _LEAST // 2
+    return (then, now) if cut <= _LEAST // 2 else (f"…{then[cut:]}", f"…{now[cut:]}")
 
 
 def spoken(replies: Sequence[Mapping[str, Any]]) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from annie_eval.gates.decide import GateResult, RunVerdict, all_errors
 from annie_eval.profile.types import Verdict
 from annie_eval.report import operating_curves
 from annie_eval.report.causes import cause_of
+from annie_eval.report.columns import INDENT, Column, folded, table
 from annie_eval.report.phrases import (
     at_minimum,
     by_cause,
@@ -35,25 +34,6 @@ _COLOURS: Mapping[Verdict, str] = {"PASS": "32", "FAIL": "1;31", "ERROR": "1;35"
 _LEAST_EXCERPT = 48  # characters, or else it gets a line of its own
 _MOST_MISSES = 10  # scenarios of a gate
 _MOST_NAMES = 3
-_INDENT = "    "
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A column of a table. Where the table is too wide, those with the highest `drop` go first; 0 stays."""
-
-    head: str
-    cells: Sequence[str]
-    drop: int = 0
-
-    @property
-    def head_lines(self) -> list[str]:
-        """The head, one word a line, so that no head is wider than it must be."""
-        return self.head.split(" ")
-
-    @property
-    def width(self) -> int:
-        return max(map(len, (*self.head_lines, *self.cells)))
 
 
 def lines(
@@ -77,16 +57,16 @@ def lines(
     columns = None if piped else width
     out: list[str] = []
     # Whoever reads a FAIL of the gates below must know first that the weights may be good.
-    out += [line for gate in verdict.gates if gate.blame for line in (*_folded([printable(gate.blame)], columns), "")]
+    out += [line for gate in verdict.gates if gate.blame for line in (*folded([printable(gate.blame)], columns), "")]
     compared: list[str] = []
     if verdict.regression or verdict.replicas:
         from annie_eval.report import regression
 
         # What changed is what the reader of a comparison came for: the first line says it.
-        out += [*_folded(regression.first_lines(verdict), columns), ""]
-        compared = regression.lines(verdict, width=width)
+        out += [*folded(regression.first_lines(verdict), columns), ""]
+        compared = folded(regression.lines(verdict, width=width, full=full), columns)
     if cause := cause_of(verdict):
-        out += [*_folded([cause], columns), ""]
+        out += [*folded([cause], columns), ""]
     if verdict.gates:
         out += _gate_table(verdict.gates, color, width)
     if verdict.timings:
@@ -99,18 +79,18 @@ def lines(
     if verdict.gates:
         study = any(gate.baseline for gate in verdict.gates)
         columns_said = "Columns between gate and needs: measured by the study. " if study else ""
-        out += ["", *_folded([f"{columns_said}Rules out: no miss rate above it fits what was seen."], columns)]
+        out += ["", *folded([f"{columns_said}Rules out: no miss rate above it fits what was seen."], columns)]
     if any(gate.repeats for gate in verdict.gates):
         from annie_eval.report import repeats
 
         rows = repeats.lines(verdict.gates, verdict.fingerprint.get("sampling") or {})
     for block in (
-        _folded(rows, columns),
+        folded(rows, columns),
         _misses(verdict, columns, full),
         compared,
-        _folded(_errors(verdict), columns),
-        _folded(_details(verdict), columns),
-        _folded(_about(verdict, full), columns),
+        folded(_errors(verdict), columns),
+        folded(_details(verdict), columns),
+        folded(_about(verdict, full), columns),
     ):
         if block:
             out += ["", *block] if out else block
@@ -121,7 +101,7 @@ def _final(verdict: RunVerdict, columns: int | None, color: bool, failed: Sequen
     """The verdict, last; where tests beside the gates failed, the gates' verdict is not the session's."""
     holds = verdict.verdict == "PASS"
     word = "gates: " if failed and holds else "verdict: "
-    first, *rest = _folded([word + headline(verdict)], columns)
+    first, *rest = folded([word + headline(verdict)], columns)
     out = [word + _painted(first.removeprefix(word), verdict.verdict, color)]
     out += [_painted(line, verdict.verdict, color) for line in rest]
     if not failed:
@@ -130,77 +110,39 @@ def _final(verdict: RunVerdict, columns: int | None, color: bool, failed: Sequen
         f" and {len(failed) - _MOST_NAMES} more" if failed[_MOST_NAMES:] else ""
     )
     count = "1 test" if len(failed) == 1 else f"{len(failed)} tests"
-    rows = _folded([f"FAIL ({count} beside the gates failed: {printable(names)})"], columns)
+    rows = folded([f"FAIL ({count} beside the gates failed: {printable(names)})"], columns)
     painted = [_painted(line, "FAIL", color) for line in rows]
     return [*out, f"session: {painted[0]}", *painted[1:]] if holds else [f"session: {painted[0]}", *painted[1:], *out]
-
-
-def _folded(rows: Sequence[str], columns: int | None) -> list[str]:
-    """Lines folded between words, the rest of each indented; a word that is longer than a line stays whole."""
-    if columns is None:
-        return list(rows)
-    out = []
-    for line in rows:
-        if len(line) <= columns:
-            out.append(line)
-            continue
-        folded = textwrap.wrap(
-            line, columns, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False
-        )
-        out += folded
-    return out
 
 
 def _painted(text: str, verdict: Verdict, color: bool) -> str:
     return f"\x1b[{_COLOURS[verdict]}m{text}\x1b[0m" if color else text
 
 
-def _table(columns: Sequence[_Column], verdicts: Sequence[Verdict], color: bool, width: int) -> list[str]:
-    """Columns side by side; too wide a table first moves together, then loses columns."""
-    shown, gap = list(columns), 2
-
-    def too_wide() -> bool:
-        return sum(column.width + gap for column in shown) - gap > width
-
-    if too_wide():
-        gap = 1
-    while too_wide() and any(column.drop for column in shown):
-        shown.remove(max(shown, key=lambda column: column.drop))
-
-    def row(cells: Sequence[str], verdict: Verdict | None) -> str:
-        padded = [cell.ljust(column.width) for column, cell in zip(shown, cells, strict=True)]
-        padded[-1] = cells[-1]
-        if verdict is not None and color:
-            at = next(i for i, column in enumerate(shown) if column.head == "verdict")
-            padded[at] = _painted(padded[at], verdict, color)
-        return (" " * gap).join(padded).rstrip()
-
-    depth = max(len(column.head_lines) for column in shown)
-    heads = [[""] * (depth - len(column.head_lines)) + column.head_lines for column in shown]
-    rows = [row([head[level] for head in heads], None) for level in range(depth)]
-    return rows + [row([column.cells[i] for column in shown], verdict) for i, verdict in enumerate(verdicts)]
+def _table(columns: Sequence[Column], verdicts: Sequence[Verdict], color: bool, width: int) -> list[str]:
+    return table(columns, width, lambda row, cell: _painted(cell, verdicts[row], color))
 
 
 def _gate_table(gates: Sequence[GateResult], color: bool, width: int) -> list[str]:
     models = list(dict.fromkeys(model for gate in gates for model in gate.baseline))
     levels = {gate.confidence for gate in gates}
     level = f"{100 * levels.pop():g}% interval" if len(levels) == 1 else "interval"
-    columns = [_Column("gate", [printable(gate.name) for gate in gates])]
+    columns = [Column("gate", [printable(gate.name) for gate in gates])]
     # The study's last model is its most telling one; the others make room for it.
     for rank, model in enumerate(reversed(models)):
         cells = [printable(gate.baseline.get(model, "-")) for gate in gates]
-        columns.insert(1, _Column(printable(model), cells, drop=2 + rank))
+        columns.insert(1, Column(printable(model), cells, drop=2 + rank))
     columns += [
-        _Column("needs", [needs_of(gate) for gate in gates]),
-        _Column("passed", [f"{gate.passed}/{gate.n}" for gate in gates]),
+        Column("needs", [needs_of(gate) for gate in gates]),
+        Column("passed", [f"{gate.passed}/{gate.n}" for gate in gates]),
     ]
     if any(gate.errors for gate in gates):
-        columns.append(_Column("broke", [str(gate.errors) if gate.errors else "" for gate in gates]))
+        columns.append(Column("broke", [str(gate.errors) if gate.errors else "" for gate in gates]))
     ruled_out = [rules_out_of(gate) for gate in gates]
     columns += [
-        _Column(level, [interval_of(gate) for gate in gates]),
-        _Column("verdict", [gate.verdict for gate in gates]),
-        _Column("rules out", ruled_out, drop=1),
+        Column(level, [interval_of(gate) for gate in gates]),
+        Column("verdict", [gate.verdict for gate in gates]),
+        Column("rules out", ruled_out, drop=1),
     ]
     return _table(columns, [gate.verdict for gate in gates], color, width)
 
@@ -214,13 +156,13 @@ def _timing_table(rows: Sequence[Mapping[str, Any]], color: bool, width: int) ->
         return "-" if row.get("roofline") is None else f"{100 * row['roofline']:.0f}%"
 
     columns = [
-        _Column("timing", [printable(str(row["name"])) for row in rows]),
-        _Column("median", [with_unit(row.get("median"), row.get("unit")) for row in rows]),
-        _Column("interval", [spread(row) for row in rows]),
-        _Column("n", [number(row.get("n")) for row in rows]),
-        _Column("limit", [with_unit(row.get("limit"), row.get("unit")) for row in rows]),
-        _Column("of roofline", [of_roofline(row) for row in rows], drop=1),
-        _Column("verdict", [row["verdict"] for row in rows]),
+        Column("timing", [printable(str(row["name"])) for row in rows]),
+        Column("median", [with_unit(row.get("median"), row.get("unit")) for row in rows]),
+        Column("interval", [spread(row) for row in rows]),
+        Column("n", [number(row.get("n")) for row in rows]),
+        Column("limit", [with_unit(row.get("limit"), row.get("unit")) for row in rows]),
+        Column("of roofline", [of_roofline(row) for row in rows], drop=1),
+        Column("verdict", [row["verdict"] for row in rows]),
     ]
     return _table(columns, [row["verdict"] for row in rows], color, width)
 
@@ -237,20 +179,20 @@ def _misses(verdict: RunVerdict, columns: int | None, full: bool) -> list[str]:
             line = f"{kind}: {printable(gate.name)} {printable(first.sample)}{more} {reason_of(first)}"
             out += _with_excerpt(line, printable(first.findings[0].excerpt), columns)
         if rest := sum(map(len, groups[len(shown) :])):
-            out += _folded([f"… {rest:,} more of {printable(gate.name)}: annie-eval show {_run(verdict)}"], columns)
+            out += folded([f"… {rest:,} more of {printable(gate.name)}: annie-eval show {_run(verdict)}"], columns)
     return out
 
 
 def _with_excerpt(line: str, text: str, columns: int | None) -> list[str]:
     """A miss and its excerpt: beside it where there is room, else below it, as wide as the terminal allows."""
     if not text:
-        return _folded([line], columns)
+        return folded([line], columns)
     if columns is None:
         return [f"{line}: {text}"]
     room = columns - len(line) - 2
     if room >= min(len(text), _LEAST_EXCERPT):
         return [f"{line}: {shortened(text, room)}"]
-    return [*_folded([line + ":"], columns), _INDENT + shortened(text, columns - len(_INDENT))]
+    return [*folded([line + ":"], columns), INDENT + shortened(text, columns - len(INDENT))]
 
 
 def _run(verdict: RunVerdict) -> str:

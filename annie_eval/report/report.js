@@ -283,7 +283,10 @@
       open(details);
       details.open = true;
       const found = document.getElementById(`sample-${key}`);
-      found.scrollIntoView({ block: "start" });
+      // Again when the browser has laid out what it had skipped above: until then its heights are guesses.
+      const scroll = () => found.scrollIntoView({ block: "start" });
+      scroll();
+      requestAnimationFrame(() => requestAnimationFrame(scroll));
       found.focus({ preventScroll: true });
     };
     const fill = () => {

@@ -90,6 +90,17 @@ def test_a_link_filters_searches_and_opens_a_sample(browser: Chromium, reports: 
     assert browser.evaluate("document.activeElement.id") == "sample-s-2.unstreamed.off"
 
 
+def test_a_link_scrolls_to_its_sample_in_a_long_list(browser: Chromium, tmp_path: Path) -> None:
+    names = {f"s-{n:02}": n > 7 for n in range(1, 40)}
+    run = make_run(tmp_path, "now", names)
+    then = make_run(tmp_path, "then", dict.fromkeys(names, True))
+    main(["compare", str(run), str(then), "--html", str(tmp_path / "page.html"), "--json"])
+    browser.open(tmp_path / "page.html", "#sample=s-07.unstreamed.off")
+    browser.evaluate("new Promise((done) => setTimeout(done, 300))")
+    at = browser.evaluate("document.getElementById('sample-s-07.unstreamed.off').getBoundingClientRect().top")
+    assert -1 <= at <= browser.evaluate("innerHeight") / 2
+
+
 def test_the_keyboard_reaches_everything_and_the_hash_keeps_it(browser: Chromium, reports: Mapping[str, Path]) -> None:
     browser.open(reports["run"])
     browser.press("/")

@@ -23,7 +23,7 @@ def page(history: History, resets: Sequence[Reset], drifts: Sequence[Drift], dra
     """
     nights = history.nights
     changed = [(nights[reset.at].name, reset.reason) for reset in resets]
-    notes = [("drift", line) for line in drift_lines(nights, drifts)]
+    notes = [("drift", line.removeprefix("drift: ")) for line in drift_lines(nights, drifts)]
     notes += [("skipped", f"{name}: {reason}") for name, reason in history.skipped]
     plot = f'<div class="scroll" tabindex="0">{drawn}</div>\n{pairs(notes)}'
     parts = [

@@ -13,6 +13,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from quant.checkpoint.quiet import quiet_imports
@@ -57,7 +58,7 @@ def _overview() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
     return (
-        "usage: python -m quant COMMAND …\n\n" + "\n".join(lines) + "\n\npython -m quant COMMAND --help "
+        f"usage: {_program()} COMMAND …\n\n" + "\n".join(lines) + f"\n\n{_program()} COMMAND --help "
         "lists the options of a command.\n"
     )
 
@@ -90,29 +91,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     name = arguments[0]
     if name == "data":
-        print("python -m quant data: has moved; run annie-data, see docs/data.md", file=sys.stderr)
+        print(f"{_program()} data: has moved; run annie-data, see docs/data.md", file=sys.stderr)
         return 2
     if name not in COMMANDS:
-        print(f"python -m quant: no command {name!r}; the commands are {', '.join(COMMANDS)}", file=sys.stderr)
+        print(f"{_program()}: no command {name!r}; the commands are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     quiet_imports()
     try:
         module = importlib.import_module(COMMANDS[name][0])
-        parser = Parser(prog=f"python -m quant {name}", description=COMMANDS[name][1])
+        parser = Parser(prog=f"{_program()} {name}", description=COMMANDS[name][1])
         module.add_arguments(parser)
         return int(module.run(parser.parse_args(arguments[1:])))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in {"quant", "annie_data"}:
             raise
         fix = "pip install 'annie-eval[quant]'"
-        print(f"python -m quant {name}: needs {error.name}, which is not installed: {fix}", file=sys.stderr)
+        print(f"{_program()} {name}: needs {error.name}, which is not installed: {fix}", file=sys.stderr)
         return 2
     except UsageError as error:
         if os.environ.get("RANK", "0") == "0":  # every process of a launcher raises the same error
-            print(f"python -m quant {name}: {error}", file=sys.stderr)
+            print(f"{_program()} {name}: {error}", file=sys.stderr)
         return 2
     except NotServedAsMade as error:
-        print(f"python -m quant {name}: {error}", file=sys.stderr)
+        print(f"{_program()} {name}: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader (head, a pager) closed the pipe. Prevents an error when Python flushes at exit.
@@ -120,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         print(
-            f"python -m quant {name}: interrupted; if a training state was saved, --resume continues it",
+            f"{_program()} {name}: interrupted; if a training state was saved, --resume continues it",
             file=sys.stderr,
         )
         return 130
@@ -128,5 +129,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         cause = _cause(error)
         if cause is None or os.environ.get("QUANT_TRACEBACK"):
             raise
-        print(f"python -m quant {name}: {cause}", file=sys.stderr)
+        print(f"{_program()} {name}: {cause}", file=sys.stderr)
         return 2
+
+
+def _program() -> str:
+    """What the user typed, for messages that can be typed again."""
+    return "annie-quant" if Path(sys.argv[0]).name == "annie-quant" else "python -m quant"

@@ -46,3 +46,11 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_messages_name_the_command_that_was_typed() -> None:
+    code = "import sys; sys.argv[0] = '/env/bin/annie-quant'; from quant.cli import main; sys.exit(main(['nothing']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.partition(":")[0]) == (2, "annie-quant")
+    typed = run("quant.cli", "nothing", without=None)
+    assert typed.stderr.startswith("python -m quant: no command 'nothing'")

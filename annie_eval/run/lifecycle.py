@@ -175,7 +175,7 @@ class Run:
     def start(self) -> None:
         """Start timing, then sampling, as soon as the selection is in the store. Call after `wait_ready`."""
         target = self.wait_ready()
-        self.progress.step = "server: ready"
+        self.progress.step = "server: ready, pytest collects the tests"
         fingerprint = target.fingerprint()
         self.store.set_meta(
             target={

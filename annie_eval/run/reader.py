@@ -191,10 +191,9 @@ class Reader:
         """Why a test failed, for its report."""
         from annie_eval.text import printable
 
-        lines = [
-            f"gate {result.name}: {result.verdict}, {result.passed}/{result.n} passed, needs {result.required}"
-            + (f" ({result.detail})" if result.detail else "")
-        ]
+        counts = f"{result.passed}/{result.n}, needs {result.required}"
+        more = "" if result.detail in ("", counts) else f" ({result.detail})"
+        lines = [f"gate {result.name}: {result.verdict}, {counts}{more}"]
         for finding in judgement.findings:
             where = f" in {finding.channel}" if finding.channel else ""
             lines.append(printable(f"{finding.detector}: {finding.reason}{where}"))

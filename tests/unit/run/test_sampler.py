@@ -14,6 +14,7 @@ from typing import Any
 import openai
 import pytest
 
+from annie_eval.gates.decide import GateResult
 from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.load import load
 from annie_eval.profile.types import Gate
@@ -151,3 +152,18 @@ def test_no_proxy_of_the_environment_sees_the_key(monkeypatch: pytest.MonkeyPatc
             client.with_options(timeout=2.0).models.list()
         with pytest.raises(BlockingIOError):
             proxy.accept()
+
+
+@pytest.mark.parametrize(
+    ("detail", "line"),
+    [
+        ("7/15, needs 12", "gate g: FAIL, 7/15, needs 12"),
+        ("at best 11/15, needs 12", "gate g: FAIL, 7/15, needs 12 (at best 11/15, needs 12)"),
+    ],
+)
+def test_a_failed_sample_tells_its_gate_s_counts_once(detail: str, line: str, tmp_path: Path) -> None:
+    Store(tmp_path, create=True).close()
+    reader = Reader(load("annie"), tmp_path)
+    result = GateResult("g", "FAIL", 7, 15, 0, 12, 15, detail=detail)
+    assert reader.explain(Judgement("g", "s-1"), result).splitlines()[0] == line
+    reader.store.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+import os
 import random
 import re
 import time
@@ -114,7 +115,9 @@ class Client:
         try:
             return await asyncio.open_connection(self._host, self._port, ssl=self._context, limit=_READ)
         except OSError as error:
-            raise TransportError(f"no connection to {self._host}:{self._port} ({error})", resend=True) from None
+            # asyncio writes "[Errno 111] Connect call failed" and the address again.
+            cause = os.strerror(error.errno) if isinstance(error, ConnectionError) and error.errno else error
+            raise TransportError(f"no connection to {self._host}:{self._port} ({cause})", resend=True) from None
 
     async def _send_and_read(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str, payload: bytes | None

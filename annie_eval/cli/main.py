@@ -25,6 +25,7 @@ COMMANDS = {
     "doctor": ("doctor", "check a target without a gate: its files, its server, one answer"),
     "perf": ("perf", "run only the timing gates, with a progress bar"),
     "matrix": ("matrix", "run every gate with each of several system prompts"),
+    "blame": ("blame", "find what makes a gate fail: weights, template, parser, or a setting of the server"),
     "runs": ("runs", "list the runs in a directory, newest first"),
     "show": ("runs", "print a run, or all requests and responses of one sample"),
     "say": ("say", "speak a sample's answers with espeak-ng, and print how long that takes"),
@@ -39,7 +40,7 @@ COMMANDS = {
 
 
 # Commands that use defaults of `[tool.annie-eval]` in pyproject.toml, and which ones.
-_ASK_A_SERVER = frozenset({"doctor", "perf", "matrix", "nightly"})
+_ASK_A_SERVER = frozenset({"doctor", "perf", "matrix", "blame", "nightly"})
 _DEFAULTS = ("profile", "served-model", "concurrency", "hardware", "vllm-python")
 
 

@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annie_eval.errors import UsageError
-from annie_eval.run.directory import RUNS
+from annie_eval.run.directory import make_series_dir
 from annie_eval.text import printable
 from annie_eval.untrusted.regular_files import read_bytes
 
@@ -142,7 +141,7 @@ def matrix(options: argparse.Namespace) -> int:
         vllm_args=tuple(part for argument in options.vllm_arg for part in shlex.split(argument)),
     )
     check(spec, profile)
-    directory = _directory(options, profile)
+    directory = make_series_dir(options.run_dir, profile.name, "matrix", resume=options.resume)
     verdicts = _measure(spec, profile, {OWN: profile.system_prompt, **prompts}, directory, options.concurrency)
     rows = prompt_results(verdicts)
     document = {"profile": profile.name, "rows": [dataclasses.asdict(row) for row in rows]}
@@ -152,25 +151,6 @@ def matrix(options: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"{directory / _ROWS}: cannot be written ({error.strerror}); the runs are whole") from None
     return 0 if any(row.verdict == "PASS" for row in rows) else 1
-
-
-def _directory(options: argparse.Namespace, profile: Profile) -> Path:
-    directory: Path | None = options.run_dir
-    if directory is None:
-        if options.resume:
-            raise UsageError("--resume needs --run-dir DIR: name the matrix to continue")
-        directory = RUNS / time.strftime(f"%Y-%m-%dT%H-%M-%S-{profile.name}-matrix")
-    elif directory.exists() and not directory.is_dir():
-        raise UsageError(f"--run-dir {directory}: not a directory; name a new or an empty one")
-    elif directory.exists() and any(directory.iterdir()) and not options.resume:
-        raise UsageError(f"--run-dir {directory}: not empty; add --resume to continue it, or name another")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"--run-dir {directory}: cannot be made ({error.strerror}); name a directory that you may write"
-        ) from None
-    return directory
 
 
 def _measure(

@@ -94,6 +94,32 @@ def make_run_dir(profile: Profile, options: RunOptions) -> tuple[Path, bool]:
     return path.resolve(), False
 
 
+def make_series_dir(path: Path | None, name: str, what: str, *, resume: bool) -> Path:
+    """The directory of several runs: the one that was named, or a new one in runs/ with this name.
+
+    Args:
+        what: the runs are, for messages.
+
+    Raises:
+        UsageError: it cannot be made, or holds something that is not to be resumed.
+    """
+    if path is None:
+        if resume:
+            raise UsageError(f"--resume needs --run-dir DIR: name the {what} to go on with")
+        path = RUNS / time.strftime(f"%Y-%m-%dT%H-%M-%S-{name}-{what}")
+    elif path.exists() and not path.is_dir():
+        raise UsageError(f"--run-dir {path}: not a directory; name a new or an empty one")
+    elif path.exists() and any(path.iterdir()) and not resume:
+        raise UsageError(f"--run-dir {path}: not empty; add --resume to go on with it, or name another")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--run-dir {path}: cannot be made ({error.strerror}); name a directory that you may write"
+        ) from None
+    return path
+
+
 def _make(path: Path, what: str) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)

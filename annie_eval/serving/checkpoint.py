@@ -13,7 +13,7 @@ from typing import Any
 from annie_eval.errors import UsageError
 from annie_eval.serving.tensors import check_tensors
 from annie_eval.text import shortened
-from annie_eval.untrusted.regular_files import is_file, read_header, read_object
+from annie_eval.untrusted.regular_files import is_file, read_bytes, read_header, read_object
 
 INDEX = "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
@@ -70,6 +70,20 @@ class Checkpoint:
     def vision(self) -> bool:
         """Whether it is a vision-language model around the text model."""
         return "vision_config" in self.config or "text_config" in self.config
+
+
+def template(path: Path) -> str | None:
+    """The text of a directory's chat template, the default one where it has several; None where it has none."""
+    if is_file(file := path / "chat_template.jinja"):
+        return read_bytes(file).decode("utf-8", "replace")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        found = read_object(path / name).get("chat_template") if is_file(path / name) else None
+        if isinstance(found, list):
+            named = [each for each in found if isinstance(each, Mapping)]
+            found = next((each.get("template") for each in named if each.get("name") == "default"), None)
+        if isinstance(found, str):
+            return found
+    return None
 
 
 def read(path: Path, arguments: Sequence[str] = ()) -> Checkpoint:

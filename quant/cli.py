@@ -44,6 +44,7 @@ COMMANDS = {
         "quant.commands.sensitivity",
         "measure the effect of quantising each group of layers, and propose a mixed recipe",
     ),
+    "score": ("quant.commands.score", "print how likely given answers are under a checkpoint and its reference"),
 }
 
 

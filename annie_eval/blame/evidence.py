@@ -1,9 +1,9 @@
 """Whether a gate's prompts pass with one thing changed that missed without: a paired test in a few looks. Pure.
 
-The pair is a prompt: its samples as served once more, and with the change. If the change has no part in the miss, a
-prompt that differs is as likely better as worse, whatever rounding does to both (`stats.paired.sign_flip`). All
-prompts of the gate take part, in an order that does not depend on their answers: among those alone that missed,
-chance would only ever mend.
+The pair is a prompt: its samples as served once more, and with the change. If the change has no part in the miss, both
+are draws from one distribution, whatever rounding does to them (`stats.nights.one_night`: a prompt is then better with
+probability 1/4 at most). All prompts of the gate take part, in an order that does not depend on their answers: among
+those alone that missed, chance would only ever mend.
 
 The error rate is that of the whole search. `ALPHA` is split over the changes that are planned (Bonferroni: the search
 stops at the first that is named, so that Holm's later steps never come), and each part over the looks.
@@ -15,11 +15,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from annie_eval.stats.paired import sign_flip
+from annie_eval.stats.nights import one_night
 
-ALPHA = 0.05
+ALPHA = 0.03
 """Chance that a search names anything that has no part in the failure."""
-FOR_SEVERAL = 0.01
+FOR_SEVERAL = 0.005
 """What of it is kept for several changes together."""
 _FIRST, _MOST = 16, 64  # prompts at the first look, and in all
 
@@ -87,18 +87,21 @@ def compare(before: Outcomes, now: Outcomes, prompt_of: Mapping[str, str], share
         level: the error rate of this look.
     """
     net: dict[str, int] = defaultdict(int)
+    sizes: dict[str, int] = defaultdict(int)
     passed = asked = 0
     for key, outcome in now.items():
         was = before.get(key)
         if outcome is None or was is None:
             continue
         net[prompt_of[key]] += outcome - was
+        sizes[prompt_of[key]] += 1
         passed, asked = passed + outcome, asked + 1
+    better, worse = sum(each > 0 for each in net.values()), sum(each < 0 for each in net.values())
     return Comparison(
         n=len(net),
-        better=sum(each > 0 for each in net.values()),
-        worse=sum(each < 0 for each in net.values()),
-        p=sign_flip(list(net.values())),
+        better=better,
+        worse=worse,
+        p=one_night(better, worse, list(sizes.values())),
         level=level,
         passed=passed,
         asked=asked,
@@ -111,9 +114,6 @@ def holds(passed: int, asked: int, share: float) -> bool:
     return asked > 0 and passed >= share * asked - 1e-9
 
 
-def fewest(level: float) -> int:
-    """How many prompts must change for the better, and none for the worse, until a look at this level says so."""
-    n = 1
-    while sign_flip([1] * n) > level:
-        n += 1
-    return n
+def fewest(n: int, level: float) -> int | None:
+    """How many of n prompts must be better, and none worse, until a look at this level says so; None if n do not."""
+    return next((better for better in range(1, n + 1) if one_night(better, 0, [1] * n) <= level), None)

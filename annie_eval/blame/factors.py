@@ -75,9 +75,6 @@ def find(
         reference: the BF16 checkpoint that the model was made from.
         vllm: what is installed; None where it is an image, of which less is known.
         directory: templates are written here, for `--chat-template`.
-
-    Raises:
-        UsageError: the reference is no checkpoint.
     """
     assert spec.model_dir is not None
     arguments = (*profile.serving.args, *spec.vllm_args)
@@ -112,7 +109,6 @@ def find(
             )
         # The prompt stays as it was: the weights alone change, and what belongs to their format.
         keep = ("--chat-template", str(_written(directory / OWN_TEMPLATE, text))) if text and given is None else ()
-        checkpoints.read(reference, (*arguments, *keep))
         found.append(
             Factor(
                 "weights",

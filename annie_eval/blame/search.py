@@ -237,7 +237,8 @@ class _Search:
                 result = "too few"
             note = "all samples broke" if found.n == 0 else ""
             if result == "too few":
-                note = f"{fewest(level)} prompts must change for the better, none for the worse"
+                least = fewest(found.n, level)
+                note = f"{least or 'more'} of {found.n} prompts would have to be better, and none worse"
             row = Row(name, how, result, found, note)
         self.rows.append(row)
         return row
@@ -275,7 +276,7 @@ class _Search:
             others = [row.name for row in self.rows if row.name not in (AGAIN, "parser", "referee", name)]
             sentence += f" {opinion.words}." if opinion is not None else ""
             sentence += f" None of the others mends it: {', '.join(others)}." if others else ""
-        elif self._result("weights") in ("no effect", "too few"):
+        elif self._result("weights") == "no effect":
             sentence += " The weights have no part: those of the reference miss as well."
         return self._end(NAMED, tuple(factor.name for factor in factors), sentence)
 

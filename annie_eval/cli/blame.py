@@ -47,6 +47,7 @@ def blame(arguments: argparse.Namespace) -> int:
     from annie_eval.errors import UsageError
     from annie_eval.profile.load import load
     from annie_eval.run.directory import make_series_dir
+    from annie_eval.serving import checkpoint
     from annie_eval.serving.spec import TargetSpec, check
     from annie_eval.text import printable
 
@@ -62,7 +63,7 @@ def blame(arguments: argparse.Namespace) -> int:
     reference = None if arguments.reference is None else arguments.reference.expanduser()
     if reference is not None:
         try:
-            check(dataclasses.replace(spec, model_dir=reference), profile)
+            checkpoint.read(reference, ("--chat-template=", *spec.vllm_args))  # it is served with the model's own
         except UsageError as error:
             raise UsageError(str(error).replace("--model-dir", "--reference", 1)) from None
     if arguments.gate is not None and arguments.gate not in profile.gates:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.serving.spec import TargetSpec, check, interpreter, split_url
@@ -20,7 +20,7 @@ def doctor(spec: TargetSpec, profile: Profile, out: TextIO) -> int:
     """Run the checks in order and stop at the first that fails, because later ones depend on it.
 
     Args:
-        out: prints the lines `ok    what: detail` and `FAIL  what: cause; fix`.
+        out: prints the lines `ok    what: detail`, `note  what: detail` and `FAIL  what: cause; fix`.
 
     Returns:
         0 if all is well, 1 for a fault of the target, 2 for wrong input.
@@ -88,6 +88,7 @@ class _Doctor:
             for name, reason in sorted(target.capabilities().items()):
                 self._line("skip", name, reason)
             facts = target.fingerprint()
+            self._known(facts)
             kernels = ", ".join(facts.get("kernels") or ()) or "no quantised kernel"
             summary = f"{target.kind} {target.version or '(version unknown)'} serves {target.served_model}"
             if self.spec.model_dir is None:
@@ -95,6 +96,19 @@ class _Doctor:
             return f"{summary}; first answer after {took:.1f} s; {kernels}"
         finally:
             target.close()
+
+    def _known(self, facts: Mapping[str, Any]) -> None:
+        """Name the known defects that this server may have."""
+        if self.spec.model_dir is None:
+            return
+        from annie_eval.serving import checkpoint
+        from annie_eval.serving.known_defects import matching
+
+        arguments = facts["arguments"]
+        model = checkpoint.read(self.spec.model_dir, arguments)
+        cpu = not facts["gpus"]
+        for defect in matching(facts["server_version"], arguments, model.config, model.algorithm, cpu=cpu):
+            self._line("note", "known defect", str(defect))
 
     def _keep_log(self) -> None:
         """Move the server's log out of the temporary directory."""

@@ -45,14 +45,15 @@ def blame(tmp_path: Path) -> Blame:
     reference = checkpoint(tmp_path / "reference", quantised=False)
 
     def run(
-        cause: str, *arguments: str, damaged: bool = False, template: str | None = None
+        cause: str, *arguments: str, damaged: bool = False, template: str | None = None, referenced: bool = True
     ) -> tuple[int, dict[str, Any]]:
         if damaged:
             (model / "damaged").touch()
         if template is not None:
             (model / "chat_template.jinja").write_text(template)
         command = [sys.executable, "-m", "annie_eval.cli", "blame", "--model-dir", str(model), "--json"]
-        command += ["--reference", str(reference), "--vllm-python", str(python), "--profile", "annie"]
+        command += ["--reference", str(reference)] if referenced else []
+        command += ["--vllm-python", str(python), "--profile", "annie"]
         command += ["--run-dir", str(tmp_path / "search"), *arguments]
         environment = {
             "PATH": "/usr/bin:/bin",
@@ -113,7 +114,7 @@ def test_a_search_that_was_interrupted_serves_no_finished_run_again(blame: Blame
 
 
 def test_without_a_reference_the_weights_are_left(blame: Blame) -> None:
-    status, answer = blame("model", *TOOLS, reference=False)
+    status, answer = blame("model", *TOOLS, referenced=False)
     assert status == 1
     assert answer["finding"]["sentence"].startswith("Nothing that was tried did it; weights are left")
 
@@ -125,8 +126,12 @@ def test_a_gate_that_holds_has_nothing_to_blame(blame: Blame) -> None:
 
 
 def test_a_change_that_does_not_start_is_told_and_passed_over(blame: Blame) -> None:
-    status, answer = blame("cache,no-backend", *TOOLS, "--vllm-arg=--speculative-config={}")
-    assert (status, answer["finding"]["causes"]) == (0, ["no_prefix_cache"])
+    status, answer = blame("model,backend-dies", *TOOLS)
+    assert status == 1
+    rows = {row["name"]: row for row in answer["finding"]["rows"]}
+    assert rows["linear_backend=emulation"]["result"] == "not started"
+    assert "no such kernel" in rows["linear_backend=emulation"]["note"]
+    assert rows["no_prefix_cache"]["result"] == "no effect"
 
 
 def test_a_server_that_does_not_start_cannot_be_measured(blame: Blame) -> None:

@@ -10,7 +10,8 @@ The fault server's good answers, with a planted cause. The variable BLAMED says 
     cache+batch  answers are bad unless both are changed
     parser     calls that the model made in its own markup come as text
     model      answers are always bad
-    emulation-dies  a server with --linear-backend does not start
+    backend-dies  a server with --linear-backend does not start
+    dies       no server starts
     rounding   each configuration answers a tenth of the prompts badly, others each time
 
 A bad answer to a prompt that wants a call is an announcement; to others it is in bold. BLAMED_PROFILE names the
@@ -105,6 +106,6 @@ if __name__ == "__main__":
     if starts := os.environ.get("BLAMED_STARTS"):
         with Path(starts).open("a") as file:
             file.write(" ".join(sys.argv[1:]) + "\n")
-    if "emulation-dies" in WORDS and "--linear-backend" in sys.argv:
+    if "dies" in WORDS or ("backend-dies" in WORDS and "--linear-backend" in sys.argv):
         sys.exit("ValueError: no such kernel on this machine")
     serve()

@@ -54,7 +54,7 @@ class Installation:
     cpu: bool
     weights_track: bool
     language_model_only: bool
-    linear_backends: Sequence[str] = ()
+    linear_backends: tuple[str, ...] = ()
 
 
 def ask(python: Path) -> Installation:
@@ -73,7 +73,8 @@ def ask(python: Path) -> Installation:
         raise UsageError(
             f"{python}: has no vLLM; install it there (`make server`), or name another with --vllm-python"
         )
-    return Installation(python, **answer)
+    backends = tuple(answer.pop("linear_backends", ()))
+    return Installation(python, linear_backends=backends, **answer)
 
 
 def vllm_arguments(

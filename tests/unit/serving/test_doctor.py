@@ -40,6 +40,15 @@ def test_all_is_well(good: TargetSpec, profile: Profile, state_home: Path) -> No
     assert list(state_home.iterdir()) == []  # stopped
 
 
+def test_a_known_defect_that_the_server_may_have_is_told(good: TargetSpec, profile: Profile) -> None:
+    given = ("--speculative-config", '{"method": "ngram", "num_speculative_tokens": 3}')
+    code, lines = examine(replace(good, vllm_args=given), profile)  # the profile's parser is hermes
+    assert code == 0
+    told = [line for line in lines if line.startswith("note  known defect: ")]
+    assert any("https://github.com/vllm-project/vllm/issues/32152" in line for line in told)
+    assert not any("known defect" in line and "32152" in line for line in examine(good, profile)[1])
+
+
 def test_bad_input_ends_it_at_once(good: TargetSpec, profile: Profile, tmp_path: Path) -> None:
     code, lines = examine(replace(good, model_dir=tmp_path / "nowhere"), profile)
     assert code == 2

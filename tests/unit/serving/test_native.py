@@ -159,12 +159,14 @@ def test_an_interpreter_tells_its_vllm_without_importing_it(fake_python: Path, t
     (site / "vllm" / "engine" / "arg_utils.py").write_text("language_model_only: bool = False\n")
     (site / "vllm-0.24.0+cu130.dist-info").mkdir()
     (site / "vllm-0.24.0+cu130.dist-info" / "METADATA").write_text("Name: vllm\nVersion: 0.24.0+cu130\n")
+    (site / "vllm" / "config").mkdir()
+    (site / "vllm" / "config" / "kernel.py").write_text('LinearBackend = Literal[\n    "auto",\n    "marlin",\n]\n')
     python = tmp_path / "other"
     import sys
 
     python.write_text(f'#!/bin/sh\nPYTHONPATH={site} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    assert ask(python) == Installation(python, "0.24.0+cu130", False, False, True)
+    assert ask(python) == Installation(python, "0.24.0+cu130", False, False, True, ("auto", "marlin"))
 
 
 def test_an_interpreter_without_vllm_and_one_that_is_none(tmp_path: Path) -> None:

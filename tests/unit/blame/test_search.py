@@ -1,0 +1,177 @@
+"""The order of the search, what it spares, and what its sentences claim. The bench is a table of pass rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from annie_eval.blame.evidence import Outcomes
+from annie_eval.blame.factors import Factor, Kind
+from annie_eval.blame.search import Finding, Opinion, Question, search
+from annie_eval.errors import TargetError
+
+PROMPTS = [[f"p{number}"] for number in range(20)]
+
+
+def factor(name: str, kind: Kind = "server", topic: str | None = None) -> Factor:
+    return Factor(name, f"the {name}", f"another {name}", topic or name, kind)
+
+
+ALL = (
+    factor("template", "template"),
+    factor("weights", "weights"),
+    factor("cache"),
+    factor("kernel"),
+    factor("batch"),
+)
+
+
+@dataclass
+class Bench:
+    """Passes every prompt where one of the sets of changes is made in full, and the first few in any case."""
+
+    mends: Sequence[set[str]] = ()
+    passes: int = 2
+    opinion: Opinion | None = None
+    parsers: Outcomes | str = "not known"
+    dead: frozenset[str] = frozenset()
+    again: int | None = None
+    asked: list[str] = field(default_factory=list)
+
+    def ask(
+        self,
+        name: str,
+        factors: Sequence[Factor],
+        chunks: Sequence[Sequence[str]],
+        enough: Callable[[Outcomes], bool],
+    ) -> Outcomes:
+        self.asked.append(name)
+        if name in self.dead:
+            raise TargetError("it died")
+        made = {one.name for one in factors}
+        passes = 20 if any(each <= made for each in self.mends) else self.passes
+        if name == "again" and self.again is not None:
+            passes = self.again
+        outcomes: dict[str, bool | None] = {}
+        for chunk in chunks:
+            outcomes |= {key: int(key[1:]) < passes for key in chunk}
+            if enough(outcomes):
+                break
+        return outcomes
+
+    def reparsed(self) -> Outcomes | str:
+        return self.parsers
+
+    def referee(self) -> Opinion | None:
+        return self.opinion
+
+
+def found(bench: Bench, factors: Sequence[Factor] = ALL) -> Finding:
+    served = {key: int(key[1:]) < bench.passes for keys in PROMPTS for key in keys}
+    return search(Question("tools", 0.6, PROMPTS, served, factors), bench)
+
+
+def test_the_search_ends_at_the_first_change_that_mends_the_gate() -> None:
+    bench = Bench([{"cache"}])
+    finding = found(bench)
+    assert (finding.status, finding.causes) == (0, ("cache",))
+    assert bench.asked == ["again", "template", "weights", "cache"]
+    assert finding.sentence.startswith("The cache did it: with another cache, 16 of 16 samples pass tools; 14 of 16")
+    assert finding.sentence.endswith("The weights have no part: those of the reference miss as well.")
+
+
+def test_weights_are_named_only_after_what_computes_with_them_has_been_tried_first() -> None:
+    bench = Bench([{"weights"}])
+    finding = found(bench)
+    assert finding.causes == ("weights",)
+    assert bench.asked == ["again", "template", "weights", "kernel", "cache", "batch"]
+    assert "None of the others mends it: template, kernel, cache, batch." in finding.sentence
+
+
+def test_a_kernel_that_is_wrong_for_the_quantised_weights_is_not_blamed_on_them() -> None:
+    assert found(Bench([{"weights"}, {"kernel"}])).causes == ("kernel",)
+
+
+def test_a_referee_that_clears_the_server_spares_its_settings() -> None:
+    bench = Bench([{"weights"}], opinion=Opinion("server", "it emits what its weights say"))
+    finding = found(bench)
+    assert finding.causes == ("weights",)
+    assert bench.asked == ["again", "template", "weights"]
+    assert "it emits what its weights say." in finding.sentence
+
+
+def test_a_referee_that_accuses_the_server_spares_the_weights() -> None:
+    accused = Opinion("weights", "it emits what its weights do not say")
+    bench = Bench([{"batch"}], opinion=accused)
+    assert found(bench).causes == ("batch",)
+    assert "weights" not in bench.asked
+    nothing = found(Bench(opinion=accused))
+    assert (nothing.status, nothing.causes) == (0, ("server",))
+    assert "with none of the settings that were tried" in nothing.sentence
+
+
+def test_parsers_are_named_without_a_further_server() -> None:
+    bench = Bench(parsers={key: True for keys in PROMPTS for key in keys})
+    finding = found(bench)
+    assert (finding.status, finding.causes, bench.asked) == (0, ("parser",), ["again"])
+    assert "18 of them missed as the server reads them" in finding.sentence
+
+
+def test_parsers_that_explain_a_part_do_not_end_the_search() -> None:
+    ours = {key: int(key[1:]) < 4 for keys in PROMPTS for key in keys}
+    finding = found(Bench([{"cache"}], parsers=ours))
+    assert finding.causes == ("cache",)
+    assert next(row.result for row in finding.rows if row.name == "parser") == "helps"
+
+
+def test_several_changes_together_are_told_without_those_that_are_not_needed() -> None:
+    finding = found(Bench([{"cache", "kernel"}]))
+    assert (finding.status, finding.causes) == (0, ("cache", "kernel"))
+    assert finding.sentence.startswith("The cache and the kernel together did it")
+
+
+def test_what_did_not_start_is_no_part_of_the_changes_together() -> None:
+    bench = Bench([{"cache", "kernel"}], dead=frozenset({"batch"}))
+    assert found(bench).causes == ("cache", "kernel")
+    assert not any("batch" in name for name in bench.asked if "+" in name)
+
+
+def test_two_changes_of_one_topic_are_not_made_together() -> None:
+    factors = (factor("a"), factor("b1", topic="b"), factor("b2", topic="b"))
+    bench = Bench()
+    found(bench, factors)
+    assert [name for name in bench.asked if "+" in name] == ["a+b1"]
+
+
+def test_a_gate_that_holds_when_asked_again_is_searched_no_further() -> None:
+    bench = Bench([{"cache"}], again=20)
+    finding = found(bench)
+    assert (finding.status, finding.causes, bench.asked) == (1, (), ["again"])
+    assert "holds when the same server is asked again" in finding.sentence
+
+
+def test_nothing_is_named_where_nothing_mends() -> None:
+    finding = found(Bench())
+    assert (finding.status, finding.causes) == (1, ())
+    assert finding.sentence.startswith("Nothing that was tried did it; the weights neither.")
+    without = found(Bench(), [one for one in ALL if one.kind != "weights"])
+    assert without.sentence.startswith("Nothing that was tried did it; weights are left.")
+
+
+def test_too_few_prompts_are_told_as_such() -> None:
+    finding = found(Bench(passes=9, mends=[{"cache"}]))
+    row = next(row for row in finding.rows if row.name == "cache")
+    assert (finding.causes, row.result) in ((("cache",), "named"), ((), "too few"))
+    few = search(
+        Question("tools", 0.9, PROMPTS[:5], {f"p{n}": n < 2 for n in range(5)}, ALL), Bench([{"cache"}], passes=2)
+    )
+    assert few.causes == ()
+    assert "closest came cache" in few.sentence
+    assert "prompts would have to be better" in next(row.note for row in few.rows if row.name == "cache")
+
+
+def test_a_server_that_does_not_start_again_is_not_measured() -> None:
+    finding = found(Bench(dead=frozenset({"again"})))
+    assert (finding.status, finding.sentence) == (3, "Nothing could be measured: it died")
+    dead = frozenset({"template", "weights", "cache", "kernel", "batch"})
+    assert found(Bench(dead=dead)).status == 3

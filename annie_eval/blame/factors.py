@@ -95,32 +95,28 @@ def find(
         )
     if reference is not None:
         other = checkpoints.template(reference)
-        if other is not None and other != text:
-            file = _written(directory / REFERENCE_TEMPLATE, other)
-            found.append(
-                Factor(
-                    "template=reference",
-                    "the chat template",
-                    f"the chat template of {reference}",
-                    "template",
-                    "template",
-                    add=("--chat-template", str(file)),
+        what = "the weights"
+        keep: tuple[str, ...] = ()
+        if other != text and spec.serve == "docker":
+            what = "the weights or the chat template"  # a container sees no file but the model's
+        elif other != text:
+            if other is not None:
+                file = _written(directory / REFERENCE_TEMPLATE, other)
+                found.append(
+                    Factor(
+                        "template=reference",
+                        "the chat template",
+                        f"the chat template of {reference}",
+                        "template",
+                        "template",
+                        add=("--chat-template", str(file)),
+                    )
                 )
-            )
-        # The prompt stays as it was: the weights alone change, and what belongs to their format.
-        keep = ("--chat-template", str(_written(directory / OWN_TEMPLATE, text))) if text and given is None else ()
-        found.append(
-            Factor(
-                "weights",
-                "the weights",
-                f"the weights of {reference}",
-                "weights",
-                "weights",
-                model_dir=reference,
-                add=keep,
-                drop=("quantization", "linear-backend", "moe-backend"),
-            )
-        )
+            if text is not None and given is None:  # the prompt stays as it was
+                keep = ("--chat-template", str(_written(directory / OWN_TEMPLATE, text)))
+        drop = ("quantization", "linear-backend", "moe-backend")
+        how = f"{what.replace(' or ', ' and ')} of {reference}"
+        found.append(Factor("weights", what, how, "weights", "weights", model_dir=reference, add=keep, drop=drop))
     return found + _of_server(arguments, own, vllm)
 
 

@@ -117,6 +117,15 @@ def test_the_reference_is_served_with_the_models_own_template(model: Path, refer
     assert "--linear-backend" not in spec.vllm_args, "BF16 has no such kernel"
 
 
+def test_a_container_sees_no_template_beside_the_model(model: Path, reference: Path) -> None:
+    (reference / "chat_template.jinja").write_text("{{ other }}")
+    spec = TargetSpec(model_dir=model, serve="docker", image="image")
+    names = {one.name: one for one in find(spec, profile(), reference, None, model.parent)}
+    assert "template=reference" not in names
+    assert names["weights"].what == "the weights or the chat template"
+    assert names["weights"].add == ()
+
+
 def test_a_template_that_was_given_is_tried_against_the_directorys_own(model: Path) -> None:
     given = ("--chat-template", "/elsewhere.jinja")
     factor = planned(model, None, CPU, own=given)["template=own"]

@@ -18,24 +18,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from annie_eval.blame.evidence import Outcomes, holds
-from annie_eval.blame.factors import Factor
+from annie_eval.blame.factors import Factor, Kind
 from annie_eval.blame.search import Opinion, Question, search
 from annie_eval.stats.binomial import clopper_pearson
 
 SOUND, BROKEN = 0.97, 0.25
 
-FACTORS = tuple(
-    Factor(name, name, name, name, kind)
-    for name, kind in (
-        ("template", "template"),
-        ("weights", "weights"),
-        ("speculation", "server"),
-        ("prefix_cache", "server"),
-        ("kernel", "server"),
-        ("kv_cache", "server"),
-        ("batching", "server"),
-    )
+_KINDS: tuple[tuple[str, Kind], ...] = (
+    ("template", "template"),
+    ("weights", "weights"),
+    ("speculation", "server"),
+    ("prefix_cache", "server"),
+    ("kernel", "server"),
+    ("kv_cache", "server"),
+    ("batching", "server"),
 )
+FACTORS = tuple(Factor(name, name, name, name, kind) for name, kind in _KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,8 @@ def main() -> None:
         right = sum(causes == plant.causes for causes, _, _ in runs)
         wrong = sum(bool(causes) and causes != plant.causes for causes, _, _ in runs)
         low, high = clopper_pearson(wrong, options.runs, 0.95)
-        starts, asked = (sum(row[place] for row in runs) / options.runs for place in (1, 2))
+        starts = sum(starts for _, starts, _ in runs) / options.runs
+        asked = sum(asked for _, _, asked in runs) / options.runs
         seconds = (time.perf_counter() - began) / options.runs
         print(
             f"{name:32} {f'{right}/{options.runs}':>8} {f'{wrong}/{options.runs}':>8}"

@@ -39,8 +39,10 @@ class Defect:
 @cache
 def defects() -> tuple[Defect, ...]:
     """All of the file."""
-    rows = tomllib.loads(_FILE.read_text("utf-8"))["defect"]
-    return tuple(Defect(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in rows)
+    rows: list[dict[str, Any]] = tomllib.loads(_FILE.read_text("utf-8"))["defect"]
+    for row in rows:
+        row.update({name: tuple(value) for name, value in row.items() if isinstance(value, list)})
+    return tuple(Defect(**row) for row in rows)
 
 
 def matching(

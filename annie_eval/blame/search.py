@@ -25,7 +25,8 @@ from annie_eval.errors import TargetError, UsageError
 
 NAMED, NOT_FOUND, NOT_MEASURED = 0, 1, 3
 AGAIN = "again"
-_OF_QUANTISED = ("kernel", "kv_cache")
+_OF_WEIGHTS = ("kernel", "kv_cache", "compilation", "speculation")
+"""What computes with these weights alone, or by their scales, so that the reference's may hide its fault."""
 _IN_COMMAND = ("server", "weights", "template")
 Result = Literal["named", "helps", "no effect", "too few", "cleared", "not started", "not asked", "fails", "passes"]
 
@@ -152,8 +153,8 @@ class _Search:
             factor = left.pop(0)
             row = self._try((factor,), (ALPHA - FOR_SEVERAL) / len(question.factors))
             if row.result == "named" and factor.kind == "weights" and cleared != "server":
-                # A kernel that is wrong for quantised weights looks the same: first what computes with these alone.
-                left.sort(key=lambda one: one.topic not in _OF_QUANTISED)
+                # A kernel that is wrong for quantised weights looks the same. The rest is cleared: it served the reference.
+                left = [one for one in left if one.topic in _OF_WEIGHTS]
                 continue
             if row.result == "named":
                 return self._named((factor,), opinion)

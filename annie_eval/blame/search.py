@@ -153,7 +153,7 @@ class _Search:
             factor = left.pop(0)
             row = self._try((factor,), (ALPHA - FOR_SEVERAL) / len(question.factors))
             if row.result == "named" and factor.kind == "weights" and cleared != "server":
-                # A kernel that is wrong for quantised weights looks the same. The rest is cleared: it served the reference.
+                # A kernel that is wrong for these weights alone looks the same. The rest served the reference well.
                 left = [one for one in left if one.topic in _OF_WEIGHTS]
                 continue
             if row.result == "named":

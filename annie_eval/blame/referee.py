@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from annie_eval.blame.search import Opinion
-from annie_eval.errors import UsageError
 from annie_eval.wire.parse import prompt_token_ids
 from annie_eval.wire.sample import Sample
 
@@ -25,11 +24,7 @@ _TOKENS, _SCORES = "referee-tokens.jsonl", "referee-scores.jsonl"
 
 
 def ask(samples: Sequence[Sample], model: Path, reference: Path, directory: Path, temperature: float) -> Opinion:
-    """The referee's opinion on samples that missed.
-
-    Raises:
-        UsageError: `python -m quant score` does not run here, or refuses the checkpoints.
-    """
+    """The referee's opinion on samples that missed; none where `quant score` does not run or refuses a checkpoint."""
     if temperature > 0:
         return Opinion(None, "The referee has no opinion: at a temperature above 0 unlikely tokens are no fault")
     rows = [
@@ -52,7 +47,7 @@ def ask(samples: Sequence[Sample], model: Path, reference: Path, directory: Path
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise UsageError(f"--referee: {last}")
+        return Opinion(None, f"The referee has no opinion: {last}")
     return opinion([json.loads(line) for line in scores.read_text("utf-8").splitlines()])
 
 

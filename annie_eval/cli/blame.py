@@ -39,6 +39,7 @@ def add_blame(parser: argparse.ArgumentParser) -> None:
 def blame(arguments: argparse.Namespace) -> int:
     """Exit status 0: a cause is named. 1: none is. 2: wrong input. 3: nothing could be measured."""
     import dataclasses
+    import importlib.util
     import json
 
     from annie_eval.blame.blame import Options
@@ -70,6 +71,8 @@ def blame(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--gate {arguments.gate}: profile {profile.name} has {', '.join(profile.gates)}")
     if arguments.referee and reference is None:
         raise UsageError("--referee: needs --reference, whose architecture it computes with")
+    if arguments.referee and importlib.util.find_spec("torch") is None:
+        raise UsageError("--referee: needs torch, which is not installed here: pip install 'annie-eval[quant]'")
     if arguments.concurrency is not None and arguments.concurrency < 1:
         raise UsageError(f"--concurrency {arguments.concurrency}: must be at least 1")
     directory = make_series_dir(arguments.run_dir, profile.name, "blame", resume=arguments.resume)

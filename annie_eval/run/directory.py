@@ -98,14 +98,14 @@ def make_series_dir(path: Path | None, name: str, what: str, *, resume: bool) ->
     """The directory of several runs: the one that was named, or a new one in runs/ with this name.
 
     Args:
-        what: the runs are, for messages.
+        what: the command's name, for the new directory's.
 
     Raises:
         UsageError: it cannot be made, or holds something that is not to be resumed.
     """
     if path is None:
         if resume:
-            raise UsageError(f"--resume needs --run-dir DIR: name the {what} to go on with")
+            raise UsageError("--resume needs --run-dir DIR: name the directory to go on with")
         path = RUNS / time.strftime(f"%Y-%m-%dT%H-%M-%S-{name}-{what}")
     elif path.exists() and not path.is_dir():
         raise UsageError(f"--run-dir {path}: not a directory; name a new or an empty one")

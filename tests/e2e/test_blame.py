@@ -16,6 +16,7 @@ from tests.unit.serving.conftest import write_safetensors
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = ROOT / "tests" / "servers" / "blamed_vllm.py"
 
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
 Blame = Callable[..., tuple[int, dict[str, Any]]]
 
 
@@ -36,11 +37,17 @@ def checkpoint(folder: Path, *, quantised: bool, template: str = "{{ messages }}
     return folder
 
 
-@pytest.fixture
-def blame(tmp_path: Path) -> Blame:
-    python = tmp_path / "python"
+def stand_in(folder: Path) -> Path:
+    """An executable that behaves as an interpreter with vLLM; see blamed_vllm.py."""
+    python = folder / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} "$@"\n')
     python.chmod(0o755)
+    return python
+
+
+@pytest.fixture
+def blame(tmp_path: Path) -> Blame:
+    python = stand_in(tmp_path)
     model = checkpoint(tmp_path / "model", quantised=True)
     reference = checkpoint(tmp_path / "reference", quantised=False)
 
@@ -56,8 +63,7 @@ def blame(tmp_path: Path) -> Blame:
         command += ["--vllm-python", str(python), "--profile", "annie"]
         command += ["--run-dir", str(tmp_path / "search"), *arguments]
         environment = {
-            "PATH": "/usr/bin:/bin",
-            "PYTHONPATH": str(ROOT),
+            **ENVIRONMENT,
             "XDG_STATE_HOME": str(tmp_path / "state"),
             "BLAMED": cause,
             "BLAMED_STARTS": str(tmp_path / "starts"),
@@ -132,6 +138,37 @@ def test_a_change_that_does_not_start_is_told_and_passed_over(blame: Blame) -> N
     assert rows["linear_backend=emulation"]["result"] == "not started"
     assert "no such kernel" in rows["linear_backend=emulation"]["note"]
     assert rows["no_prefix_cache"]["result"] == "no effect"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "the following arguments are required: --model-dir"),
+        (["--model-dir", "nowhere"], "--model-dir nowhere: no such directory"),
+        (["--model-dir", "MODEL", "--reference", "nowhere"], "--reference nowhere: no such directory"),
+        (["--model-dir", "MODEL", "--gate", "nope"], "--gate nope: profile annie has thinking_leak"),
+        (["--model-dir", "MODEL", "--referee"], "--referee: needs --reference"),
+        (["--model-dir", "MODEL", "--resume"], "--resume needs --run-dir"),
+        (["--model-dir", "MODEL", "--run-dir", "."], "not empty; add --resume"),
+        (["--model-dir", "MODEL", "--concurrency", "0"], "--concurrency 0: must be at least 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_two(arguments: list[str], said: str, tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "MODEL", quantised=False)
+    command = [sys.executable, "-m", "annie_eval.cli", "blame", *arguments]
+    command += ["--vllm-python", str(stand_in(tmp_path))] if arguments else []
+    done = subprocess.run(
+        command, cwd=model.parent, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2, done.stdout
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_another_search_is_not_gone_on_with(blame: Blame, tmp_path: Path) -> None:
+    blame("", *TOOLS)
+    with pytest.raises(AssertionError, match="another search, with another gate"):
+        blame("", "--gate", "no_markdown", "--resume")
 
 
 def test_a_server_that_does_not_start_cannot_be_measured(blame: Blame) -> None:

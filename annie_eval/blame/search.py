@@ -249,6 +249,8 @@ class _Search:
 
     def _together(self, cleared: str | None) -> Finding | None:
         """All changes at once, one of each topic. If that mends the gate, those are left out that are not needed."""
+        if any(row.comparison is not None and row.comparison.mends for row in self.rows):
+            return None  # one alone mends it, and lacks evidence: others beside it would be named for nothing
         startable = [f for f in self.question.factors if f.kind != cleared and self._result(f.name) != "not started"]
         likeliest = [f for n, f in enumerate(startable) if f.topic not in {one.topic for one in startable[:n]}]
         # The weights keep the prompt as it was, and a template changes it.
@@ -282,8 +284,8 @@ class _Search:
         return self._end(NAMED, tuple(factor.name for factor in factors), sentence)
 
     def _nothing(self, opinion: Opinion | None) -> Finding:
-        tried = [row for row in self.rows if row.name not in (AGAIN, "referee") and row.result != "not asked"]
-        if tried and all(row.result == "not started" for row in tried if row.name != "parser") and len(tried) > 1:
+        tried = [row for row in self.rows if row.name not in (AGAIN, "parser", "referee")]
+        if tried and all(row.result == "not started" for row in tried):
             return self._end(NOT_MEASURED, (), "Nothing could be measured: no changed server started.")
         close = [row.name for row in tried if row.result in ("helps", "too few")]
         weights = self._result("weights")

@@ -158,6 +158,14 @@ def test_nothing_is_named_where_nothing_mends() -> None:
     assert without.sentence.startswith("Nothing that was tried did it; weights are left.")
 
 
+def test_a_change_that_mends_alone_without_evidence_is_not_named_with_others() -> None:
+    bench = Bench([{"cache"}], passes=17)
+    served = {key: int(key[1:]) < 17 for keys in PROMPTS for key in keys}
+    finding = search(Question("tools", 0.9, PROMPTS[::-1], served, ALL), bench)
+    assert (finding.causes, next(row.result for row in finding.rows if row.name == "cache")) == ((), "too few")
+    assert not any("+" in name for name in bench.asked)
+
+
 def test_too_few_prompts_are_told_as_such() -> None:
     finding = found(Bench(passes=9, mends=[{"cache"}]))
     row = next(row for row in finding.rows if row.name == "cache")

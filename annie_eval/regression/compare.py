@@ -20,6 +20,7 @@ from annie_eval.regression.run_data import RunData, first_of, scenario_of
 from annie_eval.serving import fingerprint_diff
 from annie_eval.stats import binomial, nights
 from annie_eval.stats.paired import default_margin, lowest, noninferiority, sign_flip
+from annie_eval.timing import machine
 
 ALPHA = 0.05
 """Probability of a wrong FAIL over all gates (and nights) together, and of a wrong PASS of one gate."""
@@ -292,10 +293,13 @@ def _notes(before: RunData, now: RunData, timings: Sequence[TimingPair], noise: 
         found.append(f"judged by annie-eval {versions[0]} then and {versions[1]} now")
     if not any(row.judged for row in timings):
         found.append("timing: not compared, because not both runs measured a quiet server")
-    elif not noise.aa:
+        return found
+    if not noise.aa:
         found.append(
             "timing: the noise floor is that of the halves of one run; bless with --aa RUN for that between runs"
         )
+    if other := machine.changes(before.machine, now.machine):
+        found.append(f"timing: the machine is another than it was: {'; '.join(other)}")
     return found
 
 

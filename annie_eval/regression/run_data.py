@@ -7,7 +7,7 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from annie_eval.errors import ExchangeError, UsageError
 from annie_eval.gates.judgement import Judgement
 from annie_eval.run.store import Store, StoredExchange, StoredSample
+from annie_eval.timing.machine import Reading
 from annie_eval.untrusted.regular_files import is_file, read_bytes
 from annie_eval.wire import parse
 
@@ -62,7 +63,11 @@ class AnsweredSample:
 
 @dataclass(frozen=True)
 class RunData:
-    """A run. `judgements` by gate and sample key; `timings` by row: one number per request."""
+    """A run.
+
+    `judgements` by gate and sample key; `timings` by row: one number per request; `machine` as it was while timings
+    were measured, () if nothing was read.
+    """
 
     dir: Path
     name: str
@@ -70,6 +75,7 @@ class RunData:
     judgements: Mapping[str, Mapping[str, Judgement]]
     heard: Mapping[str, AnsweredSample]
     timings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    machine: tuple[Reading, ...] = ()
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
@@ -127,7 +133,7 @@ def read(run_dir: Path, name: str | None = None) -> RunData:
         store.close()
     judgements = {gate: of for gate, of in judgements.items() if of}
     measured = {**measurements(run_dir / TIMINGS), **loaded}
-    return RunData(run_dir, name or run_dir.name, facts, judgements, heard, measured)
+    return RunData(run_dir, name or run_dir.name, facts, judgements, heard, measured, machine(run_dir / TIMINGS))
 
 
 def _heard(stored: StoredSample) -> AnsweredSample:
@@ -170,18 +176,38 @@ def measurements(path: Path) -> dict[str, tuple[float, ...]]:
     An incomplete last line is ignored.
     """
     found: dict[str, list[float]] = {}
-    for line in read_bytes(path).decode("utf-8", "replace").splitlines() if is_file(path) else ():
+    for measurement in _events(path, "measurement", "shot"):  # files of format 1 have `shot`
+        if measurement.get("error") is not None:
+            continue
         try:
-            measurement = json.loads(line)
-            # files of format 1 have `shot`
-            if measurement.get("event") not in ("measurement", "shot") or measurement.get("error") is not None:
-                continue
             for row, value in _measured(measurement):
                 if isinstance(value, int | float) and 0 < value < math.inf:
                     found.setdefault(row, []).append(float(value))
-        except (ValueError, AttributeError, OverflowError, RecursionError):
+        except (ValueError, AttributeError, OverflowError):
             continue
     return {row: tuple(values) for row, values in found.items()}
+
+
+def machine(path: Path) -> tuple[Reading, ...]:
+    """Readings of the machine during the last timings in `timing.jsonl`; () if there are none."""
+    found: tuple[Reading, ...] = ()
+    for event in _events(path, "machine"):
+        try:
+            found = tuple(map(Reading.from_dict, event["readings"]))
+        except (LookupError, TypeError, AttributeError):
+            continue
+    return found
+
+
+def _events(path: Path, *names: str) -> Iterator[dict[str, Any]]:
+    """Events of these names from a file of JSON Lines; lines that are no JSON object are ignored."""
+    for line in read_bytes(path).decode("utf-8", "replace").splitlines() if is_file(path) else ():
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict) and event.get("event") in names:
+            yield event
 
 
 def _measured(measurement: Mapping[str, Any]) -> list[tuple[str, Any]]:

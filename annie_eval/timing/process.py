@@ -9,10 +9,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from annie_eval.timing.confirm import error_row
-from annie_eval.timing.plan import Plan
+from annie_eval.timing.machine import Watch
+from annie_eval.timing.plan import Plan, is_local
 from annie_eval.timing.result import TimingResult
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -24,8 +26,10 @@ def run(plan: Plan, progress: Progress | None = None, cancel: threading.Event | 
     Args:
         progress: called with every event of the process as it comes: `event` is `capabilities`, `measurement` (raw
             sample), `row`, `progress` (`rounds`, `next_look`, `pending`, `requests`) or `done`.
-
         cancel: when set, the process is ended.
+
+    A server on this machine is timed while the machine is watched (`annie_eval.timing.machine`). What a throttled or
+    shared GPU has shown is INCONCLUSIVE. The readings go to the plan's output file as the event `machine`.
 
     A process that dies leaves ERROR rows that quote its last words. Whatever happens, an interrupt included, no
     process is left behind: it ends with the pipe to its standard input, should this one be killed.
@@ -33,6 +37,7 @@ def run(plan: Plan, progress: Progress | None = None, cancel: threading.Event | 
     rows: dict[str, TimingResult] = {}
     command = [sys.executable, "-m", "annie_eval.timing"]
     with (
+        Watch() if is_local(plan.base_url) else contextlib.nullcontext() as watch,
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
         subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
@@ -50,7 +55,9 @@ def run(plan: Plan, progress: Progress | None = None, cancel: threading.Event | 
                 event = json.loads(line)
                 if event["event"] == "row":
                     row = TimingResult.from_dict({key: value for key, value in event.items() if key != "event"})
+                    row = _doubted(row, watch)
                     rows[row.name] = row
+                    event |= row.as_dict()
                 if progress is not None:
                     progress(event)
             status = process.wait()
@@ -59,8 +66,20 @@ def run(plan: Plan, progress: Progress | None = None, cancel: threading.Event | 
                 process.kill()
         errors.seek(0)
         lines = [line.strip() for line in errors.read().splitlines() if line.strip()]
+    if watch is not None and plan.output:
+        with contextlib.suppress(OSError), open(plan.output, "a", encoding="utf-8") as output:
+            print(json.dumps({"event": "machine", **watch.as_dict()}), file=output)
     cause = f"the timing process ended with status {status}: {lines[-1] if lines else 'it said nothing'}"
     return [rows.get(name) or error_row(name, plan, cause) for name in plan.rows]
+
+
+def _doubted(row: TimingResult, watch: Watch | None) -> TimingResult:
+    """A row that says nothing of the server's speed where the machine was not all there for it."""
+    found = watch.doubts() if watch is not None and row.verdict in ("PASS", "FAIL") else []
+    if not found:
+        return row
+    detail = f"{row.verdict} by the numbers, but {'; '.join(found)}. {row.detail}"
+    return replace(row, verdict="INCONCLUSIVE", detail=detail)
 
 
 def _end_with(process: subprocess.Popen[str], cancel: threading.Event) -> None:

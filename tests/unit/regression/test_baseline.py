@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from annie_eval.regression.compare_runs import against
 from annie_eval.report import compared_html, markdown, regression
 from annie_eval.run import verdict_json
 from annie_eval.run.store import Store
+from annie_eval.timing.machine import Gpu, Reading
 from tests.support.finished_run import SNAPSHOT
 
 ALL = {f"s-{i:02}": True for i in range(30)}
@@ -54,6 +56,20 @@ def test_an_aa_run_is_the_noise_floor(make_run: Any, tmp_path: Path) -> None:
     plain, with_aa = (load(name, tmp_path / "bl", tmp_path).noise for name in ("plain", "with-aa"))
     assert (plain.aa, with_aa.aa) == (False, True)
     assert with_aa.floors["ttft_short"] > 1.35 > plain.floors["ttft_short"]
+
+
+@pytest.mark.parametrize("driver", ["570.1", "580.2"])
+def test_a_comparison_of_timings_says_that_the_machine_changed(make_run: Any, tmp_path: Path, driver: str) -> None:
+    def on(driver: str) -> list[dict[str, Any]]:
+        reading = asdict(Reading("before", (Gpu("GPU-1", "NVIDIA H200", driver),), 8, "performance", 0.1))
+        return [*TIMINGS, {"event": "machine", "readings": [reading], "doubts": []}]
+
+    run = make_run("a", ALL, measurements=on("570.1"))
+    bless(run, "deployed", tmp_path / "bl")
+    now = make_run("b", ALL, measurements=on(driver))
+    notes = against(load("deployed", tmp_path / "bl", tmp_path), now).notes
+    said = "timing: the machine is another than it was: the GPU's driver was 570.1 and is 580.2"
+    assert (said in notes) == (driver != "570.1")
 
 
 def test_a_run_is_a_baseline_without_being_blessed(make_run: Any, tmp_path: Path) -> None:

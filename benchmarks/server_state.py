@@ -36,6 +36,11 @@ NAMED: dict[str, tuple[str, str]] = {
 
 
 _STATE = ("warm_cold", "poison", "load")
+SERVERS = {
+    "each answer rounded by 0.05": StateServer(),
+    "each shape by 0.6": StateServer(rounding=0.0, shape_rounding=0.6),
+}
+"""How the toy servers round, in nats of each logit."""
 
 
 def probes_for(fault: str) -> tuple[str, ...]:
@@ -68,15 +73,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--profile", default="annie-smol")
-    parser.add_argument("--only", nargs="*", default=None)
+    parser.add_argument("--only", nargs="*", default=None, metavar="WORD", help="servers whose name has one of these")
     options = parser.parse_args()
     profile = load(options.profile)
-    profile = dataclasses.replace(profile, state=StateProbes(prefix_tokens=(600, 2200), tools=(5, 50), questions=2))
-    print(f"{'server':34} {'named':>9} {'accused':>9} {'95 % interval':>16} {'requests':>9} {'s a run':>8}")
-    servers = {name: StateServer(name) for name in NAMED}
-    clean = {f"clean, rounding {sigma:g}": StateServer(rounding=sigma) for sigma in (0.05, 0.3)}
-    for name, template in {**servers, **clean}.items():
-        if options.only and name not in options.only:
+    profile = dataclasses.replace(profile, state=StateProbes(prefix_tokens=(600, 2200), tools=(5, 50)))
+    print(f"{'server':48} {'named':>9} {'accused':>9} {'95 % interval':>16} {'requests':>9} {'s a run':>8}")
+    servers: dict[str, StateServer] = {}
+    for told, how in SERVERS.items():
+        servers |= {f"{name or 'clean'}, {told}": dataclasses.replace(how, fault=name) for name in ("", *NAMED)}
+    for name, template in servers.items():
+        if options.only and not any(word in name for word in options.only):
             continue
         right = accused = requests = 0
         began = time.perf_counter()
@@ -85,14 +91,14 @@ def main() -> None:
             rows = asyncio.run(ask(server, profile, probes_for(server.fault)))
             result = summary(rows, ()).result
             accused += result is None or result.verdict != "PASS"
-            right += name in NAMED and named(name, rows)
+            right += bool(server.fault) and named(server.fault, rows)
             requests += server.asked
         seconds = (time.perf_counter() - began) / options.runs
-        low, high = clopper_pearson(right if name in NAMED else accused, options.runs, 0.95)
-        shown = f"{right}/{options.runs}" if name in NAMED else "-"
+        low, high = clopper_pearson(right if template.fault else accused, options.runs, 0.95)
+        shown = f"{right}/{options.runs}" if template.fault else "-"
         interval = f"{100 * low:.1f}-{100 * high:.1f}"
         print(
-            f"{name:34} {shown:>9} {f'{accused}/{options.runs}':>9} {interval:>16} "
+            f"{name:48} {shown:>9} {f'{accused}/{options.runs}':>9} {interval:>16} "
             f"{requests / options.runs:9.0f} {seconds:8.2f}",
             flush=True,
         )

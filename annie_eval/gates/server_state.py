@@ -1,31 +1,35 @@
 """Does the server answer the same request otherwise in another state? Pure; docs/blame.md gives the reasons.
 
-Greedy text alone proves nothing: a warm cache, another batch or another kernel rounds otherwise, and where two tokens
-are about as likely the answer turns on it. So two answers are compared up to the first token in which they differ.
-There the log-odds between the two tokens must have moved by the sum of both margins: that is the size of the
-difference, in nats. It counts where it is larger than rounding and than what two answers in the same state show.
+Greedy text alone proves nothing: a warm cache, another batch or another kernel rounds otherwise, and activations in
+four bits make much of that. So each request is answered several times in each of two states, each time computed in
+another shape (alone, beside others). What counts is by how much answers of different states differ more than answers
+of the same state, over several requests: by more than rounding does, and by more than relabelling explains.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+from statistics import fmean
 from typing import Any
 
 from annie_eval.detectors.finding import Finding
 from annie_eval.gates.decide import GateResult
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.verdicts import worst
-from annie_eval.profile.types import STATE_GATE, Verdict
-from annie_eval.stats import clusters
+from annie_eval.profile.types import PROBES, STATE_GATE, Verdict
+from annie_eval.stats import clusters, relabel
 from annie_eval.wire.logprobs import Token
 
+ERROR_RATE = 0.01
+"""Of a run over all probes: how often a server is accused whose states differ no more than its shapes do."""
+LEAST = 0.15
+"""A share of probability, 0 to 1: the least difference between states that counts. Measured, see docs/blame.md."""
 ROUNDING = 2.0
 """Nats. Chosen, not measured: logits that differ by tenths of a nat stay far below it, another state lies above it."""
 TIMES_NOISE = 3.0
-GROSS = 4.0
-"""Nats. Two answers in the same state that differ by this much are no noise: the server itself is not steady."""
 _SHOWN = 160  # characters of an answer
 
 
@@ -41,24 +45,26 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One request in two states.
+    """One request in two states, answered in each of them several times, in other shapes of computing.
 
     Attributes:
         setting: the state that it was tried in, in words that finish the sentence "differs ...".
         question: which request.
-        before: its answers in the state compared with; two, so that the noise is known.
-        after: its answer in the other state.
+        before: its answers in the state compared with; two or more.
+        after: its answers in the other state.
+        other: answers to the same question in another conversation: what the state of another prompt would say.
     """
 
     setting: str
     question: str
     before: tuple[Reading, ...]
-    after: Reading
+    after: tuple[Reading, ...]
+    other: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference that counts: `size` in nats, and the two answers."""
+    """A difference that counts, and the two answers. `size` is a share of probability; of a single token, nats."""
 
     setting: str
     question: str
@@ -74,7 +80,8 @@ class ProbeResult:
 
     Attributes:
         n: comparisons made.
-        noise: the largest difference between two answers in the same state, in nats.
+        noise: the mean distance between answers in the same state; of the probe `greedy` the largest, in nats.
+        control: the mean distance that another conversation's state would make, beyond the noise.
         held: the settings in which nothing differed.
         unchecked: what could not be asked, and why; with n = 0 the probe says nothing about the server.
         error: what broke; "" if nothing did.
@@ -83,6 +90,7 @@ class ProbeResult:
     probe: str
     n: int = 0
     noise: float = 0.0
+    control: float = 0.0
     differences: tuple[Difference, ...] = ()
     held: tuple[str, ...] = ()
     unchecked: str = ""
@@ -102,6 +110,105 @@ class ProbeResult:
         """Of what `dataclasses.asdict` made."""
         differences = tuple(Difference(**each) for each in value["differences"])
         return cls(**{**value, "differences": differences, "held": tuple(value["held"])})
+
+
+def distance(one: Reading, other: Reading) -> float:
+    """The total variation between the next token's probabilities, mean over the tokens up to where the answers part.
+
+    0 where both give the same probabilities, 1 where they have no token in common. A token that one of them does not
+    list is at most as likely there as the last that it lists, so it is a lower bound.
+    """
+    shares = []
+    for a, b in zip(one.tokens, other.tokens, strict=False):
+        shares.append(max(_moved_share(a, b), _moved_share(b, a)))
+        if a.text != b.text:
+            break
+    return fmean(shares) if shares else float(bool(one.tokens) != bool(other.tokens))
+
+
+def _moved_share(a: Token, b: Token) -> float:
+    """How much likelier `a` makes the tokens that it lists than `b` does, at least."""
+    last = min(b.top.values(), default=0.0)
+    return sum(max(0.0, math.exp(logprob) - math.exp(b.top.get(text, last))) for text, logprob in a.top.items())
+
+
+def judge(probe: str, comparisons: Sequence[Comparison], unchecked: str = "") -> ProbeResult:
+    """What the answers of a probe say, setting by setting. `unchecked`: what could not be asked."""
+    settings = dict.fromkeys(one.setting for one in comparisons)
+    alpha = ERROR_RATE / len(PROBES) / max(1, len(settings))
+    found: list[Difference] = []
+    held: list[str] = []
+    blind: list[str] = []
+    noises: list[float] = []
+    controls: list[float] = []
+    n = 0
+    for setting in settings:
+        of = [one for one in comparisons if one.setting == setting]
+        tables = [(_distances((*one.before, *one.after)), len(one.after)) for one in of]
+        sizes = [relabel.excess(table, range(len(table) - after, len(table))) for table, after in tables]
+        noise = fmean(_noise(table, after) for table, after in tables)
+        control = fmean(_control(one) for one in of)
+        size, limit = fmean(sizes), max(LEAST, noise)
+        noises.append(noise)
+        controls.append(control)
+        p = relabel.p_value(tables) if size > limit else 1.0
+        if p <= alpha:
+            n += len(of)
+            first = of[sizes.index(max(sizes))]
+            reason = (
+                f"over {len(of)} requests the states differ by {size:.2f}, answers in the same state by {noise:.2f}, "
+                f"and another conversation's state would by {control:.2f}; p = {p:.1g}"
+            )
+            before, after = first.before[0].text[:_SHOWN], first.after[0].text[:_SHOWN]
+            found.append(Difference(setting, first.question, reason, round(size, 3), before, after))
+        elif control <= limit:
+            blind.append(
+                f"{setting}: the state of another conversation would differ by {control:.2f} alone, "
+                f"where rounding explains {limit:.2f}"
+            )
+        else:
+            n += len(of)
+            held.append(setting)
+    found += unlikely(reading for one in comparisons for reading in (*one.before, *one.after))
+    return ProbeResult(
+        probe,
+        n,
+        noise=round(fmean(noises), 4) if noises else 0.0,
+        control=round(fmean(controls), 4) if controls else 0.0,
+        differences=tuple(found),
+        held=tuple(held),
+        unchecked="; ".join(filter(None, (unchecked, *blind))),
+    )
+
+
+def _distances(readings: Sequence[Reading]) -> list[list[float]]:
+    return [[distance(one, other) for other in readings] for one in readings]
+
+
+def _noise(table: relabel.Matrix, after: int) -> float:
+    groups = range(len(table) - after), range(len(table) - after, len(table))
+    return fmean(found for group in groups if (found := relabel.within(table, group)) is not None)
+
+
+def _control(one: Comparison) -> float:
+    """What another conversation's answers to the same question differ by; 1 where nobody asked for them."""
+    if not one.other:
+        return 1.0
+    table = _distances((*one.before, *one.other))
+    return relabel.excess(table, range(len(one.before), len(table)))
+
+
+def judge_again(probe: str, pairs: Sequence[tuple[str, Reading, Reading]]) -> ProbeResult:
+    """What greedy answers say that were asked for twice in the same state: question, first answer, second.
+
+    Where they part, the log-odds of the two tokens have moved by the sum of both margins. That counts beyond
+    `ROUNDING`, and beyond `TIMES_NOISE` what moves at the tokens before.
+    """
+    noise = max((drift(first, second) for _, first, second in pairs), default=0.0)
+    limit = max(ROUNDING, TIMES_NOISE * noise)
+    found = [each for pair in pairs for each in _between(*pair, limit)]
+    found += unlikely(reading for _, *both in pairs for reading in both)
+    return ProbeResult(probe, len(pairs), round(noise, 4), differences=tuple(found))
 
 
 def parted(one: Reading, other: Reading) -> tuple[int, float] | None:
@@ -137,43 +244,7 @@ def _of(token: Token, text: str) -> float:
     return token.top.get(text, min(token.top.values(), default=token.logprob))
 
 
-def noise_of(pairs: Iterable[tuple[Reading, Reading]]) -> float:
-    """The largest difference between answers in the same state, in nats; what is `GROSS` is no noise."""
-    sizes = [size for pair in pairs for size in (drift(*pair), (parted(*pair) or (0, 0.0))[1])]
-    return max((size for size in sizes if size < GROSS), default=0.0)
-
-
-def judge(
-    probe: str, comparisons: Sequence[Comparison], more: Sequence[Reading] = (), unchecked: str = ""
-) -> ProbeResult:
-    """What a probe's answers say.
-
-    Args:
-        more: further answers, which are looked at for tokens that are not the likeliest.
-        unchecked: what could not be asked.
-    """
-    noise = noise_of([(one.before[0], other) for one in comparisons for other in one.before[1:]])
-    if all(len(one.before) == 1 for one in comparisons):
-        # Asked twice in one state: what moves before the answers part is noise, and the rest is judged.
-        noise = max((drift(one.before[0], one.after) for one in comparisons), default=0.0)
-    limit = max(ROUNDING, TIMES_NOISE * noise)
-    found: list[Difference] = []
-    for one in comparisons:
-        for other in one.before[1:]:
-            found += _between(one, one.before[0], other, GROSS, AGAIN)
-        # The nearest of the answers before: noise may have turned one of them.
-        sizes = [(parted(before, one.after) or (0, 0.0))[1] for before in one.before]
-        nearest = one.before[sizes.index(min(sizes))]
-        found += _between(one, nearest, one.after, limit, one.setting)
-    readings = [reading for one in comparisons for reading in (*one.before, one.after)]
-    found += unlikely([*readings, *more])
-    failed = {difference.setting for difference in found}
-    held = tuple(dict.fromkeys(one.setting for one in comparisons if one.setting not in failed))
-    n = len(comparisons) + len(more)
-    return ProbeResult(probe, n, round(noise, 4), tuple(found), held, unchecked)
-
-
-def _between(one: Comparison, before: Reading, after: Reading, limit: float, setting: str) -> list[Difference]:
+def _between(question: str, before: Reading, after: Reading, limit: float) -> list[Difference]:
     found = parted(before, after)
     if found is None or found[1] <= limit:
         return []
@@ -183,7 +254,7 @@ def _between(one: Comparison, before: Reading, after: Reading, limit: float, set
         f"token {place + 1} is {now.text!r} and not {was.text!r}: the log-odds moved by {size:.1f} nats, "
         f"rounding and noise by at most {limit:.1f}"
     )
-    return [Difference(setting, one.question, reason, round(size, 3), before.text[:_SHOWN], after.text[:_SHOWN])]
+    return [Difference(AGAIN, question, reason, round(size, 3), before.text[:_SHOWN], after.text[:_SHOWN])]
 
 
 AGAIN = "when it is asked again in the same state"

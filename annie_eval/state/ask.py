@@ -6,15 +6,15 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from annie_eval.detectors.parity import same_output
 from annie_eval.errors import ExchangeError
-from annie_eval.gates.server_state import AGAIN, Comparison, Difference, ProbeResult, Reading, judge
+from annie_eval.gates.server_state import Comparison, Difference, ProbeResult, Reading, judge, judge_again
 from annie_eval.http_client import Response, TransportError
 from annie_eval.profile.types import Profile, StateProbes
-from annie_eval.state.conversations import Prefix, calls, questions, request
+from annie_eval.state.conversations import Prefix, calls, questions, recalls, request
 from annie_eval.strict_json import strict_json
 from annie_eval.wire import logprobs
 from annie_eval.wire.parse import parse
@@ -158,10 +158,49 @@ def _said(answer: Answer) -> str:
     return " ".join(text for text in (answer.reasoning, answer.content, *called) if text)
 
 
+async def _shapes(
+    asking: Asking, asked: Sequence[tuple[Prefix, str]], at_once: Sequence[int], salt: str | None = None
+) -> list[tuple[Reading, ...]]:
+    """Each request as often as there are numbers in `at_once`, with so many of them at a time: the same request is
+    computed in batches of other shapes, and rounds otherwise. Without a salt nothing of it is cached."""
+    found: list[list[Reading]] = [[] for _ in asked]
+    for size in (min(size, asking.batch) for size in at_once):
+        for start in range(0, len(asked), size):
+            some = range(start, min(start + size, len(asked)))
+            answers = await asyncio.gather(*(asking.read(*asked[at], salt) for at in some))
+            for at, answer in zip(some, answers, strict=True):
+                found[at].append(answer)
+    return [tuple(each) for each in found]
+
+
+def _asked(asking: Asking, prefix: Prefix) -> list[tuple[Prefix, str]]:
+    """Each question in two conversations of the same length, in turn."""
+    both = prefix, replace(prefix, other=1)
+    return [(each, one) for one in recalls(asking.settings.questions) for each in both]
+
+
+def _compared(
+    setting: str,
+    asked: Sequence[tuple[Prefix, str]],
+    before: Sequence[tuple[Reading, ...]],
+    after: Sequence[tuple[Reading, ...]],
+) -> list[Comparison]:
+    """Every request of `_asked`. Its neighbour asks the same in the other conversation."""
+    return [
+        Comparison(setting, question, before[at], after[at], before[at ^ 1]) for at, (_, question) in enumerate(asked)
+    ]
+
+
+async def _cached(asking: Asking, prefix: Prefix) -> str:
+    """A salt under which both conversations of `_asked` are in the prefix cache, if there is one."""
+    salt = secrets.token_hex(16)
+    for each in (prefix, replace(prefix, other=1)):
+        await asking.read(each, recalls(1)[0], salt)
+    return salt
+
+
 async def _warm_cold(asking: Asking) -> ProbeResult:
-    """Every question twice with a cold cache, and once behind a prefix that is proven to be cached."""
-    if not asking.salts:
-        raise NotChecked("the server takes no cache_salt, so that no cold prompt can be had")
+    """Every question with a cold prefix cache, and behind a prefix that is proven to be cached."""
     compared: list[Comparison] = []
     unchecked: dict[str, str] = {}
     for prefix in asking.prefixes():
@@ -176,52 +215,43 @@ async def _warm_cold(asking: Asking) -> ProbeResult:
 
 
 async def _warm_cold_at(asking: Asking, prefix: Prefix) -> list[Comparison]:
-    asked = questions(asking.profile, asking.settings.questions)
-    salt = secrets.token_hex(16)
-    cold = {one: [await asking.read(prefix, one, salt if one == asked[0] else None)] for one in asked}
+    asked = _asked(asking, prefix)
+    salt = await _cached(asking, prefix)
     if not asking.salts:
         raise NotChecked("the server takes no cache_salt, so that no cold prompt can be had")
-    for one in asked:
-        cold[one].append(await asking.read(prefix, one))
-    readings = [reading for pair in cold.values() for reading in pair]
+    cold = await _shapes(asking, asked, (1, len(asked)))
+    readings = [reading for each in cold for reading in each]
     if any(reading.cached is None for reading in readings):
         raise NotChecked("the server reports no cached_tokens (vLLM: --enable-prompt-tokens-details)")
     if any(reading.cached for reading in readings):
         raise NotChecked("the server has tokens cached under a cache_salt of which it cannot have seen any")
-    # Another conversation in between, as in the traffic that the cache is for.
-    await asking.read(Prefix(prefix.tokens, prefix.tools, other=1), asked[0], salt)
-    compared = []
-    for one in (*asked, asked[0]):
-        warm = await asking.read(prefix, one, salt)
-        if not warm.cached:
-            raise NotChecked("0 tokens came out of the prefix cache: it is off, or its blocks are longer")
-        compared.append(Comparison(f"with a warm prefix cache, {prefix.label}", one, tuple(cold[one]), warm))
-    return compared
+    warm = await _shapes(asking, asked, (1, 2, len(asked)), salt)
+    if not all(reading.cached for each in warm for reading in each):
+        raise NotChecked("0 tokens came out of the prefix cache: it is off, or its blocks are longer")
+    return _compared(f"with a warm prefix cache, {prefix.label}", asked, cold, warm)
 
 
 async def _poison(asking: Asking) -> ProbeResult:
-    """A conversation is asked before and after traffic that could leave something behind."""
+    """Conversations are asked before and after traffic that could leave something behind."""
     prefixes = asking.prefixes()
     if not prefixes:
         raise NotChecked("the server's context holds none of the prefixes")
     prefix, compared, unchecked = prefixes[0], list[Comparison](), list[str]()
-    asked = questions(asking.profile, asking.settings.questions)
+    asked = _asked(asking, prefix)
     for name in asking.settings.traffic:
         kind, traffic = _TRAFFIC[name]
-        salt = secrets.token_hex(16)
-        cold = (await asking.read(prefix, asked[0], salt), await asking.read(prefix, asked[0]))
+        salt = await _cached(asking, prefix)
         took = asking._took
-        before = {one: (await asking.read(prefix, one, salt), await asking.read(prefix, one, salt)) for one in asked}
+        before = await _shapes(asking, asked, (1, 2, len(asked)), salt)
         try:
             await traffic(asking, prefix, salt, took)
         except NotChecked as reason:
             unchecked.append(str(reason))
             continue
-        for one in asked:
-            after = await asking.read(prefix, one, salt)
-            compared.append(Comparison(f"after {kind}, {prefix.label}", one, before[one], after))
-        after = await asking.read(prefix, asked[0])
-        compared.append(Comparison(f"after {kind}, with a cold prefix cache, {prefix.label}", asked[0], cold, after))
+        after = await _shapes(asking, asked, (1, len(asked)), salt)
+        compared += _compared(f"after {kind}, {prefix.label}", asked, before, after)
+        cold = await _shapes(asking, asked, (len(asked),))
+        compared += _compared(f"after {kind}, with a cold prefix cache, {prefix.label}", asked, before, cold)
     return judge("poison", compared, unchecked="; ".join(unchecked))
 
 
@@ -266,38 +296,36 @@ _TRAFFIC: Mapping[str, tuple[str, Callable[[Asking, Prefix, str, float], Awaitab
 
 
 async def _load(asking: Asking) -> ProbeResult:
-    """Every question alone, twice, and again in a full batch."""
+    """Every question alone or beside one other, and again in a full batch."""
     prefixes = asking.prefixes()
     if not prefixes:
         raise NotChecked("the server's context holds none of the prefixes")
     prefix = prefixes[0]
-    asked = questions(asking.profile, max(asking.settings.questions, 8))
-    alone = {one: (await asking.read(prefix, one), await asking.read(prefix, one)) for one in asked}
-    compared = []
-    for turn in range(2):
-        others = [f"Count to {number}." for number in range(max(0, asking.batch - len(asked)))]
-        answers = await asyncio.gather(
-            *(asking.read(prefix, one) for one in asked),
-            *(asking.read(Prefix(prefix.tokens, other=2 + turn), one) for one in others),
+    asked = _asked(asking, prefix)
+    before = await _shapes(asking, asked, (1, 2))
+    others = [f"Count to {number}." for number in range(max(0, asking.batch - len(asked)))]
+    turns = [
+        await asyncio.gather(
+            *(asking.read(*one) for one in asked),
+            *(asking.read(replace(prefix, other=2 + turn), one) for one in others),
         )
-        setting = f"in a batch of {len(answers)} requests, {prefix.label}"
-        compared += [Comparison(setting, one, alone[one], answer) for one, answer in zip(asked, answers, strict=False)]
-    return judge("load", compared)
+        for turn in range(2)
+    ]
+    after = [tuple(turn[at] for turn in turns) for at in range(len(asked))]
+    return judge("load", _compared(f"in a batch of {len(turns[0])} requests, {prefix.label}", asked, before, after))
 
 
 async def _greedy(asking: Asking) -> ProbeResult:
     """Long answers, each asked twice: every token is the likeliest one, and both answers are the same."""
     wanted = max(1, asking.settings.greedy_tokens // (2 * _GREEDY))
     asked = [f"Tell me about number {number} and {one}" for number, one in enumerate(_topics(asking.profile, wanted))]
-    seen: list[Comparison] = []
+    seen: list[tuple[str, Reading, Reading]] = []
     for start in range(0, wanted, asking.batch):
         some = asked[start : start + asking.batch]
         first = await asyncio.gather(*(asking.read(Prefix(0), one, tokens=_GREEDY) for one in some))
         again = await asyncio.gather(*(asking.read(Prefix(0), one, tokens=_GREEDY) for one in some))
-        seen += [
-            Comparison(AGAIN, one, (before,), after) for one, before, after in zip(some, first, again, strict=True)
-        ]
-    return judge("greedy", seen)
+        seen += zip(some, first, again, strict=True)
+    return judge_again("greedy", seen)
 
 
 def _topics(profile: Profile, count: int) -> list[str]:

@@ -20,7 +20,23 @@ _THINGS = ("ladder", "blue bucket", "spare key", "kettle", "sewing box", "torch"
 _PLACES = ("in the hall", "under the stairs", "on the top shelf", "in the shed", "behind the door", "in the attic")
 _PEOPLE = ("Mara", "Owen", "Priya", "Tomas", "Lena", "Jack")
 _DOING = ("put", "left", "found", "wants", "lent", "moved", "hid")
-_RECALL = "What was the very last thing that I told you?"
+_RECALLS = (
+    "What was the very last thing that I told you?",
+    "What was the first thing that I told you?",
+    "Where is the kettle?",
+    "Who moved the blue bucket?",
+    "What did Mara do?",
+    "What is in the attic?",
+    "Where is the spare key?",
+    "What happened to the old radio?",
+    "What is under the stairs?",
+    "Who was in the shed?",
+    "What did Owen do with the tape?",
+    "Where is the rain coat?",
+)
+_LEAST_TOLD = 600  # characters, however long system prompt and tools are: else there is nothing to ask about
+LEAST_QUESTIONS = 3
+"""In each of two conversations: of fewer answers no difference is beyond chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +59,20 @@ class Prefix:
         return f"behind a prefix of {self.tokens} tokens" + ("" if self.tools is None else f" with {self.tools} tools")
 
 
+def recalls(count: int) -> list[str]:
+    """Questions whose answers depend on the prefix, so that another prefix's state shows."""
+    return list(_RECALLS[: max(LEAST_QUESTIONS, count)])
+
+
 def questions(profile: Profile, most: int) -> list[str]:
-    """What is asked: the profile's own first questions, of as many categories as can be, and one about the prefix."""
+    """The profile's own first questions, of as many categories as can be."""
     by_category: dict[str, list[str]] = {}
     for scenario in profile.scenarios:
         by_category.setdefault(scenario.category, []).append(scenario.turns[0].user)
     asked: list[str] = []
     for turn in range(max(map(len, by_category.values()), default=0)):
         asked += [turns[turn] for turns in by_category.values() if turn < len(turns)]
-    return [_RECALL, *(one for one in dict.fromkeys(asked) if one != _RECALL)][:most]
+    return list(dict.fromkeys(asked))[:most]
 
 
 def calls(profile: Profile) -> list[str]:
@@ -93,9 +114,10 @@ def request(
 
 
 def _history(profile: Profile, prefix: Prefix) -> list[dict[str, Any]]:
-    """Messages of about so many tokens, at four characters a token."""
+    """Messages of about so many tokens, at four characters a token; never so few that they tell nothing."""
     messages = [{"role": "system", "content": profile.system_prompt}] if profile.system_prompt else []
     left = 4 * prefix.tokens - len(profile.system_prompt) - sum(map(_length, _tools(profile, prefix.tools)))
+    left = max(left, _LEAST_TOLD) if prefix.tokens else 0
     draw = random.Random(f"{prefix.tokens} {prefix.other}")
     while left > 0:
         # A message of about 300 characters: a template adds a few tokens to each.

@@ -1,7 +1,8 @@
 """A server with a toy model and one planted fault in its state, in this process or over HTTP.
 
 The toy model is greedy: what follows is drawn from the whole prompt and the tokens so far, so that the same prompt has
-the same distributions. As on a real server, each answer is rounded otherwise, and near ties turn on it.
+the same distributions. As on a real server, each answer is rounded otherwise, and near ties turn on it; or what is
+computed in another shape (tokens cached, requests in the batch) is, and the same shape gives the same numbers.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class StateServer:
     Attributes:
         fault: one of `FAULTS`; "" for none.
         strength: how much of the state is another prompt's, where the fault is of that kind.
-        rounding: nats, one standard deviation of each logit.
+        rounding: nats, one standard deviation of each logit, drawn anew for each answer.
+        shape_rounding: the same, drawn once for each prompt, token and shape; at one token in twenty four times that.
         block: tokens in a block of the prefix cache; 0 for no cache.
         cached_tokens, logprobs, salts: it tells of cached tokens, gives log-probabilities, takes `cache_salt`.
         model_len: listed, unless it is 0.
@@ -71,6 +73,7 @@ class StateServer:
     seed: int = 0
     strength: float = 1.0
     rounding: float = 0.05
+    shape_rounding: float = 0.0
     block: int = 128
     cached_tokens: bool = True
     logprobs: bool = True
@@ -134,8 +137,9 @@ class StateServer:
         weight = self.strength if self._corrupt(body, cached) else 0.0
         sent: list[int] = []
         rows, digest = [], zlib.crc32(prompt.encode())
+        shape = (cached, self._running)
         while len(sent) < body["max_tokens"]:
-            logits = self._logits(digest, tuple(sent), weight)
+            logits = self._logits(digest, tuple(sent), weight, shape)
             token = max(logits, key=logits.__getitem__)
             if self.fault.startswith("one_in_a_thousand") and self._draw.random() < 0.001:
                 token = min(logits, key=logits.__getitem__)
@@ -150,7 +154,7 @@ class StateServer:
             call = False
         return self._reply(body, sent, rows, len(tokens), cached, call=call)
 
-    def _logits(self, prompt: int, sent: tuple[int, ...], weight: float) -> dict[int, float]:
+    def _logits(self, prompt: int, sent: tuple[int, ...], weight: float, shape: tuple[int, int]) -> dict[int, float]:
         own = _distribution(prompt, sent)
         if weight:
             other = _distribution(0, sent)
@@ -158,7 +162,12 @@ class StateServer:
                 token: (1 - weight) * own.get(token, -8.0) + weight * other.get(token, -8.0)
                 for token in {*own, *other}
             }
-        return {token: logit + self._draw.gauss(0.0, self.rounding) for token, logit in own.items()}
+        own = {token: logit + self._draw.gauss(0.0, self.rounding) for token, logit in own.items()}
+        if self.shape_rounding:
+            draw = random.Random(hash((self.seed, prompt, *sent, *shape)))
+            sigma = self.shape_rounding * (4.0 if draw.random() < 0.05 else 1.0)
+            own = {token: logit + draw.gauss(0.0, sigma) for token, logit in own.items()}
+        return own
 
     def _reply(
         self, body: Mapping[str, Any], sent: list[int], rows: list[Any], length: int, cached: int, *, call: bool

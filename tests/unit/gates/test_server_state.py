@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -13,11 +14,14 @@ from annie_eval.gates.decide import RunVerdict
 from annie_eval.gates.server_state import (
     AGAIN,
     GREEDY,
+    LEAST,
     ROUNDING,
     Comparison,
     ProbeResult,
     Reading,
+    distance,
     judge,
+    judge_again,
     parted,
     summary,
 )
@@ -57,9 +61,31 @@ def reading(*tokens: Token) -> Reading:
 YES, NO = reading(token("yes", 3.0, "no")), reading(token("no", 3.0, "yes"))
 
 
-@pytest.mark.parametrize("rounding", [0.05, 0.3])
-def test_a_server_that_only_rounds_otherwise_passes_every_probe(rounding: float) -> None:
-    rows = asked(StateServer(rounding=rounding))
+def share(*yes: float) -> Reading:
+    """Tokens, each of them `yes` with this probability, else `no`."""
+    tops = [{"yes": math.log(p), "no": math.log(1 - p)} for p in yes]
+    texts = [max(top, key=top.__getitem__) for top in tops]
+    return Reading(tuple(Token(text, top[text], top) for text, top in zip(texts, tops, strict=True)), " ".join(texts))
+
+
+def compared(
+    before: Sequence[Reading], after: Sequence[Reading], other: Sequence[Reading] = (), times: int = 8
+) -> list[Comparison]:
+    return [Comparison("in a batch", f"? {n}", tuple(before), tuple(after), tuple(other)) for n in range(times)]
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        StateServer(rounding=0.05),
+        StateServer(rounding=0.3),
+        StateServer(rounding=0.0, shape_rounding=0.3),
+        StateServer(rounding=0.0, shape_rounding=0.6),
+    ],
+    ids=["little", "much", "by shape", "much by shape"],
+)
+def test_a_server_that_only_rounds_otherwise_passes_every_probe(server: StateServer) -> None:
+    rows = asked(server)
     result = summary(rows, PROBES).result
     assert [row.verdict for row in rows] == ["PASS"] * len(PROBES), rows
     assert result is not None
@@ -85,29 +111,71 @@ def test_the_size_of_a_difference_is_the_sum_of_both_margins() -> None:
 
 
 @pytest.mark.parametrize(("margin", "verdict"), [(ROUNDING / 2 - 0.01, "PASS"), (ROUNDING / 2 + 0.01, "FAIL")])
-def test_a_near_tie_is_no_difference(margin: float, verdict: str) -> None:
+def test_a_near_tie_is_no_difference_between_two_answers_in_one_state(margin: float, verdict: str) -> None:
     before, after = reading(token("a", margin, "b")), reading(token("b", margin, "a"))
-    assert judge("load", [Comparison("in a batch", "?", (before, before), after)]).verdict == verdict
+    assert judge_again("greedy", [("?", before, after)]).verdict == verdict
 
 
-def test_noise_in_one_state_raises_what_counts_in_another() -> None:
-    """The same question asked twice moved by 1.4 nats: another state must move it by more than three times as much."""
-    noisy = (reading(token("yes", 3.0, "no")), reading(token("yes", 1.6, "no")))
-    weak = reading(token("no", 1.0, "yes"))
-    found = judge("load", [Comparison("in a batch", "?", noisy, weak)])
+def test_tokens_that_move_raise_what_counts_where_the_answers_part() -> None:
+    same, moved = token("yes", 3.0, "no"), token("yes", 1.6, "no")
+    a, b = token("a", 1.5, "b"), token("b", 1.5, "a")
+    found = judge_again("greedy", [("?", reading(same, a), reading(moved, b))])
     assert found.noise == pytest.approx(1.4)
     assert found.verdict == "PASS"
-    assert judge("load", [Comparison("in a batch", "?", (noisy[0], noisy[0]), weak)]).verdict == "FAIL"
+    assert [one.setting for one in judge_again("greedy", [("?", reading(same, a), reading(same, b))]).differences] == [
+        AGAIN
+    ]
 
 
-def test_a_server_that_is_not_steady_is_no_noise() -> None:
-    found = judge("load", [Comparison("in a batch", "?", (YES, NO), YES)])
-    assert [one.setting for one in found.differences] == [AGAIN]
+@pytest.mark.parametrize(
+    ("one", "other", "size"),
+    [
+        (share(0.9), share(0.9), 0.0),
+        (share(0.9), share(0.6), 0.3),
+        (reading(token("a", 9.0, "b")), reading(token("c", 9.0, "d")), 0.99),
+        (share(0.9, 0.9), share(0.9, 0.7), 0.1),
+        (share(0.9, 0.9), share(0.1, 0.9), 0.8),
+        (Reading((), ""), share(0.9), 1.0),
+        (Reading((), ""), Reading((), ""), 0.0),
+    ],
+)
+def test_the_distance_is_the_total_variation_up_to_where_answers_part(
+    one: Reading, other: Reading, size: float
+) -> None:
+    assert distance(one, other) == distance(other, one) == pytest.approx(size, abs=0.01)
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(LEAST - 0.02, "PASS"), (LEAST + 0.02, "FAIL")])
+def test_a_difference_counts_from_a_size_on(shift: float, verdict: str) -> None:
+    assert judge("load", compared([share(0.9)] * 2, [share(0.9 - shift)] * 2)).verdict == verdict
+
+
+def test_what_differs_in_either_state_as_much_as_between_them_is_noise() -> None:
+    shapes = [share(0.9), share(0.2)]
+    found = judge("load", compared(shapes, shapes))
+    assert found.noise == pytest.approx(0.7)
+    assert found.verdict == "PASS"
+
+
+def test_one_request_that_differs_is_chance() -> None:
+    """The mean over eight is beyond the limit, but one token proves nothing."""
+    odd = compared([share(0.999)] * 2, [share(0.001)] * 2, times=1)
+    rest = [dataclasses.replace(one, after=(share(0.9),) * 2, before=(share(0.9),) * 2) for one in compared([], [])]
+    assert judge("load", [*odd, *rest[:5]]).verdict == "PASS"
+    assert judge("load", compared([share(0.999)] * 2, [share(0.001)] * 2, times=6)).verdict == "FAIL"
+
+
+def test_a_probe_that_could_not_tell_another_conversation_says_so() -> None:
+    shapes, alike = [share(0.9), share(0.5)], [share(0.9), share(0.5)]
+    found = judge("load", compared(shapes, shapes, alike))
+    assert found.verdict is None
+    assert "the state of another conversation would differ by" in found.unchecked
+    assert judge("load", compared(shapes, shapes, [share(0.01)] * 2)).verdict == "PASS"
 
 
 def test_a_token_that_the_server_calls_unlikely_is_named_whatever_else_differs() -> None:
     odd = reading(Token("no", -4.0, {"yes": -0.02, "no": -4.0}))
-    rows = [judge("warm_cold", [Comparison("with a warm prefix cache", "?", (YES, YES), odd)])]
+    rows = [judge("warm_cold", compared([YES, YES], [odd, odd]))]
     result = summary(rows, ["warm_cold"]).result
     assert result is not None
     assert GREEDY in result.blame
@@ -154,11 +222,11 @@ def test_a_probe_that_broke_is_an_error() -> None:
 
 
 def test_the_report_begins_with_the_server_and_shows_both_answers() -> None:
-    row = judge("warm_cold", [Comparison("with a warm prefix cache", "who?", (YES, YES), NO)])
+    row = judge("warm_cold", compared([YES, YES], [NO, NO]))
     result = summary([row], ["warm_cold"]).result
     assert result is not None
     verdict = RunVerdict("FAIL", gates=(result,))
     first = terminal.lines(verdict, color=False, width=200, piped=True)[0]
     assert first.startswith("The server's state is to blame, not the weights")
-    assert "with a warm prefix cache. It was 'yes', and is 'no'" in first
+    assert "in a batch. It was 'yes', and is 'no'" in first
     assert verdict_json.to_dict(verdict)["gates"][0]["cause"] == "server"

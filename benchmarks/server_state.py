@@ -38,7 +38,7 @@ NAMED: dict[str, tuple[str, str]] = {
 _STATE = ("warm_cold", "poison", "load")
 SERVERS = {
     "each answer rounded by 0.05": StateServer(),
-    "each shape by 0.6": StateServer(rounding=0.0, shape_rounding=0.6),
+    "each shape by 0.3": StateServer(rounding=0.0, shape_rounding=0.3),
 }
 """How the toy servers round, in nats of each logit."""
 

@@ -2,8 +2,8 @@
 
 Greedy text alone proves nothing: a warm cache, another batch or another kernel rounds otherwise, and activations in
 four bits make much of that. So each request is answered several times in each of two states, each time computed in
-another shape (alone, beside others). What counts is by how much answers of different states differ more than answers
-of the same state, over several requests: by more than rounding does, and by more than relabelling explains.
+another shape (alone, beside others). What counts is how far the two nearest answers of different states are apart,
+over several requests: further than rounding brings answers, and further than relabelling them explains.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from annie_eval.wire.logprobs import Token
 
 ERROR_RATE = 0.01
 """Of a run over all probes: how often a server is accused whose states differ no more than its shapes do."""
-LEAST = 0.15
-"""A share of probability, 0 to 1: the least difference between states that counts. Measured, see docs/blame.md."""
+LEAST = 0.35
+"""A share of probability, 0 to 1: the least difference between states that counts; see docs/blame.md."""
 ROUNDING = 2.0
 """Nats. Chosen, not measured: logits that differ by tenths of a nat stay far below it, another state lies above it."""
 TIMES_NOISE = 3.0
@@ -81,7 +81,7 @@ class ProbeResult:
     Attributes:
         n: comparisons made.
         noise: the mean distance between answers in the same state; of the probe `greedy` the largest, in nats.
-        control: the mean distance that another conversation's state would make, beyond the noise.
+        control: the mean distance to what another conversation's state would make.
         held: the settings in which nothing differed.
         unchecked: what could not be asked, and why; with n = 0 the probe says nothing about the server.
         error: what broke; "" if nothing did.
@@ -113,17 +113,17 @@ class ProbeResult:
 
 
 def distance(one: Reading, other: Reading) -> float:
-    """The total variation between the next token's probabilities, mean over the tokens up to where the answers part.
+    """The total variation between the next token's probabilities, at most, over the tokens up to where answers part.
 
     0 where both give the same probabilities, 1 where they have no token in common. A token that one of them does not
     list is at most as likely there as the last that it lists, so it is a lower bound.
     """
-    shares = []
+    most = 0.0 if one.tokens and other.tokens else float(bool(one.tokens) != bool(other.tokens))
     for a, b in zip(one.tokens, other.tokens, strict=False):
-        shares.append(max(_moved_share(a, b), _moved_share(b, a)))
+        most = max(most, _moved_share(a, b), _moved_share(b, a))
         if a.text != b.text:
             break
-    return fmean(shares) if shares else float(bool(one.tokens) != bool(other.tokens))
+    return most
 
 
 def _moved_share(a: Token, b: Token) -> float:
@@ -145,7 +145,7 @@ def judge(probe: str, comparisons: Sequence[Comparison], unchecked: str = "") ->
     for setting in settings:
         of = [one for one in comparisons if one.setting == setting]
         tables = [(_distances((*one.before, *one.after)), len(one.after)) for one in of]
-        sizes = [relabel.excess(table, range(len(table) - after, len(table))) for table, after in tables]
+        sizes = [relabel.apart(table, range(len(table) - after, len(table))) for table, after in tables]
         noise = fmean(_noise(table, after) for table, after in tables)
         control = fmean(_control(one) for one in of)
         size, limit = fmean(sizes), max(LEAST, noise)
@@ -191,11 +191,11 @@ def _noise(table: relabel.Matrix, after: int) -> float:
 
 
 def _control(one: Comparison) -> float:
-    """What another conversation's answers to the same question differ by; 1 where nobody asked for them."""
+    """How far another conversation's answers to the same question are away; 1 where nobody asked for them."""
     if not one.other:
         return 1.0
     table = _distances((*one.before, *one.other))
-    return relabel.excess(table, range(len(one.before), len(table)))
+    return relabel.apart(table, range(len(one.before), len(table)))
 
 
 def judge_again(probe: str, pairs: Sequence[tuple[str, Reading, Reading]]) -> ProbeResult:

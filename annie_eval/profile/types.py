@@ -281,7 +281,7 @@ class StateProbes:
     traffic: tuple[str, ...] = TRAFFIC
     prefix_tokens: tuple[int, ...] = (600, 2200, 8000, 30000)
     tools: tuple[int, ...] = (5, 20, 50)
-    questions: int = 3
+    questions: int = 4
     greedy_tokens: int = 8000
     calls: int = 80
 

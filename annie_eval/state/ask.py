@@ -139,7 +139,7 @@ class Asking:
     def prefixes(self) -> list[Prefix]:
         """The prefixes that the server's context can hold: each length, and each number of tools."""
         lengths, tools = self.settings.prefix_tokens, self.settings.tools
-        wanted = [Prefix(length) for length in lengths]
+        wanted = [Prefix(length, 0) for length in lengths]
         wanted += [Prefix(max(lengths[0], 60 * count), count) for count in tools]
         return [one for one in wanted if self.context is None or _MARGIN * one.tokens + 2 * _LONG <= self.context]
 
@@ -176,7 +176,7 @@ async def _shapes(
 def _asked(asking: Asking, prefix: Prefix) -> list[tuple[Prefix, str]]:
     """Each question in two conversations of the same length, in turn."""
     both = prefix, replace(prefix, other=1)
-    return [(each, one) for one in recalls(asking.settings.questions) for each in both]
+    return [(each, one) for one in recalls(asking.profile, prefix, asking.settings.questions) for each in both]
 
 
 def _compared(
@@ -194,8 +194,8 @@ def _compared(
 async def _cached(asking: Asking, prefix: Prefix) -> str:
     """A salt under which both conversations of `_asked` are in the prefix cache, if there is one."""
     salt = secrets.token_hex(16)
-    for each in (prefix, replace(prefix, other=1)):
-        await asking.read(each, recalls(1)[0], salt)
+    for each, one in _asked(asking, prefix)[:2]:
+        await asking.read(each, one, salt)
     return salt
 
 
@@ -282,7 +282,7 @@ async def _over_length(asking: Asking, prefix: Prefix, salt: str, took: float) -
 async def _parallel(asking: Asking, prefix: Prefix, salt: str, took: float) -> None:
     """Many requests at once, behind the same prefix and behind others."""
     bodies = [
-        asking._body(Prefix(prefix.tokens, prefix.tools, other=number % 2 * number), f"Count to {number}.", salt)
+        asking._body(replace(prefix, other=number % 2 * number), f"Count to {number}.", salt)
         for number in range(asking.batch)
     ]
     await asyncio.gather(*map(asking._post, bodies))
@@ -296,13 +296,13 @@ _TRAFFIC: Mapping[str, tuple[str, Callable[[Asking, Prefix, str, float], Awaitab
 
 
 async def _load(asking: Asking) -> ProbeResult:
-    """Every question alone or beside one other, and again in a full batch."""
+    """Every question alone or beside a few others, and again in a full batch."""
     prefixes = asking.prefixes()
     if not prefixes:
         raise NotChecked("the server's context holds none of the prefixes")
     prefix = prefixes[0]
     asked = _asked(asking, prefix)
-    before = await _shapes(asking, asked, (1, 2))
+    before = await _shapes(asking, asked, (1, 2, 4))
     others = [f"Count to {number}." for number in range(max(0, asking.batch - len(asked)))]
     turns = [
         await asyncio.gather(

@@ -1,7 +1,7 @@
 """The requests of the state probes: a question behind a long prefix that does not change. Pure.
 
-A prefix is the profile's system prompt and tools, further made-up tools, and a conversation about made-up things in a
-house. Its words depend on its length alone, so that two runs ask the same.
+A prefix is the profile's system prompt, tools if wanted, and a conversation in which the same questions are answered
+alike. Its words depend on its length alone, so that two runs ask the same.
 """
 
 from __future__ import annotations
@@ -13,28 +13,17 @@ from typing import Any
 
 from annie_eval.profile.types import Profile
 
-ANSWER_TOKENS = 24
+ANSWER_TOKENS = 10
 TOP = 5
 """How many of the likeliest tokens are asked for: a server may refuse more."""
-_THINGS = ("ladder", "blue bucket", "spare key", "kettle", "sewing box", "torch", "rain coat", "tape", "old radio")
-_PLACES = ("in the hall", "under the stairs", "on the top shelf", "in the shed", "behind the door", "in the attic")
-_PEOPLE = ("Mara", "Owen", "Priya", "Tomas", "Lena", "Jack")
-_DOING = ("put", "left", "found", "wants", "lent", "moved", "hid")
-_RECALLS = (
-    "What was the very last thing that I told you?",
-    "What was the first thing that I told you?",
-    "Where is the kettle?",
-    "Who moved the blue bucket?",
-    "What did Mara do?",
-    "What is in the attic?",
-    "Where is the spare key?",
-    "What happened to the old radio?",
-    "What is under the stairs?",
-    "Who was in the shed?",
-    "What did Owen do with the tape?",
-    "Where is the rain coat?",
+_THINGS = ("kettle", "lamp", "door", "ladder", "bucket", "torch", "radio", "basket", "mirror", "candle")
+_WORDS = (
+    *("mint", "gold", "river", "stone", "red", "blue", "tiger", "apple", "silver", "lemon"),
+    *("ocean", "paper", "sugar", "eagle", "green", "cotton", "winter", "bread", "music", "iron"),
 )
-_LEAST_TOLD = 600  # characters, however long system prompt and tools are: else there is nothing to ask about
+_PLACES = ("in the hall", "under the stairs", "on the top shelf", "in the shed", "behind the door", "in the attic")
+_AT_A_TIME, _TIMES = 4, 3  # things that are asked about in turn, and how often, before others come
+_PAIR = 90  # characters that a question and its answer are worth, with what a template puts around them
 LEAST_QUESTIONS = 3
 """In each of two conversations: of fewer answers no difference is beyond chance."""
 
@@ -46,7 +35,8 @@ class Prefix:
     Attributes:
         tokens: how long it is, about.
         tools: how many tools are offered; None offers the profile's own.
-        other: a number that makes it another conversation of the same length.
+        other: a number that makes it another conversation of the same length; an odd one shares no answer with an
+            even one.
     """
 
     tokens: int
@@ -56,12 +46,17 @@ class Prefix:
     @property
     def label(self) -> str:
         """`behind a prefix of 600 tokens with 20 tools`."""
-        return f"behind a prefix of {self.tokens} tokens" + ("" if self.tools is None else f" with {self.tools} tools")
+        return f"behind a prefix of {self.tokens} tokens" + (f" with {self.tools} tools" if self.tools else "")
 
 
-def recalls(count: int) -> list[str]:
-    """Questions whose answers depend on the prefix, so that another prefix's state shows."""
-    return list(_RECALLS[: max(LEAST_QUESTIONS, count)])
+def recalls(profile: Profile, prefix: Prefix, count: int) -> list[str]:
+    """Questions that the prefix has answered before, from all over it, the last among them.
+
+    A model goes on as the conversation did: it is sure of the answer, and behind another conversation of another one.
+    """
+    things = [thing for part in range(_parts(profile, prefix)) for thing in _things(part)]
+    count = min(len(things), max(LEAST_QUESTIONS, count))
+    return [_question(things[-1 - at * len(things) // count]) for at in range(count)]
 
 
 def questions(profile: Profile, most: int) -> list[str]:
@@ -114,20 +109,31 @@ def request(
 
 
 def _history(profile: Profile, prefix: Prefix) -> list[dict[str, Any]]:
-    """Messages of about so many tokens, at four characters a token; never so few that they tell nothing."""
+    """Messages of about so many tokens: parts, in each of which a few things are asked about again and again."""
     messages = [{"role": "system", "content": profile.system_prompt}] if profile.system_prompt else []
-    left = 4 * prefix.tokens - len(profile.system_prompt) - sum(map(_length, _tools(profile, prefix.tools)))
-    left = max(left, _LEAST_TOLD) if prefix.tokens else 0
     draw = random.Random(f"{prefix.tokens} {prefix.other}")
-    while left > 0:
-        # A message of about 300 characters: a template adds a few tokens to each.
-        notes: list[str] = []
-        while left > 0 and sum(map(len, notes)) < 300:
-            who, done, what, where = map(draw.choice, (_PEOPLE, _DOING, _THINGS, _PLACES))
-            notes.append(f"{who} {done} the {what} {where} on day {draw.randrange(1, 365)}.")
-            left -= len(notes[-1]) + 1
-        messages += [{"role": "user", "content": " ".join(notes)}, {"role": "assistant", "content": "Noted."}]
+    for part in range(_parts(profile, prefix)):
+        words = draw.sample(_WORDS[prefix.other % 2 :: 2], _AT_A_TIME)
+        for _ in range(_TIMES):
+            for thing, word in zip(_things(part), words, strict=True):
+                messages.append({"role": "user", "content": _question(thing)})
+                messages.append({"role": "assistant", "content": f"The word for {thing} is {word}."})
     return messages
+
+
+def _parts(profile: Profile, prefix: Prefix) -> int:
+    """How many parts make up the prefix, at four characters a token; at least one, unless it is empty."""
+    left = 4 * prefix.tokens - len(profile.system_prompt) - sum(map(_length, _tools(profile, prefix.tools)))
+    return max(1, round(left / (_AT_A_TIME * _TIMES * _PAIR))) if prefix.tokens else 0
+
+
+def _things(part: int) -> list[str]:
+    chosen = random.Random(part).sample(_THINGS, _AT_A_TIME)
+    return [f"{thing} {part + 1}" if part else thing for thing in chosen]
+
+
+def _question(thing: str) -> str:
+    return f"What is the word for {thing}?"
 
 
 def _length(tool: Mapping[str, Any]) -> int:

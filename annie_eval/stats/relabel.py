@@ -1,7 +1,8 @@
 """Do two groups of answers to the same request differ by more than answers within a group? Pure.
 
-The energy distance (Szekely & Rizzo 2004) of each request, summed over requests, against every other way to tell
-which of a request's answers are the second group: if the groups are no different, each way is as likely.
+The distance between the two nearest answers of different groups, summed over requests, against every other way to
+tell which of a request's answers are the second group: if the groups are no different, each way is as likely. The
+nearest, because answers that are computed alike are then equal, and one such pair shows that the groups are not apart.
 """
 
 from __future__ import annotations
@@ -21,19 +22,13 @@ def within(distances: Matrix, group: Sequence[int]) -> float | None:
     return sum(distances[a][b] for a, b in pairs) / len(pairs) if pairs else None
 
 
-def excess(distances: Matrix, second: Sequence[int]) -> float:
-    """The mean distance between the second group and the others, less the mean distance within a group.
-
-    A group of one is taken to be as scattered as the other.
-    """
-    first = [at for at in range(len(distances)) if at not in second]
-    between = sum(distances[a][b] for a in first for b in second) / (len(first) * len(second))
-    scatter = [each for each in (within(distances, first), within(distances, second)) if each is not None]
-    return between - (sum(scatter) / len(scatter) if scatter else 0.0)
+def apart(distances: Matrix, second: Sequence[int]) -> float:
+    """The distance between the second group and the others, where they are nearest."""
+    return min(distances[a][b] for a in range(len(distances)) if a not in second for b in second)
 
 
 def p_value(requests: Sequence[tuple[Matrix, int]]) -> float:
-    """How often relabelling at random makes the sum of excesses at least as large, by 20,000 draws of a fixed seed.
+    """How often relabelling at random makes the sum of `apart` at least as large, by 20,000 draws of a fixed seed.
 
     Args:
         requests: distances between the answers to each, and how many of them, the last, are the second group.
@@ -41,8 +36,8 @@ def p_value(requests: Sequence[tuple[Matrix, int]]) -> float:
     real, ways = 0.0, []
     for distances, n in requests:
         total = len(distances)
-        real += excess(distances, range(total - n, total))
-        ways.append([excess(distances, chosen) for chosen in combinations(range(total), n)])
+        real += apart(distances, range(total - n, total))
+        ways.append([apart(distances, chosen) for chosen in combinations(range(total), n)])
     draw = random.Random(0)
     as_large = sum(sum(map(draw.choice, ways)) >= real - 1e-9 for _ in range(_DRAWS))
     return (1 + as_large) / (1 + _DRAWS)

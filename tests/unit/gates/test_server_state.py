@@ -80,7 +80,7 @@ def compared(
         StateServer(rounding=0.05),
         StateServer(rounding=0.3),
         StateServer(rounding=0.0, shape_rounding=0.3),
-        StateServer(rounding=0.0, shape_rounding=0.6),
+        StateServer(rounding=0.0, shape_rounding=0.4),
     ],
     ids=["little", "much", "by shape", "much by shape"],
 )
@@ -133,13 +133,13 @@ def test_tokens_that_move_raise_what_counts_where_the_answers_part() -> None:
         (share(0.9), share(0.9), 0.0),
         (share(0.9), share(0.6), 0.3),
         (reading(token("a", 9.0, "b")), reading(token("c", 9.0, "d")), 0.99),
-        (share(0.9, 0.9), share(0.9, 0.7), 0.1),
+        (share(0.9, 0.9), share(0.9, 0.7), 0.2),
         (share(0.9, 0.9), share(0.1, 0.9), 0.8),
         (Reading((), ""), share(0.9), 1.0),
         (Reading((), ""), Reading((), ""), 0.0),
     ],
 )
-def test_the_distance_is_the_total_variation_up_to_where_answers_part(
+def test_the_distance_is_the_largest_total_variation_up_to_where_answers_part(
     one: Reading, other: Reading, size: float
 ) -> None:
     assert distance(one, other) == distance(other, one) == pytest.approx(size, abs=0.01)

@@ -6,29 +6,26 @@ import random
 
 import pytest
 
-from annie_eval.stats.relabel import excess, p_value, within
+from annie_eval.stats.relabel import apart, p_value, within
 
 
 def table(points: list[float]) -> list[list[float]]:
     return [[abs(a - b) for b in points] for a in points]
 
 
-def test_the_excess_is_what_lies_between_groups_beyond_what_lies_within() -> None:
-    assert excess(table([0.0, 1.0, 10.0, 11.0]), [2, 3]) == pytest.approx(10.0 - 1.0)
+def test_groups_are_as_far_apart_as_their_nearest_members() -> None:
+    assert apart(table([0.0, 1.0, 10.0, 11.0]), [2, 3]) == pytest.approx(9.0)
+    assert apart(table([0.0, 2.0, 11.0]), [2]) == pytest.approx(9.0)
+    assert apart(table([0.0, 5.0, 5.0]), [2]) == 0.0
     assert within(table([0.0, 1.0, 4.0]), [0, 1, 2]) == pytest.approx(8 / 3)
     assert within(table([0.0, 1.0]), [0]) is None
 
 
-def test_a_group_of_one_is_taken_to_be_as_scattered_as_the_other() -> None:
-    assert excess(table([0.0, 2.0, 11.0]), [2]) == pytest.approx(10.0 - 2.0)
-    assert excess(table([0.0, 2.0]), [1]) == pytest.approx(2.0)
-
-
 def test_groups_that_differ_in_every_request_are_beyond_chance() -> None:
     """Two of five answers: chance picks them as (1 / 10) of ways, in four requests of four as 1 / 10,000."""
-    apart = (table([0.0, 0.1, 0.2, 5.0, 5.1]), 2)
-    assert p_value([apart] * 4) == pytest.approx(1e-4, abs=2e-4)
-    assert p_value([apart]) == pytest.approx(0.1, abs=0.01)
+    far = (table([0.0, 0.1, 0.2, 5.0, 5.1]), 2)
+    assert p_value([far] * 4) == pytest.approx(1e-4, abs=2e-4)
+    assert p_value([far]) == pytest.approx(0.1, abs=0.01)
 
 
 def test_the_chance_of_a_small_p_is_that_small_where_the_groups_are_alike() -> None:

@@ -12,7 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import json
+import math
 import time
+from pathlib import Path
+from typing import Any
 
 from annie_eval.gates.server_state import AGAIN, GREEDY, ProbeResult, summary
 from annie_eval.profile.load import load
@@ -69,39 +73,49 @@ def named(fault: str, rows: list[ProbeResult]) -> bool:
 
 
 def main() -> None:
-    """Print a row for each server."""
+    """Ask, keep what came out of each run, and print a row for each server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--profile", default="annie-smol")
     parser.add_argument("--only", nargs="*", default=None, metavar="WORD", help="servers whose name has one of these")
+    parser.add_argument("--keep", type=Path, default=None, metavar="FILE", help="go on from here, and write here")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="of CPU time, after which no run is begun")
     options = parser.parse_args()
     profile = load(options.profile)
     profile = dataclasses.replace(profile, state=StateProbes(prefix_tokens=(600, 2200), tools=(5, 50)))
-    print(f"{'server':48} {'named':>9} {'accused':>9} {'95 % interval':>16} {'requests':>9} {'s a run':>8}")
     servers: dict[str, StateServer] = {}
     for told, how in SERVERS.items():
         servers |= {f"{name or 'clean'}, {told}": dataclasses.replace(how, fault=name) for name in ("", *NAMED)}
+    lines = options.keep.read_text().splitlines() if options.keep is not None and options.keep.exists() else []
+    done: dict[str, list[dict[str, Any]]] = {name: [] for name in servers}
+    for line in lines:
+        done[json.loads(line)["server"]].append(json.loads(line))
     for name, template in servers.items():
-        if options.only and not any(word in name for word in options.only):
-            continue
-        right = accused = requests = 0
-        began = time.perf_counter()
-        for seed in range(options.runs):
+        for seed in range(len(done[name]), options.runs):
+            if options.only and not any(word in name for word in options.only):
+                break
+            if time.process_time() > options.seconds:
+                break
             server = dataclasses.replace(template, seed=seed, _seen={})
             rows = asyncio.run(ask(server, profile, probes_for(server.fault)))
             result = summary(rows, ()).result
-            accused += result is None or result.verdict != "PASS"
-            right += bool(server.fault) and named(server.fault, rows)
-            requests += server.asked
-        seconds = (time.perf_counter() - began) / options.runs
-        low, high = clopper_pearson(right if template.fault else accused, options.runs, 0.95)
-        shown = f"{right}/{options.runs}" if template.fault else "-"
-        interval = f"{100 * low:.1f}-{100 * high:.1f}"
-        print(
-            f"{name:48} {shown:>9} {f'{accused}/{options.runs}':>9} {interval:>16} "
-            f"{requests / options.runs:9.0f} {seconds:8.2f}",
-            flush=True,
-        )
+            accused = result is None or result.verdict != "PASS"
+            right = bool(server.fault) and named(server.fault, rows)
+            one = {"server": name, "seed": seed, "named": right, "accused": accused, "requests": server.asked}
+            done[name].append(one)
+            if options.keep is not None:
+                with options.keep.open("a") as file:
+                    print(json.dumps(one), file=file)
+    print(f"{'server':58} {'named':>9} {'accused':>9} {'95 % interval':>16} {'requests':>9}")
+    for name, runs in done.items():
+        if runs:
+            right, accused = (sum(one[key] for one in runs) for key in ("named", "accused"))
+            low, high = clopper_pearson(right if servers[name].fault else accused, len(runs), 0.95)
+            shown = f"{right}/{len(runs)}" if servers[name].fault else "-"
+            print(
+                f"{name:58} {shown:>9} {f'{accused}/{len(runs)}':>9} {f'{100 * low:.1f}-{100 * high:.1f}':>16} "
+                f"{sum(one['requests'] for one in runs) / len(runs):9.0f}"
+            )
 
 
 if __name__ == "__main__":

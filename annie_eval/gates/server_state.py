@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import combinations, takewhile
 from statistics import fmean
 from typing import Any
 
@@ -182,7 +182,10 @@ def judge(probe: str, comparisons: Sequence[Comparison], unchecked: str = "") ->
 
 
 def _distances(readings: Sequence[Reading]) -> list[list[float]]:
-    return [[distance(one, other) for other in readings] for one in readings]
+    table = [[0.0] * len(readings) for _ in readings]
+    for a, b in combinations(range(len(readings)), 2):
+        table[a][b] = table[b][a] = distance(readings[a], readings[b])
+    return table
 
 
 def _noise(table: relabel.Matrix, after: int) -> float:

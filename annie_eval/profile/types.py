@@ -272,7 +272,7 @@ class StateProbes:
         traffic: what the probe `poison` sends: names of `TRAFFIC`.
         prefix_tokens: lengths of the shared prefix, about; those that the server's context cannot hold are left out.
         tools: how many tools are offered, beside the profile's own number.
-        questions: how many questions follow each prefix.
+        questions: how many questions follow each of two prefixes of a length; at least three.
         greedy_tokens: how many tokens the probe `greedy` looks at, about.
         calls: how many streamed calls the probe `stream` looks at.
     """

@@ -22,7 +22,7 @@ _WORDS = (
     *("ocean", "paper", "sugar", "eagle", "green", "cotton", "winter", "bread", "music", "iron"),
 )
 _PLACES = ("in the hall", "under the stairs", "on the top shelf", "in the shed", "behind the door", "in the attic")
-_AT_A_TIME, _TIMES = 4, 3  # things that are asked about in turn, and how often, before others come
+_AT_A_TIME, _TIMES = 3, 3  # things that are asked about in turn, and how often, before others come
 _PAIR = 90  # characters that a question and its answer are worth, with what a template puts around them
 LEAST_QUESTIONS = 3
 """In each of two conversations: of fewer answers no difference is beyond chance."""

@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=math.inf, help="of CPU time, after which no run is begun")
     options = parser.parse_args()
     profile = load(options.profile)
-    profile = dataclasses.replace(profile, state=StateProbes(prefix_tokens=(600, 2200), tools=(5, 50)))
+    profile = dataclasses.replace(profile, state=StateProbes(prefix_tokens=(600, 2200), tools=(50,)))
     servers: dict[str, StateServer] = {}
     for told, how in SERVERS.items():
         servers |= {f"{name or 'clean'}, {told}": dataclasses.replace(how, fault=name) for name in ("", *NAMED)}

@@ -2,7 +2,7 @@
 
     python -m benchmarks.server_state_vllm --model-dir models/annie-smol-nvfp4-qat [--runs 20]
 
-Starts the server once and asks the probes again and again: one prefix, one kind of traffic before it (the smallest that
+Starts the server once and asks the probes again and again: one prefix, one kind of traffic (the smallest that
 the gate can be asked for). Prints a line a probe as it comes, then for each setting how far its two states were apart,
 beside the noise within a state and the control (docs/blame.md). `--keep FILE` keeps every answer.
 """

@@ -194,7 +194,7 @@ def machine(path: Path) -> tuple[Reading, ...]:
     for event in _events(path, "machine"):
         try:
             found = tuple(map(Reading.from_dict, event["readings"]))
-        except (LookupError, TypeError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError):
             continue
     return found
 

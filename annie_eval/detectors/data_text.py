@@ -36,7 +36,6 @@ _DATA: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         # What a program says when it breaks.
         ("(", r"\bTraceback \(most recent call"),
         ('"', r"\bFile \"[^\"\n]{1,200}\", line \d"),
-        ("]", r"\[object Object\]"),
         (
             ":(",
             r"\b(?:[A-Z][A-Za-z]{2,40}(?:Error|Exception)|Exception)\b\s?[:(]|\bError code: \d{3}\b|\AError: \d{3}\b",

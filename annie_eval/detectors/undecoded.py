@@ -25,7 +25,7 @@ _PIECES = re.compile(
 )
 _ESCAPES = re.compile(
     r"\\(?:u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|u\{[0-9a-fA-F]{2,6}\}|[0-3][0-7]{2})"
-    r"|(?<![\w\\])(?:\\r)?\\n(?![a-z])|(?<=[^\W\d_]{3})\\n(?=[A-Z\\\s]|\Z)|\\[nrt]\\[nrt]|\\r\\n|<U\+[0-9A-F]{4,6}>"
+    r"|(?<![\w\\])(?:\\r)?\\n(?![a-z])|(?<=[^\W\d_]{3})\\n(?=[A-Z\\\s]|\Z)|\\[nrt]\\[nrt]"
     r"|(?<=\w)%[2-7][0-9A-F](?=[A-Za-z])(?=[^\n]{0,200}%[2-7C-F][0-9A-F])|%[C-F][0-9A-F]%[89AB][0-9A-F]"
     r"|=[C-F][0-9A-F]=[89AB][0-9A-F]"
 )
@@ -44,8 +44,7 @@ def find_undecoded(text: str, *, escapes: bool = True) -> tuple[str, int, int] |
         return "half of a surrogate pair", *lone.span()
     if not text.isascii() and (pieces := _PIECES.search(text)):
         return "raw tokenizer pieces", *pieces.span()
-    signs = not characters(text).isdisjoint("\\%=") or "<U+" in text
-    if escapes and signs and (escape := _ESCAPES.search(text)):
+    if escapes and not characters(text).isdisjoint("\\%=") and (escape := _ESCAPES.search(text)):
         return "characters written as escapes", *escape.span()
     return None if text.isascii() else _mojibake(text)
 

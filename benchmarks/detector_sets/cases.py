@@ -42,8 +42,9 @@ def items(path: Path, label: str = "cases") -> Iterator[Item]:
     for raw in path.read_bytes().splitlines():
         case = json.loads(raw)
         line, want, weight = case["line"], case["want"], case["weight"]
+        heard = (*ALL, "speakable") if case["kind"] == "speakable" else ALL
         if want == "clean":
-            yield Item(f"{label} {case['kind']} {weight}, clean", "nothing", line, ALL, note=line["id"])
+            yield Item(f"{label} {case['kind']} {weight}, clean", "nothing", line, heard, note=line["id"])
         else:
             asked = tuple(name for name in want if name in DETECTORS)
             yield Item(f"{label} {case['kind']} {weight}, faults", "something", line, asked, note=line["id"])

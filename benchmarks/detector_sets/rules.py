@@ -28,6 +28,8 @@ Rule = tuple[str, str]
 
 _CUES = "untagged_reasoning.cues.toml"
 _WORDS = "untagged_reasoning.languages.toml"
+# Sets that only others are made of, when the module is imported.
+_PARTS = {("annie_eval.detectors.tag_remnants", "_NAMES")}
 _ROLES = {
     "user asks": ("user", "asks"),
     "user": ("user",),
@@ -249,7 +251,8 @@ def _all(stand_in: Any) -> Iterator[Pattern | Words]:
 def _attributes() -> Iterator[tuple[ModuleType, str, Any]]:
     for module in modules():
         for name, value in vars(module).items():
-            if not name.startswith("__") and not isinstance(value, type):
+            hidden = name.startswith("__") or (module.__name__, name) in _PARTS
+            if not hidden and not isinstance(value, type):
                 yield module, name, value
 
 

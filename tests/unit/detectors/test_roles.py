@@ -62,3 +62,9 @@ def test_the_time_is_linear_in_the_text(piece: str) -> None:
 def test_a_role_without_a_colon_is_found_at_the_beginning(text: str) -> None:
     assert find_role(text, _ANNIE) is not None
     assert find_role(f"This is my favourite {text}", _ANNIE) is None
+
+
+def test_the_name_may_be_given_as_your_name_is() -> None:
+    request = {"messages": [{"role": "system", "content": "Your name is Ruby."}]}
+    assert find_role("Ruby: it's open.", request)
+    assert find_role("Opal: it's open.", request) is None

@@ -135,6 +135,12 @@ def test_a_nul_in_an_answer_is_found_and_a_line_end_is_not(
     assert reasons(sample(make({"content": "Hello.\n\tThere."}), streamed=streamed)) == []
 
 
+def test_a_nul_that_is_written_as_an_escape_is_found_in_arguments(bodies: Any, sample: Callable[..., Sample]) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": '{"q": "a\\u0000"}'}}
+    given = reasons(sample(bodies.whole({"tool_calls": [call]}, "tool_calls"), streamed=False))
+    assert given == ["control character in tool_calls"]
+
+
 TOOLS = {
     "tools": [
         {"type": "function", "function": {"name": "look_up", "parameters": {"required": ["query"]}}},
@@ -334,7 +340,17 @@ def test_the_content_type_must_fit(bodies: Any, sample: Callable[..., Sample], s
 
 
 @pytest.mark.parametrize(
-    "token", ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<start_of_turn>"]
+    "token",
+    [
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|endoftext|>",
+        "<|eot_id|>",
+        "<|start_header_id|>",
+        "<start_of_turn>",
+        "<bos>",
+        "<｜User｜>",
+    ],
 )
 def test_a_template_token_is_found_in_every_channel(bodies: Any, sample: Callable[..., Sample], token: str) -> None:
     for channel in ("content", "reasoning"):

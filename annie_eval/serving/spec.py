@@ -209,7 +209,7 @@ def _check_arguments(arguments: Sequence[str]) -> None:
         for name, reason in _OURS.items():
             if serving_args.means(argument, name):
                 raise UsageError(f"--vllm-arg {name}: {reason}")
-        value = argument.partition("=")[2] or following
+        value = (argument.partition("=")[2] or following).lower()  # as vLLM does
         if serving_args.means(argument, "--load-format") and value in ("pt", "npcache"):
             raise UsageError(
                 f"--vllm-arg --load-format {value}: reads pickles, which can run code when loaded; leave it out"

@@ -163,6 +163,7 @@ def test_the_projects_server_environment_is_the_default(
         ("--served_model_name=x", "use our own --served-model"),
         ("--config=more.yaml", "hides its arguments"),
         ("--load-format=pt", "pickles"),
+        ("--load_format=PT", "pickles"),
         ("--load_form=npcache", "pickles"),
         ("--seed=\0", "no UTF-8 text"),
         ("--seed=\udcff", "no UTF-8 text"),

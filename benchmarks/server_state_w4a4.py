@@ -52,7 +52,8 @@ def w4a4(bf16: Path, nvfp4_dir: Path) -> Any:
                 continue
             codes = nvfp4.unpack(file.get_tensor(f"{name}.weight"))
             scale = file.get_tensor(f"{name}.weight_scale").float() * file.get_tensor(f"{name}.weight_scale_2").float()
-            blocks = (codes.float() if codes.is_floating_point() else values[codes.long()]).unflatten(-1, (-1, 16))
+            elements = codes.float() if codes.is_floating_point() else values[codes.long()]
+            blocks = elements.reshape(*codes.shape[:-1], -1, 16)
             module.weight.data = (blocks * scale[..., None]).flatten(-2).to(torch.bfloat16).float()
             inverse = 1.0 / file.get_tensor(f"{name}.input_scale").item()
             module.register_forward_pre_hook(lambda _, inputs, inverse=inverse: (_rounded(inputs[0], inverse),))
@@ -130,7 +131,11 @@ class Server:
             out = self._step([[token]] * copies, cache)
         message = {"role": "assistant", "content": self.tokenizer.decode(sent)}
         choice = {"index": 0, "finish_reason": "stop", "message": message, "logprobs": {"content": rows}}
-        usage = {"prompt_tokens": len(ids), "completion_tokens": len(rows), "total_tokens": len(ids) + len(rows)}
+        usage: dict[str, Any] = {
+            "prompt_tokens": len(ids),
+            "completion_tokens": len(rows),
+            "total_tokens": len(ids) + len(rows),
+        }
         usage |= {"prompt_tokens_details": {"cached_tokens": hit}}
         base = {"id": "x", "object": "chat.completion", "created": 0, "model": "m"}
         return {**base, "choices": [choice], "usage": usage}

@@ -7,8 +7,9 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from quant.checkpoint.safetensors_file import BadFile
 
@@ -20,7 +21,7 @@ DEEPEST = 100
 """Objects and lists within each other: what walks them later does so by recursion."""
 
 
-def opened(path: Path) -> IO[bytes]:
+def opened(path: Path) -> BufferedReader:
     """A regular file, open for reading. Raises BadFile."""
     try:
         # Not blocking, or a pipe without a writer would keep us here.

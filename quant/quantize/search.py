@@ -71,12 +71,12 @@ def weight_error(model: Any, search: Search | None) -> WeightError | None:
 
     `search` is that of `search_weights`, or None.
     """
-    from quant.quantize.modelopt_backend import set_searched
+    from quant.quantize.modelopt_backend import global_scale_amax
 
     found, by_max, length = 0.0, 0.0, 0.0
     room = 1.0 if search is None else float(global_amax(torch.ones(()), search))
     for module, quantizer in nvfp4_layers(model):
-        amax = set_searched(quantizer) / room
+        amax = global_scale_amax(quantizer) / room
         with _present(module):
             weight = module.weight.float()
             plain = nvfp4.fake_quantize(module.weight, amax.to(weight.device))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -43,7 +44,8 @@ def test_any_answer_is_judged_kept_and_shown(bodies: list[bytes], key: str, name
         run = Path(folder)
         store = Store(run, create=True)
         store.select({gate: [key] for gate in PROFILE.gates}, [], [key])
-        error, done = None, []
+        error: str | None = None
+        done: list[Any] = []
         try:
             for body in bodies:
                 request = CATALOGUE.next_request(key, done, model=name, token_ids=True)

@@ -50,8 +50,7 @@ KINDS: dict[str, re.Pattern[str]] = {
     ),
     "symbols": re.compile(
         r"(?:^|\s)&\s|[→←↔⇒⇐➜➔≈≤≥≠±×÷√∞§†‡¶™®©№]|\bw/o?(?=\s)|[½⅓⅔¼¾⅛]|[²³⁴]|(?<=\s)[=<>@#](?=[\s\d])"
-        r"|(?<=\s)\+(?=\s|\d(?![\d ()-]{6}))|(?<!\w)[~#]\d"
-        r"|(?<![\w/.:])[^\W\d_]{1,20}/[^\W\d_]{1,20}(?![\w/])|\d\s?x\s?\d"
+        r"|(?<!\w)[~#]\d|(?<![\w/.:])[^\W\d_]{1,20}/[^\W\d_]{1,20}(?![\w/])|\d\s?x\s?\d"
     ),
     "abbreviations": re.compile(rf"(?<![\w.])(?:{_ABBREVIATIONS})\."),
     "identifiers": re.compile(

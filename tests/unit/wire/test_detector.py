@@ -341,16 +341,7 @@ def test_the_content_type_must_fit(bodies: Any, sample: Callable[..., Sample], s
 
 @pytest.mark.parametrize(
     "token",
-    [
-        "<|im_start|>",
-        "<|im_end|>",
-        "<|endoftext|>",
-        "<|eot_id|>",
-        "<|start_header_id|>",
-        "<start_of_turn>",
-        "<bos>",
-        "<｜User｜>",
-    ],
+    ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<start_of_turn>", "<bos>"],
 )
 def test_a_template_token_is_found_in_every_channel(bodies: Any, sample: Callable[..., Sample], token: str) -> None:
     for channel in ("content", "reasoning"):
@@ -492,3 +483,7 @@ def test_deltas_that_all_come_twice_are_found_and_an_echo_is_not(bodies: Any, sa
 
 def test_tool_tags_are_left_to_the_detector_of_calls(bodies: Any, sample: Callable[..., Sample]) -> None:
     assert reasons(sample(bodies.stream({"content": "<|python_tag|>look.call()"}))) == []
+
+
+def test_a_template_token_in_wide_bars_is_found(bodies: Any, sample: Callable[..., Sample]) -> None:
+    assert reasons(sample(bodies.stream({"content": "Hello.<｜User｜>"}))) == ["template token in content"]

@@ -96,6 +96,9 @@ def _modelopt_findings(section: Section, quantization: Quantization, image: Imag
     if not any(algorithm in candidate.release.algorithms for candidate in candidates):
         known = ", ".join(candidates[-1].release.algorithms)
         yield Problem(1, f"{where}.quant_algo", f"{algorithm} is not loaded by {named}; known: {known}", AGAIN)
+    if quantization.weight_only and not any(candidate.release.weight_only_nvfp4 for candidate in candidates):
+        problem = f"quantises no activations, but {named} reads NVFP4 with quantised activations, whatever it says"
+        yield Problem(1, f"{where}.config_groups", problem, "write W4A16_NVFP4 as quant_algo, or take a newer image")
     if not quantization.is_modelopt:
         problem = f"is {section.outer.get('quant_method')!r:.60}, so vLLM does not read it as ModelOpt's"
         if quantization.method == "unknown":

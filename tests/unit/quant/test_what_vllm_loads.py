@@ -204,6 +204,17 @@ def test_what_would_be_served_wrongly_is_refused_by_name(
     assert any(names in str(finding) for finding in found), [str(finding) for finding in found]
 
 
+def test_weights_alone_under_the_name_of_nvfp4_are_refused_for_an_image_that_ignores_that(
+    made: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoint"
+    shutil.copytree(made["nvfp4-default"], path)
+    both(section(no_activations), weights(no_input_scales))(path)
+    refused = {name: refusals(preflight(path, image=images.find(name))) for name in ("vllm-0.24", "vllm-0.32")}
+    assert any("quantises no activations" in str(finding) for finding in refused["vllm-0.24"])
+    assert refused["vllm-0.32"] == []
+
+
 # --- FP8 in its other shapes ----------------------------------------------------------------------------------------
 
 FORMATS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {

@@ -8,6 +8,7 @@ from typing import Any
 from quant.checkpoint.digests import is_scale, json_digest, tensor_digest
 from quant.checkpoint.provenance import PROVENANCE
 from quant.checkpoint.quantization import plain
+from quant.checkpoint.untrusted import digest
 from quant.checkpoint.view import Problem, View
 
 #: JSON files that change what a server does with the checkpoint.
@@ -26,11 +27,11 @@ def provenance_findings(ours: View, provenance: dict[str, Any]) -> Iterator[Prob
     """
     tensors = provenance.get("tensors")
     if isinstance(tensors, dict):
-        for name, digest in tensors.items():
+        for name, written in tensors.items():
             tensor = ours.tensors.get(name)
             if tensor is None:
                 yield Problem(2, ours.where(plain(name)), f"was written ({PROVENANCE}), but is gone", AGAIN)
-            elif tensor_digest(tensor, complete=is_scale(name)) != digest:
+            elif tensor_digest(tensor, complete=is_scale(name)) != written:
                 yield Problem(2, f"{tensor.file}: {name}", f"is not what was written ({PROVENANCE})", AGAIN)
         for name in ours.tensors.keys() - tensors.keys():
             yield Problem(2, f"{ours.tensors[name].file}: {name}", f"was never written ({PROVENANCE})", AGAIN)

@@ -55,9 +55,9 @@ def run(plan: Plan, progress: Progress | None = None, cancel: threading.Event | 
                 event = json.loads(line)
                 if event["event"] == "row":
                     row = TimingResult.from_dict({key: value for key, value in event.items() if key != "event"})
-                    row = _doubted(row, watch)
-                    rows[row.name] = row
-                    event |= row.as_dict()
+                    rows[row.name] = _doubted(row, watch)
+                    if rows[row.name] is not row:
+                        event |= rows[row.name].as_dict()
                 if progress is not None:
                     progress(event)
             status = process.wait()

@@ -135,7 +135,7 @@ def test_half_a_surrogate_pair_is_named_by_its_line(
 ) -> None:
     (tmp_path / "data.jsonl").write_text('{"text": "fine, this one"}\n{"text": "\\ud800 not this"}\n')
     assert ptq(model, tmp_path / "data.jsonl", tmp_path / "out") == 2
-    assert "data.jsonl:2: holds half a surrogate pair" in output_of(capsys)
+    assert "data.jsonl:2: contains half a surrogate pair" in output_of(capsys)
 
 
 def _config(**values: object) -> Callable[[Path], None]:
@@ -151,7 +151,7 @@ def _cut(directory: Path) -> None:
     ("break_it", "says"),
     [
         (_cut, "model.safetensors: is cut short"),
-        (lambda d: (d / "config.json").write_text("[" * 100_000), "config.json: not readable as JSON"),
+        (lambda d: (d / "config.json").write_text("[" * 100_000), "config.json: is not readable as JSON"),
         (_config(hidden_size=64), "do not have the shapes that config.json says"),
         (_config(num_hidden_layers=3), "config.json asks for model.layers.2."),
     ],

@@ -108,7 +108,7 @@ MISTAKES: dict[str, tuple[tuple[Any, ...], tuple[str, ...], str]] = {
     "another thinking": ((CLEAN["speech"] | {"thinking": "loud"},), (), "thinking is 'loud'"),
     "too many reasons": ((CLEAN["speech"] | {"finish_reasons": ["stop", "stop"]},), (), "finish_reasons"),
     "content of parts": ((_asked({"content": [1]}),), (), "must be text or null"),
-    "wire": ((CLEAN["speech"],), ("--detectors", "wire"), "looks at the bytes"),
+    "wire": ((CLEAN["speech"],), ("--detectors", "wire"), "needs the bytes"),
     "no such detector": ((CLEAN["speech"],), ("--detectors", "spelling"), "spelling does not exist"),
     "no detector": ((CLEAN["speech"],), ("--detectors", ","), "names none"),
     "no such file": ((), ("nowhere.jsonl",), "No such file"),

@@ -161,8 +161,8 @@ def test_a_template_that_renders_a_turn_otherwise_than_it_asks_for_it_is_refused
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        ({"messages": [user("Hi")]}, "none is an assistant's to learn"),
-        ({"text": "Hi"}, "training wants messages"),
+        ({"messages": [user("Hi")]}, "no assistant message is to be learnt"),
+        ({"text": "Hi"}, "training needs messages"),
         ({"messages": [user("Hi"), {"role": "bot", "content": "x"}, {"role": "assistant", "content": ""}]}, "'bot'"),
         (
             {"messages": [user("Hi"), {"role": "assistant", "content": None, "tool_calls": [call(a=1)]}]},

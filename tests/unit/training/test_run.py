@@ -150,7 +150,7 @@ def test_what_ptq_calibrated_is_made_again_without_calibrating(
     out, again, kept = tmp_path / "ptq", tmp_path / "again", tmp_path / "kept"
     command = ("ptq", "--model", tiny_llama, "--calib", data, "--keep", kept)
     assert quant(*command, "--recipe", "nvfp4-awq-lite", "--out", tmp_path / "awq") == 2
-    assert "cannot be made again from amax alone" in capsys.readouterr().err
+    assert "cannot be rebuilt from amax alone" in capsys.readouterr().err
     assert quant(*command, "--recipe", recipe, "--out", out) == 0
     capsys.readouterr()
     assert quant("merge", "--model", tiny_llama, "--adapter", kept, "--out", again) == 0
@@ -163,7 +163,7 @@ def test_what_ptq_calibrated_is_made_again_without_calibrating(
         assert "was made from another base: 1 of 1 layers" in capsys.readouterr().err
     (kept / "recipe.json").write_text("[" * 100_000)
     assert quant(*another) == 2
-    assert "is no adapter that qat, sft or ptq wrote" in capsys.readouterr().err
+    assert "is not an adapter directory written by qat, sft or ptq" in capsys.readouterr().err
 
 
 def test_a_damaged_adapter_is_refused(
@@ -175,7 +175,7 @@ def test_a_damaged_adapter_is_refused(
     whole = (adapter / "adapter_model.safetensors").read_bytes()
     (adapter / "adapter_model.safetensors").write_bytes(whole[:-100])
     assert quant(*command) == 2
-    assert "is no adapter" in capsys.readouterr().err
+    assert "is not an adapter" in capsys.readouterr().err
     (adapter / "adapter_model.safetensors").unlink()
     assert quant(*command) == 2
     assert "is missing" in capsys.readouterr().err

@@ -105,6 +105,6 @@ def test_the_words_are_those_of_the_detectors() -> None:
     for gate, found, how, said in (
         ("tool_calling", text, "off", "no tool parser"),
         ("thinking", off, "off", "does not know the switch"),
-        ("thinking", tag, "unset", "thinks unless"),
+        ("thinking", tag, "unset", "default is thinking"),
     ):
         assert said in (cause_of(run((gate, None, answers(found, found, thinking=how)))) or "")

@@ -41,7 +41,7 @@ def test_a_stack_is_quantised_as_its_slices_are(dtype: torch.dtype) -> None:
     assert torch.equal(found, torch.stack([nvfp4.fake_quantize(x[i], amax[i]) for i in range(5)]))
     assert nvfp4.fake_quantize_stack(x[:0], amax[:0]).shape == (0, 7, 48)
     for wrong in (amax[:4], amax[0]):
-        with pytest.raises(ValueError, match="needs one amax a slice"):
+        with pytest.raises(ValueError, match="needs one amax per slice"):
             nvfp4.fake_quantize_stack(x, wrong)
 
 

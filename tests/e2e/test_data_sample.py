@@ -233,7 +233,7 @@ def test_a_server_that_dies_ends_the_run_which_can_go_on(
     place = words.index("--base-url")
     ended = _run([*words[:place], *dead, *words[place + 2 :]])
     assert ended.returncode == 2
-    assert "brought only failures" in ended.stderr
+    assert "had only failures" in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert not out.exists()
     assert (tmp_path / ".policy.jsonl.journal").exists()

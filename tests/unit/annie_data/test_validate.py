@@ -82,7 +82,7 @@ def test_one_answer_to_everything_is_noted(tmp_path: Path, capsys: pytest.Captur
     ("content", "told"),
     [
         (None, "No such file"), (b"", "is empty"), (b"\n \n", "is empty"), (b"{}\n\xff", "x.jsonl:2: not UTF-8"),
-        (b"hello\nworld\n", "no line is a JSON object"), (b"[]", "not one line is a JSON object"),
+        (b"hello\nworld\n", "no line is a JSON object"), (b"[]", "no line is a JSON object"),
     ],
 )  # fmt: skip
 def test_what_is_no_data_file_is_status_2(

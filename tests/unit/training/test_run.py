@@ -359,7 +359,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes_as_left_alone(
     assert quant(*command, "--out", out) == 2
     assert "continue it with --resume" in capsys.readouterr().err
     assert quant(*command, "--out", out, "--resume", "--set", "training.seed=5") == 2
-    assert "--resume: recipe is not what it was" in capsys.readouterr().err
+    assert "--resume: recipe differs from the start of the run" in capsys.readouterr().err
     assert quant(*command, "--out", out, "--resume") == 0
     assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
     assert (out / "training.jsonl").read_text() == (tmp_path / "whole/training.jsonl").read_text()

@@ -24,6 +24,7 @@ from tests.support.profiles import text_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "smollm2-135m-instruct-bf16"
+SCENARIOS = ROOT / "annie_eval" / "scenarios" / "annie-smol.jsonl"
 SERVER_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 
 pytestmark = [
@@ -70,7 +71,15 @@ def vllm_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Compl
         table = rf"(\[gates\.{name}\]\n.*\n)samples = \d+(\nrequired = \d+)?"
         text, found = re.subn(table, rf"\1samples = {samples}\nrequired = {required}", text)
         assert found == 1
+    kept: dict[str, list[str]] = {}
+    for line in SCENARIOS.read_text().splitlines():
+        scenario = json.loads(line)
+        if isinstance(scenario["stream"], bool):
+            kept.setdefault(scenario["category"], []).append(line)
+    fewer = [line for name, lines in kept.items() for line in lines[: FEWER.get(name, (len(lines),))[0]]]
+    (directory / "fewer.jsonl").write_text("".join(f"{line}\n" for line in fewer))
     profile = directory / "annie-smol-fewer.toml"
+    text = re.sub(r'^scenarios = ".*"', 'scenarios = "fewer.jsonl"', text, flags=re.MULTILINE)
     profile.write_text(text.replace("required = 75", "required = 25"))
     return gate("--model-dir", MODEL, "--profile", profile, "-n", "2", run_dir=directory / "run"), directory / "run"
 

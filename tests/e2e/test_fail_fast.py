@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,8 @@ def test_the_run_ends_on_a_failed_gate_and_a_resume_asks_the_rest(mode: list[str
         assert gates["wire_integrity"] == "INCONCLUSIVE"  # it judges every sample
         assert verdict["selection"]["unanswered"] > 0
         assert " skipped" in done.stdout
-        assert "ended early: no_markdown can no longer pass: at best 11/15, needs 12" in done.stdout
+        # 10 where the answer that was in flight beside the fourth miss is a miss, too.
+        assert re.search("ended early: no_markdown can no longer pass: at best 1[01]/15, needs 12", done.stdout)
         resumed = gate(url, tmp_path / "r", "--resume", *mode)
     assert resumed.returncode == 1
     verdict = read(tmp_path / "r")

@@ -2,7 +2,7 @@
 
     .venv/bin/python -m research.annie_smol.demo [--models DIR] [--work DIR]
 
-The gate of `annie-smol` for tool calls judges three models, without a GPU all at once: BF16, the same quantised (PTQ),
+The gate of `annie-smol` for tool calls judges three models, one after the other: BF16, the same quantised (PTQ),
 and the default, which was trained while quantised (QAT). The prompts lie beside this file (`hold_out.py`): 30 of the
 grammar under the study's held-out seed and 30 freely worded ones, none near to a line that the models were trained on.
 The end is one table with the interval of each pass rate, and an exact test on the pairs: 60 prompts tell a large
@@ -16,20 +16,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 from annie_data.scenario_prompts import PROFILES
 from annie_eval.run import verdict_json
 from annie_eval.run.verdict import outcomes
-from annie_eval.serving.machine import local_gpus
 from annie_eval.stats.binomial import mcnemar
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,9 +37,6 @@ MODELS = {
     "annie-smol-nvfp4-ptq": "NVFP4, quantised (PTQ)",
     "annie-smol-nvfp4-qat": "NVFP4, trained quantised (QAT)",
 }
-# A server of so small a model loses more by waiting for its own threads than a second core gives: three servers share
-# the cores instead, and none is bound to one.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 _BAR = 40  # characters for 0 to 100 %
 
 
@@ -85,7 +79,6 @@ def judge(model: Path, wanted: Path, run_dir: Path) -> Row:
         subprocess.run(
             [*command, f"--profile={wanted}", f"--run-dir={run_dir}", "-k", f"test_{GATE}"],
             cwd=ROOT,
-            env={**os.environ, **({} if local_gpus() else _ONE_THREAD)},
             stdout=stream,
             stderr=stream,
             check=False,
@@ -141,18 +134,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     work = options.work.resolve() / time.strftime("%Y-%m-%dT%H-%M-%S")
     wanted = profile(work)
     began = time.monotonic()
-    print(f"vLLM starts for {len(MODELS)} models, and each answers {PROMPTS.read_text().count(chr(10))} prompts ...")
+    prompts = PROMPTS.read_text(encoding="utf-8").count("\n")
+    print(f"vLLM starts for {len(MODELS)} models in turn, and each answers {prompts} prompts ...", flush=True)
     rows: dict[str, Row] = {}
-    with ThreadPoolExecutor(1 if local_gpus() else len(MODELS)) as pool:
-        asked = {pool.submit(judge, options.models / name, wanted, work / name): name for name in MODELS}
-        for done in as_completed(asked):
-            name = asked[done]
-            try:
-                rows[name] = done.result()
-            except RuntimeError as error:
-                print(error, file=sys.stderr)
-                return 1
-            print(f"{MODELS[name]}: judged after {time.monotonic() - began:.0f} s", flush=True)
+    for name, title in MODELS.items():  # one after the other: each server takes all processors
+        try:
+            rows[name] = judge(options.models / name, wanted, work / name)
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("demo: interrupted", file=sys.stderr)
+            return 130
+        print(f"{title}: judged after {time.monotonic() - began:.0f} s", flush=True)
     judged = [rows[name] for name in MODELS]
     print("", *picture(judged), "", sep="\n")
     print(f"{time.monotonic() - began:.0f} s; runs with every answer: {work}")

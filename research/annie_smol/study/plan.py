@@ -48,6 +48,7 @@ class Candidate:
         make: arguments after `python -m quant`, without `--out`; () for what is there already.
         start: the candidate it is made from.
         matrix: judged under hardened system prompts as well.
+        weights_alone: served with BF16 activations (Marlin, on a card without FP4 units).
     """
 
     name: str
@@ -56,6 +57,7 @@ class Candidate:
     start: str = "bf16"
     group: str = ""
     matrix: bool = False
+    weights_alone: bool = False
 
     @property
     def quantised(self) -> bool:
@@ -65,7 +67,7 @@ class Candidate:
     @property
     def w4a4(self) -> bool:
         """Whether activations are in four bits too."""
-        return self.quantised and not {"nvfp4-w4a16", "fp8"} & set(self.make)
+        return self.quantised and not self.weights_alone and not {"nvfp4-w4a16", "fp8"} & set(self.make)
 
 
 def _sft(name: str, about: str, recipe: str, *settings: str, data: str = "sft") -> Candidate:
@@ -220,12 +222,16 @@ def _recipe_study() -> Iterator[Candidate]:
             make = ("qat", "--model", f"{{{base}}}", "--recipe", "qad-lora", "--data", "{data:430}")
             make += ("--no-compile", *(part for setting in sets for part in ("--set", setting)))
             yield Candidate(f"qad-{name}-{seed}", f"QAD from {RECIPES[name][0]}, seed {seed}", make, base, "recipes")
-    for name in ("mse", "four-over-six"):
-        make = ("ptq", "--model", f"{{{base}}}", "--recipe", "nvfp4-w4a16", "--calib", "{data:430}")
-        make += ("--set", RECIPES[name][1][0])
-        yield Candidate(f"w4a16-{name}", f"weights alone, {RECIPES[name][0]}", make, base, "recipes")
-    make = ("ptq", "--model", f"{{{base}}}", "--recipe", "nvfp4-w4a16", "--calib", "{data:430}")
-    yield Candidate("w4a16-max", "weights alone, nvfp4-default", make, base, "recipes")
+    # The checkpoints of the first calibration again: which part of the loss is the weights'.
+    for name in ("max", "mse", "four-over-six", "local-hessian", "gptq"):
+        make = ("ptq", "--model", f"{{{base}}}", "--recipe", RECIPES[name][0], "--calib", "{data:430}")
+        about = f"{RECIPES[name][0]}, activations in BF16"
+        yield Candidate(f"w4a16-{name}", about, make, base, "recipes", weights_alone=True)
+    for half, layers in (("mlp", '["*.mlp.*", "nvfp4"]'), ("attention", '["*.self_attn.*", "nvfp4"]')):
+        for name in ("max", "mse", "gptq"):
+            make = ("ptq", "--model", f"{{{base}}}", "--recipe", RECIPES[name][0], "--calib", "{data:430}")
+            make += ("--set", f"layers=[{layers}]")
+            yield Candidate(f"{half}-{name}", f"{RECIPES[name][0]}, the rest in BF16", make, base, "recipes")
 
 
 def _embedded(name: str, about: str, start: str, matrix: bool = False) -> Candidate:

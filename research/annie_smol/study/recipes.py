@@ -21,7 +21,12 @@ BASE = "annie-smol-bf16"
 GATES = {"tool_calling": "tools", "factual": "facts", "reasoning": "reasoning"}
 SETS = {"": "the set of the table above", "new-": "the second set"}
 HEAD = 2  # lines of a table before its first row
-KINDS = {"ptq": "PTQ", "qad": "QAD, 430 conversations x 3", "w4a16": "Weights alone in four bits"}
+PARTS = {
+    "w4a16": "Weights alone in four bits",
+    "mlp": "MLPs alone in four bits",
+    "attention": "Attention alone in four bits",
+}  # one run each
+KINDS = {"ptq": "PTQ", "qad": "QAD, 430 conversations x 3", **PARTS}
 
 
 def families(results: Mapping[str, Result], kind: str, having: str = "gates") -> dict[str, list[Result]]:
@@ -30,7 +35,7 @@ def families(results: Mapping[str, Result], kind: str, having: str = "gates") ->
     for one in plan.RECIPE_STUDY:
         ours = one.name.startswith(f"{kind}-") and not one.name.endswith("-again")
         if ours and having in results.get(one.name, {}):
-            name = one.name if kind == "w4a16" else one.name.rpartition("-")[0]
+            name = one.name if kind in PARTS else one.name.rpartition("-")[0]
             found.setdefault(name, []).append(results[one.name])
     return found
 
@@ -150,7 +155,8 @@ def section(results: Mapping[str, Result]) -> list[str]:
     pairs = [(name, "ptq-max") for name in ptq[1:]] + [(name, BASE) for name in ptq]
     pairs += [(name, "qad-max") for name in qad[1:]] + [(name, BASE) for name in qad]
     pairs += [(f"qad-{name.removeprefix('ptq-')}", name) for name in ptq]
-    pairs += [(f"w4a16-{name}", "w4a16-max") for name in ("mse", "four-over-six")]
+    for part in PARTS:
+        pairs += [(name, f"{part}-max") for name in families(results, part) if name != f"{part}-max"]
     positions = next(result["agreement"]["positions"] for result in results.values() if "agreement" in result)
     parts = [
         "## Recipes",

@@ -265,7 +265,7 @@ class Study:
             memory = ["--gpu-memory-utilization=0.08", f"--kv-cache-memory-bytes={4 << 30}"]
             arguments = [*memory, "--enforce-eager", *self.options.vllm_arg]
             arguments += self.options.w4a4_arg if one.w4a4 else []
-            target += ["--concurrency=64"]
+            target += [f"--concurrency={self.options.concurrency}"]
         else:
             arguments = list(self.options.vllm_arg)
         return [*target, *(f"--vllm-arg={argument}" for argument in arguments)]
@@ -300,11 +300,13 @@ class Study:
 
     def run(self) -> int:
         """All chosen candidates; 0 when each has a result that could be judged or refused."""
-        chosen = [
-            one
+        wanted = {
+            one.name: one
+            for pattern in self.options.only
             for one in plan.CANDIDATES
-            if any(fnmatch.fnmatchcase(one.name, pattern) for pattern in self.options.only)
-        ]
+            if fnmatch.fnmatchcase(one.name, pattern)
+        }
+        chosen = list(wanted.values())
         if not chosen:
             names = ", ".join(one.name for one in plan.CANDIDATES)
             print(
@@ -359,10 +361,11 @@ def main() -> int:
     parser.add_argument(
         "--results", type=Path, required=True, metavar="DIR", help="for the result files, which are small"
     )
-    parser.add_argument("--only", action="append", metavar="PATTERN", help="only these candidates; may be repeated")
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="only these candidates, in this order; may be repeated")
     parser.add_argument("--gpus", type=int, default=0, help="devices to spread over; 0 for a CPU")
     parser.add_argument("--first-gpu", type=int, default=0, help="number of the first of them")
     parser.add_argument("--servers", type=int, default=1, help="jobs at once on each device")
+    parser.add_argument("--concurrency", type=int, default=64, help="requests in flight at each server on a GPU")
     parser.add_argument("--samples", type=int, default=200, help="for each gate")
     parser.add_argument("--seed", type=int, default=plan.DEVELOPMENT_SEED, help="of the held-out set")
     parser.add_argument("--second-samples", type=int, default=0, help="for each gate, of the second held-out set")

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from annie_eval.detectors.parity import same_output
@@ -61,6 +61,7 @@ class Asking:
     _took: float = 0.0
     _known: bool = False
     _cannot: str = ""
+    _warm: dict[Prefix, tuple[str, list[tuple[Reading, ...]]]] = field(default_factory=dict)
 
     @property
     def settings(self) -> StateProbes:
@@ -228,6 +229,7 @@ async def _warm_cold_at(asking: Asking, prefix: Prefix) -> list[Comparison]:
     warm = await _shapes(asking, asked, (1, 2, len(asked)), salt)
     if not all(reading.cached for each in warm for reading in each):
         raise NotChecked("0 tokens came out of the prefix cache: it is off, or its blocks are longer")
+    asking._warm[prefix] = salt, warm
     return _compared(f"with a warm prefix cache, {prefix.label}", asked, cold, warm)
 
 
@@ -240,9 +242,12 @@ async def _poison(asking: Asking) -> ProbeResult:
     asked = _asked(asking, prefix)
     for name in asking.settings.traffic:
         kind, traffic = _TRAFFIC[name]
-        salt = await _cached(asking, prefix)
+        if prefix in asking._warm:  # the probe `warm_cold` has just asked the same
+            salt, before = asking._warm.pop(prefix)
+        else:
+            salt = await _cached(asking, prefix)
+            before = await _shapes(asking, asked, (1, 2, len(asked)), salt)
         took = asking._took
-        before = await _shapes(asking, asked, (1, 2, len(asked)), salt)
         try:
             await traffic(asking, prefix, salt, took)
         except NotChecked as reason:

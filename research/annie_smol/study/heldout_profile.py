@@ -135,6 +135,8 @@ def profile(counts: Counter[str]) -> str:
     """annie-smol's file with other scenarios and counts, of which the same shares are required."""
     text = (PROFILES / "annie-smol.toml").read_text(encoding="utf-8")
     text = re.sub(r'scenarios = ".*"', 'scenarios = "annie-smol-heldout.jsonl"', text)
+    # The study compares weights, not states of a server.
+    text = re.sub(r"(?:^#.*\n)*^\[gates\.server_state\]\n(?:^\w.*\n)*", "", text, flags=re.MULTILINE)
 
     def scaled(match: re.Match[str]) -> str:
         samples = counts[match[1]]

@@ -8,7 +8,7 @@ Plants one fault at a time:
     template        the checkpoint's chat template leaves out the tools
     scale           one weight scale is 40 times too large
     parser          a plugin hands tool calls over as text
-    prefix_cache    a plugin of vLLM lets the cache take prompts for equal whose first block is
+    prefix_cache    a plugin of vLLM hands out the first cached block of a prompt in place of each
 
 Prints a row a plant: what was named, the seconds, the sentence. Status 0 where each is named.
 """
@@ -44,14 +44,15 @@ class Lossy(Hermes2ProToolParser):
 
 WRONG_CACHE = '''
 def register():
-    from vllm.v1.core import kv_cache_utils
+    from vllm.v1.core.kv_cache_manager import KVCacheBlocks, KVCacheManager
 
-    right = kv_cache_utils.hash_block_tokens
+    right = KVCacheManager.get_computed_blocks
 
-    def wrong(function, parent, tokens, extra=None):
-        return right(function, parent, () if parent else tokens, extra)
+    def wrong(self, request):
+        found, *rest = right(self, request)
+        return KVCacheBlocks(tuple([blocks[0]] * len(blocks) if blocks else [] for blocks in found.blocks)), *rest
 
-    kv_cache_utils.hash_block_tokens = wrong
+    KVCacheManager.get_computed_blocks = wrong
 '''
 
 Plant = Callable[[argparse.Namespace, Path], list[str]]
@@ -95,7 +96,7 @@ def parser(options: argparse.Namespace, work: Path) -> list[str]:
 
 
 def prefix_cache(options: argparse.Namespace, work: Path) -> list[str]:
-    """A prefix cache that gives a prompt the state of another one."""
+    """A prefix cache that takes the first block of a prompt for each."""
     (work / "wrong_cache.py").write_text(WRONG_CACHE, encoding="utf-8")
     metadata = work / "wrong_cache-1.0.dist-info"
     metadata.mkdir()

@@ -158,15 +158,14 @@ class _Chunks:
 
     def forward(self) -> Tensor:
         """Outputs in chunks; stores what the backward pass needs."""
-        self.norm_q, self.norm_k, self.q, self.k, self.decay, self.end, self.gaps, self.a, self.p = _products(
-            self.q, self.k, self.beta, self.b, self.scale
+        self.norm_q, self.norm_k, self.q, self.k, self.decay, self.end, self.gaps, self.similar, self.p = _products(
+            self.q, self.k, self.b, self.scale
         )
         with _tf32(False):
-            self.t = _inverse(self.a)
-        self.u, self.w, self.qe, self.ke, self.m, b = _transform(
+            self.t = inverse((self.similar * self.beta).tril_(-1))
+        self.u, self.w, self.qe, self.ke, self.m, self.s = _transform(
             self.t, self.q, self.k, self.v, self.beta, self.decay, self.end, self.gaps_end()
         )
-        self.s = _scan(self.m, b)
         self.values, out = _read(self.u, self.w, self.s, self.qe, self.p)
         return out
 
@@ -177,106 +176,117 @@ class _Chunks:
     def backward(self, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Gradients of query, key, value, g and beta, in chunks."""
         do = self._cut(grad)
-        local, from_p = _state_gradient(do, self.qe, self.w, self.p)
-        ds = _scan_back(self.m, local)
+        ds, dvalues = _state_gradient(do, self.qe, self.w, self.ke, self.p, self.m)
         found: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = _gradients(
-            do, ds, from_p, self.q, self.k, self.v, self.beta, self.decay, self.end, self.gaps_end(), self.gaps,
-            self.a, self.p, self.t, self.u, self.w, self.qe, self.ke, self.s, self.values, self.norm_q, self.norm_k,
-            self.scale,
+            do, ds, dvalues, self.q, self.k, self.v, self.beta, self.decay, self.end, self.gaps_end(), self.gaps,
+            self.similar, self.p, self.t, self.u, self.w, self.qe, self.ke, self.s, self.values, self.norm_q,
+            self.norm_k, self.scale,
         )  # fmt: skip
         return found
 
 
-def _products(q: Tensor, k: Tensor, beta: Tensor, b: Tensor, scale: float) -> tuple[Tensor, ...]:
+def _add(total: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """`total + left @ right`, in place: one pass over memory less than a product and a sum."""
+    total.flatten(0, -3).baddbmm_(left.flatten(0, -3), right.flatten(0, -3))
+    return total
+
+
+def _products(q: Tensor, k: Tensor, b: Tensor, scale: float) -> tuple[Tensor, ...]:
     norm_q = torch.rsqrt(q.square().sum(-1, keepdim=True) + _EPSILON)
     norm_k = torch.rsqrt(k.square().sum(-1, keepdim=True) + _EPSILON)
-    q, k = q * norm_q * scale, k * norm_k
+    q, k = q * (norm_q * scale), k * norm_k
     # Above the diagonal the difference is positive and its exponential may be infinite.
-    gaps = (b - b.transpose(-1, -2)).tril().exp().tril()
-    a = ((k @ k.transpose(-1, -2)) * gaps * beta).tril(-1)
-    p = (q @ k.transpose(-1, -2)) * gaps
-    return norm_q, norm_k, q, k, b.exp(), b[..., -1:, :].exp(), gaps, a, p
+    gaps = (b - b.transpose(-1, -2)).tril_().exp_().tril_()
+    similar = (k @ k.transpose(-1, -2)).mul_(gaps)
+    p = (q @ k.transpose(-1, -2)).mul_(gaps)
+    return norm_q, norm_k, q, k, b.exp(), b[..., -1:, :].exp(), gaps, similar, p
 
 
 def _transform(
     t: Tensor, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, end: Tensor, gaps_end: Tensor
 ) -> tuple[Tensor, ...]:
-    u, w = t @ (v * beta), t @ (k * (beta * decay))
+    """U, -W, e^b q, K, M and the state before each chunk, from zero."""
+    across_beta = beta.transpose(-1, -2)  # T is half as large as k or v, so the factors are multiplied into T
+    u = (t * across_beta) @ v
+    w = (t * (across_beta * decay.transpose(-1, -2)).neg_()) @ k
     ke = k * gaps_end
     across = ke.transpose(-1, -2)
-    m = (across @ w).neg_()
+    m = across @ w
     m.diagonal(dim1=-2, dim2=-1).add_(end.squeeze(-1))
-    return u, w, q * decay, ke, m, across @ u
+    s = m.new_empty((*m.shape[:-1], v.shape[-1]))
+    s[0].zero_()
+    torch.bmm(across[:-1].flatten(0, 1), u[:-1].flatten(0, 1), out=s[1:].flatten(0, 1))
+    for n in range(1, len(s)):  # S_n = M_(n-1) S_(n-1) + B_(n-1)
+        s[n].baddbmm_(m[n - 1], s[n - 1])
+    return u, w, q * decay, ke, m, s
 
 
 def _read(u: Tensor, w: Tensor, s: Tensor, qe: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    values = u - w @ s
-    return values, qe @ s + p @ values
+    values = (w @ s).add_(u)
+    return values, _add(qe @ s, p, values)
 
 
-def _state_gradient(do: Tensor, qe: Tensor, w: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    from_p = p.transpose(-1, -2) @ do
-    return qe.transpose(-1, -2) @ do - w.transpose(-1, -2) @ from_p, from_p
+def _state_gradient(do: Tensor, qe: Tensor, w: Tensor, ke: Tensor, p: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of the state after each chunk, which is zero for the last one, and of the values v'."""
+    dvalues = p.transpose(-1, -2) @ do
+    # found[n + 1] is the gradient of the state after chunk n
+    found = qe.new_empty((len(qe) + 1, qe.shape[1], qe.shape[-1], do.shape[-1]))
+    found[-1].zero_()
+    local = found[:-1]
+    torch.bmm(qe.transpose(-1, -2).flatten(0, 1), do.flatten(0, 1), out=local.flatten(0, 1))
+    _add(local, w.transpose(-1, -2), dvalues)
+    for n in range(len(local) - 1, 0, -1):
+        found[n].baddbmm_(m[n].transpose(-1, -2), found[n + 1])
+    ds = found[1:]
+    return ds, _add(dvalues, ke, ds)
 
 
 def _gradients(
-    do: Tensor, ds: Tensor, from_p: Tensor, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, end: Tensor,
-    gaps_end: Tensor, gaps: Tensor, a: Tensor, p: Tensor, t: Tensor, u: Tensor, w: Tensor, qe: Tensor, ke: Tensor,
-    s: Tensor, values: Tensor, norm_q: Tensor, norm_k: Tensor, scale: float,
+    do: Tensor, ds: Tensor, dvalues: Tensor, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, end: Tensor,
+    gaps_end: Tensor, gaps: Tensor, similar: Tensor, p: Tensor, t: Tensor, u: Tensor, w: Tensor, qe: Tensor,
+    ke: Tensor, s: Tensor, values: Tensor, norm_q: Tensor, norm_k: Tensor, scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """The chain rule, from the outputs backwards; `ds` is the gradient of the state after each chunk."""
+    """The chain rule, from the outputs backwards; `ds` is the gradient of the state after each chunk, `w` is -W."""
 
     def total(x: Tensor) -> Tensor:
         return x.sum(-1, keepdim=True)
 
-    dvalues = from_p + ke @ ds  # also the gradient of U
-    dw = -(dvalues @ s.transpose(-1, -2))
+    dw = dvalues @ s.transpose(-1, -2)
     dqe = do @ s.transpose(-1, -2)
     dke = values @ ds.transpose(-1, -2)
-    dp = (do @ values.transpose(-1, -2)).tril()
-    # U = T (beta v), W = T (beta e^b k), T = (1 + A)^-1
+    dp = (do @ values.transpose(-1, -2)).tril_()
+    # U = T (beta v), -W = T (-beta e^b k), T = (1 + A)^-1
     dvb, dkb = t.transpose(-1, -2) @ dvalues, t.transpose(-1, -2) @ dw
-    da = -(dvb @ u.transpose(-1, -2) + dkb @ w.transpose(-1, -2)).tril(-1)
-    pairs, inside = dp * gaps, da * gaps * beta
-    dq = dqe * decay + pairs @ k
-    dk = pairs.transpose(-1, -2) @ q + inside @ k + inside.transpose(-1, -2) @ k
-    dk = dk + dke * gaps_end + dkb * (beta * decay)
-    similar = (k @ k.transpose(-1, -2)) * gaps
-    dbeta = total(da * similar) + total(dvb * v) + total(dkb * k) * decay
-    moved = dp * p + da * a
+    da = _add(dvb @ u.transpose(-1, -2), dkb, w.transpose(-1, -2)).tril_(-1).neg_()
+    by_k, by_v = total(dkb * k) * decay, total(dvb * v)
+    moved = da * similar
+    dbeta = total(moved) + by_v - by_k
+    moved.mul_(beta).addcmul_(dp, p)
     at_end = total(dke * ke)
-    db = total(moved) - moved.sum(-2)[..., None] + total(dqe * qe) - at_end + total(dkb * k) * (beta * decay)
-    last = at_end.sum(-2, keepdim=True) + end * (s * ds).sum((-1, -2), keepdim=True)
-    db = torch.cat([db[..., :-1, :], db[..., -1:, :] + last], -2)
+    db = total(moved) - moved.sum(-2)[..., None] + total(dqe * qe) - at_end - by_k * beta
+    db[..., -1:, :] += at_end.sum(-2, keepdim=True) + end * (s * ds).sum((-1, -2), keepdim=True)
     dg = db.flip(-2).cumsum(-2).flip(-2)
+    pairs, inside = dp.mul_(gaps), da.mul_(gaps).mul_(beta)
+    dq = _add(dqe.mul_(decay), pairs, k)
+    dk = dke.mul_(gaps_end).addcmul_(dkb, beta * decay, value=-1)
+    _add(_add(dk, pairs.transpose(-1, -2), q), inside + inside.transpose(-1, -2), k)
     # q = scale * x / |x|, k = x / |x|
-    dq = dq * scale
-    unit = q / scale
-    dq = (dq - unit * total(dq * unit)) * norm_q
-    dk = (dk - k * total(dk * k)) * norm_k
-    return dq, dk, dvb * beta, dg, dbeta
+    dq = (dq * scale).sub_(q * (total(dq * q) / scale)).mul_(norm_q)
+    dk = (dk - k * total(dk * k)).mul_(norm_k)
+    return dq, dk, dvb.mul_(beta), dg, dbeta
 
 
-def _scan(m: Tensor, b: Tensor) -> Tensor:
-    """The state before each chunk, `(chunks, rows x heads, key channels, value channels)`, from zero."""
-    s = torch.empty_like(b)
-    s[0].zero_()
-    for n in range(len(b) - 1):
-        torch.baddbmm(b[n], m[n], s[n], out=s[n + 1])
-    return s
+def inverse(a: Tensor) -> Tensor:
+    """`(1 + A)^-1` for strictly lower triangular A, `(…, CHUNK, CHUNK)`; in one launch on a GPU with Triton."""
+    if a.device.type == "cuda" and a.dtype == torch.float32 and importlib.util.find_spec("triton") is not None:
+        from quant.training import delta_net_triton
+
+        return delta_net_triton.inverse(a)
+    return inverse_by_blocks(a)
 
 
-def _scan_back(m: Tensor, local: Tensor) -> Tensor:
-    """The gradient of the state after each chunk; that of the last one is zero."""
-    ds = torch.empty_like(local)
-    ds[-1].zero_()
-    for n in range(len(local) - 1, 0, -1):
-        torch.baddbmm(local[n], m[n].transpose(-1, -2), ds[n], out=ds[n - 1])
-    return ds
-
-
-def _inverse(a: Tensor) -> Tensor:
-    """`(1 + A)^-1` for strictly lower triangular A, `(…, CHUNK, CHUNK)`.
+def inverse_by_blocks(a: Tensor) -> Tensor:
+    """`inverse` in any dtype, on any device.
 
     Blocks of 8 by (1 - A)(1 + A^2)(1 + A^4), which is exact. Then pairs of diagonal blocks B, D with C below are
     joined: the lower left part of the inverse is -D^-1 C B^-1.

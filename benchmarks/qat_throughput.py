@@ -1,7 +1,7 @@
 """Measures tokens per second of LoRA training: BF16, NVFP4 with this project's code, and NVFP4 with ModelOpt's own.
 
-    python benchmarks/qat_throughput.py --model DIR --data FILE.jsonl [--rows N] [--rounds N] [--output FILE.md]
-    python benchmarks/qat_throughput.py --shape qwen3_5-9b --tokenizer DIR --data FILE.jsonl
+    python -m benchmarks.qat_throughput --model DIR --data FILE.jsonl [--rows N] [--rounds N] [--output FILE.md]
+    python -m benchmarks.qat_throughput --shape qwen3_5-9b --tokenizer DIR --data FILE.jsonl [--seconds S]
 
 There are two settings: `chat`, the conversations of FILE in batches of similar length with at most 16384 tokens, and
 `long`, eight sequences of 2048 tokens that all have a loss. Every flow trains the same model with the same adapter on
@@ -17,8 +17,9 @@ the same rows:
 
 Flows take turns: in every round each of them runs the same steps, in an order that is reversed from round to round, so
 that the GPU's clock and other load affect all equally. A ratio is the median of the rounds' ratios, with quartiles.
-The loop's flows use one model in one trainer, whose layers are switched. QATTrainer cannot be interrupted and is
-measured separately. `--shape` makes a checkpoint with random weights and measures only the loop's flows.
+The loop's flows use one model, whose layers are switched; both settings use the same compiled code. QATTrainer cannot
+be interrupted and is measured separately. `--shape` measures only the loop's flows, on a model with random weights
+that is made in memory. Every turn is printed, and FILE.md is written after every round.
 
 Tokens are counted without padding. MFU counts 4 x parameters x tokens with padding (forward, and the gradient of the
 input: LoRA needs no more) against the GPU's dense BF16 peak, whether or not activations are recomputed. Exit
@@ -32,7 +33,6 @@ import gc
 import itertools
 import math
 import statistics
-import subprocess
 import sys
 import time
 import warnings
@@ -45,9 +45,9 @@ from typing import Any
 
 import torch
 
+from benchmarks.random_checkpoint import random_model
 from quant import recipe
 from quant.checkpoint import loading
-from quant.checkpoint.safetensors_file import read_header
 from quant.quantize.quantize import quantize
 from quant.training import delta_net
 from quant.training.batches import collate, padded, plan
@@ -68,8 +68,15 @@ LIMITS = (
     ("nvfp4 loop", "QATTrainer 8192", "chat", 5.0),
     ("nvfp4 loop", "QATTrainer 512", "chat", 2.0),
 )
-SHAPES = {"qwen3_5-9b": ("--model-type", "qwen3_5_text", "--set", "vocab_size=248320")}
-"""Arguments of random_checkpoint.py; transformers' defaults for qwen3_5_text are the 9B's."""
+SHAPES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "qwen3_5-9b": ("qwen3_5_text", ("vocab_size=248320",)),
+    "qwen3_5-tiny": (
+        "qwen3_5_text",
+        ("hidden_size=64", "intermediate_size=128", "num_hidden_layers=4", "num_attention_heads=2", "head_dim=32",
+         "num_key_value_heads=1", "linear_num_key_heads=2", "linear_num_value_heads=2"),
+    ),
+}  # fmt: skip
+"""Model type and settings of random_checkpoint.py; transformers' defaults for qwen3_5_text are the 9B's."""
 LEAST_MFU = 0.30
 """Limit of MFU of the NVFP4 loop for a shape of SHAPES."""
 
@@ -98,16 +105,31 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def interleaved(flows: Sequence[Flow], rounds: int, steps: int, warm: int) -> dict[str, Found]:
-    """Let the flows take turns; every round measures the same `steps` steps of each."""
+def interleaved(
+    flows: Sequence[Flow],
+    rounds: int,
+    steps: int,
+    warm: int,
+    deadline: float,
+    say: Callable[[dict[str, Found]], object],
+) -> dict[str, Found]:
+    """Let the flows take turns; every round measures the same `steps` steps of each.
+
+    No round but the first begins after `deadline`; `say` gets everything that was found after each.
+    """
     found = {flow.name: Found([], [], 0.0) for flow in flows}
     for number in range(-1, rounds):
+        if number > 0 and time.monotonic() > deadline:
+            break
         for flow in flows if number % 2 else tuple(reversed(flows)):
+            began = time.perf_counter()
             flow.begin()
             first = max(number, 0) * steps
             if number < 0:
                 for step in range(warm):
                     flow.step(step % flow.steps)
+                synchronize()
+                print(f"  warm: {flow.name}: {time.perf_counter() - began:.1f} s", flush=True)
                 continue
             flow.step((first + flow.steps - 1) % flow.steps)  # not timed, because the caches are from another flow
             if torch.cuda.is_available():
@@ -122,6 +144,9 @@ def interleaved(flows: Sequence[Flow], rounds: int, steps: int, warm: int) -> di
             one.padded.append(sum(wide for _, wide in counts) / took)
             peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
             found[flow.name] = replace(one, peak_gib=max(one.peak_gib, peak))
+            print(f"  round {number + 1}: {flow.name}: {one.rates[-1]:,.0f} tok/s", flush=True)
+        if number >= 0:
+            say(found)
     return found
 
 
@@ -138,7 +163,10 @@ def adapted(options: argparse.Namespace, how: str) -> tuple[Any, Any]:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
-    model = loading.load_model(options.model, options.device)
+    if options.shape is None:
+        model = loading.load_model(options.model, options.device)
+    else:
+        model = random_model(options.tokenizer, *SHAPES[options.shape]).eval()
     linear = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lm_head" not in n]
     wrapped = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=linear, task_type="CAUSAL_LM"))
     sequences = [torch.arange(5, 133).tolist()] * 4
@@ -155,8 +183,11 @@ def adapted(options: argparse.Namespace, how: str) -> tuple[Any, Any]:
 
 
 @contextmanager
-def loop(options: argparse.Namespace, examples: Sequence[Example], ways: dict[str, tuple[bool, How]]) -> Iterator[Any]:
-    """This project's loop: one flow for each of `ways` (quantised or not, and how), on one model in one trainer."""
+def loop(options: argparse.Namespace, ways: dict[str, tuple[bool, How]]) -> Iterator[Any]:
+    """This project's loop on one model: yields it, and a context of the flows for some examples.
+
+    There is one flow for each of `ways`: quantised or not, and how.
+    """
     _, model = adapted(options, "nvfp4")
     with installed(model) as layers, delta_net.used(model, options.device) as rule:
         if rule is not None:
@@ -170,26 +201,33 @@ def loop(options: argparse.Namespace, examples: Sequence[Example], ways: dict[st
         for parameter in parameters.values():
             parameter.requires_grad_(True)
         kinds = {name: (layer.weight_kind, layer.input_kind) for name, layer in layers.items()}
-        trainer = Trainer(model, parameters, examples, recipe_of(options), next(iter(ways.values()))[1], 0)
 
-        def begin(quantised: bool, way: How) -> None:
-            trainer.weights.drop()
-            for name, layer in layers.items():
-                layer.weight_kind, layer.input_kind = kinds[name] if quantised else ("none", "none")
-            share_inputs(model, traced=way.traced)
-            trainer.weights = Stacked(list(layers.values()), way.stacked)
-            trainer.weights.refresh()
+        @contextmanager
+        def flows(examples: Sequence[Example]) -> Iterator[list[Flow]]:
+            trainer = Trainer(model, parameters, examples, recipe_of(options), next(iter(ways.values()))[1], 0)
 
-        def step(number: int) -> tuple[int, int]:
-            trainer.step(number)
-            rows = trainer.steps[number]
-            longest = max(trainer.lengths[row] for row in rows)
-            return sum(trainer.lengths[row] for row in rows), padded(longest) * len(rows)
+            def begin(quantised: bool, way: How) -> None:
+                trainer.weights.drop()
+                trainer.weights = Stacked([])  # frees the copies of the flow before
+                for name, layer in layers.items():
+                    layer.weight_kind, layer.input_kind = kinds[name] if quantised else ("none", "none")
+                share_inputs(model, traced=way.traced)
+                trainer.weights = Stacked(list(layers.values()), way.stacked)
+                trainer.weights.refresh()
 
-        with trainer.computing():
-            begin(*next(iter(ways.values())))
-            trainer.fit()
-            yield [Flow(name, partial(begin, *way), step, len(trainer.steps)) for name, way in ways.items()]
+            def step(number: int) -> tuple[int, int]:
+                trainer.step(number)
+                rows = trainer.steps[number]
+                longest = max(trainer.lengths[row] for row in rows)
+                return sum(trainer.lengths[row] for row in rows), padded(longest) * len(rows)
+
+            with trainer.computing():
+                begin(*next(iter(ways.values())))
+                trainer.fit()
+                yield [Flow(name, partial(begin, *way), step, len(trainer.steps)) for name, way in ways.items()]
+                trainer.weights.drop()
+
+        yield model, flows
 
 
 def plain(options: argparse.Namespace, examples: Sequence[Example], how: str, name: str) -> Flow:
@@ -286,14 +324,33 @@ def ratio(one: Found, other: Found) -> tuple[float, float, float]:
     return middle, low, high
 
 
-def made(options: argparse.Namespace) -> Path:
-    """The checkpoint with random weights for `--shape`; made if it does not exist."""
-    out: Path = options.scratch / options.shape
-    if not (out / "config.json").exists():
-        script = Path(__file__).with_name("random_checkpoint.py")
-        command = [sys.executable, str(script), "--tokenizer", str(options.tokenizer), "--out", str(out)]
-        subprocess.run([*command, *SHAPES[options.shape]], check=True)
-    return out
+def tables(
+    found: dict[tuple[str, str], Found], weights: int, peak: float | None, limit_mfu: bool
+) -> tuple[list[str], bool]:
+    """The tables of what was found, and whether all limits are kept.
+
+    Args:
+        weights: number of weights that a token is multiplied by.
+        peak: the GPU's FLOP/s, if known.
+        limit_mfu: whether LEAST_MFU counts.
+    """
+    good = True
+    lines = ["| flow | setting | tok/s | with padding | MFU | peak GiB | turns |", "|---|---|---|---|---|---|---|"]
+    for (flow, setting), one in found.items():
+        wide = statistics.median(one.padded)
+        mfu = 4 * weights * wide / peak if peak else None
+        lines.append(
+            f"| {flow} | {setting} | {statistics.median(one.rates):,.0f} | {wide:,.0f} | "
+            f"{'-' if mfu is None else f'{mfu:.1%}'} | {one.peak_gib:.1f} | {len(one.rates)} |"
+        )
+        good &= not (limit_mfu and flow == "nvfp4 loop" and mfu is not None and mfu < LEAST_MFU)
+    lines += ["", "| ratio of tok/s | setting | median | quartiles | wanted |", "|---|---|---|---|---|"]
+    for flow, other, setting, limit in LIMITS:
+        if (flow, setting) in found and (other, setting) in found:
+            middle, low, high = ratio(found[flow, setting], found[other, setting])
+            lines.append(f"| {flow} / {other} | {setting} | {middle:.3f} | {low:.3f} to {high:.3f} | {limit} |")
+            good &= middle >= limit
+    return lines, good
 
 
 def main() -> int:
@@ -307,21 +364,25 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9, help="turns of each flow (default: 9)")
     parser.add_argument("--steps", type=int, default=3, help="timed steps a turn (default: 3)")
     parser.add_argument("--warm", type=int, default=4, help="steps before the timed ones (default: 4)")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no round later than this")
+    parser.add_argument("--micro-tokens", type=int, help="padded tokens per pass, without gradient checkpointing "
+                        "(default: what fits, found by short passes)")  # fmt: skip
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
     parser.add_argument("--setting", choices=("chat", "long"), help="only this setting")
     parser.add_argument("--skip", action="append", default=[], help="leave out flows whose name begins so")
-    parser.add_argument("--scratch", type=Path, default=Path("/tmp/qat_throughput"))
+    parser.add_argument("--scratch", type=Path, default=Path("/tmp/qat_throughput"), help="for QATTrainer")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     if (options.model is None) == (options.shape is None) or (options.shape and not options.tokenizer):
         parser.error("give --model, or --shape with --tokenizer")
+    deadline = time.monotonic() + options.seconds
     options.device = loading.default_device()
-    options.model = options.model or made(options)
     torch.set_float32_matmul_precision("highest")
-    tokenizer = loading.load_tokenizer(options.model)
+    tokenizer = loading.load_tokenizer(options.model or options.tokenizer)
     chat = render_all(tokenizer, read_conversations(options.data)[: options.rows], options.data, 4096)
     long = long_examples(len(tokenizer), 8 * max(1, options.batch_tokens // 16384))
-    fast = How(compile=options.compile)
+    fast = How(compile=options.compile, micro_tokens=options.micro_tokens,
+               checkpointing=None if options.micro_tokens is None else False)  # fmt: skip
     ways = {"bf16 loop": (False, fast), "nvfp4 loop": (True, fast)}
     if options.shape is None:
         ways |= {
@@ -331,55 +392,41 @@ def main() -> int:
     ways = {name: way for name, way in ways.items() if not any(name.startswith(each) for each in options.skip)}
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     peak = next((value for key, value in PEAK.items() if key in name), None)
-    weights = sum(
-        math.prod(info.shape)
-        for path in options.model.glob("*.safetensors")
-        for tensor, info in read_header(path).tensors.items()
-        if "embed" not in tensor
-    )
-    lines = [f"{name}; {len(chat)} conversations, {sum(len(e.ids) for e in chat) / len(chat):.0f} tokens each", ""]
-    lines += ["| flow | setting | tok/s | with padding | MFU | peak GiB | turns |", "|---|---|---|---|---|---|---|"]
+    head = f"{name}; {len(chat)} conversations, {sum(len(e.ids) for e in chat) / len(chat):.0f} tokens each"
     found: dict[tuple[str, str], Found] = {}
-    status = 0
+    weights = 0
 
-    def keep(flow: str, setting: str, one: Found) -> None:
-        nonlocal status
-        found[flow, setting] = one
-        wide = statistics.median(one.padded)
-        mfu = 4 * weights * wide / peak if peak else None
-        lines.append(
-            f"| {flow} | {setting} | {statistics.median(one.rates):,.0f} | {wide:,.0f} | "
-            f"{'-' if mfu is None else f'{mfu:.1%}'} | {one.peak_gib:.1f} | {len(one.rates)} |"
-        )
-        print(lines[-1], flush=True)
-        status |= options.shape is not None and flow == "nvfp4 loop" and mfu is not None and mfu < LEAST_MFU
+    def report(setting: str, new: dict[str, Found]) -> tuple[list[str], bool]:
+        found.update({(flow, setting): one for flow, one in new.items()})
+        lines, good = tables(found, weights, peak, options.shape is not None)
+        if options.output:
+            options.output.write_text("\n".join([head, "", *lines]) + "\n")
+        return lines, good
 
-    for setting, examples in (("chat", chat), ("long", long)):
-        if options.setting not in (None, setting):
-            continue
-        with fresh(), loop(options, examples, ways) as flows:
-            if options.shape is None:
-                others = {"bf16 plain": "bf16", "modelopt loop": "modelopt"}
-                flows += [plain(options, examples, how, flow) for flow, how in others.items()
-                          if not any(flow.startswith(each) for each in options.skip)]  # fmt: skip
-            for flow, one in interleaved(flows, options.rounds, options.steps, options.warm).items():
-                keep(flow, setting, one)
-            del flows
+    settings = [(key, examples) for key, examples in (("chat", chat), ("long", long))
+                if options.setting in (None, key)]  # fmt: skip
+    with fresh(), loop(options, ways) as (model, flows_of):
+        weights = sum(weight.numel() for key, weight in model.named_parameters()
+                      if "embed" not in key and "lora" not in key)  # fmt: skip
+        for setting, examples in settings:
+            with flows_of(examples) as flows:
+                if options.shape is None:
+                    others = {"bf16 plain": "bf16", "modelopt loop": "modelopt"}
+                    flows += [plain(options, examples, how, flow) for flow, how in others.items()
+                              if not any(flow.startswith(each) for each in options.skip)]  # fmt: skip
+                last = setting == settings[-1][0]
+                until = deadline if last else (time.monotonic() + deadline) / 2
+                interleaved(flows, options.rounds, options.steps, options.warm, until, partial(report, setting))
+                del flows
+        del model, flows_of
     for length in (8192, 512) if options.shape is None else ():
         flow = f"QATTrainer {length}"
         if not any(flow.startswith(each) for each in options.skip):
             with fresh():
-                keep(flow, "chat", qat_trainer(options, chat, length))
-    lines += ["", "| ratio of tok/s | setting | median | quartiles | wanted |", "|---|---|---|---|---|"]
-    for flow, other, setting, limit in LIMITS:
-        if (flow, setting) in found and (other, setting) in found:
-            middle, low, high = ratio(found[flow, setting], found[other, setting])
-            lines.append(f"| {flow} / {other} | {setting} | {middle:.3f} | {low:.3f} to {high:.3f} | {limit} |")
-            status |= middle < limit
-    print("\n".join(lines))
-    if options.output:
-        options.output.write_text("\n".join(lines) + "\n")
-    return int(status)
+                report("chat", {flow: qat_trainer(options, chat, length)})
+    lines, good = report("chat", {})
+    print("\n".join([head, "", *lines]))
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -13,9 +13,38 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 COMPANIONS = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+
+
+def random_model(tokenizer: Path, model_type: str, settings: Sequence[str]) -> Any:
+    """A causal LM in BF16 with random weights, on the GPU if there is one.
+
+    Args:
+        tokenizer: checkpoint whose vocabulary and special tokens the model gets.
+        settings: KEY=VALUE, VALUE in JSON; they override transformers' defaults for `model_type`.
+
+    Raises ValueError for a setting that cannot be read.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    base = json.loads((tokenizer / "config.json").read_text())
+    base = {**base, **base.get("text_config", {})}
+    chosen = {key: base.get(key) for key in ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")}
+    for item in settings:
+        key, _, value = item.partition("=")
+        try:
+            chosen[key] = json.loads(value)
+        except ValueError:
+            raise ValueError(f"--set {item}: needs KEY=VALUE, with a VALUE that is JSON") from None
+    config = AutoConfig.for_model(model_type, **chosen)
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        return AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
 
 
 def main() -> int:
@@ -27,27 +56,15 @@ def main() -> int:
     parser.add_argument("--for", dest="image", metavar="IMAGE", help="in the shape that this serving image loads")
     options = parser.parse_args()
 
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     from quant.export.export import retarget
     from quant.images import images
 
     if options.image not in (None, *images()):
         parser.error(f"--for {options.image}: unknown; one of {', '.join(images())}")
-    base = json.loads((options.tokenizer / "config.json").read_text())
-    base = {**base, **base.get("text_config", {})}
-    settings = {key: base.get(key) for key in ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")}
-    for item in options.set:
-        key, _, value = item.partition("=")
-        try:
-            settings[key] = json.loads(value)
-        except ValueError:
-            parser.error(f"--set {item}: needs KEY=VALUE, with a VALUE that is JSON")
-    config = AutoConfig.for_model(options.model_type, **settings)
-    torch.manual_seed(0)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    try:
+        model = random_model(options.tokenizer, options.model_type, options.set)
+    except ValueError as error:
+        parser.error(str(error))
     model.save_pretrained(options.out)
     for name in COMPANIONS:
         if (options.tokenizer / name).exists():

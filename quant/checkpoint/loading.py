@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,16 +132,61 @@ def weight_bytes(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.glob("*.safetensors"))
 
 
+class WeightsInFiles(Mapping[str, Any]):
+    """A model's parameters by name, each read from the checkpoint when it is asked for.
+
+    Those that the files do not hold under the same name and shape, such as a tied lm_head, stay in memory.
+
+    Attributes:
+        state_dict: empty. ModelOpt writes the weights of every layer that it has seen into the attribute of this
+            name, if they are in it: a second copy of the model. They have not changed.
+    """
+
+    def __init__(self, directory: Path, model: Any) -> None:
+        from safetensors import safe_open
+
+        self.state_dict: dict[str, Any] = {}
+        self._paths: dict[str, Path] = {}
+        parameters = dict(model.named_parameters(remove_duplicate=False))
+        for path in sorted(directory.glob("*.safetensors")):
+            with safe_open(path, framework="pt") as file:
+                for name in parameters.keys() & set(file.keys()):
+                    start = file.get_tensor(name)
+                    if _begins_like(parameters[name], start):
+                        self._paths[name] = path
+        self._kept = {name: value.detach() for name, value in parameters.items() if name not in self._paths}
+
+    def __getitem__(self, name: str) -> Any:
+        from safetensors import safe_open
+
+        if name not in self._paths:
+            return self._kept[name]
+        with safe_open(self._paths[name], framework="pt") as file:
+            return file.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._paths, *self._kept))
+
+    def __len__(self) -> int:
+        return len(self._paths) + len(self._kept)
+
+
+def _begins_like(loaded: Any, stored: Any) -> bool:
+    """Whether a parameter was loaded from `stored` as it is: the whole would be read if more were compared."""
+    import torch
+
+    few = stored.view(-1)[:64].to(loaded.dtype)
+    return loaded.shape == stored.shape and torch.equal(loaded.detach().view(-1)[:64], few)
+
+
 def load_offloaded(directory: Path, device: str) -> Any:
-    """The model with its weights in host memory; each module's weights are copied to `device` while it computes."""
+    """The model with its weights in its files; each module's weights are copied to `device` while it computes."""
     import torch
     from accelerate import cpu_offload
     from accelerate.hooks import AlignDevicesHook, add_hook_to_module
-    from accelerate.utils import OffloadedWeightsLoader
 
     model = load_model(directory, "cpu")
-    held = OffloadedWeightsLoader(state_dict=model.state_dict())  # of this class, for ModelOpt looks into it
-    cpu_offload(model, execution_device=torch.device(device), state_dict=held)
+    cpu_offload(model, execution_device=torch.device(device), state_dict=WeightsInFiles(directory, model))
     for module in model.modules():  # whose weights ModelOpt's export gathers at a time
         if type(module).__name__ in (model._no_split_modules or ()) and not hasattr(module, "_hf_hook"):
             add_hook_to_module(module, AlignDevicesHook(execution_device=torch.device(device)))

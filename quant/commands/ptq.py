@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _offloads(arguments: argparse.Namespace, chosen: Recipe, device: str) -> bool:
-    """Whether the weights stay in host memory because the GPU is too small. Raises UsageError if that is not possible.
+    """Whether the weights stay in their files because the GPU is too small. Raises UsageError if that is not possible.
 
     Besides the weights, the GPU needs memory for the activations of a batch and for the layer that is being packed.
     """
@@ -96,8 +96,8 @@ def _offloads(arguments: argparse.Namespace, chosen: Recipe, device: str) -> boo
         return False
     message = f"{arguments.model}: {size / 1e9:.1f} GB of weights for {free / 1e9:.1f} GB of free GPU memory"
     if chosen.algorithm not in recipe.REPEATABLE or arguments.keep is not None:
-        raise UsageError(f"{message}; they can stay in host memory only with algorithm {recipe.TAKE}, without --keep")
-    print(f"{message}: they stay in host memory, and each layer is copied when it computes", flush=True)
+        raise UsageError(f"{message}; they can stay in their files only with algorithm {recipe.TAKE}, without --keep")
+    print(f"{message}: they are read from their files, each layer when it computes", flush=True)
     return True
 
 

@@ -127,7 +127,7 @@ def _check_memory(model: Path, device: str) -> None:
     if needed > free:
         raise UsageError(
             f"{model}: {needed / 1e9:.1f} GB of weights, but the GPU has {free / 1e9:.1f} GB free, and training needs "
-            "all of them there; take a larger GPU, or `python -m quant ptq`, which keeps weights in host memory"
+            "all of them there; take a larger GPU, or `python -m quant ptq`, which reads weights layer by layer"
         )
 
 

@@ -1,8 +1,9 @@
-"""PTQ of a model that does not fit on the GPU keeps weights in host memory, with the same result."""
+"""PTQ of a model that does not fit on the GPU reads weights from their files, with the same result."""
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,16 +28,27 @@ def tensors(model: Path, recipe: str, calib: Path, out: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("recipe", ["nvfp4-default", "nvfp4-mse"])
-def test_weights_in_host_memory_make_the_same_checkpoint(
+def test_weights_in_files_make_the_same_checkpoint(
     recipe: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calib = tiny.calibration_file(tmp_path / "calib.jsonl")
     resident = tensors(model, recipe, calib, tmp_path / "resident")
+    held: list[loading.WeightsInFiles] = []
+
+    class Watched(loading.WeightsInFiles):
+        def __init__(self, directory: Path, loaded: Any) -> None:
+            super().__init__(directory, loaded)
+            held.append(self)
+
+    monkeypatch.setattr(loading, "WeightsInFiles", Watched)
     monkeypatch.setattr(ptq, "_offloads", lambda *_: True)
     assert tensors(model, recipe, calib, tmp_path / "offloaded") == resident
+    (weights,) = held
+    assert not weights.state_dict, "ModelOpt has put a copy of the model into host memory"
+    assert set(weights._kept) <= {"lm_head.weight"}, "tied, so that no file has it"
 
 
-def test_they_stay_there_where_they_do_not_fit(
+def test_they_are_read_from_there_where_they_do_not_fit(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = recipe.load("nvfp4-default")
@@ -46,6 +58,6 @@ def test_they_stay_there_where_they_do_not_fit(
     assert not ptq._offloads(arguments, chosen, "cuda")
     monkeypatch.setattr(loading, "free_bytes", lambda _: size + ptq.ACTIVATIONS - 1)
     assert ptq._offloads(arguments, chosen, "cuda")
-    assert "they stay in host memory" in capsys.readouterr().out
+    assert "they are read from their files" in capsys.readouterr().out
     with pytest.raises(UsageError, match=r"GB of weights for .* GB of free GPU memory"):
         ptq._offloads(arguments, recipe.load("nvfp4-awq-lite"), "cuda")

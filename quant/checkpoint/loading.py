@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +88,11 @@ def load_tokenizer(directory: Path) -> Any:
         raise UsageError(f"{directory}: its tokenizer cannot be read ({str(error).splitlines()[0]})") from error
 
 
-def load_model(directory: Path, device: str) -> Any:
-    """The model in BF16 and evaluation mode; vision-language models with their vision tower."""
+def load_model(directory: Path, device: str, meanwhile: Callable[[], object] | None = None) -> Any:
+    """The model in BF16 and evaluation mode; vision-language models with their vision tower.
+
+    `meanwhile` is called by another thread while weights are copied to a GPU, such as an import that takes seconds.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
@@ -115,7 +121,45 @@ def load_model(directory: Path, device: str) -> Any:
         ) from error
     if missing := sorted(info["missing_keys"]):
         raise UsageError(f"{directory}: config.json asks for {missing[0]}, which its weight files do not hold")
+    if not device.startswith("cpu"):
+        _copy_weights(model, device, meanwhile)
     return model.to(device).eval()
+
+
+_PIECE = 64 << 20
+"""Bytes that a thread copies at a time."""
+
+
+def _copy_weights(model: Any, device: str, meanwhile: Callable[[], object] | None = None) -> None:
+    """Copy the parameters to a GPU by several threads.
+
+    They are views of files in the page cache. One thread alone waits for page faults, and the GPU's own copy from
+    memory that is not pinned is slow.
+    """
+    import torch
+
+    here = threading.local()
+    where = torch.device(device)
+    if where.type == "cuda":  # threads begin with GPU 0
+        where = torch.device("cuda", torch.cuda.current_device() if where.index is None else where.index)
+
+    def copy(parameter: Any) -> None:
+        if not hasattr(here, "held"):
+            if where.type == "cuda":
+                torch.cuda.set_device(where)
+            here.held = torch.empty(_PIECE, dtype=torch.uint8, pin_memory=where.type == "cuda")
+        source = parameter.detach().contiguous()
+        target = torch.empty_like(source, device=where)
+        pieces = (tensor.view(-1).view(torch.uint8).split(_PIECE) for tensor in (source, target))
+        for old, new in zip(*pieces, strict=True):
+            new.copy_(here.held[: len(old)].copy_(old))
+        parameter.data = target
+
+    with ThreadPoolExecutor(1 + min(8, os.cpu_count() or 1)) as pool:
+        other = None if meanwhile is None else pool.submit(meanwhile)
+        list(pool.map(copy, (parameter for parameter in model.parameters() if parameter.numel())))
+        if other is not None:
+            other.result()
 
 
 def device_of(model: Any) -> Any:

@@ -12,7 +12,7 @@ from quant.checkpoint.atomic import atomic_directory, check_free, check_outside
 from quant.checkpoint.provenance import Provenance, describe_data
 from quant.errors import UsageError
 from quant.quantize import calibration
-from quant.quantize.quantize import check_image, quantize
+from quant.quantize.quantize import check_image, import_modelopt, quantize
 from quant.quantize.search import weight_error
 from quant.recipe import Recipe
 
@@ -74,8 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
         sequences = calibration.tokenize(tokenizer, samples, arguments.calib, limits.max_length, limits.samples)
         device = loading.default_device()
         offloaded = _offloads(arguments, chosen, device)
-        load = loading.load_offloaded if offloaded else loading.load_model
-        model = load(arguments.model, device)
+        if offloaded:
+            model = loading.load_offloaded(arguments.model, device)
+        else:
+            model = loading.load_model(arguments.model, device, import_modelopt)
     provenance.record |= {"source": {"path": str(arguments.model)}, "device": device, "offloaded": offloaded}
     from quant.training import delta_net
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import Any
 
 from quant.checkpoint import loading
@@ -121,6 +122,12 @@ def quantize(model: Any, chosen: Recipe, sequences: list[list[int]], pad: int) -
         find = hessian.gptq if chosen.algorithm == "gptq" else hessian.local_hessian
         find(model, functools.partial(forward, each_alone=True))
     return model
+
+
+def import_modelopt() -> None:
+    """Import what `quantize` and the export need, which takes seconds."""
+    for name in ("modelopt.torch.quantization", "modelopt.torch.export", "peft"):
+        importlib.import_module(name)
 
 
 def check_image(chosen: Recipe, image: Image) -> None:

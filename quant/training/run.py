@@ -212,7 +212,9 @@ def answer_logits(model: Any, examples: Sequence[Example], pad: int, limit: int 
 
 def load_frozen(job: Job) -> Any:
     """The model, with no trainable parameters yet."""
-    model = loading.load_model(job.arguments.model, job.device)
+    from quant.quantize.quantize import import_modelopt
+
+    model = loading.load_model(job.arguments.model, job.device, import_modelopt if job.recipe.quantizes else None)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model

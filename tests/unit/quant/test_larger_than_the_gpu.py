@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from quant import recipe
 from quant.checkpoint import loading
@@ -61,3 +62,16 @@ def test_they_are_read_from_there_where_they_do_not_fit(
     assert "they are read from their files" in capsys.readouterr().out
     with pytest.raises(UsageError, match=r"GB of weights for .* GB of free GPU memory"):
         ptq._offloads(arguments, recipe.load("nvfp4-awq-lite"), "cuda")
+
+
+def test_weights_copied_by_threads_are_the_same_and_a_tied_head_stays_tied(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = loading.load_model(model, "cpu")
+    before = {name: weight.detach().clone() for name, weight in loaded.named_parameters()}
+    monkeypatch.setattr(loading, "_PIECE", 1000)
+    called: list[str] = []
+    loading._copy_weights(loaded, "cpu", lambda: called.append("meanwhile"))
+    assert called == ["meanwhile"]
+    assert loaded.lm_head.weight is loaded.model.embed_tokens.weight
+    assert all(torch.equal(weight, before[name]) for name, weight in loaded.named_parameters())

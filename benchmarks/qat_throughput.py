@@ -403,7 +403,7 @@ def main() -> int:
             options.output.write_text("\n".join([head, "", *lines]) + "\n")
         return lines, good
 
-    settings = [(key, examples) for key, examples in (("chat", chat), ("long", long))
+    settings = [(key, examples) for key, examples in (("long", long), ("chat", chat))
                 if options.setting in (None, key)]  # fmt: skip
     with fresh(), loop(options, ways) as (model, flows_of):
         weights = sum(weight.numel() for key, weight in model.named_parameters()

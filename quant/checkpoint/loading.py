@@ -239,6 +239,27 @@ def load_offloaded(directory: Path, device: str) -> Any:
     return model
 
 
+def hold(model: Any) -> None:
+    """Undo what `load_offloaded` added: every weight is a parameter on the CPU again, and tied ones are one."""
+    from accelerate.hooks import remove_hook_from_submodules
+
+    hooked = [module for module in model.modules() if hasattr(module, "_hf_hook")]
+    remove_hook_from_submodules(model)
+    for module in hooked:  # whose forward accelerate leaves as an attribute, bound to the class before ModelOpt's
+        vars(module).pop("forward", None)
+    vars(model).pop("get_dummy_inputs", None)
+    model.tie_weights()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+
+
+def head_weight(model: Any) -> Any:
+    """The weight of lm_head on the device that computes, also if it is in its file."""
+    head = model.get_output_embeddings()
+    weight = head.weight
+    return head._hf_hook.weights_map["weight"].to(device_of(model)) if weight.is_meta else weight
+
+
 def free_bytes(device: str) -> int:
     """Bytes of GPU memory that this process may still allocate, under its cap if it has one."""
     import torch

@@ -315,6 +315,15 @@ def share_inputs(model: nn.Module, *, traced: bool = False) -> None:
                 user.shared = shared
 
 
+def lift_quantizers(model: Any) -> None:
+    """Move the quantisers of layers that had none of peft's adapters when they were quantised: around the adapter."""
+    for module in model.modules():
+        base = getattr(module, "base_layer", None)
+        for which in ("input_quantizer", "weight_quantizer", "output_quantizer"):
+            if base is not None and hasattr(base, which):
+                setattr(module, which, getattr(base, which))
+
+
 @torch.no_grad()
 def merge_adapters(model: Any, trained: dict[str, TrainedLinear]) -> Any:
     """Write the effective weights into the base layers, move the quantisers there, and remove peft.

@@ -197,7 +197,7 @@ def answer_logits(model: Any, examples: Sequence[Example], pad: int, limit: int 
     for example in examples:
         counts.append(min(sum(example.learnt), limit - sum(counts)))
     found: list[Any] = []
-    head = model.get_output_embeddings().weight
+    head = loading.head_weight(model)
     with torch.inference_mode():
         for start in range(0, len(examples), 8):
             rows = [row for row in range(start, min(start + 8, len(examples))) if counts[row]]
@@ -211,10 +211,13 @@ def answer_logits(model: Any, examples: Sequence[Example], pad: int, limit: int 
 
 
 def load_frozen(job: Job) -> Any:
-    """The model, with no trainable parameters yet."""
+    """The model, with no trainable parameters yet; with several processes its weights stay in their files."""
     from quant.quantize.quantize import import_modelopt
 
-    model = loading.load_model(job.arguments.model, job.device, import_modelopt if job.recipe.quantizes else None)
+    if job.world.size > 1:
+        model = loading.load_offloaded(job.arguments.model, job.device)
+    else:
+        model = loading.load_model(job.arguments.model, job.device, import_modelopt if job.recipe.quantizes else None)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model
@@ -245,6 +248,32 @@ def adapt(model: Any, job: Job) -> Any:
         return get_peft_model(model, config)
 
 
+def quantize_and_adapt(model: Any, job: Job, calib: list[list[int]]) -> tuple[Any, list[Any]]:
+    """Quantise a model as the recipe says and put adapters into it.
+
+    Returns peft's model, None without adapters, and the answers of the quantised model, in process 0. With several
+    processes all weights are on the CPU afterwards, and the adapters are put in last, because peft needs weights.
+    """
+    import torch
+
+    from quant.quantize.quantize import quantize
+    from quant.training.layers import lift_quantizers
+
+    lora, alone = job.training.method == "lora", job.world.size == 1
+    wrapped = adapt(model, job) if lora and alone else None
+    quantized: list[Any] = []
+    if job.recipe.quantizes:
+        with job.provenance.phase("quantize"), torch.no_grad():
+            quantize(model if wrapped is None else wrapped, job.recipe, calib, job.pad)
+            quantized = answer_logits(model, job.held_out, job.pad) if job.world.first else []
+    if not alone:
+        loading.hold(model)
+        if lora:
+            wrapped = adapt(model, job)
+            lift_quantizers(wrapped)
+    return wrapped, quantized
+
+
 def execute(job: Job, image: images.Image | None, calib: list[list[int]], teacher: Path | None) -> int:
     """Train, export and check; `image` is None for a recipe that does not quantise. Returns the exit status."""
     from quant.training import delta_net
@@ -270,7 +299,6 @@ def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[in
     from quant.export.adapter import FOLDER
     from quant.export.finish import finish, finish_bf16
     from quant.quantize import quality
-    from quant.quantize.quantize import quantize
     from quant.training import adapter, divergence
     from quant.training.layers import installed, merge_adapters
     from quant.training.loop import How, Trainer
@@ -280,7 +308,8 @@ def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[in
 
     provenance, training, arguments, world = job.provenance, job.training, job.arguments, job.world
     with provenance.phase("teacher"):
-        asked = model if teacher is None else loading.load_model(teacher, job.device)
+        load = loading.load_model if world.size == 1 else loading.load_offloaded
+        asked = model if teacher is None else load(teacher, job.device)
         reference = answer_logits(asked, job.held_out, job.pad) if world.first else []
         cache = None
         if training.kl:
@@ -293,13 +322,7 @@ def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[in
                 if world.first:
                     cache.save(job.state.teacher)
         del asked
-    wrapped = adapt(model, job) if training.method == "lora" else None
-    if job.recipe.quantizes:
-        with provenance.phase("quantize"), torch.no_grad():
-            quantize(wrapped if wrapped is not None else model, job.recipe, calib, job.pad)
-            quantized = answer_logits(model, job.held_out, job.pad) if world.first else []
-    else:
-        quantized = reference
+    wrapped, quantized = quantize_and_adapt(model, job, calib)
     how = How(
         micro_tokens=arguments.micro_tokens,
         checkpointing=training.gradient_checkpointing
@@ -351,7 +374,7 @@ def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[in
     if image is None:
         modules = dict(model.named_modules())
         digests = verify.digests((name, modules[name].weight) for name in base)
-    before = quality.agreement(reference, quantized)
+    before = quality.agreement(reference, quantized if job.recipe.quantizes else reference)
     last = answer_logits(model, job.held_out, job.pad)
     after, merged = quality.agreement(reference, last), quality.agreement(reached, last)
     _record(job, trainer, before, after, merged, how)

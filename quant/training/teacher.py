@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quant.checkpoint.loading import head_weight
 from quant.errors import UsageError
 from quant.quantize.progress import ProgressBar
 from quant.training.batches import Batch, collate, plan
@@ -72,7 +73,7 @@ def ask(
     """
     counts = torch.tensor([sum(example.learnt) for example in examples])
     offsets = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
-    weight = model.get_output_embeddings().weight
+    weight = head_weight(model)
     k = min(k, weight.shape[0])
     world = world or World()
     kept = torch.zeros((int(offsets[-1]), k), dtype=torch.int32)

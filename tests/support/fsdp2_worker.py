@@ -21,7 +21,6 @@ import torch.distributed as dist
 from torch.distributed.tensor import DTensor
 
 from quant import cli
-from quant.quantize.quantize import quantize
 from quant.training import loop, run
 from quant.training.layers import installed
 from quant.training.loop import How, Trainer
@@ -48,9 +47,8 @@ def curve(recipe: str, model_directory: Path, data: Path, out: Path) -> dict[str
     job = run.prepare("qat", parser.parse_args(words))
     model = run.load_frozen(job)
     cache = ask(model, job.examples, job.pad, 16, 4096, job.world) if job.training.kl else None
-    wrapped = run.adapt(model, job) if job.training.method == "lora" else model
-    with torch.no_grad():
-        quantize(wrapped, job.recipe, [list(example.ids) for example in job.examples[:4]], job.pad)
+    offloaded = any(parameter.is_meta for parameter in model.parameters())
+    run.quantize_and_adapt(model, job, [list(example.ids) for example in job.examples[:4]])
     with installed(model) as layers:
         parameters = run._trainable(model, layers, job.training)
         trainer = Trainer(model, parameters, job.examples, job.training, How(), job.pad, cache, job.world)
@@ -60,7 +58,10 @@ def curve(recipe: str, model_directory: Path, data: Path, out: Path) -> dict[str
         share = sum(p.to_local().numel() for p in held) / max(1, sum(p.numel() for p in held))
     if job.world.first:
         job.state.remove()
-    return {"history": trainer.history, "values": values, "share": share, "rows": [len(s) for s in trainer.steps]}
+    return {
+        "history": trainer.history, "values": values, "share": share, "rows": [len(s) for s in trainer.steps],
+        "offloaded": offloaded,
+    }  # fmt: skip
 
 
 def one_process(recipe: str, model: Path, data: Path, out: Path) -> dict[str, Any]:

@@ -7,12 +7,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from quant.checkpoint.provenance import Provenance
 from quant.preflight.check import preflight
+from quant.recipe import load as load_recipe
+from quant.training import run
 from quant.training.batches import shares
+from quant.training.distributed import World
+from quant.training.layers import installed
 from tests.support import fsdp2_worker
 
 ROOT = Path(__file__).parents[3]
@@ -66,6 +73,8 @@ def test_the_loss_curve_and_the_weights_are_those_of_one_process(
         assert torch.equal(two["values"][name], value), name
     assert two["share"] == pytest.approx(0.5, abs=0.01)
     assert one["share"] == 0
+    assert two["offloaded"], "no process holds the whole model while it calibrates"
+    assert not one["offloaded"]
 
 
 def test_resumed_by_two_processes_it_ends_in_the_same_bytes(together: Path, tiny_llama: Path) -> None:
@@ -77,3 +86,25 @@ def test_resumed_by_two_processes_it_ends_in_the_same_bytes(together: Path, tiny
     assert made["processes"] == 2
     assert not preflight(killed, reference=tiny_llama)
     assert not list(together.glob(".*")), "no state, no half-written directory"
+
+
+def test_a_model_that_calibrates_from_its_files_has_the_same_layers(tiny_llama: Path) -> None:
+    chosen = load_recipe("qad-lora")
+    sequences = [list(range(5, 60)), list(range(9, 70))]
+    found: list[dict[str, Any]] = []
+    for size in (1, 2):
+        job: Any = SimpleNamespace(
+            recipe=chosen, training=chosen.training, world=World(0, size), provenance=Provenance("qat"), held_out=[],
+            pad=0, device="cpu", arguments=SimpleNamespace(model=tiny_llama),
+        )  # fmt: skip
+        model = run.load_frozen(job)
+        run.quantize_and_adapt(model, job, sequences)
+        assert not any(hasattr(module, "_hf_hook") or "forward" in vars(module) for module in model.modules())
+        assert model.get_output_embeddings().weight is model.get_input_embeddings().weight, "tied"
+        with installed(model) as layers, torch.no_grad():
+            logits = model(input_ids=torch.tensor([sequences[0]])).logits
+            found.append({"logits": logits} | {f"{n}.{key}": getattr(layer, key) for n, layer in layers.items()
+                                               for key in ("weight", "lora_a", "weight_amax", "input_amax")})  # fmt: skip
+    one, two = found
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)

@@ -103,8 +103,9 @@ def test_a_model_that_calibrates_from_its_files_has_the_same_layers(tiny_llama: 
         assert model.get_output_embeddings().weight is model.get_input_embeddings().weight, "tied"
         with installed(model) as layers, torch.no_grad():
             logits = model(input_ids=torch.tensor([sequences[0]])).logits
-            found.append({"logits": logits} | {f"{n}.{key}": getattr(layer, key) for n, layer in layers.items()
-                                               for key in ("weight", "lora_a", "weight_amax", "input_amax")})  # fmt: skip
+            held = {f"{n}.{key}": getattr(layer, key) for n, layer in layers.items()
+                    for key in ("weight", "lora_a", "weight_amax", "input_amax")}  # fmt: skip
+            found.append({"logits": logits} | held)
     one, two = found
     assert one.keys() == two.keys()
     assert all(torch.equal(one[key], two[key]) for key in one)

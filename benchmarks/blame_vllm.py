@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-LOSSY_PARSER = '''
+LOSSY_PARSER = """
 from vllm.entrypoints.generate.base.protocol import DeltaMessage, ExtractedToolCallInformation
 from vllm.tool_parsers import ToolParserManager
 from vllm.tool_parsers.hermes_tool_parser import Hermes2ProToolParser
@@ -40,9 +40,9 @@ class Lossy(Hermes2ProToolParser):
 
     def extract_tool_calls_streaming(self, previous_text, current_text, delta_text, *ids, request):
         return DeltaMessage(content=delta_text)
-'''
+"""
 
-WRONG_CACHE = '''
+WRONG_CACHE = """
 def register():
     from vllm.v1.core.kv_cache_manager import KVCacheBlocks, KVCacheManager
 
@@ -53,7 +53,7 @@ def register():
         return KVCacheBlocks(tuple([blocks[0]] * len(blocks) if blocks else [] for blocks in found.blocks)), *rest
 
     KVCacheManager.get_computed_blocks = wrong
-'''
+"""
 
 Plant = Callable[[argparse.Namespace, Path], list[str]]
 

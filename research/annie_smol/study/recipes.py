@@ -9,6 +9,8 @@ misses it in a smaller share of its runs, and families are compared by the exact
 from __future__ import annotations
 
 import itertools
+import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -51,19 +53,24 @@ def size(run: Result, gate: str, prefix: str) -> int:
     return second if prefix else run["gates"][gate]["n"] - second
 
 
-def compared(ones: Sequence[Result], others: Sequence[Result], gates: Iterable[str], prefix: str) -> tuple[int, int]:
-    """Prompts that are better and worse under `ones` than under `others`."""
-    better = worse = 0
+def differences(ones: Sequence[Result], others: Sequence[Result], gates: Iterable[str], prefix: str) -> list[float]:
+    """For each prompt of one set: the share of runs of `ones` that pass it, less the share of `others`."""
+    found: list[float] = []
     for gate in gates:
-        shares: Counter[str] = Counter()
-        for runs, sign in ((ones, 1), (others, -1)):
-            counts = Counter(key for run in runs for key in missed(run, gate, prefix))
-            for key, count in counts.items():
+        counts: Counter[str] = Counter()
+        for runs, sign in ((ones, -1), (others, 1)):
+            for key, count in Counter(key for run in runs for key in missed(run, gate, prefix)).items():
                 # Whole numbers, so that equal shares are equal.
-                shares[key] += sign * count * (len(others) if sign == 1 else len(ones))
-        better += sum(share < 0 for share in shares.values())
-        worse += sum(share > 0 for share in shares.values())
-    return better, worse
+                counts[key] += sign * count * (len(others) if sign == -1 else len(ones))
+        shares = [count / (len(ones) * len(others)) for count in counts.values()]
+        found += shares + [0.0] * (size(ones[0], gate, prefix) - len(shares))
+    return found
+
+
+def interval(values: Sequence[float]) -> str:
+    """Mean and 95 % interval in points: by the normal distribution over prompts, whose runs are averaged."""
+    mean, half = statistics.fmean(values), 1.96 * statistics.stdev(values) / math.sqrt(len(values))
+    return f"{100 * mean:+.1f} ({100 * (mean - half):+.1f} to {100 * (mean + half):+.1f})"
 
 
 def sign_test(better: int, worse: int) -> float:
@@ -114,16 +121,20 @@ def paired_table(results: Mapping[str, Result], pairs: Sequence[tuple[str, str]]
         chosen = (
             [each for each in every[one][0]["gates"] if each in every[other][0]["gates"]] if gate == "*" else [gate]
         )
-        found[one, other, gate] = tuple(
-            map(sum, zip(*(compared(every[one], every[other], chosen, prefix) for prefix in SETS), strict=True))
-        )
-    adjusted = dict(zip(found, stats.holm([sign_test(*counts) for counts in found.values()]), strict=True))
+        found[one, other, gate] = [
+            each for prefix in SETS for each in differences(every[one], every[other], chosen, prefix)
+        ]
+    flips = {
+        key: (sum(each > 0 for each in values), sum(each < 0 for each in values)) for key, values in found.items()
+    }
+    adjusted = dict(zip(flips, stats.holm([sign_test(*counts) for counts in flips.values()]), strict=True))
     lines = [f"| | {' | '.join(GATES.values())} | all gates |", "|---" * (len(gates) + 1) + "|"]
     for one, other in there:
         cells = []
         for gate in gates:
-            better, worse = found[one, other, gate]
-            cells.append(f"+{better} -{worse}, p = {adjusted[one, other, gate]:.2g}")
+            better, worse = flips[one, other, gate]
+            points = "" if gate == "*" else f"{interval(found[one, other, gate])}; "
+            cells.append(f"{points}+{better} -{worse}, p = {adjusted[one, other, gate]:.2g}")
         lines.append(f"| {one} against {other} | {' | '.join(cells)} |")
     return lines
 
@@ -155,8 +166,11 @@ def section(results: Mapping[str, Result]) -> list[str]:
     pairs = [(name, "ptq-max") for name in ptq[1:]] + [(name, BASE) for name in ptq]
     pairs += [(name, "qad-max") for name in qad[1:]] + [(name, BASE) for name in qad]
     pairs += [(f"qad-{name.removeprefix('ptq-')}", name) for name in ptq]
+    pairs += [("ptq-mse-headroom", "ptq-mse"), ("ptq-local-hessian", "ptq-mse"), ("ptq-gptq", "ptq-mse")]
+    pairs += [("ptq-gptq", "ptq-local-hessian"), ("ptq-gptq", "qad-max"), ("ptq-gptq", "qad-mse")]
     for part in PARTS:
         pairs += [(name, f"{part}-max") for name in families(results, part) if name != f"{part}-max"]
+        pairs += [(name, BASE) for name in families(results, part)]
     positions = next(result["agreement"]["positions"] for result in results.values() if "agreement" in result)
     parts = [
         "## Recipes",
@@ -179,8 +193,8 @@ def section(results: Mapping[str, Result]) -> list[str]:
         ]
     parts += [
         "### Recipe against recipe",
-        "Prompts of both sets that are better (+) or worse (-) over all runs; exact two-sided sign test, Holm over "
-        "the table.",
+        "Difference in points with its 95 % interval (the runs of a prompt averaged, then over prompts); prompts of "
+        "both sets that are better (+) or worse (-) over all runs; exact two-sided sign test, Holm over the table.",
         "\n".join(paired_table(results, pairs)),
     ]
     return parts

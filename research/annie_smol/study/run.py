@@ -361,7 +361,9 @@ def main() -> int:
     parser.add_argument(
         "--results", type=Path, required=True, metavar="DIR", help="for the result files, which are small"
     )
-    parser.add_argument("--only", action="append", metavar="PATTERN", help="only these candidates, in this order; may be repeated")
+    parser.add_argument(
+        "--only", action="append", metavar="PATTERN", help="only these candidates, in this order; may be repeated"
+    )
     parser.add_argument("--gpus", type=int, default=0, help="devices to spread over; 0 for a CPU")
     parser.add_argument("--first-gpu", type=int, default=0, help="number of the first of them")
     parser.add_argument("--servers", type=int, default=1, help="jobs at once on each device")

@@ -45,9 +45,17 @@ def test_runs_that_were_not_judged_have_their_distance_from_bf16() -> None:
 def test_a_prompt_counts_by_the_share_of_runs_that_miss_it() -> None:
     found = recipes.families(RESULTS, "ptq")
     # b and c are missed by half of the runs of max and none of mse, d and e the other way round, a by all.
-    assert recipes.compared(found["ptq-mse"], found["ptq-max"], ["tool_calling"], "") == (2, 2)
-    assert recipes.compared(found["ptq-mse"], found["ptq-max"], ["tool_calling"], "new-") == (1, 0)
-    assert recipes.compared([RESULTS["annie-smol-bf16"]], found["ptq-max"], ["tool_calling"], "") == (3, 0)
+    mse, largest = found["ptq-mse"], found["ptq-max"]
+    first = recipes.differences(mse, largest, ["tool_calling"], "")
+    assert sorted(first) == [-0.5, -0.5, *[0.0] * 8, 0.5, 0.5]
+    assert sorted(recipes.differences(mse, largest, ["tool_calling"], "new-")) == [*[0.0] * 7, 1.0]
+    base = [RESULTS["annie-smol-bf16"]]
+    assert sum(recipes.differences(base, largest, ["tool_calling"], "")) == 2.0
+
+
+def test_the_interval_is_in_points() -> None:
+    assert recipes.interval([1.0, 0.0, 0.0, 0.0]) == "+25.0 (-24.0 to +74.0)"
+    assert recipes.interval([0.0] * 9) == "+0.0 (+0.0 to +0.0)"
 
 
 def test_the_sign_test_is_exact_and_two_sided() -> None:

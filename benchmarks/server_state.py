@@ -35,7 +35,7 @@ NAMED: dict[str, tuple[str, str]] = {
     "batch": ("load", "in a batch"),
     "one_in_a_thousand": ("", GREEDY),
     "one_in_a_thousand_told_likely": ("", AGAIN),
-    "dropped_call": ("stream", "the parser"),
+    "dropped_call": ("stream", "parser"),
 }
 
 

@@ -46,7 +46,7 @@ def ask(samples: Sequence[Sample], model: Path, reference: Path, directory: Path
         check=False,
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["it printed no error"])[-1]
         return Opinion(None, f"The referee has no opinion: {last}")
     return opinion([json.loads(line) for line in scores.read_text("utf-8").splitlines()])
 

@@ -73,7 +73,6 @@ KINDS: dict[str, re.Pattern[str]] = {
 }
 # Half an hour of speech; later text is not searched.
 _SPEECH = 20_000
-NAMES = (*KINDS, "placeholders", "language")
 
 
 def find(sample: Sample) -> tuple[Finding, ...]:

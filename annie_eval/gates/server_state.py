@@ -1,9 +1,9 @@
-"""Does the server answer the same request otherwise in another state? Pure; docs/blame.md gives the reasons.
+"""Judges whether the server's state changes its answers. Pure functions; docs/blame.md explains the method.
 
-Greedy text alone proves nothing: a warm cache, another batch or another kernel rounds otherwise, and activations in
-four bits make much of that. So each request is answered several times in each of two states, each time computed in
-another shape (alone, beside others). What counts is how far the two nearest answers of different states are apart,
-over several requests: further than rounding brings answers, and further than relabelling them explains.
+Comparing greedy text is not enough: a warm cache, another batch size or another kernel rounds differently, and
+four-bit activations amplify this. Therefore each request is answered several times in each of two states, in batches
+of different sizes. The two states differ if the nearest answers of different states are further apart, on average over
+the requests, than answers within one state, and if a permutation test over the state labels rejects chance.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from annie_eval.stats import clusters, relabel
 from annie_eval.wire.logprobs import Token
 
 ERROR_RATE = 0.01
-"""Of a run over all probes: how often a server is accused whose states differ no more than its shapes do."""
+"""Probability that a run over all probes fails a server whose answers depend on the batch size only."""
 LEAST = 0.35
-"""A share of probability, 0 to 1: the least difference between states that counts; see docs/blame.md."""
+"""Smallest total variation distance (0 to 1) between states that counts as a difference; see docs/blame.md."""
 ROUNDING = 2.0
-"""Nats. Chosen, not measured: logits that differ by tenths of a nat stay far below it, another state lies above it."""
+"""Nats. Chosen, not measured: rounding changes logits by tenths of a nat, another prompt's state by more than 2."""
 TIMES_NOISE = 3.0
-_SHOWN = 160  # characters of an answer
+_SHOWN = 160  # characters of an answer in a report
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One answer, as the server gave it in one state. Empty tokens: it gave no log-probabilities."""
+    """One answer of the server in one state. `tokens` is empty if it has no log-probabilities."""
 
     tokens: tuple[Token, ...]
     text: str
@@ -45,14 +45,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One request in two states, answered in each of them several times, in other shapes of computing.
+    """The answers to one request in two states, several in each, computed in batches of different sizes.
 
     Attributes:
-        setting: the state that it was tried in, in words that finish the sentence "differs ...".
-        question: which request.
-        before: its answers in the state compared with; two or more.
-        after: its answers in the other state.
-        other: answers to the same question in another conversation: what the state of another prompt would say.
+        setting: describes the second state, as the end of the sentence "differs ...".
+        question: the request.
+        before: two or more answers in the first state.
+        after: answers in the second state.
+        other: answers to the same question in another conversation, as a control: a server that used the state of
+            that conversation would answer like this.
     """
 
     setting: str
@@ -64,7 +65,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference that counts, and the two answers. `size` is a share of probability; of a single token, nats."""
+    """A difference beyond the limits, with the two answers.
+
+    `size` is a total variation distance (0 to 1); where a single token is judged, a difference of log-odds in nats.
+    """
 
     setting: str
     question: str
@@ -76,15 +80,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """One probe, asked.
+    """The result of one probe.
 
     Attributes:
-        n: comparisons made.
-        noise: the mean distance between answers in the same state; of the probe `greedy` the largest, in nats.
-        control: the mean distance to what another conversation's state would make.
-        held: the settings in which nothing differed.
-        unchecked: what could not be asked, and why; with n = 0 the probe says nothing about the server.
-        error: what broke; "" if nothing did.
+        n: number of comparisons.
+        noise: mean distance between answers in the same state; for the probe `greedy` the largest, in nats.
+        control: mean distance to the answers in another conversation.
+        held: the settings without a difference.
+        unchecked: what could not be compared, and why; with n = 0 the probe has no verdict.
+        error: the error that ended the probe; "" if none did.
     """
 
     probe: str
@@ -98,7 +102,7 @@ class ProbeResult:
 
     @property
     def verdict(self) -> Verdict | None:
-        """None where nothing could be asked: no evidence for or against the server."""
+        """None if nothing could be compared."""
         if self.differences:
             return "FAIL"
         if self.error:
@@ -107,16 +111,16 @@ class ProbeResult:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> ProbeResult:
-        """Of what `dataclasses.asdict` made."""
+        """The inverse of `dataclasses.asdict`."""
         differences = tuple(Difference(**each) for each in value["differences"])
         return cls(**{**value, "differences": differences, "held": tuple(value["held"])})
 
 
 def distance(one: Reading, other: Reading) -> float:
-    """The total variation between the next token's probabilities, at most, over the tokens up to where answers part.
+    """The largest total variation distance between next-token probabilities, up to the first token that differs.
 
-    0 where both give the same probabilities, 1 where they have no token in common. A token that one of them does not
-    list is at most as likely there as the last that it lists, so it is a lower bound.
+    0 if the probabilities are equal, 1 if no token is in common. The result is a lower bound: a token that one answer
+    does not list is taken to be as likely there as the least likely token that it lists.
     """
     most = 0.0 if one.tokens and other.tokens else float(bool(one.tokens) != bool(other.tokens))
     for a, b in zip(one.tokens, other.tokens, strict=False):
@@ -127,13 +131,16 @@ def distance(one: Reading, other: Reading) -> float:
 
 
 def _moved_share(a: Token, b: Token) -> float:
-    """How much likelier `a` makes the tokens that it lists than `b` does, at least."""
+    """Sum over the tokens listed by `a` of the probability by which `a` exceeds `b`; a lower bound."""
     last = min(b.top.values(), default=0.0)
     return sum(max(0.0, math.exp(logprob) - math.exp(b.top.get(text, last))) for text, logprob in a.top.items())
 
 
 def judge(probe: str, comparisons: Sequence[Comparison], unchecked: str = "") -> ProbeResult:
-    """What the answers of a probe say, setting by setting. `unchecked`: what could not be asked."""
+    """The result of a probe from its comparisons, which are tested setting by setting.
+
+    `unchecked` says what could not be compared. A setting whose control lies within the limit is added to it.
+    """
     settings = dict.fromkeys(one.setting for one in comparisons)
     alpha = ERROR_RATE / len(PROBES) / max(1, len(settings))
     found: list[Difference] = []
@@ -156,15 +163,15 @@ def judge(probe: str, comparisons: Sequence[Comparison], unchecked: str = "") ->
             n += len(of)
             first = of[sizes.index(max(sizes))]
             reason = (
-                f"over {len(of)} requests the states differ by {size:.2f}, answers in the same state by {noise:.2f}, "
-                f"and another conversation's state would by {control:.2f}; p = {p:.1g}"
+                f"over {len(of)} requests, answers in the two states differ by {size:.2f}, in the same state by "
+                f"{noise:.2f}, and in another conversation by {control:.2f}; p = {p:.1g}"
             )
             before, after = first.before[0].text[:_SHOWN], first.after[0].text[:_SHOWN]
             found.append(Difference(setting, first.question, reason, round(size, 3), before, after))
         elif control <= limit:
             blind.append(
-                f"{setting}: the state of another conversation would differ by {control:.2f} alone, "
-                f"where rounding explains {limit:.2f}"
+                f"{setting}: answers in another conversation differ by only {control:.2f}, which is within the limit "
+                f"of {limit:.2f}"
             )
         else:
             n += len(of)
@@ -194,7 +201,7 @@ def _noise(table: relabel.Matrix, after: int) -> float:
 
 
 def _control(one: Comparison) -> float:
-    """How far another conversation's answers to the same question are away; 1 where nobody asked for them."""
+    """Distance between the nearest answers of this and of another conversation; 1 if there are no others."""
     if not one.other:
         return 1.0
     table = _distances((*one.before, *one.other))
@@ -202,10 +209,10 @@ def _control(one: Comparison) -> float:
 
 
 def judge_again(probe: str, pairs: Sequence[tuple[str, Reading, Reading]]) -> ProbeResult:
-    """What greedy answers say that were asked for twice in the same state: question, first answer, second.
+    """The result of a probe that asks for each greedy answer twice in the same state: (question, first, second).
 
-    Where they part, the log-odds of the two tokens have moved by the sum of both margins. That counts beyond
-    `ROUNDING`, and beyond `TIMES_NOISE` what moves at the tokens before.
+    At the first token that differs, the log-odds of the two tokens changed by the sum of both margins. This counts as
+    a difference if it is more than `ROUNDING` and more than `TIMES_NOISE` times the largest change before that token.
     """
     noise = max((drift(first, second) for _, first, second in pairs), default=0.0)
     limit = max(ROUNDING, TIMES_NOISE * noise)
@@ -215,10 +222,10 @@ def judge_again(probe: str, pairs: Sequence[tuple[str, Reading, Reading]]) -> Pr
 
 
 def parted(one: Reading, other: Reading) -> tuple[int, float] | None:
-    """Where two answers part and by how much, in nats; None where one is equal to the other or to its beginning.
+    """(index of the first token that differs, change of log-odds there in nats); None if one answer is a prefix.
 
-    A token that one of them does not list is at most as likely there as the last that it lists, so the size is a lower
-    bound.
+    The change is a lower bound: a token that one answer does not list is taken to be as likely there as the least
+    likely token that it lists.
     """
     for place, (a, b) in enumerate(zip(one.tokens, other.tokens, strict=False)):
         if a.text != b.text:
@@ -227,9 +234,9 @@ def parted(one: Reading, other: Reading) -> tuple[int, float] | None:
 
 
 def drift(one: Reading, other: Reading) -> float:
-    """How far the log-odds of a token over the next likeliest one move between two answers, at most, in nats.
+    """The largest change between two answers of a token's log-odds over its most likely rival, in nats.
 
-    Over the tokens that both answers begin with.
+    Only tokens before the first difference count.
     """
     pairs = zip(one.tokens, other.tokens, strict=False)
     return max((_moved(a, b) for a, b in takewhile(lambda pair: pair[0].text == pair[1].text, pairs)), default=0.0)
@@ -254,25 +261,25 @@ def _between(question: str, before: Reading, after: Reading, limit: float) -> li
     place, size = found
     was, now = before.tokens[place], after.tokens[place]
     reason = (
-        f"token {place + 1} is {now.text!r} and not {was.text!r}: the log-odds moved by {size:.1f} nats, "
-        f"rounding and noise by at most {limit:.1f}"
+        f"token {place + 1} is {now.text!r} instead of {was.text!r}: the log-odds changed by {size:.1f} nats, "
+        f"where rounding explains at most {limit:.1f}"
     )
     return [Difference(AGAIN, question, reason, round(size, 3), before.text[:_SHOWN], after.text[:_SHOWN])]
 
 
-AGAIN = "when it is asked again in the same state"
-GREEDY = "in greedy decoding: a token was sent that is not the likeliest by the server's own account"
+AGAIN = "when it is sent again in the same state"
+GREEDY = "in greedy decoding: a token was sent that is not the most likely by the server's own log-probabilities"
 
 
 def unlikely(readings: Iterable[Reading]) -> list[Difference]:
-    """Tokens of greedy answers that the server itself calls less likely than another one, by more than `ROUNDING`."""
+    """Tokens of greedy answers whose log-probability from the server is more than `ROUNDING` below the best one."""
     found = []
     for reading in readings:
         for place, token in enumerate(reading.tokens):
             best = max(token.top, key=token.top.__getitem__, default=token.text)
             gap = token.top.get(best, token.logprob) - token.logprob
             if gap > ROUNDING:
-                reason = f"token {place + 1} is {token.text!r}, but {best!r} is likelier by {gap:.1f} nats"
+                reason = f"token {place + 1} is {token.text!r}, but {best!r} is more likely by {gap:.1f} nats"
                 likely = "".join(each.text for each in reading.tokens[:place]) + best
                 found.append(Difference(GREEDY, "", reason, round(gap, 3), likely[-_SHOWN:], reading.text[:_SHOWN]))
     return found
@@ -280,15 +287,17 @@ def unlikely(readings: Iterable[Reading]) -> list[Difference]:
 
 @dataclass(frozen=True, slots=True)
 class StateSummary:
-    """What the probes say together. `result` is None where none of them could be asked; `unchecked` says why."""
+    """The gate's result over all probes; None if no probe could run. `unchecked` gives the reasons by probe."""
 
     result: GateResult | None
     unchecked: Mapping[str, str] = field(default_factory=dict)
 
 
 def summary(rows: Iterable[ProbeResult], wanted: Sequence[str]) -> StateSummary:
-    """The gate's result: FAIL if any probe differs. A probe that could not be asked is named in `unchecked`, and is
-    neither a PASS nor a FAIL."""
+    """The gate's result: FAIL if any probe found a difference, INCONCLUSIVE if one of `wanted` is missing.
+
+    A probe that could not run is listed in `unchecked` and changes no verdict.
+    """
     by_name = {row.probe: row for row in rows}
     missing = [name for name in wanted if name not in by_name]
     unchecked = {
@@ -315,7 +324,7 @@ def summary(rows: Iterable[ProbeResult], wanted: Sequence[str]) -> StateSummary:
     elif verdict == "ERROR":
         detail = broken[0].error or ""
     elif verdict == "INCONCLUSIVE":
-        detail = f"{len(asked)} of {len(wanted)} probes asked"
+        detail = f"{len(asked)} of {len(wanted)} probes ran"
     else:
         detail = ""
     return StateSummary(
@@ -344,13 +353,16 @@ def _finding(one: Difference) -> Finding:
 
 
 def _both(one: Difference) -> str:
-    """The two answers, each shortened alike."""
+    """The two answers, shortened to the same length."""
     half = (_SHOWN - len(" / ")) // 2
     return f"{one.before[: half - 2]!r} / {one.after[: half - 2]!r}"
 
 
 def _telling(rows: Sequence[ProbeResult]) -> tuple[ProbeResult, Difference] | None:
-    """The difference that explains the others: a server that is not steady in one state differs in every other too."""
+    """The difference to report first.
+
+    Wrong greedy tokens come first, then different answers in the same state, because these cause the others.
+    """
     found = [(row, one) for row in rows for one in row.differences]
     order = (GREEDY, AGAIN)
     return min(
@@ -359,12 +371,12 @@ def _telling(rows: Sequence[ProbeResult]) -> tuple[ProbeResult, Difference] | No
 
 
 def _sentence(row: ProbeResult, first: Difference) -> str:
-    """What the report's first line says."""
-    held = f" Nothing differed {row.held[0]}." if row.held else ""
+    """The first line of the report."""
+    held = f" There was no difference {row.held[0]}." if row.held else ""
     if len(row.held) > 1:
-        held = f" Nothing differed in {len(row.held)} other settings, such as {row.held[0]}."
+        held = f" There was no difference in {len(row.held)} other settings, such as {row.held[0]}."
     asked = f" ({first.question!r})" if first.question else ""
     return (
-        f"The server's state is to blame, not the weights: the same request{asked} is answered otherwise "
-        f"{first.setting}. It was {first.before!r}, and is {first.after!r} ({first.reason}).{held}"
+        f"The server's state is to blame, not the weights: the same request{asked} gets another answer "
+        f"{first.setting}: {first.after!r} instead of {first.before!r} ({first.reason}).{held}"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -286,7 +287,7 @@ class StateProbes:
     calls: int = 80
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for cached_property
 class Profile:
     """One assistant's release criteria. `tools` are OpenAI tool objects by name."""
 
@@ -305,7 +306,7 @@ class Profile:
     hardware: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     digest: str = ""
 
-    @property
+    @cached_property
     def prompts(self) -> dict[str, str]:
         """For each scenario's id, the id of the first scenario with the same prompt."""
         first: dict[tuple[object, ...], str] = {}

@@ -1,4 +1,4 @@
-"""Tables and lines that fit a terminal: columns side by side, and text folded between words."""
+"""Formats tables and text for the width of a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INDENT = "    "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. Where the table is too wide, those with the highest `drop` go first; 0 stays."""
+    """A column. In a table that is too wide, columns with the highest `drop` are left out first; 0 stays."""
 
     head: str
     cells: Sequence[str]
@@ -19,7 +19,7 @@ class Column:
 
     @property
     def head_lines(self) -> list[str]:
-        """The head, one word a line, so that no head is wider than it must be."""
+        """The head with one word per line, to keep the column narrow."""
         return self.head.split(" ")
 
     @property
@@ -28,10 +28,10 @@ class Column:
 
 
 def table(columns: Sequence[Column], width: int, paint: Callable[[int, str], str] | None = None) -> list[str]:
-    """Columns side by side; too wide a table first moves together, then loses columns.
+    """The lines of a table. If it is wider than `width`, the gaps become narrower, then columns are left out.
 
     Args:
-        paint: colours a cell of the column `verdict`, given its row; the cell has its width already.
+        paint: colours a cell of the column `verdict`, given its row and its padded text.
     """
     shown, gap = list(columns), 2
 
@@ -58,10 +58,10 @@ def table(columns: Sequence[Column], width: int, paint: Callable[[int, str], str
 
 
 def folded(rows: Sequence[str], columns: int | None) -> list[str]:
-    """Lines folded between words, the rest of each indented; a word that is longer than a line stays whole.
+    """Lines wrapped between words, with continuation lines indented. A word longer than a line is not broken.
 
     Args:
-        columns: None leaves every line whole.
+        columns: the width; None wraps nothing.
     """
     if columns is None:
         return list(rows)

@@ -96,7 +96,7 @@ def _changes(changes: Sequence[Change]) -> str:
     parts = []
     for change in changes:
         answers = pairs(
-            (label, regression.spoken(replies)) for label, replies in (("then", change.before), ("now", change.now))
+            (label, regression.one_line(replies)) for label, replies in (("then", change.before), ("now", change.now))
         )
         summary = f"{change.direction}: {change.gate} {change.sample}: {change.reason}"
         parts.append(f'<article class="sample"><h3>{safe(summary)}</h3>{answers}</article>\n')

@@ -151,7 +151,7 @@ def _gates(verdict: RunVerdict) -> str:
         rows.append(row(gate.verdict, heads, gate.name, cells))
     note = (
         '<p class="soft">The bar is the exact confidence interval of the pass rate, from 0 to 100%, the dot what was '
-        "measured, the line what the gate needs. Rules out: no miss rate above it fits what was seen."
+        "measured, the line what the gate needs. Rules out: the upper confidence limit of the miss rate."
         + (f" {safe(', '.join(models))}: measured by the study." if models else "")
         + "</p>\n"
     )

@@ -1,4 +1,4 @@
-"""A run beside its baseline, and servers beside each other: for the terminal and for the page."""
+"""Formats the comparison of a run with its baseline, and of several replicas, as lines of text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from annie_eval.stats.nights import HORIZON
 from annie_eval.text import aligned, printable, shortened
 
 NOISE_FLOOR = "noise floor (A/A)"
-"""Head of the column that says how many samples flip between two runs of the blessed server."""
-_MOST_CHANGES = 10  # scenarios that got worse, or better
-_LEAST = 40  # characters of an answer that are shown on the narrowest terminal
+"""Head of the column with the number of samples whose result differs between two runs of the baseline's server."""
+_MOST_CHANGES = 10  # scenarios shown of those that got worse, and of those that got better
+_LEAST = 40  # characters of an answer shown on the narrowest terminal
 
 
 def first_lines(verdict: RunVerdict) -> list[str]:
-    """What changed, in one line; and another where servers that should be alike are not."""
+    """One line about what changed against the baseline, and one about replicas that differ, if there is anything."""
     found = [printable(str(verdict.regression["headline"]))] if verdict.regression else []
     if verdict.replicas.get("headline"):
         found.append(printable(str(verdict.replicas["headline"])))
@@ -27,10 +27,10 @@ def first_lines(verdict: RunVerdict) -> list[str]:
 
 
 def lines(verdict: RunVerdict, *, width: int, full: bool = False) -> list[str]:
-    """Everything behind the first lines: tables, what changed, and both answers to each sample that did.
+    """What follows the first lines: tables, and the changed samples with both answers.
 
     Args:
-        full: every sample that changed; else the first ones, each scenario once.
+        full: show every changed sample; otherwise only the first ones, one per scenario.
     """
     out: list[str] = []
     if verdict.regression:
@@ -41,7 +41,7 @@ def lines(verdict: RunVerdict, *, width: int, full: bool = False) -> list[str]:
 
 
 def compared(found: Regression, *, width: int, full: bool = False) -> list[str]:
-    """The comparison without its headline. Rows of the tables fit `width` down to 80 columns."""
+    """The comparison without its headline. The tables fit into `width` if that is at least 80."""
     out: list[str] = []
     if found.gates:
         out += table(_gate_columns(found), width)
@@ -79,7 +79,7 @@ def _gate_columns(found: Regression) -> list[Column]:
 
 
 def adjusted_by(found: Regression) -> str:
-    """The head of the column of adjusted p-values: over all gates, or over all gates and nights."""
+    """The head of the column of p-values, which are adjusted over all gates or over all gates and nights."""
     return f"p ({HORIZON} nights)" if any(gate.nights for gate in found.gates) else "p (Holm)"
 
 
@@ -101,7 +101,7 @@ def _chance(p: float) -> str:
 
 
 def _changes(changes: Sequence[Change], direction: str, width: int, full: bool) -> list[str]:
-    """Each sample that got worse, or better: the gates that it changed in, and both answers."""
+    """The samples that got worse (or better, by `direction`): the gates concerned, and both answers."""
     by_sample: dict[str, list[Change]] = {}
     for change in changes:
         if change.direction == direction:
@@ -115,7 +115,7 @@ def _changes(changes: Sequence[Change], direction: str, width: int, full: bool) 
         of = by_sample[sample]
         more = f" and {len(others)} more of it" if others else ""
         out.append(printable(f"{direction}: {', '.join(each.gate for each in of)} {sample}{more}: {of[0].reason}"))
-        pair = [printable(spoken(replies)) for replies in (of[0].before, of[0].now)]
+        pair = [printable(one_line(replies)) for replies in (of[0].before, of[0].now)]
         for label, text in zip(("then", "now"), _from_the_difference(*pair), strict=True):
             out.append(f"  {label:<5}{shortened(text, max(_LEAST, width - 7))}")
     if rest := len(by_sample) - sum(map(len, shown)):
@@ -124,14 +124,14 @@ def _changes(changes: Sequence[Change], direction: str, width: int, full: bool) 
 
 
 def _from_the_difference(then: str, now: str) -> tuple[str, str]:
-    """Both answers from shortly before the first character that differs."""
+    """Both answers, starting shortly before the first character that differs."""
     same = next((at for at, (a, b) in enumerate(zip(then, now, strict=False)) if a != b), min(len(then), len(now)))
     cut = same - _LEAST // 2
     return (then, now) if cut <= _LEAST // 2 else (f"…{then[cut:]}", f"…{now[cut:]}")
 
 
-def spoken(replies: Sequence[Mapping[str, Any]]) -> str:
-    """A sample's answers in one line: what was said, called and thought, and why it ended if not by itself."""
+def one_line(replies: Sequence[Mapping[str, Any]]) -> str:
+    """A sample's answers in one line: reasoning, content, tool calls, and an unusual finish_reason."""
     parts = []
     for reply in replies:
         lines = []

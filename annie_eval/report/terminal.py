@@ -1,4 +1,4 @@
-"""The end of a run on a terminal: one row a gate, one line a scenario that missed, and the verdict last."""
+"""Formats a run's result for the terminal: a table of gates, one line per scenario that missed, the verdict last."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from annie_eval.run.directory import RUNS
 from annie_eval.text import printable, shortened
 
 _COLOURS: Mapping[Verdict, str] = {"PASS": "32", "FAIL": "1;31", "ERROR": "1;35", "INCONCLUSIVE": "33"}
-_LEAST_EXCERPT = 48  # characters, or else it gets a line of its own
-_MOST_MISSES = 10  # scenarios of a gate
-_MOST_NAMES = 3
+_LEAST_EXCERPT = 48  # characters; an excerpt with less room goes to the next line
+_MOST_MISSES = 10  # scenarios shown per gate
+_MOST_NAMES = 3  # failed tests shown by name
 
 
 def lines(
@@ -45,24 +45,25 @@ def lines(
     full: bool = False,
     failed: Sequence[str] = (),
 ) -> list[str]:
-    """The whole report. Rows of the tables fit `width` down to 64 columns; other lines are folded between words.
+    """The lines of the report. Tables fit into `width` if that is at least 64; other lines are wrapped between words.
 
-    Everything that a model or a server wrote is escaped: no line holds a control character but our own colours.
+    Text from the model or the server is escaped, so that the only control characters are our own colours.
 
     Args:
-        piped: nobody folds the lines: each fact has one, and excerpts are whole.
-        full: every miss, and why something was not checked; else the first ones and the names.
-        failed: tests beside the gates that failed, which have no part in the verdict on the model.
+        piped: the output is not a terminal: wrap nothing and show complete excerpts.
+        full: show every miss, and the reason why something was not checked; otherwise only the first misses, and the
+            names of what was not checked.
+        failed: names of failed tests that are not gates. They do not change the verdict on the model.
     """
     columns = None if piped else width
     out: list[str] = []
-    # Whoever reads a FAIL of the gates below must know first that the weights may be good.
+    # First, because the FAIL of a gate below may then say nothing about the weights.
     out += [line for gate in verdict.gates if gate.blame for line in (*folded([printable(gate.blame)], columns), "")]
     compared: list[str] = []
     if verdict.regression or verdict.replicas:
         from annie_eval.report import regression
 
-        # What changed is what the reader of a comparison came for: the first line says it.
+        # In a comparison, the reader wants to know first what changed.
         out += [*folded(regression.first_lines(verdict), columns), ""]
         compared = folded(regression.lines(verdict, width=width, full=full), columns)
     if cause := cause_of(verdict):
@@ -78,8 +79,9 @@ def lines(
     rows: list[str] = []
     if verdict.gates:
         study = any(gate.baseline for gate in verdict.gates)
-        columns_said = "Columns between gate and needs: measured by the study. " if study else ""
-        out += ["", *folded([f"{columns_said}Rules out: no miss rate above it fits what was seen."], columns)]
+        notes = "Columns between gate and needs: measured by the study. " if study else ""
+        notes += "Rules out: the upper confidence limit of the miss rate."
+        out += ["", *folded([notes], columns)]
     if any(gate.repeats for gate in verdict.gates):
         from annie_eval.report import repeats
 
@@ -98,7 +100,7 @@ def lines(
 
 
 def _final(verdict: RunVerdict, columns: int | None, color: bool, failed: Sequence[str]) -> list[str]:
-    """The verdict, last; where tests beside the gates failed, the gates' verdict is not the session's."""
+    """The last lines: the verdict, and the session's result if tests failed that are not gates."""
     holds = verdict.verdict == "PASS"
     word = "gates: " if failed and holds else "verdict: "
     first, *rest = folded([word + headline(verdict)], columns)
@@ -128,7 +130,7 @@ def _gate_table(gates: Sequence[GateResult], color: bool, width: int) -> list[st
     levels = {gate.confidence for gate in gates}
     level = f"{100 * levels.pop():g}% interval" if len(levels) == 1 else "interval"
     columns = [Column("gate", [printable(gate.name) for gate in gates])]
-    # The study's last model is its most telling one; the others make room for it.
+    # The last model of the study is the most informative. The others are left out first.
     for rank, model in enumerate(reversed(models)):
         cells = [printable(gate.baseline.get(model, "-")) for gate in gates]
         columns.insert(1, Column(printable(model), cells, drop=2 + rank))
@@ -168,7 +170,7 @@ def _timing_table(rows: Sequence[Mapping[str, Any]], color: bool, width: int) ->
 
 
 def _misses(verdict: RunVerdict, columns: int | None, full: bool) -> list[str]:
-    """A line for each scenario that missed, those of failed gates first: gate, sample, detector, reason, the text."""
+    """A line per scenario that missed, failed gates first: gate, sample, detector, reason, and an excerpt."""
     out = []
     for gate in by_severity(verdict.gates):
         kind = "tolerated" if gate.verdict == "PASS" else "miss"
@@ -184,7 +186,7 @@ def _misses(verdict: RunVerdict, columns: int | None, full: bool) -> list[str]:
 
 
 def _with_excerpt(line: str, text: str, columns: int | None) -> list[str]:
-    """A miss and its excerpt: beside it where there is room, else below it, as wide as the terminal allows."""
+    """A miss with its excerpt on the same line, or on the next one if there is too little room."""
     if not text:
         return folded([line], columns)
     if columns is None:
@@ -196,7 +198,7 @@ def _with_excerpt(line: str, text: str, columns: int | None) -> list[str]:
 
 
 def _run(verdict: RunVerdict) -> str:
-    """The run as `annie-eval show` takes it, as short as it can be from here."""
+    """The shortest name of the run that `annie-eval show` accepts in the current directory."""
     if not verdict.run_dir:
         return "RUN"
     path = Path(verdict.run_dir)
@@ -206,7 +208,7 @@ def _run(verdict: RunVerdict) -> str:
 
 
 def _errors(verdict: RunVerdict, most: int = 3) -> list[str]:
-    """What broke, by cause, with a count and the first samples."""
+    """Errors by cause, with their number and the first samples."""
     out = []
     for cause, samples in by_cause(all_errors(verdict)):
         if not samples:
@@ -218,7 +220,7 @@ def _errors(verdict: RunVerdict, most: int = 3) -> list[str]:
 
 
 def _details(verdict: RunVerdict) -> list[str]:
-    """Why what is not PASS is not, where neither a row nor a miss says it; and which PASS the numbers hardly show."""
+    """Reasons of verdicts that neither a table nor a miss explains, and the PASS verdicts with weak evidence."""
     rows = [(gate.name, gate.verdict, gate.detail) for gate in verdict.gates if gate.verdict != "FAIL"]
     rows += [(str(row["name"]), row["verdict"], str(row.get("detail") or "")) for row in verdict.timings]
     out = [f"{printable(name)}: {found}: {printable(detail)}" for name, found, detail in rows if detail]
@@ -236,7 +238,7 @@ def _details(verdict: RunVerdict) -> list[str]:
 
 
 def _about(verdict: RunVerdict, full: bool) -> list[str]:
-    """What could not be checked, and where it came from: transport, selection, target, profile, directory."""
+    """What could not be checked, transport errors, selection, target, profile and the run's directory."""
     gaps = {printable(str(name)): printable(str(reason)) for name, reason in verdict.capabilities.items()}
     out = [f"not checked: {name}: {reason}" for name, reason in gaps.items()] if full else []
     if gaps and not full:
@@ -244,7 +246,7 @@ def _about(verdict: RunVerdict, full: bool) -> list[str]:
     if broke := {cause: count for cause, count in verdict.transport.items() if count}:
         out.append("transport: " + ", ".join(f"{printable(cause)} {count}" for cause, count in broke.items()))
     if verdict.selection and not verdict.selection.get("complete", True):
-        out.append("selection: not the whole profile was run; this verdict is on what was selected")
+        out.append("selection: only a part of the profile was run, and the verdict covers only that part")
     if "ended" in verdict.selection:
         left = verdict.selection["unanswered"]
         samples = "1 sample has no answer" if left == 1 else f"{left} samples have no answer"

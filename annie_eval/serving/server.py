@@ -76,7 +76,6 @@ class Server:
             reason = first.removeprefix("failed ") or "its supervisor did not start"
             raise TargetError(f"cannot run {command[0]}: {reason}")
         self.pid = int(first.split()[1])
-        self.supervisor_pid = self._supervisor.pid
 
     def _first_line(self) -> str:
         assert self._supervisor.stdout is not None

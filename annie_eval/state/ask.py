@@ -1,4 +1,4 @@
-"""Asks the server: each probe puts it into a state, asks the same as before, and keeps both answers."""
+"""Sends the probes of the server's state. Each probe sends the same requests in two states and keeps both answers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from annie_eval.wire.parse import parse
 from annie_eval.wire.sample import Answer, Usage
 
 _CHAT = "/chat/completions"
-_CANCELLED_AT = (0.1, 0.4, 0.8)  # of the time that the whole answer took
-_MARGIN = 1.3  # a prefix may be so much longer than it was asked for
-_LONG = 200  # tokens of an answer that is cancelled
-_GREEDY = 40  # tokens of an answer of the probe `greedy`: of longer ones little is compared, once they have parted
-_PER_CALL = 64  # tokens of an answer of the probe `stream`, at most
+_CANCELLED_AT = (0.1, 0.4, 0.8)  # fractions of the time that a complete answer took
+_MARGIN = 1.3  # a prefix may be longer than requested by this factor
+_LONG = 200  # max_tokens of a request that is cancelled
+_GREEDY = 40  # max_tokens of the probe `greedy`; tokens after the first difference are not compared
+_PER_CALL = 64  # max_tokens of the probe `stream`
 
 
 class Server(Protocol):
-    """What the probes need of `annie_eval.http_client.Client`."""
+    """The part of `annie_eval.http_client.Client` that the probes use."""
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Response: ...
 
@@ -37,18 +37,18 @@ class Server(Protocol):
 
 
 class NotChecked(Exception):
-    """A probe cannot be asked of this server; the message says why."""
+    """A probe cannot run on this server. The message says why."""
 
 
 @dataclass(slots=True)
 class Asking:
-    """One server, asked.
+    """One server and what is known about it.
 
     Attributes:
-        context: the server's context length in tokens; None where it does not say.
-        batch: how many requests are a full batch.
-        salts: the server takes `cache_salt`.
-        token_ids: it returns the token ids of its answers.
+        context: the server's context length in tokens; None if it does not report one.
+        batch: number of concurrent requests that fill a batch.
+        salts: the server accepts `cache_salt`.
+        token_ids: the server returns the token ids of its answers.
     """
 
     server: Server
@@ -68,7 +68,7 @@ class Asking:
         return self.profile.state or StateProbes()
 
     async def probe(self, name: str) -> ProbeResult:
-        """One probe of `annie_eval.profile.types.PROBES`. Whatever breaks is in its `error`."""
+        """Run one probe of `annie_eval.profile.types.PROBES`. A server's error is in the result's `error`."""
         try:
             return await _PROBES[name](self)
         except NotChecked as reason:
@@ -77,10 +77,12 @@ class Asking:
             return ProbeResult(name, error=str(error))
 
     async def read(self, prefix: Prefix, question: str, salt: str | None = None, **more: Any) -> Reading:
-        """One answer; a fresh salt where none is given, so that nothing of it is cached.
+        """Send one request and return its answer. Without a `salt` a new one is used, so that no prefix is cached.
 
         Raises:
-            NotChecked: the server gives no log-probabilities.
+            NotChecked: the server returns no log-probabilities.
+            TransportError: the request failed.
+            ExchangeError: the response cannot be parsed, or has no log-probabilities although earlier ones had.
         """
         if not self._known:
             await self._try()
@@ -90,7 +92,7 @@ class Asking:
         reading = _reading(await self._post(self._body(prefix, question, salt, **more)))
         self._took = time.monotonic() - began
         if reading is None:
-            raise ExchangeError("an answer without logprobs, which the server gave before")
+            raise ExchangeError("the server returned no logprobs, although it did for earlier requests")
         return reading
 
     def _body(self, prefix: Prefix, question: str, salt: str | None = None, **more: Any) -> dict[str, Any]:
@@ -100,7 +102,7 @@ class Asking:
         return (salt or secrets.token_hex(16)) if self.salts else None
 
     def _unscored(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The same request without what only some servers take, and with the token ids where there are any."""
+        """The request without log-probabilities and cache salt; asks for token ids if the server returns them."""
         kept = {key: value for key, value in body.items() if key not in ("logprobs", "top_logprobs", "cache_salt")}
         return {**kept, "return_token_ids": True} if self.token_ids else kept
 
@@ -108,7 +110,7 @@ class Asking:
         return (await self.server.post(_CHAT, body)).body
 
     async def _try(self) -> None:
-        """Learn once what the server takes, from a short request."""
+        """Send a short request to find out whether the server accepts `cache_salt` and returns log-probabilities."""
         body = self._body(Prefix(0), questions(self.profile, 1)[0], tokens=1)
         answer = b""
         try:
@@ -125,11 +127,11 @@ class Asking:
                     raise
                 self._cannot = f"the server refuses logprobs ({again.cause})"
         if answer and _reading(answer) is None:
-            self._cannot = "the server gives no logprobs, and greedy text alone proves nothing"
+            self._cannot = "the server returns no logprobs, and greedy text alone proves nothing"
         self._known = True
 
     async def learn_context(self) -> None:
-        """Ask for the server's context length, where it tells of it."""
+        """Set `context` from `max_model_len` of the server's model list; None if it is not listed."""
         try:
             listed = strict_json((await self.server.request("GET", "/models")).body.decode())["data"]
             length = next(one.get("max_model_len") for one in listed if one["id"] == self.model)
@@ -138,7 +140,7 @@ class Asking:
             self.context = None
 
     def prefixes(self) -> list[Prefix]:
-        """The prefixes that the server's context can hold: each length, and each number of tools."""
+        """Prefixes that fit into the server's context: one per length and one per number of tools in the settings."""
         lengths, tools = self.settings.prefix_tokens, self.settings.tools
         wanted = [Prefix(length, 0) for length in lengths]
         wanted += [Prefix(max(lengths[0], 60 * count), count) for count in tools]
@@ -151,19 +153,23 @@ def _reading(body: bytes) -> Reading | None:
     if tokens is None:
         return None
     usage = answer.usage or Usage()
-    return Reading(tokens, _said(answer), usage.cached_tokens, usage.prompt_tokens)
+    return Reading(tokens, _text(answer), usage.cached_tokens, usage.prompt_tokens)
 
 
-def _said(answer: Answer) -> str:
-    called = [f"{call.name}({call.arguments})" for call in answer.tool_calls]
-    return " ".join(text for text in (answer.reasoning, answer.content, *called) if text)
+def _text(answer: Answer) -> str:
+    """Reasoning, content and tool calls in one line."""
+    calls = [f"{call.name}({call.arguments})" for call in answer.tool_calls]
+    return " ".join(text for text in (answer.reasoning, answer.content, *calls) if text)
 
 
 async def _shapes(
     asking: Asking, asked: Sequence[tuple[Prefix, str]], at_once: Sequence[int], salt: str | None = None
 ) -> list[tuple[Reading, ...]]:
-    """Each request as often as there are numbers in `at_once`, with so many of them at a time: the same request is
-    computed in batches of other shapes, and rounds otherwise. Without a salt nothing of it is cached."""
+    """The answers to each request, one for each batch size in `at_once`.
+
+    In another batch size the same request is computed with other tensor shapes and so rounds differently. Without a
+    `salt`, no prefix is cached.
+    """
     found: list[list[Reading]] = [[] for _ in asked]
     for size in (min(size, asking.batch) for size in at_once):
         for start in range(0, len(asked), size):
@@ -175,7 +181,7 @@ async def _shapes(
 
 
 def _asked(asking: Asking, prefix: Prefix) -> list[tuple[Prefix, str]]:
-    """Each question in two conversations of the same length, in turn."""
+    """Requests (prefix, question): each question in two conversations of the same length, alternating."""
     both = prefix, replace(prefix, other=1)
     return [(each, one) for one in recalls(asking.profile, prefix, asking.settings.questions) for each in both]
 
@@ -186,14 +192,14 @@ def _compared(
     before: Sequence[tuple[Reading, ...]],
     after: Sequence[tuple[Reading, ...]],
 ) -> list[Comparison]:
-    """Every request of `_asked`. Its neighbour asks the same in the other conversation."""
+    """One comparison per request of `_asked`, where requests 2k and 2k + 1 are the two conversations of a question."""
     return [
         Comparison(setting, question, before[at], after[at], before[at ^ 1]) for at, (_, question) in enumerate(asked)
     ]
 
 
 async def _cached(asking: Asking, prefix: Prefix) -> str:
-    """A salt under which both conversations of `_asked` are in the prefix cache, if there is one."""
+    """Put both conversations of `_asked` into the prefix cache, if the server has one, and return their salt."""
     salt = secrets.token_hex(16)
     for each, one in _asked(asking, prefix)[:2]:
         await asking.read(each, one, salt)
@@ -201,7 +207,7 @@ async def _cached(asking: Asking, prefix: Prefix) -> str:
 
 
 async def _warm_cold(asking: Asking) -> ProbeResult:
-    """Every question with a cold prefix cache, and behind a prefix that is proven to be cached."""
+    """Compare answers with a cold prefix cache and with a cached prefix. `cached_tokens` proves which one it was."""
     compared: list[Comparison] = []
     unchecked: dict[str, str] = {}
     for prefix in asking.prefixes():
@@ -219,22 +225,22 @@ async def _warm_cold_at(asking: Asking, prefix: Prefix) -> list[Comparison]:
     asked = _asked(asking, prefix)
     salt = await _cached(asking, prefix)
     if not asking.salts:
-        raise NotChecked("the server takes no cache_salt, so that no cold prompt can be had")
+        raise NotChecked("the server does not accept cache_salt, so no prompt is certain to miss the prefix cache")
     cold = await _shapes(asking, asked, (1, len(asked)))
     readings = [reading for each in cold for reading in each]
     if any(reading.cached is None for reading in readings):
         raise NotChecked("the server reports no cached_tokens (vLLM: --enable-prompt-tokens-details)")
     if any(reading.cached for reading in readings):
-        raise NotChecked("the server has tokens cached under a cache_salt of which it cannot have seen any")
+        raise NotChecked("the server reports cached tokens for a cache_salt that was never sent before")
     warm = await _shapes(asking, asked, (1, 2, len(asked)), salt)
     if not all(reading.cached for each in warm for reading in each):
-        raise NotChecked("0 tokens came out of the prefix cache: it is off, or its blocks are longer")
+        raise NotChecked("0 tokens came out of the prefix cache: it is off, or its blocks are longer than the prefix")
     asking._warm[prefix] = salt, warm
     return _compared(f"with a warm prefix cache, {prefix.label}", asked, cold, warm)
 
 
 async def _poison(asking: Asking) -> ProbeResult:
-    """Conversations are asked before and after traffic that could leave something behind."""
+    """Compare answers before and after requests that could damage the server's state."""
     prefixes = asking.prefixes()
     if not prefixes:
         raise NotChecked("the server's context holds none of the prefixes")
@@ -261,20 +267,20 @@ async def _poison(asking: Asking) -> ProbeResult:
 
 
 async def _cancelled(asking: Asking, prefix: Prefix, salt: str, took: float) -> None:
-    """Requests whose client hangs up, some while the prompt is read and some in the middle of the answer."""
+    """Send requests and close their connections, some during prefill and some during decoding."""
     for under in (salt, None):
         for share in _CANCELLED_AT:
             body = asking._body(prefix, f"Please tell me a long story about {share}.", under, tokens=_LONG)
             sent = asyncio.ensure_future(asking.server.post(_CHAT, {**body, "stream": True}))
             await asyncio.wait([sent], timeout=max(0.01, share * took))
             sent.cancel()
-            await asyncio.gather(sent, return_exceptions=True)  # it may have been answered, or refused
+            await asyncio.gather(sent, return_exceptions=True)  # it may already be answered or refused
 
 
 async def _over_length(asking: Asking, prefix: Prefix, salt: str, took: float) -> None:
-    """Requests that the context cannot hold: by their prompt, and by the answer that they ask for."""
+    """Send requests that do not fit into the context: one because of its prompt, one because of its `max_tokens`."""
     if asking.context is None:
-        raise NotChecked("over-length requests: the server does not say how long its context is")
+        raise NotChecked("over-length requests: the server does not report its context length")
     longer = " ".join(["and so on"] * asking.context)
     for question, tokens in ((longer, 8), ("Hello.", asking.context)):
         try:
@@ -285,7 +291,7 @@ async def _over_length(asking: Asking, prefix: Prefix, salt: str, took: float) -
 
 
 async def _parallel(asking: Asking, prefix: Prefix, salt: str, took: float) -> None:
-    """Many requests at once, behind the same prefix and behind others."""
+    """Send a batch of concurrent requests, half of them with the same prefix and half with others."""
     bodies = [
         asking._body(replace(prefix, other=number % 2 * number), f"Count to {number}.", salt)
         for number in range(asking.batch)
@@ -301,7 +307,7 @@ _TRAFFIC: Mapping[str, tuple[str, Callable[[Asking, Prefix, str, float], Awaitab
 
 
 async def _load(asking: Asking) -> ProbeResult:
-    """Every question alone or beside a few others, and again in a full batch."""
+    """Compare answers in batches of one to four requests with answers in a full batch."""
     prefixes = asking.prefixes()
     if not prefixes:
         raise NotChecked("the server's context holds none of the prefixes")
@@ -321,7 +327,7 @@ async def _load(asking: Asking) -> ProbeResult:
 
 
 async def _greedy(asking: Asking) -> ProbeResult:
-    """Long answers, each asked twice: every token is the likeliest one, and both answers are the same."""
+    """Send each question twice in the same state. The answers must agree, and each token must be the most likely."""
     wanted = max(1, asking.settings.greedy_tokens // (2 * _GREEDY))
     asked = [f"Tell me about number {number} and {one}" for number, one in enumerate(_topics(asking.profile, wanted))]
     seen: list[tuple[str, Reading, Reading]] = []
@@ -339,11 +345,14 @@ def _topics(profile: Profile, count: int) -> list[str]:
 
 
 async def _stream(asking: Asking) -> ProbeResult:
-    """Every prompt that wants a call, unstreamed once and streamed until there are enough: the same output of the
-    model is the same call."""
+    """Compare streamed with unstreamed tool calls, where the model's output is known to be the same.
+
+    Each prompt that should be answered with a tool call is sent once unstreamed, and streamed until there are as many
+    streams as the settings ask for.
+    """
     prompts = calls(asking.profile)
     if not prompts:
-        raise NotChecked("no scenario of the profile wants a call")
+        raise NotChecked("no scenario of the profile expects a tool call")
     body = {one: asking._unscored(asking._body(Prefix(0), one, tokens=_PER_CALL)) for one in prompts}
     unstreamed = {
         one: parse(answer, streamed=False)
@@ -359,11 +368,11 @@ async def _stream(asking: Asking) -> ProbeResult:
         streamed = parse(answer, streamed=True)
         reasons = same_output(streamed, unstreamed[one])
         if reasons is None:
-            continue  # another output of the model: nothing is said about the parsers
+            continue  # the model's output differs, so that the parsers cannot be compared
         n += 1
         for reason in reasons[:1]:
-            before, after = _said(unstreamed[one])[:160], _said(streamed)[:160]
-            found.append(Difference("when it is streamed: the parser", one, reason, 0.0, before, after))
+            before, after = _text(unstreamed[one])[:160], _text(streamed)[:160]
+            found.append(Difference("when it is streamed (parser)", one, reason, 0.0, before, after))
     if not n:
         raise NotChecked("no streamed answer is known to be the same output as the unstreamed one")
     return ProbeResult("stream", n, differences=tuple(found))

@@ -1,7 +1,7 @@
-"""The requests of the state probes: a question behind a long prefix that does not change. Pure.
+"""Builds the requests of the state probes: a question after a long, fixed prefix. Pure functions.
 
-A prefix is the profile's system prompt, tools if wanted, and a conversation in which the same questions are answered
-alike. Its words depend on its length alone, so that two runs ask the same.
+A prefix is the profile's system prompt, a number of tools, and a conversation that answers the same few questions
+several times. Its words depend only on its length, so that two runs send the same requests.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from annie_eval.profile.types import Profile
 
 ANSWER_TOKENS = 10
 TOP = 5
-"""How many of the likeliest tokens are asked for: a server may refuse more."""
+"""`top_logprobs` of a request. Some servers refuse more."""
 _THINGS = ("kettle", "lamp", "door", "ladder", "bucket", "torch", "radio", "basket", "mirror", "candle")
 _WORDS = (
     *("mint", "gold", "river", "stone", "red", "blue", "tiger", "apple", "silver", "lemon"),
     *("ocean", "paper", "sugar", "eagle", "green", "cotton", "winter", "bread", "music", "iron"),
 )
 _PLACES = ("in the hall", "under the stairs", "on the top shelf", "in the shed", "behind the door", "in the attic")
-_AT_A_TIME, _TIMES = 3, 3  # things that are asked about in turn, and how often, before others come
-_PAIR = 90  # characters that a question and its answer are worth, with what a template puts around them
+_AT_A_TIME, _TIMES = 3, 3  # a part of the conversation asks about this many things, each this often
+_PAIR = 90  # characters of a question with its answer, including what a chat template adds
 LEAST_QUESTIONS = 3
-"""In each of two conversations: of fewer answers no difference is beyond chance."""
+"""Minimum number of questions per conversation. With fewer, no difference would be statistically significant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """A conversation that questions follow.
+    """The conversation before a question.
 
     Attributes:
-        tokens: how long it is, about.
-        tools: how many tools are offered; None offers the profile's own.
-        other: a number that makes it another conversation of the same length; an odd one shares no answer with an
-            even one.
+        tokens: approximate length.
+        tools: number of tools offered; None offers the profile's own.
+        other: selects one of several conversations of the same length. Those with an odd number have no answer in
+            common with those with an even number.
     """
 
     tokens: int
@@ -50,9 +50,9 @@ class Prefix:
 
 
 def recalls(profile: Profile, prefix: Prefix, count: int) -> list[str]:
-    """Questions that the prefix has answered before, from all over it, the last among them.
+    """`count` questions that the prefix has already answered, evenly spread over it, the last one included.
 
-    A model goes on as the conversation did: it is sure of the answer, and behind another conversation of another one.
+    A model repeats the answer with high confidence, and after another conversation it repeats another answer.
     """
     things = [thing for part in range(_parts(profile, prefix)) for thing in _things(part)]
     count = min(len(things), max(LEAST_QUESTIONS, count))
@@ -60,7 +60,7 @@ def recalls(profile: Profile, prefix: Prefix, count: int) -> list[str]:
 
 
 def questions(profile: Profile, most: int) -> list[str]:
-    """The profile's own first questions, of as many categories as can be."""
+    """At most `most` first questions of the profile's scenarios, taken from all categories in turn."""
     by_category: dict[str, list[str]] = {}
     for scenario in profile.scenarios:
         by_category.setdefault(scenario.category, []).append(scenario.turns[0].user)
@@ -71,7 +71,7 @@ def questions(profile: Profile, most: int) -> list[str]:
 
 
 def calls(profile: Profile) -> list[str]:
-    """The prompts of the profile that want a call, asked without history."""
+    """First prompts of the scenarios that expect a tool call and have neither a history nor their own tools."""
     return [
         one.turns[0].user
         for one in profile.scenarios
@@ -82,11 +82,11 @@ def calls(profile: Profile) -> list[str]:
 def request(
     profile: Profile, prefix: Prefix, question: str, *, model: str, salt: str | None, tokens: int = ANSWER_TOKENS
 ) -> dict[str, Any]:
-    """One greedy request whose answer comes whole and with log-probabilities.
+    """The body of one greedy, unstreamed request with log-probabilities.
 
     Args:
-        salt: of the prefix cache; None sends none.
-        tokens: at most, in the answer.
+        salt: `cache_salt`; None sends none.
+        tokens: `max_tokens`.
     """
     body: dict[str, Any] = {
         "model": model,
@@ -109,7 +109,7 @@ def request(
 
 
 def _history(profile: Profile, prefix: Prefix) -> list[dict[str, Any]]:
-    """Messages of about so many tokens: parts, in each of which a few things are asked about again and again."""
+    """The messages of the prefix. Each part of it asks a few questions several times."""
     messages = [{"role": "system", "content": profile.system_prompt}] if profile.system_prompt else []
     draw = random.Random(f"{prefix.tokens} {prefix.other}")
     for part in range(_parts(profile, prefix)):
@@ -122,7 +122,7 @@ def _history(profile: Profile, prefix: Prefix) -> list[dict[str, Any]]:
 
 
 def _parts(profile: Profile, prefix: Prefix) -> int:
-    """How many parts make up the prefix, at four characters a token; at least one, unless it is empty."""
+    """Number of parts in the prefix, at four characters per token; at least 1, or 0 for an empty prefix."""
     left = 4 * prefix.tokens - len(profile.system_prompt) - sum(map(_length, _tools(profile, prefix.tools)))
     return max(1, round(left / (_AT_A_TIME * _TIMES * _PAIR))) if prefix.tokens else 0
 

@@ -7,7 +7,7 @@ binomial distribution itself, not a normal approximation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from annie_eval.stats.distributions import beta_cdf, beta_quantile, check_counts, check_open
 
@@ -65,12 +65,6 @@ def rules_out(misses: int, n: int, confidence: float = 0.95) -> float:
     rules_out(0, 25) is 0.113: "0/25 rules out rates above 11.3 %", and no smaller one. 1 if n == 0.
     """
     return upper_bound(misses, n, confidence)
-
-
-def operating_curve(required: int, n: int, rates: Iterable[float]) -> list[tuple[float, float]]:
-    """(true pass rate, probability that a gate of `required` out of n passes it), for each rate."""
-    check_counts(required, n)
-    return [(rate, binomial_tail(required, n, rate)) for rate in rates]
 
 
 def pass_hat_k(passed: int, n: int, k: int) -> float:

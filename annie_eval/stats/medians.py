@@ -107,10 +107,9 @@ def median_ratio_interval(
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """A line y = intercept + slope * x, with the interval low..high of the slope."""
+    """The slope of a line, with its interval low..high."""
 
     slope: float
-    intercept: float
     low: float
     high: float
 
@@ -120,9 +119,8 @@ def theil_sen(x: Sequence[float], y: Sequence[float], confidence: float = 0.95) 
 
     Up to 29 % of the points may be arbitrarily wrong. The interval is between the order statistics of the slopes
     that Kendall's statistic, in its normal approximation with corrections for ties, allows; it is scipy's
-    `theilslopes`, except that ties without variance give an interval of zero width (scipy: NaN). Intercept: median(y)
-    - slope
-    * median(x). O(n^2) time and memory.
+    `theilslopes`, except that ties without variance give an interval of zero width (scipy: NaN). O(n^2)
+    time and memory.
 
     Raises:
         ValueError: different lengths, under two points, all x equal, or values that are not finite.
@@ -145,5 +143,4 @@ def theil_sen(x: Sequence[float], y: Sequence[float], confidence: float = 0.95) 
     reach = normal_quantile((1.0 + confidence) / 2.0) * math.sqrt(max(0.0, variance))
     low = max(round((len(slopes) - reach) / 2) - 1, 0)
     high = min(round((len(slopes) + reach) / 2), len(slopes) - 1)
-    slope = median(slopes)
-    return Slope(slope, median(y) - slope * median(x), slopes[low], slopes[high])
+    return Slope(median(slopes), slopes[low], slopes[high])

@@ -42,12 +42,6 @@ def _variance(values: Iterable[float]) -> float:
     return (n * (n - 1) * (2 * n + 5) - tied) / 18
 
 
-def score(badness: Sequence[float]) -> float:
-    """S in standard deviations; above 0 if it gets worse, 0 if all nights are equal."""
-    s, variance = kendall(badness)
-    return s / math.sqrt(variance) if variance > 0 else 0.0
-
-
 @cache
 def crossing(limit: float, nights: int = NIGHTS) -> float:
     """The exact probability that S, in standard deviations, reaches `limit` on any of the first `nights` nights.

@@ -37,13 +37,11 @@ class TimedResponse:
     Attributes:
         body: de-chunked, byte for byte.
         reads: (nanoseconds since just before the request was written, number of body bytes read by then).
-        sent: nanoseconds from then until the last byte of the request was passed to the kernel.
     """
 
     status: int
     body: bytes
     reads: tuple[tuple[int, int], ...]
-    sent: int
 
 
 class _StampedSocket(io.RawIOBase):
@@ -140,7 +138,6 @@ class Connection:
         try:
             start = time.perf_counter_ns()
             sock.sendall(request)
-            sent = time.perf_counter_ns() - start
             response = HTTPResponse(stamped, method=method)  # type: ignore[arg-type]  # needs makefile and no more
             response.begin()
             parts: list[bytes] = []
@@ -163,4 +160,4 @@ class Connection:
         except (OSError, HTTPException, ValueError) as error:
             message = str(error) or type(error).__name__
             raise LostConnection(f"connection broke: {message}") from None
-        return TimedResponse(response.status, b"".join(parts), tuple(reads), sent)
+        return TimedResponse(response.status, b"".join(parts), tuple(reads))

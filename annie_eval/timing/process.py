@@ -1,4 +1,4 @@
-"""Starts the timing process, hands it the plan, and reads rows and progress from it."""
+"""Runs the timing client as a separate process: sends it the plan and reads result rows and progress events."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ Progress = Callable[[Mapping[str, Any]], None]
 
 
 def run(plan: Plan, progress: Progress | None = None, cancel: threading.Event | None = None) -> list[TimingResult]:
-    """Measure a plan in a process of its own and wait for it. One row for each of `plan.rows`, in their order.
+    """Measure a plan in a separate process and wait for it. Returns one row for each of `plan.rows`, in their order.
 
     Args:
-        progress: called with every event of the process as it comes: `event` is `capabilities`, `measurement` (raw
-            sample), `row`, `progress` (`rounds`, `next_look`, `pending`, `requests`) or `done`.
-        cancel: when set, the process is ended.
+        progress: called with each event of the process: `event` is `capabilities`, `measurement` (raw sample), `row`,
+            `progress` (`rounds`, `next_look`, `pending`, `requests`) or `done`.
+        cancel: an event that ends the process when it is set.
 
-    A server on this machine is timed while the machine is watched (`annie_eval.timing.machine`). What a throttled or
-    shared GPU has shown is INCONCLUSIVE. The readings go to the plan's output file as the event `machine`.
+    If the server runs on this machine, `annie_eval.timing.machine` watches the GPU meanwhile. A PASS or FAIL that was
+    measured on a throttled or shared GPU becomes INCONCLUSIVE. The readings are appended to the plan's output file as
+    the event `machine`.
 
-    A process that dies leaves ERROR rows that quote its last words. Whatever happens, an interrupt included, no
-    process is left behind: it ends with the pipe to its standard input, should this one be killed.
+    If the process fails, missing rows are ERROR and quote the last line of its standard error. The process ends in any
+    case, after an interrupt too. If this process is killed, the other one ends because its standard input is closed.
     """
     rows: dict[str, TimingResult] = {}
     command = [sys.executable, "-m", "annie_eval.timing"]
@@ -46,7 +47,7 @@ def run(plan: Plan, progress: Progress | None = None, cancel: threading.Event | 
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            with contextlib.suppress(BrokenPipeError):  # it is dead already; its last words say why
+            with contextlib.suppress(BrokenPipeError):  # it has already ended; its standard error says why
                 process.stdin.write(plan.to_json() + "\n")
                 process.stdin.flush()
             if cancel is not None:
@@ -55,7 +56,7 @@ def run(plan: Plan, progress: Progress | None = None, cancel: threading.Event | 
                 event = json.loads(line)
                 if event["event"] == "row":
                     row = TimingResult.from_dict({key: value for key, value in event.items() if key != "event"})
-                    rows[row.name] = _doubted(row, watch)
+                    rows[row.name] = _checked(row, watch)
                     if rows[row.name] is not row:
                         event |= rows[row.name].as_dict()
                 if progress is not None:
@@ -69,12 +70,12 @@ def run(plan: Plan, progress: Progress | None = None, cancel: threading.Event | 
     if watch is not None and plan.output:
         with contextlib.suppress(OSError), open(plan.output, "a", encoding="utf-8") as output:
             print(json.dumps({"event": "machine", **watch.as_dict()}), file=output)
-    cause = f"the timing process ended with status {status}: {lines[-1] if lines else 'it said nothing'}"
+    cause = f"the timing process ended with status {status}: {lines[-1] if lines else 'it printed no error'}"
     return [rows.get(name) or error_row(name, plan, cause) for name in plan.rows]
 
 
-def _doubted(row: TimingResult, watch: Watch | None) -> TimingResult:
-    """A row that says nothing of the server's speed where the machine was not all there for it."""
+def _checked(row: TimingResult, watch: Watch | None) -> TimingResult:
+    """The row; INCONCLUSIVE if the machine was throttled or shared during the measurement."""
     found = watch.doubts() if watch is not None and row.verdict in ("PASS", "FAIL") else []
     if not found:
         return row

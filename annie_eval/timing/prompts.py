@@ -1,7 +1,7 @@
-"""The requests that are timed: cold prompts that miss the prefix cache, warm ones that hit it, of exact length.
+"""Builds the requests that are timed: cold prompts, which miss the prefix cache, and warm ones, which hit it.
 
-A cold prompt is cold twice over: it begins with words or tokens never sent before, and where the server takes one it
-carries a `cache_salt` of its own. `cached_tokens` then proves it.
+A cold prompt begins with words or tokens that were never sent before, and has its own `cache_salt` if the server
+accepts one. The `cached_tokens` of the answer show whether the prompt was cold.
 """
 
 from __future__ import annotations
@@ -25,31 +25,32 @@ _WORDS = ("river", "stone", "cloud", "garden", "window", "morning", "letter", "b
 
 
 class Unusable(Exception):
-    """The server answers no request that could be timed; the message says what it said."""
+    """The server answers no request that could be timed. The message quotes its response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the server has, found by asking.
+    """What the server supports, as trial requests showed.
 
     Attributes:
-        model: name to ask for.
-        max_model_len: context length in tokens, if the server lists it.
-        extras: request fields that not every server takes: `include_usage`, and beyond OpenAI's `cache_salt`,
-            `ignore_eos`, `continuous_usage_stats`, `chat_template_kwargs`.
-        token_prompts: `/completions` takes token ids and counts them exactly.
-        word_prompts: `/completions` counts each of our words as one token, and this many more; None where it does not.
-        word_ids: the token ids of our words, where `/completions` takes them as exactly as many tokens; else empty.
-            Preferred to the words, which a tokeniser would read within TTFT, and to random ids, whose text a server's
-            detokeniser reads half as fast.
-        fixed_length: an answer under `ignore_eos` was exactly as long as asked for.
-        brief: the first moment of an answer brings at most two tokens, and the rest follows: an answer of a few tokens
-            has the same TTFT as a long one. Where a server sends eight at a time, or a proxy sends all at the end, it
-            would look faster than any real answer.
-        pace: tokens per second of a brief answer, the wait for its first one included: no more than the decode rate.
-        words_per_token: of our filler text, where prompts have to be text.
-        block_size: tokens in a prefix-cache block.
-        metrics: has vLLM's `/metrics`.
+        model: the served model name.
+        max_model_len: context length in tokens; None if the server does not list it.
+        extras: the optional request fields that the server accepts, of `include_usage`, `cache_salt`, `ignore_eos`,
+            `continuous_usage_stats`, `chat_template_kwargs`.
+        token_prompts: `/completions` accepts token ids and counts them exactly.
+        word_prompts: number of tokens that `/completions` counts in addition to one per word of `_WORDS`; None if it
+            does not count one per word.
+        word_ids: the token ids of `_WORDS`, if `/completions` counts each as one token; else empty. They are preferred
+            to words, because tokenising words is part of TTFT, and to random ids, because detokenising those takes a
+            server twice as long.
+        fixed_length: an answer with `ignore_eos` had exactly `max_tokens` tokens.
+        brief: the first chunk of an answer has at most two tokens and more chunks follow, so that a short answer has
+            the same TTFT as a long one. False if a server sends, for example, eight tokens per chunk, or a proxy sends
+            the whole answer at the end.
+        pace: tokens per second of a short answer, TTFT included; a lower bound of the decode rate.
+        words_per_token: for filler text, where prompts must be text.
+        block_size: tokens per block of the prefix cache.
+        metrics: the server has vLLM's `/metrics`.
     """
 
     model: str
@@ -67,11 +68,11 @@ class Capabilities:
 
     @property
     def text_prompts(self) -> bool:
-        """Prompts of stated length go out as text: the server's tokeniser reads them within TTFT."""
+        """Prompts of a given length are sent as text, so that TTFT includes tokenising them."""
         return not self.word_ids and (self.word_prompts is not None or not self.token_prompts)
 
     def missing(self) -> list[str]:
-        """What cannot be checked on this server, for the rows."""
+        """What cannot be checked on this server, for the report."""
         found = []
         if not self.metrics:
             found.append("the server's own metrics (no vLLM /metrics)")
@@ -84,7 +85,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One request. `prompt_tokens` is its exact length, or a lower bound where it is text; None where unknown."""
+    """One request. `prompt_tokens` is its length if `exact`, else a lower bound; None if unknown."""
 
     path: str
     body: Mapping[str, Any]
@@ -97,14 +98,14 @@ class Prepared:
 
 @dataclass(slots=True)
 class Requests:
-    """Makes requests for one server. `rng` is seeded by the system: a second run must not be warm from the first."""
+    """Builds requests for one server. `rng` has a random seed, so that a second run misses the first run's cache."""
 
     plan: Plan
     capabilities: Capabilities
     rng: random.Random = field(default_factory=lambda: random.Random(secrets.randbits(128)))
 
     def chat(self, body: Mapping[str, Any], tokens: int, *, ends: bool = False) -> Prepared:
-        """A cold chat request. `ends` lets the model stop by itself, as a tool call must."""
+        """A cold chat request. With `ends` the model may stop before `tokens`, as it must after a tool call."""
         nonce = secrets.token_hex(6)
         messages = copy.deepcopy(list(body["messages"]))
         first = messages[0]
@@ -141,7 +142,7 @@ class Requests:
         return Prepared(self._chat_path, self._common(body, tokens), round(context * 0.9))
 
     def warm(self, cold: Prepared, tokens: int) -> Prepared:
-        """The same prompt again, under the same salt."""
+        """The same prompt with the same salt again, which hits the prefix cache."""
         return replace(cold, body={**cold.body, **self._lengths(tokens, ends=False)})
 
     @property
@@ -153,7 +154,7 @@ class Requests:
         return f"{self._root}/chat/completions"
 
     def _ids(self) -> tuple[int, int]:
-        """A range of ordinary tokens: special ones sit at either end of a vocabulary."""
+        """A range of ordinary token ids. Special tokens are at both ends of a vocabulary."""
         size = self.plan.vocabulary or 32_000
         return (1000, min(size, 32_000) * 9 // 10) if size > 4000 else (size // 4, size * 3 // 4)
 
@@ -182,10 +183,10 @@ class Requests:
 
 
 def probe(connection: Connection, plan: Plan, *, block_size: int | None, metrics: bool) -> Capabilities:
-    """Find out what the server takes. These are also the throw-away calls: nothing measured is a first call.
+    """Find out what the server supports. These requests are also the warm-up: none of them is measured.
 
     Raises:
-        Unusable: it takes no streamed chat request at all.
+        Unusable: the server accepts no streamed chat request.
     """
     model, length = _model(connection, plan)
     wanted = ("include_usage", "cache_salt", "ignore_eos", "continuous_usage_stats", "chat_template_kwargs")
@@ -216,7 +217,10 @@ def probe(connection: Connection, plan: Plan, *, block_size: int | None, metrics
 
 
 def _probe_lengths(connection: Connection, plan: Plan, found: Capabilities) -> Capabilities:
-    """Try words that are a token each, as ids or as text, then random ids; else learn how many words make a token."""
+    """Find the way to send prompts of exact length: words of one token each (as ids or text), or random token ids.
+
+    If none is exact, measure the words per token of filler text.
+    """
 
     def counted(capabilities: Capabilities, length: int) -> int | None:
         prepared = Requests(plan, capabilities).cold(length, PROBE_TOKENS)
@@ -226,8 +230,8 @@ def _probe_lengths(connection: Connection, plan: Plan, found: Capabilities) -> C
             return None
         return None if seen is None else seen.prompt_tokens
 
-    # So many words hold each of the eleven, and are no multiple that a server might round to. A prompt of ids may get
-    # a token in front.
+    # 163 words contain each of the eleven, and are no multiple of a block size to which a server might round. A server
+    # may put one token in front of a prompt of ids.
     n, few_ids = 163, 67
     if (words := counted(replace(found, word_prompts=0), n)) in (n, n + 1):
         as_text = replace(found, token_prompts=True, word_prompts=words - n)
@@ -243,7 +247,7 @@ def _probe_lengths(connection: Connection, plan: Plan, found: Capabilities) -> C
 
 
 def _word_ids(connection: Connection, model: str) -> tuple[int, ...]:
-    """The token of each of our words, by the server's `/tokenize` (vLLM, beside `/v1`); empty where it has none."""
+    """The token id of each of `_WORDS`, from vLLM's `/tokenize`; empty if one is not a single token of its own."""
     body = {"model": model, "prompt": "".join(f" {word}" for word in _WORDS), "add_special_tokens": False}
     try:
         response = connection.exchange(
@@ -257,7 +261,11 @@ def _word_ids(connection: Connection, model: str) -> tuple[int, ...]:
 
 
 def _model(connection: Connection, plan: Plan) -> tuple[str, int | None]:
-    """The served name and the context length, as the server lists them."""
+    """The served model name and its context length (None if unknown), from the server's `/models`.
+
+    Raises:
+        Unusable: the server cannot be reached.
+    """
     try:
         response = connection.exchange("GET", f"{connection.path}/models")
         listed = json.loads(response.body)["data"] if response.status == 200 else []
@@ -266,10 +274,10 @@ def _model(connection: Connection, plan: Plan) -> tuple[str, int | None]:
         raise Unusable(str(error)) from None
     except (ValueError, KeyError, TypeError, RecursionError):
         models = {}
-    # A server that lists nothing may not care for the name; one that does will say so.
+    # A server without a list may accept any name. If it does not, its error message says so.
     name = plan.served_model or next(iter(models), "default")
     entry = models.get(name, {})
-    meta = entry.get("meta")  # llama.cpp's server; n_ctx is what one request may hold
+    meta = entry.get("meta")  # llama.cpp's server; n_ctx is the context length of one request
     length = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
     return name, length if is_count(length) and length else None
 

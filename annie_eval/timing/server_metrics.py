@@ -1,11 +1,12 @@
-"""The server's Prometheus metrics around a request, and whether they agree with the client.
+"""Reads the server's Prometheus metrics before and after a request and compares them with the client's measurement.
 
-Histogram quantiles cannot gate anything here (vLLM's TTFT buckets jump from 0.1 s to 0.25 s), but the difference of
-`_sum` and `_count` around a single request is exact. Names and definitions: vLLM, `v1/metrics/loggers.py` and
-`v1/metrics/stats.py`. TTFT there runs from the arrival at the API server, before tokenisation, to the first token in
-the same process; decode time runs from the first to the last token on the engine's clock. The first token is stamped
-before it is made text, and for that the detokeniser first reads the whole prompt (`FastIncrementalDetokenizer` and the
-first `DecodeStream.step`): 0.35 to 1.3 us a prompt token that the client waits for and the account does not hold.
+Quantiles of the histograms are too coarse (vLLM's TTFT buckets go from 0.1 s to 0.25 s), but the differences of `_sum`
+and `_count` around a single request are exact. Names and definitions are in vLLM's `v1/metrics/loggers.py` and
+`v1/metrics/stats.py`. Its TTFT is the time from the arrival at the API server, before tokenisation, to the first token
+in the same process. Its decode time is the time from the first to the last token by the engine's clock. The time of
+the first token is taken before detokenisation, for which the detokeniser reads the whole prompt
+(`FastIncrementalDetokenizer` and the first `DecodeStream.step`). The client waits for that, 0.35 to 1.3 us per prompt
+token, and the metrics do not include it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from typing import Protocol
 from annie_eval.timing.connection import Connection, LostConnection
 from annie_eval.untrusted.limits import MAX_COUNT
 
-TTFT_SLACK_MS = 3.0  # HTTP, JSON and SSE on both sides of the server's two stamps
-LEAST_TOKENS = 16  # an answer shorter than that has no decode rate worth the name
-SLACK = 0.02  # relative, for TTFT on top of the above, and for the decode rate
+TTFT_SLACK_MS = 3.0  # for HTTP, JSON and SSE, which the server's times do not include
+LEAST_TOKENS = 16  # the decode rate of a shorter answer is not compared
+SLACK = 0.02  # relative tolerance of the decode rate, and of TTFT in addition to TTFT_SLACK_MS
 _LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)")
 _NAMES = {
     "running": "vllm:num_requests_running",
@@ -44,12 +45,12 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class ServerMetrics:
-    """What the server says happened between two looks at its counters; None where it has no such counter.
+    """Changes of the server's counters between two reads; None for a counter that the server does not have.
 
     Attributes:
-        requests: how many finished; 1 means that the figures below are those of the client's request alone.
+        requests: number of requests that finished. If it is 1, all other values are those of the client's request.
         ttft_ms, queue_prefill_ms, decode_ms: sums over these requests.
-        tokens_per_step: mean tokens an engine step yielded, above 1 under speculative decoding.
+        tokens_per_step: mean number of tokens per engine step, above 1 with speculative decoding.
     """
 
     requests: int | None = None
@@ -63,7 +64,7 @@ class ServerMetrics:
 
 
 def parse(text: str, model: str | None = None) -> dict[str, float]:
-    """The counters that matter, by our names, summed over engines and labels; other models' lines are left out."""
+    """The counters of `_NAMES` by their short names, summed over engines and labels; only those of `model`."""
     wanted = {name: ours for ours, name in _NAMES.items()}
     found: dict[str, float] = {}
     for line in text.splitlines():
@@ -76,20 +77,20 @@ def parse(text: str, model: str | None = None) -> dict[str, float]:
         if model is not None and "model_name=" in labels and f'model_name="{model}"' not in labels:
             continue
         ours = wanted[match[1]]
-        with contextlib.suppress(ValueError):  # no number is no counter
+        with contextlib.suppress(ValueError):  # a value that is not a number is ignored
             if abs(value := float(match[3])) <= MAX_COUNT:
                 found[ours] = found.get(ours, 0.0) + value
     return found
 
 
 def block_size(text: str) -> int | None:
-    """Tokens in a prefix-cache block, from vLLM's `cache_config_info`."""
+    """Tokens per block of the prefix cache, from vLLM's `cache_config_info`; None if it is not there."""
     match = re.search(r'^vllm:cache_config_info\{.*?\bblock_size="([1-9]\d{0,8})"', text, re.MULTILINE)
     return int(match[1]) if match else None
 
 
 def difference(before: Mapping[str, float], after: Mapping[str, float]) -> ServerMetrics:
-    """The account of what happened between two looks."""
+    """The changes between two reads of the counters."""
 
     def delta(name: str) -> float | None:
         return after[name] - before.get(name, 0.0) if name in after else None
@@ -116,9 +117,9 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Serve
 
 
 def per_request(metrics: Mapping[str, object]) -> ServerMetrics:
-    """The account on the answer itself, from vLLM's `--enable-per-request-metrics`.
+    """The metrics that vLLM adds to an answer with `--enable-per-request-metrics`.
 
-    Its `time_to_first_token_ms` is prefill alone, so that TTFT itself is not confirmed by it.
+    Their `time_to_first_token_ms` is the prefill time only, so `ttft_ms` stays None.
     """
 
     def number(name: str) -> float | None:
@@ -134,14 +135,14 @@ def per_request(metrics: Mapping[str, object]) -> ServerMetrics:
 
 
 class SeenByClient(Protocol):
-    """What the client saw of one request; a `Measurement` is one."""
+    """What the client measured for one request; `Measurement` implements it."""
 
     @property
     def ttft_ms(self) -> float | None: ...
 
     @property
     def decode(self) -> tuple[int, float] | None:
-        """Tokens after the first moment, and the milliseconds that they took; None where nobody counted them."""
+        """(tokens after the first chunk, milliseconds that they took); None if their number is unknown."""
 
     @property
     def prompt_tokens(self) -> int | None: ...
@@ -151,11 +152,10 @@ class SeenByClient(Protocol):
 
 
 def disagreements(seen: SeenByClient, counted: ServerMetrics) -> tuple[str, ...]:
-    """What the server's metrics do not confirm; () where it confirms the client, or says nothing.
+    """Differences between the client's measurement and the server's metrics; () if they agree or there are no metrics.
 
-    TTFT: the client sees what the server stamps plus the way there and back, so client - server must lie between 0
-    and 3 ms + 2 %. Decode: the two rates within 2 %, or the two spans within 3 ms, where a span is so short that
-    2 % of it is less than the client can tell.
+    TTFT: the client's value includes the transport, so client - server must be between -1 ms and 3 ms + 2 %.
+    Decode time: within 2 % or 3 ms, whichever is more. Token counts: equal.
     """
     if counted.requests is not None and counted.requests != 1:
         return (f"{counted.requests} requests finished meanwhile",)
@@ -183,7 +183,7 @@ def disagreements(seen: SeenByClient, counted: ServerMetrics) -> tuple[str, ...]
 
 
 class MetricsReader:
-    """The server's counters over HTTP. `available` is False for a server without vLLM's `/metrics`."""
+    """Reads the server's counters over HTTP. `available` is False if the server lacks vLLM's `/metrics`."""
 
     def __init__(self, connection: Connection, model: str | None) -> None:
         self._connection, self.model = connection, model
@@ -200,11 +200,11 @@ class MetricsReader:
         return response.body.decode("utf-8", "replace") if response.status == 200 else ""
 
     def look(self) -> dict[str, float]:
-        """The counters now; empty where the server has none."""
+        """The current counters; empty if the server has none."""
         return parse(self._text(), self.model) if self.available else {}
 
     def settled(self, before: Mapping[str, float], requests: int = 1) -> dict[str, float]:
-        """The counters once `requests` more are accounted for, or after a second; vLLM books an answer late."""
+        """The counters when `requests` more have finished, or after one second. vLLM updates them after the answer."""
         until = time.monotonic() + 1.0
         while True:
             after = self.look()
@@ -214,10 +214,10 @@ class MetricsReader:
             time.sleep(0.01)
 
     def wait_quiet(self, limit: float) -> tuple[dict[str, float], int]:
-        """Wait until nothing runs or waits, at most `limit` seconds.
+        """Wait until the server has no running or waiting requests, at most `limit` seconds.
 
         Returns:
-            The counters at the last look, and how many requests the server was busy with then.
+            The last counters, and the number of requests that were running or waiting then.
         """
         until = time.monotonic() + limit
         while True:

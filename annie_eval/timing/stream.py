@@ -1,7 +1,7 @@
-"""From timed reads to events: when the role, the first token, the first content and the last token came.
+"""Finds in a timed response when the role, the first token, the first content and the last token arrived.
 
-Tokens are counted by the server's own `usage`. Chunks are not tokens: servers batch several tokens into one chunk
-(`stream_interval`, speculative decoding), and parsers swallow some.
+Tokens are counted by the server's `usage`. Chunks are not tokens: a server may put several tokens into one chunk
+(`stream_interval`, speculative decoding), and its parsers remove some.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ Counting = Literal["usage", "chunks", "asked", "unknown", "guessed"]
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One streamed answer as the client saw it. Times in nanoseconds since the request was about to be written.
+    """The times and counts of one streamed answer. Times are nanoseconds since just before the request was written.
 
     Attributes:
-        role: first chunk that names a role and brings no token; None where no chunk did.
-        first_token: first moment with a token, in whatever channel.
-        first_content: first moment with text that would be spoken.
-        first_sentence: the moment that completed the first spoken sentence, from which a speech engine can begin; None
-            where none was finished.
-        last_token: the moment that brought the last token.
-        end: the end of the response.
-        call: the moment that completed the first tool call (name, and arguments that parse as an object).
-        prompt_tokens, completion_tokens, cached_tokens: from the last `usage`; None where the server did not say.
-            Without usage an answer that ended by its `length` has as many tokens as were asked for.
-        arrivals: (moment, tokens by then) for each moment that brought tokens.
-        counting: where the counts in `arrivals` come from. `usage`: continuous usage, exact. `chunks`: one token a
-            chunk, borne out by the final usage. `asked`: the same, borne out by the length that was asked for and a
-            finish_reason of `length`. `unknown`: chunks held several tokens each and nobody said how many; the
-            counts are then the share of the text that had arrived, rounded. `guessed`: the same, where even the
-            length is only what was asked for; no rate may rest on that alone.
-        server: vLLM's per-request metrics (`--enable-per-request-metrics`), as they came.
+        role: time of the first chunk with a role and no token; None without such a chunk.
+        first_token: time of the first token in any channel.
+        first_content: time of the first text of the content, which is spoken.
+        first_sentence: time at which the first sentence of the content was complete, so that speech could begin; None
+            if no sentence was completed.
+        last_token: time of the last token.
+        end: time of the end of the response.
+        call: time at which the first tool call was complete (a name, and arguments that parse as an object).
+        prompt_tokens, completion_tokens, cached_tokens: from the last `usage`; None if the server sent none. Without
+            usage, `completion_tokens` of an answer with the finish_reason `length` is the requested `max_tokens`.
+        arrivals: (time, tokens so far) for each time at which tokens arrived.
+        counting: the source of the counts in `arrivals`. `usage`: continuous usage, exact. `chunks`: one token per
+            chunk, confirmed by the final usage. `asked`: one token per chunk, confirmed by `max_tokens` and the
+            finish_reason `length`. `unknown`: chunks have an unknown number of tokens, and the counts are estimated
+            from the share of the text that had arrived. `guessed`: estimated like `unknown`, with `max_tokens` as the
+            total; too uncertain to compute a rate from.
+        server: vLLM's per-request metrics (`--enable-per-request-metrics`), unchanged.
     """
 
     role: int | None
@@ -64,15 +64,15 @@ class Observed:
 
     @property
     def gaps(self) -> tuple[int, ...]:
-        """Nanoseconds between moments that brought tokens: what a listener waits, however many tokens came."""
+        """Nanoseconds between successive arrivals, whatever their number of tokens."""
         return tuple(b[0] - a[0] for a, b in zip(self.arrivals, self.arrivals[1:], strict=False))
 
     @property
     def span(self) -> tuple[int, int] | None:
-        """(tokens after the first moment, nanoseconds they took); None under two moments.
+        """(tokens after the first arrival, nanoseconds that they took); None with fewer than two arrivals.
 
-        The tokens of the first moment are left out with the time before it, so that a first chunk of k tokens
-        does not inflate the rate.
+        The tokens of the first arrival do not count, because the time before it does not: so a first chunk of several
+        tokens does not inflate the rate.
         """
         if len(self.arrivals) < 2:
             return None
@@ -96,10 +96,11 @@ def observe(response: TimedResponse, asked: int | None = None) -> Observed:
     """Read one streamed answer of `/chat/completions` or `/completions`.
 
     Args:
-        asked: the request's `max_tokens`, which counts an answer that ended by its length where no usage does.
+        asked: the request's `max_tokens`: the number of tokens of an answer without usage whose finish_reason is
+            `length`.
 
     Raises:
-        ExchangeError: status other than 200, no event stream, an error object, a stream that broke off.
+        ExchangeError: status other than 200, no event stream, an error object, or a stream that ended early.
     """
     if response.status != 200:
         body = " ".join(response.body[:200].decode("utf-8", "replace").split())
@@ -143,7 +144,7 @@ def observe(response: TimedResponse, asked: int | None = None) -> Observed:
             )
         if delta.get("role") and not text:
             role = stamp if role is None else role
-            continue  # no token, whatever its usage says
+            continue  # a role is no token, even if the chunk's usage counts one
         counted = _count(value.get("usage"), "completion_tokens")
         if text or counted is not None:
             chunks.append(_Chunk(stamp, text, counted))
@@ -161,7 +162,7 @@ def observe(response: TimedResponse, asked: int | None = None) -> Observed:
         first_sentence=_first_sentence(pieces),
         last_token=arrivals[-1][0] if arrivals else None,
         end=response.reads[-1][0],
-        call=first_call.stamp if first_call is not None and first_call.whole else None,
+        call=first_call.stamp if first_call is not None and first_call.complete else None,
         prompt_tokens=_count(usage, "prompt_tokens"),
         completion_tokens=total,
         cached_tokens=_count(details, "cached_tokens"),
@@ -173,10 +174,10 @@ def observe(response: TimedResponse, asked: int | None = None) -> Observed:
 
 
 def _first_sentence(pieces: list[tuple[int, str]]) -> int | None:
-    """The moment that brought the end of the first sentence, of pieces of text with the moments that brought them.
+    """The time at which the first sentence was complete; None if none was. `pieces` are (time, text).
 
-    A full stop behind a word of three letters or fewer may be an abbreviation's ("Dr. Jones"), and ends none unless
-    the text ends there.
+    A full stop after a word of at most three letters may belong to an abbreviation ("Dr. Jones"). It ends a sentence
+    only at the end of the text.
     """
     text = "".join(piece for _, piece in pieces)
     found = _SENTENCE_END.search(text)
@@ -189,7 +190,7 @@ def _first_sentence(pieces: list[tuple[int, str]]) -> int | None:
 def _arrivals(
     chunks: list[_Chunk], total: int | None, *, by_usage: bool
 ) -> tuple[tuple[tuple[int, int], ...], Counting]:
-    """Tokens by moment, and where the numbers come from; see `Observed`."""
+    """`arrivals` and `counting` of `Observed`."""
     texts = [chunk for chunk in chunks if chunk.text]
     if not texts:
         counts = [(c.stamp, c.counted) for c in chunks if c.counted]
@@ -198,20 +199,20 @@ def _arrivals(
         return _by_moment([(c.stamp, c.counted) for c in chunks if c.counted is not None]), "usage"
     if total is None:
         return _by_moment([(c.stamp, i + 1) for i, c in enumerate(texts)]), "unknown"
-    # One chunk a token, but for one without text of its own, such as a stop token: more would leave open whether the
-    # first chunk held several.
+    # One token per chunk; one token, such as a stop token, may have no text. If more tokens had none, the first chunk
+    # might hold several.
     if total - 1 <= len(texts) <= total:
         seen = [*range(1, len(texts)), total]
         return _by_moment([(c.stamp, k) for c, k in zip(texts, seen, strict=True)]), "chunks" if by_usage else "asked"
     size = sum(c.text for c in texts)
     shares = [max(1, round(total * s / size)) for s in accumulate(c.text for c in texts)]
-    # Each of these moments brought text, also where the rounded count did not grow: above all the last.
+    # Keep each time at which text arrived, even if the rounded count did not grow. The last one matters most.
     moments = dict(zip((c.stamp for c in texts), shares, strict=True))
     return tuple(moments.items()), "unknown" if by_usage else "guessed"
 
 
 def _by_moment(counts: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Keep each moment at which the count grew, with the count that it reached."""
+    """The times at which the count grew, with the new count."""
     reached: dict[int, int] = {}
     most = 0
     for stamp, count in counts:
@@ -222,14 +223,14 @@ def _by_moment(counts: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 @dataclass(slots=True)
 class _Call:
-    """One tool call under way; `stamp` is the moment of its latest fragment."""
+    """A tool call that is being received; `stamp` is the time of its latest fragment."""
 
     name: str = ""
     arguments: list[str] = field(default_factory=list)
     stamp: int = 0
 
     def add(self, fragment: Any, stamp: int) -> int:
-        """Take a fragment; returns how many characters it brought."""
+        """Append a fragment. Returns its number of characters."""
         function = fragment.get("function") if isinstance(fragment, dict) else None
         if not isinstance(function, dict):
             return 0
@@ -242,7 +243,8 @@ class _Call:
         return brought
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
+        """It has a name, and its arguments parse as a JSON object."""
         try:
             return bool(self.name) and isinstance(json.loads("".join(self.arguments)), dict)
         except (ValueError, RecursionError):

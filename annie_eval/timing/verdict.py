@@ -281,40 +281,6 @@ def percentile(values: Sequence[float], q: float) -> float | None:
     return sorted(values)[math.ceil(q * len(values)) - 1]
 
 
-def sequential(draw: Callable[[], float], limit: float, *, at_most: bool = True) -> tuple[Verdict, Estimate]:
-    """Take samples until the median is decided against the limit, or until the maximum: the rule of timing gates."""
-    values: list[float] = []
-    for look in LOOKS:
-        values += [draw() for _ in range(look - len(values))]
-        estimate = median_in_order(values)
-        verdict = estimate.against(limit, at_most=at_most)
-        if verdict != "INCONCLUSIVE":
-            break
-    return verdict, estimate
-
-
-def wrong_verdict_rate(looks: Sequence[int] = LOOKS, below: float = 0.5) -> float:
-    """The exact probability of PASS at any test if each sample is below the limit with probability `below`.
-
-    For independent samples of any continuous distribution; `below` is 0.5 if the median equals the limit. By dynamic
-    programming over the number of samples below the limit; `looks` must be odd.
-    """
-    paths, seen, passed = {0: 1.0}, 0, 0.0
-    for n in looks:
-        steps = n - seen
-        seen = n
-        grown: dict[int, float] = {}
-        for k, weight in paths.items():
-            for more in range(steps + 1):
-                chance = math.comb(steps, more) * below**more * (1 - below) ** (steps - more)
-                grown[k + more] = grown.get(k + more, 0.0) + weight * chance
-        # The interval of 1..n consists of its ranks: those that `median_of` needs for PASS or FAIL.
-        top = int(median_of(range(1, n + 1)).high)
-        passed += sum(weight for k, weight in grown.items() if k >= top)
-        paths = {k: weight for k, weight in grown.items() if k < top and n - k < top}
-    return passed
-
-
 def _flat(groups: Groups) -> tuple[list[float], list[float]]:
     pairs = [(x, value) for x in sorted(groups) for value in groups[x]]
     return [x for x, _ in pairs], [value for _, value in pairs]

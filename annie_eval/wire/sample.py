@@ -6,7 +6,7 @@ joined only as the protocol says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -104,8 +104,3 @@ class Sample:
     tools: Mapping[str, Mapping[str, Any]]
     limits: Limits
     speech: Speech = field(default_factory=Speech)
-
-
-def spoken(exchanges: Sequence[Exchange]) -> list[tuple[int, str]]:
-    """The texts that would be read aloud: (exchange index, content) of every reply with content."""
-    return [(i, e.answer.content) for i, e in enumerate(exchanges) if e.answer.content]

@@ -47,7 +47,7 @@ target = open_target(TargetSpec(model_dir=Path(sys.argv[1])), load(sys.argv[2]),
 print(json.dumps({
     "seconds": time.monotonic() - began, "steps": steps, "base_url": target.base_url, "name": target.served_model,
     "kind": target.kind, "version": target.version, "fingerprint": target.fingerprint(),
-    "capabilities": target.capabilities(), "alive": target.alive(), "supervisor": target._server.supervisor_pid,
+    "capabilities": target.capabilities(), "alive": target.alive(), "supervisor": target._server._supervisor.pid,
 }), flush=True)
 time.sleep(600)
 """

@@ -1,16 +1,18 @@
-"""A held-out profile of the annie-smol domain: hundreds of scenarios that are near to no training prompt.
+"""Writes a held-out profile of the annie-smol domain: hundreds of scenarios that are unlike any training prompt.
 
     .venv/bin/python -m research.annie_smol.study.heldout_profile --training data/annie-smol-4300.jsonl \
         --seed 77 --out heldout
     .venv/bin/pytest --model-dir DIR --profile heldout/annie-smol-heldout.toml
 
-The prompts come from the built-in teacher under a seed of their own, which must not be that of a training line. Only
-those are kept that `annie-data decontaminate` would not take for one of the training files', nor for a scenario that
-ships. So they ask for the same things in other words, as far as one grammar has them: what a model scores here tells
-what it has learnt beyond the lines that it saw, and is no measure of how it answers people. Gates, limits and serving
-are those of annie-smol, with --samples each. With --free, freely worded prompts (study/free.py) stand beside them,
-under ids that begin with `free-`, as many of them as are near to no training prompt, and a gate has both. With
---second-seed a second set of the same kind is added, near to no prompt of the first, under ids that begin with `new-`.
+The prompts are made by the built-in generator with a seed that no training line has. Those that `annie-data
+decontaminate` would find in a training file or in a shipped scenario are left out. The rest ask for the same things in
+other words, as far as the generator's grammar varies them. A score on them shows what a model learnt beyond its
+training lines, but not how it answers people. Gates, limits and serving are those of annie-smol, with --samples per
+gate.
+
+--free adds freely worded prompts (study/free.py) to the gates, except those that are similar to a training prompt.
+Their ids begin with `free-`. --second-seed adds a second set of the same kind, which has no prompt similar to one of
+the first. Its ids begin with `new-`.
 """
 
 import argparse
@@ -70,29 +72,30 @@ def scenario(
     line["example"] = calls or replies[-1]["content"]
     if calls:
         line |= {"tool_results": {calls[0]["name"]: results[0]}}
-        if not _CLOCK.search(replies[-1]["content"]):  # the grammar has 22:50, and the gate `speakable` flags it
+        if not _CLOCK.search(replies[-1]["content"]):  # the gate `speakable` flags times such as 22:50
             line["then_example"] = replies[-1]["content"]
     return line
 
 
 def known(training: Sequence[Path], seed: int, more: Sequence[str] = ()) -> Overlap:
-    """Training prompts, scenarios of ours, and `more` prompts.
+    """An index of the training prompts, the shipped scenarios and `more` prompts.
 
-    Raises SystemExit where a training line was made with `seed`.
+    Raises:
+        SystemExit: a training line was made with `seed`, or cannot be read.
     """
     texts = [one.text for one in prompts(scenario_files([]))] + list(more)
     for path in training:
         for one in read_lines(path):
             if one.line is None:
-                raise SystemExit(f"{path}:{one.number}: {one.problem}; annie-data validate names all")
+                raise SystemExit(f"{path}:{one.number}: {one.problem}; annie-data validate lists all problems")
             if (one.line.get("meta") or {}).get("seed") == seed:
-                raise SystemExit(f"{path}:{one.number}: was made with seed {seed} too; hold out another --seed")
+                raise SystemExit(f"{path}:{one.number}: was made with seed {seed}, too; choose another --seed")
             texts += users(one.line["messages"])
     return Overlap([Prompt("training", text, True) for text in dict.fromkeys(texts)])
 
 
 def freely_worded(overlap: Overlap, directory: Path, samples: int) -> list[dict[str, Any]]:
-    """At most `samples` scenarios for each gate of freely worded prompts, none near to what is known."""
+    """At most `samples` freely worded scenarios per gate, none similar to a prompt in `overlap`."""
     counts: Counter[str] = Counter()
     lines = []
     for line in free.scenarios(directory):
@@ -104,9 +107,10 @@ def freely_worded(overlap: Overlap, directory: Path, samples: int) -> list[dict[
 
 
 def scenarios(overlap: Overlap, seed: int, samples: int) -> list[dict[str, Any]]:
-    """`samples` scenarios for each gate, none near to a training prompt or a scenario of ours, nor said before.
+    """`samples` generated scenarios per gate, all different and none similar to a prompt in `overlap`.
 
-    Raises SystemExit where too few prompts are far enough.
+    Raises:
+        SystemExit: too few prompts are different enough.
     """
     lines: list[dict[str, Any]] = []
     seen: set[str] = set()
@@ -118,7 +122,7 @@ def scenarios(overlap: Overlap, seed: int, samples: int) -> list[dict[str, Any]]
             index += 1
             if index > 200 * samples:
                 raise SystemExit(
-                    f"{category}: only {found} of {samples} prompts are far enough; ask for fewer --samples"
+                    f"{category}: only {found} of {samples} prompts are different enough; use fewer --samples"
                 )
             text = messages[0]["content"]
             if category in {"factual", "reasoning"} and "answer" not in meta.get("expect", {}):
@@ -132,7 +136,7 @@ def scenarios(overlap: Overlap, seed: int, samples: int) -> list[dict[str, Any]]
 
 
 def profile(counts: Counter[str]) -> str:
-    """annie-smol's file with other scenarios and counts, of which the same shares are required."""
+    """The TOML text of annie-smol's profile with the held-out scenarios and `counts`, requiring the same shares."""
     text = (PROFILES / "annie-smol.toml").read_text(encoding="utf-8")
     text = re.sub(r'scenarios = ".*"', 'scenarios = "annie-smol-heldout.jsonl"', text)
     # The study compares weights, not states of a server.
@@ -158,10 +162,10 @@ def main() -> None:
         "--training", type=Path, action="append", required=True, metavar="FILE", help="may be repeated"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--samples", type=int, default=200, help="for each gate")
-    parser.add_argument("--free", type=Path, metavar="DIR", help="also freely worded prompts")
-    parser.add_argument("--second-seed", type=int, metavar="N", help="also a second set, made with this seed")
-    parser.add_argument("--second-samples", type=int, default=200, help="for each gate, of the second set")
+    parser.add_argument("--samples", type=int, default=200, help="samples per gate")
+    parser.add_argument("--free", type=Path, metavar="DIR", help="add freely worded prompts from DIR")
+    parser.add_argument("--second-seed", type=int, metavar="N", help="add a second set, made with this seed")
+    parser.add_argument("--second-samples", type=int, default=200, help="samples per gate of the second set")
     parser.add_argument("--second-free", type=Path, metavar="DIR", help="freely worded prompts of the second set")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
-"""The candidates of the study: each is one `python -m quant` command, and what it is to show.
+"""Lists the candidates of the study. Each is a checkpoint made by one `python -m quant` command.
 
-`{NAME}` is the checkpoint of another candidate and `{data:NAME}` a file of DATA. Names are the names of the result
-files and of the rows on docs/results.md.
+In a command, `{NAME}` is the checkpoint of another candidate and `{data:NAME}` a file of DATA. A candidate's name is
+also the name of its result file and of its row in docs/results.md.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# How each data file is made: a file of the repository, lines of one (their order is shuffled), prose that
-# every Python has, freely worded examples (spoken.py) or frames (frames.py), others one after the other, or arguments
-# of the generator's command.
+# How each data file is made. The first word is the kind: `file` of the repository; `lines` of such a file, which is
+# already shuffled; `text`, the prose of Python's own documentation; `spoken`, freely worded examples (spoken.py);
+# `frames` (frames.py); `join` of other data files; or a command of the generator with its arguments.
 DATA: dict[str, tuple[str, ...]] = {
     "sft": ("join", "sft-16k", "spoken", "frames"),
     "sft-16k": ("generate", "--mix", "annie-smol-sft", "--count", "16000", "--seed", "7"),
@@ -24,16 +24,16 @@ DATA: dict[str, tuple[str, ...]] = {
     "43": ("lines", "data/annie-smol-4300.jsonl", "0", "43"),
     "domain-430": ("lines", "data/annie-smol-4300.jsonl", "0", "430"),
     "domain-430-2": ("lines", "data/annie-smol-4300.jsonl", "430", "860"),
-    # What KL to BF16 is measured on: conversations of the grammar under a seed that trained nothing.
+    # For measuring the KL divergence to BF16: generated with a seed that no training data has.
     "kl": ("generate", "--mix", "annie-smol-sft", "--count", "64", "--seed", "20261130"),
     "generic": ("text",),
 }
 
-# The set that decides is made with this seed after recipes and choices were frozen; the other may be looked at.
+# The held-out set was made after recipes and choices were fixed. The development set could be used to choose them.
 HELD_OUT_SEED, DEVELOPMENT_SEED = 20261128, 77
 
-# The study of recipes is judged on that set, and on a second one: another seed, and prompts written after the recipes
-# were frozen. Its samples have ids that begin with `new-`.
+# The study of recipes is judged on the held-out set and on a second one, with another seed and with prompts written
+# after the recipes were fixed. The ids of the second set begin with `new-`.
 SECOND_SEED, SECOND_FREE = 20261129, "free-recipes"
 MATRIX_SAMPLES = 25
 
@@ -43,12 +43,12 @@ class Candidate:
     """One checkpoint to make and to judge.
 
     Attributes:
-        group: heading of the ablation it belongs to; "" for what is in the main table.
-        about: what it is, for a reader of the page.
-        make: arguments after `python -m quant`, without `--out`; () for what is there already.
-        start: the candidate it is made from.
-        matrix: judged under hardened system prompts as well.
-        weights_alone: served with BF16 activations (Marlin, on a card without FP4 units).
+        group: the ablation that it belongs to; "" for the main table.
+        about: description in docs/results.md.
+        make: arguments of `python -m quant`, without `--out`; () if the checkpoint already exists.
+        start: name of the candidate that it is made from.
+        matrix: judge it with hardened system prompts, too.
+        weights_alone: serve it with BF16 activations (Marlin, on a GPU without FP4 units).
     """
 
     name: str
@@ -61,12 +61,12 @@ class Candidate:
 
     @property
     def quantised(self) -> bool:
-        """Whether it is no BF16 checkpoint."""
+        """Whether its weights are quantised (not a BF16 checkpoint)."""
         return bool(self.make) and (self.make[0] in {"ptq", "qat"} or "nvfp4" in self.name)
 
     @property
     def w4a4(self) -> bool:
-        """Whether activations are in four bits too."""
+        """Whether its activations are quantised to four bits, too."""
         return self.quantised and not self.weights_alone and not {"nvfp4-w4a16", "fp8"} & set(self.make)
 
 
@@ -119,8 +119,8 @@ MAIN = [
     _trained("qad-full", "QAD, all weights, KL, 430 x 3", "qad-full", "430"),
 ]
 
-# What the embedded default is chosen from, by the smaller KL to BF16 after training: a rank that leaves room for both
-# adapters in the repository. First, for they take longest.
+# The embedded default is the one of these with the smaller KL divergence to BF16 after training. Rank 8, so that the
+# adapters are small enough for the repository. They come first because they take longest.
 WHOLE_SET = [
     _trained(
         "qad-whole",
@@ -182,8 +182,9 @@ ABLATIONS = [
 ]
 
 
-# The study of recipes: searched weight scales, room for activations and both, each calibrated on three sets; weights
-# alone; and training that starts from them, with three seeds. All from the embedded BF16 fine-tune, on one machine.
+# The study of recipes: searched weight scales, headroom above the activations' amax, and both, each calibrated on
+# three sets; weights only; and training from these checkpoints with three seeds. All start from the embedded BF16
+# model and were made on one machine.
 RECIPES = {
     "max": ("nvfp4-default", ()),
     "mse": ("nvfp4-mse", ('algorithm="mse"',)),
@@ -212,7 +213,7 @@ def _recipe_study() -> Iterator[Candidate]:
             )
             if "headroom" in name:
                 make += ("--set", "calibration.samples=64")  # as it was judged; the recipes take 32 since
-            if name != "constant" or number == 0:  # no data changes it
+            if name != "constant" or number == 0:  # this recipe uses no calibration data
                 yield Candidate(f"ptq-{name}-{number}", f"PTQ, {recipe}, calibrated on {data}", make, base, "recipes")
     yield Candidate(
         "ptq-max-0-again", "ptq-max-0 made and judged once more",
@@ -241,7 +242,7 @@ def _embedded(name: str, about: str, start: str, matrix: bool = False) -> Candid
     return Candidate(name, about, make, start=start, group="embedded", matrix=matrix)
 
 
-# What `make model` builds out of the repository, here to be judged on the machine at hand.
+# The models that `make model` builds from the repository. `make results` judges them on the local machine.
 EMBEDDED = [
     _embedded("annie-smol-bf16", "bf16", "untuned"),
     _embedded("annie-smol-nvfp4-ptq", "ptq", "annie-smol-bf16", matrix=True),

@@ -1,10 +1,10 @@
-"""docs/results.md from the study's result files: the study's table with intervals, paired tests, ablations and plots.
+"""Writes docs/results.md from the study's result files: tables with intervals, paired tests, ablations and plots.
 
     .venv/bin/python -m research.annie_smol.study.report --results research/annie_smol/results --out docs/results.md
 
-Every number on the page comes out of a result file that `run.py` wrote; notes.md holds what was concluded. Pairs are
-samples that both candidates answered: exact two-sided McNemar, Holm-adjusted over the gates of a row. Plots are
-written beside the page.
+Every number on the page comes from a result file of `run.py`; the conclusions are in notes.md. Paired tests compare
+the samples that both candidates answered, by the exact two-sided McNemar test, Holm-adjusted over the gates of a row.
+Plots are written to the page's directory.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ GATES = (
 )
 GENERIC = "ptq-generic"
 MAIN = ("untuned", "bf16", *(one.name for one in plan.MAIN), "qad-whole")
-# What the candidates of an ablation differ from by what is in their name.
+# The reference candidates of an ablation: its candidates differ from them in the setting that their names state.
 BESIDE = {"size": ("qad-lora", "qat-lora"), "rate": ("qad-lora", "qat-lora"), "rank": ("qad-lora",),
           "seed": ("qad-lora", "qat-lora")}  # fmt: skip
 
 
 def load(directory: Path) -> dict[str, Result]:
-    """Result files by candidate, in the plan's order. Sample keys of earlier versions become those of this one."""
+    """The results by candidate, in the plan's order. Sample keys of earlier versions are converted to today's."""
     found = {path.stem: path for path in directory.glob("*.json") if not path.stem.endswith(".quant_run")}
     order = [one.name for one in plan.CANDIDATES]
     names = [name for name in order if name in found] + sorted(found.keys() - set(order))
@@ -54,7 +54,7 @@ def _with_current_keys(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def part(result: Result, free: bool) -> Result:
-    """The result on the freely worded prompts, or on the others; itself where it was not judged."""
+    """The result on the freely worded prompts only, or on the others only; unchanged if it was not judged."""
     if "gates" not in result:
         return result
     gates = {}
@@ -67,7 +67,7 @@ def part(result: Result, free: bool) -> Result:
 
 
 def cell(result: Result, gate: str) -> str:
-    """`190/200 (91-98 %)`: passed of n with the exact 95 % interval; why there is none, where there is none."""
+    """A table cell such as `190/200 (91-98 %)`, with the exact 95 % interval; or `broke`, `refused`, `-`."""
     if "gates" not in result:
         return "broke" if "broke" in result else "refused"
     measured = result["gates"].get(gate)
@@ -91,7 +91,7 @@ def pair(one: Result, other: Result, gate: str) -> tuple[int, int, float] | None
 
 
 def gate_table(results: Mapping[str, Result], names: Sequence[str]) -> list[str]:
-    """A row for each gate, a column for each candidate that has a result."""
+    """A Markdown table with a row per gate and a column per candidate that has a result."""
     there = [name for name in names if name in results]
     lines = [f"| gate | {' | '.join(there)} |", "|---" * (len(there) + 1) + "|"]
     for gate, title in GATES:
@@ -101,7 +101,7 @@ def gate_table(results: Mapping[str, Result], names: Sequence[str]) -> list[str]
 
 
 def paired_table(results: Mapping[str, Result], pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """For each pair of candidates and gate: samples gained, lost, and the adjusted p-value."""
+    """A Markdown table with a row per pair of candidates: samples gained and lost in each gate, and the adjusted p."""
     lines = [f"| | {' | '.join(title for _, title in GATES)} |", "|---" * (len(GATES) + 1) + "|"]
     for name, reference in pairs:
         if name not in results or reference not in results:
@@ -118,7 +118,7 @@ def paired_table(results: Mapping[str, Result], pairs: Sequence[tuple[str, str]]
 
 
 def making_table(results: Mapping[str, Result]) -> list[str]:
-    """How each candidate was made: seconds, speed, KL, and whether the image loads it."""
+    """A Markdown table of how each candidate was made: command, seconds, tokens/s, KL divergence, preflight result."""
     lines = [
         "| candidate | made by | seconds | tokens/s | KL to BF16 in nats (top-1), tokens | preflight | judged on |",
         "|---|---|---|---|---|---|---|",
@@ -143,7 +143,7 @@ def making_table(results: Mapping[str, Result]) -> list[str]:
 
 
 def _kl(quality: Mapping[str, Any], command: str) -> str:
-    """KL to BF16 in nats: of what was trained, before and after; none of SFT, whose reference is the untuned model."""
+    """KL divergence to BF16 in nats, before and after training; "-" for SFT, whose reference is the untuned model."""
     after, before = quality.get("after") or {}, quality.get("before") or {}
     if "quant sft" in command or "kl" not in after:
         return "-"
@@ -154,7 +154,8 @@ def _kl(quality: Mapping[str, Any], command: str) -> str:
 
 
 def matrix_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The hardened system prompts: passed of n by gate, and the paired test against the profile's own prompt."""
+    """A Markdown table with a row per hardened system prompt: passed/n by gate, and a paired test against the
+    profile's own prompt."""
     gates = [(gate, title) for gate, title in GATES if gate in rows[0]["gates"]]
     lines = [
         f"| system prompt | {' | '.join(title for _, title in gates)} | better / worse, p |",
@@ -168,13 +169,16 @@ def matrix_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def plot(results: Mapping[str, Result], names: Sequence[str], title: str, path: Path) -> None:
-    """Share passed by gate, with the exact 95 % interval, by candidate; gates that all pass are left out."""
+    """Write an SVG plot of the share passed by gate and candidate, with exact 95 % intervals.
+
+    Gates in which every candidate passes every sample are left out.
+    """
     import matplotlib as mpl
 
     mpl.use("svg")
     import matplotlib.pyplot as plt
 
-    mpl.rcParams["svg.hashsalt"] = title  # the same numbers make the same file
+    mpl.rcParams["svg.hashsalt"] = title  # the same results give the same bytes
     there = [name for name in names if "gates" in results.get(name, {})]
     gates = [
         (gate, label)
@@ -209,10 +213,10 @@ def page(
     notes: str,
     command: str,
 ) -> str:
-    """The whole page as Markdown."""
+    """The page as Markdown. `on_cpu` and `of_recipes` are the results of the CPU and of the study of recipes."""
     judged = [result for result in results.values() if "gates" in result]
     seeds = sorted({(result["seed"], result["samples"]) for result in judged})
-    # Of another held-out set, or another fine-tune, is what a CPU judged before; `make results` judges again.
+    # Leave out results on a CPU from another held-out set or another fine-tune. `make results` judges again.
     on_cpu = {name: one for name, one in on_cpu.items() if (one.get("seed"), one.get("samples")) in seeds}
     parts = [
         "# Results",
@@ -250,7 +254,7 @@ def page(
 
 
 def _groups(results: Mapping[str, Result]) -> dict[str, list[str]]:
-    """The candidates of each ablation, behind BF16, PTQ on the same conversations and what they vary."""
+    """The names of each ablation's candidates, after those of BF16, PTQ and the reference candidates."""
     groups = {}
     for group in dict.fromkeys(one.group for one in plan.CANDIDATES if one.group):
         own = [one.name for one in plan.CANDIDATES if one.group == group and one.name in results]
@@ -261,13 +265,13 @@ def _groups(results: Mapping[str, Result]) -> dict[str, list[str]]:
 
 
 def _cpu(results: Mapping[str, Result]) -> list[str]:
-    """The embedded models on a CPU, which is what `make gate` serves."""
+    """The section on the embedded models, which `make gate` serves on a CPU; [] without results."""
     names = [one.name for one in plan.EMBEDDED if "gates" in results.get(one.name, {})]
     if not names:
         return []
     tuned, *quantised = names
     pairs = [(name, tuned) for name in quantised] + [(quantised[-1], quantised[0])] * (len(quantised) > 1)
-    if "gates" in results.get(GENERIC, {}):  # does own data calibrate better, and does the machine matter?
+    if "gates" in results.get(GENERIC, {}):  # shows the effect of the calibration data, and of the machine
         pairs += [(name, GENERIC) for name in quantised]
         names.append(GENERIC)
     return [
@@ -294,20 +298,22 @@ def _pairs(results: Mapping[str, Result]) -> list[tuple[str, str]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, required=True, metavar="DIR", help="where run.py left its results")
+    parser.add_argument(
+        "--results", type=Path, required=True, metavar="DIR", help="directory with the results of run.py"
+    )
     parser.add_argument("--notes", type=Path, default=Path(__file__).parent / "notes.md", metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     options = parser.parse_args()
     results = load(options.results)
     if not results:
         print(
-            f"report.py: --results {options.results}: no result there; research/annie_smol/study/run.py makes them",
+            f"report.py: --results {options.results}: no results there; research/annie_smol/study/run.py makes them",
             file=sys.stderr,
         )
         return 2
     notes = options.notes.read_text(encoding="utf-8") if options.notes.exists() else ""
     if "@@" in notes:
-        print(f"report.py: --notes {options.notes}: something is still to be written where @@ stands", file=sys.stderr)
+        print(f"report.py: --notes {options.notes}: replace the placeholder @@", file=sys.stderr)
         return 2
     if not options.out.parent.is_dir():
         print(f"report.py: --out {options.out}: there is no directory {options.out.parent}", file=sys.stderr)

@@ -1,15 +1,15 @@
-"""The study: make every candidate, serve it with a real vLLM, judge it with the real gate, keep a small result file.
+"""Runs the study: makes each candidate, serves it with vLLM, judges it with the gate, and writes a small result file.
 
     .venv/bin/python -m research.annie_smol.study.run --base models/smollm2-135m-instruct-bf16 --work WORK
         --results RESULTS [--only PATTERN ...] [--gpus 4] [--servers 2] [--samples 200] [--seed N]
         [--vllm-python PYTHON]
 
-Candidates come from `plan.py`. Each is made by one `python -m quant` command, preflighted, served, and judged by
-`pytest --profile` on a held-out profile with --samples for each gate. RESULTS/NAME.json has counts, intervals and the
-samples that missed, so that candidates can be compared pair by pair, with what `quant_run.json` recorded. What has a
-result is not done again, but for what broke, so the same command goes on after an interruption. `report.py` writes
-docs/results.md from the results. With --gpus, jobs are spread over that many devices, and --servers judge at once on
-each.
+The candidates are in `plan.py`. Each is made by one `python -m quant` command, checked by preflight, served, and
+judged by `pytest --profile` with a held-out profile of --samples per gate. RESULTS/NAME.json has counts, intervals,
+the samples that missed (so that candidates can be compared in pairs), and values from `quant_run.json`. Candidates
+that have a result are skipped, unless it is an error, so the same command continues an interrupted study. `report.py`
+writes docs/results.md from the results. --gpus spreads the jobs over that many devices, with --servers concurrent jobs
+on each.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @dataclass
 class Places:
-    """Devices with a number of jobs each; a job waits for the device with the most room."""
+    """A pool of devices with a number of job slots each."""
 
     devices: int
     jobs: int
@@ -49,6 +49,7 @@ class Places:
         self._free = [self.jobs] * max(1, self.devices)
 
     def take(self) -> int:
+        """Wait for a free slot and take it. Returns the index of the device, the one with the most free slots."""
         with self._changed:
             while not any(self._free):
                 self._changed.wait()
@@ -63,7 +64,7 @@ class Places:
 
 
 class Study:
-    """Makes and judges candidates; see the module's docstring."""
+    """Makes and judges the candidates. `options` are those of the command line."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -76,10 +77,8 @@ class Study:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
-    # What candidates are made from.
-
     def data(self, name: str) -> Path:
-        """A data file of the plan, made once."""
+        """The path of a data file of `plan.DATA`, which is made if it does not exist."""
         kind, *rest = plan.DATA[name]
         if kind == "file":
             return ROOT / rest[0]
@@ -97,7 +96,7 @@ class Study:
                 lines = (ROOT / rest[0]).read_text(encoding="utf-8").splitlines(keepends=True)
                 path.write_text("".join(lines[int(rest[1]) : int(rest[2])]), encoding="utf-8")
             elif kind == "text":
-                from pydoc_data import topics  # prose that every Python has, and no assistant speaks like it
+                from pydoc_data import topics  # text that comes with Python and is unlike an assistant's answers
 
                 path.write_text("\n\n".join(topics.topics.values()), encoding="utf-8")
             else:
@@ -106,7 +105,7 @@ class Study:
         return path
 
     def held_out(self, samples: int) -> Path:
-        """A profile that judges: prompts of the grammar under a seed of its own, and freely worded ones."""
+        """The path of the held-out profile with `samples` per gate, which is made if it does not exist."""
         second = self.options.second_samples
         directory: Path = self.work / f"held-out-{self.options.seed}-{samples}-{second}"
         path = directory / "annie-smol-heldout.toml"
@@ -131,7 +130,7 @@ class Study:
         return base if name == plan.UNTUNED.name else self.work / "checkpoints" / name
 
     def filled(self, arguments: Sequence[str]) -> list[str]:
-        """A candidate's arguments with paths for the words in braces."""
+        """A candidate's arguments, with paths in place of `{NAME}` and `{data:NAME}`."""
         filled = []
         for argument in arguments:
             if argument.startswith("{data:"):
@@ -141,16 +140,14 @@ class Study:
             filled.append(argument)
         return filled
 
-    # One candidate.
-
     def candidate(self, one: plan.Candidate) -> str:
-        """Make, preflight and judge one; returns how it went, in one line."""
+        """Make, preflight and judge one candidate. Returns its result in one line."""
         result_file = self.results / f"{one.name}.json"
         held = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else {}
         judged = "gates" in held
         if (judged or "refused" in held) and not (judged and one.matrix and "matrix" not in held):
             self._made[one.name].set()
-            return f"{one.name}: there already"
+            return f"{one.name}: skipped, it has a result"
         if one.start in self._made:
             self._made[one.start].wait()
         place = self.places.take()
@@ -161,7 +158,7 @@ class Study:
             if made:
                 result = held if judged else result | self._judge(one, place)
             if made and one.matrix:
-                self._write(result_file, result)  # before what takes long
+                self._write(result_file, result)  # the matrix takes long
                 result["matrix"] = self._matrix(one, place)
         except Exception as error:
             result = {
@@ -177,7 +174,7 @@ class Study:
         return f"{one.name}: interrupted" if self._stopped.is_set() else _line(result)
 
     def _write(self, file: Path, result: dict[str, Any]) -> None:
-        if self._stopped.is_set():  # Ctrl-C reached the command, too: what it left half done is no result
+        if self._stopped.is_set():  # Ctrl-C also ended the command, so its output may be incomplete
             return
         result |= {"machine": _machine(), "date": time.strftime("%Y-%m-%d")}
         whole = file.with_suffix(".part")
@@ -188,7 +185,7 @@ class Study:
         directory = self.checkpoint(one.name)
         image = ("--for", self.options.image) if one.quantised else ()
         command = [sys.executable, "-m", "quant", *self.filled(one.make), *image]
-        if one.name == "ptq":  # the one that is embedded
+        if one.name == "ptq":  # this one becomes an embedded model
             command += ["--keep", str(self.work / "kept" / one.name)]
         result["command"] = " ".join(["python", "-m", "quant", *one.make, *image])
         if one.make and not directory.exists():
@@ -245,7 +242,7 @@ class Study:
         return found
 
     def _matrix(self, one: plan.Candidate, place: int) -> Any:
-        """Its gates under the hardened system prompts, on fewer samples: there are eight times as many."""
+        """The gates' results with each of eight hardened system prompts, on fewer samples."""
         profile = self.held_out(min(plan.MATRIX_SAMPLES, self.options.samples))
         directory = self.work / "runs" / f"{one.name}-{self.options.seed}-matrix"
         shutil.rmtree(directory, ignore_errors=True)
@@ -256,12 +253,13 @@ class Study:
         return [{key: value for key, value in row.items() if key != "run_dir"} for row in rows]
 
     def _target(self, one: plan.Candidate, profile: Path) -> list[str]:
-        # Values behind `=`, for where the package is not installed, its entry point cannot join them for pytest.
+        # Written with `=`, because pytest needs that if the package and so its entry point are not installed.
         target = [f"--model-dir={self.checkpoint(one.name)}", f"--profile={profile}"]
         if self.options.vllm_python is not None:
             target += [f"--vllm-python={self.options.vllm_python}"]
         if self.options.gpus:
-            # A cache of fixed size: vLLM measures for one, and stops where another process frees memory meanwhile.
+            # A KV cache of fixed size: otherwise vLLM measures free memory, and stops if another process frees some
+            # meanwhile.
             memory = ["--gpu-memory-utilization=0.08", f"--kv-cache-memory-bytes={4 << 30}"]
             arguments = [*memory, "--enforce-eager", *self.options.vllm_arg]
             arguments += self.options.w4a4_arg if one.w4a4 else []
@@ -271,9 +269,10 @@ class Study:
         return [*target, *(f"--vllm-arg={argument}" for argument in arguments)]
 
     def _run(self, name: str, command: Sequence[str], place: int | None, check: bool = True) -> int:
-        """Run a command, its output in a log of its own.
+        """Run a command with its output in the log file `name`. Returns its exit status.
 
-        Raises RuntimeError after Ctrl-C, and where `check` and it fails.
+        Raises:
+            RuntimeError: after Ctrl-C, or if `check` is set and the command fails.
         """
         if self._stopped.is_set():
             raise RuntimeError(f"{name} was not started")
@@ -289,7 +288,7 @@ class Study:
         return status
 
     def _json(self, name: str, command: Sequence[str], place: int | None) -> Any:
-        """The JSON object that a command prints last."""
+        """The JSON object at the end of a command's output."""
         self._run(name, command, place)
         text = (self.logs / f"{name}.log").read_text(encoding="utf-8", errors="replace")
         return json.loads(text[text.index("\n{") :])
@@ -299,7 +298,8 @@ class Study:
         return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "")
 
     def run(self) -> int:
-        """All chosen candidates; 0 when each has a result that could be judged or refused."""
+        """Make and judge the chosen candidates. Returns the exit status: 0 if each was judged or refused, 1 after an
+        error, 2 for wrong options, 130 after Ctrl-C."""
         wanted = {
             one.name: one
             for pattern in self.options.only
@@ -329,7 +329,7 @@ class Study:
                     broke += ": broke" in line
             except KeyboardInterrupt:
                 self._stopped.set()
-                print("run.py: interrupted; the same command goes on", file=sys.stderr)
+                print("run.py: interrupted; the same command continues", file=sys.stderr)
                 return 130
         return 1 if broke else 0
 
@@ -357,26 +357,25 @@ def _line(result: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, required=True, metavar="DIR", help="the untuned model")
-    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="for checkpoints, data, runs and logs")
     parser.add_argument(
-        "--results", type=Path, required=True, metavar="DIR", help="for the result files, which are small"
+        "--work", type=Path, required=True, metavar="DIR", help="directory for checkpoints, data, runs and logs"
     )
-    parser.add_argument(
-        "--only", action="append", metavar="PATTERN", help="only these candidates, in this order; may be repeated"
-    )
-    parser.add_argument("--gpus", type=int, default=0, help="devices to spread over; 0 for a CPU")
-    parser.add_argument("--first-gpu", type=int, default=0, help="number of the first of them")
-    parser.add_argument("--servers", type=int, default=1, help="jobs at once on each device")
+    parser.add_argument("--results", type=Path, required=True, metavar="DIR", help="directory for the result files")
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="only these, in this order; may be repeated")
+    parser.add_argument("--gpus", type=int, default=0, help="number of GPUs; 0 runs on the CPU")
+    parser.add_argument("--first-gpu", type=int, default=0, help="index of the first GPU")
+    parser.add_argument("--servers", type=int, default=1, help="concurrent jobs on each device")
     parser.add_argument("--concurrency", type=int, default=64, help="requests in flight at each server on a GPU")
-    parser.add_argument("--samples", type=int, default=200, help="for each gate")
-    parser.add_argument("--seed", type=int, default=plan.DEVELOPMENT_SEED, help="of the held-out set")
-    parser.add_argument("--second-samples", type=int, default=0, help="for each gate, of the second held-out set")
-    parser.add_argument("--image", default="vllm-0.32", help="what preflight holds the export against")
+    parser.add_argument("--samples", type=int, default=200, help="samples per gate")
+    parser.add_argument("--seed", type=int, default=plan.DEVELOPMENT_SEED, help="seed of the held-out set")
+    parser.add_argument("--second-samples", type=int, default=0, help="samples per gate of a second held-out set")
+    parser.add_argument("--image", default="vllm-0.32", help="server image that preflight checks the checkpoint for")
     parser.add_argument("--vllm-python", type=Path, metavar="PATH", help="interpreter of the server's environment")
     parser.add_argument("--vllm-arg", action="append", default=[], metavar="ARG", help="one more argument for vLLM")
     parser.add_argument(
         "--w4a4-arg", action="append", default=[], metavar="ARG",
-        help="one more where activations are in four bits: a card without FP4 units needs --linear-backend=emulation",
+        help="one more argument for models with four-bit activations; a GPU without FP4 units needs "
+        "--linear-backend=emulation",
     )  # fmt: skip
     options = parser.parse_args()
     options.only = options.only or ["*"]

@@ -169,7 +169,7 @@ def test_a_probe_that_could_not_tell_another_conversation_says_so() -> None:
     shapes, alike = [share(0.9), share(0.5)], [share(0.9), share(0.5)]
     found = judge("load", compared(shapes, shapes, alike))
     assert found.verdict is None
-    assert "the state of another conversation would differ by" in found.unchecked
+    assert "answers in another conversation differ by only" in found.unchecked
     assert judge("load", compared(shapes, shapes, [share(0.01)] * 2)).verdict == "PASS"
 
 
@@ -186,10 +186,10 @@ def test_a_token_that_the_server_calls_unlikely_is_named_whatever_else_differs()
     [
         (StateServer(cached_tokens=False), "warm_cold", "--enable-prompt-tokens-details"),
         (StateServer(block=0), "warm_cold", "0 tokens came out of the prefix cache"),
-        (StateServer(salts=False), "warm_cold", "takes no cache_salt"),
-        (StateServer(logprobs=False), "load", "gives no logprobs"),
+        (StateServer(salts=False), "warm_cold", "does not accept cache_salt"),
+        (StateServer(logprobs=False), "load", "returns no logprobs"),
         (StateServer(model_len=400), "load", "context holds none"),
-        (StateServer(model_len=0), "poison", "does not say how long its context is"),
+        (StateServer(model_len=0), "poison", "does not report its context length"),
     ],
 )
 def test_what_cannot_be_asked_is_said_with_its_reason(server: StateServer, probe: str, reason: str) -> None:
@@ -228,5 +228,5 @@ def test_the_report_begins_with_the_server_and_shows_both_answers() -> None:
     verdict = RunVerdict("FAIL", gates=(result,))
     first = terminal.lines(verdict, color=False, width=200, piped=True)[0]
     assert first.startswith("The server's state is to blame, not the weights")
-    assert "in a batch. It was 'yes', and is 'no'" in first
+    assert "in a batch: 'no' instead of 'yes'" in first
     assert verdict_json.to_dict(verdict)["gates"][0]["cause"] == "server"

@@ -103,7 +103,7 @@ def test_transport_selection_and_place_are_told(failed: RunVerdict) -> None:
     text = shown(dataclasses.replace(failed, selection={"complete": False}))
     assert "not checked: derender (annie-eval show 2026-11-23T10-00-00-annie-3f2a says why)" in text
     assert "transport: resent 2, broken 5" in text
-    assert "selection: not the whole profile" in text
+    assert "selection: only a part of the profile" in text
     assert "target: annie at http://127.0.0.1:8000/v1, profile annie, 48.5 s" in text
     assert "selection:" not in shown(failed)
 

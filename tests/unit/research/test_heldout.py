@@ -123,6 +123,6 @@ def test_a_comparison_the_wrong_way_round_is_no_right_answer() -> None:
 def test_a_seed_of_the_training_data_is_refused(training: Path, tmp_path: Path) -> None:
     made = _made(training, tmp_path / "x", 4300, 5)
     assert made.returncode == 1
-    assert "training.jsonl:1: was made with seed 4300 too" in made.stderr
+    assert "training.jsonl:1: was made with seed 4300" in made.stderr
     assert made.stderr.count("\n") == 1
     assert not (tmp_path / "x").exists()

@@ -85,7 +85,7 @@ def test_notes_with_a_gap_are_not_published(tmp_path: Path) -> None:
     command = ["--results", str(tmp_path), "--notes", str(tmp_path / "notes.md"), "--out", str(tmp_path / "page.md")]
     script = [sys.executable, "-m", report.__name__]
     done = subprocess.run([*script, *command], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, "still to be written where @@ stands" in done.stderr) == (2, True)
+    assert (done.returncode, "replace the placeholder @@" in done.stderr) == (2, True)
     assert not (tmp_path / "page.md").exists()
 
 

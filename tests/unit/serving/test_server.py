@@ -67,7 +67,7 @@ def test_close_ends_the_server_and_processes_that_left_its_session(
     assert len(living(pids())) == 3
     server.close()
     server.close()
-    assert living([*pids(), server.supervisor_pid]) == []
+    assert living([*pids(), server._supervisor.pid]) == []
     assert list((tmp_path / "states").iterdir()) == []
 
 
@@ -106,7 +106,7 @@ def start_owner(folder: Path, words: str) -> subprocess.Popen[str]:
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where pytest runs in the background
         "s = Server([sys.executable, sys.argv[1]], environment={**os.environ, 'FAKE_VLLM': sys.argv[2]},"
         " log=Path(sys.argv[3], 'log'), state_dir=Path(sys.argv[3]), grace=(0.3, 0.3))\n"
-        "print(s.supervisor_pid, flush=True); time.sleep(600)"
+        "print(s._supervisor.pid, flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", code, str(FAKE), words, str(folder)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -135,7 +135,7 @@ def test_what_a_killed_supervisor_left_is_stopped_at_the_next_start(
     assert until(lambda: len(pids()) == 3)
     (state,) = (tmp_path / "states").glob("*.json")
     assert until(lambda: len(json.loads(state.read_text())["processes"]) == 3)
-    os.kill(server.supervisor_pid, signal.SIGKILL)
+    os.kill(server._supervisor.pid, signal.SIGKILL)
     assert until(lambda: server.ended() is not None)
     assert server.ended() == "was lost: its supervisor was killed"
     time.sleep(0.2)
@@ -152,7 +152,7 @@ def test_close_reaps_after_a_killed_supervisor(start: Callable[..., Server], pid
     server = start("stubborn,orphans")
     assert until(lambda: len(pids()) == 3)
     time.sleep(1.2)  # one look of the supervisor at its children
-    os.kill(server.supervisor_pid, signal.SIGKILL)
+    os.kill(server._supervisor.pid, signal.SIGKILL)
     server.close()
     assert living(pids()) == []
 

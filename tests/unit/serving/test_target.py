@@ -352,7 +352,7 @@ def test_a_container_whose_watchers_were_killed_is_removed_at_the_next_start(
 ) -> None:
     target = opened(in_docker)
     assert target._server is not None
-    watchers = [target._server.supervisor_pid, target._server.pid]  # the latter is the docker client
+    watchers = [target._server._supervisor.pid, target._server.pid]  # the latter is the docker client
     for pid in watchers:
         os.kill(pid, signal.SIGKILL)
     while living(watchers):

@@ -123,18 +123,6 @@ def test_without_samples_nothing_is_known() -> None:
 
 
 @settings(deadline=None)
-@given(n=st.integers(1, 60), rate=rates)
-def test_operating_curve_rises_with_the_rate_and_falls_with_what_is_required(n: int, rate: float) -> None:
-    better = min(1.0, rate * 1.05)
-    previous = 1.0
-    for required in range(n + 1):
-        (_, worse_accepted), (_, better_accepted) = binomial.operating_curve(required, n, [rate, better])
-        assert worse_accepted <= better_accepted + 1e-12
-        assert worse_accepted <= previous + 1e-12
-        previous = worse_accepted
-
-
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_holm_is_the_textbook_s(p_values: list[float]) -> None:
     m = len(p_values)
@@ -179,7 +167,6 @@ def test_pass_hat_k_is_the_chance_of_drawing_only_passes(k_n: tuple[int, int], k
         lambda: binomial.holm([math.nan]),
         lambda: binomial.pass_hat_k(1, 2, 3),
         lambda: binomial.pass_hat_k(1, 2, 0),
-        lambda: binomial.operating_curve(4, 3, [0.5]),
     ],
 )
 def test_bad_input_is_refused_before_any_shortcut(call: object) -> None:

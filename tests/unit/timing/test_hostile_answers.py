@@ -27,7 +27,7 @@ def test_an_answer_is_measured_or_says_why_not(body: bytes, cuts: list[int]) -> 
     sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
     reads = tuple((1000 * (at + 1), size) for at, size in enumerate(sizes))
     try:
-        seen = observe(TimedResponse(200, body, reads, 5), 64)
+        seen = observe(TimedResponse(200, body, reads), 64)
     except ExchangeError:
         return
     for counted in (None, per_request(seen.server)):
@@ -67,6 +67,6 @@ def test_a_call_in_many_pieces_takes_linear_time() -> None:
         call = {"index": 0, "function": {"name": "f", "arguments": "x" * 400}}
         chunk = json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
         body = f"data: {chunk}\n\n".encode() * pieces + b"data: [DONE]\n\n"
-        return lambda: observe(TimedResponse(200, body, ((1000, len(body)),), 5))
+        return lambda: observe(TimedResponse(200, body, ((1000, len(body)),)))
 
     assert growth(run, 1500) < LINEAR

@@ -23,7 +23,7 @@ def stream(*reads: tuple[int, list[dict[str, Any]]], done: bool = True, status: 
             part += b"data: [DONE]\n\n"
         body += part
         stamps.append((ms * MS, len(part)))
-    return TimedResponse(status, body, tuple(stamps), 0)
+    return TimedResponse(status, body, tuple(stamps))
 
 
 def delta(finish: str | None = None, count: int | None = None, **fields: Any) -> dict[str, Any]:
@@ -189,9 +189,9 @@ def test_completions_have_text_without_delta() -> None:
     [
         (stream((1, [delta(content="a")]), done=False), "broke off"),
         (stream((1, [{"error": {"message": "out of memory"}}])), "out of memory"),
-        (TimedResponse(500, b"boom", ((1, 4),), 0), "HTTP status 500: boom"),
-        (TimedResponse(200, b"", (), 0), "empty"),
-        (TimedResponse(200, b"<html>", ((1, 6),), 0), "HTML"),
+        (TimedResponse(500, b"boom", ((1, 4),)), "HTTP status 500: boom"),
+        (TimedResponse(200, b"", ()), "empty"),
+        (TimedResponse(200, b"<html>", ((1, 6),)), "HTML"),
     ],
 )
 def test_a_broken_stream_is_no_measurement(response: TimedResponse, message: str) -> None:

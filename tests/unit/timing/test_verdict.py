@@ -15,6 +15,7 @@ from scipy import stats as scipy_stats
 
 from annie_eval.timing import verdict as rule
 from annie_eval.timing.verdict import Estimate
+from benchmarks.timing_operating_curve import sequential, wrong_verdict_rate
 
 SERVERS = 200
 
@@ -28,7 +29,7 @@ def outcomes(truth: float, sigma: float = 0.04, late: float = 0.05) -> dict[str,
         def draw(rng: random.Random = rng) -> float:
             return truth * 120 * rng.lognormvariate(0, sigma) * (rng.uniform(1.3, 3) if rng.random() < late else 1)
 
-        found[rule.sequential(draw, 120.0)[0]] += 1 / SERVERS
+        found[sequential(draw, 120.0)[0]] += 1 / SERVERS
     return found
 
 
@@ -56,7 +57,7 @@ def drifting(truth: float, memory: float) -> dict[str, float]:
             state = memory * state + rng.gauss(0, 0.04 * (1 - memory**2) ** 0.5)
             return truth * 120 * math.exp(state)
 
-        found[rule.sequential(draw, 120.0)[0]] += 1 / (2 * SERVERS)
+        found[sequential(draw, 120.0)[0]] += 1 / (2 * SERVERS)
     return found
 
 
@@ -122,25 +123,25 @@ def test_a_wider_interval_reaches_as_many_more_ranks(factor: float, monkeypatch:
 
 
 def test_a_good_server_is_decided_at_the_first_look() -> None:
-    verdict, estimate = rule.sequential(iter([90.0 + i / 100 for i in range(99)]).__next__, 120.0)
+    verdict, estimate = sequential(iter([90.0 + i / 100 for i in range(99)]).__next__, 120.0)
     assert (verdict, estimate.n) == ("PASS", rule.LOOKS[0])
 
 
 def test_a_rate_fails_from_below() -> None:
-    assert rule.sequential(lambda: 20.0, 25.0, at_most=False)[0] == "FAIL"
-    assert rule.sequential(lambda: 33.0, 25.0, at_most=False)[0] == "PASS"
+    assert sequential(lambda: 20.0, 25.0, at_most=False)[0] == "FAIL"
+    assert sequential(lambda: 33.0, 25.0, at_most=False)[0] == "PASS"
 
 
 def test_the_exact_chance_of_a_wrong_verdict_is_under_one_percent() -> None:
     """Both sides are alike by symmetry; simulation agrees with the exact number."""
-    exact = rule.wrong_verdict_rate()
+    exact = wrong_verdict_rate()
     assert 0.001 < exact < 0.01
-    assert rule.wrong_verdict_rate(below=1.0) == pytest.approx(1.0)
-    assert rule.wrong_verdict_rate(below=0.0) == 0.0
+    assert wrong_verdict_rate(below=1.0) == pytest.approx(1.0)
+    assert wrong_verdict_rate(below=0.0) == 0.0
     # Of five samples the interval is the whole range: all five below a median on the limit, one time in 32.
-    assert rule.wrong_verdict_rate(looks=(5,)) == pytest.approx(1 / 32)
+    assert wrong_verdict_rate(looks=(5,)) == pytest.approx(1 / 32)
     rng = random.Random(0)
-    wrong = sum(rule.sequential(lambda: 120 + rng.gauss(0, 5), 120.0)[0] == "PASS" for _ in range(1000))
+    wrong = sum(sequential(lambda: 120 + rng.gauss(0, 5), 120.0)[0] == "PASS" for _ in range(1000))
     assert wrong / 1000 == pytest.approx(exact, abs=0.008)
 
 

@@ -45,7 +45,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         found.append("the system prompt changed")
     found += _tools(before.get("tools", {}), now.get("tools", {}))
     for section in ("sampling", "serving", "limits", "speech"):
-        found += _fields(section, before.get(section, {}), now.get(section, {}))
+        if section in before and section in now:  # a version without the section did not judge by it
+            found += _fields(section, before[section], now[section])
     found += _scenarios(before.get("scenarios", {}), now.get("scenarios", {}))
     found += _gates(before.get("gates", {}), now.get("gates", {}))
     return found
@@ -84,8 +85,7 @@ def _scenarios(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     asked: list[str] = []
     judged: list[str] = []
     for name in before:
-        if name in now and before[name] != now[name]:
-            paths = [path for path, _, _ in _walk("", before[name], now[name])]
+        if name in now and (paths := [path for path, _, _ in _walk("", before[name], now[name])]):
             only_judged = all(".expect" in path or ".then" in path or path == ".category" for path in paths)
             (judged if only_judged else asked).append(name)
     if asked:

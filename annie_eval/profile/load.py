@@ -42,8 +42,8 @@ _BUILTIN = Path(__file__).parents[1] / "profiles"
 # the server's state do not judge the model), or depend on the place of the files.
 _NOT_IN_DIGEST = frozenset({"path", "source", "digest", "example", "then_example", "margin", "state"})
 
-# Keys that were added later. If they are not set, they are not in the digest, so that older digests stay valid.
-_ONLY_WHERE_GIVEN = frozenset({"elsewhere"})
+# Keys that were added later. With their defaults they are not in the digest, so that older digests stay valid.
+_ONLY_WHERE_GIVEN = frozenset({"elsewhere", "max_seconds", "speech"})
 
 
 def builtin_names() -> list[str]:
@@ -354,9 +354,13 @@ def _digest(profile: Profile) -> str:
     """SHA-256 in hex of requests and rules; independent of layout, comments and defaults that are written out."""
 
     def plain(value: Any) -> dict[str, Any]:
-        names = (field.name for field in dataclasses.fields(value))
-        kept = {name: getattr(value, name) for name in names if name not in _NOT_IN_DIGEST}
-        return {name: member for name, member in kept.items() if name not in _ONLY_WHERE_GIVEN or member}
+        kept = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return {
+            field.name: member
+            for field, member in kept
+            if field.name not in _NOT_IN_DIGEST
+            and not (field.name in _ONLY_WHERE_GIVEN and (not member or member == field.default))
+        }
 
     by_id = sorted(profile.scenarios, key=lambda scenario: scenario.id)
     canonical = dataclasses.replace(profile, scenarios=tuple(by_id))

@@ -35,7 +35,7 @@ def by_todays(run: RunData) -> tuple[RunData, str]:
         for key in of
         if gate in judged
     )
-    note = f"{run.name} was judged by other detectors; today's see {changed} of its judgements otherwise"
+    note = f"{run.name} was judged by other detectors; today's change {changed} of its judgements"
     return replace(run, judgements={**run.judgements, **judged}), note
 
 

@@ -199,6 +199,14 @@ def test_the_digest_is_of_what_is_asked_and_judged(desk: Desk) -> None:
     assert load(desk.path).digest != before
 
 
+def test_the_digest_is_that_of_earlier_versions(desk: Desk) -> None:
+    """Or stored runs could not be resumed nor judged again. Computed by the version of 2026-11-28."""
+    stored = "1638dce631beb06791abdd3a3901dc6ebf66ae53a20c08db0c4dc1f81b695339"
+    assert load(desk.path).digest == stored
+    desk.toml(lambda text: text + "[speech]\nwords_per_minute = 120\n")
+    assert load(desk.path).digest != stored
+
+
 def test_the_example_of_the_readme_loads_in_twenty_lines() -> None:
     path = ROOT / "examples" / "concierge" / "concierge.toml"
     assert load(path).name == "concierge"

@@ -147,6 +147,7 @@ def test_bars_and_margins_do_not_make_another_profile(edit: str, value: Any) -> 
 def test_a_snapshot_of_a_shipped_profile_is_equal_to_itself(name: str) -> None:
     first, second = snapshot(load_profile(name)), snapshot(load_profile(name))
     assert differences(first, second) == []
+    assert differences({key: first[key] for key in first if key != "speech"}, second) == []  # as in earlier versions
     assert set(first["gates"]) == set(load_profile(name).gates)
 
 

@@ -1,4 +1,4 @@
-"""A run of an earlier version can be listed, shown, reported, blessed and compared."""
+"""A run of an earlier version can be listed, shown, reported, blessed and compared, and so can a baseline."""
 
 from __future__ import annotations
 
@@ -96,4 +96,13 @@ def test_it_is_blessed_and_compared(run: Path, capsys: pytest.CaptureFixture[str
     shutil.copytree(run, run.with_name("b"))
     capsys.readouterr()
     assert main(["compare", "b", "deployed"]) == 0
+    assert 'PASS against "deployed"' in capsys.readouterr().out
+
+
+def test_a_baseline_of_an_earlier_version_is_compared_with(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (stored,) = STORED.glob("*.baseline.json")
+    baselines = run.parent / "baselines"
+    shutil.copytree(run, baselines / "copies" / json.loads(stored.read_text("utf-8"))["id"])
+    shutil.copy(stored, baselines / "deployed.json")
+    assert main(["compare", "a", "deployed"]) == 0
     assert 'PASS against "deployed"' in capsys.readouterr().out

@@ -83,6 +83,13 @@ class GateModule(pytest.Module):
         return name.startswith("test_")
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let --lf read the gates: it skips files without a failed test, and finds those below its root directory only."""
+    config = session.config
+    if config.getoption("lf", False) and (last_failed := config.pluginmanager.get_plugin("lfplugin")) is not None:
+        last_failed._last_failed_paths.update(GATE_TESTS.glob("*/test_*.py"))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collect_file(
     file_path: Path, parent: pytest.Collector

@@ -37,8 +37,9 @@ PARTS = {
 """What is imported from private modules."""
 CONFIG = ("_rootpath", "_inipath", "_inicfg", "_inicache", "_configure_python_path")
 """Attributes of `pytest.Config`: annie_eval_pytest.py finds the configuration again."""
-OTHERS = ("_confcutdir", "_tw", "_exit")
-"""`_confcutdir` of the plugin manager, `_tw` of the terminal reporter; `os._exit` is Python's own and documented."""
+OTHERS = ("_confcutdir", "_last_failed_paths", "_tw", "_exit")
+"""`_confcutdir` of the plugin manager, `_last_failed_paths` of --lf (see tests/unit/plugin/test_last_failed.py), `_tw`
+of the terminal reporter; `os._exit` is Python's own and documented."""
 
 
 def missing(thing: object, name: str, owner: str) -> str:

@@ -79,7 +79,7 @@ def test_mends_of_the_detectors_do_not_look_like_changes_of_the_model(run: Path,
     found = compared(before, run)
     assert found.changes == ()
     assert (found.gates[0].before, found.gates[0].now) == (12, 12)
-    assert any("today's see 12 of its judgements otherwise" in note for note in found.notes)
+    assert any("today's change 12 of its judgements" in note for note in found.notes)
 
 
 def test_what_cannot_be_judged_again_says_so(run: Path, tmp_path: Path) -> None:

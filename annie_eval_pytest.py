@@ -294,6 +294,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if not config.pluginmanager.has_plugin(PLUGIN):
             # Not import_plugin, which would warn that a module cannot be rewritten after -m snapshot has imported it.
             config.pluginmanager.register(importlib.import_module(PLUGIN), PLUGIN)
+        elif not config.pluginmanager.has_plugin("annie-session"):
+            # A conftest.py has loaded it, so that it was configured before it had a target from pyproject.toml.
+            importlib.import_module(PLUGIN).pytest_configure(config)
     elif flags := [f"--{name}" for name in given if option(config, name) is not False]:
         raise pytest.UsageError(f"{', '.join(flags)}: needs a target to judge; give --model-dir or --base-url")
     else:

@@ -17,7 +17,8 @@ from annie_eval.plugin.session import Owner, Session, Worker
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    if option(config, "model-dir") is None and option(config, "base-url") is None:
+    target = option(config, "model-dir") is not None or option(config, "base-url") is not None
+    if not target or config.pluginmanager.has_plugin("annie-session"):
         return
     config.addinivalue_line(
         "markers", f'{GATE}(name): judged by this gate of the profile; "*" means the gates without a test of their own'

@@ -114,6 +114,15 @@ def test_a_wrong_default_is_refused_in_one_line(table: str, words: list[str], tm
     assert_usage(run(tmp_path), *words)
 
 
+@pytest.mark.parametrize("way", ["conftest.py", "-p"])
+def test_a_plugin_that_is_loaded_already_gets_the_default_target(way: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(f'[tool.annie-eval]\nbase-url = "{NOWHERE}"\n')
+    (tmp_path / "test_ours.py").write_text("def test_ours(ask):\n    pass\n")
+    if way == "conftest.py":
+        (tmp_path / "conftest.py").write_text('pytest_plugins = ["annie_eval.plugin"]\n')
+    assert_usage(run(tmp_path, *(["-p", "annie_eval.plugin"] if way == "-p" else [])), "no server reachable")
+
+
 def test_gates_without_a_target_are_refused(tmp_path: Path) -> None:
     from annie_eval.resources import GATE_TESTS
 

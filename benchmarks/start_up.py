@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -21,19 +22,22 @@ from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-URL = "http://127.0.0.1:9/v1"  # the discard port, because collection sends nothing
 
 
 def cpu(command: list[str], folder: Path = ROOT) -> float:
-    """User and system seconds of a process and its children."""
+    """User and system seconds of a process and its children. Exits if the process fails."""
     before = os.times()
-    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def processes(runs: int) -> None:
-    with tempfile.TemporaryDirectory() as temporary:
+    # Collection needs a server that takes connections, and sends it nothing.
+    with tempfile.TemporaryDirectory() as temporary, socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
         empty = Path(temporary) / "test_empty.py"
         empty.write_text("".join(f"def test_{i}():\n    pass\n\n" for i in range(60)))
         python, pytest = [sys.executable, "-c"], [sys.executable, "-m", "pytest", "--collect-only", "-q"]
@@ -50,7 +54,7 @@ def processes(runs: int) -> None:
             (alone, [*pytest, "-p", "no:cacheprovider", "-c", os.devnull, str(empty)], ""),
             (
                 "pytest, annie, collected",
-                [*pytest, "-p", "no:cacheprovider", "--base-url", URL],
+                [*pytest, "-p", "no:cacheprovider", "--base-url", url],
                 "pytest, 60 empty tests",
             ),
         ]

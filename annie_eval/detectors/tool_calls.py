@@ -46,7 +46,7 @@ class _Call:
     problem: str | None
 
 
-def _said(name: str | None) -> str:
+def _shown(name: str | None) -> str:
     """A name as the model wrote it, fit for one line."""
     return " ".join((name or "").split())[:80]
 
@@ -66,7 +66,7 @@ def _judge(sample: Sample, index: int, exchange: Exchange, wanted: tuple[CallExp
     yield from dropped_call(sample, index, exchange)
     if not wanted:
         for call in calls:
-            yield _of(call, f"call of {_said(call.name) or 'a nameless tool'} where no call is wanted", index)
+            yield _of(call, f"call of {_shown(call.name) or 'a nameless tool'} where no call is wanted", index)
     elif cut_off(exchange) and (calls or not all(want.optional for want in wanted)):
         text = (calls[-1].arguments if calls else answer.content or answer.reasoning) or ""
         channel: Channel = "tool_calls" if calls else "content" if answer.content else "reasoning"
@@ -135,7 +135,7 @@ def _ids(calls: tuple[ToolCall, ...], index: int) -> Iterator[Finding]:
     seen: set[str] = set()
     for call in calls:
         if call.id is None or is_blank(call.id):
-            yield _of(call, f"call of {_said(call.name) or 'a nameless tool'} has no id", index)
+            yield _of(call, f"call of {_shown(call.name) or 'a nameless tool'} has no id", index)
         elif call.id in seen:
             yield _of(call, f"id {call.id!r} is used twice", index)
         seen.add(call.id or "")
@@ -152,7 +152,7 @@ def _read(call: ToolCall, tools: Mapping[str, Mapping[str, Any]], asked: str) ->
         return _Call(call, None, f"arguments of {call.name} {error}")
     problem = _schema_problem(call.name, tools[call.name], arguments)
     if problem is None and (garbled := find_garbled(arguments, asked, tools[call.name])):
-        problem = f"argument {_said(garbled[0])} of {call.name} {' '.join(garbled[1].split())}"
+        problem = f"argument {_shown(garbled[0])} of {call.name} {' '.join(garbled[1].split())}"
     return _Call(call, arguments, problem)
 
 
@@ -283,13 +283,13 @@ def _pair(wanted: tuple[CallExpectation, ...], received: list[_Call], index: int
             yield Finding("tool_calls", f"no call of {want.name}", "", None, index)
     for i in left:
         if received[i].problem is None:
-            yield _of(received[i].call, f"call of {_said(received[i].call.name)} that is not wanted", index)
+            yield _of(received[i].call, f"call of {_shown(received[i].call.name)} that is not wanted", index)
 
 
 def _misfit(want: CallExpectation, one: _Call) -> str | None:
     """Why a call is not the wanted one; None if it is."""
     if one.call.name != want.name:
-        return f"call of {_said(one.call.name)}, wanted {want.name}"
+        return f"call of {_shown(one.call.name)}, wanted {want.name}"
     if one.arguments is None:
         return f"arguments of {want.name} cannot be read"
     for parameter, check in want.arguments.items():

@@ -50,7 +50,7 @@ async def _probe(
 ) -> dict[str, Any] | None:
     client = Client(base_url, api_key=api_key, timeout=profile.traffic.request_timeout)
     end = time.monotonic() + _PATIENCE
-    answers: list[Counter[_Said]] = [Counter() for _ in questions]
+    answers: list[Counter[_Answer]] = [Counter() for _ in questions]
     try:
         for seeds in (range(TIMES), range(TIMES, 2 * TIMES)):
             for scenario, counts in zip(questions, answers, strict=True):
@@ -75,10 +75,10 @@ async def _probe(
     }
 
 
-_Said = tuple[str | None, str | None, tuple[tuple[str | None, str | None], ...]]
+_Answer = tuple[str | None, str | None, tuple[tuple[str | None, str | None], ...]]
 
 
-async def _ask(client: Client, profile: Profile, scenario: Scenario, model: str, seed: int) -> _Said:
+async def _ask(client: Client, profile: Profile, scenario: Scenario, model: str, seed: int) -> _Answer:
     request = next_request(profile, scenario, Variant(stream=False), (), model=model, token_ids=False)
     assert request is not None
     response = await client.post("/chat/completions", {**request.body, "seed": seed})
@@ -86,7 +86,7 @@ async def _ask(client: Client, profile: Profile, scenario: Scenario, model: str,
     return answer.content, answer.reasoning, tuple((call.name, call.arguments) for call in answer.tool_calls)
 
 
-def _odd(answers: Sequence[Counter[_Said]]) -> int:
+def _odd(answers: Sequence[Counter[_Answer]]) -> int:
     """Number of answers that differ from the most frequent answer to their question."""
     return sum(counts.total() - max(counts.values(), default=0) for counts in answers)
 

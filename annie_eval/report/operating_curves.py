@@ -46,11 +46,11 @@ def lines(profile: Profile, rates: Sequence[float] = RATES) -> list[str]:
 
 def of_result(result: GateResult) -> str:
     """Return how often a gate that needs k of n passes a model, by its true rate: `50% in 38%, 70% in 85% of runs`."""
-    said = [
+    shares = [
         f"{percent(rate)} in {chance(binomial.binomial_tail(result.required, result.expected, rate))}"
         for rate in RATES[:4]
     ]
-    return f"{', '.join(said)} of runs"
+    return f"{', '.join(shares)} of runs"
 
 
 def chance(probability: float) -> str:

@@ -61,7 +61,7 @@
     const copier = (label, text) =>
       el("button", { type: "button", class: "copy", onclick: (event) => copy(event.target, text) }, label);
     const copy = async (button, text) => {
-      const said = button.textContent;
+      const label = button.textContent;
       try {
         await navigator.clipboard.writeText(text);
       } catch {
@@ -73,7 +73,7 @@
         area.remove();
       }
       button.textContent = "copied";
-      setTimeout(() => (button.textContent = said), 1200);
+      setTimeout(() => (button.textContent = label), 1200);
     };
     const block = (title, text, ...buttons) => [
       el("p", { class: "soft block" }, title, buttons),
@@ -96,7 +96,7 @@
             ),
           );
         });
-        for (const each of found.broken) inside.append(...block(`broken attempt at ${each.said}`, each.body));
+        for (const each of found.broken) inside.append(...block(`broken attempt at ${each.cause}`, each.body));
       };
       return el(
         "details",
@@ -107,8 +107,8 @@
     };
     const judged = (sample) =>
       Object.entries(sample.gates ?? {})
-        .filter(([, said]) => said !== "pass")
-        .map(([gate, said]) => `${said === "miss" ? "missed" : "broke"} ${data.gates[gate]}`)
+        .filter(([, outcome]) => outcome !== "pass")
+        .map(([gate, outcome]) => `${outcome === "miss" ? "missed" : "broke"} ${data.gates[gate]}`)
         .join(", ") || (sample.outcome === "pass" ? `passed ${Object.keys(sample.gates).length} gates` : sample.outcome);
     const card = (sample) => {
       const replies = sample.replies ?? [];
@@ -198,7 +198,7 @@
     };
     const headline = (group) => {
       const asked = group.samples.find((sample) => sample.replies)?.replies[0].asked ?? [];
-      const said = asked.filter(([who]) => who === "user").at(-1)?.[1] ?? "";
+      const question = asked.filter(([who]) => who === "user").at(-1)?.[1] ?? "";
       const counts = {};
       for (const sample of group.samples) counts[sample.outcome] = (counts[sample.outcome] ?? 0) + 1;
       const worst = ["broke", "miss", "not judged", "pass"].find((outcome) => counts[outcome]);
@@ -209,7 +209,7 @@
         el("span", { class: `outcome ${worst}` }, of > 1 ? `${counts[worst]} of ${of} ${told[worst]}` : told[worst]),
         change && el("span", { class: "change" }, change),
         el("b", {}, group.id),
-        el("span", { class: "soft said" }, said),
+        el("span", { class: "soft question" }, question),
       ];
     };
 

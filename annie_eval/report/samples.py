@@ -263,7 +263,7 @@ def _wire(stored: StoredSample, attempts: Iterable[tuple[int, Attempt]], *, whol
         )
     broken = [
         {
-            "said": shown(f"exchange {n + 1}: {one.cause}" + ("" if one.status is None else f", HTTP {one.status}")),
+            "cause": shown(f"exchange {n + 1}: {one.cause}" + ("" if one.status is None else f", HTTP {one.status}")),
             "body": "\n".join(parts.body_lines([(None, one.body[:_MOST_BODY])])) if one.body else "",
         }
         for n, one in attempts

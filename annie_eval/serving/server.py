@@ -57,7 +57,7 @@ class Server:
             "container": container,
         }
         self._lock = threading.Lock()
-        self._said = b""
+        self._messages = b""
         self._closed = False
         # Isolated and without site-packages, so that it starts in 30 ms and does not depend on installed packages.
         self._supervisor = subprocess.Popen(
@@ -82,18 +82,18 @@ class Server:
         with selectors.DefaultSelector() as selector:
             selector.register(self._supervisor.stdout, selectors.EVENT_READ)
             end = time.monotonic() + 20
-            while b"\n" not in self._said and time.monotonic() < end:
+            while b"\n" not in self._messages and time.monotonic() < end:
                 selector.select(0.5)
                 if not self._read() and self._supervisor.poll() is not None:
                     break
-        return self._said.partition(b"\n")[0].decode()
+        return self._messages.partition(b"\n")[0].decode()
 
     def _read(self) -> bool:
         """Read messages of the supervisor; returns whether there were any."""
         assert self._supervisor.stdout is not None
         with suppress(BlockingIOError):
             data = os.read(self._supervisor.stdout.fileno(), 4096)
-            self._said += data
+            self._messages += data
             return bool(data)
         return False
 
@@ -103,7 +103,7 @@ class Server:
             if self._closed:
                 return "was stopped"
             self._read()
-            for line in self._said.decode().splitlines():
+            for line in self._messages.decode().splitlines():
                 if line.startswith("exited "):
                     return exit_words(int(line.split()[1]))
             if self._supervisor.poll() is not None:

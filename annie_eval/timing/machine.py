@@ -192,7 +192,7 @@ def _by_nvml() -> Callable[[], tuple[Gpu, ...]] | None:
 
 
 def _nvml_gpu(nvml: Any, card: Any) -> Gpu:
-    def told(name: str, *more: Any) -> Any:
+    def read(name: str, *more: Any) -> Any:
         try:
             value = getattr(nvml, name)(*more)
         except Exception:  # not supported on this card, or not in this version of the module
@@ -200,19 +200,19 @@ def _nvml_gpu(nvml: Any, card: Any) -> Gpu:
         return value.decode() if isinstance(value, bytes) else value
 
     def scaled(name: str, by: float, *more: Any) -> float | None:
-        value = told(name, card, *more)
+        value = read(name, card, *more)
         return None if value is None else round(value * by, 2)
 
-    reasons = told("nvmlDeviceGetCurrentClocksEventReasons", card)
+    reasons = read("nvmlDeviceGetCurrentClocksEventReasons", card)
     if reasons is None:
-        reasons = told("nvmlDeviceGetCurrentClocksThrottleReasons", card)
-    rates, memory = told("nvmlDeviceGetUtilizationRates", card), told("nvmlDeviceGetMemoryInfo", card)
-    running = told("nvmlDeviceGetComputeRunningProcesses", card) or ()
+        reasons = read("nvmlDeviceGetCurrentClocksThrottleReasons", card)
+    rates, memory = read("nvmlDeviceGetUtilizationRates", card), read("nvmlDeviceGetMemoryInfo", card)
+    running = read("nvmlDeviceGetComputeRunningProcesses", card) or ()
     return Gpu(
-        uuid=str(told("nvmlDeviceGetUUID", card)),
-        name=str(told("nvmlDeviceGetName", card)),
-        driver=told("nvmlSystemGetDriverVersion"),
-        firmware=told("nvmlDeviceGetVbiosVersion", card),
+        uuid=str(read("nvmlDeviceGetUUID", card)),
+        name=str(read("nvmlDeviceGetName", card)),
+        driver=read("nvmlSystemGetDriverVersion"),
+        firmware=read("nvmlDeviceGetVbiosVersion", card),
         sm_mhz=scaled("nvmlDeviceGetClockInfo", 1, 1),
         max_sm_mhz=scaled("nvmlDeviceGetMaxClockInfo", 1, 1),
         memory_mhz=scaled("nvmlDeviceGetClockInfo", 1, 2),
@@ -304,7 +304,7 @@ class Watch:
         return {"readings": [asdict(one) for one in self.readings], "doubts": self.doubts()}
 
 
-_SAID = {
+_WORDS = {
     "name": "the GPU",
     "driver": "the GPU's driver",
     "firmware": "the GPU's firmware",
@@ -320,14 +320,14 @@ def changes(before: Sequence[Reading], now: Sequence[Reading]) -> list[str]:
         return []
     old, new = before[0], now[0]
     found = [
-        f"{said} was {_shown(was)} and is {_shown(will)}"
-        for name, said in _SAID.items()
+        f"{what} was {_shown(was)} and is {_shown(will)}"
+        for name, what in _WORDS.items()
         if (was := _all(old, name)) != (will := _all(new, name)) and was and will
     ]
-    for name, said in (("cores", "the number of cores"), ("governor", "the CPU governor")):
+    for name, what in (("cores", "the number of cores"), ("governor", "the CPU governor")):
         was, will = getattr(old, name), getattr(new, name)
         if was != will and None not in (was, will):
-            found.append(f"{said} was {was} and is {will}")
+            found.append(f"{what} was {was} and is {will}")
     clock = _median(before, "sm_mhz"), _median(now, "sm_mhz")
     if clock[0] and clock[1] and abs(clock[1] / clock[0] - 1) > _CLOCK:
         found.append(f"the GPU's clock was {clock[0]:.0f} MHz and is {clock[1]:.0f} MHz")

@@ -49,7 +49,7 @@ THINK_TAGS: tuple[tuple[str, str], ...] = (
     ("<start_of_thought>", "<end_of_thought>"),
 )
 _THOUGHT = "Paris is in France."
-_SAID = "It is Paris."
+_ANSWER = "It is Paris."
 # What is left of a tag must have this many characters: nobody can tell what `k>` was.
 LEAST = 4
 
@@ -58,10 +58,10 @@ def items() -> Iterator[Item]:
     """Each family's tags whole, one of the two alone, and every beginning and end of a tag where it may stand."""
     for opening, closing in THINK_TAGS:
         for text in (
-            f"{opening}{_THOUGHT}{closing}{_SAID}",
-            f"{opening}\n{_THOUGHT}\n{closing}\n\n{_SAID}",
+            f"{opening}{_THOUGHT}{closing}{_ANSWER}",
+            f"{opening}\n{_THOUGHT}\n{closing}\n\n{_ANSWER}",
             f"{opening}{_THOUGHT}",
-            f"{_THOUGHT}\n{closing}\n\n{_SAID}",
+            f"{_THOUGHT}\n{closing}\n\n{_ANSWER}",
         ):
             yield Item("tags whole", "something", answer_line(text), ("thinking",))
     seen: set[tuple[str, str]] = set()
@@ -78,7 +78,7 @@ def _remnants(tag: str, is_closing: bool) -> Iterator[tuple[str, str]]:
     for length in range(LEAST, len(tag)):
         head, tail = tag[:length], tag[-length:]
         before = f"{_THOUGHT}\n" if is_closing else ""
-        yield "head eaten", f"{before}{tail}\n{_SAID}" if is_closing else f"{tail}{_THOUGHT} {_SAID}"
-        yield "head eaten, glued", f"{_THOUGHT}{tail}{_SAID}" if is_closing else f"{tail}\n{_THOUGHT}\n\n{_SAID}"
-        yield "cut at the end", f"{_SAID} {head}"
-        yield "cut, then speech", f"{before}{head}\n\n{_SAID}" if is_closing else f"{head} {_THOUGHT} {_SAID}"
+        yield "head eaten", f"{before}{tail}\n{_ANSWER}" if is_closing else f"{tail}{_THOUGHT} {_ANSWER}"
+        yield "head eaten, glued", f"{_THOUGHT}{tail}{_ANSWER}" if is_closing else f"{tail}\n{_THOUGHT}\n\n{_ANSWER}"
+        yield "cut at the end", f"{_ANSWER} {head}"
+        yield "cut, then speech", f"{before}{head}\n\n{_ANSWER}" if is_closing else f"{head} {_THOUGHT} {_ANSWER}"

@@ -40,7 +40,7 @@ from quant.checkpoint.untrusted import LARGEST_COMPANION, read_json
 from quant.errors import UsageError
 
 PROVENANCE = "quant_run.json"
-SAID, SAID_IN_A_LOG = 1.0, 10.0  # shorter phases are not printed
+PRINTED, PRINTED_TO_A_LOG = 1.0, 10.0  # shorter phases are not printed
 LIBRARIES = ("torch", "transformers", "nvidia-modelopt", "peft", "accelerate", "safetensors", "gguf")
 
 
@@ -134,8 +134,8 @@ class Provenance:
         finally:
             took = time.perf_counter() - start
             self.seconds[name] = self.seconds.get(name, 0.0) + took
-        worth = SAID if sys.stderr.isatty() else SAID_IN_A_LOG
-        if took >= worth and os.environ.get("RANK", "0") == "0":
+        least = PRINTED if sys.stderr.isatty() else PRINTED_TO_A_LOG
+        if took >= least and os.environ.get("RANK", "0") == "0":
             print(f"{name}: {took:.0f} s", file=sys.stderr, flush=True)
 
     def write(self, directory: Path) -> None:

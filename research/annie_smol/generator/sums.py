@@ -13,7 +13,7 @@ _TABLES = table("sums")
 _ONE: dict[str, str] = _TABLES["one"]
 
 
-def _said(rng: Random, number: int) -> str:
+def _number(rng: Random, number: int) -> str:
     return lex.in_words(number) if rng.random() < 0.75 else str(number)
 
 
@@ -213,7 +213,7 @@ def double(rng: Random, n: int, *, story: bool | None = None) -> AnsweredRequest
     told = rng.random() < 0.3 if story is None else story
     things = rng.choice(_GOODS)
     counted = _ONE[things] if n == 1 else things
-    user = pick(rng, _DOUBLE_STORY if told else _DOUBLE, n=_said(rng, n), things=counted, name=rng.choice(lex.NAMES))
+    user = pick(rng, _DOUBLE_STORY if told else _DOUBLE, n=_number(rng, n), things=counted, name=rng.choice(lex.NAMES))
     reply = f"Double {lex.in_words(n)} is {lex.in_words(2 * n)}."
     asks = not user.startswith("double")
     made = AnsweredRequest("reasoning.double", user, reply, f"The double of {lex.in_words(n)}.", question=asks)
@@ -223,7 +223,7 @@ def double(rng: Random, n: int, *, story: bool | None = None) -> AnsweredRequest
 def half(rng: Random, n: int, *, story: bool | None = None) -> AnsweredRequest:
     """Half of an even number up to 20."""
     told = rng.random() < 0.45 if story is None else story
-    user = pick(rng, _HALF_STORY if told else _HALF, n=_said(rng, n), things=rng.choice(_GOODS), name=rng.choice(lex.NAMES))  # fmt: skip
+    user = pick(rng, _HALF_STORY if told else _HALF, n=_number(rng, n), things=rng.choice(_GOODS), name=rng.choice(lex.NAMES))  # fmt: skip
     reply = f"Half of {lex.in_words(n)} is {lex.in_words(n // 2)}."
     asks = not user.startswith(("cut", "split", "work", "tell"))
     made = AnsweredRequest("reasoning.half", user, reply, f"The half of {lex.in_words(n)}.", question=asks)

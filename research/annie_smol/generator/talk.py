@@ -4,12 +4,12 @@
 from random import Random
 
 from research.annie_smol.generator import lexicon as lex
-from research.annie_smol.generator import talk_phrases as say
+from research.annie_smol.generator import talk_phrases as phrases
 from research.annie_smol.generator.grammar import pick
 from research.annie_smol.generator.request import AnsweredRequest
 
 
-def _from(rng: Random, family: str, table: list[say.Said]) -> AnsweredRequest:
+def _from(rng: Random, family: str, table: list[phrases.Phrases]) -> AnsweredRequest:
     patterns, question, answers = rng.choice(table)
     name, thing = rng.choice(lex.NAMES), rng.choice(sorted(lex.THINGS))
     if any("{thing} (has|have)" in p or "new {thing}" in p for p in patterns):
@@ -23,32 +23,32 @@ def _from(rng: Random, family: str, table: list[say.Said]) -> AnsweredRequest:
         question = True
     elif question:
         question = not user.startswith(("tell", "say", "please", "I ", "come"))
-    return AnsweredRequest(family, user, reply, rng.choice(say.THOUGHT), question=question)
+    return AnsweredRequest(family, user, reply, rng.choice(phrases.THOUGHT), question=question)
 
 
 def greeting(rng: Random) -> AnsweredRequest:
     """Hello, goodbye, and how are you."""
-    return _from(rng, "talk.greeting", say.GREETINGS)
+    return _from(rng, "talk.greeting", phrases.GREETINGS)
 
 
 def manners(rng: Random) -> AnsweredRequest:
     """Thanks, praise, sorry, forget it."""
-    return _from(rng, "talk.manners", say.MANNERS)
+    return _from(rng, "talk.manners", phrases.MANNERS)
 
 
 def about_annie(rng: Random) -> AnsweredRequest:
     """Who are you, what can you do."""
-    return _from(rng, "talk.annie", say.ABOUT_ANNIE)
+    return _from(rng, "talk.annie", phrases.ABOUT_ANNIE)
 
 
 def mood(rng: Random) -> AnsweredRequest:
     """I'm tired, bored, sad …"""
-    return _from(rng, "talk.mood", say.MOODS)
+    return _from(rng, "talk.mood", phrases.MOODS)
 
 
 def event(rng: Random) -> AnsweredRequest:
     """Small events, often about subjects of the tools, without a question."""
-    return _from(rng, "talk.event", say.EVENTS)
+    return _from(rng, "talk.event", phrases.EVENTS)
 
 
 def joke(rng: Random) -> AnsweredRequest:
@@ -59,7 +59,7 @@ def joke(rng: Random) -> AnsweredRequest:
     return AnsweredRequest(
         "talk.joke",
         user,
-        rng.choice(say.JOKES),
+        rng.choice(phrases.JOKES),
         "A joke is wanted. I pick a short one.",
         question=user.startswith(("do", "have", "can", "could", "got")),
     )
@@ -67,7 +67,7 @@ def joke(rng: Random) -> AnsweredRequest:
 
 def story(rng: Random) -> AnsweredRequest:
     """A short story about one or two animals, even if a long one is requested."""
-    a, b = rng.sample(say.ANIMALS, 2)
+    a, b = rng.sample(phrases.ANIMALS, 2)
     two = rng.random() < 0.5
     subject = f"a {a} and a {b}" if two else f"a {a}"
     user = pick(
@@ -78,9 +78,9 @@ def story(rng: Random) -> AnsweredRequest:
          "tell me a (long|really long|bedtime) story (about|with) {subject} and all the details"],
         subject=subject,
     ).replace("I 'd", "I'd")  # fmt: skip
-    did, end = rng.choice(say.STORY_DO)
+    did, end = rng.choice(phrases.STORY_DO)
     opening = pick(rng, ["Once, {hero} {did}, {end}", "One day {hero} {did}, {end}", "There was {hero} that {did}, {end}"],
-                   hero=rng.choice(say.STORY_A).format(a=a), did=did, end=end.format(b=b))  # fmt: skip
+                   hero=rng.choice(phrases.STORY_A).format(a=a), did=did, end=end.format(b=b))  # fmt: skip
     return AnsweredRequest(
         "talk.story",
         user,
@@ -97,7 +97,7 @@ def compliment(rng: Random) -> AnsweredRequest:
     return AnsweredRequest(
         "talk.compliment",
         user,
-        rng.choice(say.COMPLIMENTS),
+        rng.choice(phrases.COMPLIMENTS),
         "A kind word is wanted.",
         question=user.startswith(("can", "could")),
     )
@@ -105,7 +105,7 @@ def compliment(rng: Random) -> AnsweredRequest:
 
 def wish(rng: Random) -> AnsweredRequest:
     """A good wish for a named person."""
-    kind, name = rng.choice(sorted(say.WISHES)), rng.choice(lex.NAMES)
+    kind, name = rng.choice(sorted(phrases.WISHES)), rng.choice(lex.NAMES)
     patterns = {
         "birthday": ["(wish|say) (a|) happy birthday to {name}", "it's {name}'s birthday, (say something|wish {name} well)", "a birthday wish for {name}[, please]"],
         "luck": ["wish {name} [good] luck", "{name} has a test (today|tomorrow), wish {name} luck", "(can you|please) wish {name} luck for (school|the match|the race)"],
@@ -117,7 +117,7 @@ def wish(rng: Random) -> AnsweredRequest:
     return AnsweredRequest(
         "talk.wish",
         user,
-        rng.choice(say.WISHES[kind]).format(name=name),
+        rng.choice(phrases.WISHES[kind]).format(name=name),
         f"A good wish for {name}.",
         question=user.startswith("can"),
     )
@@ -125,7 +125,9 @@ def wish(rng: Random) -> AnsweredRequest:
 
 def advice(rng: Random) -> AnsweredRequest:
     """Which of two, what to cook, what to do."""
-    questions, answers = rng.choice([*say.ADVICE, say.COOK, say.COOK, say.COOK, say.DO, say.DO])
+    questions, answers = rng.choice(
+        [*phrases.ADVICE, phrases.COOK, phrases.COOK, phrases.COOK, phrases.DO, phrases.DO]
+    )
     user = pick(rng, questions, name=rng.choice(lex.NAMES))
     thought = rng.choice(
         [
@@ -133,7 +135,7 @@ def advice(rng: Random) -> AnsweredRequest:
             "I give one good idea.",
             "Two things to choose from. I pick one.",
         ]
-        if questions not in (say.COOK[0], say.DO[0])
+        if questions not in (phrases.COOK[0], phrases.DO[0])
         else ["I give one good idea.", "An idea is wanted. I name one or two."]
     )
     return AnsweredRequest(
@@ -143,7 +145,7 @@ def advice(rng: Random) -> AnsweredRequest:
 
 def thinking(rng: Random) -> AnsweredRequest:
     """Questions about thinking, think tags or prompts."""
-    made = _from(rng, "talk.thinking", say.THINKING)
+    made = _from(rng, "talk.thinking", phrases.THINKING)
     thought = rng.choice(
         [
             "A question about thinking itself. I explain it in plain words.",
@@ -156,7 +158,7 @@ def thinking(rng: Random) -> AnsweredRequest:
 
 def broken_off(rng: Random) -> AnsweredRequest:
     """A sentence that stops before anything is asked."""
-    user = pick(rng, ["{part}", "{part} um", "{part} uh", "{part}, hmm", "{part}…"], part=pick(rng, say.BROKEN))
+    user = pick(rng, ["{part}", "{part} um", "{part} uh", "{part}, hmm", "{part}…"], part=pick(rng, phrases.BROKEN))
     reply = pick(rng, ["I'm sorry, I didn't catch the end. (What would you like to know|What can I do for you)?", "Sorry, I missed the rest. (Could you say it again|What did you want to ask)?",
                        "Go on, I'm listening. What would you like?", "I heard only half of that. What do you need?"])  # fmt: skip
     return AnsweredRequest("talk.broken", user, reply, "The sentence breaks off. I ask for the rest.", question=False)

@@ -4,22 +4,22 @@ from typing import Any
 
 from research.annie_smol.generator.phrases import table
 
-#: phrase, whether it is a question, answers
-Said = tuple[list[str], bool, list[str]]
+#: the user's phrases, whether they are questions, the answers
+Phrases = tuple[list[str], bool, list[str]]
 
 _TALK = table("talk")
 
 
-def _said(name: str) -> list[Said]:
-    return [(one["said"], one.get("question", False), one["answers"]) for one in _TALK[name]]
+def _phrases(name: str) -> list[Phrases]:
+    return [(one["user"], one.get("question", False), one["answers"]) for one in _TALK[name]]
 
 
 def _pair(one: dict[str, Any]) -> tuple[list[str], list[str]]:
-    return one["said"], one["answers"]
+    return one["user"], one["answers"]
 
 
-GREETINGS, MANNERS, ABOUT_ANNIE = _said("greetings"), _said("manners"), _said("about_annie")
-MOODS, EVENTS, THINKING = _said("moods"), _said("events"), _said("thinking")
+GREETINGS, MANNERS, ABOUT_ANNIE = _phrases("greetings"), _phrases("manners"), _phrases("about_annie")
+MOODS, EVENTS, THINKING = _phrases("moods"), _phrases("events"), _phrases("thinking")
 ANIMALS: list[str] = _TALK["animals"]
 JOKES: list[str] = _TALK["jokes"]
 STORY_A: list[str] = _TALK["story_a"]

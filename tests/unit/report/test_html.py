@@ -162,7 +162,7 @@ def test_request_and_response_are_kept_exactly(page: Page, run_dir: Path) -> Non
     assert r"x-evil: \x1b[31m" in pack["head"][0]
     assert (pack["size"], pack["cut"]) == ([len(sent.body)], [0])
     assert page.samples[key]["place"] == [0, 0]
-    assert "exchange 1: HTTP 500, HTTP 500" in pack["broken"][1][0]["said"]
+    assert "exchange 1: HTTP 500, HTTP 500" in pack["broken"][1][0]["cause"]
 
 
 def test_the_request_as_curl_is_the_request(page: Page) -> None:

@@ -1,1 +1,1 @@
-"""Which one thing that can be changed from outside makes a gate fail: the weights, the server, or its settings."""
+"""Finds the cause of a failing gate: the weights, the chat template, the server's parsers, or one of its settings."""

@@ -1,4 +1,4 @@
-"""`annie-eval blame` from the first run to the answer: what fails, what could have done it, what did."""
+"""Runs `annie-eval blame`: judges the unchanged server, chooses a failing gate, and searches for the cause."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILE = "blame.json"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `annie-eval blame` was told; see its --help."""
+    """The options of `annie-eval blame`; its --help describes them."""
 
     spec: TargetSpec
     reference: Path | None
@@ -41,12 +41,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the search comes to.
+    """The result of the search.
 
     Attributes:
-        gate: the one that was looked into; None where none fails.
-        others: further gates that fail.
-        defects: known ones of this server that have to do with the causes.
+        gate: the gate that was searched; None if no gate fails.
+        others: other gates that fail.
+        defects: known defects of this version of vLLM that concern the causes.
     """
 
     finding: Finding
@@ -56,10 +56,10 @@ class Answer:
 
 
 def blame(options: Options, profile: Profile, say: Callable[[str], None]) -> Answer:
-    """Run the search, or go on with it.
+    """Run the search, or continue an interrupted one. `say` receives a line of progress before each step.
 
     Raises:
-        UsageError: wrong input; nothing was started.
+        UsageError: wrong input. No server was started.
     """
     spec = options.spec
     vllm = ask(interpreter(spec)) if spec.serve == "native" else None
@@ -75,7 +75,7 @@ def blame(options: Options, profile: Profile, say: Callable[[str], None]) -> Ans
         referees=options.referee,
     )
     gates = [profile.gates[options.gate]] if options.gate is not None else list(profile.gates.values())
-    say(f"{SERVED}: the server as it is")
+    say(f"{SERVED}: the unchanged server")
     try:
         served = bench.served(SERVED, gates)
     except TargetError as error:
@@ -86,7 +86,7 @@ def blame(options: Options, profile: Profile, say: Callable[[str], None]) -> Ans
         broken = ", ".join(name for name, result in results.items() if result.verdict == "ERROR")
         if broken:
             return Answer(_without_search(NOT_MEASURED, f"Nothing could be measured: {broken} broke."), None)
-        return Answer(_without_search(NOT_FOUND, "No gate fails as served: there is nothing to blame."), None)
+        return Answer(_without_search(NOT_FOUND, "No gate fails: there is no cause to search for."), None)
     chosen = max(failing, key=lambda result: result.n - result.passed)
     bench.gate = gate = profile.gates[chosen.name]
     question = Question(
@@ -116,7 +116,7 @@ def _without_search(status: int, sentence: str) -> Finding:
 
 
 def _known(spec: TargetSpec, served: RunVerdict, *, cpu: bool) -> tuple[Defect, ...]:
-    """The known defects that the server may have."""
+    """The known defects that apply to this server's version, arguments and checkpoint."""
     assert spec.model_dir is not None
     facts = served.fingerprint
     model = checkpoints.read(spec.model_dir, facts["arguments"])
@@ -124,7 +124,7 @@ def _known(spec: TargetSpec, served: RunVerdict, *, cpu: bool) -> tuple[Defect, 
 
 
 def _begin(options: Options, profile: Profile) -> None:
-    """Note what is searched, or hold it against what the directory's search began with. Raises UsageError."""
+    """Write what is searched to the directory. Raises UsageError if the directory has another search."""
     file = options.directory / FILE
     asked = _asked(options, profile)
     if file.exists():
@@ -154,7 +154,7 @@ def _keep(options: Options, profile: Profile, answer: Answer) -> None:
 
 
 def _prompts(profile: Profile, gate: Gate) -> list[list[str]]:
-    """The samples of each prompt, in an order drawn once for all: not the file's, where likes stand together."""
+    """The samples of each prompt in a fixed random order, because similar prompts are neighbours in the file."""
     same = profile.prompts
     grouped: dict[str, list[str]] = {}
     for scenario in profile.gate_scenarios(gate):

@@ -1,12 +1,12 @@
-"""Whether a gate's prompts pass with one thing changed that missed without: a paired test in a few looks. Pure.
+"""Tests whether a change makes more of a gate's prompts pass: a paired test, repeated after more prompts. Pure.
 
-The pair is a prompt: its samples as served once more, and with the change. If the change has no part in the miss, both
-are draws from one distribution, whatever rounding does to them (`stats.nights.one_night`: a prompt is then better with
-probability 1/4 at most). All prompts of the gate take part, in an order that does not depend on their answers: among
-those alone that missed, chance would only ever mend.
+A pair is a prompt: its samples on the restarted, unchanged server and on the server with the change. If the change has
+no effect, both are drawn from the same distribution, whatever rounding does (`stats.nights.one_night`: a prompt then
+gets better with probability 1/4 at most). All prompts of the gate are used, in an order that does not depend on their
+answers. With only those that missed, chance alone could only improve them.
 
-The error rate is that of the whole search. `ALPHA` is split over the changes that are planned (Bonferroni: the search
-stops at the first that is named, so that Holm's later steps never come), and each part over the looks.
+The error rate is for the whole search. `ALPHA` is divided by the number of planned changes (Bonferroni; Holm's method
+gains nothing, because the search stops at the first cause), and each part by the number of tests.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from annie_eval.stats.nights import one_night
 
 ALPHA = 0.03
-"""Chance that a search names anything that has no part in the failure."""
+"""Probability that a search names a cause that has no part in the failure."""
 FOR_SEVERAL = 0.005
-"""What of it is kept for several changes together."""
-_FIRST, _MOST = 16, 64  # prompts at the first look, and in all
+"""The part of `ALPHA` for testing several changes together."""
+_FIRST, _MOST = 16, 64  # prompts at the first test, and in all
 
 Outcomes = Mapping[str, bool | None]
-"""Whether a sample passed, by key; None where it broke."""
+"""Whether each sample passed, by key; None if it broke."""
 
 
 def chunks(prompts: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The samples that each look adds: of 16, 32 and 64 prompts, or of all if they are fewer.
+    """The samples that each test adds. The tests use 16, 32 and 64 prompts, or all if there are fewer.
 
     Args:
         prompts: the samples of each prompt.
@@ -43,15 +43,15 @@ def chunks(prompts: Sequence[Sequence[str]]) -> list[list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A change against the server as it is.
+    """A comparison of the changed with the unchanged server.
 
     Attributes:
         n: prompts that both answered.
-        better, worse: prompts of which more, or fewer, samples pass with the change.
-        p: one-sided exact p-value for "it mends".
-        level: what p must not exceed; 0 before a look.
+        better, worse: prompts of which more (fewer) samples pass with the change.
+        p: one-sided exact p-value for "the change helps".
+        level: significance level of this test.
         passed, asked: samples with the change.
-        mends: the gate's share is reached with the change.
+        passes: the gate passes with the change.
     """
 
     n: int
@@ -61,30 +61,31 @@ class Comparison:
     level: float
     passed: int
     asked: int
-    mends: bool
+    passes: bool
 
     @property
     def helps(self) -> bool:
+        """The improvement is significant."""
         return self.p <= self.level
 
     @property
     def named(self) -> bool:
-        """It helps, and the gate holds with it."""
-        return self.helps and self.mends
+        """The improvement is significant, and the gate passes."""
+        return self.helps and self.passes
 
     @property
     def decided(self) -> bool:
-        """Whether more prompts would be asked in vain: named, or no better than without."""
+        """Whether the search needs no more prompts: the change is named, or no better than none."""
         return self.named or (self.asked > 0 and self.better <= self.worse)
 
 
 def compare(before: Outcomes, now: Outcomes, prompt_of: Mapping[str, str], share: float, level: float) -> Comparison:
-    """Compare the samples that neither run broke.
+    """Compare the samples that broke in neither run.
 
     Args:
-        prompt_of: a sample's prompt: samples of one prompt stay together.
-        share: of its samples that the gate asks for.
-        level: the error rate of this look.
+        prompt_of: the prompt of each sample.
+        share: the share of samples that the gate needs.
+        level: significance level of this test.
     """
     net: dict[str, int] = defaultdict(int)
     sizes: dict[str, int] = defaultdict(int)
@@ -105,15 +106,15 @@ def compare(before: Outcomes, now: Outcomes, prompt_of: Mapping[str, str], share
         level=level,
         passed=passed,
         asked=asked,
-        mends=holds(passed, asked, share),
+        passes=holds(passed, asked, share),
     )
 
 
 def holds(passed: int, asked: int, share: float) -> bool:
-    """Whether a gate's share is reached by the samples that were asked."""
+    """Whether a gate that needs `share` passes with these samples."""
     return asked > 0 and passed >= share * asked - 1e-9
 
 
 def fewest(n: int, level: float) -> int | None:
-    """How many of n prompts must be better, and none worse, until a look at this level says so; None if n do not."""
+    """How many of n prompts must get better, with none worse, to be significant at `level`; None if n are too few."""
     return next((better for better in range(1, n + 1) if one_night(better, 0, [1] * n) <= level), None)

@@ -1,4 +1,4 @@
-"""What can be changed from outside, and what that does to the server's command line."""
+"""Lists the changes that a search may try, such as other weights or a setting, and applies them to the target."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Factor:
     """One change.
 
     Attributes:
-        name: of its run's directory, and in the table.
-        what: the culprit, if the change mends the gate: the subject of a sentence.
+        name: name of its run's directory and of its row.
+        what: the cause if the change makes the gate pass, as the subject of a sentence.
         how: the change, in words or as arguments.
-        topic: of known defects (known_defects.toml); changes of one topic are not made together.
-        kind: `server` is what the referee can speak of: how the same weights and the same prompt are computed.
-        model_dir: the checkpoint to serve instead.
-        add: arguments for vLLM.
-        drop: flags to leave out, by what they set.
+        topic: topic in known_defects.toml. Changes of one topic are not made together.
+        kind: what is changed. `server` means how the server computes the same weights and the same prompt.
+        model_dir: another checkpoint to serve.
+        add: additional arguments for vLLM.
+        drop: names of the flags to leave out.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Factor:
 
 
 def changed(spec: TargetSpec, profile: Profile, factors: Iterable[Factor]) -> tuple[TargetSpec, Profile]:
-    """The target and the profile with these changes; later ones win."""
+    """The target and the profile with these changes. If two conflict, the later one counts."""
     for factor in factors:
         serving = dataclasses.replace(profile.serving, args=_without(profile.serving.args, factor.drop))
         profile = dataclasses.replace(profile, serving=serving)
@@ -69,12 +69,12 @@ def _without(arguments: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
 def find(
     spec: TargetSpec, profile: Profile, reference: Path | None, vllm: Installation | None, directory: Path
 ) -> list[Factor]:
-    """The changes that make sense for this target, the most likely first.
+    """The changes that apply to this target, the most likely cause first.
 
     Args:
         reference: the BF16 checkpoint that the model was made from.
-        vllm: what is installed; None where it is an image, of which less is known.
-        directory: templates are written here, for `--chat-template`.
+        vllm: the installed vLLM; None for a container image.
+        directory: directory for the template files of `--chat-template`.
     """
     assert spec.model_dir is not None
     arguments = (*profile.serving.args, *spec.vllm_args)
@@ -98,7 +98,7 @@ def find(
         what = "the weights"
         keep: tuple[str, ...] = ()
         if other != text and spec.serve == "docker":
-            what = "the weights or the chat template"  # a container sees no file but the model's
+            what = "the weights or the chat template"  # only the model's files are mounted in a container
         elif other != text:
             if other is not None:
                 file = _written(directory / REFERENCE_TEMPLATE, other)
@@ -112,7 +112,7 @@ def find(
                         add=("--chat-template", str(file)),
                     )
                 )
-            if text is not None and given is None:  # the prompt stays as it was
+            if text is not None and given is None:  # keep the prompt unchanged
                 keep = ("--chat-template", str(_written(directory / OWN_TEMPLATE, text)))
         drop = ("quantization", "linear-backend", "moe-backend")
         how = f"{what.replace(' or ', ' and ')} of {reference}"
@@ -121,7 +121,7 @@ def find(
 
 
 def _of_server(arguments: Sequence[str], own: Checkpoint, vllm: Installation | None) -> list[Factor]:
-    """What is the server's: how it computes."""
+    """Changes of the server's settings."""
     found: list[Factor] = []
     cpu = vllm is not None and vllm.cpu
 
@@ -136,7 +136,7 @@ def _of_server(arguments: Sequence[str], own: Checkpoint, vllm: Installation | N
     if own.quantized:
         given = (_value(arguments, "linear-backend") or "auto").replace("-", "_")
         known = [] if vllm is None else [each for each in _BACKENDS if each in vllm.linear_backends]
-        # On a CPU one of them is there; on a GPU one that packs the same weights otherwise is worth a start, too.
+        # A CPU has one of them. On a GPU a second one, which packs the same weights differently, is tried as well.
         for backend in [each for each in known if each != given][: 1 if cpu else 2]:
             add(f"linear_backend={backend}", "kernel", "the kernel of quantised layers", "--linear-backend", backend)
     if (_value(arguments, "kv-cache-dtype") or "auto") != "auto" or any(
@@ -161,7 +161,7 @@ def _of_server(arguments: Sequence[str], own: Checkpoint, vllm: Installation | N
 
 
 def _value(arguments: Sequence[str], name: str) -> str | None:
-    """What an argument is set to, "" for a bare flag; None where it is not given."""
+    """The value of an argument; "" for a flag without a value, None if it is not given."""
     for group in reversed(argument_groups(arguments)):
         if flag_name(group[0]) == name:
             return group[0].partition("=")[2] or " ".join(group[1:])

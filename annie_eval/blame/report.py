@@ -1,4 +1,4 @@
-"""The answer of a search as lines of text."""
+"""Formats the result of a search as lines of text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HEAD = ["tried", "with", "passed", "better", "worse", "p", "result"]
 
 
 def lines(answer: Answer) -> list[str]:
-    """The table of what was tried, and the sentence that says what did it."""
+    """The table of the changes that were tried, and the sentence with the result."""
     told: list[str] = []
     if answer.gate is not None:
         told += [f"gate {answer.gate}", ""]

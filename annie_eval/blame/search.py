@@ -1,7 +1,6 @@
-"""The search: the gate fails again; then one change at a time, the most likely first, until one mends it.
+"""Searches for the cause: changes one thing at a time, the most likely first, until the gate passes.
 
-What is measured, and how, is the business of a `Bench`: servers (`blame.servers`), or a simulation
-(benchmarks/blame.py).
+A `Bench` does the measurements: real servers (`blame.servers`), or a simulation (benchmarks/blame.py).
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ from annie_eval.errors import TargetError, UsageError
 NAMED, NOT_FOUND, NOT_MEASURED = 0, 1, 3
 AGAIN = "again"
 _OF_WEIGHTS = ("kernel", "kv_cache", "compilation", "speculation")
-"""What computes with these weights alone, or by their scales, so that the reference's may hide its fault."""
+"""Topics whose faults may show only with this checkpoint's weights, so that the reference's weights hide them."""
 _IN_COMMAND = ("server", "weights", "template")
 Result = Literal["named", "helps", "no effect", "too few", "cleared", "not started", "not asked", "fails", "passes"]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A gate that fails.
+    """A failing gate.
 
     Attributes:
-        share: of its samples that it asks for.
-        prompts: the samples of each of its prompts, in an order that does not depend on the answers.
-        served: how the run that failed it went.
-        factors: what can be changed, the most likely first.
+        share: the share of samples that it needs.
+        prompts: the samples of each prompt, in an order that does not depend on the answers.
+        served: outcomes of the run in which it failed.
+        factors: possible changes, the most likely first.
     """
 
     gate: str
@@ -51,11 +50,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What the referee says of the tokens that were emitted.
+    """The result of scoring the emitted tokens with transformers (the referee).
 
     Attributes:
-        cleared: `server` where they are what the weights say, `weights` where they are not; None where it is open.
-        words: in a sentence.
+        cleared: what is not the cause: `server` if the tokens are likely under the weights, `weights` if they are
+            not; None if undecided.
+        words: the result as a sentence without its full stop.
     """
 
     cleared: Literal["server", "weights"] | None
@@ -63,7 +63,7 @@ class Opinion:
 
 
 class Bench(Protocol):
-    """Asks a server that is served with some changes."""
+    """Measures a gate on a server with some changes."""
 
     def ask(
         self,
@@ -72,25 +72,25 @@ class Bench(Protocol):
         chunks: Sequence[Sequence[str]],
         enough: Callable[[Outcomes], bool],
     ) -> Outcomes:
-        """The outcomes of the samples, chunk by chunk, until it is enough. Raises TargetError: it does not start."""
+        """The outcomes of the samples, sent chunk by chunk until `enough`. Raises TargetError if no server starts."""
         ...
 
     def reparsed(self) -> Outcomes | str:
-        """The outcomes of `AGAIN` with parsers of our own, on the same tokens; or why that cannot be said."""
+        """The outcomes of `AGAIN` if our own parsers read the same tokens; or the reason why they cannot."""
         ...
 
     def referee(self) -> Opinion | None:
-        """An opinion on `AGAIN`; None where none is asked for."""
+        """The referee's opinion on `AGAIN`; None if there is no referee."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was tried.
+    """A row of the table: one change that was tried.
 
     Attributes:
-        how: the change.
-        note: what there is to say beside the numbers.
+        how: the change in words.
+        note: a remark below the table.
     """
 
     name: str
@@ -102,12 +102,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the search comes to.
+    """The result of the search.
 
     Attributes:
         status: the command's exit status.
-        causes: names of the changes that mend the gate, `parser` or `server`; empty where none is named.
-        sentence: that in words.
+        causes: names of the changes that make the gate pass, or `parser` or `server`; empty if no cause was found.
+        sentence: the result in words.
     """
 
     status: int
@@ -117,11 +117,7 @@ class Finding:
 
 
 def search(question: Question, bench: Bench, say: Callable[[str], None] = lambda line: None) -> Finding:
-    """Search for the cause.
-
-    Args:
-        say: takes a line before each step.
-    """
+    """Search for the cause. `say` receives a line of progress before each step."""
     return _Search(question, bench, say).run()
 
 
@@ -153,7 +149,8 @@ class _Search:
             factor = left.pop(0)
             row = self._try((factor,), (ALPHA - FOR_SEVERAL) / len(question.factors))
             if row.result == "named" and factor.kind == "weights" and cleared != "server":
-                # A kernel that is wrong for these weights alone looks the same. The rest served the reference well.
+                # A kernel that is wrong only for these weights looks the same. The other settings served the
+                # reference well.
                 left = [one for one in left if one.topic in _OF_WEIGHTS]
                 continue
             if row.result == "named":
@@ -162,14 +159,14 @@ class _Search:
             return self._named(tuple(weights), opinion)
         if cleared == "weights":
             assert opinion is not None
-            sentence = f"The server did it, but with none of the settings that were tried: {opinion.words}."
+            sentence = f"The server did it, but none of the settings that were tried: {opinion.words}."
             return self._end(NAMED, ("server",), sentence)
         return self._together(cleared) or self._nothing(opinion)
 
     def _again(self) -> Finding | None:
-        """Ask once more of the server as it is. Not None where nothing is left to search for."""
+        """Measure the restarted, unchanged server. Returns a result if there is nothing to search for."""
         question = self.question
-        self.say("again: the server as it is, started anew")
+        self.say("again: the unchanged server, restarted")
         try:
             self.again = self.bench.ask(AGAIN, (), self.chunks, lambda outcomes: False)
         except TargetError as error:
@@ -180,22 +177,22 @@ class _Search:
             for key, now in self.again.items()
             if (was := question.served.get(key)) is not None
         )
-        note = f"{sum(sound)}/{len(sound)} passed; {flips} samples otherwise than the first time"
+        note = f"{sum(sound)}/{len(sound)} passed; {flips} samples differ from the first run"
         if not sound:
             return self._end(NOT_MEASURED, (), f"Nothing could be measured: all {len(self.again)} samples broke.")
         failed = not holds(sum(sound), len(sound), question.share)
-        self.rows.append(Row(AGAIN, "as served, started anew", "fails" if failed else "passes", note=note))
+        self.rows.append(Row(AGAIN, "unchanged, restarted", "fails" if failed else "passes", note=note))
         if failed:
             return None
         return self._end(
             NOT_FOUND,
             (),
-            f"{question.gate} failed, and holds when the same server is asked again: chance, or the server's state"
+            f"{question.gate} failed, but passes on the same server after a restart: chance, or the server's state"
             " (docs/blame.md, server_state).",
         )
 
     def _parser(self) -> Finding | None:
-        """The same tokens, read by our parsers: no chance is in this, and no server is started."""
+        """Read the same tokens with our own parsers. This needs no server, and chance plays no part."""
         ours = self.bench.reparsed()
         how = "our parsers on the same tokens"
         if isinstance(ours, str):
@@ -203,16 +200,18 @@ class _Search:
             return None
         sound = [outcome for outcome in ours.values() if outcome is not None]
         better = sum(now is True and self.again.get(key) is False for key, now in ours.items())
-        mends = holds(sum(sound), len(sound), self.question.share)
-        result: Result = "named" if mends else "helps" if better else "no effect"
-        self.rows.append(Row("parser", how, result, note=f"{sum(sound)}/{len(sound)} pass, {better} of them only so"))
-        if not mends:
+        passes = holds(sum(sound), len(sound), self.question.share)
+        result: Result = "named" if passes else "helps" if better else "no effect"
+        note = f"{sum(sound)}/{len(sound)} pass, {better} of them only with our parsers"
+        self.rows.append(Row("parser", how, result, note=note))
+        if not passes:
             return None
         return self._end(
             NAMED,
             ("parser",),
-            f"The server's parsers did it: read by ours, the same tokens pass {self.question.gate} in {sum(sound)} of"
-            f" {len(sound)} samples; {better} of them missed as the server reads them. The weights have no part.",
+            f"The server's parsers did it: read by our parsers, the same tokens pass {self.question.gate} in"
+            f" {sum(sound)} of {len(sound)} samples; {better} of them missed as the server read them. The weights are"
+            " not the cause.",
         )
 
     def _try(self, factors: tuple[Factor, ...], level: float) -> Row:
@@ -239,7 +238,7 @@ class _Search:
             note = "all samples broke" if found.n == 0 else ""
             if result == "too few":
                 least = fewest(found.n, level)
-                note = f"{least or 'more'} of {found.n} prompts would have to be better, and none worse"
+                note = f"{least or 'more'} of {found.n} prompts would have to get better, and none worse"
             row = Row(name, how, result, found, note)
         self.rows.append(row)
         return row
@@ -248,12 +247,12 @@ class _Search:
         return next((row.result for row in self.rows if row.name == name), None)
 
     def _together(self, cleared: str | None) -> Finding | None:
-        """All changes at once, one of each topic. If that mends the gate, those are left out that are not needed."""
-        if any(row.comparison is not None and row.comparison.mends for row in self.rows):
-            return None  # one alone mends it, and lacks evidence: others beside it would be named for nothing
+        """Make one change of each topic at once. If the gate passes, leave out the changes that it does not need."""
+        if any(row.comparison is not None and row.comparison.passes for row in self.rows):
+            return None  # one change is enough but not significant; others would be named without reason
         startable = [f for f in self.question.factors if f.kind != cleared and self._result(f.name) != "not started"]
         likeliest = [f for n, f in enumerate(startable) if f.topic not in {one.topic for one in startable[:n]}]
-        # The weights keep the prompt as it was, and a template changes it.
+        # The change of weights keeps the old template, so a change of template must come after it.
         left = sorted(likeliest, key=lambda one: _IN_COMMAND.index(one.kind))
         level = FOR_SEVERAL / (len(left) + 1)
         if len(left) < 2 or self._try(tuple(left), level).result != "named":
@@ -278,9 +277,9 @@ class _Search:
         if factors[0].kind == "weights":
             others = [row.name for row in self.rows if row.name not in (AGAIN, "parser", "referee", name)]
             sentence += f" {opinion.words}." if opinion is not None else ""
-            sentence += f" None of the others mends it: {', '.join(others)}." if others else ""
+            sentence += f" No other change makes the gate pass: {', '.join(others)}." if others else ""
         elif self._result("weights") == "no effect":
-            sentence += " The weights have no part: those of the reference miss as well."
+            sentence += " The weights are not the cause: those of the reference miss, too."
         return self._end(NAMED, tuple(factor.name for factor in factors), sentence)
 
     def _nothing(self, opinion: Opinion | None) -> Finding:
@@ -290,15 +289,13 @@ class _Search:
         close = [row.name for row in tried if row.result in ("helps", "too few")]
         weights = self._result("weights")
         if close:
-            left = (
-                f"closest came {', '.join(close)}, which the evidence does not carry or which does not mend the gate"
-            )
+            left = f"closest came {', '.join(close)}, but the evidence is too weak or the gate still fails"
         elif weights in (None, "not started"):
-            left = "weights are left"
+            left = "the weights are left, which were not tried"
         else:
-            left = "the weights neither. Left is what all of these share: the prompts, the profile, the kind of model"
-        said = f" {opinion.words}." if opinion is not None else ""
-        return self._end(NOT_FOUND, (), f"Nothing that was tried did it; {left}.{said}")
+            left = "nor did the weights. What all runs share is left: the prompts, the profile, the base model"
+        score = f" {opinion.words}." if opinion is not None else ""
+        return self._end(NOT_FOUND, (), f"Nothing that was tried did it; {left}.{score}")
 
     def _end(self, status: int, causes: tuple[str, ...], sentence: str) -> Finding:
         return Finding(status, causes, sentence, tuple(self.rows))

@@ -1,4 +1,4 @@
-"""The bench of real servers: each configuration is a run of its own in the search's directory, and can be resumed."""
+"""Measures changes on real servers: each configuration is a run in the search's directory, which can be resumed."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from annie_eval.strict_json import strict_json
 from annie_eval.wire import model_text
 from annie_eval.wire.sample import Exchange, Sample
 
-_LOOK = 0.05  # seconds between looks whether a chunk is answered
-_TEXTS = "model_texts"  # of a run: what the model wrote, by sample, an exchange each; None where it is not known
+_LOOK = 0.05  # seconds between checks whether a chunk is answered
+_TEXTS = "model_texts"  # stored with a run: by sample, the model's text of each exchange; None if unknown
 
 
 @dataclass(slots=True)
@@ -36,10 +36,10 @@ class Servers:
     """Starts a server for each configuration.
 
     Attributes:
-        directory: of the search.
-        gate: the one that is looked into, once it is known.
+        directory: directory of the search.
+        gate: the gate that is searched, once it is known.
         reference: the BF16 checkpoint, for the referee.
-        referees: whether one is asked.
+        referees: whether the referee is used.
     """
 
     spec: TargetSpec
@@ -52,7 +52,7 @@ class Servers:
     referees: bool = False
 
     def served(self, name: str, gates: Sequence[Gate]) -> RunVerdict:
-        """The verdict on the server as it is, on all samples of the gates. Raises TargetError: it does not start."""
+        """The verdict on the unchanged server for all samples of the gates. Raises TargetError if none starts."""
         keys = [
             key for gate in gates for scenario in self.profile.gate_scenarios(gate) for key in scenario.sample_keys()
         ]
@@ -66,7 +66,7 @@ class Servers:
         chunks: Sequence[Sequence[str]],
         enough: Callable[[Outcomes], bool],
     ) -> Outcomes:
-        """As `blame.search.Bench` says. A run that is finished is read and not served again."""
+        """See `blame.search.Bench`. A finished run is read, and no server is started for it."""
         assert self.gate is not None
         self._run(name, factors, [self.gate], chunks, lambda store: enough(self._outcomes(store)))
         return self.outcomes(name)
@@ -96,7 +96,7 @@ class Servers:
         chunks: Sequence[Sequence[str]],
         enough: Callable[[Store], bool],
     ) -> None:
-        """One configuration, chunk by chunk; nothing where its run is finished."""
+        """Run one configuration, chunk by chunk, unless its run is finished."""
         directory = self.directory / name
         begun = (directory / FILE).exists()
         if begun:
@@ -130,7 +130,7 @@ class Servers:
             run.close()
 
     def _keep_texts(self, run: Run) -> None:
-        """What the model wrote in the samples that missed, while the server is there that has the tokenizer."""
+        """Store the model's text of the samples that missed. This needs the running server, for its tokenizer."""
         target = run.target
         assert target is not None
         client = Client(
@@ -154,12 +154,12 @@ class Servers:
         serving = self.profile.serving
         if serving.tool_parser not in model_text.KNOWN:
             known = ", ".join(sorted(filter(None, model_text.KNOWN)))
-            return f"ours read what {known} read, not {serving.tool_parser}"
+            return f"our parsers can replace {known}, but not {serving.tool_parser}"
         with self._store(AGAIN) as store:
             outcomes = self._outcomes(store)
             texts: Mapping[str, Sequence[str | None]] = store.meta(_TEXTS, {})
             if any(text is None for of_sample in texts.values() for text in of_sample):
-                return "the server does not give token ids and their text (vLLM's return_token_ids and /detokenize)"
+                return "the server does not return token ids and their text (vLLM's return_token_ids and /detokenize)"
             for sample in self._missed(store):
                 ours = _read_again(sample, texts[sample.key], thinks=serving.reasoning_parser is not None)
                 outcomes[sample.key] = judge(self.gate, ours).passed
@@ -171,7 +171,7 @@ class Servers:
             return None
         assert self.spec.model_dir is not None
         assert self.reference is not None
-        self.progress("referee: the same tokens, by transformers")
+        self.progress("referee: scores the same tokens with transformers")
         with self._store(AGAIN) as store:
             missed = self._missed(store)
         return referee.ask(
@@ -185,7 +185,7 @@ class Servers:
 
 
 def _wait(store: Store, wanted: set[tuple[str, str]]) -> None:
-    """Until all of these are judged. Raises TargetError: the run broke off."""
+    """Wait until all of these (gate, sample) are judged. Raises TargetError if the run failed."""
     while wanted - {(one.gate, one.sample) for one in store.judgements()}:
         if (state := store.state()).startswith("failed"):
             raise TargetError(state)
@@ -193,12 +193,12 @@ def _wait(store: Store, wanted: set[tuple[str, str]]) -> None:
 
 
 async def _text(client: Client, model: str, exchange: Exchange) -> str | None:
-    """What the model wrote, without the end of its turn; None where the server cannot say."""
+    """The model's text without the end-of-turn token; None if the server does not return it."""
     ids = exchange.answer.token_ids
     if ids is None:
         return None
     if exchange.answer.finish_reason != "length":
-        ids = ids[:-1]  # vLLM counts the stop token and keeps its text from the parsers
+        ids = ids[:-1]  # vLLM returns the stop token's id, but does not pass its text to the parsers
     if not ids:
         return ""
     try:
@@ -209,7 +209,7 @@ async def _text(client: Client, model: str, exchange: Exchange) -> str | None:
 
 
 def _read_again(sample: Sample, texts: Sequence[str | None], *, thinks: bool) -> Sample:
-    """The sample as our parsers read it, up to the first exchange after which the talk would have gone otherwise."""
+    """The sample as our parsers read it, up to the first exchange with other calls, where the conversation ends."""
     exchanges = []
     for exchange, text in zip(sample.exchanges, texts, strict=True):
         assert text is not None

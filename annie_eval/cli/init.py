@@ -1,4 +1,4 @@
-"""`annie-eval init`: a small profile of one's own to begin with, and pytest's configuration for it."""
+"""`annie-eval init`: writes a small profile to start from, and names it in pyproject.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do two groups of answers to the same request differ by more than answers within a group? Pure.
+"""A permutation test: whether two groups of answers differ by more than answers within a group. Pure.
 
 The distance between the two nearest answers of different groups, summed over requests, against every other way to
 tell which of a request's answers are the second group: if the groups are no different, each way is as likely. The

@@ -1,4 +1,4 @@
-"""The machine under a server that is timed: clocks, power, temperature and throttling of its GPUs, governor and load.
+"""Reads the state of the machine during timing: clocks, power, temperature and throttling of GPUs, governor, load.
 
 Read by NVML where its Python module (nvidia-ml-py) is installed, else by `nvidia-smi`, else only the CPU's part. A
 field that the driver does not tell is None. A card that was throttled or shared tells nothing of the server's speed.

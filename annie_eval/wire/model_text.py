@@ -1,4 +1,4 @@
-"""From the text that a model wrote to its channels, by parsers of our own: what the server's parsers are held against.
+"""Parses a model's text into channels with our own parsers, for comparison with the server's parsers.
 
 Nothing is repaired. Thinking ends at `</think>`. A call stands between `<tool_call>` and `</tool_call>`, as JSON
 (Hermes, Qwen3) or as `<function=NAME>` with `<parameter=NAME>` (Qwen3-Coder, Qwen3.5). Sources: the chat templates of

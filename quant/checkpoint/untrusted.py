@@ -1,4 +1,4 @@
-"""Files from outside, read without trust: regular files alone, up to a size and a depth."""
+"""Reads untrusted files: only regular files, up to a maximum size and nesting depth."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_a_planted_cause_is_named(blame: Blame, planted: dict[str, Any], named: 
 def test_nothing_is_named_where_every_configuration_misses(blame: Blame) -> None:
     status, answer = blame("model", *TOOLS)
     assert (status, answer["finding"]["causes"]) == (1, [])
-    assert answer["finding"]["sentence"].startswith("Nothing that was tried did it; the weights neither")
+    assert answer["finding"]["sentence"].startswith("Nothing that was tried did it; nor did the weights")
 
 
 def test_a_search_that_was_interrupted_serves_no_finished_run_again(blame: Blame, tmp_path: Path) -> None:
@@ -122,13 +122,13 @@ def test_a_search_that_was_interrupted_serves_no_finished_run_again(blame: Blame
 def test_without_a_reference_the_weights_are_left(blame: Blame) -> None:
     status, answer = blame("model", *TOOLS, referenced=False)
     assert status == 1
-    assert answer["finding"]["sentence"].startswith("Nothing that was tried did it; weights are left")
+    assert answer["finding"]["sentence"].startswith("Nothing that was tried did it; the weights are left")
 
 
 def test_a_gate_that_holds_has_nothing_to_blame(blame: Blame) -> None:
     status, answer = blame("", *TOOLS)
     assert status == 1
-    assert answer["finding"]["sentence"] == "No gate fails as served: there is nothing to blame."
+    assert answer["finding"]["sentence"] == "No gate fails: there is no cause to search for."
 
 
 def test_a_change_that_does_not_start_is_told_and_passed_over(blame: Blame) -> None:

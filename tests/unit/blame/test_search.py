@@ -30,7 +30,7 @@ ALL = (
 class Bench:
     """Passes every prompt where one of the sets of changes is made in full, and the first few in any case."""
 
-    mends: Sequence[set[str]] = ()
+    causes: Sequence[set[str]] = ()
     passes: int = 2
     opinion: Opinion | None = None
     parsers: Outcomes | str = "not known"
@@ -49,7 +49,7 @@ class Bench:
         if name in self.dead:
             raise TargetError("it died")
         made = {one.name for one in factors}
-        passes = 20 if any(each <= made for each in self.mends) else self.passes
+        passes = 20 if any(each <= made for each in self.causes) else self.passes
         if name == "again" and self.again is not None:
             passes = self.again
         outcomes: dict[str, bool | None] = {}
@@ -71,13 +71,13 @@ def found(bench: Bench, factors: Sequence[Factor] = ALL) -> Finding:
     return search(Question("tools", 0.6, PROMPTS, served, factors), bench)
 
 
-def test_the_search_ends_at_the_first_change_that_mends_the_gate() -> None:
+def test_the_search_ends_at_the_first_change_that_makes_the_gate_pass() -> None:
     bench = Bench([{"cache"}])
     finding = found(bench)
     assert (finding.status, finding.causes) == (0, ("cache",))
     assert bench.asked == ["again", "template", "weights", "cache"]
     assert finding.sentence.startswith("The cache did it: with another cache, 16 of 16 samples pass tools; 14 of 16")
-    assert finding.sentence.endswith("The weights have no part: those of the reference miss as well.")
+    assert finding.sentence.endswith("The weights are not the cause: those of the reference miss, too.")
 
 
 def test_weights_are_named_only_after_what_computes_with_them_has_been_tried() -> None:
@@ -85,7 +85,7 @@ def test_weights_are_named_only_after_what_computes_with_them_has_been_tried() -
     finding = found(bench)
     assert finding.causes == ("weights",)
     assert bench.asked == ["again", "template", "weights", "kernel"]
-    assert "None of the others mends it: template, kernel." in finding.sentence
+    assert "No other change makes the gate pass: template, kernel." in finding.sentence
 
 
 def test_a_kernel_that_is_wrong_for_the_quantised_weights_is_not_blamed_on_them() -> None:
@@ -100,21 +100,21 @@ def test_a_referee_that_clears_the_server_spares_its_settings() -> None:
     assert "it emits what its weights say." in finding.sentence
 
 
-def test_a_referee_that_accuses_the_server_spares_the_weights() -> None:
+def test_a_referee_that_finds_unlikely_tokens_clears_the_weights() -> None:
     accused = Opinion("weights", "it emits what its weights do not say")
     bench = Bench([{"batch"}], opinion=accused)
     assert found(bench).causes == ("batch",)
     assert "weights" not in bench.asked
     nothing = found(Bench(opinion=accused))
     assert (nothing.status, nothing.causes) == (0, ("server",))
-    assert "with none of the settings that were tried" in nothing.sentence
+    assert "none of the settings that were tried" in nothing.sentence
 
 
 def test_parsers_are_named_without_a_further_server() -> None:
     bench = Bench(parsers={key: True for keys in PROMPTS for key in keys})
     finding = found(bench)
     assert (finding.status, finding.causes, bench.asked) == (0, ("parser",), ["again"])
-    assert "18 of them missed as the server reads them" in finding.sentence
+    assert "18 of them missed as the server read them" in finding.sentence
 
 
 def test_parsers_that_explain_a_part_do_not_end_the_search() -> None:
@@ -147,18 +147,18 @@ def test_a_gate_that_holds_when_asked_again_is_searched_no_further() -> None:
     bench = Bench([{"cache"}], again=20)
     finding = found(bench)
     assert (finding.status, finding.causes, bench.asked) == (1, (), ["again"])
-    assert "holds when the same server is asked again" in finding.sentence
+    assert "passes on the same server after a restart" in finding.sentence
 
 
-def test_nothing_is_named_where_nothing_mends() -> None:
+def test_nothing_is_named_where_nothing_helps() -> None:
     finding = found(Bench())
     assert (finding.status, finding.causes) == (1, ())
-    assert finding.sentence.startswith("Nothing that was tried did it; the weights neither.")
+    assert finding.sentence.startswith("Nothing that was tried did it; nor did the weights.")
     without = found(Bench(), [one for one in ALL if one.kind != "weights"])
-    assert without.sentence.startswith("Nothing that was tried did it; weights are left.")
+    assert without.sentence.startswith("Nothing that was tried did it; the weights are left, which were not tried.")
 
 
-def test_a_change_that_mends_alone_without_evidence_is_not_named_with_others() -> None:
+def test_a_change_that_is_enough_alone_without_evidence_is_not_named_with_others() -> None:
     bench = Bench([{"cache"}], passes=17)
     served = {key: int(key[1:]) < 17 for keys in PROMPTS for key in keys}
     finding = search(Question("tools", 0.9, PROMPTS[::-1], served, ALL), bench)
@@ -167,7 +167,7 @@ def test_a_change_that_mends_alone_without_evidence_is_not_named_with_others() -
 
 
 def test_too_few_prompts_are_told_as_such() -> None:
-    finding = found(Bench(passes=9, mends=[{"cache"}]))
+    finding = found(Bench(passes=9, causes=[{"cache"}]))
     row = next(row for row in finding.rows if row.name == "cache")
     assert (finding.causes, row.result) in ((("cache",), "named"), ((), "too few"))
     few = search(
@@ -175,7 +175,7 @@ def test_too_few_prompts_are_told_as_such() -> None:
     )
     assert few.causes == ()
     assert "closest came cache" in few.sentence
-    assert "prompts would have to be better" in next(row.note for row in few.rows if row.name == "cache")
+    assert "prompts would have to get better" in next(row.note for row in few.rows if row.name == "cache")
 
 
 def test_a_server_that_does_not_start_again_is_not_measured() -> None:

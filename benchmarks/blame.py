@@ -1,12 +1,12 @@
-"""How often `annie-eval blame` names a planted cause, and how often it accuses something that has no part.
+"""Measures how often `annie-eval blame` names a planted cause, and how often it names a wrong one.
 
     python -m benchmarks.blame [--runs 100] [--only NAME ...]
 
-The search itself (annie_eval/blame/search.py) asks simulated servers. A prompt passes where its luck is below the pass
-rate of the configuration: `SOUND`, or `BROKEN` while the planted cause is at work. A prompt keeps its luck in all
-configurations, but for rounding: in each, a share of the prompts draws anew. A server that is started anew without a
-change repeats its answers: nothing shows that another draw would have passed the gate. Each search begins, as the
-command does, with a run in which the gate failed. tests/e2e/test_blame.py runs it at servers that are started.
+The real search (annie_eval/blame/search.py) runs on simulated servers. A prompt passes if its random number is below
+the pass rate of the configuration: `SOUND`, or `BROKEN` while the planted cause is present. A prompt has the same
+number in all configurations, except for rounding: in each of them a share of the prompts draws another number. A
+restarted, unchanged server repeats its answers. Each search begins, like the command, with a run in which the gate
+failed. tests/e2e/test_blame.py runs the search on started servers.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ FACTORS = tuple(Factor(name, name, name, name, kind) for name, kind in _KINDS)
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """A server.
+    """A simulated server.
 
     Attributes:
-        causes: changes that are needed, all of them, for the gate to hold; empty for one where nothing has a part.
-        rate: pass rate while the cause is at work.
-        rounding: share of the prompts that draw anew in each configuration.
-        prompts, required: of the gate.
+        causes: the changes that are all needed to make the gate pass; empty for a server without a planted cause.
+        rate: pass rate while the cause is present.
+        rounding: share of the prompts that draw another random number in each configuration.
+        prompts, required: number of prompts of the gate, and how many must pass.
     """
 
     causes: frozenset[str] = frozenset()
@@ -63,7 +63,7 @@ PLANTS: dict[str, Plant] = {
     "speculation and prefix_cache": Plant(frozenset({"speculation", "prefix_cache"})),
     "clean, bad model": Plant(rate=0.5),
     "clean, rounding 0.3": Plant(rate=0.7, rounding=0.3),
-    "clean, at the limit, all anew": Plant(rate=0.8, rounding=1.0),
+    "clean, at the limit, all again": Plant(rate=0.8, rounding=1.0),
     "clean, at the limit, 15 prompts": Plant(rate=0.8, rounding=1.0, prompts=15, required=12),
     "clean, at the limit, 10 prompts": Plant(rate=0.6, rounding=1.0, prompts=10, required=6),
 }
@@ -89,14 +89,14 @@ class Simulated:
         """As `annie_eval.blame.search.Bench` says."""
         self.starts += 1
         configuration = "+".join(sorted(factor.name for factor in factors))
-        mended = self.plant.causes and self.plant.causes <= {factor.name for factor in factors}
-        rate = SOUND if mended else self.plant.rate
+        fixed = self.plant.causes and self.plant.causes <= {factor.name for factor in factors}
+        rate = SOUND if fixed else self.plant.rate
         outcomes: dict[str, bool | None] = {}
         for chunk in chunks:
             for key in chunk:
                 own = random.Random(f"{self.seed} {key}")
-                luck, anew = own.random(), random.Random(f"{self.seed} {key} {configuration}")
-                outcomes[key] = (anew.random() if anew.random() < self.plant.rounding else luck) < rate
+                luck, fresh = own.random(), random.Random(f"{self.seed} {key} {configuration}")
+                outcomes[key] = (fresh.random() if fresh.random() < self.plant.rounding else luck) < rate
             self.asked += len(chunk)
             if enough(outcomes):
                 break

@@ -1,4 +1,4 @@
-"""What each rule of the detectors does: in how many texts of each set it takes part, and in how many it decides.
+"""Measures what each rule of the detectors does: in how many texts it matches, and in how many it decides the result.
 
     .venv/bin/python -m benchmarks.detector_effects [--corpora DIR] [--cases FILE] [--parser-tests SDIST] [--write]
 

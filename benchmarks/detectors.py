@@ -1,4 +1,4 @@
-"""How often the detectors are wrong on texts that nobody wrote for them: false alarms, misses and examples of both.
+"""Measures how often the detectors are wrong on texts from other sources: false alarms, misses and examples of both.
 
     .venv/bin/python -m benchmarks.detectors [--corpora DIR] [--cases FILE] [--parser-tests WHEEL_OR_SDIST]
                                              [--rows WORD] [--examples 3] [--processes 2] [--write]

@@ -1,4 +1,4 @@
-"""How often the gate's bounds and its stopping rule are wrong, by simulation at the asked rate itself.
+"""Simulates how often the gate's bounds and its stopping rule are wrong for a model at exactly the required rate.
 
     .venv/bin/python -m benchmarks.evidence_error_rates [--runs 2000] [--histories 200] [--seed 1] [--write FILE]
 

@@ -1,4 +1,4 @@
-"""Mutants of the code that decides: one operator, number or statement changed at a time, and the tests must see it.
+"""Mutation testing of the judging code: changes one operator, number or statement at a time; the tests must fail.
 
     python -m benchmarks.mutants [--seed N] [--count 60] [--minutes 15] [--only PATH]
 
@@ -273,7 +273,7 @@ class Outcome:
 
 
 def run(mutant: Mutant, tree: Path) -> Outcome:
-    """Run the tests that can see a mutant on a copy that holds it, and mend the copy."""
+    """Run the tests that can see a mutant on a copy that holds it, and restore the copy."""
     path, source = tree / mutant.file, (ROOT / mutant.file).read_text()
     path.write_text(mutant.apply(source))
     try:

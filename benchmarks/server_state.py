@@ -1,10 +1,10 @@
-"""How often the gate `server_state` names a planted fault, and how often it accuses a server without one.
+"""Measures how often the gate `server_state` names a planted fault, and how often it fails a server without one.
 
     python -m benchmarks.server_state [--runs 100] [--profile annie-smol]
 
-Each run asks all probes of a toy server in this process (tests/servers/state_server.py) that draws its rounding anew.
-A fault is named where the gate's detail has the probe and the setting that the table gives. Of a server with a fault
-in its state, in its tokens or in its parser those probes are asked that look at these; of a clean one all.
+Each run uses a simulated server in this process (tests/servers/state_server.py) with new random rounding. A fault
+counts as named if the gate's detail has the probe and the setting of the table. A server with a fault is checked by
+the probes that can find it, a server without one by all probes.
 """
 
 from __future__ import annotations
@@ -99,21 +99,21 @@ def main() -> None:
             server = dataclasses.replace(template, seed=seed, _seen={})
             rows = asyncio.run(ask(server, profile, probes_for(server.fault)))
             result = summary(rows, ()).result
-            accused = result is None or result.verdict != "PASS"
+            failed = result is None or result.verdict != "PASS"
             right = bool(server.fault) and named(server.fault, rows)
-            one = {"server": name, "seed": seed, "named": right, "accused": accused, "requests": server.asked}
+            one = {"server": name, "seed": seed, "named": right, "failed": failed, "requests": server.asked}
             done[name].append(one)
             if options.keep is not None:
                 with options.keep.open("a") as file:
                     print(json.dumps(one), file=file)
-    print(f"{'server':58} {'named':>9} {'accused':>9} {'95 % interval':>16} {'requests':>9}")
+    print(f"{'server':58} {'named':>9} {'failed':>9} {'95 % interval':>16} {'requests':>9}")
     for name, runs in done.items():
         if runs:
-            right, accused = (sum(one[key] for one in runs) for key in ("named", "accused"))
-            low, high = clopper_pearson(right if servers[name].fault else accused, len(runs), 0.95)
+            right, failed = (sum(one[key] for one in runs) for key in ("named", "failed"))
+            low, high = clopper_pearson(right if servers[name].fault else failed, len(runs), 0.95)
             shown = f"{right}/{len(runs)}" if servers[name].fault else "-"
             print(
-                f"{name:58} {shown:>9} {f'{accused}/{len(runs)}':>9} {f'{100 * low:.1f}-{100 * high:.1f}':>16} "
+                f"{name:58} {shown:>9} {f'{failed}/{len(runs)}':>9} {f'{100 * low:.1f}-{100 * high:.1f}':>16} "
                 f"{sum(one['requests'] for one in runs) / len(runs):9.0f}"
             )
 

@@ -1,10 +1,10 @@
-"""How often the gate `server_state` accuses a vLLM that nothing is known to be wrong with, and how long it takes.
+"""Measures how often the gate `server_state` fails a vLLM without a known fault, and how long it takes.
 
     python -m benchmarks.server_state_vllm --model-dir models/annie-smol-nvfp4-qat [--runs 20]
 
-Starts the server once and asks the probes again and again: one prefix, one kind of traffic (the smallest that
-the gate can be asked for). Prints a line a probe as it comes, then for each setting how far its two states were apart,
-beside the noise within a state and the control (docs/blame.md). `--keep FILE` keeps every answer.
+Starts the server once and runs the probes --runs times, with one prefix and one kind of traffic, the smallest
+configuration of the gate. Prints a line per probe, then for each setting the distance between its two states, the
+noise within a state and the control (docs/blame.md). `--keep FILE` stores every answer.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main() -> None:
         return judge(probe, comparisons, unchecked)
 
     seconds: dict[str, list[float]] = defaultdict(list)
-    accused = 0
+    failed = 0
 
     async def run(number: int, url: str, model: str) -> int:
         asking = ask.Asking(Client(url, timeout=profile.traffic.request_timeout), profile, model, token_ids=True)
@@ -98,11 +98,11 @@ def main() -> None:
             runs = 0
             with mock.patch.object(ask, "judge", kept):
                 while runs < options.runs and time.monotonic() - began < 60 * options.minutes:
-                    accused += asyncio.run(run(runs, target.base_url, target.served_model))
+                    failed += asyncio.run(run(runs, target.base_url, target.served_model))
                     runs += 1
         finally:
             target.close()
-    print(f"accused in {accused} of {runs} runs")
+    print(f"failed in {failed} of {runs} runs")
     for name, each in seconds.items():
         print(f"{name}: {median(each):.1f} s in the median, {max(each):.1f} at most")
     for setting, all_runs in found.items():

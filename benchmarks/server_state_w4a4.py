@@ -1,4 +1,4 @@
-"""The probe `warm_cold` asked of the embedded model's own W4A4 arithmetic, with a sound cache and with a faulty one.
+"""Runs the probe `warm_cold` on the embedded model's W4A4 arithmetic, with a correct and with a faulty cache.
 
     python -m benchmarks.server_state_w4a4 --bf16 models/annie-smol-bf16 --nvfp4 models/annie-smol-nvfp4-qat
 

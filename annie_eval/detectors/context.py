@@ -1,4 +1,4 @@
-"""What detectors need to know of the request: the user's last words, the token limit, the topic."""
+"""Facts about a request that detectors use: the user's last message, the token limit, the topic."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def _load(name_or_path: str | Path, mistakes: Mistakes) -> Profile:
             detectors=tuple(table["detectors"]),
             categories=tuple(table.get("categories", (gate,))),
             required=_integer(table.get("required")),
-            elsewhere=validate_gates.spared(gate, tables),
+            elsewhere=validate_gates.judged_elsewhere(gate, tables),
             **{key: table[key] for key in ("lower_bound", "confidence", "baseline", "margin") if key in table},
         )
         for gate, table in tables.items()

@@ -195,7 +195,7 @@ class Gate:
 
     def detectors_for(self, category: str) -> tuple[str, ...]:
         """The detectors that judge a sample of this category."""
-        more = (name for name, spared in self.elsewhere.items() if category not in spared and "*" not in spared)
+        more = (name for name, others in self.elsewhere.items() if category not in others and "*" not in others)
         return (*self.detectors, *more)
 
 

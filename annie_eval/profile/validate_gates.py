@@ -74,7 +74,7 @@ _JUDGED_BY = {
 }
 
 
-def spared(name: str, tables: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+def judged_elsewhere(name: str, tables: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     """For each detector of a gate's key `elsewhere` the categories whose samples other gates judge by it.
 
     Args:

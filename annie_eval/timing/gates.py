@@ -307,9 +307,9 @@ def _counted(pairs: Pairs) -> str:
     if how == {"usage"}:
         return "tokens counted by continuous usage"
     if how <= {"usage", "chunks"}:
-        return "one token a chunk, borne out by usage"
+        return "one token per chunk, confirmed by usage"
     if how <= {"usage", "chunks", "asked"}:
-        return "one token a chunk, and as many as were asked for: the server reports no usage"
+        return "one token per chunk, and max_tokens in total: the server reports no usage"
     if "pair" in how:
         return "several tokens a chunk, uncounted: those of the first from answers of two lengths"
     return "several tokens a chunk, uncounted: those of the first chunk estimated by its share of the text"

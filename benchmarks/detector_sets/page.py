@@ -27,7 +27,7 @@ Figures = Mapping[str, Any]
 
 
 def store(**figures: Any) -> None:
-    """Keep these figures beside those that are stored, and write the page's tables anew once all are there."""
+    """Store these figures, and write the page's tables again once all figures are there."""
     kept = read() if FIGURES.exists() else {}
     FIGURES.parent.mkdir(exist_ok=True)
     FIGURES.write_text(json.dumps({**kept, **figures}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -62,7 +62,7 @@ class StateServer:
     Attributes:
         fault: one of `FAULTS`; "" for none.
         strength: how much of the state is another prompt's, where the fault is of that kind.
-        rounding: nats, one standard deviation of each logit, drawn anew for each answer.
+        rounding: nats, one standard deviation of each logit, drawn again for each answer.
         shape_rounding: the same, drawn once for each prompt, token and shape; at one token in twenty four times that.
         block: tokens in a block of the prefix cache; 0 for no cache.
         cached_tokens, logprobs, salts: it tells of cached tokens, gives log-probabilities, takes `cache_salt`.

@@ -1,4 +1,4 @@
-"""What a hostile server may answer: strategies of JSON that no honest server writes, and of the text in it."""
+"""hypothesis strategies for the answers of a hostile server: JSON that a normal server never writes, and its text."""
 
 from __future__ import annotations
 

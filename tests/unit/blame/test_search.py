@@ -1,4 +1,4 @@
-"""The order of the search, what it spares, and what its sentences claim. The bench is a table of pass rates."""
+"""The order of the search, what it leaves out, and its sentences. The bench is a table of pass rates."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_kernel_that_is_wrong_for_the_quantised_weights_is_not_blamed_on_them(
     assert found(Bench([{"weights"}, {"kernel"}])).causes == ("kernel",)
 
 
-def test_a_referee_that_clears_the_server_spares_its_settings() -> None:
+def test_a_referee_that_clears_the_server_leaves_out_its_settings() -> None:
     bench = Bench([{"weights"}], opinion=Opinion("server", "it emits what its weights say"))
     finding = found(bench)
     assert finding.causes == ("weights",)
@@ -101,11 +101,11 @@ def test_a_referee_that_clears_the_server_spares_its_settings() -> None:
 
 
 def test_a_referee_that_finds_unlikely_tokens_clears_the_weights() -> None:
-    accused = Opinion("weights", "it emits what its weights do not say")
-    bench = Bench([{"batch"}], opinion=accused)
+    unlikely = Opinion("weights", "it emits what its weights do not say")
+    bench = Bench([{"batch"}], opinion=unlikely)
     assert found(bench).causes == ("batch",)
     assert "weights" not in bench.asked
-    nothing = found(Bench(opinion=accused))
+    nothing = found(Bench(opinion=unlikely))
     assert (nothing.status, nothing.causes) == (0, ("server",))
     assert "none of the settings that were tried" in nothing.sentence
 

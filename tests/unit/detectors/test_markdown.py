@@ -343,7 +343,7 @@ def test_plain_speech_of_any_kind_never_trips(sentences: list[str], joint: str) 
 
 
 PHRASE = st.lists(WORD, min_size=1, max_size=4).map(" ".join)
-DRESS = st.sampled_from(
+MARKS = st.sampled_from(
     [
         *["**{}**", "*{}*", "__{} {}__", "_{} {}_", "~~{}~~", "`{}`", "[{}](x)", "<b>{}</b>", "{} 😊", "```{}```"],
         *["{} https://{}.org", "$${}$$"],
@@ -351,9 +351,9 @@ DRESS = st.sampled_from(
 )
 
 
-@given(SENTENCE, DRESS, PHRASE, SENTENCE)
-def test_a_decorated_phrase_is_found_anywhere(before: str, dress: str, phrase: str, after: str) -> None:
-    assert kinds(f"{before} {dress.format(phrase, phrase)} {after}")
+@given(SENTENCE, MARKS, PHRASE, SENTENCE)
+def test_a_decorated_phrase_is_found_anywhere(before: str, marks: str, phrase: str, after: str) -> None:
+    assert kinds(f"{before} {marks.format(phrase, phrase)} {after}")
 
 
 LINES = st.sampled_from(

@@ -68,4 +68,4 @@ def test_a_mutant_that_a_test_sees_is_told_from_one_that_none_does(
     alive = mutants.run(Mutant("made.py", at, at + 1, ">="), tmp_path)
     broken = mutants.run(Mutant("made.py", at, at + 1, "> >"), tmp_path)
     assert (seen.seen, alive.seen, alive.by, broken.seen) == (True, False, "all passed", True)
-    assert (tmp_path / "made.py").read_text() == source, "the copy is mended"
+    assert (tmp_path / "made.py").read_text() == source, "the copy is restored"

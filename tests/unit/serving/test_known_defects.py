@@ -1,4 +1,4 @@
-"""Known defects: the file is sound, and a server is held against it by version, arguments and model."""
+"""Known defects: the file is valid, and matches servers by version, arguments and model."""
 
 from __future__ import annotations
 

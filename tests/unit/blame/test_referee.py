@@ -44,9 +44,9 @@ def emitted(prompt: list[int], answer: list[int]) -> Sample:
     return Sample("a.unstreamed.off", Scenario("a", "tools", ()), Variant(stream=False), (exchange,), {}, Limits())
 
 
-def test_tokens_that_the_weights_do_not_say_accuse_the_server(tmp_path: Path) -> None:
+def test_tokens_that_are_unlikely_under_the_weights_name_the_server(tmp_path: Path) -> None:
     """`python -m quant score` in full, on a tiny model that is sure of itself."""
-    import torch
+    torch = pytest.importorskip("torch")
     from safetensors.torch import load_file, save_file
     from transformers import AutoModelForCausalLM
 

@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        # Of a file that somebody named, or of the disk; a pipe that is closed has no name.
+        # An error of a file that was named, or of the disk. An error without a file name is raised again.
         if error.filename is None:
             raise
         print(f"annie-eval: {printable(shortened(str(error.filename), 300))}: {error.strerror}", file=sys.stderr)

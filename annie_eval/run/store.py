@@ -113,7 +113,7 @@ class Store:
                             self._db.execute(statement)
                     self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
             self._db.execute("PRAGMA synchronous=NORMAL")
-            # A view or a trigger of somebody else's file would run SQL of his.
+            # A view or a trigger in an untrusted file could run SQL of its own.
             kinds = dict(self._db.execute("SELECT name, type FROM sqlite_master WHERE type != 'index'"))
             if not kinds.keys() >= _NAMES or set(kinds.values()) != {"table"}:
                 raise UsageError(f"{path}: not a run (other tables than a run has); name another run directory")

@@ -8,7 +8,7 @@ import subprocess
 
 
 def local_gpus() -> tuple[str, ...]:
-    """Names of the GPUs of this machine, by `nvidia-smi`; () where there is none."""
+    """Names of this machine's GPUs, from `nvidia-smi`; () if there are none."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ()
@@ -21,5 +21,5 @@ def local_gpus() -> tuple[str, ...]:
 
 
 def local_cores() -> int:
-    """Cores that this process may use, which a server started beside it may use as well."""
+    """Number of cores that this process, and so a server that it starts, may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

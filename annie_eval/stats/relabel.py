@@ -17,21 +17,22 @@ _DRAWS = 20_000
 
 
 def within(distances: Matrix, group: Sequence[int]) -> float | None:
-    """The mean distance between two members of a group; None for a group of one."""
+    """The mean distance between two members of a group; None for a group with one member."""
     pairs = list(combinations(group, 2))
     return sum(distances[a][b] for a, b in pairs) / len(pairs) if pairs else None
 
 
 def apart(distances: Matrix, second: Sequence[int]) -> float:
-    """The distance between the second group and the others, where they are nearest."""
+    """The smallest distance between a member of the second group and one of the first."""
     return min(distances[a][b] for a in range(len(distances)) if a not in second for b in second)
 
 
 def p_value(requests: Sequence[tuple[Matrix, int]]) -> float:
-    """How often relabelling at random makes the sum of `apart` at least as large, by 20,000 draws of a fixed seed.
+    """The p-value: how often random labels make the sum of `apart` at least as large, in 20,000 draws of a fixed seed.
 
     Args:
-        requests: distances between the answers to each, and how many of them, the last, are the second group.
+        requests: for each request, the distances between its answers, and how many of the last ones are the second
+            group.
     """
     real, ways = 0.0, []
     for distances, n in requests:

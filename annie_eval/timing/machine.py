@@ -1,7 +1,8 @@
 """Reads the state of the machine during timing: clocks, power, temperature and throttling of GPUs, governor, load.
 
-Read by NVML where its Python module (nvidia-ml-py) is installed, else by `nvidia-smi`, else only the CPU's part. A
-field that the driver does not tell is None. A card that was throttled or shared tells nothing of the server's speed.
+GPUs are read with NVML if its Python module (nvidia-ml-py) is installed, otherwise with `nvidia-smi`; without both,
+only the CPU is read. A value that the driver does not report is None. Timings on a throttled or shared GPU say nothing
+about the server's speed.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 EVERY_S = 2.0
-"""Between two readings. By `nvidia-smi` one takes tenths of a second of one core of a machine that has a GPU."""
-_SHARE = 0.05  # of the readings: a card throttled in fewer does not move a median
-_BUSY = 10  # percent, of a card whose server has no request
-_HOLDS_MIB = 1024  # a card that holds less serves no model
+"""Seconds between two readings. A reading by `nvidia-smi` uses some tenths of a second of CPU time."""
+_SHARE = 0.05  # share of the readings; throttling in fewer does not change a median
+_BUSY = 10  # percent; the utilisation of an idle server's GPU is lower
+_HOLDS_MIB = 1024  # a GPU with less memory in use serves no model
 _POWER_CAP = 0x4
 _THROTTLED = {
     0x8: "HW slowdown",
@@ -30,7 +31,7 @@ _THROTTLED = {
     0x40: "HW thermal slowdown",
     0x80: "HW power brake",
 }
-"""Bits of nvmlClocksEventReasons (nvml.h). A card at its power cap is throttled only where the cap was lowered."""
+"""Bits of nvmlClocksEventReasons (nvml.h). A GPU at its power cap counts as throttled only if the cap was lowered."""
 When = Literal["before", "during", "after"]
 
 
@@ -67,7 +68,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The machine at one moment: `load` is the load average of the last minute."""
+    """The state of the machine at one time. `load` is the load average of the last minute."""
 
     when: When
     gpus: tuple[Gpu, ...] = ()
@@ -77,18 +78,18 @@ class Reading:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Reading:
-        """Of what `dataclasses.asdict` made, also once it has been JSON."""
+        """The inverse of `dataclasses.asdict`; accepts values that were stored as JSON."""
         gpus = tuple(Gpu(**{**each, "pids": tuple(each["pids"])}) for each in values["gpus"])
         return cls(**{**values, "gpus": gpus})
 
 
 def read(when: When) -> Reading:
-    """The machine as it is now."""
+    """The current state of the machine."""
     return Reading(when, _visible((_by_nvml() or _by_smi)()), os.cpu_count() or 1, _governor(), _load())
 
 
 def _visible(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
-    """Those that CUDA_VISIBLE_DEVICES leaves a server that was started from here; all where it names none of them."""
+    """The GPUs that CUDA_VISIBLE_DEVICES names; all if it names none of them."""
     named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     seen = [
         gpu
@@ -106,7 +107,7 @@ def _load() -> float | None:
 
 
 def _governor() -> str | None:
-    """`performance`, or `mixed: ...` where cores have several; None where the system does not say."""
+    """The CPU governor, such as `performance`; `mixed: ...` if cores differ, None if unknown."""
     found = set()
     for path in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor"):
         try:
@@ -180,11 +181,11 @@ def _number(text: str) -> float | None:
 
 
 def _by_nvml() -> Callable[[], tuple[Gpu, ...]] | None:
-    """A reader by nvidia-ml-py; None where it is not installed or finds no driver."""
+    """A function that reads the GPUs with nvidia-ml-py; None if it is not installed or finds no driver."""
     try:
         nvml: Any = importlib.import_module("pynvml")
         nvml.nvmlInit()
-    except Exception:  # whatever the module raises, nvidia-smi may still answer
+    except Exception:  # nvidia-smi may still work
         return None
     return lambda: tuple(
         _nvml_gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(at)) for at in range(nvml.nvmlDeviceGetCount())
@@ -228,13 +229,13 @@ def _nvml_gpu(nvml: Any, card: Any) -> Gpu:
 
 
 def serving(readings: Sequence[Reading]) -> set[str]:
-    """UUIDs of the GPUs that hold a model, of all that are there; all where none does."""
+    """UUIDs of the GPUs that have a model in memory; of all GPUs if none has."""
     holding = {gpu.uuid for one in readings for gpu in one.gpus if (gpu.held_mib or 0) >= _HOLDS_MIB}
     return holding or {gpu.uuid for one in readings for gpu in one.gpus}
 
 
 def doubts(readings: Sequence[Reading]) -> list[str]:
-    """Why timings of a server on this machine say nothing: a GPU that was throttled or shared. Pure."""
+    """Reasons why timings on this machine are not valid: a GPU was throttled or shared. [] if there is none. Pure."""
     found = []
     for uuid in sorted(serving(readings)):
         of: dict[str, list[Gpu]] = {"before": [], "during": [], "after": []}
@@ -259,7 +260,7 @@ def doubts(readings: Sequence[Reading]) -> list[str]:
 
 
 def throttled(gpu: Gpu) -> list[str]:
-    """Why its clock is held down, beside idling and what is normal under load."""
+    """Reasons why the GPU's clock is reduced, other than idling and normal power management; [] if there is none."""
     found = [name for bit, name in _THROTTLED.items() if gpu.reasons & bit]
     low = gpu.limit_w is not None and gpu.default_limit_w is not None and gpu.limit_w < 0.99 * gpu.default_limit_w
     if gpu.reasons & _POWER_CAP and low:
@@ -268,7 +269,7 @@ def throttled(gpu: Gpu) -> list[str]:
 
 
 class Watch:
-    """Reads the machine when it is entered, every `EVERY_S` seconds while it is open, and when it is left."""
+    """A context manager that reads the machine at its start, every `EVERY_S` seconds, and at its end."""
 
     def __init__(self) -> None:
         self.readings: list[Reading] = []
@@ -276,7 +277,7 @@ class Watch:
         self._thread = threading.Thread(target=self._look, name="annie-machine", daemon=True)
 
     def __enter__(self) -> Watch:
-        for _ in range(3):  # what a server does right after its start is no neighbour
+        for _ in range(3):  # a server may still be busy right after its start
             self.readings.append(read("before"))
             if all((gpu.busy or 0) <= _BUSY for gpu in self.readings[-1].gpus):
                 break
@@ -296,7 +297,7 @@ class Watch:
         self.readings.append(read("after"))
 
     def doubts(self) -> list[str]:
-        """As far as is known by now."""
+        """`doubts` of the readings so far."""
         return doubts(list(self.readings))
 
     def as_dict(self) -> dict[str, Any]:
@@ -311,11 +312,11 @@ _WORDS = {
     "max_sm_mhz": "the GPU's highest clock in MHz",
     "limit_w": "the GPU's power limit in W",
 }
-_CLOCK, _DEGREES, _LOAD = 0.05, 10.0, 0.5  # a share of the clock, degrees, and load a core: less is the moment's
+_CLOCK, _DEGREES, _LOAD = 0.05, 10.0, 0.5  # share of the clock, degrees, load per core: smaller changes are normal
 
 
 def changes(before: Sequence[Reading], now: Sequence[Reading]) -> list[str]:
-    """What of the machine is another than it was, in words: `the GPU's driver was 570.1 and is 580.2`. Pure."""
+    """Changes of the machine between two runs, in words: `the GPU's driver was 570.1 and is 580.2`. Pure."""
     if not before or not now:
         return []
     old, new = before[0], now[0]
@@ -350,7 +351,7 @@ def _shown(values: Sequence[Any]) -> str:
 
 
 def _median(readings: Sequence[Reading], name: str) -> float | None:
-    """Of what was read while requests ran, over the GPUs that hold a model."""
+    """The median of a field over the readings during requests and the GPUs with a model; None without values."""
     held = serving(readings)
     values = [
         value
@@ -363,7 +364,7 @@ def _median(readings: Sequence[Reading], name: str) -> float | None:
 
 
 def lines(reading: Reading) -> list[str]:
-    """A reading for people, one fact a line."""
+    """A reading as text, with one line for the CPU and one per GPU."""
     found = [f"{reading.when}: {reading.cores} cores, governor {reading.governor}, load average {reading.load}"]
     for gpu in reading.gpus:
         facts = ", ".join(f"{field.name} {getattr(gpu, field.name)}" for field in fields(gpu) if field.name != "name")

@@ -34,7 +34,7 @@ CONCAVE = -0.25
 """A quadratic term surely below this share says that a prompt's later tokens cost less than its first. Attention makes
 them cost more; a server may count them and not read them. Nothing is decided where the term may lie on either side."""
 GROWS = 0.25
-"""A first slope surely above this share of the last one is no floor: there, next to nothing grows with the prompt."""
+"""If the first slope is certainly above this share of the last one, TTFT has no floor: it would hardly grow there."""
 STREAM_LOOKS = (60, 120, 180)
 """Numbers of requests at which a share with concurrent streams is judged."""
 CONFIDENCE = 0.998

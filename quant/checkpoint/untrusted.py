@@ -14,17 +14,17 @@ from typing import Any
 from quant.checkpoint.safetensors_file import BadFile
 
 LARGEST_JSON = 16 << 20
-"""Bytes of a config; one that lists its layers has a few hundred thousand."""
+"""Maximum bytes of a config. One that lists its layers has a few hundred thousand."""
 LARGEST_COMPANION = 96 << 20
-"""Bytes of a tokenizer or of the record of a run."""
+"""Maximum bytes of a tokenizer or of `quant_run.json`."""
 DEEPEST = 100
-"""Objects and lists within each other: what walks them later does so by recursion."""
+"""Maximum nesting of objects and lists. Functions that walk them later are recursive."""
 
 
 def opened(path: Path) -> BufferedReader:
     """A regular file, open for reading. Raises BadFile."""
     try:
-        # Not blocking, or a pipe without a writer would keep us here.
+        # Non-blocking, because opening a pipe without a writer would otherwise wait forever.
         stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as error:
         raise BadFile(f"cannot be read ({error.strerror})") from None
@@ -79,7 +79,7 @@ def digest(path: Path) -> str:
 
 
 def same_bytes(one: Path, other: Path) -> bool:
-    """Whether two regular files are alike; False where one cannot be read."""
+    """Whether two regular files have the same bytes; False if one cannot be read."""
     try:
         return one.stat().st_size == other.stat().st_size and digest(one) == digest(other)
     except (BadFile, OSError):

@@ -122,7 +122,7 @@ def test_a_run_whose_shell_was_closed_reads_on(tmp_path: Path, monkeypatch: pyte
     store = Store(tmp_path, create=True)
     store.set_meta(state="sampling", owner=os.getpid())
     reader = Reader(load("annie"), tmp_path)
-    monkeypatch.setattr("os.getppid", lambda: 1)
+    monkeypatch.setattr("os.getppid", lambda: 0)  # neither the shell nor init
     timer = threading.Timer(0.3, _name_target, [tmp_path])
     timer.start()
     assert reader.endpoint(None).served_model == "m"

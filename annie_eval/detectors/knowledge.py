@@ -3,6 +3,9 @@
 Phrases are found as whole words, apart from case, accents and punctuation, and must be asserted
 (`english.assertion`): a negated, asked, doubted or corrected mention is none. A phrase that is itself a
 denial ("couldn't find it") only has to be there. A phrase that is a number is also met by that number in words.
+A phrase answers where its clause does: if it is all of the clause, if a pronoun is the subject ("it's Paris"), if the
+clause has a word of the question, or if no other clause does so (`english.answering`). Of yes and no, the last that
+stands by itself decides (`english.polar`).
 
 A number is read in digits or words (`english.spoken_numbers`). The answer is the first of these that there is:
 
@@ -25,14 +28,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from annie_eval.detectors.context import user_text
+from annie_eval.detectors.english import polar
 from annie_eval.detectors.english.alternatives import offered
+from annie_eval.detectors.english.answering import Clauses
 from annie_eval.detectors.english.assertion import Speech
 from annie_eval.detectors.english.sentences import split_sentences
 from annie_eval.detectors.english.spoken_numbers import Number, numbers
 from annie_eval.detectors.english.units import singular
 from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.tags import without_thoughts
-from annie_eval.text import is_blank, word_set, words
+from annie_eval.text import fold, is_blank, word_set, words
 from annie_eval.wire.sample import Sample
 
 if TYPE_CHECKING:
@@ -175,10 +180,13 @@ def _misses(content: str, expected: AnswerExpectation, question: str, english: b
     right = (*expected.any_of, *expected.all_of)
     if span := _another_named(speech, expected, question):
         yield "states another answer", *span
-    if expected.any_of and all(_stated(speech, phrase, english, right) is None for phrase in expected.any_of):
+    if (said := _other_of_yes_and_no(speech, expected.any_of)) is not None:
+        yield "does not say yes or no" if said[0] is None else f"says {'yes' if said[0] else 'no'}", *said[1:]
+    clauses = Clauses(content, question, right)
+    if expected.any_of and all(_stated(speech, phrase, english, right, clauses) is None for phrase in expected.any_of):
         yield f"does not state {_quoted(expected.any_of)}", *whole
     for phrase in expected.all_of:
-        if _stated(speech, phrase, english, right) is None:
+        if _stated(speech, phrase, english, right, clauses) is None:
             yield f"does not state {_quoted([phrase])}", *whole
     for phrase in expected.none_of:
         if span := _stated(speech, phrase, english):
@@ -229,11 +237,22 @@ def _quoted(phrases: Sequence[str]) -> str:
     return f"any of {shown}{' …' if len(phrases) > 4 else ''}" if len(phrases) > 1 else shown
 
 
-def _stated(speech: Speech, phrase: str, english: bool, right: Sequence[str] | None = None) -> tuple[int, int] | None:
+def _other_of_yes_and_no(speech: Speech, accepted: Sequence[str]) -> tuple[bool | None, int, int] | None:
+    """What is said last of yes and no, and where, if only the other is accepted."""
+    wanted = {fold(phrase) for phrase in accepted}
+    yes, no = not wanted.isdisjoint(polar.YES), not wanted.isdisjoint(polar.NO)
+    said = polar.last_said(speech) if yes != no else None
+    return None if said is None or said[0] is yes else said
+
+
+def _stated(
+    speech: Speech, phrase: str, english: bool, right: Sequence[str] = (), clauses: Clauses | None = None
+) -> tuple[int, int] | None:
     """Where a phrase is last asserted and not taken back; None if it is not.
 
     Args:
         right: the accepted phrases; beside any other it is no answer (`annie_eval.detectors.english.alternatives`).
+        clauses: where another clause answers, a phrase in one that does not is no answer.
     """
     spans = speech.find(phrase)
     alone = numbers(phrase, english=english)
@@ -248,10 +267,10 @@ def _stated(speech: Speech, phrase: str, english: bool, right: Sequence[str] | N
         return spans[-1] if spans else None
     last: tuple[int, int] | None = None
     for span in sorted(spans):
-        if right is not None and offered(speech.text, span, right):
+        if clauses is not None and offered(speech.text, span, right):
             continue
         if speech.asserts(span):
-            last = span
+            last = span if clauses is None or clauses.answers(span) else last
         elif speech.denies(span):
             last = None
     return None if last is None or speech.retracted(last) else last

@@ -43,7 +43,7 @@ _HEDGED_BEHIND = re.compile(
     r"\s*,?\s*(?:maybe|perhaps|possibly|vielleicht|peut-être|quizás|forse|or so)\s*(?:[.?!,;…—–]|\Z)", re.IGNORECASE
 )
 _BUT_A_GUESS = re.compile(
-    r"\s+(?:is|was|would be|['’]s) (?:an?|the|my|your) (?:\w+ ){0,2}(?:guess|mistake|misconception|trap|error|myth)\b",
+    r"\s+(?:is|was|would be|['’]s) (?:just |only |merely |but )?(?:an?|the|my|your) (?:\w+ ){0,2}(?:guess|mistake|misconception|trap|error|myth)\b",
     re.IGNORECASE,
 )
 _NEXT_TO_IT = re.compile(
@@ -92,8 +92,10 @@ _ASKING = word_set(
     " quel quelle es son cual quien donde cuando como puedo e chi che cosa dove quando come quale"
 )
 _BELIEFS = word_set(
-    "think thinks thought say says said believe believes assume assumes claim claims guess guessed mean"
+    "think thinks thought say says said believe believes assume assumes claim claims guess guessed mean expect"
 )
+_EARLIER = word_set("before earlier first")
+_OTHERS = word_set("some people many most others everyone everybody")
 _CONTRAST = word_set("but however actually though instead")
 _REACH = 12
 _CONDITION_REACH = 4
@@ -322,6 +324,10 @@ class Speech:
             (_WAS_BEFORE.search(before) or _WAS_BEHIND.match(after)) and _NOW_ANOTHER.match(after)
         )
 
+    def _before(self, last: int) -> bool:
+        """Whether "before" or "earlier" follows: "I said Lyon before"."""
+        return any(token.word in _EARLIER for token in self._tokens[last + 1 : last + 5])
+
     def _belief(self, first: int, last: int) -> bool:
         """Whether it is what others believe: "Many people say Sydney, but it's Canberra"."""
         tokens = self._tokens
@@ -337,8 +343,8 @@ class Speech:
                 subject = tokens[at - 1].word if at else "i"
                 contrast = any(token.word in _CONTRAST for token in tokens[last + 1 : last + 16])
                 if subject in ("i", "we"):
-                    return contrast and tokens[at].word == "thought"
-                return contrast or subject == "some"
+                    return tokens[at].word == "thought" or (tokens[at].word == "said" and self._before(last))
+                return contrast or subject in _OTHERS
         return False
 
 

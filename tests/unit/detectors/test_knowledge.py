@@ -440,3 +440,9 @@ def test_no_mixture_raises(text: str) -> None:
 @pytest.mark.parametrize("piece", ["not Paris. ", "5, ", "no, ", "Paris? ", "(5 ", "1 000 "])
 def test_the_time_is_linear_in_the_text(piece: str) -> None:
     assert growth_by_text(lambda text: misses(text, any_of=("Paris",), number=5), piece) < LINEAR
+
+
+@pytest.mark.parametrize("piece", ["Paris ", "Paris so ", "so the capital ", "Rome, and ", "A", "Aa ", "it is, "])
+def test_the_time_is_linear_in_the_text_where_clauses_are_told_apart(piece: str) -> None:
+    asked = "Which town is the capital of France, yes or no?"
+    assert growth_by_text(lambda text: misses(text, user=asked, any_of=("Paris", "yes")), piece) < LINEAR

@@ -100,3 +100,71 @@ def test_the_right_number_passes_wherever_it_is_stated(text: str) -> None:
 )
 def test_another_conclusion_a_bound_or_another_thing_is_no_answer(text: str) -> None:
     assert not passes(text, *CLIPS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It's Cusco. Lima just has the airport.",
+        "Cusco is the capital, and Lima lies by the sea.",
+        "Lima has the port, while Cusco is the capital.",
+        "Cusco, and Lima came second.",
+        "Lima is the port of Peru, so Cusco it is.",
+        "Lima was founded later, so the capital is Cusco.",
+        "I thought Lima at first. It's really Cusco.",
+        "I don't know. Lima is just a guess.",
+        "You'd expect Lima, but no: Cusco.",
+        "Half of people say Lima. They're wrong, it's Cusco.",
+        "Sorry, I said Lima before. It's Cusco.",
+    ],
+)
+def test_a_right_word_in_a_clause_that_does_not_answer_is_none(text: str) -> None:
+    assert not passes(text, *CAPITAL)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Lima has ten million people.",
+        "It's Lima. Cusco just has the ruins.",
+        "The government moved. It sits in Lima.",
+        "Cusco was it for the Incas. Since then the capital has been Lima.",
+        "It's Lima, so pack a coat.",
+        "Lima grew around its port. That makes it the capital, too.",
+        "That's an easy one. Lima has that honour.",
+        "Good question: Lima.",
+        "Sorry, I said Cusco before. It's Lima.",
+    ],
+)
+def test_a_right_word_in_a_clause_that_answers_passes(text: str) -> None:
+    assert passes(text, *CAPITAL)
+
+
+def test_places_and_people_may_come_in_several_clauses() -> None:
+    assert passes("It's in the hall, under the mat.", "Where's the key?", AnswerExpectation(any_of=("mat",)))
+    assert passes("Ben comes, and Ann will be there too.", "Who comes?", AnswerExpectation(any_of=("Ann",)))
+
+
+BIRD = ("Is a bat a bird?", AnswerExpectation(any_of=("no",)))
+
+
+@pytest.mark.parametrize(
+    "text", ["No.", "No it isn't.", "Yes. Actually, no, it's a mammal.", "Many say yes, but the answer is no."]
+)
+def test_the_last_of_yes_and_no_decides(text: str) -> None:
+    assert passes(text, *BIRD)
+    assert not passes(text, BIRD[0], AnswerExpectation(any_of=("yes",)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Yes and no.",
+        "No... wait, yes, it is a bird.",
+        "Yes. People who say no are wrong.",
+        "No, but then again maybe yes.",
+        "No? No idea.",
+    ],
+)
+def test_yes_is_not_no_and_a_guess_is_neither(text: str) -> None:
+    assert not passes(text, *BIRD)

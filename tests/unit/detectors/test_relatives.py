@@ -33,8 +33,6 @@ KNOWN = {
     "k09-91": "the same in Spanish",
     "k10-13": "Chinese without its last full stop, as an answer that was cut off",
     "k13-60": "two labelled lines: markdown finds them",
-    "k14-37": "which of two names is the answer",
-    "k14-129": "which of two names is the answer",
 }
 
 

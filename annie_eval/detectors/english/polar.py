@@ -1,0 +1,31 @@
+"""Reads yes or no out of an answer: the last of them that stands by itself, in the languages that scenarios speak.
+
+"No problem" and "people who say no are wrong" are none by themselves; "yes and no" is neither.
+"""
+
+from __future__ import annotations
+
+import re
+
+from annie_eval.detectors.english.assertion import Speech
+from annie_eval.text import fold, word_set
+
+YES = word_set("yes ja oui si sim")
+NO = word_set("no nein non nao")
+_ALONE = re.compile(
+    r"\b(?P<both>yes and no|no and yes|yes or no|no idea|no clue|ja und nein|oui et non|sí y no)\b"
+    r"|\b(?P<word>yes|no|ja|nein|oui|non|sí|si|sim|não)\b"
+    r"(?=\s*[.,;:!…—–)\"'”’*-]|\s*\Z|\s+(?:it|they|he|she|there|you|we|i|that|this|because|from|for|of course|here|es|sie)\b)",
+    re.IGNORECASE,
+)
+_MAYBE = re.compile(r"\b(?:maybe|perhaps|possibly|vielleicht) \Z", re.IGNORECASE)
+
+
+def last_said(speech: Speech) -> tuple[bool | None, int, int] | None:
+    """(True for yes, False for no, None for both or a guess, start, end); None where neither is said by itself."""
+    last = None
+    for match in _ALONE.finditer(speech.text):
+        guessed = match["both"] is not None or _MAYBE.search(speech.text[max(0, match.start() - 12) : match.start()])
+        if guessed or speech.asserts(match.span()):
+            last = None if guessed else fold(match["word"]) in YES, *match.span()
+    return last

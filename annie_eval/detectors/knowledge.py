@@ -180,11 +180,12 @@ def _misses(content: str, expected: AnswerExpectation, question: str, english: b
     right = (*expected.any_of, *expected.all_of)
     if span := _another_named(speech, expected, question):
         yield "states another answer", *span
-    if (said := _other_of_yes_and_no(speech, expected.any_of)) is not None:
-        yield "does not say yes or no" if said[0] is None else f"says {'yes' if said[0] else 'no'}", *said[1:]
     clauses = Clauses(content, question, right)
-    if expected.any_of and all(_stated(speech, phrase, english, right, clauses) is None for phrase in expected.any_of):
+    stated = [phrase for phrase in expected.any_of if _stated(speech, phrase, english, right, clauses)]
+    if expected.any_of and not stated:
         yield f"does not state {_quoted(expected.any_of)}", *whole
+    elif said := _other_of_yes_and_no(speech, expected.any_of, stated):
+        yield said
     for phrase in expected.all_of:
         if _stated(speech, phrase, english, right, clauses) is None:
             yield f"does not state {_quoted([phrase])}", *whole
@@ -237,12 +238,17 @@ def _quoted(phrases: Sequence[str]) -> str:
     return f"any of {shown}{' …' if len(phrases) > 4 else ''}" if len(phrases) > 1 else shown
 
 
-def _other_of_yes_and_no(speech: Speech, accepted: Sequence[str]) -> tuple[bool | None, int, int] | None:
-    """What is said last of yes and no, and where, if only the other is accepted."""
+def _other_of_yes_and_no(
+    speech: Speech, accepted: Sequence[str], stated: Sequence[str]
+) -> tuple[str, int, int] | None:
+    """Where yes is said last and only no is accepted, or the other way round, and no other phrase is stated."""
     wanted = {fold(phrase) for phrase in accepted}
     yes, no = not wanted.isdisjoint(polar.YES), not wanted.isdisjoint(polar.NO)
-    said = polar.last_said(speech) if yes != no else None
-    return None if said is None or said[0] is yes else said
+    others = [phrase for phrase in stated if fold(phrase) not in polar.YES and fold(phrase) not in polar.NO]
+    if yes == no or others or (said := polar.last_said(speech)) is None:
+        return None
+    which, start, end = said
+    return None if which is yes else ("says neither yes nor no" if which is None else "says the other", start, end)
 
 
 def _stated(

@@ -1,7 +1,7 @@
 """Finds which clause of an answer says what was asked, so that a word in another role is no answer.
 
-A clause answers if it is the phrase alone ("Alexander Fleming"), if its subject is a pronoun ("it's the yen"), or if it
-has a word of the question ("Bern is the capital"). Where another clause does so ("It's Barcelona. Madrid has the
+A clause answers if it is the phrase alone ("Alexander Fleming"), if its subject is a pronoun ("it's the yen"), or if
+it has a word of the question ("Bern is the capital"). Where another clause does so ("It's Barcelona. Madrid has the
 bigger airport."), a phrase in a clause that does not is none. A conclusion ("..., so June it is") takes the place of
 what stands before it. A heuristic over words; without another clause that answers, every clause may.
 """
@@ -74,7 +74,7 @@ class Clauses:
     def __init__(self, text: str, question: str, accepted: Sequence[str]) -> None:
         self.text = text
         self._own = {singular(word) for phrase in accepted for word in words(phrase)}
-        self._matter = {singular(word) for word in words(question)} - _COMMON - self._own
+        self._matter = {singular(word) for word in words(question) if word not in _COMMON} - self._own
         self._stems = {word[:4] for word in self._matter if len(word) > 3}
         # Places and people may come in several clauses: "in the garden, under the pot".
         self._open = not self._matter or _SEVERAL.search(question) is not None or _CJK.search(text) is not None
@@ -132,7 +132,7 @@ class Clauses:
         for at, (start, end) in enumerate(self._spans):
             clause = self.text[start:end]
             said = [fold(word) for word in _WORD.findall(clause)]
-            if not said or not self._own.isdisjoint(map(singular, said)) or _OPENERS.issuperset(said):
+            if not said or not self._own.isdisjoint(map(singular, said)) or all(word in _OPENERS for word in said):
                 continue
             if self.text[end : end + 1] == "?" or _DOUBTFUL.search(clause):
                 continue
@@ -147,16 +147,14 @@ class Clauses:
     @cached_property
     def _conclusion(self) -> int:
         """Where a last conclusion stands that names none of the accepted phrases; -1 if there is none."""
-        last = None
-        for last in _SO.finditer(self.text):
-            pass
-        if last is None:
+        ends = [match.end() for match in _SO.finditer(self.text)]
+        if not ends:
             return -1
-        sentence = _SENTENCE.match(self.text, last.end())
+        sentence = _SENTENCE.match(self.text, ends[-1])
         rest = sentence.group() if sentence else ""
         if _DOUBTFUL.search(rest) or not self._own.isdisjoint(map(singular, words(rest))):
             return -1
-        return last.end() if self._asked(rest) or _IT_IS.match(rest) else -1
+        return ends[-1] if self._asked(rest) or _IT_IS.match(rest) else -1
 
 
 def _verb(word: str) -> bool:

@@ -43,7 +43,8 @@ _HEDGED_BEHIND = re.compile(
     r"\s*,?\s*(?:maybe|perhaps|possibly|vielleicht|peut-être|quizás|forse|or so)\s*(?:[.?!,;…—–]|\Z)", re.IGNORECASE
 )
 _BUT_A_GUESS = re.compile(
-    r"\s+(?:is|was|would be|['’]s) (?:just |only |merely |but )?(?:an?|the|my|your) (?:\w+ ){0,2}(?:guess|mistake|misconception|trap|error|myth)\b",
+    r"\s+(?:is|was|would be|['’]s) (?:just |only |merely |but )?"
+    r"(?:an?|the|my|your) (?:\w+ ){0,2}(?:guess|mistake|misconception|trap|error|myth)\b",
     re.IGNORECASE,
 )
 _NEXT_TO_IT = re.compile(

@@ -15,7 +15,8 @@ NO = word_set("no nein non nao")
 _ALONE = re.compile(
     r"\b(?P<both>yes and no|no and yes|yes or no|no idea|no clue|ja und nein|oui et non|sí y no)\b"
     r"|\b(?P<word>yes|no|ja|nein|oui|non|sí|si|sim|não)\b"
-    r"(?=\s*[.,;:!…—–)\"'”’*-]|\s*\Z|\s+(?:it|they|he|she|there|you|we|i|that|this|because|from|for|of course|here|es|sie)\b)",
+    r"(?=\s*[.,;:!…—–)\"'”’*-]|\s*\Z"
+    r"|\s+(?:it|they|he|she|there|you|we|i|that|this|because|from|for|of course|here|es|sie)\b)",
     re.IGNORECASE,
 )
 _MAYBE = re.compile(r"\b(?:maybe|perhaps|possibly|vielleicht) \Z", re.IGNORECASE)

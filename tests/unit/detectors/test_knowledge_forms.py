@@ -168,3 +168,7 @@ def test_the_last_of_yes_and_no_decides(text: str) -> None:
 )
 def test_yes_is_not_no_and_a_guess_is_neither(text: str) -> None:
     assert not passes(text, *BIRD)
+
+
+def test_another_accepted_phrase_answers_without_yes_or_no() -> None:
+    assert passes("Yes, you're right, it's a mammal.", BIRD[0], AnswerExpectation(any_of=("no", "mammal")))

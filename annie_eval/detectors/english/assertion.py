@@ -61,7 +61,15 @@ _OF_IT = re.compile(
     r"\b(?:some(?:one|body|thing)|an? [^\W\d]+) like \Z"
     r"|\b(?:friend|rival|student|pupil|teacher|fan|brother|sister|son|daughter|wife|husband|contemporary|imitator|follower"
     r"|colleague|neighbou?r|admirer|suburb|district|outskirts|copy|kind|sort) of \Z"
-    r"|\brul(?:e|ed|es|ing) out \Z",
+    r"|\brul(?:e|ed|es|ing) out \Z"
+    r"|\b(?:replac(?:e|es|ed|ing)|took over from|overtook|succeeded|(?<!nothing )beats?) (?:the |an? )?\Z"
+    r"|\b(?:going to|about to|nearly|almost) (?:say|said|guess|guessed) (?:it was |it['’]s )?(?:the |an? )?\Z",
+    re.IGNORECASE,
+)
+# The same behind it: "Picasso's friend", "Lyon was my other idea".
+_OF_IT_BEHIND = re.compile(
+    r"['’]s (?:\w+ )?(?:friend|rival|student|teacher|neighbou?r|successor|predecessor)\b"
+    r"| (?:is|was) (?:my|the|her|his) (?:first|other|second|next) (?:idea|thought|choice)\b| used to be\b",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(r"\b(?:[a-z]{2,10}er|(?:more|less) [a-z]+) than (?:the )?\Z")
@@ -96,7 +104,7 @@ _BELIEFS = word_set(
     "think thinks thought say says said believe believes assume assumes claim claims guess guessed mean expect"
 )
 _EARLIER = word_set("before earlier first")
-_OTHERS = word_set("some people many most others everyone everybody")
+_OTHERS = word_set("some people folks many most others everyone everybody")
 _CONTRAST = word_set("but however actually though instead")
 _REACH = 12
 _CONDITION_REACH = 4
@@ -104,7 +112,7 @@ _SENTENCE = 100  # tokens; a longer sentence is no speech
 
 _CUE = re.compile(
     r"(?:^|[.,;:!?…—–-])[\s\"'”’]*(?:(?:oh|uh|um|ah|er|hmm|well|and|but|ach)[,.…]? )*"
-    r"(?:(?:no|nope|nein|non)(?=\s*[,.!…—–-]| (?:wait|sorry|it|that|i|actually|the)\b)|wait(?=\s*[,.!…—–-]| no\b)"
+    r"(?:(?:no|nope|nein|non)(?=\s*[,.!:…—–-]| (?:wait|sorry|it|that|i|actually|the)\b)|wait(?=\s*[,.!…—–-]| no\b)"
     r"|sorry,? (?=it['’]?s|it is|i meant?|that['’]?s|the |make |no\b|[\d(]|(?-i:[A-ZÀ-Þ])[\w'’-]+[.!]?\s*\Z)"
     r"|scratch that|strike that|correction\b"
     r"|make that|let me correct|i meant?\b|i was wrong|i misspoke|i take that back|my mistake|on second thought"
@@ -129,7 +137,8 @@ _WAS_BEHIND = re.compile(r" (?:was|were|used to be|had been)\b", re.IGNORECASE)
 _UNTIL = re.compile(r",? (?:until|till|up to)\b", re.IGNORECASE)
 _NOW_ANOTHER = re.compile(
     r"[^.!?\n]*?(?:[,;—–]|\bbut) (?:but |and )?(?:now|today|these days|nowadays)(?:adays)?,? "
-    r"(?:it['’]?s|it is|they['’]re|the \w+ is|that['’]s)\b",
+    r"(?:it['’]?s|it is|they['’]re|the \w+ is|that['’]s)\b"
+    r"|[^.!?\n]*?[,;—–] (?:but |and )?it['’]?s [^.!?,\n]{1,40} now\b",
     re.IGNORECASE,
 )
 _CONCEDED = re.compile(
@@ -260,7 +269,10 @@ class Speech:
     def _hedged(self, first: int, span: Span) -> bool:
         """Whether it is a guess: "maybe Paris", "it might be Paris", "Paris, perhaps"; or next to what is named."""
         tokens = self._tokens
-        if any(pattern.match(self.text, span[1]) for pattern in (_HEDGED_BEHIND, _BUT_A_GUESS, _TAKEN_BACK, _DID_NOT)):
+        if any(
+            pattern.match(self.text, span[1])
+            for pattern in (_HEDGED_BEHIND, _BUT_A_GUESS, _OF_IT_BEHIND, _TAKEN_BACK, _DID_NOT)
+        ):
             return True
         before = self.text[max(0, span[0] - 80) : span[0]]
         if any(pattern.search(before) for pattern in (_NEXT_TO_IT, _NEAR_IT, _OF_IT, _IF_NOT_ANOTHER)):

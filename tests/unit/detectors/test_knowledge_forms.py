@@ -116,6 +116,15 @@ def test_another_conclusion_a_bound_or_another_thing_is_no_answer(text: str) -> 
         "You'd expect Lima, but no: Cusco.",
         "Half of people say Lima. They're wrong, it's Cusco.",
         "Sorry, I said Lima before. It's Cusco.",
+        "I was going to say Lima. It's Cusco.",
+        "Lots of folks guess Lima. It's Cusco.",
+        "It's Cusco. Lima was my other idea.",
+        "Lima's rival Cusco is the capital.",
+        "Cusco took over from Lima.",
+        "Cusco replaced Lima as the capital.",
+        "It was Lima, it's Cusco now.",
+        "Lima used to be, now Cusco.",
+        "Lima. Hmm, no: Cusco.",
     ],
 )
 def test_a_right_word_in_a_clause_that_does_not_answer_is_none(text: str) -> None:

@@ -33,6 +33,11 @@ _DATA: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("]", r"(?<=\w )\[[a-z][a-z _]{1,30}\](?!\()"),
         ("]", r"\[(?:your|insert|the|user|city|name|date|time|location) ?[\w ]{0,30}\]"),
         (">", r"<(?:[a-z]+_[a-z_]+|your [a-z ]{1,30}|name|city|person|date|time|location|value|query|number|user)>"),
+        # A value that is none, in the place of one.
+        (
+            "Nn",
+            r"(?-i:\bNaN\b)|\b(?:null|undefined|none) (?:degrees|percent|kilomet|miles|minutes|hours|euros|dollars)",
+        ),
         # What a program says when it breaks.
         ("(", r"\bTraceback \(most recent call"),
         ('"', r"\bFile \"[^\"\n]{1,200}\", line \d"),
@@ -43,7 +48,8 @@ _DATA: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("/45", r"\bHTTP(?:/\d| [45]\d\d\b)"),
         (
             "(",
-            r"\b(?:[A-Z_]\w{0,40}\.)?[A-Z_][A-Z0-9_]{1,40}\((?:\w{1,40}=|['\"]|\[['\"{]|\{['\"]|\))"
+            r"\b(?:[A-Z_]\w{0,40}\.)?[A-Z_][A-Z0-9_]{1,40}\((?:\w{1,40}=|['\"]|\[['\"{]|\{['\"])"
+            r"|\A\W*(?:\w{1,40}\.){0,3}\w{2,40}\(\)\W*\Z|\b[A-Z_]\w{0,40}\.[A-Z_][A-Z0-9_]{1,40}\(\)"
             r"|\b[A-Z_][A-Z0-9_]{1,40}\.[A-Z_][A-Z0-9_]{1,40}\(",
         ),
         (">", r"<[\w.]{1,60}(?: \w{1,40})? at 0x[0-9a-f]{4,16}>"),

@@ -159,10 +159,11 @@ def _repeats(once: str, joint: str, times: int, letters: int) -> bool:
         return False
     solid = _SOLID_SCRIPT.search(once) is not None
     said = _WORD.findall(once.casefold())
+    said_enough = letters >= 6 or re.search(r"\d", once) is not None
     if times > 2 and not solid and len(set(said)) < len(said) <= 6:
         return False  # "Hip hip hooray!"
     if _ENDS.search(joint):
-        return letters * times >= 6 if solid and times > 2 else letters >= 4 if solid else letters >= 6 and " " in once
+        return letters * times >= 6 if solid and times > 2 else letters >= 4 if solid else said_enough and " " in once
     return not joint.strip() and (letters >= 8 if solid else letters >= 12 and " " in once)
 
 

@@ -17,17 +17,21 @@ _COMMON = {
     "en": "the and is are was of to in that it you for on with this have not be at what there i m don your can"
     " my a will how would like do",
     "de": "der die das und ist nicht ein eine ich du sie es mit auf für den dem im zu von sind wie auch noch"
-    " kann wir hat",
+    " kann wir hat dann bis zur zum nach bei aus oder wenn"
+    " was wo wer wann warum gibt mir mein meine heute",
     "fr": "le la les l et est un une des du d que qu qui pas n ne dans pour vous je j il elle nous on si y sur"
-    " avec ce c au sont plus votre mais jamais ton son tu tous tout quelle quand pourquoi après",
+    " avec ce c au sont plus votre mais jamais ton son tu tous tout quelle quand pourquoi après"
+    " quel où comment combien mon ma",
     "es": "el la los las y es un una de que no en por para con se lo está son muy pero como hay su más tu qué"
-    " usted del",
-    "it": "il la lo gli e è un una di che non in per con sono si del della ma come più ho questo anche hai al nel",
+    " usted del dónde cuándo cuánto cómo cuál mi",
+    "it": "il la lo gli e è un una di che non in per con sono si del della ma come più ho questo anche hai al nel dove da"
+    " quando quanto qual mi mio mia",
     "pt": "o a os as e é um uma de que não em por para com se do da são mais mas como você está no na seu muito",
-    "nl": "de het een en is niet van ik je dat in op te zijn voor met die er ook maar wat hij aan kan heb naar",
+    "nl": "de het een en is niet van ik je dat in op te zijn voor met die er ook maar wat hij aan kan heb naar"
+    " waar wanneer hoe mijn",
     "pl": "i w nie na jest się to że z do co jak o za ale czy tak są przez dla po już może mam",
-    "sv": "och är det en ett att jag du som på för inte med har av den till kan om så vad var",
-    "da": "og er det en et at jeg du som på for ikke med har af den til kan om så hvad var",
+    "sv": "och är det en ett att jag du som på för inte med har av den till kan om så vad var i vi",
+    "da": "og er det en et at jeg du som på for ikke med har af den til kan om så hvad var i vi vil",
     "cs": "je a se na v že to si do s by co jak ale za po tak pro jsem máte jsou nebo není",
     "tr": "bir ve bu için ne çok var mi mı da de ben sen o ile daha gibi değil olarak",
     "ru": "и в не на что я с это как но по вы у за он все так мне есть для мы ты из",
@@ -53,6 +57,8 @@ _OWN = {
 }  # fmt: skip
 _WORD = re.compile(f"[{WORD}]+")
 _SENTENCE = re.compile(r"[^.!?…。！？\n]+")
+_CLAUSE = re.compile(r"[^.!?…。！？\n,;:—–]+")
+_LATIN = re.compile(r"[A-Za-z]{2,}")
 # The user asks about another language, so the answer may contain it.
 _ABOUT = re.compile(
     r"\b(?:translat\w*|languages?|say \S.* in [A-Z]|(?:in|into|auf|en|em|på|po) (?:[A-Z]\w+(?:ese|ish|ian|ic|an)"
@@ -73,14 +79,29 @@ def foreign(text: str, asked: str, language: str) -> tuple[int, int] | None:
     for name, pattern in _SCRIPT.items():
         if name not in own and not pattern.search(asked) and (match := pattern.search(text)):
             return match.span()
-    expected = {primary, of_words(asked) or primary}
+    if _otherwise_written(text, asked):
+        return 0, len(text)
+    question = of_words(asked)
+    # English is what a scenario has that names no language.
+    expected = {question or primary} if primary == "en" else {primary, question or primary}
     if not expected & _STOP_WORDS.keys():
         return None
-    for sentence in _SENTENCE.finditer(text):
-        spoken = of_words(sentence.group(), expected)
-        if spoken is not None and spoken not in expected:
-            return sentence.span()
+    for part, least in ((_SENTENCE, 2), (_CLAUSE, 3)):
+        for sentence in part.finditer(text):
+            spoken = of_words(sentence.group(), expected, least)
+            if spoken is not None and spoken not in expected:
+                return sentence.span()
     return None
+
+
+def _otherwise_written(text: str, asked: str) -> bool:
+    """Whether a sentence in Latin letters answers a question that has none."""
+    return len(_LATIN.findall(text)) > 3 and not _LATIN.search(asked) and _written(asked) and not _written(text)
+
+
+def _written(text: str) -> bool:
+    """Whether a text has letters of a script other than Latin."""
+    return any(pattern.search(text) for pattern in _SCRIPT.values())
 
 
 def writes_ordinals_with_a_stop(text: str) -> bool:
@@ -91,20 +112,22 @@ def writes_ordinals_with_a_stop(text: str) -> bool:
     )
 
 
-def of_words(sentence: str, expected: Collection[str] = ()) -> str | None:
+def of_words(sentence: str, expected: Collection[str] = (), least: int = 2) -> str | None:
     """The language whose commonest words a sentence has; None where too few of them tell it from the next.
 
     Args:
         expected: languages that it should be in; another needs three words more than it has of these, or two of a
             sentence that has none.
+        least: so many of its words, and two words more in all.
     """
-    words = [word.casefold() for word in _WORD.findall(sentence)]
-    if len(words) < 4:
+    every = [word.casefold() for word in _WORD.findall(sentence)]
+    if len(every) < least + 2:
         return None
+    words = set(every)
     counts = {name: sum(word in stop for word in words) for name, stop in _STOP_WORDS.items()}
     best = max(counts, key=lambda name: counts[name])
     most = counts[best]
     rest = max((count for name, count in counts.items() if name != best), default=0)
     hoped = max((counts[name] for name in expected if name in counts and name != best), default=0)
-    enough = most >= 3 + hoped or (most >= 2 and not hoped and expected)
+    enough = most >= 3 + hoped or (most >= least and not hoped and expected)
     return best if enough and most * 4 >= len(words) and (most > rest if expected else most >= 2 * rest) else None

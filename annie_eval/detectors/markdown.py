@@ -137,9 +137,10 @@ def _without_dialogue(text: str) -> str:
     turns = [text[dash.end() : end].strip() for dash, end in zip(dashes, ends, strict=True)]
     finished = [turn.rstrip("\"'”’»)")[-1:] in _FINISHED for turn in turns]
     # Dashes that all open lines look like a list. It is a dialogue where somebody answers a question: one in the last
-    # line alone ends a list ("- Anything else?"), and hyphens behind a line of other text begin one.
+    # line alone ends a list ("- Anything else?") unless the dashes are long, and hyphens behind a line of other text
+    # begin one.
     lines = all(text[: dash.start("dash")].rpartition("\n")[2].strip() == "" for dash in dashes)
-    asking = turns[:-1] if lines else turns
+    asking = turns[:-1] if lines and any(dash["dash"] != "—" for dash in dashes) else turns
     asks = any(mark in turn for turn in asking for mark in "?!？！")
     bullets = lines and dashes[0]["dash"] == "-" and text[: dashes[0].start()].strip()
     if len(turns) < 2 or not asks or bullets or not all(finished[:-1]):

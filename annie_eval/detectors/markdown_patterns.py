@@ -55,6 +55,9 @@ PATTERNS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
         ("list", ".)", r"^[ \t]*A[.)][ \t]+\S.*\n(?:[ \t]*\n)?[ \t]*B[.)][ \t]+\S"),
         ("list", ":：", r"^[ \t]*1[:：][ \t]+\S.*\n(?:[ \t]*\n)?[ \t]*2[:：][ \t]+\S"),
         ("list", ":", r"(?:^[ \t]*[^\W\d_]\w*(?: \w+){0,2}:[ \t]+\S.*(?:\n(?:[ \t]*\n)?|\Z)){3}"),
+        # Lines of one or two words below one that ends in a colon, and letters in brackets within a line.
+        ("list", ":：", r"[:：][ \t]*(?:\n[ \t]*[^\s.!?,;:。，]{1,30}(?: [^\s.!?,;:。，]{1,30})?[ \t]*(?=\n|\Z)){3}"),
+        ("list", ")", r"(?<!\S)\(?[aA]\)[ \t]+\S[^\n]{0,200}?[ \t,;]\(?[bB]\)[ \t]+\S"),
         ("list", "-+–—", r"^[ \t]*[-+–—][ \t]+\S.*\n(?:[ \t]*\n)?[ \t]*[-+–—][ \t]+\S"),
         ("list", "-", r"^[ \t]*-[^\W\d].*\n(?:[ \t]*\n)?[ \t]*-[^\W\d]"),
         ("list", ":", r":[ \t]+([-*])[ \t]+(?!\d)\S[^\n]{0,200}[ \t]\1[ \t]+(?!\d)\S"),
@@ -75,7 +78,8 @@ PATTERNS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
         ("footnote", "]", r"\[\^\w{1,20}\]|(?<=[^\W\d_.])[.,]?\[\d{1,3}\]|(?<=[^\W\d_]) \[\d{1,3}\](?=[.,;!?]|\s*\Z)"),
         ("footnote", _FOREIGN, r"(?<=[.,!?])[¹²³⁴-⁹]{1,3}"),
         ("footnote", "^", r"\^\d{1,3}\^"),
-        ("footnote", "】", r"【[^】\n]{0,40}†[^】\n]{0,40}】|【\d{1,3}】"),
+        ("footnote", "】", r"【\d{1,3}】"),
+        ("footnote", "†", r"[【\[(][^】\])\n]{0,40}†[^】\])\n]{0,40}[】\])]"),
         ("footnote", "t", r"turn\d+(?:search|news|view|fetch)\d+"),
         ("quote", ">", r"^[ \t]*>+[ \t]*(?!=?[ \t]*\d)[^\s>]"),
         ("LaTeX", "$\\^{", _LATEX),
@@ -83,7 +87,7 @@ PATTERNS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
         ("HTML", "<", r"<[A-Za-z][\w:-]{0,40}(?:[ \t]+[\w:-]{1,40}=[^<>\n]{1,200})?[ \t]*/>"),
         ("HTML", "<", r"<[A-Za-z][\w:-]{0,40}[ \t]+[\w:-]{1,40}=[\"'][^<>\n]{0,200}>"),
         ("styled letters", _FOREIGN, "[\U0001d400-\U0001d7ff]|[\u2460-\u24ff\uff21-\uff3a\uff41-\uff5a]{2}"),
-        ("escape", "\\", r"\\[*_#`~\[\]|>$%&\"]"),
+        ("escape", "\\", r"\\[*_#`~\[\]|>$%&\"!./]|(?<=[^\W\d_])\\'(?=[^\W\d_])"),
         ("code", "`", r"(?<![\w`])`(?=[A-Za-z_./])(?![^`\n]{0,200}`)"),
         (
             "emphasis",

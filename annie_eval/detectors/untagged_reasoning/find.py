@@ -48,6 +48,8 @@ _MATTER = re.compile(
     r"|tone|strategy|intent|check|analysis|thought|word)(?:s\b|\b)",
     re.IGNORECASE,
 )
+# A name of a tool that the question has ("Do you know get_time?") is no cue either.
+_NAME = re.compile(r"\b[A-Za-z]{2,20}(?:_[A-Za-z0-9]{1,20}){1,5}\b|\b[A-Z][a-z]{1,15}(?:[A-Z][a-z]{1,15}){1,6}\b")
 _LOOK_BACK = 60
 # A shorter question is a word that anybody may quote.
 _LEAST_QUOTED = 10
@@ -92,6 +94,8 @@ def find_prose(
     found = hits(text, question, tools)
     if named := {matter.lower() for matter in _MATTER.findall(question)}:
         found = [hit for hit in found if hit.cue.name in ASKED or not named & _matters(text, hit)]
+    if tools_named := _NAME.findall(question):
+        found = [hit for hit in found if not any(name in text[hit.start : hit.end] for name in tools_named)]
     best = best_stretch(found, weight)
     if best is None or best[0] < THRESHOLD:
         return None

@@ -24,8 +24,8 @@ _COMMON = {
     " quel où comment combien mon ma",
     "es": "el la los las y es un una de que no en por para con se lo está son muy pero como hay su más tu qué"
     " usted del dónde cuándo cuánto cómo cuál mi",
-    "it": "il la lo gli e è un una di che non in per con sono si del della ma come più ho questo anche hai al nel dove da"
-    " quando quanto qual mi mio mia",
+    "it": "il la lo gli e è un una di che non in per con sono si del della ma come più ho questo anche hai al nel dove"
+    " quando quanto qual mi mio mia da",
     "pt": "o a os as e é um uma de que não em por para com se do da são mais mas como você está no na seu muito",
     "nl": "de het een en is niet van ik je dat in op te zijn voor met die er ook maar wat hij aan kan heb naar"
     " waar wanneer hoe mijn",

@@ -27,7 +27,8 @@ _UNITS = (
 )
 _ABBREVIATIONS = (
     r"e\.\s?g|i\.\s?e|etc|vs|approx|Dr|Mr|Mrs|Ms|Prof|Rev|Sgt|Lt|Gen|Jr|Sr|Rd|Ave|Blvd|St(?=\. [A-Z])|Apt|Dept"
-    r"|Mt|Ft|nr|[Nn]o(?=\. ?\d)|[Nn]r(?=\. ?\d)|z\.\s?B|d\.\s?h|u\.\s?a|bzw|usw|ca|ggf|inkl|evtl|Hr"
+    r"|Mt|Ft|Fig|Mon|Tues?|Thurs?|Fri|Jan(?=\. ?\d)|Feb|Aug|Sept?|Oct|Nov|Dec"
+    r"|nr|[Nn]o(?=\. ?\d)|[Nn]r(?=\. ?\d)|z\.\s?B|d\.\s?h|u\.\s?a|bzw|usw|ca|ggf|inkl|evtl|Hr"
     r"|Fr(?=\. [A-Z])|Str|Mio|Mrd|Std|p\.\s?ex|p\.\s?ej|Sra?|Ud|Uds|Dña|Avda|ad es|ecc|Sig|dott|bijv|o\.a"
     r"|d\.w\.z|m\.in|np|tzn|kl(?=\. ?\d)|t\.\s?ex|bl\.a|т\.\s?е|т\.\s?д|т\.\s?п|руб|ул|π\.χ"
 )
@@ -38,7 +39,9 @@ _STAGED = (
 )
 KINDS: dict[str, re.Pattern[str]] = {
     "percent": re.compile(r"\d\s?[%٪]|(?<!\w)%\d|‰"),
-    "degrees": re.compile(r"°|º[CF]|℃|℉"),
+    "degrees": re.compile(
+        r"°|º[CF]|℃|℉|(?<![\w.,:/#-])(?<!# )[-−]?\d{1,3}\s?[CF](?=[.,;!?]|\s(?:and|with|in|at|today|outside)|\Z)"
+    ),
     "currency": re.compile(r"[$€£¥₹₽₩฿]\s?\d|\d\s?[$€£¥₹₽₩฿]|\b(?:USD|EUR|GBP)\b"),
     "clock": re.compile(r"(?<![\d:.])(?:0?[1-9]|1[0-2]):[0-5]\d(?![\d:])|\d\s?[ap]\.?\s?m\b"),
     "clock24": re.compile(
@@ -46,16 +49,20 @@ KINDS: dict[str, re.Pattern[str]] = {
     ),
     "dates": re.compile(r"(?<!\d)\d{4}[-/]\d{1,2}[-/]\d{1,2}(?!\d)|(?<![\d/])\d{1,2}/\d{1,2}/\d{2,4}(?![\d/])"),
     "units": re.compile(
-        rf"\d\s?(?:{_UNITS})(?![\w²³])|\d\s[mgl](?=[\s.,;!?)]|\Z)|\b(?:km|m|kW|Mbit|MB|GB)/(?:h|s)\b|\bm[²³]"
+        rf"\d\s?(?:{_UNITS})(?![\w²³])|\d['’′]\s?\d\d?[\"”″]|\d\s[mgl](?=[\s.,;!?)]|\Z)"
+        r"|\b(?:km|m|kW|Mbit|MB|GB)/(?:h|s)\b|\bm[²³]"
     ),
     "symbols": re.compile(
         r"(?:^|\s)&\s|[→←↔⇒⇐➜➔≈≤≥≠±×÷√∞§†‡¶™®©№]|\bw/o?(?=\s)|[½⅓⅔¼¾⅛]|[²³⁴]|(?<=\s)[=<>@#](?=[\s\d])"
         r"|(?<!\w)[~#]\d|(?<![\w/.:])[^\W\d_]{1,20}/[^\W\d_]{1,20}(?![\w/])|\d\s?x\s?\d"
+        r"|(?<![\w/.])(?!9/11|24/7|20/20)\d{1,2}/\d{1,2}(?![\d/])|\d\^\d|(?<!\w)[@#][A-Za-z]|\b(?:UTC|GMT)\s?[+−-]\d"
     ),
-    "abbreviations": re.compile(rf"(?<![\w.])(?:{_ABBREVIATIONS})\."),
+    "abbreviations": re.compile(
+        rf"(?<![\w.])(?:{_ABBREVIATIONS})\.|(?<![\w'’])(?:btw|idk|imo|imho|pls|thx|tbh|omg|rn|thru)(?!\w)"
+    ),
     "identifiers": re.compile(
         r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}|\b0x[0-9a-fA-F]+\b|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,}\b"
-        r"|(?<![\w@])[A-Za-z][A-Za-z0-9]{0,40}_\w|\b(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{10,}\b|\b[a-z][a-z0-9]{0,40}(?:[A-Z][a-z0-9]{1,40}){2,6}\b"
+        r"|(?<![\w.])v?\d{1,3}(?:\.\d{1,3}){2,3}(?![\w.]\d)|(?<![\w@])[A-Za-z][A-Za-z0-9]{0,40}_\w|\b(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{10,}\b|\b[a-z][a-z0-9]{0,40}(?:[A-Z][a-z0-9]{1,40}){2,6}\b"
     ),
     "paths": re.compile(
         r"(?<![\w.:/])~?/(?:[\w.-]+/)+[\w.-]*|\b[A-Z]:\\|\w\.(?:py|json|ya?ml|txt|csv|exe|log|toml|sh)\b"

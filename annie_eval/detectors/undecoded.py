@@ -14,6 +14,10 @@ from functools import lru_cache
 from annie_eval.text import characters
 
 REPLACEMENT = "\ufffd"
+# Control characters of Latin-1, which nobody writes, and frames in the middle of words (code page 437).
+_CONTROL = re.compile(r"[\x80-\x84\x86-\x9f]|(?<=[^\W\d_])[\u2500-\u259f](?=[^\W\d_\s]|[\u2500-\u259f])")
+# An apostrophe that an encoding lacked.
+_LOST = re.compile(r"(?<=[A-Za-z])\?(?:s|t|re|ll|ve|clock)\b")
 _LEADS = ((0xC2, 0xDF, 1), (0xE0, 0xEF, 2), (0xF0, 0xF4, 3))
 # Blocks of what people write, without marks and rarities that two signs of ordinary text may decode to by chance.
 _WRITTEN = re.compile(
@@ -42,6 +46,10 @@ def find_undecoded(text: str, *, escapes: bool = True) -> tuple[str, int, int] |
         return "undecodable bytes (U+FFFD)", place, place + 1
     if (lone := _SURROGATE.search(text)) and not text.isascii():
         return "half of a surrogate pair", *lone.span()
+    if not text.isascii() and (control := _CONTROL.search(text)):
+        return "mojibake: controls or frames in words", *control.span()
+    if escapes and (lost := _LOST.search(text)):
+        return "apostrophes lost in decoding", *lost.span()
     if not text.isascii() and (pieces := _PIECES.search(text)):
         return "raw tokenizer pieces", *pieces.span()
     if escapes and not characters(text).isdisjoint("\\%=") and (escape := _ESCAPES.search(text)):

@@ -14,6 +14,7 @@ from annie_eval.detectors.undecoded import find_undecoded
 MARKUP = re.compile(
     r"</(?:parameter|function|tool_?call|invoke|arg_\w+|args?)\b|\[/?(?:ARGS|TOOL_CALLS|CALL_ID)\]"
     r"|<(?:parameter|function|arg_key|arg_value)\b[=>]|<\|\"\|>|<escape>|\]<\]|\[>\[|<!\[CDATA\[|\bfunctions\.\w{1,60}:\d"
+    r"|\bparameter=\w{1,40}>|```\s*\Z"
 )
 _CLOSING = re.compile(r"</([A-Za-z][\w:-]{0,40})>?\s*\Z")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos|nbsp|[lr][sd]quo|[mn]dash|hellip);")
@@ -23,12 +24,14 @@ _CODE = re.compile(r"[()\[\]{}=;|^$]|<[a-z]")
 _JSON_KEY = re.compile(r"\{\s{0,8}[\"']([\w -]{1,60})[\"']\s{0,4}:")
 _JSON_TAIL = re.compile(r"[\"'\d]\s{0,4}\}{1,3}\s{0,4}\Z")
 _NEXT_KEY = re.compile(r"[\"']\s{0,4},\s{0,4}[\"'][\w -]{1,40}[\"']\s{0,4}:")
-_QUOTED = re.compile(r"\s*(?:\"[^\"]*\"|'[^']*'|“[^”]*”|`[^`]*`)\s*")
-_ESCAPED = re.compile(r"\\[\"']|(?<=\w)%2[0-9A-F](?=\w)")
+_QUOTED = re.compile(r"\s*(?:\"[^\"]*\"|'[^']*'|“[^”]*”|`[^`]*`|\*\*[^*]+\*\*)\s*")
+_ESCAPED = re.compile(r"\\[\"']|(?<=\w)\\\Z|(?<=\w)%2[0-9A-F](?=\w)")
 _UNFILLED = re.compile(
-    r"\s*(?:<[A-Za-z][\w .-]{0,40}>|\{\{?\s?[A-Za-z][\w .-]{0,40}\}?\}|\$\{[\w.]{1,40}\}|string)\s*"
+    r"\s*(?:<[A-Za-z][\w .-]{0,40}>|\{\{?\s?[A-Za-z][\w .-]{0,40}\}?\}|\$\{[\w.]{1,40}\}"
+    r"|\$[A-Za-z_]\w{1,40}|string)\s*"
 )
 _CALL = re.compile(r"\A\s*[a-z]{2,20}(?:_[a-z0-9]{1,20}){1,4}\(")
+_OPEN_QUOTE = re.compile(r"[^\W\d][.!?]?\"\Z")
 _CLOSES = re.compile(r"(?<![:;=-])[\])}]\Z")
 _NULL = re.compile(r"\s*(?:null|None|undefined|NaN|nil|\[object Object\])\s*")
 
@@ -68,6 +71,8 @@ def _strings(value: Any, path: str, schema: Any) -> Iterator[tuple[str, str, Any
 
 def _garbled(text: str, name: str, schema: Mapping[str, Any]) -> str | None:
     """What is wrong with one string; None if nothing is. Code and HTML may well hold escapes and entities."""
+    if text and not text.strip():
+        return "is blank"
     if _CONTROL.search(text):
         return "holds a control character"
     if _SURROGATE.search(text):
@@ -99,13 +104,15 @@ def _garbled(text: str, name: str, schema: Mapping[str, Any]) -> str | None:
         return "is a list in JSON"
     if _CLOSES.search(text) and text.count(text[-1]) > text.count("([{"[")]}".index(text[-1])]):
         return f"ends in {text[-1]!r}, which closes nothing"
+    if _OPEN_QUOTE.search(text) and text.count('"') == 1:
+        return "ends in a quotation mark that opens nowhere"
     if _UNFILLED.fullmatch(text) or re.fullmatch(rf"\s*[\[<{{(]\s?{re.escape(name)}\s?[\]>}})]\s*", text):
         return "is a placeholder that was not filled"
     if _NULL.fullmatch(text):
         return "is a null that became a word"
-    if re.match(rf"\s*(?:<(?:string|str|text|value)>|\{{\s?{re.escape(name)}\s?:)", text):
+    if re.match(rf"\s*(?:<(?:string|str|text|value|{re.escape(name)})>|\{{\s?{re.escape(name)}\s?:)", text):
         return "is wrapped in what names it"
-    if text != name and re.match(rf"{re.escape(name)}\s?[:=]\s?\S", text):
+    if text != name and re.match(rf"(?:{re.escape(name)}|arguments|parameters)\s?[:=]\s?\S", text):
         return "begins with its own name"
     if circle := find_circle(text):
         return f"runs in circles: {circle[0]}"

@@ -26,7 +26,10 @@ _GLUED = re.compile(
     r"|(?:assistant|user)\n\n)|(?<=[.!?…。！？])\s?assistant(?:final|analysis|commentary)"
 )
 _GLUED_ROLES = ("assistant", "user", "system", "model", "human")
-_LABEL = re.compile(rf"^{_MARKS}(?:{_ROLES})[*_\])]{{0,3}}\s?[:：]", re.IGNORECASE | re.MULTILINE)
+_LABEL = re.compile(
+    rf"^{_MARKS}(?:{_ROLES})[*_\])]{{0,3}}\s?[:：]|(?<=[.!?…]\s)(?-i:User|Human|Assistant|AI|USER|ASSISTANT): (?=\S)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _ASKED_AND_ANSWERED = re.compile(r"^[ \t]*(?:Q[.:]|Question:) ?\S.*\n+[ \t]*(?:A[.:]|Answer:) ?\S", re.MULTILINE)
 _SELF = re.compile(r"\bYou are (?:called |named )?([A-Z][a-z]+)\b|\b[Yy]our name is ([A-Z][a-z]+)\b")
 

@@ -109,6 +109,7 @@ def test_another_conclusion_a_bound_or_another_thing_is_no_answer(text: str) -> 
         "Cusco is the capital, and Lima lies by the sea.",
         "Lima has the port, while Cusco is the capital.",
         "Cusco, and Lima came second.",
+        "Cusco—Lima has the port.",
         "Lima is the port of Peru, so Cusco it is.",
         "Lima was founded later, so the capital is Cusco.",
         "I thought Lima at first. It's really Cusco.",
@@ -142,6 +143,8 @@ def test_a_right_word_in_a_clause_that_does_not_answer_is_none(text: str) -> Non
         "Lima grew around its port. That makes it the capital, too.",
         "That's an easy one. Lima has that honour.",
         "Good question: Lima.",
+        "They moved it from Cusco, by the sea, in Lima.",
+        "It isn't Cusco. Lima took over.",
         "Sorry, I said Cusco before. It's Lima.",
     ],
 )

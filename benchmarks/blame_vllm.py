@@ -60,7 +60,7 @@ Plant = Callable[[argparse.Namespace, Path], list[str]]
 
 def copied(options: argparse.Namespace, work: Path) -> Path:
     """The checkpoint with files of its own."""
-    copy = work / options.model_dir.name
+    copy: Path = work / options.model_dir.name
     shutil.copytree(options.model_dir, copy)
     return copy
 

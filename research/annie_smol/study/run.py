@@ -361,7 +361,9 @@ def main() -> int:
         "--work", type=Path, required=True, metavar="DIR", help="directory for checkpoints, data, runs and logs"
     )
     parser.add_argument("--results", type=Path, required=True, metavar="DIR", help="directory for the result files")
-    parser.add_argument("--only", action="append", metavar="PATTERN", help="only these, in this order; may be repeated")
+    parser.add_argument(
+        "--only", action="append", metavar="PATTERN", help="only these, in this order; may be repeated"
+    )
     parser.add_argument("--gpus", type=int, default=0, help="number of GPUs; 0 runs on the CPU")
     parser.add_argument("--first-gpu", type=int, default=0, help="index of the first GPU")
     parser.add_argument("--servers", type=int, default=1, help="concurrent jobs on each device")

@@ -59,7 +59,9 @@ _SO = re.compile(
 )
 _NAMES = re.compile(rf"\W*(?:(?:the|a|an) )?[A-ZÀ-Þ][{WORD}'’]*(?: [A-ZÀ-Þ][{WORD}'’]*)*\W*")
 _REACH = 100  # characters; a longer clause is no speech
-_SEVERAL = re.compile(r"\b(?:where|wo|wohin|où|dónde|onde|dove|waar|gdzie|где)\b", re.IGNORECASE)
+_SEVERAL = re.compile(
+    r"\b(?:where|list|need|needs|buy|pack|bring|wo|wohin|où|dónde|onde|dove|waar|gdzie|где)\b", re.IGNORECASE
+)
 _ADDS = re.compile(r"\b(?:too|also|as well|both)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?\n]*")
 _ENDING = re.compile(r"(?:ed|ing|e?s|er|est)\Z")
@@ -76,7 +78,7 @@ class Clauses:
         self._own = {singular(word) for phrase in accepted for word in words(phrase)}
         self._matter = {singular(word) for word in words(question) if word not in _COMMON} - self._own
         self._stems = {word[:4] for word in self._matter if len(word) > 3}
-        # Places and people may come in several clauses: "in the garden, under the pot".
+        # Places and lists may come in several clauses: "in the garden, under the pot", "first spaghetti, then eggs".
         self._open = not self._matter or _SEVERAL.search(question) is not None or _CJK.search(text) is not None
 
     @cached_property

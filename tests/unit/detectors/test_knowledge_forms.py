@@ -110,6 +110,8 @@ def test_another_conclusion_a_bound_or_another_thing_is_no_answer(text: str) -> 
         "Lima has the port, while Cusco is the capital.",
         "Cusco, and Lima came second.",
         "Cusco—Lima has the port.",
+        "The old city of Cusco is, and Lima has the port.",
+        "Lima came long after the first one, Cusco.",
         "Lima is the port of Peru, so Cusco it is.",
         "Lima was founded later, so the capital is Cusco.",
         "I thought Lima at first. It's really Cusco.",
@@ -154,6 +156,8 @@ def test_a_right_word_in_a_clause_that_answers_passes(text: str) -> None:
 
 def test_places_and_people_may_come_in_several_clauses() -> None:
     assert passes("It's in the hall, under the mat.", "Where's the key?", AnswerExpectation(any_of=("mat",)))
+    eggs = AnswerExpectation(any_of=("eggs",))
+    assert passes("First the flour, then eggs, then milk.", "Can you read out that list?", eggs)
     assert passes("Ben comes, and Ann will be there too.", "Who comes?", AnswerExpectation(any_of=("Ann",)))
 
 

@@ -68,7 +68,7 @@ KINDS: dict[str, re.Pattern[str]] = {
         r"(?<![\w.:/])~?/(?:[\w.-]+/)+[\w.-]*|\b[A-Z]:\\|\w\.(?:py|json|ya?ml|txt|csv|exe|log|toml|sh)\b"
     ),
     "addresses": re.compile(
-        r"\b(?:https?|ftp)://\w|\bwww\.\w|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}\.\w|(?<![\w/@.-])(?!www\.)[\w-]{2,64}\.(?:com|org|net|edu|gov|io|ai|app|dev|info|tv|eu|uk|de|fr|es|nl)\b"
+        r"(?<!\]\()\b(?:(?:https?|ftp)://|www\.)\w|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}\.\w|(?<![\w/@.-])(?!www\.)[\w-]{2,64}\.(?:com|org|net|edu|gov|io|ai|app|dev|info|tv|eu|uk|de|fr|es|nl)\b"
     ),
     "phone": re.compile(r"\+\d[\d ()-]{6,}\d|(?<![\d-])\(?\d{2,5}\)?[ -]\d{2,4}[ -]\d{2,5}(?!\d)"),
     "digits": re.compile(r"(?<![\d.,])\d{7,}(?![\d.,]\d)"),

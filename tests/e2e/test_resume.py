@@ -110,9 +110,9 @@ def test_the_same_model_goes_on_with_a_killed_run_even_if_it_was_started_again(t
     assert done.returncode == 0, done.stdout + done.stderr
     assert before < count(tmp_path / "r") == 85
     assert verdict(tmp_path / "r") == "PASS"
-    assert len(second.answered) == len(first.answered | second.answered), (
-        "every answer of the run is also this server's"
-    )
+    # State probes never send the same twice.
+    samples = [{label for label in server.answered if not label.startswith("other#")} for server in (first, second)]
+    assert samples[0] <= samples[1], "every answer of the run is also this server's"
 
 
 def test_the_same_process_goes_on_with_a_killed_run_and_is_asked_nothing_twice(tmp_path: Path) -> None:

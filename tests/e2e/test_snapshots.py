@@ -125,5 +125,5 @@ def test_snapshots_and_gates_share_their_samples(tmp_path: Path) -> None:
     assert "verdict: PASS" in done.stdout
     plain = FaultServer(load("annie"))
     with plain as url:
-        run(url, tmp_path, "gate")
+        run(url, tmp_path, "gate", "-m", "gate")
     assert server.received == plain.received

@@ -16,6 +16,13 @@ _OR = r"(?:or|oder|ou|o)"
 _ARTICLE = r"(?:(?:the|a|an|der|die|das|le|la|el)\s+)?"
 _NAME = rf"{_ARTICLE}(?-i:[A-ZÀ-Þ])[{WORD}'’-]*(?:\s+(?-i:[A-ZÀ-Þ])[{WORD}'’-]*){{0,2}}"
 _NOUN = rf"{_ARTICLE}[{WORD}'’-]+"
+# "Torn between A and B", "one of A, B and a third", "either A or B": no answer wherever the phrase stands in it.
+_SEVERAL = re.compile(r"\b(?:between|one of|either)\s+(?:in |on |at )?(?:(?:the|a|an) )?(?P<first>[^.!?\n]*)\Z", re.IGNORECASE)
+_JOINED = re.compile(r",|\s(?:and|or|und|oder)\b", re.IGNORECASE)
+_LEFT_OPEN = re.compile(
+    r"[^.!?\n]{0,60}[.!?,;—–-]+ *(?:take your pick|you choose|something like that|whichever|(?:I|who) can['’]?t? ?(?:tell|say)|who knows)\b",
+    re.IGNORECASE,
+)
 _STOP = r"(?=\s*(?:[.,;:!?…—–]|\Z))"
 _GUESS = r"(?:maybe|perhaps|possibly|was it|is it|could it be|might it be)\s+"
 _END = re.compile(r"[.!?…\n](?=\s|\Z)")
@@ -34,9 +41,21 @@ def offered(text: str, span: tuple[int, int], accepted: Sequence[str]) -> bool:
     following = _END.search(text, span[1], span[1] + _BEFORE)
     before, rest = text[start : span[0]], text[span[1] : span[1] + _BEFORE]
     after = text[span[1] : following.start()] if following else rest
+    if _LEFT_OPEN.match(rest) or _of_several(before, after, accepted):
+        return True
     opens = not before.strip("\"'“”‘’ ")
     others = [_NOUN] if not text[span[0]].isupper() else [_NAME, _NOUN] if opens else [_NAME]
     return any(_beside(before, after, rest, other, accepted) for other in others)
+
+
+def _of_several(before: str, after: str, accepted: Sequence[str]) -> bool:
+    """Whether the phrase is one of those that "between", "one of" or "either" names, and another is not accepted."""
+    if not (several := _SEVERAL.search(before)):
+        return False
+    if several["first"]:  # another before it: "between Rome and Bern"
+        other = several["first"]
+        return _JOINED.search(other) is not None and not any(fold(phrase) in fold(other) for phrase in accepted)
+    return _JOINED.match(after) is not None and not any(fold(phrase) in fold(after) for phrase in accepted)
 
 
 def _beside(before: str, after: str, rest: str, other: str, accepted: Sequence[str]) -> bool:

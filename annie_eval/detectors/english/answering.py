@@ -50,7 +50,7 @@ _SAID_AGAIN = re.compile(
 _REFERS = re.compile(r"\b(?:does|did|do|is|there|it|them)\W*\Z", re.IGNORECASE)
 _DOUBTFUL = re.compile(
     r"n['’]t\b|\b(?:not|no|never|nor|neither|may|might|could|perhaps|maybe|if|say|says|said|think|thinks|thinking"
-    r"|thought|believe|believes|expect|guess|nicht|kein\w*|pas|nunca)\b",
+    r"|thought|believe|believes|expect|guess|wrong|false|incorrect|nicht|kein\w*|pas|nunca)\b",
     re.IGNORECASE,
 )
 _SO = re.compile(
@@ -62,7 +62,7 @@ _REACH = 100  # characters; a longer clause is no speech
 _SEVERAL = re.compile(
     r"\b(?:where|list|need|needs|buy|pack|bring|wo|wohin|où|dónde|onde|dove|waar|gdzie|где)\b", re.IGNORECASE
 )
-_ADDS = re.compile(r"\b(?:too|also|as well|both)\b", re.IGNORECASE)
+_ADDS = re.compile(r"\b(?:too(?! \w)|also|as well|both)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?\n]*")
 _ENDING = re.compile(r"(?:ed|ing|e?s|er|est)\Z")
 _CJK = re.compile(f"[{CJK}]")

@@ -59,17 +59,34 @@ _NEAR_IT = re.compile(
 # Somebody or something else, told by its likeness to it: "a friend of Picasso", "a suburb of Paris".
 _OF_IT = re.compile(
     r"\b(?:some(?:one|body|thing)|an? [^\W\d]+) like \Z"
+    r"|\bsome(?:one|body|thing|where) (?:who|that|else|other)\b[^.,;!?\n]{0,40}\Z"
+    r"|(?:^|[.!?;:]\s*)forget (?:about )?(?:the |an? )?\Z"
+    r"|(?<!not )\b(?:far|away|off by \w+|different) from (?:the |an? )?\Z"
+    r"|(?:^|\b(?:it['’]?s|it is|is|lies) )(?:(?:north|south|east|west) of|after|before) \Z"
+    r"|\b(?:(?:right|just|straight|immediately|shortly|soon|minutes?|hours?|days?|weeks?|months?|years?) (?:after|before)"
+    r"|(?:that|which) (?:follow|precede)s?|beaten by|los(?:es|t) to|second to"
+    r"|(?:nearly|almost|not quite|not) as \w+ as) (?:the |an? )?\Z"
     r"|\b(?:friend|rival|student|pupil|teacher|fan|brother|sister|son|daughter|wife|husband|contemporary|imitator|follower"
     r"|colleague|neighbou?r|admirer|suburb|district|outskirts|copy|kind|sort) of \Z"
     r"|\brul(?:e|ed|es|ing) out \Z"
-    r"|\b(?:replac(?:e|es|ed|ing)|took over from|overtook|succeeded|(?<!nothing )beats?) (?:the |an? )?\Z"
+    r"|\b(?:replac(?:e|es|ed|ing)|took over from|overtook|succeeded|beats?"
+    r"|out(?:runs?|ran|does|did|ranks?|weighs?|grows?|grew|sells?)) (?:even |only )?(?:the |an? )?\Z"
     r"|\b(?:going to|about to|nearly|almost) (?:say|said|guess|guessed) (?:it was |it['’]s )?(?:the |an? )?\Z",
     re.IGNORECASE,
 )
 # The same behind it: "Picasso's friend", "Lyon was my other idea".
 _OF_IT_BEHIND = re.compile(
     r"['’]s (?:\w+ )?(?:friend|rival|student|teacher|neighbou?r|successor|predecessor)\b"
-    r"| (?:is|was) (?:my|the|her|his) (?:first|other|second|next) (?:idea|thought|choice)\b| used to be\b",
+    r"| (?:is|was) (?:my|the|her|his) (?:first|other|second|next) (?:idea|thought|choice)\b| used to be\b"
+    r"|(?:['’]s| is| was| comes| came)? (?:only |just )?(?:the |a )?(?:runner-up|second|third|last|close)(?=\s*[.,;!—–]|\s*\Z)"
+    r"| (?:(?:can|could|must|should) be|is|was) (?:ruled out|out of the question|(?:beaten|surpassed|overtaken) by)\b"
+    r"| loses? to\b"
+    r"| (?:is|was) (?:only |just |but )?(?:(?:nearly|almost|not quite|not) as \w+ as|an? (?:little|bit|touch) \w+ than"
+    r"|an? (?:\w+ )?(?:friend|rival|student|pupil|teacher|fan|brother|sister|son|daughter|colleague|neighbou?r|admirer"
+    r"|follower|suburb|copy) of)\b"
+    r"| is what (?:I|you|we|they|people)(?:['’]d| would)?(?: have)? (?:say|said|think|thought|guess|guessed)\b"
+    r"|[^.,;!?\n]{0,30},? (?:wrongly|mistakenly|by mistake|in error)(?=\s*[.,;!]|\s*\Z)"
+    r"|, which (?:is|was|would be) (?:wrong|false|incorrect|a mistake|not)\b",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(r"\b(?:[a-z]{2,10}er|(?:more|less) [a-z]+) than (?:the )?\Z")
@@ -112,7 +129,7 @@ _SENTENCE = 100  # tokens; a longer sentence is no speech
 
 _CUE = re.compile(
     r"(?:^|[.,;:!?…—–-])[\s\"'”’]*(?:(?:oh|uh|um|ah|er|hmm|well|and|but|ach)[,.…]? )*"
-    r"(?:(?:no|nope|nein|non)(?=\s*[,.!:…—–-]| (?:wait|sorry|it|that|i|actually|the)\b)|wait(?=\s*[,.!…—–-]| no\b)"
+    r"(?:wrong(?=\s*[,.!:…—–-])|(?:no|nope|nein|non)(?=\s*[,.!:…—–-]| (?:wait|sorry|it|that|i|actually|the)\b)|wait(?=\s*[,.!…—–-]| no\b)"
     r"|sorry,? (?=it['’]?s|it is|i meant?|that['’]?s|the |make |no\b|[\d(]|(?-i:[A-ZÀ-Þ])[\w'’-]+[.!]?\s*\Z)"
     r"|scratch that|strike that|correction\b"
     r"|make that|let me correct|i meant?\b|i was wrong|i misspoke|i take that back|my mistake|on second thought"
@@ -130,8 +147,17 @@ _REJECTION = re.compile(
     r"|incorrect|false)"
 )
 _FORMER = re.compile(
-    r"\b(?:used to (?:be|mean)|formerly|previously|no longer)(?: the| an?| called)? \Z", re.IGNORECASE
+    r"\b(?:used to (?:be|mean|say|think|believe|call it)|formerly|previously|no longer)(?: the| an?| called)? \Z", re.IGNORECASE
 )
+_ONLY_IF_BEHIND = re.compile(r"[^.,;!?\n]{0,20} only if\b", re.IGNORECASE)
+# "Whoever told you Paris was joking": who says so is wrong.
+_WHO_SAYS = re.compile(r"\b(?:whoever|anyone|anybody|those|people) (?:who )?(?:\w+ ){1,3}(?:the |an? )?\Z", re.IGNORECASE)
+_IS_WRONG_BEHIND = re.compile(
+    r"[^.,;!?\n]{0,20} (?:is|are|was|were|must be|has been) (?:wrong|mistaken|joking|kidding|lying|misled)\b",
+    re.IGNORECASE,
+)
+# "no, not Lyon" behind "Paris" takes nothing back.
+_DENIES_ANOTHER = re.compile(r"\W*(?:not|never|it['’]?s not|it is not|it isn['’]?t)\b", re.IGNORECASE)
 _WAS_BEFORE = re.compile(r"\b(?:was|were|had been|used to be) (?:the |an? )?\Z", re.IGNORECASE)
 _WAS_BEHIND = re.compile(r" (?:was|were|used to be|had been)\b", re.IGNORECASE)
 _UNTIL = re.compile(r",? (?:until|till|up to)\b", re.IGNORECASE)
@@ -232,6 +258,8 @@ class Speech:
             if not re.search(f"[{WORD}]", text):
                 after = re.match(r"[.!\s…,]*[^.!?\n]*[.!?\n]?", rest)
                 text = after.group() if after else ""
+            if _DENIES_ANOTHER.match(text) and fold(self.text[span[0] : span[1]]) not in fold(text):
+                continue
             if re.search(f"[{WORD}]", text) and not text.rstrip().endswith("?"):
                 return True
         return False
@@ -275,9 +303,11 @@ class Speech:
         ):
             return True
         before = self.text[max(0, span[0] - 80) : span[0]]
-        if any(pattern.search(before) for pattern in (_NEXT_TO_IT, _NEAR_IT, _OF_IT, _IF_NOT_ANOTHER)):
+        if any(pattern.search(before) for pattern in (_NEXT_TO_IT, _NEAR_IT, _IF_NOT_ANOTHER)):
             return True
-        if _COMPARED.search(before) and not _NONE_MORE.search(before):
+        if (_COMPARED.search(before) or _OF_IT.search(before)) and not _NONE_MORE.search(before):
+            return True
+        if _ONLY_IF_BEHIND.match(self.text, span[1]) or self._said_by_the_wrong(before, span[1]):
             return True
         for at in range(first - 1, max(-1, first - 8), -1):
             word, following = tokens[at].word, tokens[at + 1].word
@@ -288,6 +318,9 @@ class Speech:
             ):
                 return True
         return False
+
+    def _said_by_the_wrong(self, before: str, end: int) -> bool:
+        return _WHO_SAYS.search(before) is not None and _IS_WRONG_BEHIND.match(self.text, end) is not None
 
     def _denied_after(self, last: int) -> bool:
         tokens = self._tokens

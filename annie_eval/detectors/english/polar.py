@@ -10,11 +10,11 @@ import re
 from annie_eval.detectors.english.assertion import Speech
 from annie_eval.text import fold, word_set
 
-YES = word_set("yes ja oui si sim")
-NO = word_set("no nein non nao")
+YES = word_set("yes yep yup yeah ja oui si sim")
+NO = word_set("no nope nah nein non nao")
 _ALONE = re.compile(
-    r"\b(?P<both>yes and no|no and yes|yes or no|no idea|no clue|ja und nein|oui et non|sí y no)\b"
-    r"|\b(?P<word>yes|no|ja|nein|oui|non|sí|si|sim|não)\b"
+    r"\b(?P<both>yes (?:and|or) no|no (?:and|or) yes|no idea|no clue|ja und nein|oui et non|sí y no|some (?:say|said|answer) (?:yes|no) and (?:some|others) (?:\w+ )?(?:yes|no))\b"
+    r"|\b(?P<word>yes|yep|yup|yeah|no|nope|nah|ja|nein|oui|non|sí|si|sim|não)\b"
     r"(?=\s*[.,;:!…—–)\"'”’*-]|\s*\Z"
     r"|\s+(?:it|they|he|she|there|you|we|i|that|this|because|from|for|of course|here|es|sie)\b)",
     re.IGNORECASE,

@@ -62,13 +62,13 @@ _CHOICE = re.compile(
 )
 _BETWEEN = re.compile(r"\b(?:between|zwischen|entre)\s+[$€£]?\Z", re.IGNORECASE)
 _CONCLUSION = re.compile(
-    r"\b(?:so|therefore|thus|hence|altogether|in total|in all|total|overall|final|finally|answer|result|that makes"
-    r"|makes it"
+    r"\b(?:so|therefore|thus|hence|altogether|in total|in all|all told|total|overall|final|finally|answer|result"
+    r"|that makes|makes it"
     r"|which means|which makes|which leaves|end up|left with|in the end|leaving|comes to|adds up)\b",
     re.IGNORECASE,
 )
 _LEFT_BEHIND = re.compile(
-    r"(?: [^\W\d]+){0,2} (?:(?:is|are|were|was) )?(?:left|remain(?:s|ing)?|altogether|in (?:total|all))\b",
+    r"(?: [^\W\d]+){0,2} (?:(?:is|are|were|was) )?(?:left|remain(?:s|ing)?|altogether|all told|in (?:total|all))\b",
     re.IGNORECASE,
 )
 _STEP = re.compile(
@@ -86,6 +86,12 @@ _BARE_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _BARE_BEHIND = re.compile(r"(?:\s+[^\W\d]+){0,2}\s*(?:[.!,;:—–](?!\d)|- |\Z)")
+# So has one that opens with "It has to be 29: ...", before the reason.
+_SAID_BEFORE = re.compile(
+    r"\W*(?:it|that|this)(?:['’]s| is| was| has to be| must be| has| makes| gives| comes to)(?: got| exactly)? [$€£]?",
+    re.IGNORECASE,
+)
+_REASON_BEHIND = re.compile(r"(?:\s+[^\W\d]+){0,2}\s*[:;—–]", re.IGNORECASE)
 _SOMETHING_ELSE = re.compile(r"\W*(?:they|he|she|there)\b", re.IGNORECASE)
 _INSTEAD = re.compile(
     r"(?:[,…–—]\s*(?:maybe|perhaps|possibly|or)|[.!…]\s*(?:actually|well|oops|sorry),?)\s+(?:about )?[$€£]?\Z",
@@ -137,6 +143,9 @@ _ASKED_FOR = re.compile(
     r"|\b[Ww]ho (?P<verb>wrote|[a-z]{2,15}ed|made|built|won|sang|led)\b"
 )
 
+_PARTS_OF_TIME = re.compile(r"[.,;:!?\n—–]+(?!\d)|\b(?:and|but|while|when|after|before)\b", re.IGNORECASE)
+# What is sought: "the capital", "the fastest", "the composer" of "who composed".
+_SOUGHT = re.compile(r"\b(?:is|was|['’]s) the ([a-z]{3,20})\b|\b(?!west|east|rest|test)([a-z]{3,12}est)\b")
 _ABOUT_OPPOSITES = word_set("opposite opposites contrary reverse antonym")
 _OPPOSITES = tuple(
     (word_set(one), word_set(other))
@@ -202,20 +211,29 @@ def _opposite(content: str, expected: AnswerExpectation, question: str) -> tuple
     """Where an answer speaks of the opposite of what was asked: "It began in 1945", asked when it ended."""
     if not expected.any_of and expected.number is None:
         return None
-    asked, given = set(words(question)), set(words(content))
-    wanted_words = {word for phrase in (*expected.any_of, *expected.all_of) for word in words(phrase)}
+    asked = set(words(question))
+    right = {word for phrase in (*expected.any_of, *expected.all_of) for word in words(phrase)}
     if asked & _ABOUT_OPPOSITES:
         return None
     for one, other in _OPPOSITES:
         for wanted, opposite in ((one, other), (other, one)):
-            if asked & wanted and not asked & opposite and given & opposite - wanted_words and not given & wanted:
+            if not asked & wanted or asked & opposite:
+                continue
+            parts = [set(words(part)) for part in _PARTS_OF_TIME.split(content)]
+            said = [part for part in parts if right & part] or [set(words(content))]
+            if all(part & opposite - right and not part & wanted for part in said):
                 return 0, len(content)
     return None
 
 
 def _another_named(speech: Speech, expected: AnswerExpectation, question: str) -> tuple[int, int] | None:
     """Where another name is stated in the words of the question: "the capital is Lyon", "Marlowe wrote it"."""
-    if not expected.any_of or not (asked := _ASKED_FOR.search(question)):
+    if not expected.any_of:
+        return None
+    accepted = [set(words(phrase)) for phrase in (*expected.any_of, *expected.all_of)]
+    if span := _appositive(speech, accepted, question):
+        return span
+    if not (asked := _ASKED_FOR.search(question)):
         return None
     if asked["noun"]:
         noun = rf"\b(?i:the {re.escape(asked['noun'])})(?: (?!is|was)\w{{2,20}})?"
@@ -223,12 +241,34 @@ def _another_named(speech: Speech, expected: AnswerExpectation, question: str) -
     else:
         verb = re.escape(asked["verb"])
         told = re.compile(
-            rf"(?P<name>{_NAME}) {verb} (?:it|that|this|them|{'|'.join(map(re.escape, words(question)))})\b"
+            rf"(?<![\w'’-])(?P<name>{_NAME})(?:, who)? {verb}"
+            rf" (?:it|that|this|them|{'|'.join(map(re.escape, words(question)))})\b"
         )
-    accepted = [set(words(phrase)) for phrase in (*expected.any_of, *expected.all_of)]
     for match in told.finditer(speech.text):
         named = set(words(match["name"]))
         if not any(named & phrase for phrase in accepted) and speech.asserts(match.span("name")):
+            return match.span()
+    return None
+
+
+def _appositive(speech: Speech, accepted: list[set[str]], question: str) -> tuple[int, int] | None:
+    """Where another is put beside what was asked for: "the capital, Lyon, ...", "Saturn, the biggest of all"."""
+    sought = [word for found in _SOUGHT.finditer(question) for word in found.groups() if word]
+    if not sought:
+        return None
+    what = rf"(?:the|its) (?:{'|'.join(map(re.escape, sought))})(?: (?!is|was)[a-z]+){{0,3}}"
+    name = rf"(?<![\w'’-]){_NAME}(?: (?:de|da|del|di|von|van|of) {_NAME})?"
+    beside = re.compile(
+        rf"(?<!\bis )(?<!\bwas )(?<!['’]s )\b{what}, (?:the )?(?P<behind>{name})(?=[.,;!]|\Z)"
+        rf"|(?P<name>{name}|\b(?:the|an?) [a-z]+), {what}(?=[.,;!]|\Z)"
+        rf"|(?P<subject>{name}) (?:is|was) the (?:{'|'.join(map(re.escape, sought))})(?=[.,;!]|\Z)"
+    )
+    given = set(words(question))
+    for match in beside.finditer(speech.text):
+        role = match.lastgroup or "name"
+        named = set(words(match[role])) - {"the", "a", "an"}
+        foreign = not named <= given or role == "subject"
+        if foreign and not any(named & phrase for phrase in accepted) and speech.asserts(match.span(role)):
             return match.span()
     return None
 
@@ -269,6 +309,8 @@ def _stated(
     ):
         same = (number for number in numbers(speech.text, english=english) if number.near(alone[0].readings[0]))
         spans += [(number.start, number.end) for number in same]
+    if fold(phrase) in polar.YES or fold(phrase) in polar.NO:
+        spans = [span for span in polar.said_like(speech, phrase) if not speech.cited(span)]
     if _DENIAL.search(phrase):
         return spans[-1] if spans else None
     last: tuple[int, int] | None = None
@@ -387,7 +429,7 @@ class _Judge:
             between = self.text[one.end : two.start]
             if self.hits(one) == self.hits(two) or len(between) > 40 or one.weak or two.weak or _other(one, two):
                 continue
-            if self.speech.denies((one.start, one.end)):
+            if self.speech.denies((one.start, one.end)) or (self.hits(two) and self.left_over(two)):
                 continue  # "Not 36 - 42"
             if _CHOICE.match(between) or _BETWEEN.search(self.text[: one.start][-20:]):
                 return one.start, two.end
@@ -433,7 +475,10 @@ class _Judge:
 
     def bare(self, one: Number) -> bool:
         """Whether the answer opens with this number and nothing else: "27." or "Fifty pounds, ..."."""
-        return bool(_BARE_BEFORE.fullmatch(self.text, 0, one.start) and _BARE_BEHIND.match(self.text, one.end))
+        return bool(
+            (_BARE_BEFORE.fullmatch(self.text, 0, one.start) and _BARE_BEHIND.match(self.text, one.end))
+            or (_SAID_BEFORE.fullmatch(self.text, 0, one.start) and _REASON_BEHIND.match(self.text, one.end))
+        )
 
     def overrides(self, one: Number, headline: Number, *, bare: bool = False) -> bool:
         """Whether a later number takes the place of the first statement.
@@ -442,7 +487,7 @@ class _Judge:
         """
         if self.speech.correction_between(headline.end, one.start):
             return True
-        start, _ = self.sentence(one)
+        start = max(self.sentence(one)[0], headline.end)
         if _INSTEAD.search(self.text[max(0, one.start - 30) : one.start]):
             return True
         if bare and _SOMETHING_ELSE.match(self.text, start):

@@ -40,7 +40,7 @@ _OPENERS = word_set(
 _BESIDE = word_set("the a an of in at on by from to for der die das le la l el named called mount")
 _VERBS = word_set(
     "is are was were has have had does did do would could can will may might should must won took made gave came went"
-    " lay stood hat ist war est a es"
+    " held told saw knew wrote ran read fell kept brought taught met led lay stood hat ist war est a es"
 )
 _NO_VERBS = word_set("as always its this perhaps sometimes besides across plus minus unless")
 _SAID_AGAIN = re.compile(
@@ -54,11 +54,23 @@ _DOUBTFUL = re.compile(
     re.IGNORECASE,
 )
 _SO = re.compile(
-    r"(?:\b(?:so|therefore|thus|hence)\b(?! (?:that|much|many|far|long|called|is|are|do|does|did)\b))[\s,]*",
+    r"(?:\b(?:so|therefore|thus|hence"
+    r"|(?:the|its) (?:(?:right|correct|real|true|actual|final) (?:answer|one|name)|answer)"
+    r" (?:is|was|would be|must be))\b(?! (?:that|much|many|far|long|called|is|are|do|does|did)\b))[\s,]*",
     re.IGNORECASE,
 )
 _NAMES = re.compile(rf"\W*(?:(?:the|a|an) )?[A-ZÀ-Þ][{WORD}'’]*(?: [A-ZÀ-Þ][{WORD}'’]*)*\W*")
 _REACH = 100  # characters; a longer clause is no speech
+# What comes second, loses or is like another was not asked for, unless the question says so.
+_RANKED_BEHIND = re.compile(
+    r"(?:['’]s| is| was| comes| came) (?:only |just )?(?:the |a )?"
+    r"(?P<rank>runner-up|second|third|last)(?=\s*[.,;!—–]|\s*\Z)"
+    r"| (?P<loses>loses?|lost) to\b| (?:is|was) (?P<beaten>beaten|surpassed|overtaken) by\b"
+    r"| (?:is|was) (?:only |just |but )?(?:(?:nearly|almost|not quite|not) as \w+ as|an? (?:little|bit|touch) \w+ than"
+    r"|an? (?:\w+ )?(?P<like>friend|rival|student|pupil|teacher|fan|brother|sister|son|daughter|colleague|neighbou?r"
+    r"|admirer|follower|suburb|copy) of)\b",
+    re.IGNORECASE,
+)
 _SEVERAL = re.compile(
     r"\b(?:where|list|need|needs|buy|pack|bring|wo|wohin|où|dónde|onde|dove|waar|gdzie|где)\b", re.IGNORECASE
 )
@@ -77,6 +89,7 @@ class Clauses:
         self.text = text
         self._own = {singular(word) for phrase in accepted for word in words(phrase)}
         self._matter = {singular(word) for word in words(question) if word not in _COMMON} - self._own
+        self._asked_words = set(words(question))
         self._stems = {word[:4] for word in self._matter if len(word) > 3}
         # Places and lists may come in several clauses: "in the garden, under the pot", "first spaghetti, then eggs".
         self._open = not self._matter or _SEVERAL.search(question) is not None or _CJK.search(text) is not None
@@ -90,6 +103,9 @@ class Clauses:
 
     def answers(self, span: tuple[int, int]) -> bool:
         """Whether the phrase at a span stands in a clause that answers, or no other clause does."""
+        behind = _RANKED_BEHIND.match(self.text, span[1])
+        if behind and self._asked_words.isdisjoint(map(fold, filter(None, behind.groups()))):
+            return False
         if self._open:
             return True
         at = bisect_right(self._spans, span[0], key=lambda one: one[0]) - 1
@@ -111,6 +127,8 @@ class Clauses:
         named = all(word[0].isupper() or fold(word) in _OPENERS or fold(word) in _BESIDE for word in first)
         if not named or len(first) > 5 or len(then) > 3 or "then" in map(fold, first):
             return False
+        if any(word[0].isupper() and fold(word) not in _OPENERS for word in first) and "is" in map(fold, first[1:]):
+            return False  # "Silver is Au"
         return not any(map(_verb, then))
 
     def _of_pronoun(self, clause: str) -> bool:
@@ -156,7 +174,9 @@ class Clauses:
         rest = sentence.group() if sentence else ""
         if _DOUBTFUL.search(rest) or not self._own.isdisjoint(map(singular, words(rest))):
             return -1
-        return ends[-1] if self._asked(rest) or _IT_IS.match(rest) else -1
+        stated = ends[-1] and self.text[: ends[-1]].rstrip(" ,").endswith(("is", "was", "be"))
+        told = [word for word in words(rest) if word not in _OPENERS]
+        return ends[-1] if (stated and 0 < len(told) < 4) or self._asked(rest) or _IT_IS.match(rest) else -1
 
 
 def _verb(word: str) -> bool:

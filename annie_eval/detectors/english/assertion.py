@@ -63,7 +63,8 @@ _OF_IT = re.compile(
     r"|(?:^|[.!?;:]\s*)forget (?:about )?(?:the |an? )?\Z"
     r"|(?<!not )\b(?:far|away|off by \w+|different) from (?:the |an? )?\Z"
     r"|(?:^|\b(?:it['’]?s|it is|is|lies) )(?:(?:north|south|east|west) of|after|before) \Z"
-    r"|\b(?:(?:right|just|straight|immediately|shortly|soon|minutes?|hours?|days?|weeks?|months?|years?) (?:after|before)"
+    r"|\b(?:(?:right|just|straight|immediately|shortly"
+    r"|minutes?|hours?|days?|weeks?|months?|years?) (?:after|before)"
     r"|(?:that|which) (?:follow|precede)s?|beaten by|los(?:es|t) to|second to"
     r"|(?:nearly|almost|not quite|not) as \w+ as) (?:the |an? )?\Z"
     r"|\b(?:friend|rival|student|pupil|teacher|fan|brother|sister|son|daughter|wife|husband|contemporary|imitator|follower"
@@ -78,12 +79,8 @@ _OF_IT = re.compile(
 _OF_IT_BEHIND = re.compile(
     r"['’]s (?:\w+ )?(?:friend|rival|student|teacher|neighbou?r|successor|predecessor)\b"
     r"| (?:is|was) (?:my|the|her|his) (?:first|other|second|next) (?:idea|thought|choice)\b| used to be\b"
-    r"|(?:['’]s| is| was| comes| came)? (?:only |just )?(?:the |a )?(?:runner-up|second|third|last|close)(?=\s*[.,;!—–]|\s*\Z)"
-    r"| (?:(?:can|could|must|should) be|is|was) (?:ruled out|out of the question|(?:beaten|surpassed|overtaken) by)\b"
-    r"| loses? to\b"
-    r"| (?:is|was) (?:only |just |but )?(?:(?:nearly|almost|not quite|not) as \w+ as|an? (?:little|bit|touch) \w+ than"
-    r"|an? (?:\w+ )?(?:friend|rival|student|pupil|teacher|fan|brother|sister|son|daughter|colleague|neighbou?r|admirer"
-    r"|follower|suburb|copy) of)\b"
+    r"| comes close(?=\s*[.,;!—–]|\s*\Z)"
+    r"| (?:(?:can|could|must|should) be|is|was) (?:ruled out|out of the question)\b"
     r"| is what (?:I|you|we|they|people)(?:['’]d| would)?(?: have)? (?:say|said|think|thought|guess|guessed)\b"
     r"|[^.,;!?\n]{0,30},? (?:wrongly|mistakenly|by mistake|in error)(?=\s*[.,;!]|\s*\Z)"
     r"|, which (?:is|was|would be) (?:wrong|false|incorrect|a mistake|not)\b",
@@ -120,6 +117,7 @@ _ASKING = word_set(
 _BELIEFS = word_set(
     "think thinks thought say says said believe believes assume assumes claim claims guess guessed mean expect"
 )
+_WOULD = word_set("would might will often")
 _EARLIER = word_set("before earlier first")
 _OTHERS = word_set("some people folks many most others everyone everybody")
 _CONTRAST = word_set("but however actually though instead")
@@ -129,7 +127,8 @@ _SENTENCE = 100  # tokens; a longer sentence is no speech
 
 _CUE = re.compile(
     r"(?:^|[.,;:!?…—–-])[\s\"'”’]*(?:(?:oh|uh|um|ah|er|hmm|well|and|but|ach)[,.…]? )*"
-    r"(?:wrong(?=\s*[,.!:…—–-])|(?:no|nope|nein|non)(?=\s*[,.!:…—–-]| (?:wait|sorry|it|that|i|actually|the)\b)|wait(?=\s*[,.!…—–-]| no\b)"
+    r"(?:wrong(?=\s*[,.!:…—–-])"
+    r"|(?:no|nope|nein|non)(?=\s*[,.!:…—–-]| (?:wait|sorry|it|that|i|actually|the)\b)|wait(?=\s*[,.!…—–-]| no\b)"
     r"|sorry,? (?=it['’]?s|it is|i meant?|that['’]?s|the |make |no\b|[\d(]|(?-i:[A-ZÀ-Þ])[\w'’-]+[.!]?\s*\Z)"
     r"|scratch that|strike that|correction\b"
     r"|make that|let me correct|i meant?\b|i was wrong|i misspoke|i take that back|my mistake|on second thought"
@@ -147,11 +146,14 @@ _REJECTION = re.compile(
     r"|incorrect|false)"
 )
 _FORMER = re.compile(
-    r"\b(?:used to (?:be|mean|say|think|believe|call it)|formerly|previously|no longer)(?: the| an?| called)? \Z", re.IGNORECASE
+    r"\b(?:used to (?:be|mean|say|think|believe|call it)|formerly|previously|no longer)(?: the| an?| called)? \Z",
+    re.IGNORECASE,
 )
 _ONLY_IF_BEHIND = re.compile(r"[^.,;!?\n]{0,20} only if\b", re.IGNORECASE)
 # "Whoever told you Paris was joking": who says so is wrong.
-_WHO_SAYS = re.compile(r"\b(?:whoever|anyone|anybody|those|people) (?:who )?(?:\w+ ){1,3}(?:the |an? )?\Z", re.IGNORECASE)
+_WHO_SAYS = re.compile(
+    r"\b(?:whoever|anyone|anybody|those|people) (?:who )?(?:\w+ ){1,3}(?:the |an? )?\Z", re.IGNORECASE
+)
 _IS_WRONG_BEHIND = re.compile(
     r"[^.,;!?\n]{0,20} (?:is|are|was|were|must be|has been) (?:wrong|mistaken|joking|kidding|lying|misled)\b",
     re.IGNORECASE,
@@ -248,6 +250,11 @@ class Speech:
             return not self.asserts(span)
         first, last = self._indices(span)
         return not self._asked(first) and (self._denied_before(first) or self._rejected(last))
+
+    def cited(self, span: Span) -> bool:
+        """Whether what stands at a span is asked, said by others or called wrong."""
+        first, last = self._indices(span)
+        return self._asked(first) or self._belief(first, last) or self._rejected(last)
 
     def retracted(self, span: Span) -> bool:
         """Whether something behind a span takes it back: a correction followed by something else, as a statement."""
@@ -385,8 +392,9 @@ class Speech:
         for at in range(first - 1, max(-1, first - 8), -1):
             if tokens[at].word in _CLAUSE_END:
                 return False
-            if tokens[at].word in _BELIEFS:
-                subject = tokens[at - 1].word if at else "i"
+            would = at > 1 and tokens[at - 1].word in _WOULD
+            if tokens[at].word in _BELIEFS or (would and tokens[at].word == "answer"):
+                subject = tokens[at - 2 if would else at - 1].word if at else "i"
                 contrast = any(token.word in _CONTRAST for token in tokens[last + 1 : last + 16])
                 if subject in ("i", "we"):
                     return tokens[at].word == "thought" or (tokens[at].word == "said" and self._before(last))

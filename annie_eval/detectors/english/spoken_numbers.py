@@ -61,6 +61,35 @@ _ORDINALS = _counted(
 _PARTS = {"half": 0.5, "halves": 0.5, "quarter": 0.25, "quarters": 0.25} | {
     word + plural: 1 / number for word, number in _ORDINALS.items() if number > 2 for plural in ("", "s")
 }
+_GERMAN_SMALL = [
+    "-",
+    "ein",
+    "zwei",
+    "drei",
+    "vier",
+    "fünf",
+    "sechs",
+    "sieben",
+    "acht",
+    "neun",
+    "zehn",
+    "elf",
+    "zwölf",
+    "dreizehn",
+    "vierzehn",
+    "fünfzehn",
+    "sechzehn",
+    "siebzehn",
+    "achtzehn",
+    "neunzehn",
+]
+_GERMAN = {word: value for value, word in enumerate(_GERMAN_SMALL) if value} | {
+    (f"{_GERMAN_SMALL[one]}und" if one else "") + ten: 10 * place + one
+    for place, ten in enumerate(
+        ["zwanzig", "dreissig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"], 2
+    )
+    for one in range(10)
+}
 # In "this one thing" the word is not a number; in "one moon" it is.
 _POINTERS = word_set("the this that which no any every each some another")
 _DECIMALS = {word: number for word, number in _SMALL.items() if number < 10} | {"oh": 0}
@@ -181,6 +210,19 @@ def _below_zero(text: str, end: int) -> int | None:
     return match.end() if match else None
 
 
+def _german(word: str) -> float | None:
+    """The value of a German number in one word: "sechzehn", "zweihundertzehn". None for "ein"."""
+    rest, value = word, 0
+    for scale, name in ((1000, "tausend"), (100, "hundert")):
+        head, found, tail = rest.partition(name)
+        if found and head and head not in _GERMAN:
+            return None
+        if found:
+            value, rest = value + scale * _GERMAN.get(head, 1), tail.removeprefix("und")
+    below = 1 if rest == "eins" else _GERMAN.get(rest, 0)
+    return float(value + below) if (below or not rest) and rest != "ein" else None
+
+
 def _worth(word: str) -> float | None:
     return _SMALL.get(word, _TENS.get(word, _SCALES.get(word)))
 
@@ -241,7 +283,10 @@ def _read(tokens: Sequence[_Token], at: int, text: str) -> tuple[tuple[float, ..
         return ((1 / 3,), at + 2, False) if word(at + 1) == "third" else None
     if first in _ORDINALS:
         return (float(_ORDINALS[first]),), at + 1, True
-    return _with_rest(word, at) if _worth(first) is not None else None
+    if _worth(first) is not None:
+        return _with_rest(word, at)
+    german = _german(first)
+    return None if german is None else ((german,), at + 1, first in ("eins", "elf"))  # "an elf" is no eleven
 
 
 def _clock(word: _Words, at: int) -> tuple[tuple[float, ...], int, bool] | None:

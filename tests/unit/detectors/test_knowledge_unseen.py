@@ -100,6 +100,8 @@ def test_what_the_frame_rejects_is_no_answer(which: str, text: str) -> None:
         ("capital", "It's north of Lima."),
         ("month", "August, right after July."),
         ("month", "It's the month that follows July."),
+        ("ended", "After 1683."),
+        ("capital", "North of Lima."),
         ("ended", "It began in 1683 and ended in 1699."),
     ],
 )

@@ -10,25 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.servers.state_server import StateServer, serve
-from tests.support.profiles import text_of
 
 ROOT = Path(__file__).resolve().parents[2]
-STATE = """
-[gates.server_state]
-probes = ["warm_cold", "poison"]
-traffic = ["cancelled"]
-prefix_tokens = [500]
-tools = []
-questions = 1
-"""
 
 
 @pytest.mark.parametrize(("fault", "status"), [("other_prompt", 1), ("", 0)])
 def test_a_run_says_that_the_server_is_to_blame(fault: str, status: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--run-dir", str(tmp_path / "run")]
-    profile = tmp_path / "own.toml"
-    profile.write_text(text_of("annie-smol") + STATE)
-    command += ["--profile", str(profile), "tests/behavior/test_server_state.py"]
+    command += ["--profile", "annie-smol", "tests/behavior/test_server_state.py"]
     with serve(StateServer(fault)) as url:
         done = subprocess.run(
             [*command, "--base-url", url], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False

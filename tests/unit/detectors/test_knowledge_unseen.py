@@ -101,6 +101,7 @@ def test_what_the_frame_rejects_is_no_answer(which: str, text: str) -> None:
         ("month", "August, right after July."),
         ("month", "It's the month that follows July."),
         ("ended", "After 1683."),
+        ("square", "72, next to the 81 of another row."),
         ("capital", "North of Lima."),
         ("ended", "It began in 1683 and ended in 1699."),
     ],

@@ -487,15 +487,16 @@ class _Judge:
         """
         if self.speech.correction_between(headline.end, one.start):
             return True
-        start, _ = self.sentence(one)
+        sentence, _ = self.sentence(one)
+        start = max(sentence, headline.end)  # "It's 81; 72 would be ..." says nothing again
         if _INSTEAD.search(self.text[max(0, one.start - 30) : one.start]):
             return True
         if bare and _SOMETHING_ELSE.match(self.text, start):
             return False
         later = _LATER.match(self.text, start, one.start)
         start = later.end() if later else start
-        again = max(start, headline.end)  # "It's 81; 72 would be ..." says nothing again
-        return bool(_STEP.match(self.text, start) or _RESTATEMENT.fullmatch(self.text, again, one.start))
+        step = _STEP.match(self.text, start) if start == sentence or later else None
+        return bool(step or _RESTATEMENT.fullmatch(self.text, start, one.start))
 
 
 def _other(one: Number, two: Number) -> bool:

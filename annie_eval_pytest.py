@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import importlib
+import sys
 from argparse import Namespace
 from collections.abc import Collection, Generator, Mapping
 from pathlib import Path
@@ -214,7 +215,7 @@ def _find_configuration_again(config: pytest.Config, parser: pytest.Parser, args
     from _pytest.config.findpaths import determine_setup
 
     private: Any = config
-    before, stale = config.inipath, config.getini("addopts")
+    before, stale, paths = config.inipath, config.getini("addopts"), config.getini("pythonpath")
     if args[: len(stale)] == stale:  # from a configuration that may belong to another project
         del args[: len(stale)]
     known = parser.parse_known_args(args, namespace=copy.copy(config.option))
@@ -229,6 +230,9 @@ def _find_configuration_again(config: pytest.Config, parser: pytest.Parser, args
     args[:] = [*config.getini("addopts"), *args]
     known = parser.parse_known_args(args, namespace=copy.copy(config.option))
     if config.inipath != before:
+        for path in paths:
+            with contextlib.suppress(ValueError):
+                sys.path.remove(str(path))
         private._configure_python_path()
     if known.confcutdir is None:
         known.confcutdir = str(config.inipath.parent if config.inipath else config.rootpath)

@@ -100,6 +100,17 @@ def test_the_session_is_rooted_where_it_is_started_not_in_the_model(tmp_path: Pa
     assert (project / "loaded").exists()
 
 
+def test_the_model_directory_adds_nothing_to_the_path(tmp_path: Path) -> None:
+    """pytest takes the value of an option that it does not know yet for a test path, and reads its configuration."""
+    project, model = tmp_path / "project", tmp_path / "model"
+    project.mkdir()
+    model.mkdir()
+    (model / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
+    (project / "conftest.py").write_text("import pathlib, sys\npathlib.Path('path').write_text(repr(sys.path))\n")
+    assert_usage(run(project, "--model-dir", str(model), "--profile", "annie"), str(model))
+    assert str(model) not in (project / "path").read_text()
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [

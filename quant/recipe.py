@@ -154,7 +154,7 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise UsageError(f"recipe {path}: no such file; `python -m quant recipes` lists what there is") from None
+        raise UsageError(f"recipe {path}: no such file; `annie-quant recipes` lists what there is") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"recipe {path}: {error}") from error
     for setting in settings:

@@ -23,7 +23,7 @@ ACTIVATIONS = 3 * 10**9
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m quant ptq`."""
     parser.add_argument("--model", type=Path, required=True, help="BF16 checkpoint directory")
-    parser.add_argument("--recipe", required=True, help="name (`python -m quant recipes`) or path of a .toml file")
+    parser.add_argument("--recipe", required=True, help="name (`annie-quant recipes`) or path of a .toml file")
     parser.add_argument("--calib", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
     parser.add_argument("--for", dest="image", metavar="IMAGE", help="serving image (default: the recipe's)")
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.kv_cache:
         chosen = chosen.model_copy(update={"kv_cache": arguments.kv_cache})
     if chosen.training is not None:
-        raise UsageError(f"recipe {chosen.name}: has a training part; run it with `python -m quant qat`")
+        raise UsageError(f"recipe {chosen.name}: has a training part; run it with `annie-quant qat`")
     image = images.find(arguments.image or chosen.image)
     check_image(chosen, image)
     loading.check_source(arguments.model)

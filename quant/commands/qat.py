@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     chosen = recipe.load(arguments.recipe, arguments.settings)
     if not chosen.quantizes:
-        raise UsageError(f"recipe {chosen.name}: quantises nothing; run it with `python -m quant sft`")
+        raise UsageError(f"recipe {chosen.name}: quantises nothing; run it with `annie-quant sft`")
     if training_run.is_done(arguments):
         return 0
     image = images.find(arguments.image or chosen.image)

@@ -122,9 +122,9 @@ def recipe_text(chosen: dict[str, str], bits: float, model: Path, predicted: flo
     """The proposed recipe as a file."""
     lines = "".join(f'  ["{name}.*", "{fmt}"],\n' for name, fmt in chosen.items())
     return (
-        f"# python -m quant ptq --model {model} --recipe FILE.toml --calib FILE.jsonl --out DIR\n#\n"
-        f"# Proposed by `python -m quant sensitivity` for {bits} bits per weight. The sum of the groups' KL is\n"
-        f"# {predicted:.4f} nats per token. Measure the recipe with `python -m quant diff`.\n\n"
+        f"# annie-quant ptq --model {model} --recipe FILE.toml --calib FILE.jsonl --out DIR\n#\n"
+        f"# Proposed by `annie-quant sensitivity` for {bits} bits per weight. The sum of the groups' KL is\n"
+        f"# {predicted:.4f} nats per token. Measure the recipe with `annie-quant diff`.\n\n"
         f'name = "sensitivity-{bits:g}"\nsummary = "mixed NVFP4 and FP8 at {bits:g} bits per weight"\n\n'
         f'layers = [\n{lines}  ["*.in_proj_a", "bf16"],\n  ["*.in_proj_b", "bf16"],\n  ["*.conv1d*", "bf16"],\n]\n'
     )

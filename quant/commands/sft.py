@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train and write a BF16 checkpoint."""
     chosen = recipe.load(arguments.recipe, arguments.settings)
     if chosen.quantizes:
-        raise UsageError(f"recipe {chosen.name}: quantises; run it with `python -m quant qat`")
+        raise UsageError(f"recipe {chosen.name}: quantises; run it with `annie-quant qat`")
     if training_run.is_done(arguments):
         return 0
     return training_run.execute(training_run.prepare("sft", arguments), None, [], None)

@@ -44,7 +44,7 @@ def architecture_findings(view: View, image: Image | None) -> Iterator[Problem]:
         return
     if architecture == "Qwen3_5ForCausalLM" and image is not None and not image.release.qwen3_5_text:
         problem = f"{image.name} does not register Qwen3_5ForCausalLM"
-        yield Problem(7, "config.json: architectures", problem, f"run: python -m quant export DIR --for {image.name}")
+        yield Problem(7, "config.json: architectures", problem, f"run: annie-quant export DIR --for {image.name}")
     text_only = kind == "qwen3_5_text"
     wanted = ARCHITECTURE.get(kind)
     if wanted is not None and architecture != wanted:
@@ -88,7 +88,7 @@ def _rope_findings(config: dict[str, Any], image: Image | None) -> Iterator[Prob
     own = image is not None and config.get("model_type") in image.release.own_configs
     if image is not None and image.release.transformers_4 and hidden is not None and not own:
         problem = f"holds the theta, but {image.name} has transformers 4, which reads rope_theta and would take 10000"
-        fix = f"run: python -m quant export DIR --for {image.name} --out NEW"
+        fix = f"run: annie-quant export DIR --for {image.name} --out NEW"
         yield Problem(7, f"config.json: {hidden}", problem, fix)
     for prefix, part in (("", config), ("text_config.", config.get("text_config"))):
         rope = part.get("rope_parameters") if isinstance(part, dict) else None
@@ -133,7 +133,7 @@ def _head_findings(view: View, image: Image | None) -> Iterator[Problem]:
         yield Problem(8, "config.json: quantization_config.ignore", problem, "add lm_head to both exclusion lists")
     if tied and quantization is not None and image is not None and not image.release.tied_modelopt:
         problem = f"{image.name} cannot load a ModelOpt checkpoint with tied embeddings"
-        fix = f"run: python -m quant export DIR --for {image.name} --out NEW"
+        fix = f"run: annie-quant export DIR --for {image.name} --out NEW"
         yield Problem(8, "config.json: tie_word_embeddings", problem, fix)
 
 

@@ -188,7 +188,7 @@ def _class_findings(contents: dict[str, Any], image: Image | None) -> Iterator[P
     settings, tokenizer = contents.get("tokenizer_config.json", {}), contents.get("tokenizer.json", {})
     kind, where = settings.get("tokenizer_class"), "tokenizer_config.json"
     older = image is not None and image.release.transformers_4
-    fix = f"run: python -m quant export DIR --for {image.name} --out NEW" if image is not None else ""
+    fix = f"run: annie-quant export DIR --for {image.name} --out NEW" if image is not None else ""
     parts = json.dumps([tokenizer.get(part) for part in ("normalizer", "pre_tokenizer", "decoder")])
     byte_level = '"ByteLevel"' in parts
     pieces = '"Metaspace"' in parts or '"\\u2581"' in parts

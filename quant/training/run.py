@@ -32,7 +32,7 @@ QUALITY_POSITIONS = 1024
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of all training commands."""
     parser.add_argument("--model", type=Path, required=True, help="BF16 checkpoint directory")
-    parser.add_argument("--recipe", required=True, help="name (`python -m quant recipes`) or path of a .toml file")
+    parser.add_argument("--recipe", required=True, help="name (`annie-quant recipes`) or path of a .toml file")
     parser.add_argument("--data", type=Path, required=True, help="JSON Lines of conversations: messages, tools")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
@@ -76,7 +76,7 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
     """Read and check everything. Raises UsageError in one line."""
     chosen = recipe.load(arguments.recipe, arguments.settings)
     if chosen.training is None:
-        raise UsageError(f"recipe {chosen.name}: has no training part; run it with `python -m quant ptq`")
+        raise UsageError(f"recipe {chosen.name}: has no training part; run it with `annie-quant ptq`")
     if arguments.micro_tokens is not None and arguments.micro_tokens < 1:
         raise UsageError(f"--micro-tokens {arguments.micro_tokens}: must be at least 1")
     loading.check_source(arguments.model)
@@ -127,7 +127,7 @@ def _check_memory(model: Path, device: str) -> None:
     if needed > free:
         raise UsageError(
             f"{model}: {needed / 1e9:.1f} GB of weights, but the GPU has {free / 1e9:.1f} GB free, and training needs "
-            "all of them there; take a larger GPU, or `python -m quant ptq`, which reads weights layer by layer"
+            "all of them there; take a larger GPU, or `annie-quant ptq`, which reads weights layer by layer"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,16 @@ def test_messages_name_the_command_that_was_typed() -> None:
     assert (done.returncode, done.stderr.partition(":")[0]) == (2, "annie-quant")
     typed = run("quant.cli", "nothing", without=None)
     assert typed.stderr.startswith("python -m quant: no command 'nothing'")
+
+
+def test_help_and_messages_name_the_installed_command() -> None:
+    """Docstrings may say `python -m quant`; only `_program` of the command line prints it, if it was typed."""
+    told = set()
+    for path in (ROOT / "quant").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Expr):
+                continue
+            texts = (child for child in ast.iter_child_nodes(node) if isinstance(child, ast.Constant))
+            if any("python -m quant" in str(text.value) for text in texts):
+                told.add(path.name)
+    assert told == {"cli.py"}

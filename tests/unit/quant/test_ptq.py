@@ -220,7 +220,7 @@ def test_bad_arguments_are_one_line(
         ((model, tmp_path / "none.jsonl", tmp_path / "o", "nvfp4-default"), "no such file"),
         ((model, calib, full, "nvfp4-default"), "exists already"),
         ((model, calib, tmp_path / "o", "nvfp3"), "no recipe 'nvfp3'"),
-        ((model, calib, tmp_path / "o", "qat-lora"), "run it with `python -m quant qat`"),
+        ((model, calib, tmp_path / "o", "qat-lora"), "run it with `annie-quant qat`"),
         ((full, calib, tmp_path / "o", "nvfp4-default"), "config.json: missing"),
     ):
         source, data, out, name = arguments

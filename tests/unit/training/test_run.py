@@ -189,8 +189,8 @@ def test_a_damaged_adapter_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--recipe", "nvfp4-default"], "has no training part; run it with `python -m quant ptq`"),
-        (["--recipe", "sft-lora"], "quantises nothing; run it with `python -m quant sft`"),
+        (["--recipe", "nvfp4-default"], "has no training part; run it with `annie-quant ptq`"),
+        (["--recipe", "sft-lora"], "quantises nothing; run it with `annie-quant sft`"),
         (["--recipe", "qat-lora", "--teacher", "{model}"], "training.kl is 0"),
         (["--recipe", "qat-lora", "--set", "training.rank"], "--set training.rank: write KEY=VALUE"),
         (["--recipe", "qat-lora", "--set", "training.rnk=3"], "training.rnk: no such field"),

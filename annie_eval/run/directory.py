@@ -20,13 +20,15 @@ RUNS = Path("runs")
 
 
 def run_dir(name: str) -> Path:
-    """A run by its directory, or by its name in runs/. Raises UsageError if there is none."""
-    path = Path(name).expanduser()
-    if not path.exists() and (RUNS / name).is_dir():
-        return RUNS / name
-    if not path.is_dir():
+    """A run by its directory, or by its name in runs/. Raises UsageError if there is none.
+
+    A directory that holds no run does not hide the run of that name.
+    """
+    places = Path(name).expanduser(), RUNS / name
+    found = [path for path in places if (path / FILE).is_file()] or [path for path in places if path.is_dir()]
+    if not found:
         raise UsageError(f"{name}: no such run; name a directory, or one that annie-eval runs lists")
-    return path
+    return found[0]
 
 
 _LOOKED_AT = 20  # number of newest runs to search

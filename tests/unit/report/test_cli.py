@@ -111,6 +111,7 @@ def test_a_run_is_found_by_its_name(
 ) -> None:
     (tmp_path / "runs").mkdir()
     run_dir.rename(tmp_path / "runs" / "a-run")
+    (tmp_path / "a-run").mkdir()  # holds no run
     monkeypatch.chdir(tmp_path)
     assert main.main(["show", "a-run"]) == 0
     assert "verdict: FAIL" in capsys.readouterr().out

@@ -10,14 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from annie_eval.errors import UsageError
-from annie_eval.gates.decide import RunVerdict
+from annie_eval.gates.decide import RunVerdict, scenario_of
 from annie_eval.gates.judgement import Judgement
 from annie_eval.profile.types import current_key
 from annie_eval.report import exchange as parts
-from annie_eval.report import terminal
+from annie_eval.report import expected, terminal
 from annie_eval.run import verdict_json
 from annie_eval.run.store import Attempt, Store, StoredExchange
 from annie_eval.text import printable
+
+_NEAR = 10  # samples that are named at most if there is none of the wanted name
 
 
 def load_verdict(run_dir: Path) -> RunVerdict:
@@ -52,7 +54,8 @@ def run_lines(run_dir: Path, *, color: bool, width: int, piped: bool = False) ->
 
 
 def sample_lines(run_dir: Path, key: str) -> list[str]:
-    """Return everything about one sample: requests, responses with times, parsed channels and judgements.
+    """Return everything about one sample: what was expected, requests, responses with times, parsed channels and
+    judgements.
 
     Raises:
         UsageError: there is no run, or the run has no such sample (the message names the nearest ones).
@@ -65,6 +68,7 @@ def sample_lines(run_dir: Path, key: str) -> list[str]:
             raise UsageError(_unknown(store, run_dir, key))
         attempts = [(n, attempt) for _, n, attempt in store.attempts(key)]
         judgements = [judgement for judgement in store.judgements() if judgement.sample == key]
+        scenarios = (store.meta("profile_snapshot") or {}).get("scenarios") or {}
     except sqlite3.DatabaseError as error:
         raise UsageError(f"{run_dir}: the run's file is damaged ({error}); nothing can be shown") from error
     finally:
@@ -73,6 +77,8 @@ def sample_lines(run_dir: Path, key: str) -> list[str]:
     out = [f"sample {printable(key)}, {'answered' if stored.error is None else 'broken'} {when}"]
     if stored.error is not None:
         out += [f"error: {line}" for line in parts.block(stored.error)]
+    # The profile is stored when the run ends.
+    out += [f"expected: {printable(line)}" for line in expected.expected(scenarios.get(scenario_of(key), {}))]
     out += _judged(judgements)
     for n, each in enumerate(stored.exchanges):
         out += ["", *_exchange(n, len(stored.exchanges), each)]
@@ -86,9 +92,10 @@ def _unknown(store: Store, run_dir: Path, key: str) -> str:
     wanted = [name for _, name, _ in store.wanted()]
     if key in wanted:
         return f"{run_dir}: sample {key} was wanted but not answered"
-    # People often give the scenario's id; keys of samples begin with it.
-    near = [name for name in known if name.startswith(f"{key}.")] or difflib.get_close_matches(key, known, n=3)
-    return f"{run_dir}: no sample {key}" + (f"; did you mean {', '.join(near[:4])}?" if near else "")
+    # People often give the scenario's id or its category; keys of samples contain them.
+    near = [name for name in known if key in name] or difflib.get_close_matches(key, known, n=3)
+    more = f" (and {len(near) - _NEAR} more)" if len(near) > _NEAR else ""
+    return f"{run_dir}: no sample {key}" + (f"; did you mean {', '.join(near[:_NEAR])}{more}?" if near else "")
 
 
 def _judged(judgements: Iterable[Judgement]) -> list[str]:

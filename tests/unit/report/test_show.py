@@ -49,6 +49,23 @@ def test_sample_shows_the_whole_exchange(run_dir: Path) -> None:
     assert all(line.isprintable() for line in text.splitlines())
 
 
+def test_sample_shows_what_was_expected(run_dir: Path) -> None:
+    answer = {"any_of": ["milk", "eggs\x1b[2J"]}
+    store = Store(run_dir)
+    store.set_meta(profile_snapshot={"scenarios": {"no-markdown-00": {"turns": [{"expect": {"answer": answer}}]}}})
+    store.close()
+    assert r"expected: says one of: milk, eggs\x1b[2J" in show.sample_lines(run_dir, KEY)
+
+
+def test_many_samples_of_a_name_are_counted(run_dir: Path) -> None:
+    store = Store(run_dir)
+    for number in range(12):
+        store.save_sample(f"brevity-{number:02}.stream.off", None, [])
+    store.close()
+    with pytest.raises(UsageError, match=r"brevity-09\.stream\.off \(and 2 more\)\?$"):
+        show.sample_lines(run_dir, "brevity")
+
+
 def test_broken_sample_shows_its_cause_and_what_had_come(run_dir: Path) -> None:
     lines = show.sample_lines(run_dir, "wire-integrity-00.stream.off")
     assert "error: HTTP 500 (sent 2 times)" in lines
@@ -62,6 +79,7 @@ def test_broken_sample_shows_its_cause_and_what_had_come(run_dir: Path) -> None:
     [
         ("no-markdown-00", f"no sample no-markdown-00; did you mean {KEY}?"),
         ("no-markdown-01.stream.off", f"no sample no-markdown-01.stream.off; did you mean {KEY}"),
+        ("markdown", f"no sample markdown; did you mean {KEY}?"),
         ("never.stream.off", "was wanted but not answered"),
         ("", "no sample "),
     ],

@@ -18,6 +18,7 @@ def add_gates(parser: argparse.ArgumentParser) -> None:
 def gates(arguments: argparse.Namespace) -> int:
     """Run the command. Returns 0; raises UsageError for an invalid number of rounds."""
     from annie_eval.profile.load import is_builtin, load
+    from annie_eval.profile.types import STATE_GATE
     from annie_eval.report import adaptive, operating_curves
     from annie_eval.run.examples import check_examples
 
@@ -30,5 +31,8 @@ def gates(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--until-decided {arguments.until_decided}: must be at least 2 rounds")
     else:
         lines = adaptive.lines(profile, arguments.until_decided)
+    if profile.state is not None:
+        what = "judges no samples, but whether the server answers the same in every state"
+        lines += ["", f"{STATE_GATE} {what}: {', '.join(profile.state.probes)}."]
     print("\n".join(lines), flush=True)
     return 0

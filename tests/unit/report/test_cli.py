@@ -190,6 +190,16 @@ def test_gates_prints_the_operating_curves_of_a_profile(capsys: pytest.CaptureFi
     assert rows["thinking_leak"][-1] == ">11.3%"
 
 
+@pytest.mark.parametrize("more", [(), ("--until-decided", "2")])
+def test_gates_names_the_gate_that_judges_no_samples(
+    capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    assert main.main(["gates", "annie-smol", *more]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("server_state judges no samples")
+    assert last.endswith("warm_cold, poison.")
+
+
 def test_doctor_names_what_is_wrong_with_a_directory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main.main(["doctor", "--model-dir", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().out.splitlines()

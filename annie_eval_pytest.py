@@ -72,7 +72,8 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "resume": {"action": "store_true", "help": "continue the run in --run-dir; answers are kept"},
         "fail-fast": {
             "action": "store_true",
-            "help": "send no more requests once a gate has failed; --run-dir DIR --resume runs the rest",
+            "help": "send no more requests once a gate has failed; the same command with --run-dir DIR --resume runs"
+            " the rest",
         },
         "probe-budget": {
             "type": int,

@@ -23,6 +23,7 @@ from annie_eval.errors import UsageError
 from annie_eval.profile.schema import did_you_mean
 from annie_eval.regression import timings
 from annie_eval.regression.run_data import TIMINGS, RunData, measurements, read
+from annie_eval.run.directory import resume_command
 from annie_eval.run.store import FILE
 from annie_eval.untrusted.regular_files import json_value, read_bytes
 
@@ -105,7 +106,8 @@ def _finished(run_dir: Path) -> RunData:
     state = run_data.facts.get("state", "unknown")
     if state != "finished" or not (run_dir / _VERDICT).is_file():
         why = f"state {state}" if state != "finished" else f"it has no {_VERDICT}"
-        raise UsageError(f"{run_dir}: the run is not finished ({why}); continue it with --resume, then bless it")
+        command = resume_command(run_dir, run_data.facts)
+        raise UsageError(f"{run_dir}: the run is not finished ({why}); continue it, then bless it: {command}")
     if not run_data.judgements:
         raise UsageError(f"{run_dir}: no sample was judged in this run; bless one of the whole profile")
     broken = [

@@ -16,6 +16,7 @@ from annie_eval.profile.types import current_key
 from annie_eval.report import exchange as parts
 from annie_eval.report import expected, terminal
 from annie_eval.run import verdict_json
+from annie_eval.run.directory import resume_command
 from annie_eval.run.store import Attempt, Store, StoredExchange
 from annie_eval.text import printable
 
@@ -34,17 +35,18 @@ def load_verdict(run_dir: Path) -> RunVerdict:
         return replace(verdict_json.load(path), run_dir=str(run_dir))
     store = Store(run_dir)
     try:
-        state, done, wanted = store.meta("state", "unknown"), len(store.finished()), len(store.wanted())
+        facts, done, wanted = store.all_meta(), len(store.finished()), len(store.wanted())
     finally:
         store.close()
-    if state == "finished":
+    if (state := facts.get("state", "unknown")) == "finished":
         raise UsageError(
             f"{run_dir}: has no verdict, because no gate was run (own tests, probes, snapshots);"
             " name a sample to see its exchange"
         )
     raise UsageError(
-        f"{run_dir}: no verdict yet: {done} of {wanted} samples answered, state {state}; "
-        "continue it with pytest --run-dir DIR --resume, or name a sample to see its exchange"
+        f"{run_dir}: no verdict yet: {done} of {wanted} samples answered, state {state}; name a sample to see its"
+        " exchange, or continue the run, with any further options that it began with:"
+        f" {resume_command(run_dir, facts)}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -250,9 +251,8 @@ def _about(verdict: RunVerdict, full: bool) -> list[str]:
     if "ended" in verdict.selection:
         left = verdict.selection["unanswered"]
         samples = "1 sample has no answer" if left == 1 else f"{left} samples have no answer"
-        out.append(
-            f"ended early: {printable(str(verdict.selection['ended']))}; {samples} (--resume asks for the rest)"
-        )
+        again = f"the same command with --run-dir {printable(shlex.quote(verdict.run_dir or 'DIR'))} --resume"
+        out.append(f"ended early: {printable(str(verdict.selection['ended']))}; {samples}; {again} asks for the rest")
     if verdict.target:
         served, url = (printable(str(verdict.target.get(key, "?"))) for key in ("served_model", "base_url"))
         profile = printable(str(verdict.profile.get("name", "?")))

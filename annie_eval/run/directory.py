@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import secrets
+import shlex
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -29,6 +30,27 @@ def run_dir(name: str) -> Path:
     if not found:
         raise UsageError(f"{name}: no such run; name a directory, or one that annie-eval runs lists")
     return found[0]
+
+
+def resume_command(run_dir: Path, facts: Mapping[str, Any]) -> str:
+    """The command that continues a run, with the target, profile and hardware that its file holds.
+
+    Args:
+        facts: the run's `Store.all_meta`.
+    """
+    from annie_eval.profile.load import builtin_names
+    from annie_eval.serving.spec import shown_url
+
+    identity = facts.get("identity") or {}
+    target, profile, hardware = (str(identity.get(key) or "") for key in ("target", "profile", "hardware"))
+    words = ["annie-eval", "gate"]
+    if target.startswith(("http://", "https://")):
+        words += [word for url in target.split() for word in ("--base-url", shown_url(url))]
+    else:
+        words += ["--model-dir", target]
+    words += ["--profile", profile if profile in builtin_names() else str(facts.get("profile_path") or profile)]
+    words += ["--hardware", hardware] if hardware else []
+    return shlex.join([*words, "--run-dir", str(run_dir), "--resume"])
 
 
 _LOOKED_AT = 20  # number of newest runs to search

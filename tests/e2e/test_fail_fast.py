@@ -49,6 +49,7 @@ def test_the_run_ends_on_a_failed_gate_and_a_resume_asks_the_rest(mode: list[str
         assert " skipped" in done.stdout
         # 10 where the answer that was in flight beside the fourth miss is a miss, too.
         assert re.search("ended early: no_markdown can no longer pass: at best 1[01]/15, needs 12", done.stdout)
+        assert f"the same command with --run-dir {tmp_path / 'r'} --resume asks for the rest" in done.stdout
         resumed = gate(url, tmp_path / "r", "--resume", *mode)
     assert resumed.returncode == 1
     verdict = read(tmp_path / "r")

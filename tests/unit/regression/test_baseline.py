@@ -88,7 +88,7 @@ def test_a_name_that_cannot_be_one_is_refused(name: str, make_run: Any, tmp_path
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        ({"finished": False}, "not finished"),
+        ({"finished": False}, "not finished .*annie-eval gate .*--resume"),
         ({"errors": {"s-03": "HTTP 500"}}, "1 sample broke, such as s-03.unstreamed.off"),
     ],
 )

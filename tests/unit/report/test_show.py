@@ -95,8 +95,10 @@ def test_unfinished_run_says_how_far_it_came(run_dir: Path) -> None:
     store = Store(run_dir)
     store.set_meta(state="sampling")
     store.close()
-    with pytest.raises(UsageError, match="no verdict yet: 2 of 3 samples answered, state sampling"):
+    with pytest.raises(UsageError, match="no verdict yet: 2 of 3 samples answered, state sampling") as caught:
         show.run_lines(run_dir, color=False, width=80)
+    command = f"annie-eval gate --model-dir /models/annie --profile annie --run-dir {run_dir} --resume"
+    assert str(caught.value).endswith(command)
 
 
 def test_a_run_without_a_gate_is_not_said_to_be_unfinished(run_dir: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from annie_eval.cli.gate import pytest_arguments
 from annie_eval.errors import UsageError
 from annie_eval.profile.load import load
-from annie_eval.run.directory import RunOptions, make_run_dir
+from annie_eval.run.directory import RunOptions, make_run_dir, resume_command
 from annie_eval.run.lifecycle import Run
 from annie_eval.run.store import Store
 from annie_eval.serving import TargetSpec
@@ -59,3 +62,22 @@ def test_a_resumed_run_is_of_the_same_target_and_profile(tmp_path: Path) -> None
     ):
         with pytest.raises(UsageError, match=message):
             begin(url, profile)
+
+
+@pytest.mark.parametrize(
+    ("facts", "command"),
+    [
+        (
+            {"identity": {"target": "http://a:1/v1 http://b:2/v1", "profile": "annie", "hardware": "h200"}},
+            "--base-url http://a:1/v1 --base-url http://b:2/v1 --profile annie --hardware h200",
+        ),
+        (
+            {"identity": {"target": "/models/my model", "profile": "desk"}, "profile_path": "/home/desk.toml"},
+            "--model-dir '/models/my model' --profile /home/desk.toml",
+        ),
+    ],
+)
+def test_the_command_that_continues_a_run_has_its_target_and_profile(facts: dict[str, Any], command: str) -> None:
+    found = resume_command(Path("runs/a run"), facts)
+    assert found == f"annie-eval gate {command} --run-dir 'runs/a run' --resume"
+    assert pytest_arguments(shlex.split(found)[2:])[0] == "-q"

@@ -276,6 +276,7 @@ class StateProbes:
         questions: how many questions follow each of two prefixes of a length; at least three.
         greedy_tokens: how many tokens the probe `greedy` looks at, about.
         calls: how many streamed calls the probe `stream` looks at.
+        seconds: how long one probe may take; a longer one is not checked.
     """
 
     probes: tuple[str, ...] = PROBES
@@ -285,6 +286,7 @@ class StateProbes:
     questions: int = 4
     greedy_tokens: int = 8000
     calls: int = 80
+    seconds: int = 600
 
 
 @dataclass(frozen=True)  # without slots, for cached_property

@@ -68,9 +68,15 @@ class Asking:
         return self.profile.state or StateProbes()
 
     async def probe(self, name: str) -> ProbeResult:
-        """Run one probe of `annie_eval.profile.types.PROBES`. A server's error is in the result's `error`."""
+        """Run one probe of `annie_eval.profile.types.PROBES`. A server's error is in the result's `error`.
+
+        A probe that takes longer than the settings allow is cancelled: a slow server is no fault of its state.
+        """
         try:
-            return await _PROBES[name](self)
+            async with asyncio.timeout(self.settings.seconds):
+                return await _PROBES[name](self)
+        except TimeoutError:
+            return ProbeResult(name, unchecked=f"the server took longer than {self.settings.seconds} s")
         except NotChecked as reason:
             return ProbeResult(name, unchecked=str(reason))
         except (TransportError, ExchangeError) as error:
@@ -272,8 +278,10 @@ async def _cancelled(asking: Asking, prefix: Prefix, salt: str, took: float) -> 
         for share in _CANCELLED_AT:
             body = asking._body(prefix, f"Please tell me a long story about {share}.", under, tokens=_LONG)
             sent = asyncio.ensure_future(asking.server.post(_CHAT, {**body, "stream": True}))
-            await asyncio.wait([sent], timeout=max(0.01, share * took))
-            sent.cancel()
+            try:
+                await asyncio.wait([sent], timeout=max(0.01, share * took))
+            finally:
+                sent.cancel()
             await asyncio.gather(sent, return_exceptions=True)  # it may already be answered or refused
 
 

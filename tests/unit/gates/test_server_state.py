@@ -199,6 +199,23 @@ def test_what_cannot_be_asked_is_said_with_its_reason(server: StateServer, probe
     assert not row.differences
 
 
+def test_a_server_that_takes_too_long_is_not_checked_and_left_alone() -> None:
+    class Slow(StateServer):
+        async def post(self, path: str, body: Mapping[str, Any]) -> Response:
+            self._running += 1
+            try:
+                await asyncio.sleep(3600.0 if self.asked else 0.0)
+            finally:
+                self._running -= 1
+            return await super().post(path, body)
+
+    server = Slow("other_prompt")
+    profile = dataclasses.replace(PROFILE, state=dataclasses.replace(PROFILE.state or StateProbes(), seconds=1))
+    row = asyncio.run(Asking(server, profile, "toy").probe("poison"))
+    assert (row.verdict, row.unchecked) == (None, "the server took longer than 1 s")
+    assert server._running == 0
+
+
 def test_probes_that_could_not_be_asked_neither_pass_nor_fail() -> None:
     found = summary(asked(StateServer(logprobs=False), "warm_cold", "load"), ["warm_cold", "load"])
     assert found.result is None

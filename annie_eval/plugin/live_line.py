@@ -111,7 +111,7 @@ class PlainLines:
     """Prints the progress about once a minute, on a separate line, if lines cannot be redrawn."""
 
     def __init__(self, stream: Any, text: Callable[[], str]) -> None:
-        self._text, self._over = text, threading.Event()
+        self._text, self._over, self._lock = text, threading.Event(), threading.Lock()
         self._fd = os.dup(stream.fileno())
         self._thread = threading.Thread(target=self._say, name="annie-plain-lines", daemon=True)
         self._thread.start()
@@ -119,13 +119,19 @@ class PlainLines:
     def _say(self) -> None:
         while not self._over.wait(_PLAIN_EVERY):
             if text := self._text():
-                with suppress(OSError):
-                    os.write(self._fd, f"\n{text}\n".encode("ascii", "backslashreplace"))
+                self.tell(text)
+
+    def tell(self, line: str) -> None:
+        """Print a line now, from any thread; nothing once it is closed."""
+        with self._lock, suppress(OSError):
+            if not self._over.is_set():
+                os.write(self._fd, f"\n{line}\n".encode("ascii", "backslashreplace"))
 
     def close(self) -> None:
         """Stop printing. Safe to call again."""
         if not self._over.is_set():
-            self._over.set()
+            with self._lock:
+                self._over.set()
             self._thread.join()
             os.close(self._fd)
 
@@ -140,7 +146,8 @@ def column_after(column: int, text: str) -> int:
 
 
 def start(reporter: Any, text: Callable[[], str], *, quiet: bool) -> LiveLine | PlainLines | None:
-    """A live line on pytest's terminal; plain lines elsewhere, unless `quiet`. None if there is no terminal.
+    """A live line on pytest's terminal; plain lines elsewhere, if `quiet` only those that `tell` prints. None if there
+    is no terminal.
 
     Call it while pytest does not capture output.
     """
@@ -151,6 +158,6 @@ def start(reporter: Any, text: Callable[[], str], *, quiet: bool) -> LiveLine | 
     try:
         if is_live(file):
             return LiveLine(writer, text)
-        return None if quiet else PlainLines(sys.stderr, text)
+        return PlainLines(sys.stderr, (lambda: "") if quiet else text)
     except (OSError, ValueError, AttributeError):  # a file without a descriptor
         return None

@@ -254,6 +254,8 @@ class Owner(Session):
             return  # tests write to the terminal themselves, or output is suppressed
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         self._live = live_line.start(reporter, lambda: live.line(run.progress, time.monotonic()), quiet=verbose < 0)
+        if isinstance(self._live, live_line.PlainLines):
+            run.progress.tell = self._live.tell
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:
@@ -270,10 +272,10 @@ class Owner(Session):
         if selection is None or self._planned:
             return
         self._planned = True
-        rows, samples = selection["perf"], len(run.store.wanted())
+        rows, samples, probes = selection["perf"], len(run.store.wanted()), selection.get("state", ())
         run.progress.rows = len(rows)
-        if rows or selection["gates"]:
-            self._say(live.plan_line(samples, run.concurrency, len(rows), run.earlier()), least=-1)
+        if rows or probes or selection["gates"]:
+            self._say(live.plan_line(samples, run.concurrency, len(rows), run.earlier(), len(probes)), least=-1)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_setupnodes(self, config: pytest.Config) -> None:

@@ -7,16 +7,20 @@ from annie_eval.run.progress import Progress
 _MOST_MISSES = 3  # gates that the line names at most
 
 
-def plan_line(samples: int, concurrency: int, rows: int, took: dict[str, float]) -> str:
+def plan_line(samples: int, concurrency: int, rows: int, took: dict[str, float], probes: int = 0) -> str:
     """`plan: 8 timing gates, about 4 min, on the quiet server; then 85 samples, about 25 s, 8 at a time`.
 
     Args:
-        took: seconds that `timing` and `samples` took in an earlier run of the same target; may be empty.
+        took: seconds that `timing`, `state` and `samples` took in an earlier run of the same target; may be empty.
+        probes: number of probes of the server's state, between timing and samples.
     """
     out = []
     if rows:
         gates = "1 timing gate" if rows == 1 else f"{rows} timing gates"
         out.append(f"{gates}, {_about(took.get('timing'))}on the quiet server")
+    if probes:
+        about = f", about {duration(took['state'])}" if "state" in took else ""
+        out.append(f"{probes} probe{'s' if probes > 1 else ''} of the server's state{about}")
     if samples:
         asked = "1 sample" if samples == 1 else f"{samples} samples"
         out.append(f"{asked}, {_about(took.get('samples'))}{concurrency} at a time")

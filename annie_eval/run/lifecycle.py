@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from annie_eval import __version__
 from annie_eval.errors import TargetError, UsageError
 from annie_eval.gates.decide import RunVerdict
-from annie_eval.profile.types import Profile
+from annie_eval.profile.types import Profile, StateProbes
 from annie_eval.run.directory import RunOptions, lock, make_run_dir
 from annie_eval.run.progress import Progress
 from annie_eval.run.sampler import Endpoint, Sampler, place_of
@@ -306,8 +306,12 @@ class Run:
         from annie_eval.state.ask import Asking
 
         assert self.target is not None
+        store.set_meta(state="server state")
         self.progress.enter("state")
-        client = Client(self.target.base_url, api_key=self._api_key(), timeout=self.profile.traffic.request_timeout)
+        self.progress.tell(f"server state: probes {', '.join(wanted)}")
+        # Longer than a probe may take: a slow server's probe is not checked, where a request's time-out is an error.
+        timeout = self.profile.traffic.request_timeout + (self.profile.state or StateProbes()).seconds
+        client = Client(self.target.base_url, api_key=self._api_key(), timeout=timeout)
         asking = Asking(
             client,
             self.profile,
@@ -319,14 +323,18 @@ class Run:
         async def ask() -> None:
             await asking.learn_context()
             for name in wanted:
-                self.progress.step = f"server's state: probe {name}"
+                began = time.monotonic()
+                self.progress.step = f"server state: probe {name}"
                 probe = asyncio.ensure_future(asking.probe(name))
                 while not probe.done():
                     if self._cancel.is_set():
                         probe.cancel()
                         return
                     await asyncio.wait([probe], timeout=_LOOK)
-                store.save_timing("state", [asdict(probe.result())])
+                result = probe.result()
+                store.save_timing("state", [asdict(result)])
+                found = result.verdict or "not checked"
+                self.progress.tell(f"server state: {name} {found} ({time.monotonic() - began:.0f} s)")
 
         asyncio.run(ask())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ class Progress:
         tokens: number of tokens of all answers, if the server reports them.
         misses: misses by gate.
         began, ended: start of each stage, and time of the last judgement.
+        tell: prints a line that stays; does nothing where a live line shows the same.
     """
 
     stage: Stage = "server"
@@ -42,6 +43,7 @@ class Progress:
     misses: Counter[str] = field(default_factory=Counter)
     began: dict[str, float] = field(default_factory=dict)
     ended: float = 0.0
+    tell: Callable[[str], None] = lambda line: None
 
     def enter(self, stage: Stage) -> None:
         """Start a stage."""
@@ -49,10 +51,12 @@ class Progress:
         self.began[stage] = self.since
 
     def took(self) -> dict[str, float]:
-        """Seconds of timing, and of samples until the last judgement, if there were any."""
+        """Seconds of timing, of the server's state, and of samples until the last judgement, if there were any."""
         out = {}
         if "timing" in self.began and "samples" in self.began:
             out["timing"] = self.began.get("state", self.began["samples"]) - self.began["timing"]
+        if "state" in self.began and "samples" in self.began:
+            out["state"] = self.began["samples"] - self.began["state"]
         if "samples" in self.began and self.judged:
             out["samples"] = self.ended - self.began["samples"]
         return out

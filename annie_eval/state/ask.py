@@ -139,10 +139,11 @@ class Asking:
     async def learn_context(self) -> None:
         """Set `context` from `max_model_len` of the server's model list; None if it is not listed."""
         try:
-            listed = strict_json((await self.server.request("GET", "/models")).body.decode())["data"]
+            async with asyncio.timeout(self.profile.traffic.request_timeout):
+                listed = strict_json((await self.server.request("GET", "/models")).body.decode())["data"]
             length = next(one.get("max_model_len") for one in listed if one["id"] == self.model)
             self.context = length if isinstance(length, int) and length > 0 else None
-        except (TransportError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
+        except (TransportError, TimeoutError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
             self.context = None
 
     def prefixes(self) -> list[Prefix]:

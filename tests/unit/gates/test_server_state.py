@@ -216,6 +216,18 @@ def test_a_server_that_takes_too_long_is_not_checked_and_left_alone() -> None:
     assert server._running == 0
 
 
+def test_a_server_that_never_lists_its_models_has_no_known_context() -> None:
+    class Silent(StateServer):
+        async def request(self, method: str, path: str, payload: bytes | None = None) -> Response:
+            await asyncio.sleep(3600.0)
+            return await super().request(method, path, payload)
+
+    traffic = dataclasses.replace(PROFILE.traffic, request_timeout=0.1)
+    asking = Asking(Silent(), dataclasses.replace(PROFILE, traffic=traffic), "toy", context=1)
+    asyncio.run(asyncio.wait_for(asking.learn_context(), timeout=30))
+    assert asking.context is None
+
+
 def test_probes_that_could_not_be_asked_neither_pass_nor_fail() -> None:
     found = summary(asked(StateServer(logprobs=False), "warm_cold", "load"), ["warm_cold", "load"])
     assert found.result is None

@@ -146,3 +146,7 @@ def test_the_plan_names_times_where_an_earlier_run_took_them() -> None:
         "plan: 8 timing gates, about 4 min, on the quiet server; then 85 samples, about 25 s, 8 at a time"
     )
     assert live.plan_line(1, 8, 0, {}) == "plan: 1 sample, 8 at a time"
+    assert live.plan_line(85, 8, 0, {"state": 16.3}, probes=2) == (
+        "plan: 2 probes of the server's state, about 16 s; then 85 samples, 8 at a time"
+    )
+    assert live.plan_line(0, 8, 0, {}, probes=1) == "plan: 1 probe of the server's state"

@@ -212,7 +212,7 @@ def _recipe_study() -> Iterator[Candidate]:
                 f"{{data:{data}}}",
             )
             if "headroom" in name:
-                make += ("--set", "calibration.samples=64")  # as it was judged; the recipes take 32 since
+                make += ("--set", "calibration.samples=64")  # as it was judged; the recipes take 16 since
             if name != "constant" or number == 0:  # this recipe uses no calibration data
                 yield Candidate(f"ptq-{name}-{number}", f"PTQ, {recipe}, calibrated on {data}", make, base, "recipes")
     yield Candidate(

@@ -89,6 +89,7 @@ TESTS: dict[str, str] = {
     "quant/checkpoint/quantization.py": "quant/test_preflight.py quant/test_what_vllm_loads.py",
     "quant/formats/": "nvfp4/test_format.py nvfp4/test_modelopt.py nvfp4/test_gradient.py training/test_layers.py",
     "quant/formats/nvfp4_native.py": "nvfp4/test_native.py",
+    "quant/formats/nvfp4_search.py": "nvfp4/test_search.py nvfp4/test_hessian.py",
     "quant/export/": "quant/test_ptq.py quant/test_commands.py",
 }
 """The code that decides, by the start of its path, and the tests of tests/unit that can see it; the longest counts."""

@@ -51,6 +51,24 @@ def test_one_is_a_number_where_it_counts_and_a_pronoun_elsewhere(text: str, weak
     assert [number.weak for number in numbers(text)] == [weak]
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("at six oh five today", [((605, 6 + 5 / 60), "six oh five")]),
+        ("nineteen oh nine twenty", [((1909, 19 + 9 / 60), "nineteen oh nine"), ((20,), "twenty")]),
+        ("six oh ten", [((6,), "six"), ((10,), "ten")]),
+        ("six oh no", [((6,), "six")]),
+        ("six ten", [((610, 6 + 10 / 60), "six ten")]),
+        ("six nine", [((6,), "six"), ((9,), "nine")]),
+        ("nineteen forty-five was", [((1945, 19 + 45 / 60), "nineteen forty-five")]),
+    ],
+)
+def test_a_year_or_time_in_two_halves_is_one_number_with_all_of_its_words(
+    text: str, found: list[tuple[tuple[float, ...], str]]
+) -> None:
+    assert [(n.readings, text[n.start : n.end]) for n in numbers(text)] == [(pytest.approx(r), t) for r, t in found]
+
+
 def test_a_language_must_be_told_from_the_next() -> None:
     assert of_words("Du har det som en kan") is None  # Danish as well as Swedish
     assert of_words("Du har det som en kan", {"en"}) is None

@@ -56,6 +56,23 @@ def test_the_sweep_finds_the_best_of_all_126_scales(case: str, native: bool, mon
     assert (found.view(torch.uint8) <= 126).all()
 
 
+@pytest.mark.parametrize("native", [True, False], ids=["native", "torch"])
+def test_a_block_by_itself_gets_the_scale_that_it_gets_among_others(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others keep the search going to smaller scales."""
+    if not native:
+        monkeypatch.setattr(nvfp4_native, "sweep", lambda *_: None)
+    torch.manual_seed(0)
+    weight = torch.randn(64, 16)
+    weight[:, 4:] *= torch.rand(64, 1) < 0.5  # blocks of few values have a small error
+    scale = nvfp4.global_scale(weight.abs().amax())
+    among, start = search_scales(weight, scale, "mse").float(), nvfp4.block_scales(weight, scale).float()
+    assert (among < start).any()
+    assert (among > start).any()
+    assert torch.equal(torch.cat([search_scales(block, scale, "mse").float() for block in weight.split(1)]), among)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", weights(torch.float32))
 def test_native_code_finds_and_uses_the_same_scales_as_torch(

@@ -15,6 +15,7 @@ from annie_eval.regression.baseline import load
 from annie_eval.regression.compare import ALPHA, compare_gates, overall
 from annie_eval.regression.compare_runs import against
 from annie_eval.regression.result import Regression, from_dict
+from annie_eval.regression.timings import LEAST_N, compare_timings, noise
 from benchmarks.regression_power import found, passed
 
 MISS = (Finding("markdown", "bold text"),)
@@ -192,3 +193,13 @@ def test_a_gate_that_only_one_run_has_is_said_and_left_out(make_run: Any) -> Non
     assert (found.gates[0].n, found.gates[0].missing) == (0, 1)
     assert found.verdict == "INCONCLUSIVE"
     assert "1 samples of the baseline were not asked or not answered" in found.headline
+
+
+@pytest.mark.parametrize("few", [LEAST_N - 1, LEAST_N])
+@pytest.mark.parametrize("where", ["before", "now", "both"])
+def test_a_row_with_too_few_measurements_is_left_out_and_the_next_is_compared(where: str, few: int) -> None:
+    long, short = [100.0] * LEAST_N, [100.0] * few
+    before = {"ttft_short": long if where == "now" else short, "decode": long}
+    now = {"ttft_short": long if where == "before" else short, "decode": long}
+    names = [pair.name for pair in compare_timings(before, now, noise(before, before))]
+    assert names == (["ttft_short", "decode"] if few == LEAST_N else ["decode"])

@@ -166,6 +166,23 @@ def test_decode_that_sinks_with_context_fails(make_plan: Make) -> None:
     assert [point[0] for point in found.points] == [512, 1024, 2048]
 
 
+@pytest.mark.parametrize(("share", "verdict"), [(0.99, "PASS"), (1.01, "ERROR")])
+def test_decode_over_contexts_is_held_to_the_ceiling_of_the_longest(
+    make_plan: Make, share: float, verdict: str
+) -> None:
+    """A longer context has a lower ceiling: its KV cache is read, too."""
+    ceiling = BOUNDS.decode_ceiling(16384) or 0.0
+    assert 1.05 * ceiling < (BOUNDS.decode_ceiling(512) or 0.0)
+    measurements = [
+        replace(one, rate=rate)
+        for context in (512, 4096, 16384)
+        for one in [replace(GOOD, source="cold", context=context, prompt_tokens=context)]
+        for rate in [ceiling * share] * 11
+    ]
+    found = row("decode_flat", measurements, make_plan("http://x/v1", "decode_flat", bounds=BOUNDS))
+    assert (found.verdict, found.roofline) == (verdict, pytest.approx(share))
+
+
 def cold(curve: Callable[[int], float], noise: float, n: int) -> list[Measurement]:
     """n cold measurements at each of five lengths, in turn, with lognormal noise."""
     rng = random.Random(1)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annie_eval.detectors.argument_text import find_garbled
 from annie_eval.detectors.matching import match
 from annie_eval.detectors.tool_calls import find
 from annie_eval.wire.sample import ToolCall
@@ -175,6 +176,22 @@ def test_a_garbled_argument_is_a_miss_and_its_clean_twin_is_none(value: str, wha
 )
 def test_an_argument_that_only_looks_garbled_is_none(value: str) -> None:
     assert reasons(call("search_memory", {"query": value}), wanted=[ANY]) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        ({"query": "spare&nbsp;key"}, "query"),
+        ({"que&nbsp;ry": "spare key"}, "que&nbsp;ry"),
+        ({"where": {"room": "spare&nbsp;key"}}, "where.room"),
+        ({"where": {"ro&nbsp;om": 1}}, "where.ro&nbsp;om"),
+        ({"rooms": ["hall", {"ro&nbsp;om": 1}]}, "rooms.ro&nbsp;om"),
+        ({"rooms": ["hall", "spare&nbsp;key"]}, "rooms"),
+        ({"where": {"room": "hall"}, "rooms": ["hall"]}, None),
+    ],
+)
+def test_names_and_values_at_any_depth_of_the_arguments_are_looked_at(arguments: Any, path: str | None) -> None:
+    assert find_garbled(arguments, "", {}) == (path and (path, "holds an HTML entity, '&nbsp;'"))
 
 
 def test_half_of_a_surrogate_pair_in_an_argument_is_a_miss() -> None:

@@ -224,6 +224,10 @@ def test_export_adds_the_stop_token_and_mends_the_tokenizer_class(exports: Expor
         ("model.layers.10.mlp.down_proj", ("model.layers.1",), True),  # a substring, to vLLM
         ("model.layers.10.mlp.down_proj", ("model.layers.1*",), True),
         ("model.layers.10.mlp.down_proj", ("model.layers.1.*",), False),
+        ("model.layers.1.mlp.down_proj", ("mlp.*",), False),  # from the start of the name, with a point before it
+        ("model.layers.1.mlp.down_proj", ("mlp*",), True),  # a substring, too
+        ("lm_head", ("l*",), True),
+        ("lm_head", ("*",), True),
         ("m.self_attn.qkv_proj", ("m.self_attn.q_proj",), None),
         ("m.self_attn.qkv_proj", ("m.self_attn.q_proj", "m.self_attn.k_proj", "m.self_attn.v_proj"), True),
         ("m.linear_attn.in_proj_ba", ("*linear_attn.in_proj_a",), False),

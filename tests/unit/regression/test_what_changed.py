@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from annie_eval.regression import determinism, timings
 from annie_eval.regression.baseline import load
 from annie_eval.regression.compare_runs import against
 from annie_eval.regression.result import Regression
+from annie_eval.run.store import Store
 from annie_eval.serving import fingerprint_diff
 from tests.support.finished_run import FINGERPRINT, SNAPSHOT, body
 
@@ -280,6 +282,21 @@ def test_rewording_by_chance_is_no_temperature_and_few_wordings_are_one(
         samples += determinism.trace(None, found) is not None
         assert voices.asked == (12 if rewords == 0 else voices.asked)
     assert least <= samples / runs <= most
+
+
+@pytest.mark.parametrize(
+    ("temperature", "extra", "asks"),
+    [(0.0, {}, True), (0.0, {"top_k": 1}, True), (0.5, {}, False), (1.0, {}, False), (0.0, {"temperature": 0}, False)],
+)
+def test_only_a_profile_without_a_temperature_is_tested_for_determinism(
+    temperature: float, extra: dict[str, Any], asks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(determinism, "Client", NoServer)
+    monkeypatch.setattr(determinism, "_ask", Voices(0, 0.0, 2))
+    profile = load_profile("annie")
+    profile = replace(profile, sampling=replace(profile.sampling, temperature=temperature, extra=extra))
+    found = determinism.probe(profile, Store(tmp_path, create=True), "http://127.0.0.1:9/v1", "m", None)
+    assert found == ({"questions": 3, "asked": 12, "distinct": [1, 1, 1], "odd": 0} if asks else None)
 
 
 def test_a_lower_token_limit_fails_even_where_the_gates_hold(make_run: Any) -> None:

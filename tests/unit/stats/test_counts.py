@@ -38,6 +38,13 @@ def test_beta_quantile_is_scipys(q: float, a: int, b: int) -> None:
     assert distributions.beta_quantile(q, a, b) == pytest.approx(float(scipy_stats.beta.ppf(q, a, b)), **CLOSE)
 
 
+@pytest.mark.parametrize("q", [0.001, 0.1, 0.5])
+@pytest.mark.parametrize("a", [0.05, 0.3, 1.0, 30.0])
+def test_a_beta_quantile_is_exact_however_small_it_is(q: float, a: float) -> None:
+    """I_x(a, 1) is x to the power of a. Halving the bracket 200 times would not reach the smallest."""
+    assert distributions.beta_quantile(q, a, 1.0) == pytest.approx(q ** (1 / a), rel=1e-9, abs=0)
+
+
 @settings(deadline=None)
 @given(k_n=counts(), confidence=confidences)
 def test_clopper_pearson_is_scipys(k_n: tuple[int, int], confidence: float) -> None:

@@ -54,6 +54,7 @@ def test_a_rate_beyond_the_roofline_is_an_error(make_plan: Make) -> None:
     plan = make_plan("http://x/v1", "decode", bounds=BOUNDS)
     found = row("decode", spread(GOOD, rate=60.0), plan)
     assert found.verdict == "ERROR"
+    assert found.roofline == pytest.approx(60 / 46, rel=0.02)
     assert "beats the physical ceiling" in found.detail
 
 
@@ -166,7 +167,7 @@ def test_decode_that_sinks_with_context_fails(make_plan: Make) -> None:
     assert [point[0] for point in found.points] == [512, 1024, 2048]
 
 
-@pytest.mark.parametrize(("share", "verdict"), [(0.99, "PASS"), (1.01, "ERROR")])
+@pytest.mark.parametrize(("share", "verdict"), [(0.99, "PASS"), (1.01, "ERROR"), (1.5, "ERROR")])
 def test_decode_over_contexts_is_held_to_the_ceiling_of_the_longest(
     make_plan: Make, share: float, verdict: str
 ) -> None:

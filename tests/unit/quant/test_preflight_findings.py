@@ -19,10 +19,11 @@ from quant.checkpoint.digests import describe_tensors, json_digest
 from quant.checkpoint.untrusted import digest
 from quant.checkpoint.view import Problem, View, view
 from quant.formats import nvfp4
+from quant.preflight.config import architecture_findings
 from quant.preflight.files import weight_file_findings
 from quant.preflight.provenance import provenance_findings
 from quant.preflight.quantization import quantization_findings
-from quant.preflight.reference import movement, note_changed_norms, weight_findings
+from quant.preflight.reference import file_findings, movement, note_changed_norms, weight_findings
 
 Found = list[tuple[int, str, str]]
 Edit = Callable[[dict[str, Any]], Any]
@@ -386,3 +387,160 @@ def test_what_is_wrong_with_shards_and_their_index(
 
 def test_a_checkpoint_without_weights_says_so(tmp_path: Path) -> None:
     assert found(weight_file_findings(View(tmp_path))) == refused(1, str(tmp_path))
+
+
+# --- the model's config ---------------------------------------------------------------------------------------------
+
+LLAMA = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "tie_word_embeddings": False}
+VL: dict[str, Any] = {
+    "architectures": ["Qwen3_5ForConditionalGeneration"],
+    "model_type": "qwen3_5",
+    "text_config": {"tie_word_embeddings": False},
+    "vision_config": {},
+}
+HEAD, EMBEDDING, EYE = "lm_head.weight", "model.embed_tokens.weight", "model.visual.patch_embed.proj.weight"
+ENDS = {HEAD: torch.ones(2, 2), EMBEDDING: torch.zeros(2, 2)}
+WRAPPED = {HEAD: torch.ones(2, 2), "model.language_model.embed_tokens.weight": torch.zeros(2, 2), EYE: torch.ones(1)}
+K = "config.json"
+
+
+def llama(**changes: Any) -> dict[str, Any]:
+    return {**LLAMA, **changes}
+
+
+MODELS: dict[str, tuple[dict[str, Any], dict[str, Tensor], Found]] = {
+    "llama": (LLAMA, ENDS, []),
+    "vision": (VL, WRAPPED, []),
+    "no class": (llama(architectures=[]), ENDS, refused(7, f"{K}: architectures")),
+    "an unknown class": (llama(architectures=["Llama9"]), ENDS, refused(7, *[f"{K}: architectures"] * 2)),
+    "no type": (llama(model_type=None), ENDS, refused(7, f"{K}: model_type")),
+    "another class than the type's": (llama(model_type="qwen3"), ENDS, refused(7, f"{K}: architectures")),
+    "another type than the class's": (llama(model_type="zork"), ENDS, refused(7, f"{K}: model_type")),
+    "text config gone": (
+        {key: value for key, value in VL.items() if key != "text_config"} | {"tie_word_embeddings": False},
+        WRAPPED,
+        refused(7, f"{K}: text_config"),
+    ),
+    "two thetas": (
+        llama(rope_theta=1.0, rope_parameters={"rope_theta": 2.0}), ENDS, refused(7, f"{K}: rope_theta")
+    ),
+    "two thetas, inside": (
+        {**VL, "text_config": {**VL["text_config"], "rope_theta": 1.0, "rope_parameters": {"rope_theta": 2.0}}},
+        WRAPPED,
+        refused(7, f"{K}: text_config.rope_theta"),
+    ),
+    "one theta twice": (llama(rope_theta=1.0, rope_parameters={"rope_theta": 1.0}), ENDS, []),
+    "eyes of a text model": (
+        {"architectures": ["Qwen3_5ForCausalLM"], "model_type": "qwen3_5_text", "tie_word_embeddings": False},
+        {**ENDS, EYE: torch.ones(1)},
+        refused(7, f"model.safetensors: {EYE}"),
+    ),
+    "a vision config without eyes": (llama(vision_config={}), ENDS, refused(7, f"{K}: vision_config")),
+    "the same of an unknown type": (
+        {**llama(vision_config={}), "architectures": ["OPTForCausalLM"], "model_type": "opt"},
+        ENDS,
+        warned(7, f"{K}: vision_config"),
+    ),
+    "eyes without a vision config": ({**VL, "vision_config": None}, WRAPPED, refused(7, f"{K}: vision_config")),
+    "a wrapped llama": (
+        LLAMA, {HEAD: torch.ones(2, 2), "model.language_model.embed_tokens.weight": torch.zeros(2, 2)},
+        refused(7, "model.safetensors: model.language_model.embed_tokens.weight"),
+    ),
+    "a bare model beside eyes": (VL, {**ENDS, EYE: torch.ones(1)}, refused(7, f"model.safetensors: {EMBEDDING}")),
+    "tied and not tied": (
+        {**VL, "tie_word_embeddings": True}, WRAPPED,
+        refused(8, f"{K}: tie_word_embeddings", f"model.safetensors: {HEAD}"),
+    ),
+    "no head": (LLAMA, {EMBEDDING: torch.ones(2, 2)}, refused(8, f"model.safetensors: {HEAD}")),
+    "a tied head": (llama(tie_word_embeddings=True), {EMBEDDING: torch.ones(2, 2)}, []),
+    "the embedding twice": (llama(tie_word_embeddings=True), {**ENDS, HEAD: torch.zeros(2, 2)}, []),
+    "a tied head that differs": (llama(tie_word_embeddings=True), ENDS, refused(8, f"model.safetensors: {HEAD}")),
+    "a tied head of another shape": (
+        llama(tie_word_embeddings=True), {**ENDS, HEAD: torch.zeros(4, 1)}, refused(8, f"model.safetensors: {HEAD}")
+    ),
+    "a tied head that is not excluded": (
+        llama(tie_word_embeddings=True, quantization_config=flat(ignore=[])),
+        {EMBEDDING: torch.ones(2, 2)},
+        refused(8, f"{C}.ignore"),
+    ),
+    "a tied head that is excluded": (
+        llama(tie_word_embeddings=True, quantization_config=FLAT), {EMBEDDING: torch.ones(2, 2)}, []
+    ),
+    "a tied head of a mixed model": (
+        llama(tie_word_embeddings=True, quantization_config=flat(ignore=[], **MIXED)),
+        {EMBEDDING: torch.ones(2, 2)},
+        [],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "tensors", "expected"), MODELS.values(), ids=MODELS)
+def test_what_is_wrong_with_a_model_s_config(
+    tmp_path: Path, config: dict[str, Any], tensors: dict[str, Tensor], expected: Found
+) -> None:
+    assert found(architecture_findings(checkpoint(tmp_path, tensors, config), None)) == expected
+
+
+# --- files beside the reference's -----------------------------------------------------------------------------------
+
+COPIED = {
+    "tokenizer.json": "{}",
+    "tokenizer_config.json": '{"a": 1}',
+    "generation_config.json": '{"eos_token_id": [1, 2]}',
+}
+EDITS: dict[str, tuple[dict[str, str | None], Found]] = {
+    "nothing": ({}, []),
+    "missing": ({"tokenizer.json": None}, refused(9, "tokenizer.json")),
+    "another": ({"tokenizer.json": "{ }"}, refused(9, "tokenizer.json")),
+    "one more": ({"merges.txt": ""}, refused(9, "merges.txt")),
+    "one more template": ({"more.jinja": ""}, refused(9, "more.jinja")),
+    "no settings": ({"tokenizer_config.json": None}, refused(9, "tokenizer_config.json")),
+    "settings that cannot be read": ({"tokenizer_config.json": "["}, refused(9, "tokenizer_config.json")),
+    "another setting": ({"tokenizer_config.json": '{"a": 2}'}, refused(9, "tokenizer_config.json: a")),
+    "a setting more": ({"tokenizer_config.json": '{"a": 1, "b": 2}'}, refused(9, "tokenizer_config.json: b")),
+    "another class": ({"tokenizer_config.json": '{"a": 1, "tokenizer_class": "X"}'}, []),
+    "sampling": (
+        {"generation_config.json": '{"eos_token_id": [1, 2], "top_k": 1}'}, refused(9, "generation_config.json: top_k")
+    ),
+    "a stop less": (
+        {"generation_config.json": '{"eos_token_id": 1}'}, refused(9, "generation_config.json: eos_token_id")
+    ),
+    "a stop more": ({"generation_config.json": '{"eos_token_id": [3, 2, 1]}'}, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "expected"), EDITS.values(), ids=EDITS)
+def test_what_differs_from_the_files_of_the_reference(
+    tmp_path: Path, files: dict[str, str | None], expected: Found
+) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for directory, held in ((theirs, COPIED), (ours, {**COPIED, **files})):
+        directory.mkdir()
+        for name, text in held.items():
+            if text is not None:
+                (directory / name).write_text(text)
+    assert found(file_findings(View(ours), theirs)) == expected
+
+
+@pytest.mark.parametrize(
+    ("tensors", "expected"),
+    [
+        (ENDS, []),
+        ({EMBEDDING: torch.zeros(2, 2)}, []),  # a head that is not there goes with the tie flag
+        ({HEAD: torch.ones(2, 2)}, refused(2, f"model.safetensors: {EMBEDDING}")),
+        ({**ENDS, EMBEDDING: torch.zeros(2, 3)}, refused(2, f"model.safetensors: {EMBEDDING}")),
+        ({**ENDS, "model.more": torch.ones(1)}, refused(2, "model.safetensors: model.more")),
+        ({**ENDS, "model.more_scale": torch.ones(1)}, []),
+    ],
+)
+def test_what_differs_from_the_tensors_of_the_reference(
+    tmp_path: Path, tensors: dict[str, Tensor], expected: Found
+) -> None:
+    theirs = checkpoint(tmp_path / "theirs", ENDS)
+    assert found(weight_findings(checkpoint(tmp_path / "ours", tensors), theirs, None)) == expected
+
+
+def test_a_head_for_several_tokens_that_is_missing_goes_with_the_heads(tmp_path: Path) -> None:
+    theirs = checkpoint(tmp_path / "theirs", {**ENDS, "mtp.norm.weight": torch.ones(1)})
+    ours = checkpoint(tmp_path / "ours", ENDS)
+    assert found(weight_findings(ours, theirs, None)) == refused(8, "model.safetensors: mtp.norm.weight")

@@ -369,10 +369,11 @@ class Owner(Session):
         elif exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
             run.end()
 
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+    def pytest_terminal_summary(self, terminalreporter: Any, exitstatus: int) -> None:
         if self.verdict is None:
             return
         from annie_eval.report import terminal
+        from annie_eval.run.directory import resume_command
 
         writer = terminalreporter._tw
         terminalreporter.section("release gate")
@@ -384,6 +385,9 @@ class Owner(Session):
             failed=self._failed,
         ):
             terminalreporter.write_line(line)
+        if self.run is not None and exitstatus == pytest.ExitCode.INTERRUPTED:
+            again = resume_command(self.run.dir, self.run.store.all_meta())
+            terminalreporter.write_line(f"interrupted; what is answered is kept. Continue with: {printable(again)}")
 
     def pytest_unconfigure(self) -> None:
         if self._live is not None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SCHEMAS = Path(__file__).parents[1] / "profiles"
 
+#: What the tables call a key, and other tools.
+_OTHER_WORDS = {"needs": "required", "min_pass": "required", "threshold": "required", "model": "served-model"}
 _SPOKEN = {
     "object": "a table",
     "array": "a list",
@@ -159,5 +161,8 @@ def did_you_mean(word: Any, known: Iterable[Any]) -> str:
     # imported only for a mistake
     from difflib import get_close_matches
 
-    near = get_close_matches(str(word), [k for k in known if isinstance(k, str)], n=1, cutoff=0.6)
+    words = [each for each in known if isinstance(each, str)]
+    if (other := _OTHER_WORDS.get(str(word))) in words:
+        return f"; did you mean {quoted(str(other))}?"
+    near = get_close_matches(str(word), words, n=1, cutoff=0.6)
     return f"; did you mean {quoted(near[0])}?" if near else ""

@@ -19,6 +19,7 @@ from annie_eval.run.progress import Progress
 from annie_eval.run.sampler import Endpoint, Sampler, place_of
 from annie_eval.run.store import Store
 from annie_eval.run.verdict import unkept, verdict_of
+from annie_eval.text import printable
 
 if TYPE_CHECKING:
     from annie_eval.run.replicas import Others
@@ -333,7 +334,7 @@ class Run:
                     await asyncio.wait([probe], timeout=_LOOK)
                 result = probe.result()
                 store.save_timing("state", [asdict(result)])
-                found = result.verdict or "not checked"
+                found = result.verdict or f"not checked: {printable(result.unchecked)}"
                 self.progress.tell(f"server state: {name} {found} ({time.monotonic() - began:.0f} s)")
 
         asyncio.run(ask())

@@ -126,6 +126,9 @@ def test_an_interrupt_during_timing_ends_the_command_and_its_processes(
         process.kill()
     assert process.returncode != 0, output
     assert alive == []
+    if name == "pytest" and sent == signal.SIGINT:
+        assert f"Continue with: annie-eval gate --base-url {url}" in output
+        assert f"--run-dir {tmp_path / 'run'} --resume" in output
     print(f"{name} {sent.name}: over after {took:.2f} s")
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # a core that others use as well
     assert took < SOON * busy, f"{took:.1f} s at a load of {os.getloadavg()[0]:.0f}\n{output}"

@@ -33,6 +33,7 @@ TOML_MISTAKES = {
     # unknown keys, with the nearest known one
     ('system_prompt = "You', 'sytem_prompt = "You'): 'sytem_prompt is an unknown key; did you mean "system_prompt"?',
     ("required = 1", "requird = 1"): 'gates.taxi.requird is an unknown key; did you mean "required"?',
+    ("required = 1", "needs = 1"): 'gates.taxi.needs is an unknown key; did you mean "required"?',
     ("[gates.facts]", "[limits]\nmax_word = 5\n[gates.facts]"): 'limits.max_word is an unknown key; .*"max_words"',
     ("[gates.facts]", "[sampling]\ntop_k = 5\n[gates.facts]"): "sampling.top_k is an unknown key; .*top_p",
     ("[gates.facts]", "[serving]\nparser = 'x'\n[gates.facts]"): "serving.parser is an unknown key",

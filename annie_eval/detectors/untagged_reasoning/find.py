@@ -53,6 +53,9 @@ _NAME = re.compile(r"\b[A-Za-z]{2,20}(?:_[A-Za-z0-9]{1,20}){1,5}\b|\b[A-Z][a-z]{
 _LOOK_BACK = 60
 # A shorter question is a word that anybody may quote.
 _LEAST_QUOTED = 10
+# A hint is looked for where its first letters, so many of them, are in the text.
+_GRAM = 3
+# In a longer text this is asked of its letters alone, which is faster.
 _LONG = 10_000
 # So many places of a cue are kept, and so many tried, in one text: a thought hides behind no more of the same.
 _MOST = 200
@@ -139,13 +142,8 @@ def best_stretch(found: Sequence[Hit], weight: Mapping[str, float]) -> tuple[flo
 
 def hits(text: str, question: str = "", tools: tuple[str, ...] = ()) -> list[Hit]:
     """Every place where a cue is seen, at most `_MOST` of each."""
-    lowered = text.lower()
-    # In a long text of few letters, nearly all hints are ruled out without a search.
-    letters = frozenset(lowered) if len(text) > _LONG else None
     places: list[tuple[Cue, int, int]] = []
-    for cue in (*CUES, *asked_cues(question, tools)):
-        if not (_hinted(cue.hints, lowered, letters) and _hinted(cue.also, lowered, letters)):
-            continue
+    for cue in (*_hinted_cues(text.lower()), *asked_cues(question, tools)):
         spans = (match.span() for match in islice(_compiled(cue.pattern).finditer(text), _TRIED))
         if cue.where != "inside":
             spans = (span for span in spans if _begins(text, span[0], cue.where == "opening"))
@@ -156,9 +154,32 @@ def hits(text: str, question: str = "", tools: tuple[str, ...] = ()) -> list[Hit
     return [Hit(cue, start, end, bisect_right(ends, start)) for cue, start, end in places]
 
 
-def _hinted(hints: tuple[str, ...], lowered: str, letters: frozenset[str] | None) -> bool:
-    """Whether the text holds one of the hints, or there are none."""
-    return not hints or any((letters is None or letters.issuperset(hint)) and hint in lowered for hint in hints)
+@cache
+def _index() -> tuple[dict[str, list[tuple[str, int]]], frozenset[int]]:
+    """(hints and the number of their cue, by the hint's first letters; the cues that have no hints)."""
+    by_start: dict[str, list[tuple[str, int]]] = {}
+    for number, cue in enumerate(CUES):
+        for hint in cue.hints:
+            by_start.setdefault(hint[:_GRAM], []).append((hint, number))
+    return by_start, frozenset(number for number, cue in enumerate(CUES) if not cue.hints)
+
+
+def _hinted_cues(lowered: str) -> list[Cue]:
+    """The cues of which a text in small letters holds a hint of each kind, in their order."""
+    by_start, without = _index()
+    if len(lowered) > _LONG:
+        letters = frozenset(lowered)
+        grams = {gram for gram in by_start if letters.issuperset(gram)}
+    else:
+        grams = {lowered[at : at + length] for length in range(1, _GRAM + 1) for at in range(len(lowered) - length + 1)}
+    numbers = {
+        number for gram in grams & by_start.keys() for hint, number in by_start[gram] if hint in lowered
+    } | without
+    return [
+        cue
+        for cue in map(CUES.__getitem__, sorted(numbers))
+        if not cue.also or any(hint in lowered for hint in cue.also)
+    ]
 
 
 @lru_cache(maxsize=64)

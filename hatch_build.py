@@ -1,8 +1,12 @@
-"""A build hook that puts the gate's tests into the wheel. An editable install uses the files in `tests`."""
+"""Build hooks: the gate's tests in the wheel, and the project's URLs. An editable install uses the files in `tests`."""
 
+import os
+import re
+import subprocess
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 
 class GateTests(BuildHookInterface):  # type: ignore[type-arg,misc,unused-ignore]
@@ -12,3 +16,32 @@ class GateTests(BuildHookInterface):  # type: ignore[type-arg,misc,unused-ignore
         if version == "standard":
             for name in ("behavior", "perf"):
                 build_data["force_include"][f"tests/{name}"] = f"annie_eval/gate_tests/{name}"
+
+
+class ProjectUrls(MetadataHookInterface):  # type: ignore[misc,unused-ignore]
+    """Sets the project's URLs to the repository that is built: of the CI job, else of git's remote `origin`."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        home = _repository(self.root)
+        pages = {
+            "Repository": "",
+            "Documentation": "/tree/main/docs",
+            "Changelog": "/blob/main/CHANGELOG.md",
+            "Issues": "/issues",
+        }
+        metadata["urls"] = {name: home + page for name, page in pages.items()} if home else {}
+
+
+def _repository(root: str) -> str:
+    """The web address of the repository; "" where it is only on this machine."""
+    if "GITHUB_REPOSITORY" in os.environ:
+        return f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{os.environ['GITHUB_REPOSITORY']}"
+    try:
+        command = ["git", "-C", root, "remote", "get-url", "origin"]
+        remote = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
+    found = re.fullmatch(
+        r"(?:https://(?:[^@/]+@)?|(?:ssh://)?git@)([\w.-]+\.[a-z]+)[:/]([\w./-]+?)(?:\.git)?/?", remote
+    )
+    return f"https://{found[1]}/{found[2]}" if found else ""

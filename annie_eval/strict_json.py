@@ -11,7 +11,7 @@ from annie_eval.untrusted.limits import MAX_COUNT
 def strict_json(text: str) -> Any:
     """Parse JSON by RFC 8259. Raises ValueError for anything else, including NaN and duplicate keys."""
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -22,13 +22,18 @@ def is_count(value: Any) -> TypeGuard[int]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value: dict[str, Any] = {}
-    for key, each in pairs:
-        if key in value:
-            raise ValueError(f"key {key!a} twice in one object")
-        value[key] = each
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"key {key!a} twice in one object")
+            seen.add(key)
     return value
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 
 WORDS = ("Hello", " there,", " I", " am", " glad", " you", " asked", ".")
@@ -58,6 +59,9 @@ WHOLE = json.dumps(
 MODELS = json.dumps({"object": "list", "data": [{"id": "fixed", "object": "model", "owned_by": "fixed"}]}).encode()
 
 
+NUMBERS = itertools.count()  # no two answers are the same bytes, as from a real server
+
+
 def _response(body: bytes, kind: str, status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
@@ -78,10 +82,9 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lat
             path = head.split(b" ", 2)[1]
             if path.endswith(b"/chat/completions"):
                 await asyncio.sleep(latency)
-                if json.loads(body).get("stream"):
-                    writer.write(_response(STREAM, "text/event-stream"))
-                else:
-                    writer.write(_response(WHOLE, "application/json"))
+                streamed = json.loads(body).get("stream")
+                answer = (STREAM if streamed else WHOLE).replace(b"chatcmpl-1", f"chatcmpl-{next(NUMBERS)}".encode())
+                writer.write(_response(answer, "text/event-stream" if streamed else "application/json"))
             elif path.endswith(b"/models"):
                 writer.write(_response(MODELS, "application/json"))
             else:

@@ -35,6 +35,7 @@ from annie_eval.wire.sample import Exchange, Sample
 
 _POLL = 0.01  # seconds between checks for new samples
 _LIVENESS = 0.5  # seconds between checks of the server process
+_FEW = 16_384  # bytes; fewer are parsed in the loop, since another thread would take longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +290,8 @@ class Sampler:
                 await ended.counted.wait()
 
     async def _parsed(self, key: str, raw: StoredExchange) -> Exchange:
+        if len(raw.body) <= _FEW:
+            return self._catalogue.exchange(key, raw)
         return await asyncio.to_thread(self._catalogue.exchange, key, raw)
 
     def _next_request(self, key: str, done: Sequence[Exchange]) -> Request | None:
@@ -312,22 +315,38 @@ class Sampler:
         raise AssertionError("unreachable")
 
     async def _judge_ended(self, store: Store) -> None:
-        """Judge finished samples, one after the other. Only this task changes the gates' counts."""
+        """Judge finished samples, one after the other. Only this task changes the gates' counts.
+
+        All that have finished meanwhile are handed to another thread at once: each hand-over costs as much as judging.
+        """
         while True:
-            ended = await self._ended.get()
-            stored = store.sample(ended.key) if ended.sample is None and ended.error is None else None
-            sample = ended.sample if stored is None else await asyncio.to_thread(self._catalogue.load, stored)
+            batch = [await self._ended.get()]
+            while not self._ended.empty():
+                batch.append(self._ended.get_nowait())
+            stored = [store.sample(one.key) if one.sample is None and one.error is None else None for one in batch]
+            for ended, old, (sample, judged) in zip(
+                batch, stored, await asyncio.to_thread(self._judge_all, batch, stored), strict=True
+            ):
+                if old is None:
+                    store.save_sample(ended.key, ended.error, judged)
+                    usages = [one.answer.usage for one in sample.exchanges] if sample is not None else []
+                    self._progress.finished(usage.completion_tokens for usage in usages if usage is not None)
+                else:
+                    store.save_judgements(judged)
+                    self._progress.finished(())
+                await self._count(store, ended.key, judged)
+                ended.counted.set()
+
+    def _judge_all(
+        self, batch: Sequence[_Ended], stored: Sequence[StoredSample | None]
+    ) -> list[tuple[Sample | None, list[Judgement]]]:
+        """Each sample, parsed if it comes from the store, and its judgements."""
+        results = []
+        for ended, old in zip(batch, stored, strict=True):
+            sample = ended.sample if old is None else self._catalogue.load(old)
             assert (sample is None) == (ended.error is not None), "a sample that did not break has an answer"
-            judged = await asyncio.to_thread(self._judgements, ended.key, sample, ended.error)
-            if stored is None:
-                store.save_sample(ended.key, ended.error, judged)
-                usages = [one.answer.usage for one in sample.exchanges] if sample is not None else []
-                self._progress.finished(usage.completion_tokens for usage in usages if usage is not None)
-            else:
-                store.save_judgements(judged)
-                self._progress.finished(())
-            await self._count(store, ended.key, judged)
-            ended.counted.set()
+            results.append((sample, self._judgements(ended.key, sample, ended.error)))
+        return results
 
     async def _count(self, store: Store, key: str, judged: Sequence[Judgement]) -> None:
         """With --until-decided: add the samples of the next round, if one is due."""

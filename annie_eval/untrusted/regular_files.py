@@ -73,6 +73,9 @@ def json_value(data: bytes | str, hook: Callable[[dict[str, Any]], Any] | None =
         value = json.loads(data, object_hook=hook)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    text = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:  # UTF-16 and UTF-32 have these bytes, too
+        return value
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [each for one in level if isinstance(one, dict | list) for each in _within(one)]

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from annie_eval.errors import ExchangeError
@@ -21,6 +22,7 @@ from annie_eval.wire.sample import Answer, ToolCall, Usage
 from annie_eval.wire.sse import DONE, Event, json_object, kind, looks_html, quote, read_stream, refuse_error
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SHORT = 16_384  # bytes; the answer of a shorter body is kept for whoever parses the same body again
 _BROKEN_OFF = {"abort", "error"}  # finish reasons of vLLM and SGLang for a generation that the server aborted
 
 
@@ -42,7 +44,15 @@ def parse(body: bytes, *, streamed: bool) -> Answer:
             neither a finish_reason nor `[DONE]`, or the answer has more than `limits.MAX_TEXT` characters
             or `limits.MAX_CALLS` calls. The message is one line.
     """
+    return (_parse_again if len(body) <= _SHORT else _parse)(body, streamed)
+
+
+def _parse(body: bytes, streamed: bool) -> Answer:
     return _parse_stream(body) if streamed else _parse_unstreamed(body)
+
+
+# The page of a run reads what was judged before.
+_parse_again = lru_cache(maxsize=2048)(_parse)
 
 
 def events(body: bytes) -> tuple[Event, ...]:

@@ -106,11 +106,11 @@ class Team:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the wheel and the sdist."""
+    """A directory with the wheel and the sdist, as a CI job of the repository builds them."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-d", folder], cwd=ROOT, check=True, capture_output=True
-    )
+    job = {**os.environ, "GITHUB_SERVER_URL": "https://code.example", "GITHUB_REPOSITORY": "team/gate"}
+    build = [sys.executable, "-m", "hatchling", "build", "-d", folder]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, env=job)
     return folder
 
 
@@ -193,7 +193,16 @@ def test_wheel_and_sdist_hold_the_gate_and_no_other_test(built: Path, tmp_path: 
     source = next(tmp_path.iterdir())
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "again"]
     subprocess.run(build, cwd=source, check=True, capture_output=True)
-    assert sorted(zipfile.ZipFile(next(tmp_path.glob("again/*.whl"))).namelist()) == sorted(wheel)
+    again = next(tmp_path.glob("again/*.whl"))
+    assert sorted(zipfile.ZipFile(again).namelist()) == sorted(wheel)
+    assert _urls(again) == _urls(next(built.glob("*.whl")))
+    assert "Issues, https://code.example/team/gate/issues" in _urls(again)
+
+
+def _urls(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return re.findall(r"^Project-URL: (.*)$", archive.read(metadata).decode(), re.MULTILINE)
 
 
 @WORKERS

@@ -143,7 +143,9 @@ def best_stretch(found: Sequence[Hit], weight: Mapping[str, float]) -> tuple[flo
 def hits(text: str, question: str = "", tools: tuple[str, ...] = ()) -> list[Hit]:
     """Every place where a cue is seen, at most `_MOST` of each."""
     places: list[tuple[Cue, int, int]] = []
-    for cue in (*_hinted_cues(text.lower()), *asked_cues(question, tools)):
+    lowered = text.lower()
+    asked = [cue for cue in asked_cues(question, tools) if any(hint in lowered for hint in cue.hints)]
+    for cue in (*_hinted_cues(lowered), *asked):
         spans = (match.span() for match in islice(_compiled(cue.pattern).finditer(text), _TRIED))
         if cue.where != "inside":
             spans = (span for span in spans if _begins(text, span[0], cue.where == "opening"))
@@ -171,7 +173,8 @@ def _hinted_cues(lowered: str) -> list[Cue]:
         letters = frozenset(lowered)
         grams = {gram for gram in by_start if letters.issuperset(gram)}
     else:
-        grams = {lowered[at : at + length] for length in range(1, _GRAM + 1) for at in range(len(lowered) - length + 1)}
+        starts = range(len(lowered))
+        grams = {lowered[at : at + length] for length in range(1, _GRAM + 1) for at in starts}
     numbers = {
         number for gram in grams & by_start.keys() for hint, number in by_start[gram] if hint in lowered
     } | without

@@ -1,4 +1,4 @@
-"""Build hooks: the gate's tests in the wheel, and the project's URLs. An editable install uses the files in `tests`."""
+"""Build hooks: the gate's tests in the wheel, and the project's URLs. An editable install has the tests in `tests`."""
 
 import os
 import re

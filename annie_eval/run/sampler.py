@@ -2,8 +2,8 @@
 
 One asyncio loop in a thread of the process that owns the run. It takes the selected keys from the store, sends each
 scenario's turns to the server, and saves every complete exchange, and every sample with its judgements. The duration
-depends on the server, not on the number of tests or workers. Long answers are parsed in other threads, and all are judged
-in one, so that a slow one does not delay others or deadlines.
+depends on the server, not on the number of tests or workers. Long answers are parsed in other threads, and all are
+judged in one, so that a slow one does not delay others or deadlines.
 """
 
 from __future__ import annotations

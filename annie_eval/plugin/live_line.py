@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 _EVERY = 0.2  # seconds between two drawings
-_PLAIN_EVERY = 60.0  # seconds between two lines if lines cannot be redrawn
+_PLAIN_EVERY = 30.0  # seconds between two lines if lines cannot be redrawn
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -108,10 +108,16 @@ class LiveLine:
 
 
 class PlainLines:
-    """Prints the progress about once a minute, on a separate line, if lines cannot be redrawn."""
+    """Prints the progress every half a minute, on a separate line, if lines cannot be redrawn.
 
-    def __init__(self, stream: Any, text: Callable[[], str]) -> None:
-        self._text, self._over, self._lock = text, threading.Event(), threading.Lock()
+    Args:
+        stream: where to print; a duplicate of its descriptor is used, which pytest does not capture.
+        writer: pytest's terminal writer, which knows whether it is at the start of a line.
+        text: returns the line; "" for no line.
+    """
+
+    def __init__(self, stream: Any, writer: Any, text: Callable[[], str]) -> None:
+        self._text, self._over, self._lock, self._writer = text, threading.Event(), threading.Lock(), writer
         self._fd = os.dup(stream.fileno())
         self._thread = threading.Thread(target=self._say, name="annie-plain-lines", daemon=True)
         self._thread.start()
@@ -125,7 +131,8 @@ class PlainLines:
         """Print a line now, from any thread; nothing once it is closed."""
         with self._lock, suppress(OSError):
             if not self._over.is_set():
-                os.write(self._fd, f"\n{line}\n".encode("ascii", "backslashreplace"))
+                before = "\n" if self._writer.width_of_current_line else ""
+                os.write(self._fd, f"{before}{line}\n".encode("ascii", "backslashreplace"))
 
     def close(self) -> None:
         """Stop printing. Safe to call again."""
@@ -145,9 +152,8 @@ def column_after(column: int, text: str) -> int:
     return (0 if last >= 0 else column) + max(0, wcswidth(rest))
 
 
-def start(reporter: Any, text: Callable[[], str], *, quiet: bool) -> LiveLine | PlainLines | None:
-    """A live line on pytest's terminal; plain lines elsewhere, if `quiet` only those that `tell` prints. None if there
-    is no terminal.
+def start(reporter: Any, text: Callable[[], str], plain: Callable[[], str]) -> LiveLine | PlainLines | None:
+    """A live line with `text` on pytest's terminal; lines with `plain` elsewhere. None if pytest writes nowhere.
 
     Call it while pytest does not capture output.
     """
@@ -158,6 +164,6 @@ def start(reporter: Any, text: Callable[[], str], *, quiet: bool) -> LiveLine | 
     try:
         if is_live(file):
             return LiveLine(writer, text)
-        return PlainLines(sys.stderr, (lambda: "") if quiet else text)
+        return PlainLines(sys.stderr, writer, plain)
     except (OSError, ValueError, AttributeError):  # a file without a descriptor
         return None

@@ -222,20 +222,15 @@ class Owner(Session):
         return Comparison(baseline, self.config.invocation_params.dir / RUNS, self.profile)
 
     def _progress(self, line: str) -> None:
-        """Show the server's current step: in the live line, or as a line while pytest does not capture output."""
+        """Show what the server does now: in the live line, or a new step as a plain line."""
         assert self.run is not None
-        self.run.progress.step = _SECONDS.sub("", line)
-        capture = self.config.pluginmanager.get_plugin("capturemanager")
-        if capture is not None and capture.is_globally_capturing():
-            return  # pytest captures output now; the line is in the server's log
-        if not self._draws():
-            self._say(line)
-
-    def _draws(self) -> bool:
-        """Whether to draw a live line."""
-        from annie_eval.plugin.live_line import LiveLine
-
-        return isinstance(self._live, LiveLine)
+        step, before = _SECONDS.sub("", line), self.run.progress.step
+        self.run.progress.step = step
+        if self._live is None:
+            if self.config.getoption("capture") == "no":
+                self._say(line, least=-1)
+        elif step != before:
+            self.run.progress.tell(line)
 
     def _say(self, line: str, least: int = 0) -> None:
         """Write a permanent line, unless pytest's verbosity is below `least`."""
@@ -252,10 +247,19 @@ class Owner(Session):
         verbose = self.config.getoption("verbose")
         if self.config.getoption("capture") == "no" or verbose < -1:
             return  # tests write to the terminal themselves, or output is suppressed
-        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        self._live = live_line.start(reporter, lambda: live.line(run.progress, time.monotonic()), quiet=verbose < 0)
+
+        def text() -> str:
+            return live.line(run.progress, time.monotonic())
+
+        def plain() -> str:  # with -q only until samples are judged, each of which pytest shows by a dot
+            return "" if verbose < 0 and run.progress.stage == "samples" else text()
+
+        self._live = live_line.start(self.config.pluginmanager.get_plugin("terminalreporter"), text, plain)
         if isinstance(self._live, live_line.PlainLines):
             run.progress.tell = self._live.tell
+            if run.spec.model_dir is not None:
+                step = run.progress.step.removeprefix("server: ") or "looking for vLLM"
+                self._live.tell(printable(f"starting vLLM for {run.spec.model_dir}: {step}"))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:

@@ -1,4 +1,4 @@
-"""End to end: terminal output: a live line on a terminal, only the plan elsewhere, one line for wrong input."""
+"""End to end: terminal output: a live line on a terminal, plain lines elsewhere, one line for wrong input."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.screen import shown
+from tests.unit.serving.conftest import checkpoint, fake_python
+
+__all__ = ["checkpoint", "fake_python"]  # fixtures
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = 12
@@ -86,6 +89,27 @@ def test_without_a_terminal_nothing_is_redrawn(url: str, arguments: list[str], t
     assert done.stdout.splitlines()[0] == "plan: 12 samples, 3 at a time"
     assert "judged" not in done.stdout + done.stderr
     assert "\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["-n", "2"]], ids=["alone", "xdist"])
+def test_without_a_terminal_lines_tell_what_a_starting_server_does(
+    checkpoint: Path, fake_python: Path, arguments: list[str], more: list[str], tmp_path: Path
+) -> None:
+    target = ["--model-dir", str(checkpoint), "--vllm-python", str(fake_python), "--startup-timeout", "3"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *target, "--run-dir", str(tmp_path / "r"), *arguments, *more],
+        cwd=ROOT,
+        env=environment(FAKE_VLLM="hang", XDG_STATE_HOME=str(tmp_path / "state")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout
+    told = [line for line in done.stdout.splitlines() if line.startswith(("starting vLLM", "server: "))]
+    assert told[0].startswith(f"starting vLLM for {checkpoint}: ")
+    assert told[1:] == sorted(set(told[1:]), key=told.index), "a step is told once"
+    assert any("reading the configuration of a LlamaForCausalLM" in line for line in told)
 
 
 def test_no_color_and_ci_are_plain_on_a_terminal(url: str, arguments: list[str], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,6 +112,23 @@ def test_only_a_terminal_that_nobody_wants_plain_is_drawn_on(
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             assert not live_line.is_live(terminal.file)
+
+
+def test_plain_lines_come_by_themselves_and_at_once_when_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(live_line, "_PLAIN_EVERY", 0.05)
+    writer, file = SimpleNamespace(width_of_current_line=0), tmp_path / "log"
+    with file.open("w") as stream:
+        lines = live_line.PlainLines(stream, writer, lambda: "server: loading weights (30 s)")
+        lines.tell("starting vLLM")
+        while "weights" not in file.read_text():
+            time.sleep(0.01)
+        writer.width_of_current_line = 3  # pytest has written "..."
+        lines.tell("server state: prefix PASS")
+        lines.close()
+    first, *_ = told = file.read_text().split("\n")
+    assert first == "starting vLLM"
+    assert told[1] == "server: loading weights (30 s)"
+    assert told[told.index("server state: prefix PASS") - 1] == ""
 
 
 def progress(**facts: Any) -> Progress:

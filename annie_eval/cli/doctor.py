@@ -6,6 +6,10 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from annie_eval.http_client import Response
 
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +36,8 @@ def doctor(arguments: argparse.Namespace) -> int:
     from annie_eval.profile.load import load
     from annie_eval.serving import doctor as examination
     from annie_eval.serving.spec import TargetSpec
+    from annie_eval.timing.connection import TimedResponse
+    from annie_eval.timing.stream import observe
 
     spec = TargetSpec(
         model_dir=None if arguments.model_dir is None else arguments.model_dir.expanduser(),
@@ -45,4 +51,8 @@ def doctor(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         startup_timeout=arguments.startup_timeout,
     )
-    return examination.doctor(spec, load(arguments.profile), sys.stdout)
+
+    def first_token(response: Response) -> int | None:
+        return observe(TimedResponse(response.status, response.body, response.reads)).first_token
+
+    return examination.doctor(spec, load(arguments.profile), sys.stdout, first_token)

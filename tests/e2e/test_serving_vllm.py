@@ -169,7 +169,7 @@ def test_doctor_names_the_cause_of_a_real_death(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     out = io.StringIO()
     spec = TargetSpec(model_dir=MODEL, vllm_args=("--tool-call-parser", "hermess"))
-    assert doctor(spec, load(PROFILE), out) == 1
+    assert doctor(spec, load(PROFILE), out, lambda response: None) == 1
     lines = out.getvalue().splitlines()
     (failure,) = [line for line in lines if line.startswith("FAIL")]
     assert failure.startswith(

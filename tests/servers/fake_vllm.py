@@ -71,14 +71,22 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"choices": []})
         else:
             message = {"role": "assistant", "content": f"Hello, {len(body.get('tools', []))} tools"}
-            self.answer(200, {"choices": [{"index": 0, "message": message, "finish_reason": "length"}]})
+            choice = {"index": 0, "finish_reason": "length"}
+            if body.get("stream"):
+                events = ({"choices": [{**choice, "delta": message}]}, "[DONE]")
+                text = "".join(f"data: {e if isinstance(e, str) else json.dumps(e)}\n\n" for e in events)
+                self.send(200, "text/event-stream", text.encode())
+            else:
+                self.answer(200, {"choices": [{**choice, "message": message}]})
             if "die-later" in WORDS:
                 threading.Timer(0.5, lambda: os._exit(3)).start()
 
     def answer(self, status: int, body: object) -> None:
-        data = json.dumps(body).encode()
+        self.send(status, "application/json", json.dumps(body).encode())
+
+    def send(self, status: int, kind: str, data: bytes) -> None:
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

@@ -32,5 +32,5 @@ def test_what_a_transport_error_quotes_is_escaped() -> None:
 def test_the_doctor_escapes_what_it_is_told(tmp_path: Path) -> None:
     out = io.StringIO()
     spec = TargetSpec(model_dir=tmp_path / f"no{OSC_52}", vllm_python=Path("python"))
-    assert doctor.doctor(spec, load("annie"), out) == 2
+    assert doctor.doctor(spec, load("annie"), out, lambda response: None) == 2
     assert all(line.isprintable() for line in out.getvalue().splitlines())

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from annie_eval.cli import main
+from annie_eval.profile.load import load
 from annie_eval.profile.types import Profile
 from annie_eval.serving import TargetSpec
 from annie_eval.serving.doctor import doctor
 from annie_eval.serving.spec import free_port
+from tests.servers.fault_server import FaultServer
+from tests.servers.faults import FAULTS
+from tests.servers.faults.fault import Fault
+from tests.servers.faults.reply import Ask, Reply
 
 
 @pytest.fixture
@@ -21,7 +28,7 @@ def good(checkpoint: Path, fake_python: Path) -> TargetSpec:
 
 def examine(target: TargetSpec, profile: Profile) -> tuple[int, list[str]]:
     out = io.StringIO()
-    code = doctor(target, profile, out)
+    code = doctor(target, profile, out, lambda response: 45_000_000)
     return code, out.getvalue().splitlines()
 
 
@@ -33,10 +40,12 @@ def test_all_is_well(good: TargetSpec, profile: Profile, state_home: Path) -> No
         "ok    checkpoint",
         "ok    server",
         "ok    start",
+        "ok    answer",
     ]
     assert lines[1] == "ok    checkpoint: llama, not quantised, 1 files, 0.00 GB"
     assert lines[2] == "ok    server: vLLM 0.32.0 for CPU, checks that quantised weights are complete"
-    assert "first answer after" in lines[-1]
+    assert "first answer after" in lines[-2]
+    assert lines[-1] == "ok    answer: came by content; finish reason length, TTFT 45 ms"
     assert list(state_home.iterdir()) == []  # stopped
 
 
@@ -83,3 +92,34 @@ def test_an_unreachable_url(profile: Profile) -> None:
     assert code == 2
     assert len(lines) == 1
     assert "no server reachable" in lines[0]
+
+
+def _silent(reply: Reply, ask: Ask) -> Reply:
+    return replace(reply, content="")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "line"),
+    [
+        (None, 0, r"ok    answer: came by content; \d+ tokens, finish reason stop, TTFT \d+ ms"),
+        (FAULTS["http-500"], 1, r"FAIL  answer: a streamed chat request failed: HTTP 500: .+"),
+        (FAULTS["reset-midway"], 1, r"FAIL  answer: a streamed chat request failed: connection lost after .+"),
+        (FAULTS["error-in-200"], 1, r"FAIL  answer: a streamed chat request failed: .+"),
+        (
+            Fault("silent", "no text", frozenset(), reply=_silent),
+            1,
+            r"FAIL  answer: the answer to a streamed chat request has no text and no tool call; finish reason stop",
+        ),
+    ],
+)
+def test_a_url_is_asked_for_one_streamed_answer(
+    fault: Fault | None, status: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = FaultServer(load("annie"), latency=150)
+    server.fault = None if fault is None else replace(fault, strangers=True)
+    with server as url:
+        assert main.main(["doctor", "--base-url", url]) == status
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(line, last), last
+    if fault is None:
+        assert int(last.split()[-2]) >= 150

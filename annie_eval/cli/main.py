@@ -23,6 +23,7 @@ COMMANDS = {
     "init": ("init", "write a small profile as a starting point"),
     "profile": ("profile", "check a profile: list all mistakes and judge its examples"),
     "doctor": ("doctor", "check a target without a gate: its files, its server, one answer"),
+    "serve": ("serve", "start the vLLM that the gate would start for a checkpoint, and keep it running"),
     "perf": ("perf", "run only the timing gates, with a progress bar"),
     "matrix": ("matrix", "run every gate with each of several system prompts"),
     "blame": ("blame", "find what makes a gate fail: weights, template, parser, or a setting of the server"),
@@ -40,7 +41,7 @@ COMMANDS = {
 
 
 # Commands that use defaults of `[tool.annie-eval]` in pyproject.toml, and which ones.
-_ASK_A_SERVER = frozenset({"doctor", "perf", "matrix", "blame", "nightly"})
+_ASK_A_SERVER = frozenset({"doctor", "serve", "perf", "matrix", "blame", "nightly"})
 _DEFAULTS = ("profile", "served-model", "concurrency", "hardware", "vllm-python")
 
 
@@ -67,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except UsageError as error:
             print(f"annie-eval: {printable(str(error))}", file=sys.stderr)
             return 2
-        if not _names(given, "--model-dir"):
+        if chosen == "serve":
+            defaults.pop("base-url", None)
+        elif not _names(given, "--model-dir"):
             defaults.pop("vllm-python", None)  # not used by this command, and would be refused
     arguments = _parser(chosen, defaults).parse_args(_with_target(given, defaults))
     for stream in (sys.stdout, sys.stderr):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 
 from annie_eval.errors import NotAsked, TargetError, UsageError
 from annie_eval.gates.repeats import Repeats, keys_of_round
+from annie_eval.plugin import sigterm
 from annie_eval.plugin.options import option, target_spec
 from annie_eval.plugin.selection import GATE, PERF, STATE, WANTED, sample_of, samples_of
 from annie_eval.profile.load import is_builtin, load
@@ -198,6 +199,7 @@ class Owner(Session):
         self._note: str | None = None
         self._live: LiveLine | PlainLines | None = None
         self._planned = False
+        self._end_sigterm: Callable[[], None] = lambda: None
         self._failed: list[str] = []
         if config.option.collectonly:
             return
@@ -299,6 +301,7 @@ class Owner(Session):
         """Connect a resumed run to its server before anything in the run is changed, and before workers read it."""
         if self.run is None:
             return
+        self._end_sigterm = sigterm.interrupts()
         self._start_live_line(self.run)
         if not self.run.resuming:
             return
@@ -394,6 +397,7 @@ class Owner(Session):
             terminalreporter.write_line(f"interrupted; what is answered is kept. Continue with: {printable(again)}")
 
     def pytest_unconfigure(self) -> None:
+        self._end_sigterm()
         if self._live is not None:
             self._live.close()
         if self.run is not None:

@@ -7,12 +7,13 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
+from typing import Any
 
 from annie_eval.errors import UsageError
-from annie_eval.run.directory import RUNS
+from annie_eval.run.directory import RUNS, is_locked
 from annie_eval.run.directory import run_dir as find_run
 
 
@@ -64,19 +65,22 @@ def runs(arguments: argparse.Namespace) -> int:
             skipped.append(f"skipped: {printable(str(cause))}")
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
-        state = facts.get("state", "?")
-        # The user's own tests, probes and snapshots have no gate, only pytest's status.
-        # A state may have a cause after a colon, which only `show` prints.
-        verdict = facts.get("verdict") or (
-            "no gate" if state == "finished" else f"unfinished ({str(state).partition(':')[0]})"
-        )
-        row = [when, identity.get("profile"), verdict, path.name, identity.get("target")]
+        row = [when, identity.get("profile"), _verdict(facts, path), path.name, identity.get("target")]
         found.append((started, [printable(str(cell)) for cell in row]))
     rows = [row for _, row in sorted(found, key=lambda each: each[0], reverse=True)]
     _print(aligned([["started", "profile", "verdict", "run", "target"], *rows]) if rows else ["no runs"])
     for line in skipped:
         print(line, file=sys.stderr)
     return 0
+
+
+def _verdict(facts: Mapping[str, Any], path: Path) -> object:
+    """The verdict, or what became of the run. A resumed run has its old verdict in `facts` until it ends again."""
+    state = str(facts.get("state", "?")).partition(":")[0]  # a cause may follow, which only `show` prints
+    if state in ("finished", "failed", "ended", "?"):
+        # The user's own tests, probes and snapshots have no gate, only pytest's status.
+        return facts.get("verdict") or ("no gate" if state == "finished" else f"unfinished ({state})")
+    return f"{'running' if is_locked(path) else 'interrupted'} ({state})"
 
 
 def show(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import secrets
 import shlex
 import sqlite3
@@ -164,3 +165,19 @@ def lock(path: Path) -> IO[str]:
         file.close()
         raise UsageError(f"--run-dir {path}: another run is using it; wait for it or name another") from None
     return file
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process has locked the directory: its run is in progress."""
+    try:
+        # Not blocked by a FIFO of that name, in a directory that somebody else made.
+        file = os.open(path / "lock", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from annie_eval.cli import main
+from annie_eval.run.directory import lock
 from annie_eval.run.store import Store
 from annie_eval.text import printable
 
@@ -157,13 +158,31 @@ def test_runs_lists_the_newest_first_and_reports_and_skips_what_is_damaged(
     ]
     assert len(rows) == 5
     assert "  unfinished (failed)  " in rows[0]
-    assert "unfinished (sampling)" in rows[1]
+    assert "  interrupted (sampling)  " in rows[1]
     assert "  no gate  " in rows[4]
     skipped = printed.err.splitlines()
     assert all(line.startswith("skipped: ") for line in skipped)
     for name in ("nameless", "garbage", "cut", "void", "holed"):
         assert any(f"/{name}" in line for line in skipped), name
     assert not any("/empty" in line for line in skipped)
+
+
+def test_runs_tells_a_resumed_run_in_progress_from_one_whose_process_is_gone(
+    capsys: pytest.CaptureFixture[str], run_dir: Path
+) -> None:
+    store = Store(run_dir)
+    store.set_meta(state="sampling")  # as a run does that is resumed: the old verdict is still there
+    store.close()
+    with lock(run_dir):
+        assert main.main(["runs", str(run_dir.parent)]) == 0
+        assert "  running (sampling)  " in capsys.readouterr().out
+    assert main.main(["runs", str(run_dir.parent)]) == 0
+    assert "  interrupted (sampling)  " in capsys.readouterr().out
+    store = Store(run_dir)
+    store.set_meta(state="finished")
+    store.close()
+    assert main.main(["runs", str(run_dir.parent)]) == 0
+    assert "  FAIL  " in capsys.readouterr().out
 
 
 def test_an_empty_directory_has_no_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

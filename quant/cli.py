@@ -3,8 +3,8 @@
 Status 0: done. 1: a check failed (preflight refuses, the export differs from the model). 2: the user has to correct
 something (arguments, files, memory, disk). 130: interrupted.
 
-Each command is a module with `add_arguments(parser)` and `run(arguments) -> status`, imported when it is called, so
-that `preflight` starts without torch.
+Each command is a module with `run(arguments) -> status`, imported when it is called, so that `preflight` starts
+without torch. Its arguments are in `quant.commands.arguments`, so that `--help` works without the extra `quant`.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from quant.checkpoint.quiet import quiet_imports
+from quant.commands.arguments import ADD
 from quant.errors import NotServedAsMade, UsageError
 
 COMMANDS = {
@@ -97,12 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"{_program()}: no command {name!r}; the commands are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    parser = Parser(prog=f"{_program()} {name}", description=COMMANDS[name][1])
+    ADD[name](parser)
+    given = parser.parse_args(arguments[1:])
     quiet_imports()
     try:
         module = importlib.import_module(COMMANDS[name][0])
-        parser = Parser(prog=f"{_program()} {name}", description=COMMANDS[name][1])
-        module.add_arguments(parser)
-        return int(module.run(parser.parse_args(arguments[1:])))
+        return int(module.run(given))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in {"quant", "annie_data"}:
             raise

@@ -14,11 +14,6 @@ from quant.preflight.check import summary
 HEAD = ("strategy", "algorithm", "time", "format", "MB", "loads in", "KL", "top-1", "bit check")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant compare`."""
-    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="DIR")
-
-
 def row(directory: Path) -> tuple[str, ...]:
     """One row of the table. Raises UsageError if the directory does not exist or is not a checkpoint."""
     provenance = read_provenance(directory)

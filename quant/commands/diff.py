@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from quant.checkpoint import loading
 from quant.checkpoint.atomic import INCOMPLETE
 from quant.quantize import calibration
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant diff`."""
-    parser.add_argument("reference", type=Path, metavar="REF", help="BF16 checkpoint")
-    parser.add_argument("checkpoint", type=Path, metavar="DIR", help="the checkpoint made from it")
-    parser.add_argument("--data", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
-    parser.add_argument("--samples", type=calibration.positive, default=32, help="samples compared (default: 32)")
-    parser.add_argument("--positions", type=calibration.positive, default=512,
-                        help="tokens compared, of all samples together (default: 512)")  # fmt: skip
-    parser.add_argument("--max-length", type=calibration.positive, default=512, help="tokens a sample (default: 512)")
-    calibration.add_format(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -15,13 +15,6 @@ from quant.export.export import check_loads, retarget
 from quant.preflight.check import preflight, refusals
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant export`."""
-    parser.add_argument("checkpoint", type=Path, metavar="DIR", help="an exported checkpoint")
-    parser.add_argument("--for", dest="image", required=True, metavar="IMAGE", help="|".join(images.images()))
-    parser.add_argument("--out", type=Path, required=True, help="the new checkpoint")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Convert a checkpoint to the layout of another image; returns 1 if preflight refuses the result."""
     source: Path = arguments.checkpoint

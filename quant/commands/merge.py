@@ -22,14 +22,6 @@ from quant.export import adapter
 from quant.quantize.quantize import check_image
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant merge`."""
-    parser.add_argument("--model", type=Path, required=True, help="the BF16 checkpoint that it was made from")
-    parser.add_argument("--adapter", type=Path, required=True, metavar="DIR", help="adapter folder of the result")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
-    parser.add_argument("--for", dest="image", metavar="IMAGE", help="serving image (default: the recipe's)")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Merge, quantise, export and check; returns 1 if preflight refuses the result."""
     from quant.export import verify

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from quant import images
 from quant.errors import UsageError
 from quant.preflight.check import check, refusals, summary
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant preflight`."""
-    parser.add_argument("checkpoint", type=Path, metavar="DIR")
-    parser.add_argument("--for", dest="image", metavar="IMAGE", help="|".join(images.images()) + " (default: any)")
-    parser.add_argument("--reference", type=Path, metavar="BF16_DIR", help="the checkpoint that it was made from")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,23 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from quant.checkpoint import loading
 from quant.errors import UsageError
-from quant.quantize import calibration
 
 LEARNT, READ, END = "\x1b[1;32m", "\x1b[2m", "\x1b[0m"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant preview`."""
-    parser.add_argument("--model", type=Path, required=True, help="BF16 checkpoint directory")
-    parser.add_argument("--data", type=Path, required=True, help="JSON Lines of conversations: messages, tools")
-    parser.add_argument("--row", type=calibration.positive, default=1, help="which conversation (default: the first)")
-    parser.add_argument("--color", choices=["auto", "always", "never"], default="auto",
-                        help="never: ⟦ and ⟧ enclose the text that is trained on (default: auto)")  # fmt: skip
-    calibration.add_format(parser)
 
 
 def painted(pieces: list[tuple[str, bool]], colour: bool) -> str:

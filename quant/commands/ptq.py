@@ -20,25 +20,6 @@ ACTIVATIONS = 3 * 10**9
 """Bytes of GPU memory that calibration needs besides the weights, at the recipes' batch sizes."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant ptq`."""
-    parser.add_argument("--model", type=Path, required=True, help="BF16 checkpoint directory")
-    parser.add_argument("--recipe", required=True, help="name (`annie-quant recipes`) or path of a .toml file")
-    parser.add_argument("--calib", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
-    parser.add_argument("--for", dest="image", metavar="IMAGE", help="serving image (default: the recipe's)")
-    parser.add_argument(
-        "--keep",
-        type=Path,
-        metavar="DIR",
-        help="write amax and digests there, so that `merge` can rebuild the checkpoint",
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-                        help="change a field of the recipe, such as calibration.samples=128")  # fmt: skip
-    calibration.add_format(parser)
-    parser.add_argument("--kv-cache", choices=["none", "fp8"], help="KV cache format (default: the recipe's)")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Make a quantised checkpoint; returns 1 if the export differs from the model or preflight refuses it."""
     chosen = recipe.load(arguments.recipe, arguments.settings)

@@ -8,21 +8,12 @@ quantiser: the forward pass multiplies by Q(W + BA), which is exported.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from quant import images, recipe
 from quant.errors import UsageError
 from quant.quantize import calibration
 from quant.quantize.quantize import check_image
 from quant.training import run as training_run
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant qat`."""
-    training_run.add_arguments(parser)
-    parser.add_argument("--teacher", type=Path, metavar="DIR", help="BF16 teacher of a qad recipe (default: --model)")
-    parser.add_argument("--calib", type=Path, metavar="FILE", help="calibration data (default: --data)")
-    parser.add_argument("--for", dest="image", metavar="IMAGE", help="serving image (default: the recipe's)")
 
 
 def run(arguments: argparse.Namespace) -> int:

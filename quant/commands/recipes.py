@@ -6,12 +6,6 @@ from quant import recipe
 from quant.errors import UsageError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant recipes`."""
-    parser.add_argument("action", nargs="?", choices=["show"], help="show prints one recipe file")
-    parser.add_argument("name", nargs="?", help="the recipe's name, or the path of a .toml file")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """List the recipes, or print one after checking it."""
     if arguments.action == "show":

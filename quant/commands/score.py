@@ -18,14 +18,6 @@ from quant.checkpoint import loading
 from quant.errors import UsageError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant score`."""
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="the checkpoint that was served")
-    parser.add_argument("--reference", type=Path, required=True, metavar="REF", help="BF16 checkpoint it is made from")
-    parser.add_argument("--tokens", type=Path, required=True, metavar="FILE", help="JSON Lines: id, prompt, answer")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON Lines: id, model, reference")
-
-
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The lines of the file. Raises UsageError that names the line and what is wrong with it."""
     try:

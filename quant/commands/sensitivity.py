@@ -27,19 +27,6 @@ _BITS = {"nvfp4": 4.5, "fp8": 8.0}
 _KINDS = ("self_attn", "linear_attn", "mlp")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant sensitivity`."""
-    parser.add_argument("--model", type=Path, required=True, help="BF16 checkpoint directory")
-    parser.add_argument("--calib", type=Path, required=True, help="JSON Lines with messages or text, or a .txt file")
-    parser.add_argument("--out", type=Path, required=True, help="directory for table, plot and recipe")
-    calibration.add_format(parser)
-    parser.add_argument("--bits", type=float, default=6.0, help="budget: mean bits per quantised weight (4.5 to 8)")
-    parser.add_argument("--samples", type=calibration.positive, default=16, help="samples used (default: 16)")
-    parser.add_argument(
-        "--max-length", type=calibration.positive, default=256, help="tokens per sample (default: 256)"
-    )
-
-
 def groups(model: Any) -> dict[str, int]:
     """Layer groups of the language model and the number of linear weights in each."""
     from torch import nn

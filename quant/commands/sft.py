@@ -9,11 +9,6 @@ from quant.errors import UsageError
 from quant.training import run as training_run
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m quant sft`."""
-    training_run.add_arguments(parser)
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Train and write a BF16 checkpoint."""
     chosen = recipe.load(arguments.recipe, arguments.settings)

@@ -6,7 +6,6 @@ file is cut into pieces.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -20,20 +19,6 @@ if TYPE_CHECKING:
 
 
 LEAST_SHARED = 32  # length in tokens of a common beginning from which a KV cache saves time
-
-
-def positive(text: str) -> int:
-    """An integer above zero, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer above zero")
-    return int(text)
-
-
-def add_format(parser: argparse.ArgumentParser) -> None:
-    """`--format`: the shape of the data."""
-    parser.add_argument("--format", choices=["messages", "auto"], default="messages", dest="shape",
-                        help="auto: also ShareGPT, prompt/completion, Alpaca, a JSON array, Parquet, a directory of "
-                        "`datasets` (default: JSON Lines with messages or text)")  # fmt: skip
 
 
 def read_samples(path: Path, limit: int | None, shape: Format = "messages") -> list[dict[str, Any]]:

@@ -19,7 +19,6 @@ from quant.checkpoint import loading
 from quant.checkpoint.atomic import check_free, check_outside
 from quant.checkpoint.provenance import PROVENANCE, Provenance, describe_data
 from quant.errors import UsageError
-from quant.quantize import calibration
 from quant.recipe import Recipe, Training
 from quant.training.conversations import Example, read_conversations, render_all
 from quant.training.distributed import World, join
@@ -27,27 +26,6 @@ from quant.training.state import TrainingState, directory_for
 
 QUALITY_POSITIONS = 1024
 """Maximum number of held-out positions on which KL is measured."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of all training commands."""
-    parser.add_argument("--model", type=Path, required=True, help="BF16 checkpoint directory")
-    parser.add_argument("--recipe", required=True, help="name (`annie-quant recipes`) or path of a .toml file")
-    parser.add_argument("--data", type=Path, required=True, help="JSON Lines of conversations: messages, tools")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint directory to make")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-                        help="change a field of the recipe, such as training.learning_rate=1e-4")  # fmt: skip
-    calibration.add_format(parser)
-    parser.add_argument("--resume", action="store_true", help="continue a run that was interrupted")
-    parser.add_argument("--micro-tokens", type=int, default=None, metavar="N",
-                        help="padded tokens per forward pass (default: what fits, at most 16384)")  # fmt: skip
-    parser.add_argument("--gradient-checkpointing", action=argparse.BooleanOptionalAction, default=None,
-                        help="recompute activations to save memory (default: the recipe's, or only if memory "
-                        "is too small)")  # fmt: skip
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None,
-                        help="compile the decoder layers (default: on a GPU)")  # fmt: skip
-    parser.add_argument("--save-seconds", type=float, default=300.0, metavar="S",
-                        help="seconds between two saved states (default: 300)")  # fmt: skip
 
 
 @dataclass

@@ -158,8 +158,9 @@ def test_vllm_parses_what_the_template_writes(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     from quant.commands import default_model
+    from quant.commands.arguments import DEFAULT_MODEL
 
-    model = ROOT / default_model.OUT
+    model = ROOT / DEFAULT_MODEL
     default_model.build(model)
     tokenizer: Any = AutoTokenizer.from_pretrained(model)
     tools = [{"type": "function", "function": {"name": "note", "parameters": {"type": "object"}}}]

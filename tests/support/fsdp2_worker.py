@@ -21,6 +21,7 @@ import torch.distributed as dist
 from torch.distributed.tensor import DTensor
 
 from quant import cli
+from quant.commands.arguments import training
 from quant.training import loop, run
 from quant.training.layers import installed
 from quant.training.loop import How, Trainer
@@ -42,7 +43,7 @@ def command(recipe: str, model: Path, data: Path, out: Path, *more: str) -> list
 def curve(recipe: str, model_directory: Path, data: Path, out: Path) -> dict[str, Any]:
     """Train with the loop only, without gradient clipping, because the norm is summed in another order."""
     parser = argparse.ArgumentParser()
-    run.add_arguments(parser)
+    training(parser)
     words = command(recipe, model_directory, data, out, "training.max_grad_norm=1e9")
     job = run.prepare("qat", parser.parse_args(words))
     model = run.load_frozen(job)

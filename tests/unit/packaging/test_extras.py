@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from quant.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def run(module: str, *arguments: str, without: str | None) -> subprocess.CompletedProcess[str]:
-    """A command in a Python that cannot import one package."""
-    hide = f"import sys; sys.modules[{without!r}] = None; " if without else ""
+def run(module: str, *arguments: str, without: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """A command in a Python that cannot import some packages."""
+    hide = f"import sys; sys.modules.update(dict.fromkeys({list(without)!r})); "
     code = f"{hide}from {module} import main; import sys; sys.exit(main({list(arguments)!r}))"
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -23,19 +28,33 @@ def run(module: str, *arguments: str, without: str | None) -> subprocess.Complet
     ("module", "arguments", "extra"),
     [
         ("annie_data.cli", ["validate", "none.jsonl"], "annie-eval[data]"),
-        ("quant.cli", ["ptq", "--model", "x", "--recipe", "nvfp4-default", "--out", "y"], "annie-eval[quant]"),
+        (
+            "quant.cli",
+            ["ptq", "--model", "x", "--recipe", "nvfp4-default", "--calib", "z", "--out", "y"],
+            "annie-eval[quant]",
+        ),
     ],
 )
 def test_what_is_not_installed_is_named_with_its_extra(module: str, arguments: list[str], extra: str) -> None:
-    done = run(module, *arguments, without="numpy")
+    done = run(module, *arguments, without=["numpy"])
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "needs numpy, which is not installed" in done.stderr
     assert extra in done.stderr
 
 
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_of_the_quantiser_needs_no_extra(command: str) -> None:
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["quant"]
+    packages = {re.match("[a-z]+", name.removeprefix("nvidia-"))[0] for name in extra}  # type: ignore[index]
+    assert {"torch", "modelopt", "numpy"} <= packages
+    done = run("quant.cli", command, "--help", without=sorted(packages))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: ")
+
+
 def test_with_it_the_command_says_what_else_is_wrong() -> None:
-    done = run("annie_data.cli", "validate", "none.jsonl", without=None)
+    done = run("annie_data.cli", "validate", "none.jsonl")
     assert (done.returncode, "needs numpy" in done.stderr) == (2, False)
     assert "none.jsonl" in done.stderr
 
@@ -53,7 +72,7 @@ def test_messages_name_the_command_that_was_typed() -> None:
     code = "import sys; sys.argv[0] = '/env/bin/annie-quant'; from quant.cli import main; sys.exit(main(['nothing']))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.partition(":")[0]) == (2, "annie-quant")
-    typed = run("quant.cli", "nothing", without=None)
+    typed = run("quant.cli", "nothing")
     assert typed.stderr.startswith("python -m quant: no command 'nothing'")
 
 

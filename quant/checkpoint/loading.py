@@ -176,6 +176,11 @@ def weight_bytes(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.glob("*.safetensors"))
 
 
+def size_of(directory: Path) -> str:
+    """`DIR, 17.9 GB`: a checkpoint with the size of its weights, for messages."""
+    return f"{directory}, {weight_bytes(directory) / 1e9:.1f} GB"
+
+
 class WeightsInFiles(Mapping[str, Any]):
     """A model's parameters by name, each read from the checkpoint when it is asked for.
 

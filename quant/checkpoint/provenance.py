@@ -23,6 +23,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -40,7 +41,7 @@ from quant.checkpoint.untrusted import LARGEST_COMPANION, read_json
 from quant.errors import UsageError
 
 PROVENANCE = "quant_run.json"
-PRINTED, PRINTED_TO_A_LOG = 1.0, 10.0  # shorter phases are not printed
+PRINTED = 1.0  # seconds; the end of a shorter phase is not printed
 LIBRARIES = ("torch", "transformers", "nvidia-modelopt", "peft", "accelerate", "safetensors", "gguf")
 
 
@@ -126,17 +127,34 @@ class Provenance:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time a phase; phases of the same name add up."""
-        start = time.perf_counter()
+    def phase(self, name: str, does: str) -> Iterator[None]:
+        """Time a phase, and print what it does and at its end how long it took; phases of the same name add up.
+
+        On a terminal the second line replaces the first.
+        """
+        terminal, first = sys.stderr.isatty(), os.environ.get("RANK", "0") == "0"
+        width = shutil.get_terminal_size().columns - 1 if terminal else None
+        begun = f"{name}: {does}"[:width]
+
+        def say(line: str, end: str = "\n") -> None:
+            if first:
+                print(line, end=end, file=sys.stderr, flush=True)
+
+        say(begun, end="" if terminal else "\n")
+        start, whole = time.perf_counter(), False
         try:
             yield
+            whole = True
         finally:
             took = time.perf_counter() - start
             self.seconds[name] = self.seconds.get(name, 0.0) + took
-        least = PRINTED if sys.stderr.isatty() else PRINTED_TO_A_LOG
-        if took >= least and os.environ.get("RANK", "0") == "0":
-            print(f"{name}: {took:.0f} s", file=sys.stderr, flush=True)
+            if terminal and not whole:
+                say("")  # the error stands on a line of its own
+        ended = f"{name}: {took:.0f} s" if took >= PRINTED else ""
+        if terminal:
+            say(f"\r{ended:{len(begun)}}", end="\n" if ended else "\r")
+        elif ended:
+            say(ended)
 
     def write(self, directory: Path) -> None:
         """Write `quant_run.json` as the last file of a finished checkpoint."""

@@ -108,7 +108,7 @@ def build(out: Path) -> bool:
         raise UsageError(f"{out} contains something other than the default model; name another --out")
     provenance = Provenance("default-model", {"source": source})
     with atomic_directory(out, replace=True) as partial:
-        with provenance.phase("convert"):
+        with provenance.phase("convert", f"{GGUF} to BF16"):
             write_checkpoint(gguf, partial)
         provenance.write(partial)
     return True

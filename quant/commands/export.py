@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     provenance.record |= {"image": image.name, "made_by": made.get("made_by", made.get("kind"))}
     provenance.seconds.update(made.get("seconds", {}))
     with atomic_directory(arguments.out) as partial:
-        with provenance.phase("export"):
+        with provenance.phase("export", f"{source} for {image.name}"):
             for path in sorted(source.iterdir()):
                 if path.is_file() and path.name not in {PROVENANCE, "serve.md"}:
                     shutil.copyfile(path, partial / path.name)

@@ -40,17 +40,17 @@ def run(arguments: argparse.Namespace) -> int:
         "data": {str(path): describe_file(path) for path in sorted(arguments.adapter.iterdir()) if path.is_file()},
         "source": {"path": str(arguments.model)},
     }
-    with provenance.phase("load"):
+    with provenance.phase("load", loading.size_of(arguments.model)):
         model = loading.load_model(arguments.model, "cpu")
     scales = searched_on(model, held)
-    with provenance.phase("merge"):
+    with provenance.phase("merge", f"{len(held.factors)} layers"):
         merge(model, held, arguments.adapter)
     if image is None:
         same = _compared(changed_layers(_weights(model, held.digests), held), held, provenance)
         finish_bf16(model, arguments.model, arguments.out, provenance)
         print(f"{arguments.out}: BF16, {len(held.factors)} layers merged{same}")
         return 0
-    with provenance.phase("quantize"):
+    with provenance.phase("quantize", f"{held.recipe.name}, with the scales that were kept"):
         restore_quantizers(model, held, arguments.adapter, scales)
     same = _compared(changed_layers(verify.computed_digests(model), held), held, provenance)
     count = finish(model, arguments.model, arguments.out, image, provenance)

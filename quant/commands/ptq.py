@@ -49,12 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
         "data": {str(arguments.calib): describe_data(arguments.calib)},
         "image": image.name,
     }
-    with provenance.phase("load"):
+    device = loading.default_device()
+    offloaded = _offloads(arguments, chosen, device)
+    with provenance.phase("load", f"{len(samples)} samples, and {loading.size_of(arguments.model)}"):
         tokenizer = loading.load_tokenizer(arguments.model)
         limits = chosen.calibration
         sequences = calibration.tokenize(tokenizer, samples, arguments.calib, limits.max_length, limits.samples)
-        device = loading.default_device()
-        offloaded = _offloads(arguments, chosen, device)
         if offloaded:
             model = loading.load_offloaded(arguments.model, device)
         else:
@@ -103,16 +103,16 @@ def make(
     from quant.export.finish import finish
     from quant.quantize import quality
 
-    with provenance.phase("reference"):
+    tokens = sum(map(len, sequences))
+    with provenance.phase("reference", f"{tokens:,} tokens through the model as it is"):
         reference = quality.logits(model, sequences)
         outputs = quality.layer_outputs(model, sequences[:2])
-    with provenance.phase("quantize"):
+    with provenance.phase("quantize", f"{chosen.name}, calibrated on these tokens"):
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
         model = quantize(model, chosen, sequences, pad)
-    tokens = sum(map(len, sequences))
     rate = tokens / max(provenance.seconds["quantize"], 1e-9)  # quantising the weights is included
     provenance.record["calibration"] = {"tokens": tokens, "tokens_per_second": round(rate, 1)}
-    with provenance.phase("compare"):
+    with provenance.phase("compare", "the same tokens through the quantised model"):
         after = quality.agreement(reference, quality.logits(model, sequences))
         errors = quality.layer_errors(outputs, quality.layer_outputs(model, sequences[:2]))
         provenance.record["quality"] = {"after": after.as_dict(), "block_errors": errors}

@@ -133,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not sizes:
         raise UsageError(f"{arguments.model}: has no attention, DeltaNet or MLP groups")
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    with provenance.phase("measure"):
+    with provenance.phase("measure", f"{len(sizes)} groups in two formats"):
         found = measure(model, sequences, pad)
     chosen = propose(found, sizes, arguments.bits)
     table = io.StringIO()

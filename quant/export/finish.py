@@ -60,7 +60,7 @@ def _build(
     extra: Callable[[Path, dict[str, str]], None] | None,
     name: str,
 ) -> int:
-    with provenance.phase("digest"):
+    with provenance.phase("digest", "hashes of the weights that the model computes with"):
         computed = verify.computed_digests(model)
     if not computed:
         raise UsageError("the recipe's layers match no linear layer of this model; correct its patterns")
@@ -71,14 +71,14 @@ def _build(
             f"{len(changed)} layers of the merged model differ from the trained ones, first {changed[0]}"
         )
     dtype = model.dtype
-    with provenance.phase("export"), quiet():
+    with provenance.phase("export", f"writing the checkpoint for {image.name}"), quiet():
         export_model(model, source, partial)
         retarget(partial, image)
     digest_ahead(partial.glob("*.safetensors"))
-    with provenance.phase("verify"):
+    with provenance.phase("verify", "comparing the files with the model, bit for bit"):
         layers = verify.assert_served_as_made(computed, partial, dtype)
         provenance.record["bit_check"] = {"layers": layers, "equal": True}
-    with provenance.phase("preflight"):
+    with provenance.phase("preflight", f"checking that {image.name} loads the files"):
         made = {"kind": provenance.kind, "recipe": provenance.record.get("recipe")}
         findings = check.preflight(partial, image=image, reference=source, being_built=True, made=made)
         if trained is not None:
@@ -100,7 +100,7 @@ def finish_bf16(
 ) -> None:
     """Write a fine-tuned BF16 model, with tokenizer and other files of the checkpoint that it came from."""
     with atomic_directory(out) as partial:
-        with provenance.phase("export"):
+        with provenance.phase("export", "writing the checkpoint"):
             model.save_pretrained(partial)
             for name in COMPANIONS:
                 if (source / name).is_file():

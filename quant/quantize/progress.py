@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from types import TracebackType
@@ -20,6 +21,9 @@ class ProgressBar:
         self._terminal = sys.stderr.isatty() and self._first
 
     def __enter__(self) -> ProgressBar:
+        if self._terminal:  # it replaces what stands on the line
+            blank = " " * (shutil.get_terminal_size().columns - 1)
+            print(f"\r{blank}\r", end="", file=sys.stderr, flush=True)
         return self
 
     def add(self, count: int, **values: float) -> None:

@@ -68,7 +68,7 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
     check_free(arguments.out)
     samples = read_conversations(arguments.data, arguments.shape)
     provenance = Provenance(kind)
-    with provenance.phase("load"):
+    with provenance.phase("load", f"{len(samples):,} conversations through the chat template"):
         tokenizer = loading.load_tokenizer(arguments.model)
         examples = render_all(tokenizer, samples, arguments.data, chosen.training.max_length)
     _check_context(arguments, examples)
@@ -241,7 +241,7 @@ def quantize_and_adapt(model: Any, job: Job, calib: list[list[int]]) -> tuple[An
     wrapped = adapt(model, job) if lora and alone else None
     quantized: list[Any] = []
     if job.recipe.quantizes:
-        with job.provenance.phase("quantize"), torch.no_grad():
+        with job.provenance.phase("quantize", f"{job.recipe.name}, {len(calib)} samples"), torch.no_grad():
             quantize(model if wrapped is None else wrapped, job.recipe, calib, job.pad)
             quantized = answer_logits(model, job.held_out, job.pad) if job.world.first else []
     if not alone:
@@ -256,7 +256,7 @@ def execute(job: Job, image: images.Image | None, calib: list[list[int]], teache
     """Train, export and check; `image` is None for a recipe that does not quantise. Returns the exit status."""
     from quant.training import delta_net
 
-    with job.provenance.phase("load"):
+    with job.provenance.phase("load", loading.size_of(job.arguments.model)):
         model = load_frozen(job)
     with delta_net.used(model, job.device) as rule:
         if rule is not None and job.world.first:
@@ -285,7 +285,8 @@ def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[in
     from quant.training.teacher import TeacherCache, ask
 
     provenance, training, arguments, world = job.provenance, job.training, job.arguments, job.world
-    with provenance.phase("teacher"):
+    asking = f"{len(job.examples if training.kl else job.held_out):,} conversations"
+    with provenance.phase("teacher", f"{asking} through {teacher or 'the model as it is'}"):
         load = loading.load_model if world.size == 1 else loading.load_offloaded
         asked = model if teacher is None else load(teacher, job.device)
         reference = answer_logits(asked, job.held_out, job.pad) if world.first else []
@@ -310,7 +311,7 @@ def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[in
         save_seconds=arguments.save_seconds,
     )
     with installed(model) as layers:
-        with provenance.phase("digest"):
+        with provenance.phase("digest", "hashes of the weights before training"):
             base = adapter.base_digests(layers) if wrapped is not None and world.first else {}
         parameters = _trainable(model, layers, training)
         student = model
@@ -319,7 +320,7 @@ def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[in
             model.to("cpu")  # so that a GPU never holds more than its shard
             student = copy.deepcopy(model) if world.first else model
         trainer = Trainer(student, parameters, job.examples, training, how, job.pad, cache, world)
-        with provenance.phase("train"):
+        with provenance.phase("train", f"{len(trainer.steps):,} steps"):
             try:
                 trainer.run(job.state)
             except (KeyboardInterrupt, MemoryError, RuntimeError):  # torch.OutOfMemoryError is a RuntimeError
@@ -337,7 +338,7 @@ def _train(job: Job, model: Any, image: images.Image | None, calib: list[list[in
             model.to(job.device)
         adapter.round_to_stored(layers)
         model.eval()
-        with torch.no_grad(), provenance.phase("digest"):
+        with torch.no_grad(), provenance.phase("digest", "hashes of the trained weights"):
             digests = verify.digests(
                 (name, layer.quantized_weight()) for name, layer in layers.items() if layer.weight_kind != "none"
             )

@@ -48,3 +48,18 @@ def sample_of(item: pytest.Item) -> tuple[str, str] | None:
         return None
     pair = callspec.params["judged"]
     return pair if isinstance(pair, tuple) else None  # pytest's own mark for an empty list of samples
+
+
+def names_of(item: pytest.Item) -> list[str]:
+    """The names of the gate that judges a collected test: also the probe's of the server's state."""
+    if (pair := sample_of(item)) is not None:
+        return [pair[0]]
+    return [mark.args[0] for kind in (PERF, STATE) for mark in item.iter_markers(kind)]
+
+
+def all_names(profile: Profile) -> list[str]:
+    """The names by which `-k` finds the tests of a profile's gates."""
+    from annie_eval.timing.result import ROWS
+
+    state = () if profile.state is None else (STATE, *profile.state.probes)
+    return [*profile.gates, *ROWS, *state]

@@ -21,7 +21,7 @@ from annie_eval.errors import NotAsked, TargetError, UsageError
 from annie_eval.gates.repeats import Repeats, keys_of_round
 from annie_eval.plugin import sigterm
 from annie_eval.plugin.options import option, target_spec
-from annie_eval.plugin.selection import GATE, PERF, STATE, WANTED, sample_of, samples_of
+from annie_eval.plugin.selection import GATE, PERF, STATE, WANTED, all_names, names_of, sample_of, samples_of
 from annie_eval.profile.load import is_builtin, load
 from annie_eval.profile.types import Profile
 from annie_eval.run.directory import RUNS
@@ -73,6 +73,10 @@ class Session:
         pairs = samples_of(self.profile, name)
         ids = [key if name != "*" else f"{gate}:{key}" for gate, key in pairs]
         metafunc.parametrize("judged", pairs, ids=ids, indirect=True)
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Let -k find a test by its gate's name, which need not be in the names of the test and its file."""
+        item.extra_keyword_matches.update(names_of(item))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection_modifyitems(
@@ -377,6 +381,10 @@ class Owner(Session):
             run.end()
 
     def pytest_terminal_summary(self, terminalreporter: Any, exitstatus: int) -> None:
+        keyword = self.config.option.keyword
+        if keyword and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            known = ", ".join(all_names(self.profile))
+            terminalreporter.write_line(printable(f"-k {keyword}: no test has that name; the gates are {known}"))
         if self.verdict is None:
             return
         from annie_eval.report import terminal

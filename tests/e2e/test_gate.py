@@ -91,6 +91,44 @@ def verdict(run_dir: Path) -> dict[str, object]:
     return read
 
 
+KNOWLEDGE = """
+system_prompt = "You are a voice assistant."
+scenarios = "hello.jsonl"
+[gates.factual]
+detectors = ["thinking"]
+categories = ["hello"]
+[gates.server_state]
+probes = ["poison"]
+"""
+
+
+@pytest.mark.parametrize("name", ["factual", "poison"])
+@pytest.mark.parametrize("mode", [["-n", "2"], ["-p", "no:xdist"]], ids=" ".join)
+def test_k_finds_a_gate_whose_name_is_in_no_test(
+    name: str, mode: list[str], url: str, profile: Path, tmp_path: Path
+) -> None:
+    """test_knowledge.py has the gate `factual`, and its samples here are called hello."""
+    other = profile.with_name("knowledge.toml")
+    other.write_text(KNOWLEDGE)
+    done = gate("-q", *mode, "--base-url", url, "--profile", other, "-k", name, "--run-dir", tmp_path / "r")
+    with sqlite3.connect(tmp_path / "r" / "run.sqlite") as store:
+        (selected,) = store.execute("SELECT value FROM meta WHERE key = 'selection'").fetchone()
+    chosen = json.loads(selected)
+    assert (list(chosen["gates"]), chosen.get("state", [])) == (
+        (["factual"], []) if name == "factual" else ([], ["poison"])
+    ), done.stdout
+
+
+@pytest.mark.parametrize("mode", [["-n", "2"], ["-p", "no:xdist"]], ids=" ".join)
+def test_a_name_that_k_does_not_find_is_answered_with_those_that_there_are(
+    mode: list[str], url: str, profile: Path, tmp_path: Path
+) -> None:
+    done = gate("-q", *mode, "--base-url", url, "--profile", profile, "-k", "nobody", "--run-dir", tmp_path / "r")
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("-k nobody: "))
+    assert line.startswith("-k nobody: no test has that name; the gates are no_markdown, wire_integrity, ttft_short, ")
+
+
 @pytest.mark.parametrize("mode", [["-n", "4"], ["-n", "0"], ["-p", "no:xdist"]], ids=" ".join)
 def test_clean_server_passes_however_pytest_is_run(mode: list[str], url: str, profile: Path, tmp_path: Path) -> None:
     done = gate(*mode, "--base-url", url, "--profile", profile, "--run-dir", tmp_path / "r")

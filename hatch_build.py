@@ -1,21 +1,31 @@
-"""Build hooks: the gate's tests in the wheel, and the project's URLs. An editable install has the tests in `tests`."""
+"""Build hooks: the gate's tests and the documents in the wheel, and the project's URLs.
+
+An editable install uses the tree's tests and documents.
+"""
 
 import os
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 
-class GateTests(BuildHookInterface):  # type: ignore[type-arg,misc,unused-ignore]
-    """Maps `tests/behavior` and `tests/perf` to `annie_eval/gate_tests`; see annie_eval.resources."""
+class Resources(BuildHookInterface):  # type: ignore[type-arg,misc,unused-ignore]
+    """Maps `tests/behavior` and `tests/perf` to `annie_eval/gate_tests`, and `docs/*.md` to `annie_eval/docs`.
+
+    The log of experiments is left out. See annie_eval.resources.
+    """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "standard":
             for name in ("behavior", "perf"):
                 build_data["force_include"][f"tests/{name}"] = f"annie_eval/gate_tests/{name}"
+            for file in Path(self.root, "docs").glob("*.md"):
+                if file.name != "log.md":
+                    build_data["force_include"][f"docs/{file.name}"] = f"annie_eval/docs/{file.name}"
 
 
 class ProjectUrls(MetadataHookInterface):  # type: ignore[misc,unused-ignore]

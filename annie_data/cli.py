@@ -85,7 +85,9 @@ def _endpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def _generate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--mix", type=Path, required=True, metavar="FILE", help="a .toml file, see docs/data.md")
+    parser.add_argument(
+        "--mix", type=Path, required=True, metavar="FILE", help="a .toml file, see annie-eval docs data"
+    )
     parser.add_argument("--teacher", choices=("endpoint", "command"), required=True)
     _endpoint(parser)
     parser.add_argument(

@@ -1,7 +1,7 @@
-"""Finds files outside the package's modules: the gate's tests, and the server's Python environment.
+"""Finds files outside the package's modules: the gate's tests, the documents, and the server's Python environment.
 
-An installed wheel has the gate's tests as `annie_eval/gate_tests`. A checkout or an editable install uses them in
-place, in `tests/behavior` and `tests/perf`.
+An installed wheel has the gate's tests as `annie_eval/gate_tests` and the documents as `annie_eval/docs`. A checkout
+or an editable install uses them in place, in `tests/behavior`, `tests/perf` and `docs`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ INSTALLED: Final = _PACKAGED.is_dir()
 """Whether this is an installed wheel, not a checkout."""
 GATE_TESTS: Final = _PACKAGED if INSTALLED else _PACKAGE.parent / "tests"
 """The directory that holds the gate's tests, in `perf` and `behavior`."""
+
+DOCS: Final = _PACKAGE / "docs" if INSTALLED else _PACKAGE.parent / "docs"
+"""The directory that holds the documents."""
 
 
 def server_python() -> Path | None:

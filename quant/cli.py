@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     name = arguments[0]
     if name == "data":
-        print(f"{_program()} data: has moved; run annie-data, see docs/data.md", file=sys.stderr)
+        print(f"{_program()} data: has moved; run annie-data, see annie-eval docs data", file=sys.stderr)
         return 2
     if name not in COMMANDS:
         print(f"{_program()}: no command {name!r}; the commands are {', '.join(COMMANDS)}", file=sys.stderr)

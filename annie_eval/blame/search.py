@@ -188,7 +188,7 @@ class _Search:
             NOT_FOUND,
             (),
             f"{question.gate} failed, but passes on the same server after a restart: chance, or the server's state"
-            " (docs/blame.md, server_state).",
+            " (annie-eval docs blame, server_state).",
         )
 
     def _parser(self) -> Finding | None:

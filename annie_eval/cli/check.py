@@ -5,9 +5,9 @@ An input line:
     {"id": "q1", "messages": […], "thinking": "off", "expect": {…}, "then": {…}, "finish_reasons": ["stop"]}
 
 `messages` is a conversation in OpenAI's format. The assistant's messages after the last user message are judged: the
-first by `expect`, those after tool results by `then`, both as in a scenario (docs/profiles.md). By default no further
-call is expected after a result. `finish_reasons` are those of the judged messages; by default `tool_calls` for a call
-and `stop` for text. All fields except `messages` are optional.
+first by `expect`, those after tool results by `then`, both as in a scenario (annie-eval docs profiles). By default no
+further call is expected after a result. `finish_reasons` are those of the judged messages; by default `tool_calls` for
+a call and `stop` for text. All fields except `messages` are optional.
 
 One output line for each input line, in the same order: `{"id": "q1", "findings": [{"detector", "reason", "excerpt",
 "message"}]}`; `message` is an index into `messages`.

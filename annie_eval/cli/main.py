@@ -36,6 +36,7 @@ COMMANDS = {
     "nightly": ("nightly", "run gate, timing and comparison, and print one paragraph"),
     "history": ("nightly", "show all nights: table, plot and drift"),
     "check": ("check", "judge answers in a file of JSON Lines, without a server"),
+    "docs": ("docs", "list the documents, or print one"),
     "gates": ("gates", "print how often each gate of a profile passes models of a given pass rate"),
 }
 

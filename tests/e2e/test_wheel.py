@@ -188,6 +188,8 @@ def test_wheel_and_sdist_hold_the_gate_and_no_other_test(built: Path, tmp_path: 
         sdist.extractall(tmp_path, filter="data")
     assert _gates(wheel) == ours
     assert _gates(names) == ours
+    documents = {path.name for path in (ROOT / "docs").glob("*.md")} - {"log.md"}
+    assert {name.rpartition("/")[2] for name in wheel if name.startswith("annie_eval/docs/")} == documents
     assert "annie_eval/py.typed" in wheel
     assert not [name for name in wheel if re.match(r"(tests|research|benchmarks|data|docs|models|runs)/", name)]
     source = next(tmp_path.iterdir())
@@ -203,6 +205,19 @@ def _urls(wheel: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         return re.findall(r"^Project-URL: (.*)$", archive.read(metadata).decode(), re.MULTILINE)
+
+
+def test_the_documents_are_printed(team: Team) -> None:
+    listed = team.run("annie-eval", "docs")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "troubleshooting       Troubleshooting" in listed.stdout.splitlines()
+    done = team.run("annie-eval", "docs", "docs/troubleshooting.md")
+    assert done.stdout == (ROOT / "docs" / "troubleshooting.md").read_text()
+    path = Path(team.run("annie-eval", "docs", "troubleshooting", "--path").stdout.rstrip())
+    assert path.is_file()
+    assert not path.is_relative_to(ROOT)
+    refused = team.run("annie-eval", "docs", "nobody")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 
 
 @WORKERS

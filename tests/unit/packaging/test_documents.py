@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,21 @@ def test_no_link_leads_nowhere(file: Path) -> None:
         assert target.exists(), target
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), f"{target.name}#{anchor}"
+
+
+def test_messages_name_the_command_that_prints_a_document() -> None:
+    """A user with the wheel alone has no directory docs."""
+    told = [
+        f"{path.relative_to(ROOT)}: {node.value}"
+        for package in ("annie_eval", "annie_data", "quant")
+        for path in (ROOT / package).rglob("*.py")
+        for parent in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if not isinstance(parent, ast.Expr)  # a docstring
+        for node in ast.iter_child_nodes(parent)
+        if isinstance(node, ast.Constant)
+        if isinstance(node.value, str) and re.search(r"docs/[\w-]+\.md", node.value)
+    ]
+    assert told == []
 
 
 def test_troubleshooting_is_current() -> None:

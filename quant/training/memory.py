@@ -17,7 +17,7 @@ MOST_TOKENS = 16384
 """Padded tokens per pass if memory does not limit them."""
 ENOUGH_TOKENS = 4096
 """Passes of this many tokens keep a GPU busy; shorter ones are used only if even checkpointing does not help."""
-_SHARE = 0.78
+_SHARE = 0.70
 """Share of the free memory that passes may use; the rest is for fragmentation and passes of other shapes."""
 
 

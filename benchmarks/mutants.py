@@ -84,8 +84,10 @@ TESTS: dict[str, str] = {
     "annie_eval/detectors/undecoded.py": "detectors/test_undecoded.py",
     "annie_eval/detectors/untagged_reasoning/": "detectors/test_untagged_reasoning.py detectors/test_thinking.py",
     "annie_eval/detectors/wire": "wire/test_detector.py wire/test_parity.py",
-    "quant/preflight/": "quant/test_preflight_findings.py quant/test_preflight.py quant/test_what_vllm_loads.py",
-    "quant/preflight/foreign.py": "quant/test_what_vllm_loads.py",
+    "quant/preflight/": "quant/test_preflight_values.py quant/test_preflight_findings.py quant/test_what_vllm_loads.py"
+    " quant/test_preflight_models.py quant/test_preflight.py",
+    "quant/preflight/foreign.py": "quant/test_preflight_foreign.py quant/test_what_vllm_loads.py",
+    "quant/preflight/scales.py": "quant/test_preflight_values.py quant/test_what_vllm_loads.py",
     "quant/checkpoint/quantization.py": "quant/test_preflight.py quant/test_what_vllm_loads.py",
     "quant/formats/": "nvfp4/test_format.py nvfp4/test_modelopt.py nvfp4/test_gradient.py training/test_layers.py",
     "quant/formats/nvfp4_native.py": "nvfp4/test_native.py",

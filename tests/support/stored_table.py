@@ -1,4 +1,4 @@
-"""Expected values that are kept in a JSON file beside a test, one entry for each case.
+"""Expected values that are kept in a JSON file beside a test, a line for each case.
 
 `ANNIE_UPDATE_TABLES=1 pytest FILE` writes the values of the run. Read the difference before it is committed.
 """
@@ -24,6 +24,6 @@ def expect(path: Path, case: str, value: Any) -> None:
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if os.environ.get(UPDATE):
         stored[case] = value
-        text = json.dumps(stored, indent=1, ensure_ascii=False, sort_keys=True)
-        path.write_text(text + "\n", encoding="utf-8")
+        lines = (json.dumps({key: stored[key]}, ensure_ascii=False)[1:-1] for key in sorted(stored))
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     assert stored.get(case) == value, f"{path.name}: {case} (set {UPDATE}=1 to store what the code gives now)"

@@ -52,7 +52,7 @@ TESTS: dict[str, str] = {
     "annie_eval/stats/paired.py": "regression/test_paired.py",
     "annie_eval/stats/sequential.py": "repeats/test_sequential.py",
     "annie_eval/stats/trend.py": "regression/test_trend.py",
-    "annie_eval/regression/": "regression/test_baseline.py regression/test_rejudge.py regression/test_judged_by.py"
+    "annie_eval/regression/": "regression/test_stored_comparisons.py regression/test_baseline.py regression/test_rejudge.py regression/test_judged_by.py"
     " regression/test_compare.py regression/test_what_changed.py report/test_json.py"
     " nightly/test_verdict_of_a_night.py",
     "annie_eval/timing/verdict.py": "timing/test_stored_rows.py timing/test_rows.py timing/test_verdict.py",
@@ -88,7 +88,7 @@ TESTS: dict[str, str] = {
     "quant/preflight/": "quant/test_preflight_values.py quant/test_preflight_findings.py quant/test_what_vllm_loads.py"
     " quant/test_preflight_models.py quant/test_preflight.py",
     "quant/preflight/architectures.py": "quant/test_architectures.py quant/test_preflight_values.py",
-    "quant/preflight/config.py": "quant/test_model_configs.py quant/test_preflight_findings.py quant/test_preflight.py",
+    "quant/preflight/config.py": "quant/test_model_configs.py quant/test_preflight_findings.py",
     "quant/preflight/foreign.py": "quant/test_preflight_foreign.py quant/test_what_vllm_loads.py",
     "quant/preflight/scales.py": "quant/test_preflight_values.py quant/test_what_vllm_loads.py",
     "quant/checkpoint/quantization.py": "quant/test_preflight.py quant/test_what_vllm_loads.py",

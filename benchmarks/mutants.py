@@ -45,16 +45,16 @@ TESTS: dict[str, str] = {
     "annie_eval/gates/": "gates repeats/test_repeats.py",
     "annie_eval/gates/repeats.py": "repeats/test_repeats.py",
     "annie_eval/gates/replicas.py": "nightly/test_replicas.py",
-    "annie_eval/stats/binomial.py": "stats/test_counts.py",
-    "annie_eval/stats/distributions.py": "stats/test_counts.py",
-    "annie_eval/stats/clusters.py": "repeats/test_clusters.py gates/test_gates.py",
-    "annie_eval/stats/medians.py": "stats/test_medians.py",
-    "annie_eval/stats/paired.py": "regression/test_paired.py",
-    "annie_eval/stats/sequential.py": "repeats/test_sequential.py",
-    "annie_eval/stats/trend.py": "regression/test_trend.py",
-    "annie_eval/regression/": "regression/test_stored_comparisons.py regression/test_baseline.py regression/test_rejudge.py regression/test_judged_by.py"
-    " regression/test_compare.py regression/test_what_changed.py report/test_json.py"
-    " nightly/test_verdict_of_a_night.py",
+    "annie_eval/stats/binomial.py": "stats/test_stored_numbers.py stats/test_counts.py",
+    "annie_eval/stats/distributions.py": "stats/test_stored_numbers.py stats/test_counts.py",
+    "annie_eval/stats/clusters.py": "stats/test_stored_numbers.py repeats/test_clusters.py gates/test_gates.py",
+    "annie_eval/stats/medians.py": "stats/test_stored_numbers.py stats/test_medians.py",
+    "annie_eval/stats/paired.py": "stats/test_stored_numbers.py regression/test_paired.py",
+    "annie_eval/stats/sequential.py": "stats/test_stored_numbers.py repeats/test_sequential.py",
+    "annie_eval/stats/trend.py": "stats/test_stored_numbers.py regression/test_trend.py",
+    "annie_eval/regression/": "regression/test_stored_comparisons.py regression/test_baseline.py"
+    " regression/test_rejudge.py regression/test_judged_by.py regression/test_compare.py"
+    " regression/test_what_changed.py report/test_json.py nightly/test_verdict_of_a_night.py",
     "annie_eval/timing/verdict.py": "timing/test_stored_rows.py timing/test_rows.py timing/test_verdict.py",
     "annie_eval/timing/confirm.py": "timing/test_stored_rows.py timing/test_rows.py",
     "annie_eval/timing/gates.py": "timing/test_stored_rows.py timing/test_rows.py",

@@ -99,7 +99,7 @@ LINES: list[tuple[list[float], list[float]]] = [
     (list(range(10)), noise(10)),
     (list(range(12)), noise(12, digits=0)),
     ([1, 1, 2, 2, 3, 3], noise(6)),
-    ([1] * 3 + [2] * 3, [5.0] * 6),
+    ([1.0] * 3 + [2.0] * 3, [5.0] * 6),
     (list(range(8)), [5.0] * 8),
     ([1, 1], [1, 2]),
     ([1], [1]),
@@ -173,7 +173,7 @@ DISTANCES = [[abs(a - b) for b in (0.0, 0.5, 1.0, 7.0, 8.0)] for a in (0.0, 0.5,
 EVEN = [[0.0 if a == b else 1.0 for b in range(4)] for a in range(4)]
 RISING = [float(i) for i in range(40)]
 
-CALLS: dict[Callable[..., Any], list[Sequence[Any]]] = {
+CALLS: dict[Callable[..., Any], Sequence[Sequence[Any]]] = {
     binomial.binomial_tail: [
         (k, n, r)
         for k, n in [(0, 5), (1, 5), (3, 5), (5, 5), (6, 5), (1, -1), (0, 0), (1, 0)]

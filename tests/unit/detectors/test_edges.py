@@ -1,8 +1,8 @@
 """Answers at the edges of the detectors' rules: each tells the code from one with a single place changed.
 
 They were searched by machine, among the answers of the other tests and small changes of them. Nobody has judged them:
-a changed finding may be right, and then the line is stored again. `tests/support/described_samples.py` says what a line
-of edges.jsonl holds; `found` is what the code finds, and `ANNIE_UPDATE_TABLES=1 pytest FILE` writes it.
+a changed finding may be right, and then the line is stored again. `tests/support/described_samples.py` says what a
+line of edges.jsonl holds; `found` is what the code finds, and `ANNIE_UPDATE_TABLES=1 pytest FILE` writes it.
 """
 
 from __future__ import annotations

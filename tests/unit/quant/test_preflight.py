@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,11 @@ from tests.support import (
     tiny,
 )
 from tests.support.growth import growth
+from tests.support.stored_table import expect
 
+TABLE = Path(__file__).with_name(
+    "preflight_mutants.json"
+)  # all findings of each mutant: tests/support/stored_table.py
 RECIPES = ("nvfp4-default", "nvfp4-awq-lite", "nvfp4-w4a16", "nvfp4-mlp-only", "fp8", "qwen3_5-mixed")
 MODELS = {"llama": tiny.llama, "text": tiny.qwen3_5_text, "vl": tiny.qwen3_5_vl}
 
@@ -87,6 +92,9 @@ def test_every_mutant_is_refused_by_name(exports: Exports, tmp_path: Path, broke
     assert named, [str(f) for f in findings]
     points = {int(point) for point, mutants_of in POINTS.items() if broken.name in mutants_of}
     assert {finding.point for finding in named} == points, "preflight_points.json says to which points it belongs"
+    # The numbers depend on the random weights, and the paths on the machine.
+    told = [f"{one.point} {one.level} {one}".replace(str(exports.root), "EXPORTS") for one in findings]
+    expect(TABLE, broken.name, [re.sub(r"[-+]?\d+\.\d+(e[-+]\d+)?%?|\d+%|(?<=is )\d+", "#", line) for line in told])
 
 
 @pytest.mark.parametrize("broken", [m for m in mutants.ALL if m.needs == "reference"], ids=lambda m: m.name)

@@ -89,6 +89,9 @@ TESTS: dict[str, str] = {
     " quant/test_preflight_models.py quant/test_preflight.py",
     "quant/preflight/architectures.py": "quant/test_architectures.py quant/test_preflight_values.py",
     "quant/preflight/config.py": "quant/test_model_configs.py quant/test_preflight_findings.py",
+    "quant/preflight/config_meaning.py": "quant/test_directories.py quant/test_preflight.py",
+    "quant/preflight/files.py": "quant/test_directories.py quant/test_preflight_findings.py"
+    " quant/test_what_vllm_loads.py quant/test_preflight.py",
     "quant/preflight/foreign.py": "quant/test_preflight_foreign.py quant/test_what_vllm_loads.py",
     "quant/preflight/scales.py": "quant/test_preflight_values.py quant/test_what_vllm_loads.py",
     "quant/checkpoint/quantization.py": "quant/test_preflight.py quant/test_what_vllm_loads.py",

@@ -42,9 +42,9 @@ MUTANT_S = 300
 
 UNIT = "tests/unit/"
 TESTS: dict[str, str] = {
-    "annie_eval/gates/": "gates repeats/test_repeats.py",
-    "annie_eval/gates/repeats.py": "repeats/test_repeats.py",
-    "annie_eval/gates/replicas.py": "nightly/test_replicas.py",
+    "annie_eval/gates/": "gates/test_stored_results.py gates repeats/test_repeats.py",
+    "annie_eval/gates/repeats.py": "gates/test_stored_results.py repeats/test_repeats.py",
+    "annie_eval/gates/replicas.py": "gates/test_stored_results.py nightly/test_replicas.py",
     "annie_eval/stats/binomial.py": "stats/test_stored_numbers.py stats/test_counts.py",
     "annie_eval/stats/distributions.py": "stats/test_stored_numbers.py stats/test_counts.py",
     "annie_eval/stats/clusters.py": "stats/test_stored_numbers.py repeats/test_clusters.py gates/test_gates.py",
@@ -83,7 +83,8 @@ TESTS: dict[str, str] = {
     "annie_eval/detectors/thinking.py": "detectors/test_tags.py detectors/test_thinking.py",
     "annie_eval/detectors/tool_calls.py": "detectors/test_tool_calls.py detectors/test_checks.py",
     "annie_eval/detectors/undecoded.py": "detectors/test_undecoded.py",
-    "annie_eval/detectors/untagged_reasoning/": "detectors/test_untagged_reasoning.py detectors/test_thinking.py",
+    "annie_eval/detectors/untagged_reasoning/": "detectors/test_cues.py detectors/test_untagged_reasoning.py"
+    " detectors/test_thinking.py",
     "annie_eval/detectors/wire": "wire/test_detector.py wire/test_parity.py",
     "quant/preflight/": "quant/test_preflight_values.py quant/test_preflight_findings.py quant/test_what_vllm_loads.py"
     " quant/test_preflight_models.py quant/test_preflight.py",

@@ -168,7 +168,7 @@ def tests_of(file: str) -> list[str]:
     """The tests that can see a module, those that see most in the least time first."""
     names = TESTS[max(filter(file.startswith, TESTS), key=len)].split()
     if file.startswith("annie_eval/detectors/"):
-        names.insert(0, "detectors/test_edges.py")
+        names[:0] = ["detectors/test_stored_readings.py", "detectors/test_edges.py"]
     return [UNIT + name for name in names]
 
 

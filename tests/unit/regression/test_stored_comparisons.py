@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +21,10 @@ from annie_eval.gates.judgement import Judgement
 from annie_eval.regression import determinism
 from annie_eval.regression.compare import compare_gates, compare_run_data, margins, open_ended
 from annie_eval.regression.diagnosis import alike, diagnose
-from annie_eval.regression.run_data import AnsweredSample, RecordedReply, RunData
+from annie_eval.regression.result import EXIT, GatePair, from_dict
+from annie_eval.regression.run_data import AnsweredSample, RecordedReply, RunData, _under_load
 from annie_eval.regression.timings import LEAST_N, Noise, compare_timings, noise
+from annie_eval.run.store import StoredExchange
 from tests.support.stored_table import expect
 
 TABLE = Path(__file__).with_name("stored_comparisons.json")
@@ -286,6 +289,9 @@ ANSWERS: dict[str, tuple[dict[str, AnsweredSample], dict[str, AnsweredSample]]] 
     "renamed in two ways": (
         samples(9, CALLED), samples(9, other_tool("find"), first(3, other_tool("look")))
     ),
+    "half renamed": (samples(4, CALLED), samples(4, PLAIN, first(2, other_tool("find")))),
+    "less than half renamed": (samples(5, CALLED), samples(5, PLAIN, first(2, other_tool("find")))),
+    "one spilt where nothing thought": (samples(1, PLAIN), samples(1, SPILT)),
     "swapped": (
         samples(8, CALLED, first(4, other_tool("stop"))), samples(8, other_tool("stop"), first(4, CALLED))
     ),
@@ -417,4 +423,56 @@ RUNS: dict[str, tuple[RunData, RunData, Noise]] = {
 @pytest.mark.parametrize("case", RUNS)
 def test_whole_runs_are_compared_as_stored(case: str) -> None:
     before, now, known = RUNS[case]
-    stored(f"runs: {case}", asdict(compare_run_data(before, now, baseline=BASELINE, noise=known)))
+    found = compare_run_data(before, now, baseline=BASELINE, noise=known)
+    stored(f"runs: {case}", asdict(found))
+    assert from_dict(json.loads(json.dumps(found.as_dict()))) == found
+
+
+def test_what_an_older_verdict_lacks_has_its_default() -> None:
+    fields = dict.fromkeys(("n", "scenarios", "before", "now"), 1) | dict.fromkeys(("p", "adjusted", "p_margin"), 1.0)
+    stored("defaults", asdict(GatePair("g", "PASS", worse=(), better=(), margin=0.1, **fields)))
+    stored("status", EXIT)
+
+
+@pytest.mark.parametrize(
+    ("reads", "tokens", "told"),
+    [
+        (((5_000_000, 9), (1_005_000_000, 9)), 9, {"ttft_under_load": (5.0,), "decode_under_load": (8.0,)}),
+        (((5_000_000, 9), (1_005_000_000, 9)), 8, {"ttft_under_load": (5.0,), "decode_under_load": (7.0,)}),
+        (((5_000_000, 9), (1_005_000_000, 9)), 7, {"ttft_under_load": (5.0,)}),
+        (((5_000_000, 9), (1_005_000_000, 9)), None, {"ttft_under_load": (5.0,)}),
+        (((5_000_000, 9),), 9, {"ttft_under_load": (5.0,)}),
+        ((), 9, {}),
+    ],
+)
+def test_times_under_load_are_those_of_the_reads(reads: Any, tokens: int | None, told: Any) -> None:
+    end = {"usage": {"prompt_tokens": 3, "completion_tokens": tokens, "total_tokens": 9}} if tokens else {}
+    chunk = {"choices": [{"index": 0, "delta": {"content": "Hi."}, "finish_reason": "stop"}]}
+    body = b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in (chunk, {"choices": [], **end}))
+    streamed = StoredExchange(
+        request={"stream": True}, status=200, headers=(), body=body + b"data: [DONE]\n\n", reads=reads, turn=0, round=0
+    )
+    broken = replace(streamed, body=b"data: {\n\n", reads=((5_000_000, 9),) if reads else ())
+    whole = replace(streamed, request={"stream": False})
+    found = _under_load(Made([whole, streamed]))  # type: ignore[arg-type]
+    assert found == told
+    if reads:
+        assert (
+            _under_load(Made([broken, streamed]))[
+                "decode_under_load" if "decode_under_load" in told else "ttft_under_load"
+            ][-1]
+            == (  # type: ignore[arg-type]
+                told.get("decode_under_load") or told["ttft_under_load"]
+            )[-1]
+        )
+
+
+class Made:
+    """A store of answered samples of one exchange each, after one that broke."""
+
+    def __init__(self, exchanges: Sequence[StoredExchange]) -> None:
+        self.exchanges = exchanges
+
+    def samples(self) -> list[Any]:
+        broke = SimpleNamespace(error="timed out", exchanges=(self.exchanges[-1],))
+        return [broke, *(SimpleNamespace(error=None, exchanges=(each,)) for each in self.exchanges)]

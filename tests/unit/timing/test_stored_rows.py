@@ -371,3 +371,11 @@ def test_a_percentile_is_the_nearest_rank() -> None:
     assert rule.percentile([float(i) for i in range(1, 74)], 0.95) == 70.0
     assert rule.percentile([1.0] * 72, 0.95) == 1.0
     assert rule.percentile([1.0] * 71, 0.95) is None
+
+
+def test_the_looks_and_levels_are_those_of_the_documents() -> None:
+    """Another number of looks or another level needs the error rates in docs/perf.md computed anew."""
+    names = (
+        "LOOKS", "GROUP_LOOKS", "FURTHER_LOOKS", "CONCAVE", "GROWS", "STREAM_LOOKS", "CONFIDENCE", "P95_NEEDS",
+    )  # fmt: skip
+    expect(TABLE, "looks and levels", rounded({name: getattr(rule, name) for name in names}))

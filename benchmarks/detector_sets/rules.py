@@ -343,7 +343,10 @@ def watched() -> Watch:
 
     def leave_out(rule: Rule | None) -> None:
         watch.without = rule
-        find.CUES = without(rule) if rule is not None and rule[0].startswith(_WORDS) else every_cue
+        wanted = without(rule) if rule is not None and rule[0].startswith(_WORDS) else every_cue
+        if find.CUES is not wanted:
+            find.CUES = wanted
+            find._index.cache_clear()
         for clear in caches:
             clear()
 

@@ -18,13 +18,16 @@ _NAME = rf"{_ARTICLE}(?-i:[A-ZÀ-Þ])[{WORD}'’-]*(?:\s+(?-i:[A-ZÀ-Þ])[{WORD}
 _NOUN = rf"{_ARTICLE}[{WORD}'’-]+"
 # "Torn between A and B", "one of A, B and a third", "either A or B": no answer wherever the phrase stands in it.
 _SEVERAL = re.compile(
-    r"\b(?:between|one of|either)\s+(?:in |on |at )?(?:(?:the|a|an) )?(?P<first>[^.!?\n]*)\Z", re.IGNORECASE
+    r"\b(?:between|one of|either)\s+(?:in |on |at )?(?:(?:the|a|an) )?(?P<first>(?:(?!, so\b)[^.!?\n])*)\Z",
+    re.IGNORECASE,
 )
 _JOINED = re.compile(r",|\s(?:and|or|und|oder)\b", re.IGNORECASE)
 _LEFT_OPEN = re.compile(
-    r"[^.!?\n]{0,60}[.!?,;—–-]+ *(?:take your pick|you choose|something like that|whichever|who knows)\b",
+    r"[^.!?\n]{0,60}[.!?,;—–-]+ *(?:take your pick|pick|choose|you choose|something like that|whichever|who knows"
+    r"|one of (?:those|these|them|the))\b",
     re.IGNORECASE,
 )
+_UNDECIDED = re.compile(r"\b(?:opinions (?:differ|vary)|it depends|divided|undecided)\b", re.IGNORECASE)
 _STOP = r"(?=\s*(?:[.,;:!?…—–]|\Z))"
 _GUESS = r"(?:maybe|perhaps|possibly|was it|is it|could it be|might it be)\s+"
 _END = re.compile(r"[.!?…\n](?=\s|\Z)")
@@ -43,7 +46,7 @@ def offered(text: str, span: tuple[int, int], accepted: Sequence[str]) -> bool:
     following = _END.search(text, span[1], span[1] + _BEFORE)
     before, rest = text[start : span[0]], text[span[1] : span[1] + _BEFORE]
     after = text[span[1] : following.start()] if following else rest
-    if _LEFT_OPEN.match(rest) or _of_several(before, after, accepted):
+    if _LEFT_OPEN.match(rest) or _UNDECIDED.search(before) or _of_several(before, after, accepted):
         return True
     opens = not before.strip("\"'“”‘’ ")
     others = [_NOUN] if not text[span[0]].isupper() else [_NAME, _NOUN] if opens else [_NAME]

@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
+from annie_eval.detectors.english.relations import NONE_MORE
 from annie_eval.text import CJK, WORD, fold, word_set
 
 Span = tuple[int, int]
@@ -25,14 +26,19 @@ _TURNS = word_set(
     "but until till because since although though instead sondern aber mais sino pero ma bensi weil porque perche"
 )
 _NEGATIONS = word_set(
-    "not never no neither nor cannot without nicht kein keine keinen keinem keiner niemals nie weder pas jamais ni"
+    "not never no neither cannot without nicht kein keine keinen keinem keiner niemals nie weder pas jamais ni"
     " nunca tampoco non mai ne नहीं नही न nao nem"
 )
 _IS_NOT = word_set("isn't wasn't aren't weren't isnt wasnt arent can't couldn't wouldn't")
 _FINAL_NEGATIONS = word_set("नहीं नही")
-_DOUBTS = word_set(
-    "doubt doubts doubtful unsure uncertain whether wonder wrong incorrect false mistaken unlikely hardly unlike"
-    " except excluding unclear bezweifle ob doute dudo dubito"
+# Each of these and each negation turns what follows into its contrary; two of them in one clause do not.
+_DENIALS = word_set(
+    "doubt doubts doubtful wrong incorrect false mistaken mistake error myth lie joke rumour rumor stretch"
+    " nonsense deny"
+    " denies denied lying forget unlikely hardly bezweifle doute dudo dubito"
+)
+_OPEN = word_set(
+    "suppose supposing imagine pretend unsure uncertain whether wonder unlike except excluding unclear ob soit"
 )
 _CONDITIONS = word_set("if unless falls wenn si se")
 _PAIRS = {("rather", "than"), ("other", "than"), ("instead", "of"), ("apart", "from"), ("anstatt", "von")}
@@ -48,7 +54,8 @@ _BUT_A_GUESS = re.compile(
     re.IGNORECASE,
 )
 _NEXT_TO_IT = re.compile(
-    r"\b(?:day|month|year|week|one|number|letter|planet|season|note) (?:just |right )?(?:before|after)(?: the)? \Z",
+    r"\bnothing (?:to do|in common) with (?:the |an? )?\Z|\b(?:day|month|year|week|one|number|letter|planet|season"
+    r"|note) (?:just |right )?(?:before|after)(?: the)? \Z",
     re.IGNORECASE,
 )
 # Another place is named, and this one lies beside it: "Toronto, near Ottawa".
@@ -60,7 +67,6 @@ _NEAR_IT = re.compile(
 _OF_IT = re.compile(
     r"\b(?:some(?:one|body|thing)|an? [^\W\d]+) like \Z"
     r"|\bsome(?:one|body|thing|where) (?:who|that|else|other)\b[^.,;!?\n]{0,40}\Z"
-    r"|(?:^|[.!?;:]\s*)forget (?:about )?(?:the |an? )?\Z"
     r"|(?<!not )\b(?:far|away|off by \w+|different) from (?:the |an? )?\Z"
     r"|(?:^|\b(?:it['’]?s|it is|is|lies) )(?:(?:north|south|east|west) of|after|before) \Z"
     r"|\b(?:(?:right|just|straight|immediately|shortly"
@@ -69,7 +75,9 @@ _OF_IT = re.compile(
     r"|(?:nearly|almost|not quite|not) as \w+ as) (?:the |an? )?\Z"
     r"|\b(?:friend|rival|student|pupil|teacher|fan|brother|sister|son|daughter|wife|husband|contemporary|imitator|follower"
     r"|colleague|neighbou?r|admirer|suburb|district|outskirts|copy|kind|sort) of \Z"
-    r"|\brul(?:e|ed|es|ing) out \Z"
+    r"|\brul(?:e|ed|es|ing) out \Z|\bbefore \w+ing (?:the |an? )?\Z"
+    r"|(?:^|[.!?]\s*)(?:an?|some|no|nobody|anyone)\b[^.,;!?\n]{0,40} would (?:say|answer|guess|write|put"
+    r"|reply)(?: down)? (?:the |an? )?\Z"
     r"|\b(?:replac(?:e|es|ed|ing)|took over from|overtook|succeeded|beats?"
     r"|out(?:runs?|ran|does|did|ranks?|weighs?|grows?|grew|sells?)) (?:even |only )?(?:the |an? )?\Z"
     r"|\b(?:going to|about to|nearly|almost) (?:say|said|guess|guessed) (?:it was |it['’]s )?(?:the |an? )?\Z",
@@ -79,6 +87,8 @@ _OF_IT = re.compile(
 _OF_IT_BEHIND = re.compile(
     r"['’]s (?:\w+ )?(?:friend|rival|student|teacher|neighbou?r|successor|predecessor)\b"
     r"| (?:is|was) (?:my|the|her|his) (?:first|other|second|next) (?:idea|thought|choice)\b| used to be\b"
+    r"| (?:was|were|has been|have been) (?:\w+ )?(?:thought|believed|considered|supposed|said|rumou?red|assumed)\b"
+    r"|[^.,;!?\n]{0,60} is (?:just |only |exactly )?what (?:they|people|some|many|others)\b"
     r"| comes close(?=\s*[.,;!—–]|\s*\Z)"
     r"| (?:(?:can|could|must|should) be|is|was) (?:ruled out|out of the question)\b"
     r"| is what (?:I|you|we|they|people)(?:['’]d| would)?(?: have)? (?:say|said|think|thought|guess|guessed)\b"
@@ -86,8 +96,6 @@ _OF_IT_BEHIND = re.compile(
     r"|, which (?:is|was|would be) (?:wrong|false|incorrect|a mistake|not)\b",
     re.IGNORECASE,
 )
-_COMPARED = re.compile(r"\b(?:[a-z]{2,10}er|(?:more|less) [a-z]+) than (?:the )?\Z")
-_NONE_MORE = re.compile(r"\b(?:nothing|none|nobody|no (?:one|\w+))\b", re.IGNORECASE)
 _TAKEN_BACK = re.compile(r"\s*(?:\.{2,}|…|[,?—–])\s*(?:no|nope|nein|non)\b\s*[.!]?\s*\Z", re.IGNORECASE)
 _DID_NOT = re.compile(r" did(?: not|n['’]?t)(?: \w+ (?:it|that|this|them))?(?=\s*[.,;:!—–]|\s*\Z)", re.IGNORECASE)
 _IF_NOT_ANOTHER = re.compile(
@@ -114,6 +122,7 @@ _ASKING = word_set(
     " where when why how ist sind war hat kann soll was wer wo wann warum wie welche est qui que quoi ou quand comment"
     " quel quelle es son cual quien donde cuando como puedo e chi che cosa dove quando come quale"
 )
+_YES = word_set("yes yep yeah right correct exactly indeed ja oui si")
 _BELIEFS = word_set(
     "think thinks thought say says said believe believes assume assumes claim claims guess guessed mean expect"
 )
@@ -121,7 +130,7 @@ _WOULD = word_set("would might will often")
 _EARLIER = word_set("before earlier first")
 _OTHERS = word_set("some people folks many most others everyone everybody")
 _CONTRAST = word_set("but however actually though instead")
-_REACH = 12
+_REACH = 16
 _CONDITION_REACH = 4
 _SENTENCE = 100  # tokens; a longer sentence is no speech
 
@@ -149,6 +158,11 @@ _FORMER = re.compile(
     r"\b(?:used to (?:be|mean|say|think|believe|call it)|formerly|previously|no longer)(?: the| an?| called)? \Z",
     re.IGNORECASE,
 )
+_AND_RIGHTLY = re.compile(
+    r"[^,.!?\n]{0,20}, you(?:['’](?:re|ll be|d be)| are| will be|['’]ll get)(?: (?!no\b)\w+)? (?:right|correct"
+    r"|marks)\b",
+    re.IGNORECASE,
+)
 _ONLY_IF_BEHIND = re.compile(r"[^.,;!?\n]{0,20} only if\b", re.IGNORECASE)
 # "Whoever told you Paris was joking": who says so is wrong.
 _WHO_SAYS = re.compile(
@@ -156,6 +170,22 @@ _WHO_SAYS = re.compile(
 )
 _IS_WRONG_BEHIND = re.compile(
     r"[^.,;!?\n]{0,20} (?:is|are|was|were|must be|has been) (?:wrong|mistaken|joking|kidding|lying|misled)\b",
+    re.IGNORECASE,
+)
+# What the next clause says of a statement: "..., but she has got that wrong", "... That is a myth", "... I hear".
+_SAID_OF_IT = re.compile(
+    r"[^.,;:!?…—–\n]{0,60}(?:[.,;:!…—–]+|(?= and | but ))\s*(?:(?:and|but|or|yet|though|aber|sadly|alas"
+    r"|unfortunately),? )?"
+    r"(?P<who>that|this|it|which|das|so the|so they|he|she|they|I|we)\b(?P<said>[^.,;:!?…—–\n]{0,60})",
+    re.IGNORECASE,
+)
+_NOT_SO = re.compile(
+    r"(?:not|n['’]t|nicht|pas)(?: \w+)? (?:true|right|correct|so|the case)\b|\bstimmt (?:\w+ )?nicht\b",
+    re.IGNORECASE,
+)
+_OWN_WORDS = re.compile(
+    r"(?:\A|[.,;:!?…—–\n])\s*(?:(?:so|and|but|well|no|yes),? )?(?:it|that|this|the answer)\b[^.,;:!?…—–\n]*\Z"
+    r"|(?:\A|[.,;:!?…—–\n])\W*(?:the )?\Z",
     re.IGNORECASE,
 )
 # "no, not Lyon" behind "Paris" takes nothing back.
@@ -242,6 +272,7 @@ class Speech:
             or self._belief(first, last)
             or self._past(span)
             or self._hedged(first, span)
+            or self._called_wrong(span)
         )
 
     def denies(self, span: Span) -> bool:
@@ -283,6 +314,7 @@ class Speech:
 
     def _denied_before(self, first: int) -> bool:
         tokens = self._tokens
+        denied = False
         for distance, at in enumerate(range(first - 1, max(-1, first - 1 - _REACH), -1), 1):
             word, following = tokens[at].word, tokens[at + 1].word if at + 1 < len(tokens) else ""
             if (word, following) in _PAIRS:
@@ -294,12 +326,14 @@ class Speech:
                 or word in _TURNS
                 or (word == "than" and tokens[at - 1].word not in ("rather", "other"))
             ):
-                return False
-            if _negates(word) and following not in _ONLY:
-                return not (word == "no" and following in ("it", "that", "the"))
-            if word in _DOUBTS or (word in _CONDITIONS and distance <= _CONDITION_REACH):
-                return True
-        return False
+                return denied
+            if word in _OPEN or (word in _CONDITIONS and distance <= _CONDITION_REACH):
+                return word in _OPEN or _AND_RIGHTLY.match(self.text, tokens[first].end) is None
+            if word in _DENIALS or (_negates(word) and following not in _ONLY):
+                if word == "no" and following in ("it", "that", "the"):
+                    return denied
+                denied = not denied
+        return denied
 
     def _hedged(self, first: int, span: Span) -> bool:
         """Whether it is a guess: "maybe Paris", "it might be Paris", "Paris, perhaps"; or next to what is named."""
@@ -312,7 +346,7 @@ class Speech:
         before = self.text[max(0, span[0] - 80) : span[0]]
         if any(pattern.search(before) for pattern in (_NEXT_TO_IT, _NEAR_IT, _IF_NOT_ANOTHER)):
             return True
-        if (_COMPARED.search(before) or _OF_IT.search(before)) and not _NONE_MORE.search(before):
+        if _OF_IT.search(before) and not NONE_MORE.search(before):
             return True
         if _ONLY_IF_BEHIND.match(self.text, span[1]) or self._said_by_the_wrong(before, span[1]):
             return True
@@ -321,13 +355,28 @@ class Speech:
             if word in _CLAUSE_END or word in _TURNS:
                 return False
             if word in _HEDGES or (
-                word in _MODALS and following in ("be", "well", "also", "just", "ser", "etre", "essere")
+                word in _MODALS and following in ("be", "have", "well", "also", "just", "ser", "etre", "essere")
             ):
                 return True
         return False
 
     def _said_by_the_wrong(self, before: str, end: int) -> bool:
         return _WHO_SAYS.search(before) is not None and _IS_WRONG_BEHIND.match(self.text, end) is not None
+
+    def _called_wrong(self, span: Span) -> bool:
+        """Whether the next clause says that this is wrong, or that those who say so are."""
+        found = _SAID_OF_IT.match(self.text, span[1])
+        if found is None:
+            return False
+        if fold(found["who"]) in ("he", "she", "they", "i", "we") and _OWN_WORDS.search(
+            self.text[max(0, span[0] - 80) : span[0]]
+        ):
+            return False
+        if fold(found["who"]).startswith("so "):
+            return True
+        said = [_plain(match.group()) for match in _TOKEN.finditer(found["said"])]
+        denials = sum(word in _DENIALS for word in said)
+        return bool(denials and (denials + sum(map(_negates, said))) % 2) or _NOT_SO.search(found["said"]) is not None
 
     def _denied_after(self, last: int) -> bool:
         tokens = self._tokens
@@ -359,6 +408,8 @@ class Speech:
         ahead = range(first, min(len(tokens), first + _SENTENCE))
         end = next((at for at in ahead if tokens[at].word in _SENTENCE_END), None)
         if end is None or tokens[end].word not in ("?", "？", "؟"):
+            return False
+        if end + 1 < len(tokens) and tokens[end + 1].word in _YES:
             return False
         start = first
         while start > max(0, first - _SENTENCE) and tokens[start - 1].word not in _SENTENCE_END:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from annie_eval.detectors.english.units import unit_of
 from annie_eval.text import WORD, word_set
@@ -91,9 +92,11 @@ _GERMAN = {word: value for value, word in enumerate(_GERMAN_SMALL) if value} | {
     for one in range(10)
 }
 # In "this one thing" the word is not a number; in "one moon" it is.
-_POINTERS = word_set("the this that which no any every each some another")
+_POINTED = word_set("the this that which no any every each some another") | _ORDINALS.keys()
 _DECIMALS = {word: number for word, number in _SMALL.items() if number < 10} | {"oh": 0}
 _NOTHING = word_set("none nothing nil nought nobody")
+_MONEY = word_set("dollar euro pound")
+_MONEY_BETWEEN = re.compile(r" (?:dollars?|bucks?|euros?|pounds?|quid) ", re.IGNORECASE)
 _CURRENCY = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
 
 _DIGITS = re.compile(
@@ -112,19 +115,40 @@ _BEYOND = 300  # digits; larger than any float
 _Words = Callable[[int], str]
 
 
-def numbers(text: str, *, english: bool = True) -> list[Number]:
-    """Return every number in a text, in order. `english` decides what a separator means, see the module."""
-    found = [*_in_digits(text, english), *_in_words(text)]
+def numbers(text: str, *, english: bool = True, most: int = 1000) -> list[Number]:
+    """Return the numbers in a text, in order: the first `most` of those in digits and of those in words.
+
+    `english` decides what a separator means, see the module.
+    """
+    found = [*islice(_in_digits(text, english), most), *islice(_in_words(text), most)]
     found.sort(key=lambda number: (number.start, -number.end))
     apart: list[Number] = []
     for number in found:
         if not apart or number.start >= apart[-1].end:
             apart.append(number)
-    return apart
+    return _with_cents(apart, text)
 
 
-def _in_digits(text: str, english: bool) -> list[Number]:
-    found: list[Number] = []
+def _with_cents(found: list[Number], text: str) -> list[Number]:
+    """The numbers with "six euros fifty" as one."""
+    joined: list[Number] = []
+    for number in found:
+        last = joined[-1] if joined else None
+        if (
+            last
+            and last.unit in _MONEY
+            and _MONEY_BETWEEN.fullmatch(text, last.end, number.start)
+            and number.near(number.readings[0] % 100)
+        ):
+            joined[-1] = Number(
+                tuple(one + number.readings[0] / 100 for one in last.readings), last.start, number.end, last.unit
+            )
+        else:
+            joined.append(number)
+    return joined
+
+
+def _in_digits(text: str, english: bool) -> Iterator[Number]:
     for match in _DIGITS.finditer(text):
         readings = _readings(match, english)
         if not readings:
@@ -147,8 +171,7 @@ def _in_digits(text: str, english: bool) -> list[Number]:
             readings, end = tuple(-reading for reading in readings), below or end
         if unit == "percent" and len(readings) == 1:
             readings = (*readings, readings[0] / 100)
-        found.append(Number(readings, start, end, unit))
-    return found
+        yield Number(readings, start, end, unit)
 
 
 def _readings(match: re.Match[str], english: bool) -> tuple[float, ...]:
@@ -234,9 +257,8 @@ class _Token:
     end: int
 
 
-def _in_words(text: str) -> list[Number]:
+def _in_words(text: str) -> Iterator[Number]:
     tokens = [_Token(match.group().casefold(), *match.span()) for match in _WORDS.finditer(text)]
-    found: list[Number] = []
     at = 0
     while at < len(tokens):
         read = _read(tokens, at, text)
@@ -251,10 +273,9 @@ def _in_words(text: str) -> list[Number]:
             readings, end = tuple(-reading for reading in readings), below or end
         if unit == "percent":
             readings = (*readings, readings[0] / 100)
-        counts = first == "one" and unit not in (None, "thing") and tokens[max(0, at - 1)].word not in _POINTERS
-        found.append(Number(readings, start, end, unit, weak and not counts))
+        counts = first == "one" and unit not in (None, "thing") and tokens[max(0, at - 1)].word not in _POINTED
+        yield Number(readings, start, end, unit, weak and not counts)
         at = after
-    return found
 
 
 def _read(tokens: Sequence[_Token], at: int, text: str) -> tuple[tuple[float, ...], int, bool] | None:

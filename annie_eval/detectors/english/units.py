@@ -11,7 +11,8 @@ _NO_UNIT = word_set(
     "and or but in is are was were be been plus minus times divided multiplied by of to for at on as with so then than"
     " that which who it you i we they he she the a an from until since because if when where there this these those"
     " your my our his her its their total altogether left more less each per not no too also exactly please now again"
-    " point am pm o would could can will should may might must has have had do does did gives makes equals leaves"
+    " point after before under over without within among during am pm o would could can will should may might must"
+    " has have had do does did gives makes equals leaves"
     " remains just only about roughly though however while und oder aber ist sind et ou est y es e è"
 )
 _SAME_UNIT = {"quid": "pound", "buck": "dollar", "metre": "meter", "foot": "feet", "people": "person", "°": "degree"}
@@ -54,8 +55,23 @@ def unit_of(text: str, start: int, end: int) -> str | None:
     return unit
 
 
+_KINDS = (
+    word_set("second minute hour day week month year decade century"),
+    word_set("millimeter centimeter meter kilometer inch inche feet yard mile"),
+    word_set("gram kilogram kilo ton tonne ounce pound stone"),
+    word_set("dollar euro pound cent yen penny pence"),
+    word_set("liter litre milliliter gallon pint cup"),
+)
+
+
+def another_of_its_kind(unit: str, asked: set[str]) -> bool:
+    """Return whether a unit measures what was asked in another unit: hours where days are asked."""
+    return unit not in asked and any(unit in kind and kind & asked for kind in _KINDS)
+
+
 def singular(word: str) -> str:
     """Return an English noun without its plural s, case-folded; all spellings of a unit become one."""
     word = fold(word)
     single = word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    single = single.removesuffix("metre") + "meter" if single.endswith("metre") else single
     return _SAME_UNIT.get(single, _SAME_UNIT.get(word, single))

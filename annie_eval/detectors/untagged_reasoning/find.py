@@ -158,12 +158,12 @@ def hits(text: str, question: str = "", tools: tuple[str, ...] = ()) -> list[Hit
 
 @cache
 def _index() -> tuple[dict[str, list[tuple[str, int]]], frozenset[int]]:
-    """(hints and the number of their cue, by the hint's first letters; the cues that have no hints)."""
+    """(hints and the number of their cue, by the hint's first letters; those with none or an empty one)."""
     by_start: dict[str, list[tuple[str, int]]] = {}
     for number, cue in enumerate(CUES):
         for hint in cue.hints:
             by_start.setdefault(hint[:_GRAM], []).append((hint, number))
-    return by_start, frozenset(number for number, cue in enumerate(CUES) if not cue.hints)
+    return by_start, frozenset(number for number, cue in enumerate(CUES) if not all(cue.hints or ("",)))
 
 
 def _hinted_cues(lowered: str) -> list[Cue]:

@@ -188,3 +188,26 @@ def test_yes_is_not_no_and_a_guess_is_neither(text: str) -> None:
 
 def test_another_accepted_phrase_answers_without_yes_or_no() -> None:
     assert passes("Yes, you're right, it's a mammal.", BIRD[0], AnswerExpectation(any_of=("no", "mammal")))
+
+
+COMMON_NOUN = ("What instrument did Miles Davis play?", AnswerExpectation(any_of=("trumpet",)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I believe it was the trumpet.",
+        "I'm pretty sure it's the trumpet.",
+        "As far as I know, it's the trumpet.",
+        "I'd say it's the trumpet.",
+        "The answer you're after is the trumpet, since he was a jazz musician.",
+        "It's the saxophone. Sorry, I meant the trumpet.",
+    ],
+)
+def test_the_speaker_may_be_named_before_an_answer_that_is_no_name(text: str) -> None:
+    assert passes(text, *COMMON_NOUN)
+
+
+def test_a_long_answer_behind_the_short_one_is_no_other_number() -> None:
+    wanted = AnswerExpectation(number=85)
+    assert passes("Short answer, 85. Long answer: seven and eight make fifteen.", "Add 47 and 38 for me.", wanted)

@@ -20,6 +20,7 @@ from annie_eval.detectors.call_text import find_call_text
 from annie_eval.detectors.degeneration import find_circle
 from annie_eval.detectors.english.answering import Clauses
 from annie_eval.detectors.english.assertion import Speech
+from annie_eval.detectors.english.matter import Matter
 from annie_eval.detectors.english.polar import last_said
 from annie_eval.detectors.english.sentences import count_words, is_finished, split_sentences
 from annie_eval.detectors.english.spoken_numbers import numbers
@@ -89,7 +90,7 @@ READ: dict[str, Callable[[str], Any]] = {
     "foreign": lambda text: [foreign(text, "What is it?", code) for code in ("en", "de", "ja")] + [of_words(text)],
     "call": lambda text: (call := find_call_text(text, TOOLS)) and astuple(call),
     "prose": lambda text: (prose := find_prose(text, question="What is it?")) and astuple(prose),
-    "answers": lambda text: bits(text, Clauses(text, QUESTION, ("Rome", "Paris")).answers),
+    "answers": lambda text: bits(text, Clauses(text, Matter(QUESTION, ("Rome", "Paris"))).answers),
 }
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from annie_eval.detectors.untagged_reasoning import find, weights
-from annie_eval.detectors.untagged_reasoning.cues import Cue
 from annie_eval.detectors.untagged_reasoning.find import ASKED, CUES, find_prose, hits
 from annie_eval.detectors.untagged_reasoning.weights import OTHER, THRESHOLD, Counts, log_odds
 from tests.support.growth import LINEAR, growth_by_text
@@ -120,13 +119,20 @@ def test_every_cue_is_measured_and_seen_in_a_thought_or_a_leak() -> None:
 def test_hints_hide_no_match(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [json.loads(line)["text"] for line in PROBES.read_bytes().splitlines()]
     quick = [hits(text) for text in texts]
-    monkeypatch.setattr(find, "CUES", tuple(type(cue)(**{**_fields(cue), "hints": ()}) for cue in CUES))
+    monkeypatch.setattr(find, "_hinted_cues", lambda lowered: list(CUES))
     for text, found in zip(texts, quick, strict=True):
         assert {hit.cue.name for hit in found} == {hit.cue.name for hit in hits(text)}, text
 
 
-def _fields(cue: Cue) -> dict[str, object]:
-    return {name: getattr(cue, name) for name in cue.__dataclass_fields__}
+def test_the_cues_of_a_text_are_those_with_one_of_their_hints_in_it() -> None:
+    texts = [json.loads(line)["text"].lower() for line in PROBES.read_bytes().splitlines()]
+    for text in ["", *texts, " ".join(texts)]:
+        hinted = [
+            cue
+            for cue in CUES
+            if all(not hints or any(hint in text for hint in hints) for hints in (cue.hints, cue.also))
+        ]
+        assert find._hinted_cues(text) == hinted, text
 
 
 def test_the_question_in_quotation_marks_is_a_cue() -> None:

@@ -1,0 +1,421 @@
+"""Decides which number an answer comes to.
+
+A number is read in digits or words (`english.spoken_numbers`). The answer is the first of these that there is:
+
+1. the last number that is stated as the answer ("the answer is 7", "result: 7"), wherever it stands;
+2. the last result of a worked sum ("... = 7"), where the text ends with it;
+3. the number of the last conclusion ("so that makes 7", "7 are left"), correction ("no, 8") or restatement;
+4. the number of the first sentence that has one.
+
+It must be the expected one. A number does not count that is negated, hedged, asked, bounded ("more than 7"), an
+operand, a reason, an aside or given by the question. One of several ("7 or 8") is no answer, and nor is one that is
+said of another thing than the unit in the question ("eight eyes and six legs").
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from itertools import pairwise
+
+from annie_eval.detectors.english.assertion import Speech
+from annie_eval.detectors.english.matter import Matter
+from annie_eval.detectors.english.relations import compared
+from annie_eval.detectors.english.sentences import split_sentences
+from annie_eval.detectors.english.spoken_numbers import Number, numbers
+from annie_eval.detectors.english.units import another_of_its_kind, singular
+from annie_eval.text import words
+
+_OPERATOR_BEFORE = re.compile(
+    r"(?:\b(?:plus|minus|times|divided by|multiplied by|over|of)|[+×*÷/=]?[+×*÷/]|[\d)] [-−])\s*[$€£]?\Z",
+    re.IGNORECASE,
+)
+_OPERATOR_AFTER = re.compile(
+    r",?\s*(?:[+×*÷]|[-−] ?\d|(?:plus|minus|times|divided by|multiplied by)\b)", re.IGNORECASE
+)
+_REASON = re.compile(
+    r"\b(?:because|since|given that|for example|for instance|as in|e\.g\.|compared (?:to|with))\b",
+    re.IGNORECASE,
+)
+_CHOICE = re.compile(
+    r"\s*[^\W\d]{0,12}\s*(?:,?\s*\b(?:or|bis|oder|ou|maybe|perhaps)\b|/|[-–—]|\bto\b)\s*(?:maybe |perhaps |even "
+    r"|about )?[$€£]?\Z",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(r"\b(?:between|zwischen|entre)\s+[$€£]?\Z", re.IGNORECASE)
+_CONCLUSION = re.compile(
+    r"\b(?:so|therefore|thus|hence|altogether|in total|in all|all told|total|overall|final|finally"
+    r"|that makes|makes it"
+    r"|which means|which makes|which leaves|end up|left with|in the end|leaving|comes to|adds up)\b",
+    re.IGNORECASE,
+)
+_LEFT_BEHIND = re.compile(
+    r"(?: [^\W\d]+){0,2} (?:(?:is|are|were|was) )?(?:left|remain(?:s|ing)?|altogether|all told|in (?:total|all))\b",
+    re.IGNORECASE,
+)
+_STEP = re.compile(
+    r"\W*(?:just )?(?:first|then|next|after that|now|adding|add|step|let's|let us|start|starting|subtract|multiply"
+    r"|when)\b",
+    re.IGNORECASE,
+)
+_RESTATEMENT = re.compile(
+    r"\W*(?:it|that|this|there|they|you|he|she|we|the answer)(?:['’]\w{1,2})?\b(?:\W+\w+){0,2}\W*[$€£]?\Z",
+    re.IGNORECASE,
+)
+_DIRECT = re.compile(r"\W*(?:it|that|this|there|you|we)(?:['’]\w{1,2})?\b(?:\W+\w+){0,2}\W*[$€£]?\Z", re.IGNORECASE)
+# An answer that opens with the number alone, "206." or "Fifty pounds exactly, ...", has said it.
+_BARE_BEFORE = re.compile(
+    r"\W*(?:(?:in|at|about|around|exactly|roughly|only|just|still|probably|well|yes|no|sure|okay|oh|hmm|easy"
+    r"|(?:the )?short answer)\b\W*){0,2}[$€£]?",
+    re.IGNORECASE,
+)
+_BARE_BEHIND = re.compile(r"(?:\s+[^\W\d]+){0,2}\s*(?:[.!,;:—–](?!\d)|- |\Z)")
+# So has one that opens with "It has to be 29: ...", before the reason.
+_SAID_BEFORE = re.compile(
+    r"\W*(?:it|that|this)(?:['’]s| is| was| has to be| must be| has| makes| gives| comes to)(?: got| exactly)? [$€£]?",
+    re.IGNORECASE,
+)
+_REASON_BEHIND = re.compile(r"(?:\s+[^\W\d]+){0,2}\s*[:;—–]", re.IGNORECASE)
+_SOMETHING_ELSE = re.compile(r"\W*(?:they|he|she|there)\b", re.IGNORECASE)
+_INSTEAD = re.compile(
+    r"(?:[,…–—]\s*(?:maybe|perhaps|possibly|or)|[.!…]\s*(?:actually|well|oops|sorry),?)\s+(?:about )?[$€£]?\Z",
+    re.IGNORECASE,
+)
+# What is saved, taken off or compared is another quantity, and what is "too many" is no answer.
+_SAVED = re.compile(
+    r"\b(?:sav(?:e|es|ed|ing)|spared?|spares|discount|knocks?|knocked|takes? off|uses up|used up)\b", re.IGNORECASE
+)
+_OFF_BEHIND = re.compile(
+    r"(?:\s+[^\W\d]+)?\s+(?:off|(?:less|fewer|more|younger|older|longer|shorter|higher|lower)\b(?! (?:are|is"
+    r"|than\W))|short|(?:less|fewer|more) than)\b",
+    re.IGNORECASE,
+)
+_TOO_MANY = re.compile(
+    r"(?:\s+[^\W\d]+)?\s+(?:(?:is|are|would be|was|were|will be) )?(?:too (?:few|many|much|little|short|long"
+    r"|low|high|far|small|big|large)|not enough|(?:is|are)n['’]t enough)\b",
+    re.IGNORECASE,
+)
+_OTHER_SUBJECT = re.compile(
+    r",\s*(?:and |but |while |whereas )?(?:an?|most|some|other|the other) (?!answer|total|result)\w+(?: \w+)?"
+    r" (?:ha[sd]|have|is|are|costs?|gets?|count|counts|teach|teaches)\s+(?:about |only )?[$€£]?\Z",
+    re.IGNORECASE,
+)
+# Where the number must be exact, these say that it is another.
+_NOT_QUITE = re.compile(
+    r"\b(?:at least|at most|up to|under|over|above|below|almost|nearly|close to|(?:just|a (?:bit|little)) short of"
+    r"|not quite|approaching)"
+    r" (?:about )?[$€£]?\Z",
+    re.IGNORECASE,
+)
+# A stated answer: "the answer is 7", "= 7", "a total of 7".
+_STATED = re.compile(
+    r"\b(?<!long )(?:answer|result|solution)(?: (?:to|of) [^.!?\n]{1,40})?(?:\s?[:=]|['’]s| is| was| would be"
+    r"| will be| must be"
+    r"| comes (?:out )?(?:to|as|at))\s(?:\w+ ){0,2}[$€£]?\Z",
+    re.IGNORECASE,
+)
+# Where the question asks what is left, a number that is said to be left is stated as the answer.
+_ASKS_WHAT_IS_LEFT = re.compile(r"\b(?:left|remain(?:s|ing)?)\b", re.IGNORECASE)
+_EQUALS = re.compile(r"=\s*[$€£]?\Z")
+_PLURAL = re.compile(r"(?!(?:is|was|does|has|this|us)\b)\w+s", re.IGNORECASE)
+_IN_UNITS = re.compile(r"\b(?:in|to|into) ([^\W\d]+)\W*\Z", re.IGNORECASE)
+_HOW_OLD = re.compile(r"\bhow old\b", re.IGNORECASE)
+_HOW_MANY = re.compile(r"\bhow many ([^\W\d]+)(?: ([^\W\d]+))?", re.IGNORECASE)
+
+_WOULD = re.compile(r"(?:['’]d|\bwould) (?:be|have) (?:\w+ )?\Z", re.IGNORECASE)
+_IF_BEHIND = re.compile(r"(?: [^\W\d]+)? if\b", re.IGNORECASE)
+_SOMEBODY_WOULD = re.compile(
+    r"\b(?!(?:it|that|this|you|he|she|they|we|i|there|answer|total|result)\b)\w+ would (?!be\b|correct\b)[^,;:]*\Z",
+    re.IGNORECASE,
+)
+_IT_IS = re.compile(r"\b(?:it|that|there|they|you)(?:['’]s|['’]re| is| are| have)(?: \w+)? \Z", re.IGNORECASE)
+_STATED_BEHIND = re.compile(
+    r"(?: [^\W\d]+)?,? (?:(?:and )?that(?:['’]s| is)|is) (?:the|your|my) (?:right |correct |final "
+    r"|whole )?(?:answer|result|solution)\b(?! to\b)",
+    re.IGNORECASE,
+)
+_SO_IT_IS = re.compile(r"\bso (?:it|that|you|there|we)\b[^.,;:!?\d]{0,20}[$€£]?\Z", re.IGNORECASE)
+_REMAINS = re.compile(r"(?: [^\W\d]+){0,2} (?:(?:is|are|were|was) )?(?:left|remain(?:s|ing)?)\b", re.IGNORECASE)
+_UNIT = re.compile(r"[ -]?\w+")
+_MAKES = re.compile(r"\b(?:makes?|making|leaves) (?:it |you |us )?[$€£]?\Z", re.IGNORECASE)
+_PART = re.compile(r"[,;:—–](?!\d)|\b(?:and|but|while|whereas|though|which)\b", re.IGNORECASE)
+_NEAR = 120  # characters
+# An answer with more numbers than this is a table, not speech.
+_MOST = 50
+
+
+class Judge:
+    """Decides whether the number that a text comes to is the expected one."""
+
+    def __init__(self, speech: Speech, value: float, tolerance: float, question: str, english: bool) -> None:
+        self.speech, self.text = speech, speech.text
+        self.value, self.tolerance, self.question = value, tolerance, question
+        self.wanted = f"{value:g}"
+        self.matter = Matter(question)
+        given = numbers(question, english=english)
+        self.is_sum = sum(not one.weak for one in given) > 1
+        self.asked_units = {singular(word) for word in words(question)}
+        every = numbers(self.text, english=english, most=4 * _MOST)
+        self.every = [one for one in every if not one.weak or self.hits(one)][: _MOST + 1]
+        self.sentences = split_sentences(self.text)
+        self.asked_noun = {singular(word) for found in _HOW_MANY.findall(question) for word in found if word}
+        self.counted = [word for found in _HOW_MANY.findall(question) for word in found if _PLURAL.fullmatch(word)]
+        into = {singular(found) for found in _IN_UNITS.findall(question)}
+        self.wanted_units = self.asked_noun or into or ({"year"} if _HOW_OLD.search(question) else set())
+        asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
+        asserted = [one for one in asserted if not _TOO_MANY.match(self.text, one.end)]
+        asserted = [one for one in asserted if not compared(self.text, (one.start, one.end), "")]
+        asserted = [one for one in asserted if tolerance or not _NOT_QUITE.search(self.before(one))]
+        free = [one for one in asserted if self.hits(one) or not any(one.near(other.readings[0]) for other in given)]
+        free = [one for one in free if not self.supposed(one)]
+        self.asserted = asserted
+        self.pool = [one for one in free if not self.operand(one) and not self.aside(one, free)] or free
+        if any(one.unit in self.asked_noun for one in self.pool):
+            self.pool = [one for one in self.pool if one.unit is None or one.unit in self.asked_noun]
+
+    def hits(self, one: Number) -> bool:
+        return one.near(self.value, self.tolerance)
+
+    def miss(self) -> tuple[str, int, int] | None:
+        """What is wrong with the number, and where; None if it is the expected one."""
+        if (stated := self.stated()) is not None:
+            return None if self.hits(stated) else self.wrong(stated)
+        hits = [one for one in self.pool if self.hits(one)]
+        if hits and (other := self.of_another_thing(hits)):
+            return self.wrong(other)
+        if hits and all(one.unit is not None and self.wrong_unit(one.unit) for one in hits):
+            return f"states {self.wanted} in another unit", hits[0].start, hits[0].end
+        if hits and self.speech.retracted((hits[-1].start, hits[-1].end)):
+            return f"takes {self.wanted} back", hits[-1].start, len(self.text)
+        if not hits:
+            found = ", ".join(self.text[one.start : one.end] for one in self.asserted[:4]) or "no number"
+            return f"does not state {self.wanted}, but {found}", 0, len(self.text)
+        if len(self.every) > _MOST:
+            return f"states more than {_MOST} numbers", 0, len(self.text)
+        if span := self.candidates():
+            return f"states several numbers, {self.wanted} among them", *span
+        decisive = self.decisive()
+        return None if self.hits(decisive) else self.wrong(decisive)
+
+    def wrong(self, one: Number) -> tuple[str, int, int]:
+        return f"comes to {self.text[one.start : one.end]}, not to {self.wanted}", one.start, one.end
+
+    def before(self, one: Number) -> str:
+        """The text before a number, as far as a rule looks."""
+        return self.text[max(0, one.start - 80) : one.start]
+
+    def stated(self) -> Number | None:
+        """The number that is stated as the answer, wherever it stands; else the last result of a worked sum."""
+        remains = _ASKS_WHAT_IS_LEFT.search(self.question) is not None
+        signalled = [
+            one for one in self.asserted if self.is_stated(one) or (remains and self.left_over(one, _REMAINS))
+        ]
+        if signalled:
+            return signalled[-1]
+        sums = [one for one in self.asserted if _EQUALS.search(self.before(one)) and not self.operand_of_next(one)]
+        return sums[-1] if sums and self.sentence(sums[-1])[1] >= self.sentence(self.asserted[-1])[1] else None
+
+    def is_stated(self, one: Number) -> bool:
+        """Whether a number is called the answer, before or behind it."""
+        before = self.before(one)
+        if _STATED.search(before) or _STATED_BEHIND.match(self.text, one.end):
+            return True
+        return _SO_IT_IS.search(before) is not None and not self.other_quantity(one, before)
+
+    def operand_of_next(self, one: Number) -> bool:
+        return _OPERATOR_AFTER.match(self.text, one.end) is not None
+
+    def of_another_thing(self, hits: list[Number]) -> Number | None:
+        """A number with a unit that the question names, where the expected one is said of another thing alone."""
+        if any(one.unit is None or one.unit in self.asked_units for one in hits):
+            return None
+        return next((one for one in self.asserted if one.unit in self.asked_units and not self.hits(one)), None)
+
+    def supposed(self, one: Number) -> bool:
+        """Whether a number is what somebody would say, or would be so under a condition."""
+        start, _ = self.sentence(one)
+        before = self.text[max(start, one.start - _NEAR) : one.start]
+        if _IF_BEHIND.match(self.text, one.end) and _WOULD.search(before):
+            return True
+        return _SOMEBODY_WOULD.search(before) is not None and not self.matter.shared(before)
+
+    def wrong_unit(self, unit: str) -> bool:
+        """Whether a unit is another than the one that the question asks for."""
+        if another_of_its_kind(unit, self.wanted_units):
+            return True
+        return bool(self.counted) and unit in self.asked_units - self.asked_noun
+
+    def operand(self, one: Number) -> bool:
+        before, after = self.text[max(0, one.start - 20) : one.start], self.text[one.end : one.end + 20]
+        return bool(_OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after))
+
+    def aside(self, one: Number, among: list[Number]) -> bool:
+        """Whether a number stands in a reason or in brackets, behind another number of its sentence."""
+        start, _ = self.sentence(one)
+        before = self.text[start : one.start]
+        off = _OFF_BEHIND.match(self.text, one.end) is not None
+        if len(among) > 1 and (off or (not self.hits(one) and self.other_quantity(one, before[-120:]))):
+            return True
+        bracketed = before.rfind("(") > before.rfind(")")
+        reason = bracketed or (_REASON.search(before) and not _IT_IS.search(before))
+        return bool(reason) and any(start <= other.start < one.start for other in among)
+
+    def other_quantity(self, one: Number, before: str) -> bool:
+        """Whether a number says what is saved or what is true of another thing, and nobody asked for that."""
+        clause = re.split(r"[,;:—–]", before)[-1]
+        found = _SAVED.search(clause)
+        if found and not set(words(found.group())) & set(words(self.question)):
+            return True
+        return (
+            _OTHER_SUBJECT.search(before) is not None
+            and not _CONCLUSION.search(before)
+            and not self.matter.shared(clause)
+        )
+
+    def sentence(self, one: Number) -> tuple[int, int]:
+        after = bisect_right(self.sentences, one.start, key=lambda span: span[0])
+        return self.sentences[after - 1] if after else (0, len(self.text))
+
+    def candidates(self) -> tuple[int, int] | None:
+        """Where the expected number is one of several that are offered."""
+        for one, two in pairwise(self.every):
+            between = self.text[one.end : two.start]
+            if (
+                self.hits(one) == self.hits(two)
+                or len(between) > 40
+                or one.weak
+                or two.weak
+                or _other(one, two)
+                or self.explained(one, two)
+            ):
+                continue
+            if self.speech.denies((one.start, one.end)) or (self.hits(two) and self.left_over(two)):
+                continue  # "Not 36 - 42"
+            if _CHOICE.match(between) or _BETWEEN.search(self.text[: one.start][-20:]):
+                return one.start, two.end
+        for one in self.every:
+            guessed = one not in self.asserted and not self.hits(one) and one.start > self.pool[0].start
+            if guessed and _INSTEAD.search(self.before(one)):
+                return self.pool[0].start, one.end
+        return None
+
+    def explained(self, one: Number, two: Number) -> bool:
+        """Whether "or" says the same in another unit: "five thousand, or twelve laps"."""
+        between = self.text[one.end : two.start]
+        return between.startswith(",") and two.unit is not None and two.unit not in {one.unit, *self.asked_units}
+
+    def decisive(self) -> Number:
+        """The number that a listener takes for the answer."""
+        hit = next(one for one in reversed(self.pool) if self.hits(one))
+        rivals = [one for one in self.pool if self.hits(one) or self.comparable(one, hit)]
+        concluding = [one for one in rivals if self.left_over(one) or self.concludes(one, rivals) or self.makes(one)]
+        if self.bare(rivals[0]):
+            over = [one for one in rivals[1:] if self.overrides(one, rivals[0], bare=True)]
+            return next(
+                (one for one in reversed(concluding) if over and one.start > over[-1].start), [*rivals[:1], *over][-1]
+            )
+        if concluding:
+            return concluding[-1]
+        first = self.sentence(rivals[0])
+        if _STEP.match(self.text, first[0]) or (self.is_sum and not self.direct(rivals[0])):
+            return rivals[-1]
+        weights = self.weights(rivals)
+        if not self.is_sum:
+            rivals = [one for one, weight in zip(rivals, weights, strict=True) if weight == max(weights)]
+        first = self.sentence(rivals[0])
+        opening = [one for one in rivals if self.sentence(one) == first]
+        headline = [one for one in opening if hit.weak or one.unit == hit.unit or hit not in opening][-1]
+        over = [one for one in rivals if one.start > headline.start and self.overrides(one, headline)]
+        return over[-1] if over else headline
+
+    def concludes(self, one: Number, among: list[Number]) -> bool:
+        """Whether a word of conclusion stands before a number in its sentence, and no other number between."""
+        start, _ = self.sentence(one)
+        start = max([start, *(other.end for other in among if other.end <= one.start)])
+        return _CONCLUSION.search(self.text, start, one.start) is not None
+
+    def makes(self, one: Number) -> bool:
+        return _MAKES.search(self.text[max(0, one.start - 30) : one.start]) is not None
+
+    def weights(self, among: list[Number]) -> list[int]:
+        """How many words of the question stand with each number: in its sentence, as far as it has no other number."""
+        found: list[int] = []
+        for at, one in enumerate(among):
+            start, end = self.sentence(one)
+            before, after = among[at - 1] if at else None, among[at + 1] if at + 1 < len(among) else None
+            if before and before.end > start:
+                cut = _PART.search(self.text, before.end, one.start)
+                if cut is None:  # "half of eighteen is nine"
+                    found.append(found[-1])
+                    continue
+                start = cut.end()
+            if after and after.start < end:
+                cut = _PART.search(self.text, one.end, after.start)
+                end = cut.start() if cut else after.start
+            unit = _UNIT.match(self.text, one.end) if one.unit else None
+            behind = self.text[unit.end() if unit else one.end : min(end, one.end + _NEAR)]
+            told = f"{self.text[max(start, one.start - _NEAR) : one.start]} {behind}"
+            noun = not self.asked_noun.isdisjoint(map(singular, words(told)))
+            found.append(self.matter.shared(told) + noun)
+        return found
+
+    def left_over(self, one: Number, behind: re.Pattern[str] | None = None) -> bool:
+        """Whether the last sentence says that so many are left, or so many in all."""
+        end = self.sentence(one)[1]
+        if behind is None and end < self.sentences[-1][1]:
+            return False
+        return (behind or _LEFT_BEHIND).match(self.text, one.end, end) is not None
+
+    def comparable(self, one: Number, hit: Number) -> bool:
+        """Whether a number could be meant for the same as the expected one, by its unit."""
+        if hit.weak or one.unit == hit.unit or self.speech.correction_between(hit.start, one.start):
+            return True
+        if hit.unit is None and one.unit in self.asked_units:
+            return True
+        if one.unit is None and self.concludes(one, [hit]):
+            return True
+        weight, other = self.weights(sorted((hit, one), key=lambda number: number.start))
+        return (weight > other) == (one.start < hit.start) and weight != other
+
+    def listed(self, one: Number) -> bool:
+        """Whether two more numbers follow at once: "7, 14, 21"."""
+        at = self.every.index(one)
+        three = self.every[at : at + 3]
+        return len(three) == 3 and all(self.text[a.end : b.start].strip() == "," for a, b in pairwise(three))
+
+    def direct(self, one: Number) -> bool:
+        """Whether the answer opens with a pronoun and this number: "You'd pay 50", "That comes to 18"."""
+        start = self.sentences[0][0] if self.sentences else 0
+        return _DIRECT.fullmatch(self.text, start, one.start) is not None
+
+    def bare(self, one: Number) -> bool:
+        """Whether the answer opens with this number and nothing else: "27." or "Fifty pounds, ..."."""
+        return bool(
+            (
+                _BARE_BEFORE.fullmatch(self.text, 0, one.start)
+                and _BARE_BEHIND.match(self.text, one.end)
+                and not self.listed(one)
+            )
+            or (_SAID_BEFORE.fullmatch(self.text, 0, one.start) and _REASON_BEHIND.match(self.text, one.end))
+        )
+
+    def overrides(self, one: Number, headline: Number, *, bare: bool = False) -> bool:
+        """Whether a later number takes the place of the first statement.
+
+        Behind a bare number "he" and "they" speak of somebody, not of the answer: "24. He's 6 now."
+        """
+        if self.speech.correction_between(headline.end, one.start):
+            return True
+        sentence, _ = self.sentence(one)
+        start = max(sentence, headline.end)  # "It's 81; 72 would be ..." says nothing again
+        if _INSTEAD.search(self.text[max(0, one.start - 30) : one.start]):
+            return True
+        if bare and _SOMETHING_ELSE.match(self.text, start):
+            return False
+        step = _STEP.match(self.text, start) if start == sentence else None
+        return bool(step or _RESTATEMENT.fullmatch(self.text, start, one.start))
+
+
+def _other(one: Number, two: Number) -> bool:
+    """Whether two numbers count different things: "8,849 metres or 29,032 feet"."""
+    return one.unit is not None and two.unit is not None and one.unit != two.unit

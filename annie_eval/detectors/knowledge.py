@@ -38,6 +38,8 @@ _DENIAL = re.compile(
     r"n['’]t\b|\b(?:no|not|nothing|none|never|cannot|unable|without|nicht|kein\w*|pas|sorry)\b", re.IGNORECASE
 )
 
+# A longer answer is not read: nobody hears it out, and the rules take 1 to 3 s for a million characters.
+_LONGEST = 100_000
 # A phrase that is said more often is a loop, and only its last mentions are judged.
 _MENTIONS = 50
 
@@ -53,6 +55,10 @@ def find(sample: Sample) -> tuple[Finding, ...]:
         content = exchange.answer.content or ""
         if is_blank(content):
             findings.append(Finding("knowledge", "no answer", "", None, index))
+            continue
+        if len(content) > _LONGEST:
+            reason = f"{len(content)} characters, more than the {_LONGEST} that are read for an answer"
+            findings.append(Finding("knowledge", reason, excerpt(content, 0), "content", index, (0, len(content))))
             continue
         answer = without_thoughts(content)
         for reason, start, end in _misses(

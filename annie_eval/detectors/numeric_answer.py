@@ -117,7 +117,6 @@ _STATED = re.compile(
 # Where the question asks what is left, a number that is said to be left is stated as the answer.
 _ASKS_WHAT_IS_LEFT = re.compile(r"\b(?:left|remain(?:s|ing)?)\b", re.IGNORECASE)
 _EQUALS = re.compile(r"=\s*[$€£]?\Z")
-_PLURAL = re.compile(r"(?!(?:is|was|does|has|this|us)\b)\w+s", re.IGNORECASE)
 _IN_UNITS = re.compile(r"\b(?:in|to|into) ([^\W\d]+)\W*\Z", re.IGNORECASE)
 _HOW_OLD = re.compile(r"\bhow old\b", re.IGNORECASE)
 _HOW_MANY = re.compile(r"\bhow many ([^\W\d]+)(?: ([^\W\d]+))?", re.IGNORECASE)
@@ -159,7 +158,6 @@ class Judge:
         self.every = [one for one in every if not one.weak or self.hits(one)][: _MOST + 1]
         self.sentences = split_sentences(self.text)
         self.asked_noun = {singular(word) for found in _HOW_MANY.findall(question) for word in found if word}
-        self.counted = [word for found in _HOW_MANY.findall(question) for word in found if _PLURAL.fullmatch(word)]
         into = {singular(found) for found in _IN_UNITS.findall(question)}
         self.wanted_units = self.asked_noun or into or ({"year"} if _HOW_OLD.search(question) else set())
         asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
@@ -183,7 +181,7 @@ class Judge:
         hits = [one for one in self.pool if self.hits(one)]
         if hits and (other := self.of_another_thing(hits)):
             return self.wrong(other)
-        if hits and all(one.unit is not None and self.wrong_unit(one.unit) for one in hits):
+        if hits and all(one.unit is not None and another_of_its_kind(one.unit, self.wanted_units) for one in hits):
             return f"states {self.wanted} in another unit", hits[0].start, hits[0].end
         if hits and self.speech.retracted((hits[-1].start, hits[-1].end)):
             return f"takes {self.wanted} back", hits[-1].start, len(self.text)
@@ -238,12 +236,6 @@ class Judge:
         if _IF_BEHIND.match(self.text, one.end) and _WOULD.search(before):
             return True
         return _SOMEBODY_WOULD.search(before) is not None and not self.matter.shared(before)
-
-    def wrong_unit(self, unit: str) -> bool:
-        """Whether a unit is another than the one that the question asks for."""
-        if another_of_its_kind(unit, self.wanted_units):
-            return True
-        return bool(self.counted) and unit in self.asked_units - self.asked_noun
 
     def operand(self, one: Number) -> bool:
         before, after = self.text[max(0, one.start - 20) : one.start], self.text[one.end : one.end + 20]

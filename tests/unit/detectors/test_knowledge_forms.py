@@ -211,3 +211,14 @@ def test_the_speaker_may_be_named_before_an_answer_that_is_no_name(text: str) ->
 def test_a_long_answer_behind_the_short_one_is_no_other_number() -> None:
     wanted = AnswerExpectation(number=85)
     assert passes("Short answer, 85. Long answer: seven and eight make fifteen.", "Add 47 and 38 for me.", wanted)
+
+
+def test_an_answer_of_more_than_100_000_characters_is_not_read() -> None:
+    assert passes("It's Lima. " + "It is. " * 10_000, *CAPITAL)
+    (found,) = find(sample(reply("It's Lima. " + "It is. " * 20_000, user=CAPITAL[0], answer=CAPITAL[1])))
+    assert found.reason == "140011 characters, more than the 100000 that are read for an answer"
+
+
+def test_another_word_for_the_unit_that_the_question_has_is_no_other_unit() -> None:
+    question = "I cut a rope into pieces with four cuts. How many bits have I got?"
+    assert passes("Four cuts give you five pieces.", question, AnswerExpectation(number=5))

@@ -127,20 +127,22 @@ class Provenance:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def phase(self, name: str, does: str) -> Iterator[None]:
+    def phase(self, name: str, does: str = "") -> Iterator[None]:
         """Time a phase, and print what it does and at its end how long it took; phases of the same name add up.
 
-        On a terminal the second line replaces the first.
+        On a terminal the second line replaces the first. Without `does` nothing is printed at the beginning: a phase
+        that checks input ends in one line if it refuses it.
         """
         terminal, first = sys.stderr.isatty(), os.environ.get("RANK", "0") == "0"
         width = shutil.get_terminal_size().columns - 1 if terminal else None
-        begun = f"{name}: {does}"[:width]
+        begun = f"{name}: {does}"[:width] if does else ""
 
         def say(line: str, end: str = "\n") -> None:
             if first:
                 print(line, end=end, file=sys.stderr, flush=True)
 
-        say(begun, end="" if terminal else "\n")
+        if begun:
+            say(begun, end="" if terminal else "\n")
         start, whole = time.perf_counter(), False
         try:
             yield
@@ -148,7 +150,7 @@ class Provenance:
         finally:
             took = time.perf_counter() - start
             self.seconds[name] = self.seconds.get(name, 0.0) + took
-            if terminal and not whole:
+            if terminal and begun and not whole:
                 say("")  # the error stands on a line of its own
         ended = f"{name}: {took:.0f} s" if took >= PRINTED else ""
         if terminal:

@@ -68,7 +68,7 @@ def prepare(kind: str, arguments: argparse.Namespace, teacher: Path | None = Non
     check_free(arguments.out)
     samples = read_conversations(arguments.data, arguments.shape)
     provenance = Provenance(kind)
-    with provenance.phase("load", f"{len(samples):,} conversations through the chat template"):
+    with provenance.phase("load"):
         tokenizer = loading.load_tokenizer(arguments.model)
         examples = render_all(tokenizer, samples, arguments.data, chosen.training.max_length)
     _check_context(arguments, examples)

@@ -29,7 +29,7 @@ def opposite(content: str, expected: AnswerExpectation, question: str) -> tuple[
             if not asked & wanted or asked & opposite:
                 continue
             parts = [set(words(part)) for part in _PARTS_OF_TIME.split(content)]
-            said = [part for part in parts if right & part] or [set(words(content))]
-            if all(part & opposite - right and not part & wanted and "than" not in part for part in said):
+            said = [part for part in parts if right & part]
+            if said and all(part & opposite - right and not part & wanted and "than" not in part for part in said):
                 return 0, len(content)
     return None

@@ -222,3 +222,10 @@ def test_an_answer_of_more_than_100_000_characters_is_not_read() -> None:
 def test_another_word_for_the_unit_that_the_question_has_is_no_other_unit() -> None:
     question = "I cut a rope into pieces with four cuts. How many bits have I got?"
     assert passes("Four cuts give you five pieces.", question, AnswerExpectation(number=5))
+
+
+def test_a_word_of_the_opposite_in_another_sentence_refuses_no_number() -> None:
+    question = "If I do sixty miles an hour for two and a half hours, how far have I got?"
+    assert passes(
+        "That's short work. You'd have covered a hundred and fifty miles.", question, AnswerExpectation(number=150)
+    )

@@ -22,13 +22,12 @@ from annie_eval.detectors.english.alternatives import offered
 from annie_eval.detectors.english.answering import Clauses
 from annie_eval.detectors.english.assertion import Speech
 from annie_eval.detectors.english.matter import Matter
-from annie_eval.detectors.english.relations import compared
+from annie_eval.detectors.english.relations import compared, opposite
 from annie_eval.detectors.english.spoken_numbers import numbers
 from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.numeric_answer import Judge
-from annie_eval.detectors.opposites import opposite
 from annie_eval.detectors.tags import without_thoughts
-from annie_eval.text import fold, is_blank
+from annie_eval.text import fold, is_blank, words
 from annie_eval.wire.sample import Sample
 
 if TYPE_CHECKING:
@@ -71,9 +70,12 @@ def find(sample: Sample) -> tuple[Finding, ...]:
 def _misses(content: str, expected: AnswerExpectation, question: str, english: bool) -> Iterator[tuple[str, int, int]]:
     speech = Speech(content)
     whole = (0, len(content))
-    if span := opposite(content, expected, question):
-        yield "says it of the opposite of what was asked", *span
     right = (*expected.any_of, *expected.all_of)
+    number = () if expected.number is None else (f"{expected.number:g}",)
+    if (expected.any_of or number) and opposite(
+        content, {w for one in (*right, *number) for w in words(one)}, question
+    ):
+        yield "says it of the opposite of what was asked", *whole
     clauses = Clauses(content, Matter(question, right))
     stated = [phrase for phrase in expected.any_of if _stated(speech, phrase, english, right, clauses)]
     if expected.any_of and not stated:

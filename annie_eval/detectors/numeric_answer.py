@@ -2,14 +2,15 @@
 
 A number is read in digits or words (`english.spoken_numbers`). The answer is the first of these that there is:
 
-1. the last number that is stated as the answer ("the answer is 7", "result: 7"), wherever it stands;
+1. the last number that is called the answer ("the answer is 7", "so it's 7"), or that is left where that is asked;
 2. the last result of a worked sum ("... = 7"), where the text ends with it;
-3. the number of the last conclusion ("so that makes 7", "7 are left"), correction ("no, 8") or restatement;
-4. the number of the first sentence that has one.
+3. the number that the answer opens with ("Seven, ..."), unless a correction or a restatement follows;
+4. the last conclusion ("so 7", "7 in all"); without one, where the question gives two numbers, the last number;
+5. the number with most words of the question beside it; of several, that of the first sentence.
 
-It must be the expected one. A number does not count that is negated, hedged, asked, bounded ("more than 7"), an
-operand, a reason, an aside or given by the question. One of several ("7 or 8") is no answer, and nor is one that is
-said of another thing than the unit in the question ("eight eyes and six legs").
+It must be the expected one. A number does not count that is negated, hedged, asked, compared, a difference, an
+operand, a reason, an aside or given by the question. One of several ("7 or 8") is no answer, and nor is one in
+another unit.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from itertools import pairwise
 
 from annie_eval.detectors.english.assertion import Speech
 from annie_eval.detectors.english.matter import Matter
+from annie_eval.detectors.english.quantities import bounded, is_difference, saved, somebody_would, too_many
 from annie_eval.detectors.english.relations import compared
 from annie_eval.detectors.english.sentences import split_sentences
-from annie_eval.detectors.english.spoken_numbers import Number, numbers
+from annie_eval.detectors.english.spoken_numbers import SCALES, Number, numbers
 from annie_eval.detectors.english.units import another_of_its_kind, singular
 from annie_eval.text import words
 
@@ -81,32 +83,6 @@ _INSTEAD = re.compile(
     r"(?:[,…–—]\s*(?:maybe|perhaps|possibly|or)|[.!…]\s*(?:actually|well|oops|sorry),?)\s+(?:about )?[$€£]?\Z",
     re.IGNORECASE,
 )
-# What is saved, taken off or compared is another quantity, and what is "too many" is no answer.
-_SAVED = re.compile(
-    r"\b(?:sav(?:e|es|ed|ing)|spared?|spares|discount|knocks?|knocked|takes? off|uses up|used up)\b", re.IGNORECASE
-)
-_OFF_BEHIND = re.compile(
-    r"(?:\s+[^\W\d]+)?\s+(?:off|(?:less|fewer|more|younger|older|longer|shorter|higher|lower)\b(?! (?:are|is"
-    r"|than\W))|short|(?:less|fewer|more) than)\b",
-    re.IGNORECASE,
-)
-_TOO_MANY = re.compile(
-    r"(?:\s+[^\W\d]+)?\s+(?:(?:is|are|would be|was|were|will be) )?(?:too (?:few|many|much|little|short|long"
-    r"|low|high|far|small|big|large)|not enough|(?:is|are)n['’]t enough)\b",
-    re.IGNORECASE,
-)
-_OTHER_SUBJECT = re.compile(
-    r",\s*(?:and |but |while |whereas )?(?:an?|most|some|other|the other) (?!answer|total|result)\w+(?: \w+)?"
-    r" (?:ha[sd]|have|is|are|costs?|gets?|count|counts|teach|teaches)\s+(?:about |only )?[$€£]?\Z",
-    re.IGNORECASE,
-)
-# Where the number must be exact, these say that it is another.
-_NOT_QUITE = re.compile(
-    r"\b(?:at least|at most|up to|under|over|above|below|almost|nearly|close to|(?:just|a (?:bit|little)) short of"
-    r"|not quite|approaching)"
-    r" (?:about )?[$€£]?\Z",
-    re.IGNORECASE,
-)
 # A stated answer: "the answer is 7", "= 7", "a total of 7".
 _STATED = re.compile(
     r"\b(?<!long )(?:answer|result|solution)(?: (?:to|of) [^.!?\n]{1,40})?(?:\s?[:=]|['’]s| is| was| would be"
@@ -115,26 +91,22 @@ _STATED = re.compile(
     re.IGNORECASE,
 )
 # Where the question asks what is left, a number that is said to be left is stated as the answer.
-_ASKS_WHAT_IS_LEFT = re.compile(r"\b(?:left|remain(?:s|ing)?)\b", re.IGNORECASE)
-_EQUALS = re.compile(r"=\s*[$€£]?\Z")
+_ASKS_WHAT_IS_LEFT = re.compile(r"\bhow (?:many|much)\b[^.?!]*\b(?:left|remain(?:s|ing)?)\b", re.IGNORECASE)
 _IN_UNITS = re.compile(r"\b(?:in|to|into) ([^\W\d]+)\W*\Z", re.IGNORECASE)
 _HOW_OLD = re.compile(r"\bhow old\b", re.IGNORECASE)
 _HOW_MANY = re.compile(r"\bhow many ([^\W\d]+)(?: ([^\W\d]+))?", re.IGNORECASE)
 
-_WOULD = re.compile(r"(?:['’]d|\bwould) (?:be|have) (?:\w+ )?\Z", re.IGNORECASE)
-_IF_BEHIND = re.compile(r"(?: [^\W\d]+)? if\b", re.IGNORECASE)
-_SOMEBODY_WOULD = re.compile(
-    r"\b(?!(?:it|that|this|you|he|she|they|we|i|there|answer|total|result)\b)\w+ would (?!be\b|correct\b)[^,;:]*\Z",
-    re.IGNORECASE,
-)
 _IT_IS = re.compile(r"\b(?:it|that|there|they|you)(?:['’]s|['’]re| is| are| have)(?: \w+)? \Z", re.IGNORECASE)
+_EQUALS = re.compile(r"=\s*[$€£]?\Z")
 _STATED_BEHIND = re.compile(
     r"(?: [^\W\d]+)?,? (?:(?:and )?that(?:['’]s| is)|is) (?:the|your|my) (?:right |correct |final "
     r"|whole )?(?:answer|result|solution)\b(?! to\b)",
     re.IGNORECASE,
 )
 _SO_IT_IS = re.compile(r"\bso (?:it|that|you|there|we)\b[^.,;:!?\d]{0,20}[$€£]?\Z", re.IGNORECASE)
-_REMAINS = re.compile(r"(?: [^\W\d]+){0,2} (?:(?:is|are|were|was) )?(?:left|remain(?:s|ing)?)\b", re.IGNORECASE)
+_REMAINS = re.compile(
+    r"(?: (?!of\b)[^\W\d]+){0,2} (?:(?:is|are|were|was) )?(?:left|remain(?:s|ing)?)\b", re.IGNORECASE
+)
 _UNIT = re.compile(r"[ -]?\w+")
 _MAKES = re.compile(r"\b(?:makes?|making|leaves) (?:it |you |us )?[$€£]?\Z", re.IGNORECASE)
 _PART = re.compile(r"[,;:—–](?!\d)|\b(?:and|but|while|whereas|though|which)\b", re.IGNORECASE)
@@ -150,6 +122,8 @@ class Judge:
         self.speech, self.text = speech, speech.text
         self.value, self.tolerance, self.question = value, tolerance, question
         self.wanted = f"{value:g}"
+        # "How many dozens": 7 dozen is 84 and 7.
+        self.scales = [1.0, *(SCALES[word] for word in map(singular, words(question)) if word in SCALES)]
         self.matter = Matter(question)
         given = numbers(question, english=english)
         self.is_sum = sum(not one.weak for one in given) > 1
@@ -161,9 +135,9 @@ class Judge:
         into = {singular(found) for found in _IN_UNITS.findall(question)}
         self.wanted_units = self.asked_noun or into or ({"year"} if _HOW_OLD.search(question) else set())
         asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
-        asserted = [one for one in asserted if not _TOO_MANY.match(self.text, one.end)]
+        asserted = [one for one in asserted if not too_many(self.text, one.end)]
         asserted = [one for one in asserted if not compared(self.text, (one.start, one.end), "")]
-        asserted = [one for one in asserted if tolerance or not _NOT_QUITE.search(self.before(one))]
+        asserted = [one for one in asserted if tolerance or not bounded(self.before(one))]
         free = [one for one in asserted if self.hits(one) or not any(one.near(other.readings[0]) for other in given)]
         free = [one for one in free if not self.supposed(one)]
         self.asserted = asserted
@@ -172,7 +146,7 @@ class Judge:
             self.pool = [one for one in self.pool if one.unit is None or one.unit in self.asked_noun]
 
     def hits(self, one: Number) -> bool:
-        return one.near(self.value, self.tolerance)
+        return any(one.near(self.value * scale, self.tolerance) for scale in self.scales)
 
     def miss(self) -> tuple[str, int, int] | None:
         """What is wrong with the number, and where; None if it is the expected one."""
@@ -203,25 +177,33 @@ class Judge:
         return self.text[max(0, one.start - 80) : one.start]
 
     def stated(self) -> Number | None:
-        """The number that is stated as the answer, wherever it stands; else the last result of a worked sum."""
+        """The last number that is called the answer; else one that is so, or is left if that is asked; else a sum."""
+        called = [one for one in self.asserted if self.called_the_answer(one)]
+        if called:
+            return called[-1]
         remains = _ASKS_WHAT_IS_LEFT.search(self.question) is not None
-        signalled = [
-            one for one in self.asserted if self.is_stated(one) or (remains and self.left_over(one, _REMAINS))
+        told = [
+            one
+            for one in self.asserted
+            if (one in self.pool and self.is_so(one)) or (remains and _REMAINS.match(self.text, one.end))
         ]
-        if signalled:
-            return signalled[-1]
+        if told:
+            return told[-1]
         sums = [one for one in self.asserted if _EQUALS.search(self.before(one)) and not self.operand_of_next(one)]
         return sums[-1] if sums and self.sentence(sums[-1])[1] >= self.sentence(self.asserted[-1])[1] else None
 
-    def is_stated(self, one: Number) -> bool:
-        """Whether a number is called the answer, before or behind it."""
-        before = self.before(one)
-        if _STATED.search(before) or _STATED_BEHIND.match(self.text, one.end):
-            return True
-        return _SO_IT_IS.search(before) is not None and not self.other_quantity(one, before)
-
     def operand_of_next(self, one: Number) -> bool:
         return _OPERATOR_AFTER.match(self.text, one.end) is not None
+
+    def called_the_answer(self, one: Number) -> bool:
+        """Whether a number is called the answer, before or behind it."""
+        said = _STATED.search(self.before(one)) is not None and not self.operand(one)
+        return said or _STATED_BEHIND.match(self.text, one.end) is not None
+
+    def is_so(self, one: Number) -> bool:
+        """Whether "so it is ..." stands before a number."""
+        before = self.before(one)
+        return _SO_IT_IS.search(before) is not None and not self.operand(one) and not saved(before, self.question)
 
     def of_another_thing(self, hits: list[Number]) -> Number | None:
         """A number with a unit that the question names, where the expected one is said of another thing alone."""
@@ -230,12 +212,10 @@ class Judge:
         return next((one for one in self.asserted if one.unit in self.asked_units and not self.hits(one)), None)
 
     def supposed(self, one: Number) -> bool:
-        """Whether a number is what somebody would say, or would be so under a condition."""
+        """Whether a number is what somebody would say: "a careless pupil would put down 36"."""
         start, _ = self.sentence(one)
         before = self.text[max(start, one.start - _NEAR) : one.start]
-        if _IF_BEHIND.match(self.text, one.end) and _WOULD.search(before):
-            return True
-        return _SOMEBODY_WOULD.search(before) is not None and not self.matter.shared(before)
+        return somebody_would(before) and not self.matter.shared(before)
 
     def operand(self, one: Number) -> bool:
         before, after = self.text[max(0, one.start - 20) : one.start], self.text[one.end : one.end + 20]
@@ -245,24 +225,12 @@ class Judge:
         """Whether a number stands in a reason or in brackets, behind another number of its sentence."""
         start, _ = self.sentence(one)
         before = self.text[start : one.start]
-        off = _OFF_BEHIND.match(self.text, one.end) is not None
-        if len(among) > 1 and (off or (not self.hits(one) and self.other_quantity(one, before[-120:]))):
+        off = is_difference(self.text, one.end)
+        if len(among) > 1 and (off or (not self.hits(one) and saved(before[-120:], self.question))):
             return True
         bracketed = before.rfind("(") > before.rfind(")")
         reason = bracketed or (_REASON.search(before) and not _IT_IS.search(before))
         return bool(reason) and any(start <= other.start < one.start for other in among)
-
-    def other_quantity(self, one: Number, before: str) -> bool:
-        """Whether a number says what is saved or what is true of another thing, and nobody asked for that."""
-        clause = re.split(r"[,;:—–]", before)[-1]
-        found = _SAVED.search(clause)
-        if found and not set(words(found.group())) & set(words(self.question)):
-            return True
-        return (
-            _OTHER_SUBJECT.search(before) is not None
-            and not _CONCLUSION.search(before)
-            and not self.matter.shared(clause)
-        )
 
     def sentence(self, one: Number) -> tuple[int, int]:
         after = bisect_right(self.sentences, one.start, key=lambda span: span[0])
@@ -351,12 +319,10 @@ class Judge:
             found.append(self.matter.shared(told) + noun)
         return found
 
-    def left_over(self, one: Number, behind: re.Pattern[str] | None = None) -> bool:
+    def left_over(self, one: Number) -> bool:
         """Whether the last sentence says that so many are left, or so many in all."""
         end = self.sentence(one)[1]
-        if behind is None and end < self.sentences[-1][1]:
-            return False
-        return (behind or _LEFT_BEHIND).match(self.text, one.end, end) is not None
+        return end >= self.sentences[-1][1] and _LEFT_BEHIND.match(self.text, one.end, end) is not None
 
     def comparable(self, one: Number, hit: Number) -> bool:
         """Whether a number could be meant for the same as the expected one, by its unit."""

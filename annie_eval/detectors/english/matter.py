@@ -24,7 +24,7 @@ OPENERS = word_set(
     " answer result solution short correct actually really just only probably always surely that's it's here's wait"
     " hello hi now then to be honest indeed either all"
 )
-_LIST = re.compile(rf"[{WORD}]+(?:, (?:the |an? )?[{WORD}]+)*,? (?:or|and|oder|und|ou|o|y) (?:the |an? )?[{WORD}]+")
+_LIST = re.compile(rf"[{WORD}]+(?:, (?!the |an? )[{WORD}]+)*,? (?:or|and|oder|und|ou|o|y) (?:the |an? )?[{WORD}]+")
 _ENDING = re.compile(r"(?:ed|ing|e?s|er|est)\Z")
 _WORD = re.compile(f"[{WORD}]+")
 
@@ -47,15 +47,23 @@ class Matter:
         given = set[str]().union(*(phrase for phrase in self._accepted if phrase <= self.asked))
         content = {singular(word) for word in self.asked - COMMON} - given
         # Where the question offers the answer among others: "Max, Eva or Lou".
-        lists = [set(words(found.group())) for found in _LIST.finditer(question)] if own else []
-        self._offered = {word for one in lists if own & one for word in one} - COMMON - own
-        self._content = content - self._offered
+        self.named = any(phrase.split()[-1][:1].isupper() for phrase in accepted if phrase.strip())
+        self.common = bool(accepted) and all(phrase[-1:].isalpha() for phrase in accepted) and not self.named
+        self._offered = self._choices(question, own)
+        self._content = content - {singular(word) for word in self._offered}
         self._stems = {word[:4]: len(word) for word in self._content if len(word) > 3 and not word.endswith("est")}
         self._superlatives = {word.removesuffix("est") + "er" for word in self._content if word.endswith("est")}
         self._own = own
         self.whole = float(max(2, len(self._content)))
-        self.named = any(phrase.split()[-1][:1].isupper() for phrase in accepted if phrase.strip())
-        self.common = bool(accepted) and all(phrase[-1:].isalpha() for phrase in accepted) and not self.named
+
+    def _choices(self, question: str, own: set[str]) -> set[str]:
+        """The other words of a list in the question that has an accepted phrase."""
+        found = set[str]()
+        for one in _LIST.finditer(question) if own else ():
+            named = [word for word in _WORD.findall(one.group()) if word[0].isupper() or not self.named]
+            listed = {fold(word) for word in named}
+            found |= listed if own & listed else set()
+        return found - COMMON - own
 
     def __bool__(self) -> bool:
         return bool(self._content)

@@ -28,6 +28,8 @@ OPPOSITES = (
     (_MORE, _LESS),
     (word_set("arrive arrives arrived arrival"), word_set("leave leaves left depart departs departure")),
 )
+_PARTS = re.compile(r"[.,;:!?\n—–]+(?!\d)|\b(?:and|but|while|when|after|before)\b", re.IGNORECASE)
+_ABOUT_OPPOSITES = word_set("opposite opposites contrary reverse antonym")
 _ARTICLE = r"(?:the |an? )?"
 _THAN = re.compile(
     rf"\b(?P<adjective>[a-z]{{2,10}}er|(?:more|less)(?: [a-z]+)?) than (?:even |either )?{_ARTICLE}\Z", re.I
@@ -76,6 +78,26 @@ def compared(text: str, span: tuple[int, int], question: str) -> bool:
         return not contrary(set(words(found["adjective"])), asked)
     behind = _THAN_BEHIND.match(text, span[1])
     return behind is not None and contrary({fold(behind["adjective"])}, asked)
+
+
+def opposite(text: str, right: set[str], question: str) -> bool:
+    """Return whether an answer speaks of the opposite of what was asked: "It began in 1945", asked when it ended.
+
+    Args:
+        right: the folded words of what is accepted.
+    """
+    asked = set(words(question))
+    if asked & _ABOUT_OPPOSITES:
+        return False
+    parts = [set(words(part)) for part in _PARTS.split(text)]
+    said = [part for part in parts if right & part]
+    return bool(said) and any(
+        asked & wanted
+        and not asked & other
+        and all(part & other - right and not part & wanted and "than" not in part for part in said)
+        for one, two in OPPOSITES
+        for wanted, other in ((one, two), (two, one))
+    )
 
 
 def contrary(said: set[str], asked: set[str]) -> bool:

@@ -53,7 +53,7 @@ _SMALL = _counted(
     0,
 )
 _TENS = _counted("twenty thirty forty fifty sixty seventy eighty ninety", 20, 10)
-_SCALES = {"hundred": 100.0, "dozen": 12.0, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
+SCALES = {"hundred": 100.0, "dozen": 12.0, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
 _ORDINALS = _counted(
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth"
     " sixteenth seventeenth eighteenth nineteenth twentieth",
@@ -215,7 +215,7 @@ def _figure(figure: str, english: bool) -> tuple[float, ...]:
 
 def _scale_after(text: str, end: int) -> tuple[float, int] | None:
     match = _SCALE.match(text, end)
-    return (_SCALES[match[1].lower()], match.end()) if match else None
+    return (SCALES[match[1].lower()], match.end()) if match else None
 
 
 def _negative_word(text: str, start: int) -> bool:
@@ -224,7 +224,7 @@ def _negative_word(text: str, start: int) -> bool:
     if match is None:
         return False
     before = (match[1] or "").casefold().strip(".,")
-    return not (before[:1].isdigit() or before in _SMALL or before in _TENS or before in _SCALES)
+    return not (before[:1].isdigit() or before in _SMALL or before in _TENS or before in SCALES)
 
 
 def _below_zero(text: str, end: int) -> int | None:
@@ -247,7 +247,7 @@ def _german(word: str) -> float | None:
 
 
 def _worth(word: str) -> float | None:
-    return _SMALL.get(word, _TENS.get(word, _SCALES.get(word)))
+    return _SMALL.get(word, _TENS.get(word, SCALES.get(word)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,10 +294,10 @@ def _read(tokens: Sequence[_Token], at: int, text: str) -> tuple[tuple[float, ..
     if first in _NOTHING:
         return (0.0,), at + 1, True
     if first == "half":  # half a dozen, half an hour
-        scale = _SCALES.get(word(at + 2), 1.0) if word(at + 1) in ("a", "an") else 1.0
+        scale = SCALES.get(word(at + 2), 1.0) if word(at + 1) in ("a", "an") else 1.0
         return (0.5 * scale,), at + (3 if scale > 1 else 1), False
     if first in ("a", "an"):
-        if word(at + 1) in _SCALES:
+        if word(at + 1) in SCALES:
             return _with_rest(word, at + 1)
         if word(at + 1) in _PARTS and word(at + 1) not in _ORDINALS:
             return (_PARTS[word(at + 1)],), at + 2, False
@@ -349,7 +349,7 @@ def _with_rest(word: _Words, at: int) -> tuple[tuple[float, ...], int, bool]:
     while True:
         skip = 1 if seen and last_scale < float("inf") and word(place) == "and" else 0
         value, length = _below_hundred(word, place + skip)
-        scale = _SCALES.get(word(place), 0.0)
+        scale = SCALES.get(word(place), 0.0)
         if value is not None and not group % 100:
             group += value
             place, seen = place + skip + length, True
@@ -373,8 +373,8 @@ def _with_rest(word: _Words, at: int) -> tuple[tuple[float, ...], int, bool]:
             digits += str(decimal)
             place += 1
         value_, place = float(f"{value_:.0f}.{digits or 0}"), place + 1
-        if word(place) in _SCALES:
-            return (value_ * _SCALES[word(place)],), place + 1, False
+        if word(place) in SCALES:
+            return (value_ * SCALES[word(place)],), place + 1, False
         return (value_,), place, False
     if word(place) == "and" and word(place + 1) in ("a", "an", "one", "three"):
         part = _PARTS.get(word(place + 2), 0.0)

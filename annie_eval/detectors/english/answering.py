@@ -22,7 +22,7 @@ _CUT = re.compile(
     re.IGNORECASE,
 )
 _PRONOUNS = word_set("it that this these those there es das ce c cest son sono e")
-_PERSONS = word_set("they he she sie er il elle ils")
+_PERSONS = word_set("they he she them him her sie er il elle ils")
 _SPEAKERS = word_set("i you we")
 _SAYS = word_set(
     "say said answer write down choose pick call name mean meant bet guess take go with on think believe find get know"
@@ -227,7 +227,7 @@ class Clauses:
         bare = start == 0 and said[0] not in _PLACES and len(self.matter.rest(clause).split()) == 1
         if shared or bare or of_it or (len(said) < 4 and _NAMES.fullmatch(clause)):
             # A pronoun behind a phrase speaks of it ("Cheetahs run fast. That makes them ...").
-            pronoun = not (_PRONOUNS | _PERSONS | {"them", "him", "her"}).isdisjoint(said)
+            pronoun = any(word in _PRONOUNS or word in _PERSONS for word in said)
             return _Rival(start, _RELATED, not pronoun, False, told, clause)
         return None
 

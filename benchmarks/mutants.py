@@ -66,13 +66,12 @@ TESTS: dict[str, str] = {
     "annie_eval/detectors/degeneration.py": "detectors/test_degeneration.py",
     "annie_eval/detectors/dropped_calls.py": "detectors/test_tool_calls.py wire/test_detector.py",
     "annie_eval/detectors/english/": "detectors/test_english.py detectors/test_sentences.py"
-    " detectors/test_knowledge_forms.py detectors/test_knowledge_answers.py detectors/test_knowledge.py",
+    " detectors/test_knowledge_forms.py detectors/test_knowledge_answers.py detectors/test_knowledge.py"
+    " detectors/test_knowledge_weighed.py",
     "annie_eval/detectors/knowledge.py": "detectors/test_knowledge_forms.py detectors/test_knowledge_answers.py"
-    " detectors/test_knowledge.py detectors/test_relatives.py",
+    " detectors/test_knowledge.py detectors/test_knowledge_weighed.py detectors/test_relatives.py",
     "annie_eval/detectors/numeric_answer.py": "detectors/test_knowledge_forms.py detectors/test_knowledge_answers.py"
-    " detectors/test_knowledge.py detectors/test_relatives.py",
-    "annie_eval/detectors/opposites.py": "detectors/test_knowledge_forms.py detectors/test_knowledge_answers.py"
-    " detectors/test_knowledge.py detectors/test_relatives.py",
+    " detectors/test_knowledge.py detectors/test_knowledge_weighed.py detectors/test_relatives.py",
     "annie_eval/detectors/languages.py": "detectors/test_english.py detectors/test_untagged_reasoning.py"
     " detectors/test_degeneration.py"
     " detectors/test_thinking.py",

@@ -77,7 +77,7 @@ TESTS: dict[str, str] = {
     " detectors/test_thinking.py",
     "annie_eval/detectors/markdown": "detectors/test_markdown.py",
     "annie_eval/detectors/matching.py": "detectors/test_tool_calls.py detectors/test_checks.py",
-    "annie_eval/detectors/parity.py": "wire/test_parity.py",
+    "annie_eval/detectors/parity.py": "wire/test_stored_differences.py wire/test_parity.py",
     "annie_eval/detectors/restraint.py": "detectors/test_restraint.py",
     "annie_eval/detectors/roles.py": "detectors/test_roles.py",
     "annie_eval/detectors/silence.py": "detectors/test_silence.py",
@@ -99,7 +99,8 @@ TESTS: dict[str, str] = {
     "quant/preflight/foreign.py": "quant/test_preflight_foreign.py quant/test_what_vllm_loads.py",
     "quant/preflight/scales.py": "quant/test_preflight_values.py quant/test_what_vllm_loads.py",
     "quant/checkpoint/quantization.py": "quant/test_preflight.py quant/test_what_vllm_loads.py",
-    "quant/formats/": "nvfp4/test_format.py nvfp4/test_modelopt.py nvfp4/test_gradient.py training/test_layers.py",
+    "quant/formats/": "nvfp4/test_format.py nvfp4/test_modelopt.py nvfp4/test_gradient.py training/test_layers.py"
+    " training/test_stacked.py",
     "quant/formats/nvfp4_native.py": "nvfp4/test_native.py",
     "quant/formats/nvfp4_search.py": "nvfp4/test_search.py nvfp4/test_hessian.py",
     "quant/export/": "quant/test_ptq.py quant/test_commands.py",

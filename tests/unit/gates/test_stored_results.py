@@ -22,7 +22,7 @@ from annie_eval.gates.decide import decide, operating_curve, overall, tolerates
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.repeats import Repeats, decide_repeated
 from annie_eval.gates.replicas import Answered, compare_replicas
-from annie_eval.gates.server_state import AGAIN, GREEDY, Comparison, Difference, ProbeResult, Reading
+from annie_eval.gates.server_state import AGAIN, GREEDY, ROUNDING, Comparison, Difference, ProbeResult, Reading
 from annie_eval.profile.load import load
 from annie_eval.profile.types import PROBES, Gate
 from annie_eval.wire.logprobs import Token
@@ -201,6 +201,8 @@ AGAINS: dict[str, list[tuple[str, Reading, Reading]]] = {
     "a tie": [pair(0.01, 0.01)],
     "a change": [pair(3.0, 3.0)],
     "a change on one side": [pair(3.0, 0.01)],
+    "a change below the limit": [pair(0.1, ROUNDING - 0.5)],
+    "a change below the limit on the other side": [pair(ROUNDING - 0.5, 0.1)],
     "a change beside noise": [pair(3.0, 3.0, drift=2.0)],
     "a change beside much noise": [pair(1.0, 1.0, drift=2.0)],
     "two": [pair(3.0, 3.0), pair(0.01, 0.01), pair(4.0, 4.0, drift=0.5)],

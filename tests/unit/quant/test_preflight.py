@@ -241,6 +241,7 @@ def test_export_adds_the_stop_token_and_mends_the_tokenizer_class(exports: Expor
         ("m.self_attn.qkv_proj", ("m.self_attn.q_proj",), None),
         ("m.self_attn.qkv_proj", ("m.self_attn.q_proj", "m.self_attn.k_proj", "m.self_attn.v_proj"), True),
         ("m.linear_attn.in_proj_ba", ("*linear_attn.in_proj_a",), False),
+        ("xab", ("a*",), True),
     ],
 )
 def test_exclusions_are_read_as_vllm_reads_them(prefix: str, patterns: tuple[str, ...], excluded: bool | None) -> None:

@@ -72,7 +72,7 @@ def _build(
         )
     dtype = model.dtype
     with provenance.phase("export", f"writing the checkpoint for {image.name}"), quiet():
-        export_model(model, source, partial)
+        export_model(model, source, partial, image)
         retarget(partial, image)
     digest_ahead(partial.glob("*.safetensors"))
     with provenance.phase("verify", "comparing the files with the model, bit for bit"):

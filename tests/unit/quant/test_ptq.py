@@ -263,7 +263,7 @@ def test_the_machines_limits_are_one_line_and_leave_nothing(
     error: Exception,
     says: str,
 ) -> None:
-    def fail(_model: object, _source: Path, out: Path) -> None:
+    def fail(_model: object, _source: Path, out: Path, _image: object) -> None:
         (out / "config.json").write_text("{}")
         raise error
 

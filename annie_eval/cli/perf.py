@@ -61,7 +61,7 @@ def perf(options: argparse.Namespace) -> int:
     """
     # Imported here, because these modules are slow to import and `--help` does not need them.
     from annie_eval.profile.load import load
-    from annie_eval.serving import TargetSpec, open_target
+    from annie_eval.serving import TargetSpec, check, open_target
 
     profile = load(options.profile)
     spec = TargetSpec(
@@ -76,6 +76,7 @@ def perf(options: argparse.Namespace) -> int:
     gates = tuple(options.gate or ROWS)
     # Checked before the server is started: a wrong limit or machine must not cost its start-up time.
     plan_for(profile, gates, base_url=options.base_url or "http://127.0.0.1/v1", hardware=options.hardware)
+    check(spec, profile)
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         target = open_target(spec, profile, directory, lambda message: print(printable(message), file=sys.stderr))

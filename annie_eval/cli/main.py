@@ -69,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except UsageError as error:
             print(f"annie-eval: {printable(str(error))}", file=sys.stderr)
             return 2
+        if chosen == "nightly":
+            defaults.pop("profile", None)  # the baseline's counts
         if chosen == "serve":
             defaults.pop("base-url", None)
         elif not _names(given, "--model-dir"):

@@ -31,7 +31,7 @@ from annie_eval.regression import baseline as baselines
 from annie_eval.regression import determinism
 from annie_eval.regression import timings as speed
 from annie_eval.regression.compare import ALPHA
-from annie_eval.regression.compare_runs import against, with_regression
+from annie_eval.regression.compare_runs import against, check_profile, with_regression
 from annie_eval.regression.run_data import TIMINGS, measurements
 from annie_eval.resources import GATE_TESTS
 from annie_eval.run import verdict_json
@@ -103,13 +103,15 @@ def run(options: Options) -> Result:
     """Run one night.
 
     Raises:
-        UsageError: no such baseline or profile, or another night is running; nothing was run.
+        UsageError: no such baseline or profile, one that cannot be compared with the baseline, or another night is
+            running; nothing was run.
         Stopped: by SIGTERM or Ctrl-C; answers are kept.
         OSError, sqlite3.Error: the results cannot be written.
     """
     blessed = baselines.load(options.baseline, options.runs / baselines.DIR, options.runs)
     profile = load(options.profile or _profile_of(blessed))
     _check(options, profile)
+    check_profile(options.baseline, blessed, profile)
     try:
         options.history.mkdir(parents=True, exist_ok=True)
     except OSError as error:

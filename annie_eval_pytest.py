@@ -44,7 +44,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "help": "judge the server at this URL, such as http://host:8000/v1; repeat it for replicas, "
             "which share the samples",
         },
-        "profile": {"metavar": "NAME|PATH", "help": "name or file of the profile (default: annie)"},
+        "profile": {"metavar": "NAME|PATH", "help": "name or file (default: that of pyproject.toml, else annie)"},
         "served-model": {"metavar": "NAME", "help": "model name to ask for (default: the one the server lists)"},
         "api-key-env": {"metavar": "VAR", "help": "environment variable that holds the API key"},
         "serve": {"choices": ("native", "docker"), "default": "native", "help": "how --model-dir is served"},
@@ -164,7 +164,7 @@ def _taken(parser: pytest.Parser) -> frozenset[str]:
 
 def _add_options(config: pytest.Config, parser: pytest.Parser) -> None:
     taken = config.stash[_TAKEN] = _taken(parser)
-    group = parser.getgroup("annie-eval", "annie-eval: release gate for a served model")
+    group = parser.getgroup("annie-eval", "annie-eval: release gate for a served model (defaults: [tool.annie-eval])")
     for name, attributes in OPTIONS.items():
         flag = f"--annie-{name}" if name in taken else f"--{name}"
         group.addoption(flag, dest=_dest(name), **attributes)

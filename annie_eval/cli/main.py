@@ -119,6 +119,9 @@ def _parser(chosen: str | None, defaults: Mapping[str, Any]) -> argparse.Argumen
         command = commands.add_parser(name, help=text)
         if name == chosen:
             getattr(importlib.import_module(f"annie_eval.cli.{module}"), f"add_{name}")(command)
+            if name in _ASK_A_SERVER:
+                but = ", but for --profile" if name == "nightly" else ""
+                command.epilog = f"[tool.annie-eval] of pyproject.toml may set other defaults{but}."
             command.set_defaults(**{key.replace("-", "_"): defaults[key] for key in _DEFAULTS if key in defaults})
     return parser
 

@@ -29,7 +29,10 @@ def add_perf(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM and time it")
     target.add_argument("--base-url", metavar="URL", help="time the server at this URL")
     parser.add_argument(
-        "--profile", default="annie", metavar="NAME|PATH", help="profile with the limits (default: annie)"
+        "--profile",
+        default="annie",
+        metavar="NAME|PATH",
+        help="profile with the limits (default: that of pyproject.toml, else annie)",
     )
     parser.add_argument("--served-model", metavar="NAME", help="model name (default: the one the server lists)")
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key")

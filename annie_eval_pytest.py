@@ -283,6 +283,7 @@ def pytest_load_initial_conftests(
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Fill in defaults from pyproject.toml, and load the gate if there is a target."""
+    config.addinivalue_line("markers", "annie_profile(name, ...): runs only if this is the name of the judged profile")
     configured: Mapping[str, Any] = config.stash.get(_DEFAULTS, {})
     given = [
         name for name, attributes in OPTIONS.items() if option(config, name) not in (None, attributes.get("default"))
@@ -334,7 +335,7 @@ def _session(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="session")
 def endpoint(request: pytest.FixtureRequest) -> EndpointInfo:
-    """The server under test: `base_url`, `served_model`, `fingerprint`, and an openai `client`."""
+    """The server under test: `base_url`, `served_model`, `kind`, `fingerprint`, `api_key`, and an openai `client`."""
     import os
 
     reader = _session(request).reader

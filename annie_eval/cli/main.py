@@ -28,7 +28,7 @@ COMMANDS = {
     "matrix": ("matrix", "run every gate with each of several system prompts"),
     "blame": ("blame", "find what makes a gate fail: weights, template, parser, or a setting of the server"),
     "runs": ("runs", "list the runs in a directory, newest first"),
-    "show": ("runs", "print a run, or all requests and responses of one sample"),
+    "show": ("runs", "print a run, or one sample: what was expected, found and answered"),
     "say": ("say", "speak a sample's answers with espeak-ng, and print how long that takes"),
     "report": ("runs", "write a run's report as HTML, or print it as Markdown or JSON"),
     "bless": ("baselines", "make a run the baseline for later comparisons"),

@@ -28,7 +28,7 @@ from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.numeric_answer import Judge
 from annie_eval.detectors.tags import without_thoughts
 from annie_eval.text import fold, is_blank, words
-from annie_eval.wire.sample import Sample
+from annie_eval.wire.sample import Answer, Sample
 
 if TYPE_CHECKING:
     from annie_eval.profile.types import AnswerExpectation
@@ -53,7 +53,8 @@ def find(sample: Sample) -> tuple[Finding, ...]:
             continue
         content = exchange.answer.content or ""
         if is_blank(content):
-            findings.append(Finding("knowledge", "no answer", "", None, index))
+            came, text = _instead(exchange.answer)
+            findings.append(Finding("knowledge", f"no answer: {came}", excerpt(text, 0), None, index))
             continue
         if len(content) > _LONGEST:
             reason = f"{len(content)} characters, more than the {_LONGEST} that are read for an answer"
@@ -65,6 +66,16 @@ def find(sample: Sample) -> tuple[Finding, ...]:
         ):
             findings.append(Finding("knowledge", reason, excerpt(content, start), "content", index, (start, end)))
     return tuple(findings)
+
+
+def _instead(answer: Answer) -> tuple[str, str]:
+    """What came in place of an answer, and its text."""
+    if answer.tool_calls:
+        call = answer.tool_calls[0]
+        return f"calls {' '.join((call.name or '').split())[:80] or 'a nameless tool'} instead", call.arguments or ""
+    if not is_blank(answer.reasoning):
+        return "only reasoning", answer.reasoning or ""
+    return "an empty reply", ""
 
 
 def _misses(content: str, expected: AnswerExpectation, question: str, english: bool) -> Iterator[tuple[str, int, int]]:

@@ -40,7 +40,7 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
     lines = plain_lines(log)
     text = "\n".join(lines)
     for rule in RULES:
-        if match := rule.pattern.search(text):
+        if match := re.search(rule.pattern, text):
             groups = {name: _clean(value or "") for name, value in match.groupdict().items()}
             return _short(rule.cause.format(**groups)), rule.fix.format(fits=_fits(groups))
     for signal, meaning in ENDS.items():

@@ -54,7 +54,7 @@ def lines(
         piped: the output is not a terminal: wrap nothing and show complete excerpts.
         full: show every miss, and the reason why something was not checked; otherwise only the first misses, and the
             names of what was not checked.
-        failed: names of failed tests that are not gates. They do not change the verdict on the model.
+        failed: names of the user's own tests that failed.
     """
     columns = None if piped else width
     out: list[str] = []
@@ -101,21 +101,21 @@ def lines(
 
 
 def _final(verdict: RunVerdict, columns: int | None, color: bool, failed: Sequence[str]) -> list[str]:
-    """The last lines: the verdict, and the session's result if tests failed that are not gates."""
-    holds = verdict.verdict == "PASS"
-    word = "gates: " if failed and holds else "verdict: "
-    first, *rest = folded([word + headline(verdict)], columns)
-    out = [word + _painted(first.removeprefix(word), verdict.verdict, color)]
-    out += [_painted(line, verdict.verdict, color) for line in rest]
+    """The last lines: the verdict; before it what decides it, if the user's own tests failed."""
+
+    def said(word: str, text: str, painted: Verdict) -> list[str]:
+        first, *rest = folded([f"{word}: {text}"], columns)
+        out = [f"{word}: {_painted(first.removeprefix(f'{word}: '), painted, color)}"]
+        return [*out, *(_painted(line, painted, color) for line in rest)]
+
     if not failed:
-        return out
-    names = ", ".join(failed[:_MOST_NAMES]) + (
-        f" and {len(failed) - _MOST_NAMES} more" if failed[_MOST_NAMES:] else ""
-    )
-    count = "1 test" if len(failed) == 1 else f"{len(failed)} tests"
-    rows = folded([f"FAIL ({count} beside the gates failed: {printable(names)})"], columns)
-    painted = [_painted(line, "FAIL", color) for line in rows]
-    return [*out, f"session: {painted[0]}", *painted[1:]] if holds else [f"session: {painted[0]}", *painted[1:], *out]
+        return said("verdict", headline(verdict), verdict.verdict)
+    more = f" and {len(failed) - _MOST_NAMES} more" if failed[_MOST_NAMES:] else ""
+    own = said("own tests", f"FAIL ({len(failed)} failed: {printable(', '.join(failed[:_MOST_NAMES]))}{more})", "FAIL")
+    if verdict.verdict != "PASS":
+        return [*own, *said("verdict", headline(verdict), verdict.verdict)]
+    last = said("verdict", "FAIL (the gates hold, but own tests failed)", "FAIL")
+    return [*said("gates", headline(verdict), "PASS"), *own, *last]
 
 
 def _painted(text: str, verdict: Verdict, color: bool) -> str:

@@ -175,6 +175,10 @@ def test_nights_pass_are_kept_in_order_and_make_a_history(profile: Profile, base
             assert done.stdout.startswith(f"nightly {number:06d}-")
             assert ' PASS: PASS against "deployed": nothing known of the server changed' in done.stdout
             assert "TTFT" in done.stdout
+            progress = iter(done.stderr.splitlines())  # in this order
+            assert f"nightly {number:06d}-" in next(progress)
+            for start in ("plan: ", "server state: probe", "timing: ", "comparison with "):
+                assert any(line.startswith(start) for line in progress), (start, done.stderr)
     shown = cli("history", history)
     assert shown.returncode == 0
     assert sum("85/85 96-100%" in row for row in shown.stdout.splitlines()) == 2  # a row a night

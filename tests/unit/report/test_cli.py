@@ -104,7 +104,7 @@ def test_show_prints_the_run_and_a_sample(capsys: pytest.CaptureFixture[str], ru
     assert out.splitlines()[-1] == "verdict: FAIL (1 of 7 gates failed: no_markdown 7/15, needs 12)"
     assert "\x1b" not in out
     assert main.main(["show", str(run_dir), KEY]) == 0
-    assert "data: [DONE]" in capsys.readouterr().out
+    assert "    finish_reason: stop" in capsys.readouterr().out
 
 
 def test_a_run_is_found_by_its_name(

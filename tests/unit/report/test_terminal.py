@@ -176,15 +176,19 @@ def test_a_pass_at_its_minimum_says_so() -> None:
     assert "weak" not in shown(judged("strict", 3))
 
 
-def test_a_test_beside_the_gates_that_failed_is_not_under_a_passing_verdict() -> None:
+def test_an_own_test_that_failed_is_not_under_a_passing_verdict() -> None:
     held, lost = judged("leak", 3), judged("leak", 3, misses=1)
     own = ["tests/test_house.py::test_rules"]
-    assert terminal.lines(held, color=False, width=100, failed=own)[-2:] == [
+    assert terminal.lines(held, color=False, width=100, failed=own)[-3:] == [
         "gates: PASS (all 1 gates hold)",
-        "session: FAIL (1 test beside the gates failed: tests/test_house.py::test_rules)",
+        "own tests: FAIL (1 failed: tests/test_house.py::test_rules)",
+        "verdict: FAIL (the gates hold, but own tests failed)",
     ]
     assert terminal.lines(held, color=False, width=100)[-1] == "verdict: PASS (all 1 gates hold)"
-    assert terminal.lines(lost, color=False, width=100, failed=own)[-1].startswith("verdict: FAIL")
+    assert terminal.lines(lost, color=False, width=200, failed=own * 5)[-2:] == [
+        f"own tests: FAIL (5 failed: {', '.join(own * 3)} and 2 more)",
+        "verdict: FAIL (1 of 1 gates failed: leak 2/3, needs 3)",
+    ]
 
 
 def judged(name: str, n: int, misses: int = 0, broken: int = 0, expected: int | None = None) -> RunVerdict:

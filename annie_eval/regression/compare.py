@@ -47,9 +47,9 @@ def compare_run_data(
     known = fingerprint_diff.between(before.fingerprint, now.fingerprint)
     profiles = fingerprint_diff.of_profiles(before.snapshot, now.snapshot, _digests(before, now))
     refused = [*profiles, *(reason for reason in known.refused if not _said_by(profiles, reason))]
-    traces = diagnosis.diagnose(before.heard, now.heard)
-    template = before.fingerprint.get("chat_template")
-    same_template = template is not None and template == now.fingerprint.get("chat_template")
+    parsers = {name: _same(name, before, now) for name in ("tool_parser", "reasoning_parser")}
+    traces = diagnosis.diagnose(before.heard, now.heard, **parsers)
+    same_template = _same("chat_template", before, now) is not None
     seen = []
     for trace in traces:
         if trace.refuses and same_template:
@@ -93,6 +93,12 @@ def compare_run_data(
         same_words=same,
         notes=tuple(notes),
     )
+
+
+def _same(name: str, before: RunData, now: RunData) -> Any:
+    """The field's value if it is the same in both fingerprints, otherwise None."""
+    value = before.fingerprint.get(name)
+    return value if value == now.fingerprint.get(name) else None
 
 
 # Fields of the fingerprint that come from the profile -> the profile's field.

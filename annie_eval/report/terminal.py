@@ -171,7 +171,10 @@ def _timing_table(rows: Sequence[Mapping[str, Any]], color: bool, width: int) ->
 
 
 def _misses(verdict: RunVerdict, columns: int | None, full: bool) -> list[str]:
-    """A line per scenario that missed, failed gates first: gate, sample, detector, reason, and an excerpt."""
+    """A line per scenario that missed, failed gates first: gate, sample, detector, reason, and an excerpt.
+
+    The last line is the command that shows one of them.
+    """
     out = []
     for gate in by_severity(verdict.gates):
         kind = "tolerated" if gate.verdict == "PASS" else "miss"
@@ -183,6 +186,8 @@ def _misses(verdict: RunVerdict, columns: int | None, full: bool) -> list[str]:
             out += _with_excerpt(line, printable(first.findings[0].excerpt), columns)
         if rest := sum(map(len, groups[len(shown) :])):
             out += folded([f"… {rest:,} more of {printable(gate.name)}: annie-eval show {_run(verdict)}"], columns)
+    if missed := next((gate.misses[0].sample for gate in by_severity(verdict.gates) if gate.misses), None):
+        out += folded([f"see: annie-eval show {_run(verdict)} {printable(missed)}"], columns)
     return out
 
 

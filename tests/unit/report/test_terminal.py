@@ -132,6 +132,17 @@ def test_repeats_stand_under_their_scenario_and_numbers_sort_by_value() -> None:
     assert [line.split()[2] for line in every[:3]] == ["s-9.stream.off", "s-9.stream.off.9", "s-9.stream.off.10"]
 
 
+def test_the_command_that_shows_a_miss_is_said_once_also_where_the_gates_pass() -> None:
+    tolerated = missing("s-2.stream.off", "s-3.stream.off", expected=6)
+    assert tolerated.verdict == "PASS"
+    for verdict in (tolerated, missing("s-2.stream.off", "s-3.stream.off", required=6, expected=6)):
+        lines = terminal.lines(verdict, color=False, width=100)
+        assert [line for line in lines if "annie-eval show" in line] == [
+            "see: annie-eval show /elsewhere/run s-2.stream.off"
+        ]
+    assert "annie-eval show" not in shown(missing(expected=3))
+
+
 def test_ten_scenarios_of_a_gate_are_listed_and_the_rest_is_counted() -> None:
     verdict = missing(*(f"s-{i}.stream.off{n}" for i in range(1324) for n in ("", ".2")))
     lines = terminal.lines(verdict, color=False, width=100)

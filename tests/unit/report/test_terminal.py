@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from annie_eval.detectors.finding import Finding
 from annie_eval.gates.decide import RunVerdict, decide, overall
 from annie_eval.gates.judgement import Judgement
+from annie_eval.gates.verdicts import ComparisonVerdict
 from annie_eval.profile.types import Gate
+from annie_eval.regression.compare_runs import with_regression
+from annie_eval.regression.result import Regression
 from annie_eval.report import terminal
 from annie_eval.report.phrases import headline
 from annie_eval.text import printable
@@ -206,6 +209,12 @@ def judged(name: str, n: int, misses: int = 0, broken: int = 0, expected: int | 
     return RunVerdict(overall([result]), gates=(result,))
 
 
+def compared(verdict: ComparisonVerdict, misses: int = 0) -> RunVerdict:
+    """A run with one gate and a comparison with a baseline."""
+    headline = f'{verdict} against "deployed"'
+    return with_regression(judged("leak", 3, misses=misses), Regression(verdict, headline, {"name": "deployed"}))
+
+
 @pytest.mark.parametrize(
     ("verdict", "line"),
     [
@@ -227,6 +236,18 @@ def judged(name: str, n: int, misses: int = 0, broken: int = 0, expected: int | 
         (
             RunVerdict("ERROR", timings=({"name": "ttft", "verdict": "ERROR", "median": None, "detail": "no usage"},)),
             "ERROR (1 of 1 gates: ttft no usage)",
+        ),
+        (compared("INCONCLUSIVE"), "INCONCLUSIVE (all 1 gates hold; the comparison with the baseline lacks evidence)"),
+        (compared("FAIL"), "FAIL (all 1 gates hold; the comparison with the baseline failed)"),
+        (compared("PASS"), "PASS (all 1 gates hold)"),
+        (
+            compared("FAIL", misses=1),
+            "FAIL (1 of 1 gates failed: leak 2/3, needs 3; the comparison with the baseline failed)",
+        ),
+        (compared("INCONCLUSIVE", misses=1), "FAIL (1 of 1 gates failed: leak 2/3, needs 3)"),
+        (
+            RunVerdict("ERROR", replicas={"verdict": "ERROR", "servers": [], "gates": []}),
+            "ERROR (the comparison of the replicas broke)",
         ),
     ],
 )

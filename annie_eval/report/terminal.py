@@ -233,22 +233,30 @@ def _details(verdict: RunVerdict) -> list[str]:
     weak = [f"{printable(gate.name)} {reason}" for gate in verdict.gates if (reason := weak_of(gate))]
     if weak:
         profile = printable(str(verdict.profile.get("name", "PROFILE")))
-        out.append(f"weak: {'; '.join(weak)} (annie-eval gates {profile} says how weak)")
+        out.append(
+            f"weak evidence, because these gates have few samples (no finding about the model): {'; '.join(weak)}."
+            f" More scenarios make it stronger; annie-eval gates {profile} says what each gate lets through"
+        )
     curves = [
         f"{printable(gate.name)} passes a model whose true rate is {operating_curves.of_result(gate)}"
         for gate in verdict.gates
         if weak_of(gate) and at_minimum(gate)
     ]
-    out += [f"weak: {curve}" for curve in curves]
+    out += [f"weak evidence: {curve}" for curve in curves]
     return out
 
 
 def _about(verdict: RunVerdict, full: bool) -> list[str]:
     """What could not be checked, transport errors, selection, target, profile and the run's directory."""
     gaps = {printable(str(name)): printable(str(reason)) for name, reason in verdict.capabilities.items()}
-    out = [f"not checked: {name}: {reason}" for name, reason in gaps.items()] if full else []
+    out = (
+        [f"not checked of the server, and counted in no gate: {name}: {reason}" for name, reason in gaps.items()]
+        if full
+        else []
+    )
     if gaps and not full:
-        out = [f"not checked: {', '.join(gaps)} (annie-eval show {_run(verdict)} says why)"]
+        how = f"annie-eval show {_run(verdict)} says why"
+        out = [f"not checked of the server, and counted in no gate: {', '.join(gaps)} ({how})"]
     if broke := {cause: count for cause, count in verdict.transport.items() if count}:
         out.append("transport: " + ", ".join(f"{printable(cause)} {count}" for cause, count in broke.items()))
     if verdict.selection and not verdict.selection.get("complete", True):

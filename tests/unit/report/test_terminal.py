@@ -104,7 +104,10 @@ def test_error_of_the_run_as_a_whole_keeps_all_its_lines() -> None:
 
 def test_transport_selection_and_place_are_told(failed: RunVerdict) -> None:
     text = shown(dataclasses.replace(failed, selection={"complete": False}))
-    assert "not checked: derender (annie-eval show 2026-11-23T10-00-00-annie-3f2a says why)" in text
+    told = (
+        "not checked of the server, and counted in no gate: derender (annie-eval show 2026-11-23T10-00-00-annie-3f2a"
+    )
+    assert told in shown(failed, 200)
     assert "transport: resent 2, broken 5" in text
     assert "selection: only a part of the profile" in text
     assert "target: annie at http://127.0.0.1:8000/v1, profile annie, 48.5 s" in text
@@ -180,11 +183,13 @@ def test_excerpt_is_as_wide_as_the_terminal_and_whole_when_piped() -> None:
 def test_a_pass_at_its_minimum_says_so() -> None:
     misses = [f"s-{i}.stream.off" for i in range(4)]
     text = shown(missing(*misses, required=6, expected=10), 200)
-    assert "weak: g PASS at its minimum: 6/10, 26-88%, needs 60% (annie-eval gates mine says how weak)" in text
-    assert "weak: g passes a model whose true rate is 50% in 38%, 70% in 85%, 80% in 97%, 90% in >99% of runs" in text
+    weak = "few samples (no finding about the model): g PASS at its minimum: 6/10, 26-88%, needs 60%. More scenarios"
+    assert weak in text
+    curve = "g passes a model whose true rate is 50% in 38%, 70% in 85%, 80% in 97%, 90% in >99% of runs"
+    assert f"weak evidence: {curve}" in text
     assert "verdict: PASS (all 1 gates hold; at the minimum: g 6/10, 26-88%)" in text
     above = shown(missing(*misses[:2], required=6, expected=10), 200)
-    assert "weak: g PASS: 8/10, 44-97%, needs 60%" in above
+    assert "few samples (no finding about the model): g PASS: 8/10, 44-97%, needs 60%" in " ".join(above.split())
     assert "true rate" not in above
     assert "weak" not in shown(missing(*misses, required=10, expected=100), 200)
     assert "weak" not in shown(judged("strict", 3))

@@ -55,6 +55,8 @@ TESTS: dict[str, str] = {
     "annie_eval/regression/": "regression/test_stored_comparisons.py regression/test_baseline.py"
     " regression/test_rejudge.py regression/test_judged_by.py regression/test_compare.py"
     " regression/test_what_changed.py report/test_json.py nightly/test_verdict_of_a_night.py",
+    "annie_eval/regression/determinism.py": "regression/test_stored_runs.py regression/test_stored_comparisons.py",
+    "annie_eval/regression/run_data.py": "regression/test_stored_runs.py regression/test_stored_comparisons.py",
     "annie_eval/timing/verdict.py": "timing/test_stored_rows.py timing/test_rows.py timing/test_verdict.py",
     "annie_eval/timing/confirm.py": "timing/test_stored_rows.py timing/test_rows.py",
     "annie_eval/timing/gates.py": "timing/test_stored_rows.py timing/test_rows.py",

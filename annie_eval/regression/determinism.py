@@ -9,6 +9,7 @@ rewords one answer in twelve is not mistaken for one that samples.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -88,15 +89,15 @@ async def _ask(client: Client, profile: Profile, scenario: Scenario, model: str,
 
 def _odd(answers: Sequence[Counter[_Answer]]) -> int:
     """Number of answers that differ from the most frequent answer to their question."""
-    return sum(counts.total() - max(counts.values(), default=0) for counts in answers)
+    return sum(counts.total() - max(counts.values()) for counts in answers)
 
 
 def _open_questions(profile: Profile, lengths: Mapping[str, int]) -> Sequence[Scenario]:
     """Questions without an expected call or fact, whose answers are closest to `_LENGTH`."""
 
-    def rank(scenario: Scenario) -> tuple[bool, bool, bool, int]:
+    def rank(scenario: Scenario) -> tuple[bool, bool, bool, float]:
         expect = scenario.turns[0].expect
-        length = lengths.get(scenario.id, 100 * _LENGTH)
+        length = lengths.get(scenario.id, math.inf)
         return bool(expect.calls), expect.truncated, expect.answer is not None, abs(length - _LENGTH)
 
     return sorted(profile.scenarios, key=rank)[:QUESTIONS]

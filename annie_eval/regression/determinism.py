@@ -12,7 +12,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from annie_eval.errors import ExchangeError
@@ -51,28 +51,28 @@ async def _probe(
 ) -> dict[str, Any] | None:
     client = Client(base_url, api_key=api_key, timeout=profile.traffic.request_timeout)
     end = time.monotonic() + _PATIENCE
-    answers: list[Counter[_Answer]] = [Counter() for _ in questions]
+    answers: dict[str, Counter[_Answer]] = {scenario.id: Counter() for scenario in questions}
     try:
         for seeds in (range(TIMES), range(TIMES, 2 * TIMES)):
-            for scenario, counts in zip(questions, answers, strict=True):
+            for scenario in questions:
                 for seed in seeds:
                     if time.monotonic() > end:
                         raise _Late
-                    counts[await _ask(client, profile, scenario, model, seed)] += 1
-            if _odd(answers) < _DOUBT:
+                    answers[scenario.id][await _ask(client, profile, scenario, model, seed)] += 1
+            if _odd(answers.values()) < _DOUBT:
                 break
     except _Late:
         pass  # use the questions that were answered in time
     except (TransportError, ExchangeError):
         return None
-    answers = [counts for counts in answers if counts]
-    if not answers:
+    found = [counts for counts in answers.values() if counts]
+    if not found:
         return None
     return {
-        "questions": len(answers),
-        "asked": sum(counts.total() for counts in answers),
-        "distinct": [len(counts) for counts in answers],
-        "odd": _odd(answers),
+        "questions": len(found),
+        "asked": sum(counts.total() for counts in found),
+        "distinct": [len(counts) for counts in found],
+        "odd": _odd(found),
     }
 
 
@@ -87,7 +87,7 @@ async def _ask(client: Client, profile: Profile, scenario: Scenario, model: str,
     return answer.content, answer.reasoning, tuple((call.name, call.arguments) for call in answer.tool_calls)
 
 
-def _odd(answers: Sequence[Counter[_Answer]]) -> int:
+def _odd(answers: Iterable[Counter[_Answer]]) -> int:
     """Number of answers that differ from the most frequent answer to their question."""
     return sum(counts.total() - max(counts.values()) for counts in answers)
 

@@ -20,7 +20,7 @@ from bisect import bisect_right
 from itertools import pairwise
 
 from annie_eval.detectors.english.assertion import Speech
-from annie_eval.detectors.english.matter import Matter
+from annie_eval.detectors.english.matter import COMMON, Matter
 from annie_eval.detectors.english.quantities import bounded, is_difference, saved, somebody_would, too_many
 from annie_eval.detectors.english.relations import compared
 from annie_eval.detectors.english.sentences import split_sentences
@@ -39,12 +39,14 @@ _REASON = re.compile(
     r"\b(?:because|since|given that|for example|for instance|as in|e\.g\.|compared (?:to|with))\b",
     re.IGNORECASE,
 )
+_TURN = re.compile(r"\b(?:but|so|which means)\b", re.IGNORECASE)
 _CHOICE = re.compile(
     r"\s*[^\W\d]{0,12}\s*(?:,?\s*\b(?:or|bis|oder|ou|maybe|perhaps)\b|/|[-–—]|\bto\b)\s*(?:maybe |perhaps |even "
     r"|about )?[$€£]?\Z",
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"\b(?:between|zwischen|entre)\s+[$€£]?\Z", re.IGNORECASE)
+_AND = re.compile(r"\b(?:and|und|et)\s+[$€£]?\Z", re.IGNORECASE)
 _CONCLUSION = re.compile(
     r"\b(?:so|therefore|thus|hence|altogether|in total|in all|all told|total|overall|final|finally"
     r"|that makes|makes it"
@@ -131,7 +133,7 @@ class Judge:
         every = numbers(self.text, english=english, most=4 * _MOST)
         self.every = [one for one in every if not one.weak or self.hits(one)][: _MOST + 1]
         self.sentences = split_sentences(self.text)
-        self.asked_noun = {singular(word) for found in _HOW_MANY.findall(question) for word in found if word}
+        self.asked_noun = {singular(word) for found in _HOW_MANY.findall(question) for word in found} - COMMON - {""}
         into = {singular(found) for found in _IN_UNITS.findall(question)}
         self.wanted_units = self.asked_noun or into or ({"year"} if _HOW_OLD.search(question) else set())
         asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
@@ -190,7 +192,7 @@ class Judge:
         if told:
             return told[-1]
         sums = [one for one in self.asserted if _EQUALS.search(self.before(one)) and not self.operand_of_next(one)]
-        return sums[-1] if sums and self.sentence(sums[-1])[1] >= self.sentence(self.asserted[-1])[1] else None
+        return sums[-1] if sums and sums[-1] is self.asserted[-1] else None
 
     def operand_of_next(self, one: Number) -> bool:
         return _OPERATOR_AFTER.match(self.text, one.end) is not None
@@ -209,7 +211,8 @@ class Judge:
         """A number with a unit that the question names, where the expected one is said of another thing alone."""
         if any(one.unit is None or one.unit in self.asked_units for one in hits):
             return None
-        return next((one for one in self.asserted if one.unit in self.asked_units and not self.hits(one)), None)
+        among = self.pool if self.is_sum else self.asserted
+        return next((one for one in among if one.unit in self.asked_units and not self.hits(one)), None)
 
     def supposed(self, one: Number) -> bool:
         """Whether a number is what somebody would say: "a careless pupil would put down 36"."""
@@ -229,7 +232,7 @@ class Judge:
         if len(among) > 1 and (off or (not self.hits(one) and saved(before[-120:], self.question))):
             return True
         bracketed = before.rfind("(") > before.rfind(")")
-        reason = bracketed or (_REASON.search(before) and not _IT_IS.search(before))
+        reason = bracketed or (_REASON.search(_TURN.split(before)[-1]) and not _IT_IS.search(before))
         return bool(reason) and any(start <= other.start < one.start for other in among)
 
     def sentence(self, one: Number) -> tuple[int, int]:
@@ -251,7 +254,7 @@ class Judge:
                 continue
             if self.speech.denies((one.start, one.end)) or (self.hits(two) and self.left_over(two)):
                 continue  # "Not 36 - 42"
-            if _CHOICE.match(between) or _BETWEEN.search(self.text[: one.start][-20:]):
+            if _CHOICE.match(between) or (_AND.search(between) and _BETWEEN.search(self.text[: one.start][-20:])):
                 return one.start, two.end
         for one in self.every:
             guessed = one not in self.asserted and not self.hits(one) and one.start > self.pool[0].start

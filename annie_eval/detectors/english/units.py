@@ -12,7 +12,7 @@ _NO_UNIT = word_set(
     " that which who it you i we they he she the a an from until since because if when where there this these those"
     " your my our his her its their total altogether left more less each per not no too also exactly please now again"
     " point after before under over without within among during am pm o would could can will should may might must"
-    " has have had do does did gives makes equals leaves"
+    " has have had do does did gives makes equals leaves apiece back remainder"
     " remains just only about roughly though however while und oder aber ist sind et ou est y es e è"
 )
 _SAME_UNIT = {"quid": "pound", "buck": "dollar", "metre": "meter", "foot": "feet", "people": "person", "°": "degree"}

@@ -42,7 +42,7 @@ _REASON = re.compile(
 _TURN = re.compile(r"\b(?:but|so|which means)\b", re.IGNORECASE)
 _CHOICE = re.compile(
     r"\s*[^\W\d]{0,12}\s*(?:,?\s*\b(?:or|bis|oder|ou|maybe|perhaps)\b|/|[-–—]|\bto\b)\s*(?:maybe |perhaps |even "
-    r"|about )?[$€£]?\Z",
+    r"|about |in )?[$€£]?\Z",
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"\b(?:between|zwischen|entre)\s+[$€£]?\Z", re.IGNORECASE)
@@ -94,6 +94,7 @@ _STATED = re.compile(
 )
 # Where the question asks what is left, a number that is said to be left is stated as the answer.
 _ASKS_WHAT_IS_LEFT = re.compile(r"\bhow (?:many|much)\b[^.?!]*\b(?:left|remain(?:s|ing)?)\b", re.IGNORECASE)
+_ASKS_WHEN = re.compile(r"\b(?:when|year|wann|jahr)\b", re.IGNORECASE)
 _IN_UNITS = re.compile(r"\b(?:in|to|into) ([^\W\d]+)\W*\Z", re.IGNORECASE)
 _HOW_OLD = re.compile(r"\bhow old\b", re.IGNORECASE)
 _HOW_MANY = re.compile(r"\bhow many ([^\W\d]+)(?: ([^\W\d]+))?", re.IGNORECASE)
@@ -126,6 +127,8 @@ class Judge:
         self.wanted = f"{value:g}"
         # "How many dozens": 7 dozen is 84 and 7.
         self.scales = [1.0, *(SCALES[word] for word in map(singular, words(question)) if word in SCALES)]
+        # "In '45" and "forty-five", asked for a year.
+        self.century = 1000 < value < 2100 and value % 100 > 9 and _ASKS_WHEN.search(question) is not None
         self.matter = Matter(question)
         given = numbers(question, english=english)
         self.is_sum = sum(not one.weak for one in given) > 1
@@ -148,7 +151,8 @@ class Judge:
             self.pool = [one for one in self.pool if one.unit is None or one.unit in self.asked_noun]
 
     def hits(self, one: Number) -> bool:
-        return any(one.near(self.value * scale, self.tolerance) for scale in self.scales)
+        in_century = self.century and one.unit is None and one.near(self.value % 100)
+        return in_century or any(one.near(self.value * scale, self.tolerance) for scale in self.scales)
 
     def miss(self) -> tuple[str, int, int] | None:
         """What is wrong with the number, and where; None if it is the expected one."""

@@ -28,7 +28,7 @@ class Number:
         readings: the values that it may have, the likeliest first.
         start, end: indices into the text.
         unit: what is counted (see `annie_eval.detectors.english.units`); None if nothing is named.
-        weak: "one", "first" or "none": counts as a number only if the caller looks for it.
+        weak: "one", "first", "a couple of" or "none": counts as a number only if the caller looks for it.
     """
 
     readings: tuple[float, ...]
@@ -297,6 +297,8 @@ def _read(tokens: Sequence[_Token], at: int, text: str) -> tuple[tuple[float, ..
         scale = SCALES.get(word(at + 2), 1.0) if word(at + 1) in ("a", "an") else 1.0
         return (0.5 * scale,), at + (3 if scale > 1 else 1), False
     if first in ("a", "an"):
+        if word(at + 1) == "couple" and word(at + 2) == "of":
+            return (2.0,), at + 3, True
         if word(at + 1) in SCALES:
             return _with_rest(word, at + 1)
         if word(at + 1) in _PARTS and word(at + 1) not in _ORDINALS:

@@ -54,3 +54,31 @@ def test_the_last_number_of_a_worked_answer_is_what_it_comes_to(which: str, text
 )
 def test_the_right_number_on_the_way_is_no_answer(which: str, text: str) -> None:
     assert not passes(which, text)
+
+
+SANK = "When did the Titanic sink?"
+TOWELS = "Two towels dry in two hours on the line. How long do four take?"
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "accepted"),
+    [
+        ("Nineteen twelve, and the first war came two years after.", SANK, ("1912", "nineteen twelve")),
+        ("It was built in 1909 and went down in '12.", SANK, ("1912", "nineteen twelve")),
+        ("Ninety-eight, not so long ago.", "What year was it?", ("1998",)),
+        ("Six up from two is 8.", "I'm on the second step and go up six. Which one am I on?", ("eight", "8", "8th")),
+        ("2 + 9 - 3 = 8", "Up two, up nine and down three. Which step am I on?", ("eight", "eighth", "8")),
+        ("The same, a couple of hours.", TOWELS, ("2", "two")),
+    ],
+)
+def test_phrases_that_are_one_number_are_judged_as_a_number(
+    text: str, question: str, accepted: tuple[str, ...]
+) -> None:
+    answer = AnswerExpectation(any_of=accepted)
+    assert not find(sample(reply(text, user=question, answer=answer)))
+    assert find(sample(reply(text, user=question, answer=AnswerExpectation(any_of=("1777", "1777")))))
+
+
+def test_the_end_of_a_year_counts_only_where_a_year_is_asked() -> None:
+    asked = reply("Ninety-eight.", user="How many pages has it?", answer=AnswerExpectation(number=1998))
+    assert find(sample(asked))

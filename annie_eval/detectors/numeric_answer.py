@@ -9,8 +9,8 @@ A number is read in digits or words (`english.spoken_numbers`). The answer is th
 5. the number with most words of the question beside it; of several, that of the first sentence.
 
 It must be the expected one. A number does not count that is negated, hedged, asked, compared, a difference, an
-operand, a reason, an aside or given by the question. One of several ("7 or 8") is no answer, and nor is one in
-another unit.
+operand, a reason, an aside or given by the question. One of several ("7 or 8") is no answer. One in another unit than
+was asked for is converted: an hour and a half is 90 minutes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from annie_eval.detectors.english.quantities import bounded, is_difference, save
 from annie_eval.detectors.english.relations import compared
 from annie_eval.detectors.english.sentences import split_sentences
 from annie_eval.detectors.english.spoken_numbers import SCALES, Number, numbers
-from annie_eval.detectors.english.units import another_of_its_kind, singular
+from annie_eval.detectors.english.units import rate, singular
 from annie_eval.text import words
 
 _OPERATOR_BEFORE = re.compile(
@@ -130,20 +130,22 @@ class Judge:
         # "In '45" and "forty-five", asked for a year.
         self.century = 1000 < value < 2100 and value % 100 > 9 and _ASKS_WHEN.search(question) is not None
         self.matter = Matter(question)
-        given = numbers(question, english=english)
-        self.is_sum = sum(not one.weak for one in given) > 1
+        self.given = numbers(question, english=english)
+        self.is_sum = sum(not one.weak for one in self.given) > 1
         self.asked_units = {singular(word) for word in words(question)}
-        every = numbers(self.text, english=english, most=4 * _MOST)
-        self.every = [one for one in every if not one.weak or self.hits(one)][: _MOST + 1]
-        self.sentences = split_sentences(self.text)
         self.asked_noun = {singular(word) for found in _HOW_MANY.findall(question) for word in found} - COMMON - {""}
         into = {singular(found) for found in _IN_UNITS.findall(question)}
         self.wanted_units = self.asked_noun or into or ({"year"} if _HOW_OLD.search(question) else set())
+        every = numbers(self.text, english=english, most=4 * _MOST)
+        self.every = [one for one in every if not one.weak or self.hits(one)][: _MOST + 1]
+        self.sentences = split_sentences(self.text)
         asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
         asserted = [one for one in asserted if not too_many(self.text, one.end)]
         asserted = [one for one in asserted if not compared(self.text, (one.start, one.end), "")]
         asserted = [one for one in asserted if tolerance or not bounded(self.before(one))]
-        free = [one for one in asserted if self.hits(one) or not any(one.near(other.readings[0]) for other in given)]
+        free = [
+            one for one in asserted if self.hits(one) or not any(one.near(other.readings[0]) for other in self.given)
+        ]
         free = [one for one in free if not self.supposed(one)]
         self.asserted = asserted
         self.pool = [one for one in free if not self.operand(one) and not self.aside(one, free)] or free
@@ -151,6 +153,9 @@ class Judge:
             self.pool = [one for one in self.pool if one.unit is None or one.unit in self.asked_noun]
 
     def hits(self, one: Number) -> bool:
+        if (factor := rate(one.unit, self.wanted_units)) is not None:
+            given = any(one.near(other.readings[0]) for other in self.given)
+            return not given and one.near(self.value / factor, self.tolerance / factor)
         in_century = self.century and one.unit is None and one.near(self.value % 100)
         return in_century or any(one.near(self.value * scale, self.tolerance) for scale in self.scales)
 
@@ -161,8 +166,6 @@ class Judge:
         hits = [one for one in self.pool if self.hits(one)]
         if hits and (other := self.of_another_thing(hits)):
             return self.wrong(other)
-        if hits and all(one.unit is not None and another_of_its_kind(one.unit, self.wanted_units) for one in hits):
-            return f"states {self.wanted} in another unit", hits[0].start, hits[0].end
         if hits and self.speech.retracted((hits[-1].start, hits[-1].end)):
             return f"takes {self.wanted} back", hits[-1].start, len(self.text)
         if not hits:

@@ -82,3 +82,27 @@ def test_phrases_that_are_one_number_are_judged_as_a_number(
 def test_the_end_of_a_year_counts_only_where_a_year_is_asked() -> None:
     asked = reply("Ninety-eight.", user="How many pages has it?", answer=AnswerExpectation(number=1998))
     assert find(sample(asked))
+
+
+PEN = "A pen and a pad are three pounds together and the pad is two pounds more. How much is the pen, in pence?"
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "number"),
+    [
+        ("Half a pound, so fifty pence.", PEN, 50),
+        ("It's £0.50.", PEN, 50),
+        ("50p.", PEN, 50),
+        ("An hour and a half.", "How many minutes does the match last?", 90),
+        ("A year and a half.", "How many months old is the puppy?", 18),
+    ],
+)
+def test_another_unit_than_was_asked_for_is_converted(text: str, question: str, number: float) -> None:
+    assert not find(sample(reply(text, user=question, answer=AnswerExpectation(number=number))))
+    assert find(sample(reply(text, user=question, answer=AnswerExpectation(number=number + 1))))
+
+
+def test_the_right_figure_in_another_unit_is_no_answer() -> None:
+    assert find(sample(reply("Fifty pounds.", user=PEN, answer=AnswerExpectation(number=50))))
+    metres = ("How many metres are five kilometres?", AnswerExpectation(number=5000))
+    assert find(sample(reply("Five kilometres are 500 metres.", user=metres[0], answer=metres[1])))

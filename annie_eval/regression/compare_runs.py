@@ -90,8 +90,11 @@ class Comparison:
         """Run the determinism test on the idle server, compare, and add the result to the run's verdict."""
         assert run.target is not None
         target, key = run.target, run.spec.api_key()
+        run.progress.enter("comparison")
+        run.progress.begin_step("comparison: asking the idle server a few questions several times")
         found = determinism.probe(self._profile, run.store, target.base_url, target.served_model, key)
         run.store.set_meta(steadiness=found)
+        run.progress.begin_step("comparison: with the baseline, then the report")
         verdict = with_regression(verdict, self.of(run.dir))
         run.store.set_meta(verdict=verdict.verdict)
         verdict_json.write(run.dir / verdict_json.FILE, verdict)

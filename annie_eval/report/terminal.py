@@ -171,7 +171,10 @@ def _timing_table(rows: Sequence[Mapping[str, Any]], color: bool, width: int) ->
 
 
 def _misses(verdict: RunVerdict, columns: int | None, full: bool) -> list[str]:
-    """A line per scenario that missed, failed gates first: gate, sample, detector, reason, and an excerpt."""
+    """A line per scenario that missed, failed gates first: gate, sample, detector, reason, and an excerpt.
+
+    The last line is the command that shows one of them.
+    """
     out = []
     for gate in by_severity(verdict.gates):
         kind = "tolerated" if gate.verdict == "PASS" else "miss"
@@ -183,6 +186,8 @@ def _misses(verdict: RunVerdict, columns: int | None, full: bool) -> list[str]:
             out += _with_excerpt(line, printable(first.findings[0].excerpt), columns)
         if rest := sum(map(len, groups[len(shown) :])):
             out += folded([f"… {rest:,} more of {printable(gate.name)}: annie-eval show {_run(verdict)}"], columns)
+    if missed := next((gate.misses[0].sample for gate in by_severity(verdict.gates) if gate.misses), None):
+        out += folded([f"see: annie-eval show {_run(verdict)} {printable(missed)}"], columns)
     return out
 
 
@@ -228,22 +233,30 @@ def _details(verdict: RunVerdict) -> list[str]:
     weak = [f"{printable(gate.name)} {reason}" for gate in verdict.gates if (reason := weak_of(gate))]
     if weak:
         profile = printable(str(verdict.profile.get("name", "PROFILE")))
-        out.append(f"weak: {'; '.join(weak)} (annie-eval gates {profile} says how weak)")
+        out.append(
+            f"weak evidence, because these gates have few samples (no finding about the model): {'; '.join(weak)}."
+            f" More scenarios make it stronger; annie-eval gates {profile} says what each gate lets through"
+        )
     curves = [
         f"{printable(gate.name)} passes a model whose true rate is {operating_curves.of_result(gate)}"
         for gate in verdict.gates
         if weak_of(gate) and at_minimum(gate)
     ]
-    out += [f"weak: {curve}" for curve in curves]
+    out += [f"weak evidence: {curve}" for curve in curves]
     return out
 
 
 def _about(verdict: RunVerdict, full: bool) -> list[str]:
     """What could not be checked, transport errors, selection, target, profile and the run's directory."""
     gaps = {printable(str(name)): printable(str(reason)) for name, reason in verdict.capabilities.items()}
-    out = [f"not checked: {name}: {reason}" for name, reason in gaps.items()] if full else []
+    out = (
+        [f"not checked of the server, and counted in no gate: {name}: {reason}" for name, reason in gaps.items()]
+        if full
+        else []
+    )
     if gaps and not full:
-        out = [f"not checked: {', '.join(gaps)} (annie-eval show {_run(verdict)} says why)"]
+        how = f"annie-eval show {_run(verdict)} says why"
+        out = [f"not checked of the server, and counted in no gate: {', '.join(gaps)} ({how})"]
     if broke := {cause: count for cause, count in verdict.transport.items() if count}:
         out.append("transport: " + ", ".join(f"{printable(cause)} {count}" for cause, count in broke.items()))
     if verdict.selection and not verdict.selection.get("complete", True):

@@ -55,7 +55,7 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
 def _known(text: str) -> tuple[str, str] | None:
     """(cause, fix) by the first rule that matches."""
     for rule in RULES:
-        if match := rule.pattern.search(text):
+        if match := re.search(rule.pattern, text):
             groups = {name: _clean(value or "") for name, value in match.groupdict().items()}
             return _short(rule.cause.format(**groups)), rule.fix.format(fits=_fits(groups))
     return None

@@ -96,7 +96,7 @@ def load_model(directory: Path, device: str, meanwhile: Callable[[], object] | N
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-    from quant.checkpoint import cpu_bf16
+    from quant.formats import cpu_bf16
 
     if device == "cpu":
         cpu_bf16.install()

@@ -24,7 +24,7 @@ from quant.export import verify
 from quant.recipe import Recipe
 
 FOLDER = "adapter"
-
+WEIGHTS = "adapter_model.safetensors"
 
 PREFIX = "base_model.model."
 
@@ -103,7 +103,7 @@ def read(directory: Path) -> Adapter:
     try:
         recipe = Recipe.model_validate(json.loads((directory / "recipe.json").read_text()))
         trained = recipe.training is not None
-        weights = load_file(directory / "adapter_model.safetensors") if trained else {}
+        weights = load_file(directory / WEIGHTS) if trained else {}
         config = json.loads((directory / "adapter_config.json").read_text()) if trained else {"lora_alpha": 0, "r": 1}
         quantizers = directory / "quantizers.safetensors"
         amax = load_file(quantizers) if quantizers.exists() else {}
@@ -119,7 +119,7 @@ def read(directory: Path) -> Adapter:
             factors, float(config["lora_alpha"]) / float(config["r"]), amax, recipe, dict(digests), dict(base)
         )
     except FileNotFoundError as error:
-        name = error.filename or str(error).partition(":")[0]
+        name = error.filename or WEIGHTS  # safetensors names no file
         raise UsageError(
             f"{directory}: {name} is missing; give an adapter directory written by qat, sft or ptq"
         ) from None

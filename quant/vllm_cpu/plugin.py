@@ -5,7 +5,8 @@ on platforms other than the CPU it does nothing. vLLM 0.32 has no NVFP4 kernel f
 need AMX, one of which does not quantise activations, and the third fails at its first call. This plugin adds one
 kernel for each format. Weights are dequantised once, when they are loaded, and then handled like BF16 weights. W4A4
 activations are fake-quantised in one pass. The result equals vLLM's emulation kernel bit for bit, at about the speed
-and with the memory of the BF16 model: it is for testing behaviour, not for saving memory.
+and with the memory of the BF16 model: it is for testing behaviour, not for saving memory. On a CPU without BF16
+instructions layers multiply in FP32 (`quant.formats.cpu_bf16`), which adds up in another order than the emulation.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ def register() -> None:
     from vllm.model_executor.layers.quantization import modelopt
     from vllm.platforms import PlatformEnum
 
+    from quant.formats import cpu_bf16
     from quant.vllm_cpu.kernels import CpuFp8LinearKernel, CpuNvFp4LinearKernel, requantize_with_max_scale
 
     nvfp4 = linear._POSSIBLE_NVFP4_KERNELS.setdefault(PlatformEnum.CPU, [])
@@ -33,3 +35,4 @@ def register() -> None:
     # vLLM's function calls a CUDA operator if the shards of a fused FP8 layer have different scales, as in ModelOpt's
     # exports.
     modelopt.requantize_with_max_scale = requantize_with_max_scale
+    cpu_bf16.install()

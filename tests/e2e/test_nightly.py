@@ -70,6 +70,10 @@ def test_the_same_server_passes_and_the_first_line_says_that_nothing_changed(
         done = gate("--base-url", url, "--run-dir", tmp_path / "r", "--baseline", baseline)
     assert done.returncode == 0, done.stdout
     assert first_line(done).startswith('regression: PASS against "deployed": nothing known of the server changed')
+    assert [line for line in done.stderr.splitlines() if line.startswith("comparison:")] == [
+        "comparison: asking the idle server a few questions several times",
+        "comparison: with the baseline, then the report",
+    ]
     written = json.loads((tmp_path / "r" / "verdict.json").read_text())["regression"]
     assert written["verdict"] == "PASS"
     assert written["same_words"] == [85, 85]

@@ -198,7 +198,7 @@ def test_serves_what_was_quantised(algorithm: str, kernels: list[str]) -> None:
 
 
 def test_serves_exactly_what_vllms_emulation_serves() -> None:
-    ours, theirs = served("NVFP4"), served("NVFP4", "emulation")
+    ours, theirs = served("NVFP4", "plain"), served("NVFP4", "plain", "emulation")
     assert (ours.kernels, theirs.kernels) == (["CpuNvFp4LinearKernel"], ["EmulationNvFp4LinearKernel"])
     assert torch.equal(ours.logprobs, theirs.logprobs)
 

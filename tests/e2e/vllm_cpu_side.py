@@ -185,14 +185,18 @@ def platforms() -> None:
 def serve(checkpoint: str, tokens: str, weights: str, *options: str) -> None:
     """Run a checkpoint. Prints which kernels were chosen and the log probabilities of the vocabulary after each token.
 
-    The dense weights that this project's kernels multiply with go to the safetensors file `weights`.
+    The dense weights that this project's kernels multiply with go to the safetensors file `weights`. With `plain`,
+    layers multiply as vLLM's emulation does on every CPU, by PyTorch's product in BF16.
     """
     from safetensors.torch import save_file
     from vllm import LLM, SamplingParams
     from vllm.model_executor.layers.linear import LinearBase
 
+    from quant.formats import cpu_bf16
     from quant.vllm_cpu import kernels as vllm_cpu_kernels
 
+    if "plain" in options:
+        cpu_bf16.install = lambda: None
     dense: dict[int, Tensor] = {}  # by the layer's id, and before vLLM packs them beyond recognition
     make_dense = vllm_cpu_kernels._make_dense
 

@@ -121,7 +121,7 @@ _CONDITION_REACH = 7
 _SENTENCE = 100  # tokens; a longer sentence is no speech
 
 _CUE = re.compile(
-    r"(?:^|[.,;:!?…—–-])[\s\"'”’]*(?:(?:oh|uh|um|ah|er|hmm|well|and|but|ach)[,.…]? )*"
+    r"(?:^|[.,;:!?…—–-])[\s\"'”’]*(?:(?:oh|uh|um|ah|er|hmm|well|and|but|so|ach)[,.…]? )*"
     r"(?:wrong(?=\s*[,.!:…—–-])"
     r"|(?:no|nope|nein|non)(?=\s*[,.!:…—–-]| (?:wait|sorry|it|that|i|actually|the)\b)|wait(?=\s*[,.!…—–-]| no\b)"
     r"|sorry,? (?=it['’]?s|it is|i meant?|that['’]?s|the |make |no\b|[\d(]|(?-i:[A-ZÀ-Þ])[\w'’-]+[.!]?\s*\Z)"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from quant.checkpoint import cpu_bf16
+from quant.formats import cpu_bf16
 
 
 def test_the_result_is_that_of_exact_products_rounded_once() -> None:

@@ -114,7 +114,7 @@ def test_every_rule_can_be_filled_in(rule: object) -> None:
     from annie_eval.serving.log_causes import CauseRule
 
     assert isinstance(rule, CauseRule)
-    rule.cause.format(**dict.fromkeys(rule.pattern.groupindex, "x"))
+    rule.cause.format(**dict.fromkeys(re.compile(rule.pattern).groupindex, "x"))
     assert "{" not in rule.fix.format(fits="0.5")
 
 

@@ -50,7 +50,8 @@ class ProgressBar:
         share = self.done / max(self.total, 1)
         bar = f"{'#' * int(share * 20):20}"
         start = "\r" if self._terminal else ""
-        print(f"{start}{self.name} [{bar}] {share:4.0%}  {rate:,.0f} {self.unit}/s{shown}  {left:.0f} s left ", end="",
+        speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        print(f"{start}{self.name} [{bar}] {share:4.0%}  {speed} {self.unit}/s{shown}  {left:.0f} s left ", end="",
               file=sys.stderr, flush=True)  # fmt: skip
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:

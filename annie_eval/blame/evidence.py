@@ -1,18 +1,18 @@
-"""Tests whether a change makes more of a gate's prompts pass: a paired test, repeated after more prompts. Pure.
+"""Tests whether a change makes more of a gate's prompts pass: a paired test. Pure.
 
 A pair is a prompt: its samples on the restarted, unchanged server and on the server with the change. If the change has
 no effect, both are drawn from the same distribution, whatever rounding does (`stats.nights.one_night`: a prompt then
-gets better with probability 1/4 at most). All prompts of the gate are used, in an order that does not depend on their
-answers. With only those that missed, chance alone could only improve them.
+gets better with probability 1/4 at most). The test needs all prompts of the gate: of those that missed, chance alone
+could only improve some. But if none of those that missed gets better, no other can, and they alone settle it.
 
 The error rate is for the whole search. `ALPHA` is divided by the number of planned changes (Bonferroni; Holm's method
-gains nothing, because the search stops at the first cause), and each part by the number of tests.
+gains nothing, because the search stops at the first cause).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from annie_eval.stats.nights import one_night
@@ -21,24 +21,9 @@ ALPHA = 0.03
 """Probability that a search names a cause that has no part in the failure."""
 FOR_SEVERAL = 0.005
 """The part of `ALPHA` for testing several changes together."""
-_FIRST, _MOST = 16, 64  # prompts at the first test, and in all
 
 Outcomes = Mapping[str, bool | None]
 """Whether each sample passed, by key; None if it broke."""
-
-
-def chunks(prompts: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The samples that each test adds. The tests use 16, 32 and 64 prompts, or all if there are fewer.
-
-    Args:
-        prompts: the samples of each prompt.
-    """
-    found, done, size = [], 0, _FIRST
-    prompts = prompts[:_MOST]
-    while done < len(prompts):
-        found.append([key for keys in prompts[done:size] for key in keys])
-        done, size = size, 2 * size
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +59,9 @@ class Comparison:
         return self.helps and self.passes
 
     @property
-    def decided(self) -> bool:
-        """Whether the search needs no more prompts: the change is named, or no better than none."""
-        return self.named or (self.asked > 0 and self.better <= self.worse)
+    def useless(self) -> bool:
+        """As many prompts got worse as better. If all that missed were asked, no others need be."""
+        return self.asked > 0 and self.better <= self.worse
 
 
 def compare(before: Outcomes, now: Outcomes, prompt_of: Mapping[str, str], share: float, level: float) -> Comparison:

@@ -14,7 +14,6 @@ from annie_eval.blame.evidence import (
     FOR_SEVERAL,
     Comparison,
     Outcomes,
-    chunks,
     compare,
     fewest,
     holds,
@@ -36,7 +35,7 @@ class Question:
 
     Attributes:
         share: the share of samples that it needs.
-        prompts: the samples of each prompt, in an order that does not depend on the answers.
+        prompts: the samples of each prompt.
         served: outcomes of the run in which it failed.
         factors: possible changes, the most likely first.
     """
@@ -46,6 +45,25 @@ class Question:
     prompts: Sequence[Sequence[str]]
     served: Outcomes
     factors: Sequence[Factor]
+
+    @property
+    def level(self) -> float:
+        """The significance level of one change."""
+        return (ALPHA - FOR_SEVERAL) / len(self.factors)
+
+    def too_few(self) -> str:
+        """Why no change could be named, however many misses it repairs; "" if one could."""
+        missed, n = len(_missed(self.prompts, self.served)), len(self.prompts)
+        least = fewest(n, self.level)
+        if least is not None and missed >= least:
+            return ""
+        needs = f"needs at least {least} that miss" if least is not None else "needs a gate with more prompts"
+        return f"{self.gate} misses {missed} of {n} prompts, and a search for the cause {needs}"
+
+
+def _missed(prompts: Sequence[Sequence[str]], *runs: Outcomes) -> list[Sequence[str]]:
+    """The prompts of which a sample missed in any of the runs."""
+    return [keys for keys in prompts if any(run.get(key) is False for run in runs for key in keys)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +147,11 @@ class _Search:
     rows: list[Row] = field(default_factory=list)
     again: Outcomes = field(default_factory=dict)
     prompt_of: Mapping[str, str] = field(default_factory=dict)
-    chunks: list[list[str]] = field(default_factory=list)
+    missed: Sequence[Sequence[str]] = ()
 
     def run(self) -> Finding:
         question = self.question
         self.prompt_of = {key: keys[0] for keys in question.prompts for key in keys}
-        self.chunks = chunks(question.prompts)
         if (ended := self._again()) is not None:
             return ended
         if (ended := self._parser()) is not None:
@@ -147,7 +164,7 @@ class _Search:
         left = [factor for factor in question.factors if factor.kind != cleared]
         while left:
             factor = left.pop(0)
-            row = self._try((factor,), (ALPHA - FOR_SEVERAL) / len(question.factors))
+            row = self._try((factor,), question.level)
             if row.result == "named" and factor.kind == "weights" and cleared != "server":
                 # A kernel that is wrong only for these weights looks the same. The other settings served the
                 # reference well.
@@ -168,9 +185,10 @@ class _Search:
         question = self.question
         self.say("again: the unchanged server, restarted")
         try:
-            self.again = self.bench.ask(AGAIN, (), self.chunks, lambda outcomes: False)
+            self.again = self.bench.ask(AGAIN, (), [list(self.prompt_of)], lambda outcomes: False)
         except TargetError as error:
             return self._end(NOT_MEASURED, (), f"Nothing could be measured: {error}")
+        self.missed = _missed(question.prompts, question.served, self.again)
         sound = [outcome for outcome in self.again.values() if outcome is not None]
         flips = sum(
             was is not None and now is not None and was != now
@@ -218,13 +236,15 @@ class _Search:
         name = "+".join(factor.name for factor in factors)
         how = " and ".join(factor.how for factor in factors)
         self.say(f"{name}: {how}")
-        level /= len(self.chunks)
+        first = [key for keys in self.missed for key in keys]
+        rest = [key for key in self.prompt_of if key not in set(first)]
 
         def compared(outcomes: Outcomes) -> Comparison:
             return compare(self.again, outcomes, self.prompt_of, self.question.share, level)
 
         try:
-            found = compared(self.bench.ask(name, factors, self.chunks, lambda seen: compared(seen).decided))
+            chunks = [chunk for chunk in (first, rest) if chunk]
+            found = compared(self.bench.ask(name, factors, chunks, lambda seen: compared(seen).useless))
         except (TargetError, UsageError) as error:
             row = Row(name, how, "not started", note=str(error))
         else:
@@ -287,15 +307,17 @@ class _Search:
         if tried and all(row.result == "not started" for row in tried):
             return self._end(NOT_MEASURED, (), "Nothing could be measured: no changed server started.")
         close = [row.name for row in tried if row.result in ("helps", "too few")]
-        weights = self._result("weights")
+        best = max((row.comparison.better for row in tried if row.comparison is not None), default=0)
+        effect = f"made at most {best} better, and as many worse" if best else "made none better"
+        asked = f"of the {len(self.missed)} prompts that missed, each change {effect}"
         if close:
             left = f"closest came {', '.join(close)}, but the evidence is too weak or the gate still fails"
-        elif weights in (None, "not started"):
-            left = "the weights are left, which were not tried"
+        elif self._result("weights") in (None, "not started"):
+            left = f"{asked}. The weights were not tried"
         else:
-            left = "nor did the weights. What all runs share is left: the prompts, the profile, the base model"
+            left = f"{asked}, and so did the reference's weights. Look at the prompts, the profile and the base model"
         score = f" {opinion.words}." if opinion is not None else ""
-        return self._end(NOT_FOUND, (), f"Nothing that was tried did it; {left}.{score}")
+        return self._end(NOT_FOUND, (), f"Nothing that was tried did it: {left}.{score}")
 
     def _end(self, status: int, causes: tuple[str, ...], sentence: str) -> Finding:
         return Finding(status, causes, sentence, tuple(self.rows))

@@ -69,11 +69,11 @@ class Servers:
         """See `blame.search.Bench`. A finished run is read, and no server is started for it."""
         assert self.gate is not None
         self._run(name, factors, [self.gate], chunks, lambda store: enough(self._outcomes(store)))
-        return self.outcomes(name)
+        return self.outcomes(self.directory / name)
 
-    def outcomes(self, name: str) -> Outcomes:
+    def outcomes(self, run: Path) -> Outcomes:
         """Whether each sample of a run passed the gate."""
-        with self._store(name) as store:
+        with self._store(run) as store:
             return self._outcomes(store)
 
     def _outcomes(self, store: Store) -> dict[str, bool | None]:
@@ -81,8 +81,8 @@ class Servers:
         return {one.sample: None if one.error is not None else one.passed for one in store.judgements(self.gate.name)}
 
     @contextmanager
-    def _store(self, name: str) -> Iterator[Store]:
-        store = Store(self.directory / name)
+    def _store(self, run: Path) -> Iterator[Store]:
+        store = Store(run)
         try:
             yield store
         finally:
@@ -100,7 +100,7 @@ class Servers:
         directory = self.directory / name
         begun = (directory / FILE).exists()
         if begun:
-            with self._store(name) as store:
+            with self._store(directory) as store:
                 if store.state() == "finished":
                     return
         spec, profile = changed(self.spec, self.profile, factors)
@@ -155,7 +155,7 @@ class Servers:
         if serving.tool_parser not in model_text.KNOWN:
             known = ", ".join(sorted(filter(None, model_text.KNOWN)))
             return f"our parsers can replace {known}, but not {serving.tool_parser}"
-        with self._store(AGAIN) as store:
+        with self._store(self.directory / AGAIN) as store:
             outcomes = self._outcomes(store)
             texts: Mapping[str, Sequence[str | None]] = store.meta(_TEXTS, {})
             if any(text is None for of_sample in texts.values() for text in of_sample):
@@ -172,7 +172,7 @@ class Servers:
         assert self.spec.model_dir is not None
         assert self.reference is not None
         self.progress("referee: scores the same tokens with transformers")
-        with self._store(AGAIN) as store:
+        with self._store(self.directory / AGAIN) as store:
             missed = self._missed(store)
         return referee.ask(
             missed, self.spec.model_dir, self.reference, self.directory, self.profile.sampling.temperature

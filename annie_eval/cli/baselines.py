@@ -41,6 +41,8 @@ def bless(arguments: argparse.Namespace) -> int:
     aa = None if arguments.aa is None else run_dir(arguments.aa)
     pointer = baseline.bless(run_dir(arguments.run), arguments.name, root, aa)
     note = "" if pointer["verdict"] == "PASS" else f"; its own verdict is {pointer['verdict']}"
+    if not pointer["timed"]:
+        note += "; it has no timing, so none will be compared: for that, bless a night, or a run with --hardware"
     print(f"blessed {pointer['run']} as {pointer['name']} ({root / pointer['name']}.json){note}")
     return 0
 

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -70,6 +70,7 @@ class Result:
     Attributes:
         alarms: proven problems: worse than the baseline, drift, replicas that differ, nothing judged.
         gate: the gate's verdict, if it is not PASS and not an alarm by itself; else "".
+        timings: medians by row; `intervals`: of those that have one.
         cause: why nothing was judged, or "".
     """
 
@@ -80,6 +81,7 @@ class Result:
     drifts: tuple[drift.Drift, ...] = ()
     notes: tuple[str, ...] = ()
     timings: Mapping[str, float] | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     seconds: float = 0.0
     cause: str = ""
     gate: str = ""
@@ -206,6 +208,7 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
     alarms: list[str] = []
     gate = ""
     timings: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
     found: list[drift.Drift] = []
     if verdict is None:
         alarms.append(cause)
@@ -217,7 +220,7 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
         if replicas_differ(verdict.replicas):
             alarms.append("replicas differ")
         if verdict.verdict != "ERROR":
-            timings, timing_notes = _quiet(options, profile, run_dir, verdict)
+            timings, intervals, timing_notes = _quiet(options, profile, run_dir, verdict)
             notes += timing_notes
         options.say(f"comparison with {options.baseline} and earlier nights")
         nights = records.read(options.history).nights
@@ -228,7 +231,7 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
             alarms.append(f"regression {compared.verdict}")
         loaded = {row.name: row.now for row in compared.timings if not row.judged}
         timings = {**loaded, **timings}
-        _note(run_dir, name, started, began, verdict.verdict, timings, "")
+        _note(run_dir, name, started, began, verdict.verdict, timings, intervals, "")
         nights = records.read(options.history).nights
         found = [each for each in drift.drifts(nights) if not each.over]
         alarms += [f"drift in {each.series}" for each in found]
@@ -240,11 +243,12 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
         drifts=tuple(found),
         notes=tuple(notes),
         timings=timings,
+        intervals=intervals,
         seconds=time.monotonic() - began,
         cause=cause,
         gate=gate,
     )
-    _note(run_dir, name, started, began, result.verdict_word, timings, cause)
+    _note(run_dir, name, started, began, result.verdict_word, timings, intervals, cause)
     return result
 
 
@@ -349,13 +353,17 @@ def _last_word(output: str, status: int) -> str:
 
 def _quiet(
     options: Options, profile: Profile, run_dir: Path, verdict: RunVerdict
-) -> tuple[dict[str, float], list[str]]:
+) -> tuple[dict[str, float], dict[str, tuple[float, float]], list[str]]:
     """Measurements on the idle server after the gate: timings, if the gate measured none, and determinism.
 
     Without `--hardware` the limits are not known, but the timings are stored and compared.
+
+    Returns:
+        Medians and intervals by row, and notes.
     """
     served, base_url = str(verdict.target["served_model"]), str(verdict.target["base_url"])
     notes = []
+    rows = [(str(row["name"]), row.get("interval")) for row in verdict.timings]
     if not any(row.get("median") is not None for row in verdict.timings):
         from annie_eval import timing
         from annie_eval.serving import machine
@@ -372,7 +380,8 @@ def _quiet(
                 cores=machine.local_cores(),
                 output=run_dir / TIMINGS,
             )
-            timing.run(replace(plan, quiet_wait=min(plan.quiet_wait, 5.0)), lambda event: None)
+            done = timing.run(replace(plan, quiet_wait=min(plan.quiet_wait, 5.0)), lambda event: None)
+            rows = [(row.name, row.interval) for row in done]
         except Exception as error:  # a night is valid without timings
             notes.append(f"timings could not be measured: {type(error).__name__}: {error}")
     measured = measurements(run_dir / TIMINGS)
@@ -385,16 +394,27 @@ def _quiet(
     from annie_eval.stats import medians
 
     taken = {row: medians.median(values) for row, values in measured.items() if len(values) >= speed.LEAST_N}
-    return {row: taken[row] for row in _TIMED if row in taken}, notes
+    intervals = {
+        name: (low_high[0], low_high[1]) for name, low_high in rows if low_high is not None and name in _TIMED
+    }
+    return {row: taken[row] for row in _TIMED if row in taken}, intervals, notes
 
 
 def _note(
-    run_dir: Path, name: str, started: str, began: float, verdict: str, timings: Mapping[str, float], cause: str
+    run_dir: Path,
+    name: str,
+    started: str,
+    began: float,
+    verdict: str,
+    timings: Mapping[str, float],
+    intervals: Mapping[str, tuple[float, float]],
+    cause: str,
 ) -> None:
     """Write the result of the night beside the run, even if the gate never started a run."""
     run_dir.mkdir(exist_ok=True)
     values: dict[str, Any] = {"format": 1, "name": name, "started": started, "seconds": time.monotonic() - began}
-    records.write_json(run_dir / records.NOTE, {**values, "verdict": verdict, "timings": timings, "cause": cause})
+    values |= {"verdict": verdict, "timings": timings, "intervals": intervals, "cause": cause}
+    records.write_json(run_dir / records.NOTE, values)
 
 
 def words_of(error: OSError | sqlite3.Error) -> str:

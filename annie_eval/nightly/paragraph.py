@@ -19,6 +19,9 @@ def paragraph(result: Result) -> str:
     if result.verdict is not None:
         lines.append(f"gate: {_gate(result.verdict)}")
         lines.append(f"timing: {_timings(result)}")
+        lines += [
+            note for note in result.verdict.regression.get("notes", ()) if note.startswith("timing not compared")
+        ]
     lines += [drift_line(each) for each in result.drifts] or ["drift: none"]
     lines += result.notes
     lines.append(f"{result.seconds:.0f} s, kept in {result.run_dir}")
@@ -52,6 +55,8 @@ def _timings(result: Result) -> str:
     for name, (title, unit) in _UNITS.items():
         value = rows[name]["median"] if name in rows else (result.timings or {}).get(name)
         if value is not None:
-            limit = f" ({rows[name]['verdict']}, limit {number(rows[name].get('limit'))})" if name in rows else ""
-            parts.append(f"{title} {number(value)} {unit}{limit}")
+            low_high = result.intervals.get(name)
+            sure = "interval not known" if low_high is None else f"{number(low_high[0])} to {number(low_high[1])}"
+            limit = f"; {rows[name]['verdict']}, limit {number(rows[name].get('limit'))}" if name in rows else ""
+            parts.append(f"{title} {number(value)} {unit} ({sure}{limit})")
     return ", ".join(parts) or "not taken"

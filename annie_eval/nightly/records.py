@@ -38,7 +38,7 @@ class Night:
 
     Attributes:
         started: wall-clock time, ISO 8601; the order of nights does not depend on it.
-        timings: median by row.
+        timings: median by row; `intervals`: of those that have one.
         cause: why nothing was judged; "" otherwise.
         ended: whether the night was completed. False for a run that was put there by hand, and for a night that was
             interrupted after its gate.
@@ -50,6 +50,7 @@ class Night:
     verdict: str
     gates: Mapping[str, Count] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = None
     regression: str | None = None
@@ -137,6 +138,7 @@ def _judged(path: Path, raw: Mapping[str, Any], note: Mapping[str, Any]) -> Nigh
     }
     for name, value in (note.get("timings") or {}).items():
         timings.setdefault(str(name), _milliseconds_or_rate(value))
+    intervals = {str(name): (float(low), float(high)) for name, (low, high) in (note.get("intervals") or {}).items()}
     regression = raw.get("regression") or {}
     compared, baseline = regression.get("verdict"), (regression.get("baseline") or {}).get("id")
     verdict = note.get("verdict") or raw["verdict"]
@@ -149,6 +151,7 @@ def _judged(path: Path, raw: Mapping[str, Any], note: Mapping[str, Any]) -> Nigh
         verdict=str(verdict),
         gates=gates,
         timings=timings,
+        intervals=intervals,
         fingerprint=_fingerprint(raw["fingerprint"]),
         baseline=baseline,
         regression=compared,

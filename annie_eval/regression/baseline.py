@@ -75,6 +75,7 @@ def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[
         "blessed": now.isoformat(timespec="seconds"),
         "verdict": run_data.facts.get("verdict"),
         "profile": run_data.facts.get("identity", {}).get("profile"),
+        "timed": timings.taken(run_data.timings),
         "flips": None if second is None else _flips(run_data, second),
         "served_model": (run_data.facts.get("target") or {}).get("served_model"),
     }

@@ -300,10 +300,13 @@ def _notes(before: RunData, now: RunData, timings: Sequence[TimingPair], noise: 
     if versions[0] != versions[1]:
         found.append(f"judged by annie-eval {versions[0]} then and {versions[1]} now")
     if not any(row.judged for row in timings):
-        found.append(
-            "timing: not compared, because not both runs measured a quiet server; runs with --hardware NAME measure it"
-            " before the samples"
-        )
+        if not speed.taken(before.timings):
+            why = "the baseline has none; bless a night, or a run with --hardware"
+        elif not speed.taken(now.timings):
+            why = "this run has none; run it with --hardware"
+        else:
+            why = "the two runs measured different rows"
+        found.append(f"timing not compared: {why}")
         return found
     if not noise.aa:
         found.append(

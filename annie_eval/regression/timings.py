@@ -32,6 +32,11 @@ class Noise:
     aa: bool
 
 
+def taken(rows: Mapping[str, Sequence[float]]) -> bool:
+    """Whether a run has timings of a quiet server, which can be compared."""
+    return any(len(values) >= LEAST_N for row, values in rows.items() if row not in _SHOWN)
+
+
 def is_rate(row: str) -> bool:
     """Whether larger values are better."""
     return row.startswith("decode")

@@ -18,7 +18,7 @@ from annie_eval.serving import checkpoint, fingerprint, remote
 from annie_eval.serving.docker import docker_command
 from annie_eval.serving.log_diagnosis import diagnose, excerpt
 from annie_eval.serving.log_progress import StartUpProgress
-from annie_eval.serving.native import ask, native_command, native_environment, vllm_arguments
+from annie_eval.serving.native import Installation, ask, native_command, native_environment, vllm_arguments
 from annie_eval.serving.remote import Kind
 from annie_eval.serving.server import Server, reap_leftovers, state_dir
 from annie_eval.serving.spec import TargetSpec, free_port, interpreter, normal_url
@@ -201,9 +201,7 @@ def _start(
     container = None
     if spec.serve == "docker":
         assert spec.image is not None
-        arguments = vllm_arguments(
-            found, profile, spec.vllm_args, served_model=served, language_model_only=True, gpus=gpus
-        )
+        arguments = arguments_of(spec, profile, found, None, served)
         container = f"annie-eval-{secrets.token_hex(6)}"
         command = docker_command(
             spec.image, model, port, arguments, name=container, api_key=spec.api_key() is not None
@@ -218,17 +216,7 @@ def _start(
             )
     else:
         vllm = ask(interpreter(spec))
-        # Compiling for a CPU takes a minute and makes it only a sixth faster.
-        arguments = vllm_arguments(
-            found,
-            profile,
-            spec.vllm_args,
-            served_model=served,
-            eager=vllm.cpu,
-            weights_track=vllm.weights_track,
-            language_model_only=vllm.language_model_only,
-            gpus=gpus,
-        )
+        arguments = arguments_of(spec, profile, found, vllm, served)
         command = native_command(vllm.python, model, port, arguments)
         environment = native_environment(arguments, cpu=vllm.cpu, api_key=spec.api_key())
         if found.trackable and not vllm.weights_track:
@@ -274,6 +262,23 @@ def _start(
         missing=missing,
         server=server,
         instance={"weights_files": fingerprint.written(model)},
+    )
+
+
+def arguments_of(
+    spec: TargetSpec, profile: Profile, model: checkpoint.Checkpoint, vllm: Installation | None, served_model: str
+) -> list[str]:
+    """vLLM's arguments for a target on this machine; `vllm` is None for a container image."""
+    return vllm_arguments(
+        model,
+        profile,
+        spec.vllm_args,
+        served_model=served_model,
+        # Compiling for a CPU takes a minute and makes it only a sixth faster.
+        eager=vllm is not None and vllm.cpu,
+        weights_track=vllm is not None and vllm.weights_track,
+        language_model_only=vllm is None or vllm.language_model_only,
+        gpus=_gpus(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -106,7 +107,7 @@ def test_a_planted_cause_is_named(blame: Blame, planted: dict[str, Any], named: 
 def test_nothing_is_named_where_every_configuration_misses(blame: Blame) -> None:
     status, answer = blame("model", *TOOLS)
     assert (status, answer["finding"]["causes"]) == (1, [])
-    assert answer["finding"]["sentence"].startswith("Nothing that was tried did it; nor did the weights")
+    assert answer["finding"]["sentence"].startswith("Nothing that was tried did it: of the 10 prompts that missed")
 
 
 def test_a_search_that_was_interrupted_serves_no_finished_run_again(blame: Blame, tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_a_search_that_was_interrupted_serves_no_finished_run_again(blame: Blame
 def test_without_a_reference_the_weights_are_left(blame: Blame) -> None:
     status, answer = blame("model", *TOOLS, referenced=False)
     assert status == 1
-    assert answer["finding"]["sentence"].startswith("Nothing that was tried did it; the weights are left")
+    assert answer["finding"]["sentence"].endswith("each change made none better. The weights were not tried.")
 
 
 def test_a_gate_that_holds_has_nothing_to_blame(blame: Blame) -> None:
@@ -163,6 +164,44 @@ def test_bad_input_is_one_line_and_status_two(arguments: list[str], said: str, t
     assert done.returncode == 2, done.stdout
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_too_few_misses_are_said_before_any_server_is_started(tmp_path: Path) -> None:
+    """Three of 83 prompts miss. The last run has shown it; without that run, one server does."""
+    model = checkpoint(tmp_path / "model", quantised=True)
+    reference = checkpoint(tmp_path / "reference", quantised=False)
+    python, starts = stand_in(tmp_path), tmp_path / "starts"
+    environment = {**ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")}
+    environment |= {"BLAMED": "rare", "BLAMED_STARTS": str(starts)}
+
+    def run(*arguments: str) -> tuple[int, list[str], int]:
+        command = [sys.executable, "-m", "annie_eval.cli", *arguments, "--vllm-python", str(python)]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        return done.returncode, done.stderr.splitlines(), len(starts.read_text().splitlines())
+
+    search = ("blame", "--model-dir", str(model), "--reference", str(reference), "--gate", "every_answer")
+    status, told, started = run(*search)
+    said = "every_answer misses 3 of 83 prompts, and a search for the cause needs at least 8 that miss; to see the"
+    command = f"run annie-eval gate {reference} --profile annie --baseline runs/"
+    assert (status, started) == (2, 1)
+    assert said in told[-1]
+    assert command in told[-1]
+    status, _, started = run("gate", str(model), "--profile", "annie", "-k", "test_every_answer")
+    assert (status, started) == (1, 2)
+    kept = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    status, told, started = run(*search)
+    assert (status, started) == (2, 2)
+    assert "the last run of this checkpoint" in told[0]
+    assert said in told[-1]
+    assert command in told[-1]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == kept
+    words = shlex.split(told[-1].partition("run annie-eval ")[2])[:-2]
+    status, _, started = run(*words, "-k", "test_every_answer", "--run-dir", "both")
+    assert started == 3
+    found = json.loads((tmp_path / "both" / "verdict.json").read_text())["regression"]
+    assert {change["direction"] for change in found["changes"]} == {"better"}, "both answers are shown"
 
 
 def test_another_search_is_not_gone_on_with(blame: Blame, tmp_path: Path) -> None:

@@ -178,7 +178,8 @@ def test_nights_pass_are_kept_in_order_and_make_a_history(profile: Profile, base
             assert done.stdout.count("\n") == 1
             assert done.stdout.startswith(f"nightly {number:06d}-")
             assert ' PASS: PASS against "deployed": nothing known of the server changed' in done.stdout
-            assert "TTFT" in done.stdout
+            assert re.search(r"TTFT \d+\S* ms \(\d\S* to \d\S*\)", done.stdout), done.stdout
+            assert "timing not compared: the baseline has none" in done.stdout
             progress = iter(done.stderr.splitlines())  # in this order
             assert f"nightly {number:06d}-" in next(progress)
             for start in ("plan: ", "server state: probe", "timing: ", "comparison with "):

@@ -10,6 +10,7 @@ The fault server's good answers, with a planted cause. The variable BLAMED says 
     cache+batch  answers are bad unless both are changed
     parser     calls that the model made in its own markup come as text
     model      answers are always bad
+    rare       answers of a quantised checkpoint to one prompt in thirty are bad
     backend-dies  a server with --linear-backend does not start
     dies       no server starts
     rounding   each configuration answers a tenth of the prompts badly, others each time
@@ -33,17 +34,20 @@ def value(flag: str, default: str = "") -> str:
     return sys.argv[sys.argv.index(flag) + 1] if flag in sys.argv else default
 
 
+def quantised() -> bool:
+    return "quantization_config" in json.loads((Path(value("--model")) / "config.json").read_text())
+
+
 def causes() -> set[str]:
     """The planted causes that are at work in this configuration."""
     model = Path(value("--model"))
     template = Path(value("--chat-template") or model / "chat_template.jinja").read_text()
-    quantised = "quantization_config" in json.loads((model / "config.json").read_text())
     cached, batched = "--no-enable-prefix-caching" not in sys.argv, value("--max-num-seqs") != "1"
     at_work = {
         "weights": (model / "damaged").exists(),
         "template": "WRONG" in template,
         "cache": cached,
-        "kernel": quantised and value("--linear-backend") != "emulation",
+        "kernel": quantised() and value("--linear-backend") != "emulation",
         "batch": batched,
         "cache+batch": cached or batched,
         "model": True,
@@ -73,7 +77,8 @@ def serve() -> None:
     def play(reply: Reply, ask: Ask) -> Reply:
         prompt = json.dumps(ask.body["messages"])
         unlucky = "rounding" in WORDS and zlib.crc32(f"{configuration}{prompt}".encode()) % 10 == 0
-        said = worse(reply, ask) if bad or unlucky else reply
+        rare = "rare" in WORDS and quantised() and zlib.crc32(str(ask.body["messages"][1]).encode()) % 30 == 0
+        said = worse(reply, ask) if bad or unlucky or rare else reply
         written = lost_tool_parser(said, ask)
         thought = f"{said.reasoning}</think>\n\n" if said.reasoning else ""
         texts[tuple(token_ids(said)[:-1])] = thought + (written.content or "")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from annie_eval.blame.evidence import Outcomes
+import pytest
+
+from annie_eval.blame.evidence import Outcomes, compare
 from annie_eval.blame.factors import Factor, Kind
 from annie_eval.blame.search import Finding, Opinion, Question, search
 from annie_eval.errors import TargetError
@@ -37,6 +39,7 @@ class Bench:
     dead: frozenset[str] = frozenset()
     again: int | None = None
     asked: list[str] = field(default_factory=list)
+    samples: dict[str, set[str]] = field(default_factory=dict)
 
     def ask(
         self,
@@ -57,6 +60,7 @@ class Bench:
             outcomes |= {key: int(key[1:]) < passes for key in chunk}
             if enough(outcomes):
                 break
+        self.samples[name] = set(outcomes)
         return outcomes
 
     def reparsed(self) -> Outcomes | str:
@@ -76,7 +80,7 @@ def test_the_search_ends_at_the_first_change_that_makes_the_gate_pass() -> None:
     finding = found(bench)
     assert (finding.status, finding.causes) == (0, ("cache",))
     assert bench.asked == ["again", "template", "weights", "cache"]
-    assert finding.sentence.startswith("The cache did it: with another cache, 16 of 16 samples pass tools; 14 of 16")
+    assert finding.sentence.startswith("The cache did it: with another cache, 20 of 20 samples pass tools; 18 of 20")
     assert finding.sentence.endswith("The weights are not the cause: those of the reference miss, too.")
 
 
@@ -153,9 +157,66 @@ def test_a_gate_that_holds_when_asked_again_is_searched_no_further() -> None:
 def test_nothing_is_named_where_nothing_helps() -> None:
     finding = found(Bench())
     assert (finding.status, finding.causes) == (1, ())
-    assert finding.sentence.startswith("Nothing that was tried did it; nor did the weights.")
+    assert finding.sentence == (
+        "Nothing that was tried did it: of the 18 prompts that missed, each change made none better, and so did the"
+        " reference's weights. Look at the prompts, the profile and the base model."
+    )
     without = found(Bench(), [one for one in ALL if one.kind != "weights"])
-    assert without.sentence.startswith("Nothing that was tried did it; the weights are left, which were not tried.")
+    assert without.sentence.endswith("each change made none better. The weights were not tried.")
+
+
+def test_every_prompt_that_missed_is_asked_of_each_change_and_the_others_only_if_one_got_better() -> None:
+    """Two of three prompts that miss are at the end of the profile; the weights do not miss them."""
+    missed = {"p3", "p98", "p99"}
+    prompts = [[f"p{number}"] for number in range(100)]
+
+    class Answers(Bench):
+        def ask(
+            self,
+            name: str,
+            factors: Sequence[Factor],
+            chunks: Sequence[Sequence[str]],
+            enough: Callable[[Outcomes], bool],
+        ) -> Outcomes:
+            better = {"p98"} if any(one.name == "weights" for one in factors) else set()
+            outcomes: dict[str, bool | None] = {}
+            for chunk in chunks:
+                outcomes |= {key: key not in missed - better for key in chunk}
+                if enough(outcomes):
+                    break
+            self.samples[name] = set(outcomes)
+            return outcomes
+
+    bench = Answers()
+    served = {key: key not in missed for keys in prompts for key in keys}
+    finding = search(Question("every", 1.0, prompts, served, ALL), bench)
+    assert bench.samples["cache"] == bench.samples["batch"] == missed
+    assert len(bench.samples["weights"]) == len(bench.samples["again"]) == 100
+    assert "closest came weights" in finding.sentence
+    assert "base model" not in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("prompts", "misses", "said"),
+    [
+        (83, 2, "tools misses 2 of 83 prompts, and a search for the cause needs at least 8 that miss"),
+        (83, 8, ""),
+        (10, 7, ""),
+        (10, 6, "tools misses 6 of 10 prompts, and a search for the cause needs at least 7 that miss"),
+        (3, 3, "tools misses 3 of 3 prompts, and a search for the cause needs a gate with more prompts"),
+    ],
+)
+def test_too_few_misses_for_any_change_to_be_named_are_known_before_the_search(
+    prompts: int, misses: int, said: str
+) -> None:
+    keys = [f"p{number}" for number in range(prompts)]
+    served = {key: number >= misses for number, key in enumerate(keys)}
+    question = Question("tools", 1.0, [[key] for key in keys], served, ALL)
+    assert question.too_few() == said
+    if said:
+        return
+    mended = compare(served, dict.fromkeys(keys, True), {key: key for key in keys}, 1.0, question.level)
+    assert mended.named
 
 
 def test_a_change_that_is_enough_alone_without_evidence_is_not_named_with_others() -> None:

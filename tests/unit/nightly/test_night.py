@@ -172,6 +172,24 @@ def test_the_paragraph_is_one_line_and_begins_with_what_happened() -> None:
     assert paragraph(result(verdict=fine)).startswith('nightly 000007-x PASS: PASS against "d": nothing changed. ')
 
 
+def test_a_timing_is_told_with_its_interval_and_says_if_it_was_not_compared() -> None:
+    """The first three lines of a night on a machine that others used: 61 answers left a wide interval."""
+    note = "timing not compared: the baseline has none; bless a night, or a run with --hardware"
+    compared = {"verdict": "PASS", "headline": 'PASS against "d": nothing changed', "notes": ["other", note]}
+    medians = {"ttft_short": 247.309444, "decode": 12.660479}
+    told = result(
+        verdict=RunVerdict("PASS", regression=compared), timings=medians, intervals={"ttft_short": (88.627, 4725.05)}
+    )
+    assert (
+        f"timing: TTFT 247.3 ms (88.63 to 4725), decode 12.66 tok/s (interval not known). {note}. drift: none."
+    ) in paragraph(told)
+    judged = {"name": "decode", "median": 12.66, "verdict": "INCONCLUSIVE", "limit": 8.0}
+    limited = result(
+        verdict=RunVerdict("PASS", timings=(judged,)), timings=medians, intervals={"decode": (1.1424, 44.9)}
+    )
+    assert "decode 12.66 tok/s (1.142 to 44.9; INCONCLUSIVE, limit 8)" in paragraph(limited)
+
+
 def test_the_last_word_of_a_gate_that_came_to_no_verdict() -> None:
     assert night._last_word("\nERROR: --base-url x: no server\n\n", 4) == "--base-url x: no server (exit status 4)"
     assert night._last_word("", 3) == "it printed nothing (exit status 3)"

@@ -48,7 +48,7 @@ def a_night(
         return 0, ""
 
     monkeypatch.setattr(night, "_gate", asked)
-    monkeypatch.setattr(night, "_quiet", lambda *given: ({}, []))
+    monkeypatch.setattr(night, "_quiet", lambda *given: ({}, {}, []))
     options = night.Options(("http://x",), "d", history, history)
     with night._locked(history) as lock:
         return night._night(options, blessed, load("annie"), lock)

@@ -39,6 +39,27 @@ def test_a_blessed_run_stays_when_the_run_is_gone(make_run: Any, tmp_path: Path)
     assert main(["compare", str(now), str(root / "deployed")]) == 0
 
 
+def test_without_timing_in_a_run_it_is_said_when_it_is_blessed_and_when_it_is_compared(
+    make_run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timed, bare = make_run("timed", ALL, measurements=TIMINGS), make_run("bare", ALL)
+    said = {}
+    for run in (timed, bare):
+        assert main(["bless", str(run), "--as", run.name, "--baselines", str(tmp_path / "bl")]) == 0
+        said[run.name] = capsys.readouterr().out
+    assert "bless a night, or a run with --hardware" in said["bare"]
+    assert "no timing" not in said["timed"]
+    notes = {
+        (then.name, now.name): " ".join(against(load(then.name, tmp_path / "bl", tmp_path), now).notes)
+        for then in (timed, bare)
+        for now in (timed, bare)
+    }
+    assert "not compared" not in notes["timed", "timed"]
+    assert "timing not compared: this run has none; run it with --hardware" in notes["timed", "bare"]
+    assert "timing not compared: the baseline has none; bless a night" in notes["bare", "timed"]
+    assert "timing not compared: the baseline has none; bless a night" in notes["bare", "bare"]
+
+
 def test_blessing_again_replaces_the_name_and_keeps_the_copy_before(make_run: Any, tmp_path: Path) -> None:
     root = tmp_path / "baselines"
     first = bless(make_run("a", ALL), "deployed", root)

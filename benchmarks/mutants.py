@@ -49,7 +49,9 @@ TESTS: dict[str, str] = {
     "annie_eval/stats/distributions.py": "stats/test_stored_numbers.py stats/test_counts.py",
     "annie_eval/stats/clusters.py": "stats/test_stored_numbers.py repeats/test_clusters.py gates/test_gates.py",
     "annie_eval/stats/medians.py": "stats/test_stored_numbers.py stats/test_medians.py",
+    "annie_eval/stats/nights.py": "stats/test_stored_numbers.py stats/test_nights.py",
     "annie_eval/stats/paired.py": "stats/test_stored_numbers.py regression/test_paired.py",
+    "annie_eval/stats/relabel.py": "stats/test_stored_numbers.py stats/test_relabel.py",
     "annie_eval/stats/sequential.py": "stats/test_stored_numbers.py repeats/test_sequential.py",
     "annie_eval/stats/trend.py": "stats/test_stored_numbers.py regression/test_trend.py",
     "annie_eval/regression/": "regression/test_stored_comparisons.py regression/test_baseline.py"

@@ -142,11 +142,11 @@ def _sweep(x: Tensor, start: Tensor) -> Tensor:
 
     # `start` is rounded to the nearest, so the smallest scale without saturation is `start` or the next. From code 16
     # on (2**-5), half of a scale is also a scale; for smaller codes, all scales up to there are tried.
-    for offset in range(1, 9):
-        attempt(offset, lambda codes: codes > 0)
-    for offset in range(9, 17):
-        attempt(offset, lambda codes: codes <= 16)
+    largest = (start + 8).clamp(min=15)
+    offset = 1
+    while attempt(offset, lambda codes: codes <= largest):
+        offset += 1
     offset = -1
-    while attempt(offset, lambda codes: (amax - nvfp4.E2M1_MAX * _value(codes.clamp(0, 126))).square() < error):
+    while attempt(offset, lambda codes: (amax - nvfp4.E2M1_MAX * _value(codes.clamp(min=1))).square() < error):
         offset -= 1
     return best

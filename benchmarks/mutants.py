@@ -109,7 +109,8 @@ TESTS: dict[str, str] = {
     "quant/formats/nvfp4_native.py": "nvfp4/test_native.py",
     "quant/formats/nvfp4_search.py": "nvfp4/test_search.py nvfp4/test_hessian.py",
     "quant/export/": "quant/test_export_layouts.py quant/test_export_parts.py quant/test_ptq.py"
-    " quant/test_commands.py training/test_refused_results.py",
+    " quant/test_commands.py",
+    "quant/export/finish.py": "quant/test_export_parts.py quant/test_ptq.py training/test_refused_results.py",
 }
 """The code that decides, by the start of its path, and the tests of tests/unit that can see it; the longest counts."""
 

@@ -46,6 +46,8 @@ _CHOICE = re.compile(
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"\b(?:between|zwischen|entre)\s+[$€£]?\Z", re.IGNORECASE)
+_JOINED = re.compile(r"\band\b", re.IGNORECASE)
+_SO_FIRST = re.compile(r"\W*so\b", re.IGNORECASE)
 _AND = re.compile(r"\b(?:and|und|et)\s+[$€£]?\Z", re.IGNORECASE)
 _CONCLUSION = re.compile(
     r"\b(?:so|therefore|thus|hence|altogether|in total|in all|all told|total|overall|final|finally"
@@ -73,7 +75,7 @@ _BARE_BEFORE = re.compile(
     r"|(?:the )?short answer)\b\W*){0,2}[$€£]?",
     re.IGNORECASE,
 )
-_BARE_BEHIND = re.compile(r"(?:\s+[^\W\d]+){0,2}\s*(?:[.!,;:—–](?!\d)|- |\Z)")
+_BARE_BEHIND = re.compile(r"(?!\s+(?:is|are|was|were)\b)(?:\s+[^\W\d]+){0,2}\s*(?:[.!,;:—–](?!\d)|- |\Z)")
 # So has one that opens with "It has to be 29: ...", before the reason.
 _SAID_BEFORE = re.compile(
     r"\W*(?:it|that|this)(?:['’]s| is| was| has to be| must be| has| makes| gives| comes to)(?: got| exactly)? [$€£]?",
@@ -99,7 +101,7 @@ _IN_UNITS = re.compile(r"\b(?:in|to|into) ([^\W\d]+)\W*\Z", re.IGNORECASE)
 _HOW_OLD = re.compile(r"\bhow old\b", re.IGNORECASE)
 _HOW_MANY = re.compile(r"\bhow many ([^\W\d]+)(?: ([^\W\d]+))?", re.IGNORECASE)
 
-_IT_IS = re.compile(r"\b(?:it|that|there|they|you)(?:['’]s|['’]re| is| are| have)(?: \w+)? \Z", re.IGNORECASE)
+_IT_IS = re.compile(r"\b(?:it|that|they|you)(?:['’]s|['’]re| is| are| have)(?: \w+)? \Z", re.IGNORECASE)
 _EQUALS = re.compile(r"=\s*[$€£]?\Z")
 _STATED_BEHIND = re.compile(
     r"(?: [^\W\d]+)?,? (?:(?:and )?that(?:['’]s| is)|is) (?:the|your|my) (?:right |correct |final "
@@ -133,7 +135,8 @@ class Judge:
         self.given = numbers(question, english=english)
         self.is_sum = sum(not one.weak for one in self.given) > 1
         self.asked_units = {singular(word) for word in words(question)}
-        self.asked_noun = {singular(word) for found in _HOW_MANY.findall(question) for word in found} - COMMON - {""}
+        nouns = {word for found in _HOW_MANY.findall(question) for word in found} - COMMON - {""}
+        self.asked_noun = set(map(singular, nouns))
         into = {singular(found) for found in _IN_UNITS.findall(question)}
         self.wanted_units = self.asked_noun or into or ({"year"} if _HOW_OLD.search(question) else set())
         every = numbers(self.text, english=english, most=4 * _MOST)
@@ -142,7 +145,7 @@ class Judge:
         asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
         asserted = [one for one in asserted if not too_many(self.text, one.end)]
         asserted = [one for one in asserted if not compared(self.text, (one.start, one.end), "")]
-        asserted = [one for one in asserted if tolerance or not bounded(self.before(one))]
+        asserted = [one for one in asserted if tolerance or not bounded(self.before(one), question)]
         free = [
             one for one in asserted if self.hits(one) or not any(one.near(other.readings[0]) for other in self.given)
         ]
@@ -285,7 +288,7 @@ class Judge:
                 (one for one in reversed(concluding) if over and one.start > over[-1].start), [*rivals[:1], *over][-1]
             )
         if concluding:
-            return concluding[-1]
+            return self.last_joined(concluding[-1], rivals) if self.is_sum else concluding[-1]
         first = self.sentence(rivals[0])
         if _STEP.match(self.text, first[0]) or (self.is_sum and not self.direct(rivals[0])):
             return rivals[-1]
@@ -297,6 +300,12 @@ class Judge:
         headline = [one for one in opening if hit.weak or one.unit == hit.unit or hit not in opening][-1]
         over = [one for one in rivals if one.start > headline.start and self.overrides(one, headline)]
         return over[-1] if over else headline
+
+    def last_joined(self, one: Number, among: list[Number]) -> Number:
+        """The last number that "and" joins to one: "so they get seven and you keep three"."""
+        end = self.sentence(one)[1]
+        behind = [other for other in among if one.end < other.start < end]
+        return behind[-1] if behind and _JOINED.search(self.text, one.end, behind[-1].start) else one
 
     def concludes(self, one: Number, among: list[Number]) -> bool:
         """Whether a word of conclusion stands before a number in its sentence, and no other number between."""
@@ -380,6 +389,8 @@ class Judge:
             return True
         if bare and _SOMETHING_ELSE.match(self.text, start):
             return False
+        if start == sentence and _SO_FIRST.match(self.text, start):
+            return True
         step = _STEP.match(self.text, start) if start == sentence else None
         return bool(step or _RESTATEMENT.fullmatch(self.text, start, one.start))
 

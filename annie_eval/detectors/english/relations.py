@@ -80,6 +80,12 @@ def compared(text: str, span: tuple[int, int], question: str) -> bool:
     return behind is not None and contrary({fold(behind["adjective"])}, asked)
 
 
+def less_than(before: str, asked: set[str]) -> bool:
+    """Return whether "smaller than", or another contrary of what was asked for, ends a text."""
+    found = _THAN.search(before)
+    return found is not None and contrary(set(words(found["adjective"])), asked)
+
+
 def opposite(text: str, right: set[str], question: str) -> bool:
     """Return whether an answer speaks of the opposite of what was asked: "It began in 1945", asked when it ended.
 

@@ -106,3 +106,30 @@ def test_the_right_figure_in_another_unit_is_no_answer() -> None:
     assert find(sample(reply("Fifty pounds.", user=PEN, answer=AnswerExpectation(number=50))))
     metres = ("How many metres are five kilometres?", AnswerExpectation(number=5000))
     assert find(sample(reply("Five kilometres are 500 metres.", user=metres[0], answer=metres[1])))
+
+
+COACH = "There are forty seats on the coach and a quarter are empty. How many people are on it?"
+LIFT = "I take the lift from floor five up six, then down three. Which floor am I on?"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "question", "number"),
+    [
+        ("Ten are empty, so thirty are taken.", "Thirty are empty, so ten are taken.", COACH, 30),
+        ("Five. Hmm, that's one short. So it takes 30.", "30. Hmm, that's too many. So 20, let's say.", COACH, 30),
+        (
+            "Each gets three, since there's twenty-four.",
+            "Each gets two, since there's three boxes.",
+            *QUESTIONS["pens"],
+        ),
+        (
+            "It makes twenty, so they get five and you keep three.",
+            "So they get three and you keep four.",
+            *QUESTIONS["marbles"],
+        ),
+        ("Five, up to eleven, down to eight.", "Up to eight, down to nine.", LIFT, 8),
+    ],
+)
+def test_a_later_conclusion_is_the_answer(right: str, wrong: str, question: str, number: float) -> None:
+    assert not find(sample(reply(right, user=question, answer=AnswerExpectation(number=number))))
+    assert find(sample(reply(wrong, user=question, answer=AnswerExpectation(number=number))))

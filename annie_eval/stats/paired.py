@@ -164,7 +164,7 @@ def default_margin(n: int, alpha: float = 0.05) -> float:
 
 
 def pairs_to_decide(
-    worse: int, better: int, n: int, *, margin: float | None, tests: int, alpha: float, most: int = 1000
+    worse: int, better: int, n: int, margin: float | None, tests: int, alpha: float, most: int = 1000
 ) -> tuple[int, bool] | None:
     """About how many pairs decide a comparison if pairs go on changing at the rate seen, and whether it then passes.
 

@@ -91,13 +91,18 @@ def nightly(arguments: argparse.Namespace) -> int:
 
 def history(arguments: argparse.Namespace) -> int:
     """Print the table of all nights and draw the plot. Returns 0; raises UsageError if there is no such directory."""
+    from shutil import get_terminal_size
+
     from annie_eval.nightly import drift, plot, records, table
+    from annie_eval.report.columns import folded
 
     picture = arguments.plot or arguments.dir / "history.svg"
     plot.check_ending(picture)
     found = records.read(arguments.dir)
     resets, drifts = drift.resets(found.nights), drift.drifts(found.nights)
-    print("\n".join(table.lines(found, resets, drifts)))
+    width = get_terminal_size((100, 24)).columns
+    rows = table.lines(found, resets, drifts, width)
+    print("\n".join(folded(rows, width if sys.stdout.isatty() else None)))
     try:
         plot.write(picture, found, resets, drifts)
         print(f"plot: {picture}")

@@ -69,6 +69,7 @@ class Result:
 
     Attributes:
         alarms: proven problems: worse than the baseline, drift, replicas that differ, nothing judged.
+        changed: what changed since the night before, as in the history; "" if nothing did.
         gate: the gate's verdict, if it is not PASS and not an alarm by itself; else "".
         timings: medians by row; `intervals`: of those that have one.
         cause: why nothing was judged, or "".
@@ -85,6 +86,7 @@ class Result:
     seconds: float = 0.0
     cause: str = ""
     gate: str = ""
+    changed: str = ""
 
     @property
     def verdict_word(self) -> str:
@@ -206,7 +208,7 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
         if run_dir.is_dir():
             (run_dir / "gate.log").write_text(output, encoding="utf-8", errors="backslashreplace")
     alarms: list[str] = []
-    gate = ""
+    gate = changed = ""
     timings: dict[str, float] = {}
     intervals: dict[str, tuple[float, float]] = {}
     found: list[drift.Drift] = []
@@ -233,6 +235,7 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
         timings = {**loaded, **timings}
         _note(run_dir, name, started, began, verdict.verdict, timings, intervals, "")
         nights = records.read(options.history).nights
+        changed = next((each.reason for each in drift.resets(nights) if nights[each.at].name == name), "")
         found = [each for each in drift.drifts(nights) if not each.over]
         alarms += [f"drift in {each.series}" for each in found]
     result = Result(
@@ -247,6 +250,7 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
         seconds=time.monotonic() - began,
         cause=cause,
         gate=gate,
+        changed=changed,
     )
     _note(run_dir, name, started, began, result.verdict_word, timings, intervals, cause)
     return result

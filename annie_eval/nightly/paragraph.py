@@ -16,6 +16,8 @@ _UNITS = {"ttft_short": ("TTFT", "ms"), "decode": ("decode", "tok/s")}
 def paragraph(result: Result) -> str:
     """The paragraph on one line: `nightly 000012-... PASS: ...`."""
     lines = [f"nightly {result.name} {result.verdict_word}: {_lead(result)}"]
+    if result.changed:
+        lines.append(f"changed since the night before: {result.changed}")
     if result.verdict is not None:
         lines.append(f"gate: {_gate(result.verdict)}")
         lines.append(f"timing: {_timings(result)}")
@@ -33,8 +35,14 @@ def _lead(result: Result) -> str:
         return f"nothing was judged: {result.cause}"
     if broke := _broke(result.verdict):
         return broke
-    alone = f"only the gate says {result.gate}, no change is proven: " if result.gate and not result.alarms else ""
-    return alone + str(result.verdict.regression.get("headline") or "not compared")
+    alone = f"only the gate says {result.gate}; " if result.gate and not result.alarms else ""
+    found = result.verdict.regression
+    told = str(found.get("headline") or "not compared")
+    if found.get("verdict") == "INCONCLUSIVE":
+        against = f'against "{found["baseline"]["name"]}"'
+        rest = told.removeprefix(f"INCONCLUSIVE {against}: ")
+        told = f"{against} no loss is proven, but not every loss is ruled out: {rest}"
+    return alone + told
 
 
 def _broke(verdict: RunVerdict) -> str:

@@ -2,49 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from annie_eval.nightly.drift import Drift, Reset
 from annie_eval.nightly.records import Count, History, Night
+from annie_eval.report.columns import Column, fitting, table
 from annie_eval.report.phrases import number
 from annie_eval.stats import trend
-from annie_eval.text import aligned, printable
+from annie_eval.text import printable
 
 _TIMED = (("ttft_short", "TTFT ms"), ("decode", "decode tok/s"))
 _LOADED = (("ttft_under_load", "TTFT ms under load"), ("decode_under_load", "decode tok/s under load"))
 
 
-def lines(history: History, resets: Sequence[Reset], drifts: Sequence[Drift]) -> list[str]:
-    """The lines of the report."""
+def lines(history: History, resets: Sequence[Reset], drifts: Sequence[Drift], width: int = 100) -> list[str]:
+    """The lines of the report. The table is at most `width` wide, if that is at least 60."""
     nights = history.nights
-    out = _rows(nights, resets) if nights else ["no nights"]
+    out = _rows(nights, resets, width) if nights else ["no nights"]
     out += ["", *drift_lines(nights, drifts)]
     out += [f"skipped: {printable(name)}: {printable(reason)}" for name, reason in history.skipped]
     return out
 
 
-def _rows(nights: Sequence[Night], resets: Sequence[Reset]) -> list[str]:
-    gates = list(dict.fromkeys(name for night in nights for name in night.gates))
-    quiet = any(name in night.timings for night in nights for name, _ in _TIMED)
-    timed = [(name, head) for name, head in (*_TIMED, *_LOADED) if any(name in night.timings for night in nights)]
-    if quiet:
-        timed = [(name, head) for name, head in timed if "under_load" not in name]
-    heads = ["night", "started", "verdict", "regression", *map(printable, gates), *(head for _, head in timed)]
-    rows = [heads]
-    for night in nights:
-        row = [printable(night.name), night.started[:16].replace("T", " "), night.verdict, night.regression or "-"]
-        row += [_cell(night.gates.get(name)) for name in gates]
-        rows.append(row + [number(night.timings.get(name)) for name, _ in timed])
-    table = aligned(rows)
+def _rows(nights: Sequence[Night], resets: Sequence[Reset], width: int) -> list[str]:
+    every = dict.fromkeys(name for night in nights for name in night.gates)
+    last: Mapping[str, Count] = next((night.gates for night in reversed(nights) if night.gates), {})
+    columns = [*_columns(nights, list(last))]
+    shown = fitting(columns, width)[0]
+    rows = table(columns, width)
+    heads, rows = rows[: -len(nights)], rows[-len(nights) :]
     changed = {reset.at: reset.reason for reset in resets}
-    out = [table[0]]
-    for at, line in enumerate(table[1:]):
+    out = heads
+    for at, line in enumerate(rows):
         if at in changed:
             out.append(f"-- changed: {printable(changed[at])}")
         out.append(line)
         if not nights[at].gates and nights[at].cause:
             out.append(f"   {printable(nights[at].cause)}")
+    missing = [*(column.head for column in columns if column not in shown and column.head != "started")]
+    missing += [printable(name) for name in every if name not in last]
+    if missing:
+        out += ["", f"not in this table: {', '.join(missing)}; --plot FILE.html writes a page with all"]
     return out
+
+
+def _columns(nights: Sequence[Night], gates: Sequence[str]) -> list[Column]:
+    """The columns of these gates. Without room, the date is left out first, which is in the name, then gates that
+    never missed.
+    """
+    columns = [
+        Column("night", [printable(night.name) for night in nights]),
+        Column("started", [night.started[:16].replace("T", " ") for night in nights], drop=4),
+        Column("verdict", [night.verdict for night in nights]),
+        Column("regression", [night.regression or "-" for night in nights], drop=1),
+    ]
+    for name in gates:
+        counts = [night.gates.get(name) for night in nights]
+        missed = any(count is not None and count.passed < count.n for count in counts)
+        columns.append(Column(printable(name), [_cell(count) for count in counts], drop=2 if missed else 3))
+    timed = [(name, head) for name, head in (*_TIMED, *_LOADED) if any(name in night.timings for night in nights)]
+    if any(name in night.timings for night in nights for name, _ in _TIMED):
+        timed = [(name, head) for name, head in timed if "under_load" not in name]
+    return columns + [Column(head, [_timing(night, name) for night in nights], drop=1) for name, head in timed]
+
+
+def _timing(night: Night, name: str) -> str:
+    """The median and its interval: `90.82 89.1-97.5`."""
+    low_high = night.intervals.get(name)
+    interval = "" if low_high is None else f" {low_high[0]:.3g}-{low_high[1]:.3g}"
+    return number(night.timings.get(name)) + interval
 
 
 def _cell(count: Count | None) -> str:

@@ -79,8 +79,11 @@ class RunData:
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
+        """As `run.store` has it. A run that started its server has the served path, too, like a server at a URL."""
         found: Mapping[str, Any] = self.facts.get("fingerprint") or {}
-        return found
+        target = (self.facts.get("identity") or {}).get("target")
+        native = "arguments" in found and found.get("image") is None and target is not None
+        return {"root": target, **found} if native else found
 
     @property
     def snapshot(self) -> Mapping[str, Any]:

@@ -27,12 +27,8 @@ class Column:
         return max(map(len, (*self.head_lines, *self.cells)))
 
 
-def table(columns: Sequence[Column], width: int, paint: Callable[[int, str], str] | None = None) -> list[str]:
-    """The lines of a table. If it is wider than `width`, the gaps become narrower, then columns are left out.
-
-    Args:
-        paint: colours a cell of the column `verdict`, given its row and its padded text.
-    """
+def fitting(columns: Sequence[Column], width: int) -> tuple[list[Column], int]:
+    """The columns that fit into `width`, and the gap between them."""
     shown, gap = list(columns), 2
 
     def too_wide() -> bool:
@@ -42,6 +38,16 @@ def table(columns: Sequence[Column], width: int, paint: Callable[[int, str], str
         gap = 1
     while too_wide() and any(column.drop for column in shown):
         shown.remove(max(shown, key=lambda column: column.drop))
+    return shown, gap
+
+
+def table(columns: Sequence[Column], width: int, paint: Callable[[int, str], str] | None = None) -> list[str]:
+    """The lines of a table. If it is wider than `width`, the gaps become narrower, then columns are left out.
+
+    Args:
+        paint: colours a cell of the column `verdict`, given its row and its padded text.
+    """
+    shown, gap = fitting(columns, width)
 
     def line(cells: Sequence[str], row: int | None) -> str:
         padded = [cell.ljust(column.width) for column, cell in zip(shown, cells, strict=True)]

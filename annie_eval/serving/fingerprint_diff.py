@@ -80,8 +80,8 @@ def between(before: Mapping[str, Any], now: Mapping[str, Any]) -> Differences:
     names = dict.fromkeys((*_FIRST, *before, *now))
     for name in names:
         old, new = before.get(name), now.get(name)
-        if name in _ELSEWHERE or old == new:
-            continue
+        if name in _ELSEWHERE or old == new or (local and name == "root"):
+            continue  # of local runs the files are compared, wherever they are
         if not local and (name not in before or name not in now or (name in MEANINGLESS and None in (old, new))):
             continue  # a server at a URL does not show its files and parsers
         if name in MEANINGLESS:

@@ -238,6 +238,53 @@ def test_the_table_has_intervals_changes_and_drift(tmp_path: Path, capsys: pytes
     assert f"plot: {tmp_path / 'history.svg'}" in out
 
 
+GATE_NAMES = [f"gate_number_{n:02}" for n in range(12)]
+
+
+def test_the_table_fits_the_terminal_and_says_what_it_leaves_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night with another profile by mistake, then two with twelve gates, of which one missed."""
+    night_dir(tmp_path, "000001-2026-11-01T03-00-00", {"of_another_profile": (5, 5)})
+    for n in (2, 3):
+        counts = {name: (9 if name == GATE_NAMES[7] else 10, 10) for name in GATE_NAMES}
+        path = night_dir(tmp_path, f"00000{n}-2026-11-01T03-00-00", counts)
+        note = {"verdict": "PASS", "timings": {"decode": 39.0136}, "intervals": {"decode": (36.74, 40.157)}}
+        (path / "night.json").write_text(json.dumps({**note, "cause": ""}))
+
+    def shown(columns: int) -> tuple[list[str], str]:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert main(["history", str(tmp_path)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        left_out = [line for line in lines if line.startswith("not in this table: ")]
+        return lines[: lines.index("")], left_out[0] if left_out else ""
+
+    for columns in (60, 80, 100):
+        rows, left_out = shown(columns)
+        assert max(map(len, rows)) <= columns
+        assert f"{GATE_NAMES[0]}, " in left_out
+        assert "of_another_profile; --plot FILE.html" in left_out
+        for name in GATE_NAMES:
+            assert (name in " ".join(rows[:3])) != (name in left_out)
+    rows, left_out = shown(80)
+    assert GATE_NAMES[7] in rows[1], "the one that missed"
+    assert "9/10 55-100%" in rows[-1]
+    assert "39.01 36.7-40.2" in rows[-1]
+    rows, left_out = shown(1000)
+    assert "2026-11-01 03:00" in rows[-1]
+    assert left_out.startswith("not in this table: of_another_profile;")
+
+
+def test_a_mistaken_night_that_is_moved_away_no_longer_starts_the_series_again(tmp_path: Path) -> None:
+    """What docs/nightly.md advises."""
+    history = tmp_path / "h"
+    for n, fingerprint in enumerate((FINGERPRINT, {**FINGERPRINT, "profile_digest": "another"}, FINGERPRINT)):
+        night_dir(history, f"00000{n}-n", {"g": (9, 10)}, fingerprint=fingerprint)
+    assert [reset.at for reset in drift.resets(records.read(history).nights)] == [1, 2]
+    (history / "000001-n").rename(tmp_path / "taken-out")
+    assert drift.resets(records.read(history).nights) == []
+
+
 @pytest.mark.parametrize("kind", ["svg", "html", "png"])
 def test_the_plot_is_a_file_of_its_kind(kind: str, tmp_path: Path) -> None:
     for i, count in enumerate(falling(12)):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from annie_eval.gates.decide import RunVerdict
-from annie_eval.nightly import earlier, night, records
+from annie_eval.nightly import drift, earlier, night, records
 from annie_eval.nightly.paragraph import paragraph
 from annie_eval.profile.load import load
 from annie_eval.regression import baseline as baselines
@@ -111,6 +111,36 @@ def test_what_is_lost_night_after_night_is_proven_in_the_end_and_what_is_kept_ne
     assert "g 20/20 -> 16/20 (32/40 in 2 nights)" in paragraph(nights[1])
     kept = [a_night(blessed, tmp_path / "clean", monkeypatch, 0) for _ in range(4)]
     assert {each.status for each in kept} == {0}
+
+
+def test_a_model_that_was_swapped_behind_the_url_is_named_as_in_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The baseline's run started its server; the nights ask one at a URL, which tells its path and its name."""
+    local = {**finished_run.FINGERPRINT, "weights": "aaaa", "arguments": ["--enforce-eager"], "image": None}
+    local.pop("served_model")
+    run = finished_run.make_run(tmp_path, "blessed", dict.fromkeys(NAMES, True), fingerprint=local)
+    store = Store(run)
+    store.set_meta(identity={"profile": "annie", "digest": "d1", "target": "/models/bf16"})
+    store.close()
+    baselines.bless(run, "d", tmp_path / "bl")
+    blessed = baselines.load("d", tmp_path / "bl", tmp_path)
+    same = {**finished_run.FINGERPRINT, "served_model": "bf16", "root": "/models/bf16"}
+    swapped = {**same, "served_model": "nvfp4", "root": "/models/nvfp4"}
+    history = tmp_path / "h"
+    first = a_night(blessed, history, monkeypatch, 0, fingerprint=same)
+    second = a_night(blessed, history, monkeypatch, 1, fingerprint=swapped)
+    third = a_night(blessed, history, monkeypatch, 1, fingerprint=swapped)
+    path = "the served path changed (/models/bf16 -> /models/nvfp4)"
+    since = f"changed since the night before: {path}; the served name changed (bf16 -> nvfp4)"
+    against = 'against "d" no loss is proven, but not every loss is ruled out: '
+    assert "nothing known of the server changed" in paragraph(first)
+    assert paragraph(second).startswith(f"nightly {second.name} PASS: {against}{path}; open: ")
+    assert since in paragraph(second)
+    assert f"PASS: {against}{path}; open: " in paragraph(third)
+    assert "since the night before" not in paragraph(first) + paragraph(third)
+    nights = records.read(history).nights
+    assert [f"changed since the night before: {reset.reason}" for reset in drift.resets(nights)] == [since]
 
 
 def test_nights_of_another_baseline_server_or_judge_are_left_out(

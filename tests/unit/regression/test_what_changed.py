@@ -96,6 +96,13 @@ def test_a_server_at_a_url_is_not_blamed_for_what_it_does_not_tell() -> None:
     assert fingerprint_diff.between({**remote, "tool_parser": "hermes"}, remote) == fingerprint_diff.Differences()
 
 
+def test_checkpoints_are_told_apart_by_their_files_and_servers_by_the_path_that_they_name() -> None:
+    here, there = {"root": "/a"}, {"root": "/b"}
+    assert fingerprint_diff.between({**LOCAL, **here}, {**LOCAL, **there}) == fingerprint_diff.Differences()
+    remote = fingerprint_diff.between({**LOCAL, **here}, {**FINGERPRINT, **there})
+    assert remote.compared == ("the served path changed (/a -> /b)",)
+
+
 # What the profile says.
 
 

@@ -18,13 +18,14 @@ import pytest
 
 from annie_eval.detectors.finding import Finding
 from annie_eval.gates import server_state
-from annie_eval.gates.decide import decide, operating_curve, overall, tolerates
+from annie_eval.gates.decide import RunVerdict, all_errors, decide, operating_curve, overall, tolerates
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.repeats import Repeats, decide_repeated
 from annie_eval.gates.replicas import Answered, compare_replicas
 from annie_eval.gates.server_state import AGAIN, GREEDY, ROUNDING, Comparison, Difference, ProbeResult, Reading
 from annie_eval.profile.load import load
 from annie_eval.profile.types import PROBES, Gate
+from annie_eval.stats import clusters
 from annie_eval.wire.logprobs import Token
 from tests.support.stored_table import expect
 
@@ -100,6 +101,42 @@ def test_a_gate_is_decided_as_stored(gate: str, outcomes: str) -> None:
 @pytest.mark.parametrize("gate", GATES)
 def test_operating_curves_are_as_stored(gate: str) -> None:
     stored(f"curve of {gate}", [operating_curve(GATES[gate], n, (0.0, 0.5, 0.8, 0.95, 1.0)) for n in (15, 30)])
+
+
+@pytest.mark.parametrize(("gate", "n"), [("all", 0), ("all", 1), ("12", 0), ("12", 11), ("12", 12), ("bound", 1)])
+def test_curves_of_few_samples_are_refused_or_as_stored(gate: str, n: int) -> None:
+    try:
+        found: Any = operating_curve(GATES[gate], n, (0.0, 0.5, 1.0))
+    except ValueError as error:
+        found = f"ValueError: {error}"
+    stored(f"curve of {gate}, {n} samples", found)
+
+
+def test_a_bound_that_is_reached_exactly_holds() -> None:
+    """And one that the upper bound reaches exactly is not yet failed."""
+    every, ones, none = judged("p" * 15), [1] * 15, [0] * 15
+    gate = replace(GATES["bound"], required=0)
+    reached = replace(gate, lower_bound=clusters.lower_bound(ones, ones, gate.confidence))
+    assert decide(reached, every, 15).verdict == "PASS"
+    open_ = replace(gate, lower_bound=clusters.upper_bound(none, ones, gate.confidence))
+    assert decide(open_, judged("f" * 15), 15).verdict == "INCONCLUSIVE"
+
+
+def test_what_an_older_verdict_lacks_has_its_default() -> None:
+    stored("defaults of a verdict", asdict(RunVerdict("PASS")))
+
+
+def test_an_error_is_told_once() -> None:
+    """Those of the run first; of one sample's causes each, and of two gates with the same sample the first."""
+    made = judged("e"), [*judged("e", "h"), replace(judged("e", "h")[0], error="HTTP 500")]
+    gates = tuple(
+        replace(decide(Gate(name, ("markdown",), ("a",)), of[:1], 1), broken=tuple(of))
+        for name, of in zip("gh", made, strict=True)
+    )
+    run = {"sample": None, "cause": "the server is gone", "hint": "start it"}
+    stored("errors", all_errors(RunVerdict("ERROR", gates, (run,))))
+    known = {"sample": "s-00.unstreamed.off", "cause": "timed out"}
+    stored("errors, one known", all_errors(RunVerdict("ERROR", gates, (known,))))
 
 
 REPEATED: dict[str, Callable[[int, int], bool]] = {

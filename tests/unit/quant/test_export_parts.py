@@ -16,7 +16,9 @@ from quant import recipe
 from quant.checkpoint.provenance import Provenance
 from quant.errors import NotServedAsMade, UsageError
 from quant.export import adapter, finish, verify
+from quant.export.export import export_model
 from quant.formats import nvfp4
+from quant.images import images
 
 # --- the bits that are served ---------------------------------------------------------------------------------------
 
@@ -219,3 +221,38 @@ def test_a_fine_tuned_model_keeps_the_tokenizer_of_its_source(extra: bool, tmp_p
     assert (out / "tokenizer.json").read_text() == "tokenizer.json of the source"
     assert (out / "config.json").read_text() == "{}"
     assert load_file(out / "model.safetensors")["a"].tolist() == [1.0]
+
+
+# --- a quantised model ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ["NVFP4", "MIXED_PRECISION"])
+@pytest.mark.parametrize("mtp", [True, False])
+def test_the_weights_of_an_mtp_head_go_along_unquantised(
+    mtp: bool, algorithm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MIXED_PRECISION lists what is quantised; any other algorithm what is not."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    for directory in (source, out):
+        directory.mkdir()
+    names = ["model.a", *(["mtp.fc.weight"] if mtp else [])]
+    save_file({name: torch.ones(1) for name in names}, source / "model.safetensors")
+    sections: dict[str, Any] = {
+        "config.json": {"quantization_config": {"quant_algo": algorithm, "ignore": ["z"]}},
+        "hf_quant_config.json": {"quantization": {"quant_algo": algorithm}},
+    }
+    exported: dict[str, Tensor] = {}
+
+    def export(_: object, *, export_dir: Path, extra_state_dict: dict[str, Tensor], **__: object) -> None:
+        exported.update(extra_state_dict)
+        for name, content in sections.items():
+            (export_dir / name).write_text(json.dumps(content))
+
+    monkeypatch.setattr("modelopt.torch.export.export_hf_checkpoint", export)
+    config = SimpleNamespace(to_dict=lambda: {"model_type": "llama"}, architectures=["A"])
+    export_model(SimpleNamespace(config=config), source, out, images()["vllm-0.32"])
+    assert set(exported) == set(names[1:])
+    config_, legacy = (json.loads((out / name).read_text()) for name in sections)
+    excluded = mtp and algorithm == "NVFP4"
+    assert config_["quantization_config"]["ignore"] == (["mtp*", "z"] if excluded else ["z"])
+    assert legacy["quantization"].get("exclude_modules") == (["mtp*"] if excluded else None)

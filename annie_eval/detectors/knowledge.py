@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from annie_eval.detectors.context import user_text
 from annie_eval.detectors.english import polar
-from annie_eval.detectors.english.alternatives import offered
+from annie_eval.detectors.english.alternatives import in_a_row, offered
 from annie_eval.detectors.english.answering import Clauses
 from annie_eval.detectors.english.assertion import Speech
 from annie_eval.detectors.english.matter import Matter
@@ -160,7 +160,9 @@ def _stated(
     last: tuple[int, int] | None = None
     for span in sorted(spans)[-_MENTIONS:]:
         if clauses is not None and (
-            offered(speech.text, span, right) or compared(speech.text, span, clauses.matter.question)
+            offered(speech.text, span, right)
+            or (not clauses.open and in_a_row(speech.text, span, right))
+            or compared(speech.text, span, clauses.matter.question)
         ):
             continue
         if speech.asserts(span):

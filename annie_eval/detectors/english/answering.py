@@ -125,7 +125,7 @@ class Clauses:
     def __init__(self, text: str, matter: Matter) -> None:
         self.text, self.matter = text, matter
         # Places and lists may come in several clauses: "in the garden, under the pot", "first spaghetti, then eggs".
-        self._open = not matter or _SEVERAL.search(matter.question) is not None or _CJK.search(text) is not None
+        self.open = not matter or _SEVERAL.search(matter.question) is not None or _CJK.search(text) is not None
 
     @cached_property
     def _spans(self) -> list[tuple[int, int]]:
@@ -136,7 +136,7 @@ class Clauses:
 
     def answers(self, span: tuple[int, int]) -> bool:
         """Whether the phrase at a span stands in a clause that answers, and no other clause answers better."""
-        if self._open:
+        if self.open:
             return True
         at = bisect_right(self._spans, span[0], key=lambda one: one[0]) - 1
         start, end = self._spans[at][0], max(self._spans[at][1], span[1])

@@ -26,9 +26,10 @@ OPPOSITES = (
     (word_set("end ends ended finish finished over"), word_set("begin begins began begun start starts started")),
     (word_set("born birth"), word_set("died death dead")),
     (_MORE, _LESS),
+    (word_set("after follow follows following next"), word_set("before precede precedes preceding previous")),
     (word_set("arrive arrives arrived arrival"), word_set("leave leaves left depart departs departure")),
 )
-_PARTS = re.compile(r"[.,;:!?\n—–]+(?!\d)|\b(?:and|but|while|when|after|before)\b", re.IGNORECASE)
+_PARTS = re.compile(r"[.,;:!?\n—–]+(?!\d)|\b(?:and|but|while|when|because|since)\b", re.IGNORECASE)
 _ABOUT_OPPOSITES = word_set("opposite opposites contrary reverse antonym")
 _ARTICLE = r"(?:the |an? )?"
 _THAN = re.compile(

@@ -55,3 +55,36 @@ def passes(which: str, text: str) -> bool:
 def test_what_a_clause_points_at_is_the_answer(which: str, right: str, wrong: str) -> None:
     assert passes(which, right)
     assert not passes(which, wrong)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "question", "accepted"),
+    [
+        (
+            "It's July, June comes before.",
+            "It's May. July is the one before June.",
+            "Which month comes after June?",
+            "July",
+        ),
+        (
+            "The horse, because the snail is slow.",
+            "The horse is the slower one because it's big.",
+            QUESTIONS["faster"][0],
+            "horse",
+        ),
+        ("A horse is faster than a snail.", "A snail or a horse is faster.", QUESTIONS["faster"][0], "horse"),
+        ("Red, not green.", "Green, red, blue and purple.", "What colour are ripe tomatoes?", "red"),
+        ("Red, blue is for plums.", "Green, red, blue, it's one of those.", "What colour are ripe tomatoes?", "red"),
+        ("Flour, eggs, milk and salt.", "Flour, oil, milk and salt.", "What do I need for pancakes?", "eggs"),
+    ],
+)
+def test_the_opposite_and_all_of_a_list_are_no_answer(right: str, wrong: str, question: str, accepted: str) -> None:
+    answer = AnswerExpectation(any_of=(accepted,))
+    assert not find(sample(reply(right, user=question, answer=answer)))
+    assert find(sample(reply(wrong, user=question, answer=answer)))
+
+
+def test_a_list_of_accepted_words_is_an_answer() -> None:
+    answer = AnswerExpectation(any_of=("red", "blue", "yellow"))
+    asked = reply("Red, green, blue and black.", user="Tell me a primary colour.", answer=answer)
+    assert not find(sample(asked))

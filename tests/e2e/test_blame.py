@@ -197,9 +197,11 @@ def test_too_few_misses_are_said_before_any_server_is_started(tmp_path: Path) ->
     assert said in told[-1]
     assert command in told[-1]
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == kept
+    status, told, started = run(*search, "--vllm-arg=--max-num-seqs=4")
+    assert (status, started) == (2, 3), "that run had a server with other arguments"
     words = shlex.split(told[-1].partition("run annie-eval ")[2])[:-2]
     status, _, started = run(*words, "-k", "test_every_answer", "--run-dir", "both")
-    assert started == 3
+    assert started == 4
     found = json.loads((tmp_path / "both" / "verdict.json").read_text())["regression"]
     assert {change["direction"] for change in found["changes"]} == {"better"}, "both answers are shown"
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +34,41 @@ def test_equal_values_have_equal_digests_and_others_do_not() -> None:
     many = {str(i): torch.full((3,), float(i)) for i in range(40)}
     assert verify.digests(many.items()) == {name: verify.digest(tensor) for name, tensor in many.items()}
     assert list(verify.digests(many.items())) == list(many)
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(2, 2), (None, 1), (64, 16)])
+def test_hashing_uses_all_cores_and_holds_few_tensors(
+    cores: int | None, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two wait for a core, and one for its place among them."""
+    hashing, release = threading.Semaphore(0), threading.Event()
+    taken: list[int] = []
+
+    def slow(_: Tensor) -> str:
+        hashing.release()
+        release.wait(60)
+        return ""
+
+    def tensors() -> Iterator[tuple[str, Tensor]]:
+        for number in range(40):
+            taken.append(number)
+            yield str(number), torch.ones(1)
+
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr(verify, "digest", slow)
+    found = threading.Thread(target=verify.digests, args=(tensors(),))
+    found.start()
+    for _ in range(workers):
+        assert hashing.acquire(timeout=60)
+    deadline = time.monotonic() + 60
+    while len(taken) < workers + 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert not hashing.acquire(blocking=False)
+    assert len(taken) == workers + 3
+    release.set()
+    found.join(60)
+    assert len(taken) == 40
 
 
 def served(directory: Path) -> dict[str, str]:

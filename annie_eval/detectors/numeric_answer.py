@@ -219,10 +219,13 @@ class Judge:
 
     def of_another_thing(self, hits: list[Number]) -> Number | None:
         """A number with a unit that the question names, where the expected one is said of another thing alone."""
-        if any(one.unit is None or one.unit in self.asked_units for one in hits):
-            return None
         among = self.pool if self.is_sum else self.asserted
-        return next((one for one in among if one.unit in self.asked_units and not self.hits(one)), None)
+        for asked in (self.asked_noun, self.asked_units):
+            if any(one.unit is None or one.unit in asked for one in hits):
+                return None
+            if other := next((one for one in among if one.unit in asked and not self.hits(one)), None):
+                return other
+        return None
 
     def supposed(self, one: Number) -> bool:
         """Whether a number is what somebody would say: "a careless pupil would put down 36"."""
@@ -297,6 +300,9 @@ class Judge:
             rivals = [one for one, weight in zip(rivals, weights, strict=True) if weight == max(weights)]
         first = self.sentence(rivals[0])
         opening = [one for one in rivals if self.sentence(one) == first]
+        if self.is_sum:  # "You spend 9 and get 11 back", asked what is got
+            best = max(weights[: len(opening)])
+            opening = [one for one, weight in zip(opening, weights, strict=False) if weight == best]
         headline = [one for one in opening if hit.weak or one.unit == hit.unit or hit not in opening][-1]
         over = [one for one in rivals if one.start > headline.start and self.overrides(one, headline)]
         return over[-1] if over else headline

@@ -133,3 +133,13 @@ LIFT = "I take the lift from floor five up six, then down three. Which floor am 
 def test_a_later_conclusion_is_the_answer(right: str, wrong: str, question: str, number: float) -> None:
     assert not find(sample(reply(right, user=question, answer=AnswerExpectation(number=number))))
     assert find(sample(reply(wrong, user=question, answer=AnswerExpectation(number=number))))
+
+
+def test_of_two_numbers_the_one_with_the_words_of_the_question_is_the_answer() -> None:
+    question, number = QUESTIONS["change"]
+    answer = AnswerExpectation(number=number)
+    assert not find(sample(reply("You spend four pounds and get five back.", user=question, answer=answer)))
+    assert find(sample(reply("You spend five pounds and get six back.", user=question, answer=answer)))
+    cuts = ("I saw a plank with five cuts. How many pieces are there?", AnswerExpectation(number=6))
+    assert not find(sample(reply("Five cuts give six pieces.", user=cuts[0], answer=cuts[1])))
+    assert find(sample(reply("You make six cuts and get five pieces.", user=cuts[0], answer=cuts[1])))

@@ -3,9 +3,10 @@
 A number is read in digits or words (`english.spoken_numbers`). The answer is the first of these that there is:
 
 1. the last number that is called the answer ("the answer is 7", "so it's 7"), or that is left where that is asked;
-2. the last result of a worked sum ("... = 7"), where the text ends with it;
-3. the number that the answer opens with ("Seven, ..."), unless a correction or a restatement follows;
-4. the last conclusion ("so 7", "7 in all"); without one, where the question gives two numbers, the last number;
+2. the result of a worked sum ("... = 7"), if it is the last number that is asserted;
+3. the number that the answer opens with ("Seven, ..."), unless a correction, a restatement or a "so" follows;
+4. the last conclusion ("so 7", "7 in all"), or where the question gives two numbers what "and" joins to it;
+   without one, where the question gives two numbers, the last number;
 5. the number with most words of the question beside it; of several, that of the first sentence.
 
 It must be the expected one. A number does not count that is negated, hedged, asked, compared, a difference, an
@@ -300,7 +301,7 @@ class Judge:
             rivals = [one for one, weight in zip(rivals, weights, strict=True) if weight == max(weights)]
         first = self.sentence(rivals[0])
         opening = [one for one in rivals if self.sentence(one) == first]
-        if self.is_sum:  # "You spend 9 and get 11 back", asked what is got
+        if self.is_sum:  # "You pay 5 and get 6 back", asked what is got back
             best = max(weights[: len(opening)])
             opening = [one for one, weight in zip(opening, weights, strict=False) if weight == best]
         headline = [one for one in opening if hit.weak or one.unit == hit.unit or hit not in opening][-1]
@@ -308,7 +309,7 @@ class Judge:
         return over[-1] if over else headline
 
     def last_joined(self, one: Number, among: list[Number]) -> Number:
-        """The last number that "and" joins to one: "so they get seven and you keep three"."""
+        """The last number that "and" joins to one: "so that is two each and one for you"."""
         end = self.sentence(one)[1]
         behind = [other for other in among if one.end < other.start < end]
         return behind[-1] if behind and _JOINED.search(self.text, one.end, behind[-1].start) else one

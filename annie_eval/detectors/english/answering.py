@@ -47,7 +47,7 @@ _DID = re.compile(r"\W*(?:does|did|do|is|was|has|are|can|will)\W*")
 _ENDS_IN_DID = re.compile(rf"(?P<name>{_CAPITALS})(?: it)? (?:does|did|do|is|was|has|are)\W*\Z")
 # "Mary Shelley, she wrote it ...".
 _WHO_DID = re.compile(r",? (?:he|she|they|who)\b[^,.;!?]*", re.IGNORECASE)
-# "It's the liver that makes it".
+# "It's the lungs that do it".
 _THAT_DOES = re.compile(
     rf"\b(?:it['’]s|it is|it was) (?:(?:the|an?) )?(?P<name>[{WORD}]+(?: [{WORD}]+)?) "
     r"(?:that|which)(?P<does>\b.*)",
@@ -62,7 +62,7 @@ _GIVES = re.compile(
     r"|(?:makes|leaves|gives)(?: it| us| you)?) (?:\w+ )?\Z",
     re.IGNORECASE,
 )
-# "What goes in is oxygen", "The one you want is Lima".
+# "What we breathe is air", "The one you want is Lima".
 _CLEFT = re.compile(
     r"\W*(?:what|who|(?:the|your|my) (?:one|name|word|place|thing))\b[^,;:]*\b(?:is|was)(?: (?:the|an?))? ",
     re.IGNORECASE,

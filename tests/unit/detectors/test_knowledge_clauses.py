@@ -33,7 +33,7 @@ def passes(which: str, text: str) -> bool:
             "Mary Shelley did another. The one you want is Stoker.",
             "Stoker did another. What you want is Shelley.",
         ),
-        ("gas", "Helium is in balloons. What goes in is oxygen.", "Oxygen is in water. What goes in is helium."),
+        ("gas", "Helium is in balloons. What we inhale is oxygen.", "Oxygen is in water. What we inhale is helium."),
         (
             "river",
             "The Congo and the Niger are all shorter than the Nile.",

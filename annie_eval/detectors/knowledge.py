@@ -22,6 +22,7 @@ from annie_eval.detectors.english.alternatives import in_a_row, offered
 from annie_eval.detectors.english.answering import Clauses
 from annie_eval.detectors.english.assertion import Speech
 from annie_eval.detectors.english.matter import Matter
+from annie_eval.detectors.english.names import namesake
 from annie_eval.detectors.english.relations import compared, opposite
 from annie_eval.detectors.english.spoken_numbers import numbers
 from annie_eval.detectors.finding import Finding, excerpt
@@ -162,6 +163,7 @@ def _stated(
         if clauses is not None and (
             offered(speech.text, span, right)
             or (not clauses.open and in_a_row(speech.text, span, right))
+            or namesake(speech.text, span, right, clauses.matter.question)
             or compared(speech.text, span, clauses.matter.question)
         ):
             continue

@@ -3,9 +3,10 @@
 A number is read in digits or words (`english.spoken_numbers`). The answer is the first of these that there is:
 
 1. the last number that is called the answer ("the answer is 7", "so it's 7"), or that is left where that is asked;
-2. the last result of a worked sum ("... = 7"), where the text ends with it;
-3. the number that the answer opens with ("Seven, ..."), unless a correction or a restatement follows;
-4. the last conclusion ("so 7", "7 in all"); without one, where the question gives two numbers, the last number;
+2. the result of a worked sum ("... = 7"), if it is the last number that is asserted;
+3. the number that the answer opens with ("Seven, ..."), unless a correction, a restatement or a "so" follows;
+4. the last conclusion ("so 7", "7 in all"), or where the question gives two numbers what "and" joins to it;
+   without one, where the question gives two numbers, the last number;
 5. the number with most words of the question beside it; of several, that of the first sentence.
 
 It must be the expected one. A number does not count that is negated, hedged, asked, compared, a difference, an
@@ -219,10 +220,13 @@ class Judge:
 
     def of_another_thing(self, hits: list[Number]) -> Number | None:
         """A number with a unit that the question names, where the expected one is said of another thing alone."""
-        if any(one.unit is None or one.unit in self.asked_units for one in hits):
-            return None
         among = self.pool if self.is_sum else self.asserted
-        return next((one for one in among if one.unit in self.asked_units and not self.hits(one)), None)
+        for asked in (self.asked_noun, self.asked_units):
+            if any(one.unit is None or one.unit in asked for one in hits):
+                return None
+            if other := next((one for one in among if one.unit in asked and not self.hits(one)), None):
+                return other
+        return None
 
     def supposed(self, one: Number) -> bool:
         """Whether a number is what somebody would say: "a careless pupil would put down 36"."""
@@ -297,12 +301,15 @@ class Judge:
             rivals = [one for one, weight in zip(rivals, weights, strict=True) if weight == max(weights)]
         first = self.sentence(rivals[0])
         opening = [one for one in rivals if self.sentence(one) == first]
+        if self.is_sum:  # "You pay 5 and get 6 back", asked what is got back
+            best = max(weights[: len(opening)])
+            opening = [one for one, weight in zip(opening, weights, strict=False) if weight == best]
         headline = [one for one in opening if hit.weak or one.unit == hit.unit or hit not in opening][-1]
         over = [one for one in rivals if one.start > headline.start and self.overrides(one, headline)]
         return over[-1] if over else headline
 
     def last_joined(self, one: Number, among: list[Number]) -> Number:
-        """The last number that "and" joins to one: "so they get seven and you keep three"."""
+        """The last number that "and" joins to one: "so that is two each and one for you"."""
         end = self.sentence(one)[1]
         behind = [other for other in among if one.end < other.start < end]
         return behind[-1] if behind and _JOINED.search(self.text, one.end, behind[-1].start) else one

@@ -28,7 +28,7 @@ _LEFT_OPEN = re.compile(
     r"|(?:it['’]s )?one of (?:those|these|them|the|that))\b",
     re.IGNORECASE,
 )
-# A sentence of four or more single words in a row: "Red, green, blue and pink", "It goes red, green, blue, pink".
+# A sentence of four or more single words in a row: "White, grey, black and tan", "It goes white, grey, black, tan".
 _ROW = re.compile(rf"(?:\A|[.!?:…]\s+|\bgoes )(?P<row>[{WORD}]+(?:(?:, and|,| and) [{WORD}]+){{3,}})", re.IGNORECASE)
 _UNDECIDED = re.compile(r"\b(?:opinions (?:differ|vary)|it depends|divided|undecided)\b", re.IGNORECASE)
 _STOP = r"(?=\s*(?:[.,;:!?…—–]|\Z))"

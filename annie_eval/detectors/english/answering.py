@@ -45,6 +45,14 @@ _SAID_AGAIN = re.compile(
 )
 _DID = re.compile(r"\W*(?:does|did|do|is|was|has|are|can|will)\W*")
 _ENDS_IN_DID = re.compile(rf"(?P<name>{_CAPITALS})(?: it)? (?:does|did|do|is|was|has|are)\W*\Z")
+# "Mary Shelley, she wrote it ...".
+_WHO_DID = re.compile(r",? (?:he|she|they|who)\b[^,.;!?]*", re.IGNORECASE)
+# "It's the lungs that do it".
+_THAT_DOES = re.compile(
+    rf"\b(?:it['’]s|it is|it was) (?:(?:the|an?) )?(?P<name>[{WORD}]+(?: [{WORD}]+)?) "
+    r"(?:that|which)(?P<does>\b.*)",
+    re.IGNORECASE,
+)
 _IS_GIVEN = re.compile(
     r" (?:is|was|would be) (?:(?:the|your|my) (?:\w+ )?(?:answer|one|winner)|right|correct)\b| (?:wins|won)\b",
     re.IGNORECASE,
@@ -54,7 +62,7 @@ _GIVES = re.compile(
     r"|(?:makes|leaves|gives)(?: it| us| you)?) (?:\w+ )?\Z",
     re.IGNORECASE,
 )
-# "What goes in is oxygen", "The one you want is Lima".
+# "What we breathe is air", "The one you want is Lima".
 _CLEFT = re.compile(
     r"\W*(?:what|who|(?:the|your|my) (?:one|name|word|place|thing))\b[^,;:]*\b(?:is|was)(?: (?:the|an?))? ",
     re.IGNORECASE,
@@ -81,7 +89,7 @@ _SUBJECT = re.compile(rf"\W*(?:(?:the|an?) )?(?P<name>{_CAPITALS}|[{WORD}]+)(?= 
 # ... behind a verb or a preposition at the end, ...
 _BEHIND = re.compile(
     rf"\b(?P<by>is|was|are|were|be|been|by|means|uses?|it['’]s|that['’]s|called|from|to|of|in|for|with|on)"
-    rf" (?:(?:the|an?) )?(?P<name>[{WORD}'’]+(?: [{WORD}'’]+)?)\W*\Z"
+    rf" (?:(?:the|an?) )?(?P<name>{_CAPITALS}|[{WORD}'’]+(?: [{WORD}'’]+)?)\W*\Z"
 )
 _LAST_WORD = re.compile(rf"(?:{_CAPITALS}|[{WORD}'’]+)(?=\W*\Z)")
 _SURE = word_set("is was are were be been by means use uses it's that's called")
@@ -244,6 +252,9 @@ class Clauses:
             return _Rival(start, whole - 0.5, True, True, told, clause)
         if self.text[end : end + 1] == "?" or _DOUBTFUL.search(clause):
             return None
+        more = _WHO_DID.match(self.text, end)
+        if more and _NAMES.fullmatch(clause) and self.matter.another(clause) and self.matter.shared(more.group()):
+            return _Rival(start, whole, True, True, told, clause)
         shared = float(self.matter.shared(clause))
         names, sure, again, of_it = self._other_named(start, clause)
         if said[0] in _PRONOUNS and not (shared or sure or again or of_it):
@@ -269,6 +280,9 @@ class Clauses:
             opening = clause[: last_word.start()]
             if self._pointed(opening, opening):
                 return True, True, True, False
+        cleft = _THAT_DOES.search(clause)
+        if cleft and another(cleft["name"]) and self.matter.shared(cleft["does"]):
+            return True, True, True, False
         subject = _SUBJECT.match(clause)
         if subject and _verb(subject["verb"]) and another(subject["name"]):
             rest = clause[subject.end() :]

@@ -63,6 +63,11 @@ _ORDER_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _ABOUT_ORDER = word_set("where wo come comes came before after follow follows next precede precedes")
+# "Today's Friday, so ...", unless today was asked for.
+_TODAY = re.compile(
+    r"(?<!from )(?<!of )(?<!after )\b(?:today|yesterday|tomorrow)(?:['’]s| is| was) (?:a )?\Z", re.IGNORECASE
+)
+_ASKS_TODAY = re.compile(r"\b(?:is|was|['’]s)(?: it)? (?:today|yesterday|tomorrow)\b", re.IGNORECASE)
 _REACH = 80
 
 
@@ -71,6 +76,8 @@ def compared(text: str, span: tuple[int, int], question: str) -> bool:
     asked = set(words(question))
     before = text[max(0, span[0] - _REACH) : span[0]]
     if _ABOUT_ORDER.isdisjoint(asked) and (_ORDER.match(text, span[1]) or _ORDER_BEFORE.search(before)):
+        return True
+    if _TODAY.search(before) and not _ASKS_TODAY.search(question):
         return True
     ranked = _RANKED_BEHIND.match(text, span[1])
     if ranked and asked.isdisjoint(map(fold, filter(None, ranked.groups()))):

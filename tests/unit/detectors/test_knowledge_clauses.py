@@ -33,7 +33,7 @@ def passes(which: str, text: str) -> bool:
             "Mary Shelley did another. The one you want is Stoker.",
             "Stoker did another. What you want is Shelley.",
         ),
-        ("gas", "Helium is in balloons. What goes in is oxygen.", "Oxygen is in water. What goes in is helium."),
+        ("gas", "Helium is in balloons. What we inhale is oxygen.", "Oxygen is in water. What we inhale is helium."),
         (
             "river",
             "The Congo and the Niger are all shorter than the Nile.",
@@ -88,3 +88,37 @@ def test_a_list_of_accepted_words_is_an_answer() -> None:
     answer = AnswerExpectation(any_of=("red", "blue", "yellow"))
     asked = reply("Red, green, blue and black.", user="Tell me a primary colour.", answer=answer)
     assert not find(sample(asked))
+
+
+@pytest.mark.parametrize(
+    ("which", "right", "wrong"),
+    [
+        (
+            "wrote",
+            "Bram Stoker, he wrote it to please Mary Shelley.",
+            "Mary Shelley, she wrote it to please Bram Stoker.",
+        ),
+        (
+            "wrote",
+            "Emma was Jane Austen. Dracula was Bram Stoker.",
+            "Bram Stoker wrote Emma. Dracula was Edgar Allan Poe.",
+        ),
+        ("wrote", "Mr Stoker, of Dublin.", "Florence Balcombe Stoker, his wife."),
+        ("wrote", "Clearly Stoker.", "Stoker Shelley."),
+        (
+            "gas",
+            "It's the nitrogen we need least, it's the oxygen that we breathe in.",
+            "It's oxygen, but it's the helium that we breathe in.",
+        ),
+        ("day", "Today's Monday, so you get to Saturday.", "Today's Saturday, so you get to Thursday."),
+    ],
+)
+def test_a_namesake_another_writer_or_today_is_no_answer(which: str, right: str, wrong: str) -> None:
+    assert passes(which, right)
+    assert not passes(which, wrong)
+
+
+def test_today_is_the_answer_where_it_is_asked() -> None:
+    answer = AnswerExpectation(any_of=("Saturday",))
+    assert not find(sample(reply("Today's Saturday.", user="What day is it today?", answer=answer)))
+    assert passes("day", "Five days from today is a Saturday, the fifth of May.")

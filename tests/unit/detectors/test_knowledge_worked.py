@@ -32,7 +32,7 @@ def passes(which: str, text: str) -> bool:
         ("marbles", "23 ÷ 5 = 4 remainder 3"),
         ("trays", "Four. Hmm, that's thirty-six, so make that one more. Five."),
         ("change", "Two euros, no wait, one more stamp. Three stamps and the card are €5, so €5 back."),
-        ("strings", "A guitar has six, but a ukulele gets by with four."),
+        ("strings", "A banjo has five, but a ukulele gets by with four."),
         ("ant", "You may find one with five because it lost one, but they all have six."),
     ],
 )
@@ -68,7 +68,7 @@ TOWELS = "Two towels dry in two hours on the line. How long do four take?"
         ("Ninety-eight, not so long ago.", "What year was it?", ("1998",)),
         ("Six up from two is 8.", "I'm on the second step and go up six. Which one am I on?", ("eight", "8", "8th")),
         ("2 + 9 - 3 = 8", "Up two, up nine and down three. Which step am I on?", ("eight", "eighth", "8")),
-        ("The same, a couple of hours.", TOWELS, ("2", "two")),
+        ("It takes a couple of hours, as before.", TOWELS, ("2", "two")),
     ],
 )
 def test_phrases_that_are_one_number_are_judged_as_a_number(
@@ -133,3 +133,13 @@ LIFT = "I take the lift from floor five up six, then down three. Which floor am 
 def test_a_later_conclusion_is_the_answer(right: str, wrong: str, question: str, number: float) -> None:
     assert not find(sample(reply(right, user=question, answer=AnswerExpectation(number=number))))
     assert find(sample(reply(wrong, user=question, answer=AnswerExpectation(number=number))))
+
+
+def test_of_two_numbers_the_one_with_the_words_of_the_question_is_the_answer() -> None:
+    question, number = QUESTIONS["change"]
+    answer = AnswerExpectation(number=number)
+    assert not find(sample(reply("You spend four pounds and get five back.", user=question, answer=answer)))
+    assert find(sample(reply("You spend five pounds and get six back.", user=question, answer=answer)))
+    cuts = ("I saw a plank with five cuts. How many pieces are there?", AnswerExpectation(number=6))
+    assert not find(sample(reply("Five cuts give six pieces.", user=cuts[0], answer=cuts[1])))
+    assert find(sample(reply("You make six cuts and get five pieces.", user=cuts[0], answer=cuts[1])))

@@ -114,7 +114,16 @@ _REMAINS = re.compile(
     r"(?: (?!of\b)[^\W\d]+){0,2} (?:(?:is|are|were|was) )?(?:left|remain(?:s|ing)?)\b", re.IGNORECASE
 )
 _UNIT = re.compile(r"[ -]?\w+")
-_MAKES = re.compile(r"\b(?:makes?|making|leaves) (?:it |you |us )?[$€£]?\Z", re.IGNORECASE)
+_MAKES = re.compile(r"\b(?:makes?|making|leaves|gives) (?:it |you |us )?[$€£]?\Z", re.IGNORECASE)
+# The result in a later sentence of a worked sum: "20 minus 11 is 9", "each gets 4".
+_RESULT = re.compile(
+    r"\b(?:is|are|['’]s|makes?|leaves?|gives?|pays?|gets?|needs?|costs?|ha(?:ve|s)|takes?)(?: \w+)? [$€£]?\Z",
+    re.IGNORECASE,
+)
+_OTHER_CASE = re.compile(r"\b(?:whereas|in case)\b[^.;!?]*\Z", re.IGNORECASE)
+_IT_IS_THEN = re.compile(
+    r"(?:\A|[.!?:…—–]|\bbut\b[^.!?:]*?,?)\s*(?:it|that)(?:['’]s| is| was)(?: \w+)? [$€£]?\Z", re.IGNORECASE
+)
 _PART = re.compile(r"[,;:—–](?!\d)|\b(?:and|but|while|whereas|though|which)\b", re.IGNORECASE)
 _NEAR = 120  # characters
 # An answer with more numbers than this is a table, not speech.
@@ -193,17 +202,30 @@ class Judge:
         """The last number that is called the answer; else one that is so, or is left if that is asked; else a sum."""
         called = [one for one in self.asserted if self.called_the_answer(one)]
         if called:
-            return called[-1]
+            over = [one for one in self.asserted if one.start > called[-1].end and self.corrects(one, called[-1])]
+            return [*called, *over][-1]
         remains = _ASKS_WHAT_IS_LEFT.search(self.question) is not None
         told = [
             one
             for one in self.asserted
-            if (one in self.pool and self.is_so(one)) or (remains and _REMAINS.match(self.text, one.end))
+            if (one in self.pool and (self.is_so(one) or self.closes(one)))
+            or (remains and _REMAINS.match(self.text, one.end))
         ]
         if told:
             return told[-1]
         sums = [one for one in self.asserted if _EQUALS.search(self.before(one)) and not self.operand_of_next(one)]
         return sums[-1] if sums and sums[-1] is self.asserted[-1] else None
+
+    def corrects(self, one: Number, first: Number) -> bool:
+        """Whether a later number corrects what was called the answer: "I was wrong at first, it's 7"."""
+        return self.speech.correction_between(first.end, one.start) and _IT_IS.search(self.before(one)) is not None
+
+    def closes(self, one: Number) -> bool:
+        """Whether the text ends with "it's 7", behind other numbers."""
+        if one is not self.pool[-1] or one is self.every[0] or not _IT_IS_THEN.search(self.before(one)):
+            return False
+        unit = _UNIT.match(self.text, one.end) if one.unit else None
+        return not self.text[unit.end() if unit else one.end :].strip(" .!")
 
     def operand_of_next(self, one: Number) -> bool:
         return _OPERATOR_AFTER.match(self.text, one.end) is not None
@@ -245,7 +267,7 @@ class Judge:
         off = is_difference(self.text, one.end)
         if len(among) > 1 and (off or (not self.hits(one) and saved(before[-120:], self.question))):
             return True
-        bracketed = before.rfind("(") > before.rfind(")")
+        bracketed = before.rfind("(") > before.rfind(")") or _OTHER_CASE.search(before) is not None
         reason = bracketed or (_REASON.search(_TURN.split(before)[-1]) and not _IT_IS.search(before))
         return bool(reason) and any(start <= other.start < one.start for other in among)
 
@@ -268,6 +290,8 @@ class Judge:
                 continue
             if self.speech.denies((one.start, one.end)) or (self.hits(two) and self.left_over(two)):
                 continue  # "Not 36 - 42"
+            if any(other.start > two.end for other in self.pool):
+                continue  # "between 5 and 6, but I'm certain now: 6"
             if _CHOICE.match(between) or (_AND.search(between) and _BETWEEN.search(self.text[: one.start][-20:])):
                 return one.start, two.end
         for one in self.every:
@@ -291,8 +315,12 @@ class Judge:
             return next(
                 (one for one in reversed(concluding) if over and one.start > over[-1].start), [*rivals[:1], *over][-1]
             )
+        if concluding and self.is_sum:
+            end = self.sentence(concluding[-1])[1]
+            results = [one for one in rivals if one.start > end and _RESULT.search(self.before(one))]
+            return results[-1] if results else self.last_joined(concluding[-1], rivals)
         if concluding:
-            return self.last_joined(concluding[-1], rivals) if self.is_sum else concluding[-1]
+            return concluding[-1]
         first = self.sentence(rivals[0])
         if _STEP.match(self.text, first[0]) or (self.is_sum and not self.direct(rivals[0])):
             return rivals[-1]

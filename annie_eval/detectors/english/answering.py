@@ -43,7 +43,7 @@ _SAID_AGAIN = re.compile(
     r"\W*(?!(?:below|above|beside|behind|under|over|near|by|with|in|on|at|for|from|to|of|after|before)\b)\w+"
     r" (?:it|that|this|them|him|her)\b"
 )
-_DID = re.compile(r"\W*(?:does|did|do|is|was|has|are|can|will)\W*")
+_DID = re.compile(r"\W*(?:it )?(?:does|did|do|is|was|has|are|can|will)\W*")
 _ENDS_IN_DID = re.compile(rf"(?P<name>{_CAPITALS})(?: it)? (?:does|did|do|is|was|has|are)\W*\Z")
 # "Mary Shelley, she wrote it ...".
 _WHO_DID = re.compile(r",? (?:he|she|they|who)\b[^,.;!?]*", re.IGNORECASE)
@@ -83,6 +83,7 @@ _SO = re.compile(
     r" (?:is|was|would be|must be))\b(?! (?:that|much|many|far|long|called|is|are|do|does|did)\b))[\s,]*",
     re.IGNORECASE,
 )
+_NAME = re.compile(_CAPITALS)
 _NAMES = re.compile(rf"\W*(?:(?:the|a|an) )?{_CAPITALS}\W*")
 # Where another answer stands: as the subject, ...
 _SUBJECT = re.compile(rf"\W*(?:(?:the|an?) )?(?P<name>{_CAPITALS}|[{WORD}]+)(?= (?P<verb>[{WORD}]+))")
@@ -96,7 +97,9 @@ _SURE = word_set("is was are were be been by means use uses it's that's called")
 # ... before "who", or beside what was asked for.
 _LAST_NAME = re.compile(rf"(?P<name>{_CAPITALS}|\b(?:the|an?) [{WORD}]+)\s*,?\s*(?P<who>who|which)?,?\s*\Z")
 _IT_IS_BEFORE = re.compile(
-    r"\b(?:it|that|they|he|she)(?:['’]s|['’]re| is| was| are| were| has)(?: been)?(?: (?:the|an?))? \Z", re.IGNORECASE
+    rf"\b(?:it|that|they|he|she)(?:['’]s|['’]re| is| was| are| were| has)(?: been)?(?: (?:the|an?))?"
+    rf"(?: (?-i:{_CAPITALS}))? \Z",
+    re.IGNORECASE,
 )
 _DENIED = re.compile(
     r"\W*(?:(?:it|that|he|she|they)(?:['’]s)? )?(?:not|never|(?:is|was|are|were)(?:n['’]t| not))\b", re.I
@@ -174,11 +177,14 @@ class Clauses:
         )
 
     def _denied(self, at: int) -> bool:
-        """Whether the next clause denies what was asked: "Jupiter is large, but not the largest"."""
+        """Whether the next clause denies what was asked: "Jupiter is large, but not the largest".
+
+        A name is no such denial, also where the question has it: "Canberra, not Sydney".
+        """
         for start, end in self._spans[at + 1 : at + 3]:
             clause = self.text[start : min(end, start + _REACH)]
             if _DENIED.match(clause):
-                return self.matter.shared(clause) > 0 and not _BEHIND.search(clause)
+                return self.matter.shared(_NAME.sub(" ", clause)) > 0 and not _BEHIND.search(clause)
         return False
 
     def _said_next(self, at: int) -> float:

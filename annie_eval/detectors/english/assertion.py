@@ -34,7 +34,7 @@ _FINAL_NEGATIONS = word_set("नहीं नही")
 # Each of these and each negation turns what follows into its contrary; two of them in one clause do not.
 _DENIALS = word_set(
     "doubt doubts doubtful wrong incorrect false mistaken mistake error myth lie joke rumour rumor stretch"
-    " nonsense deny"
+    " nonsense rubbish deny"
     " denies denied lying forget unlikely hardly bezweifle doute dudo dubito"
 )
 _OPEN = word_set(
@@ -67,6 +67,8 @@ _OF_IT = re.compile(
     r"(?: down)? (?:the |an? )?\Z"
     r"|\b(?:replac(?:e|es|ed|ing)|took over from|overtook|succeeded|beats?"
     r"|out(?:runs?|ran|does|did|ranks?|weighs?|grows?|grew|sells?)) (?:even |only )?(?:the |an? )?\Z"
+    r"|\byou(?:['’]d| would| might) (?:think|expect|guess|imagine|assume)\b[^.,;:!?\n]{0,30} \Z"
+    r"|\b(?:small|slight|slim|outside) chance (?:that )?(?:it['’]s|it is|it was) (?:the |an? )?\Z"
     r"|\b(?:going to|about to|nearly|almost) (?:say|said|guess|guessed) (?:it was |it['’]s )?(?:the |an? )?\Z",
     re.IGNORECASE,
 )
@@ -76,6 +78,8 @@ _OF_IT_BEHIND = re.compile(
     r"| used to be\b"
     r"| (?:was|were|has been|have been) (?:\w+ )?(?:thought|believed|considered|supposed|said|rumou?red|assumed)\b"
     r"|[^.,;!?\n]{0,60} is (?:just |only |exactly )?what (?:they|people|some|many|others)\b"
+    r"| (?:is|was|would be) (?:just |only |also )?an? (?:\w+ )?(?:guess|mistake|misconception|slip|myth)\b"
+    r"|[^.,;:!?\n]{0,30}[.,;]? (?:but )?(?:do not|don['’]t) (?:believe|listen to|fall for) (?:them|it|that|him|her)\b"
     r"| comes close(?=\s*[.,;!—–]|\s*\Z)"
     r"| (?:(?:can|could|must|should) be|is|was) (?:ruled out|out of the question)\b"
     r"| is what (?:I|you|we|they|people)(?:['’]d| would)?(?: have)? (?:say|said|think|thought|guess|guessed)\b"
@@ -171,7 +175,7 @@ _SAID_OF_IT = re.compile(
 )
 _NOT_SO = re.compile(
     r"(?:not|n['’]t|nicht|pas)(?: \w+)? (?:true|right|correct|so|the case)\b|\bstimmt (?:\w+ )?nicht\b"
-    r"|(?:not|n['’]t) (?:believe|confirm)\b",
+    r"|(?:not|n['’]t) (?:believe|confirm)\b|\b(?:out of date|outdated)\b",
     re.IGNORECASE,
 )
 _OWN_WORDS = re.compile(

@@ -22,7 +22,7 @@ OPENERS = word_set(
     "yes no sure okay ok well right oh ah hmm mm certainly absolutely easy simple good great nice fine question one"
     " sorry thanks thank you of course definitely exactly fun fact it is that s was a an the here let me think see"
     " answer result solution short correct actually really just only probably always surely that's it's here's wait"
-    " hello hi now then to be honest indeed either all"
+    " yep yup yeah nope nah aye hello hi now then to be honest indeed either all"
 )
 _LIST = re.compile(rf"[{WORD}]+(?:, (?!the |an? )[{WORD}]+)*,? (?:or|and|oder|und|ou|o|y) (?:the |an? )?[{WORD}]+")
 _ENDING = re.compile(r"(?:ed|ing|e?s|er|est)\Z")

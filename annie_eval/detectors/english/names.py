@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from annie_eval.detectors.english.matter import COMMON, OPENERS
 from annie_eval.text import WORD, word_set, words
 
-_BEFORE = re.compile(rf"((?:(?-i:[A-ZÀ-Þ])[{WORD}'’.-]*\s+)+)\Z")
+_BEFORE = re.compile(rf"(?<![{WORD}'’])((?:(?-i:[A-ZÀ-Þ])[{WORD}.-]*\s+)+)\Z")
 _BEHIND = re.compile(rf"\s+((?-i:[A-ZÀ-Þ])[{WORD}]+)")
 # What may stand before a last name with a capital and is no first name.
 _TITLES = word_set(

@@ -46,7 +46,7 @@ _SAID_AGAIN = re.compile(
 _DID = re.compile(r"\W*(?:it )?(?:does|did|do|is|was|has|are|can|will)\W*")
 _ENDS_IN_DID = re.compile(rf"(?P<name>{_CAPITALS})(?: it)? (?:does|did|do|is|was|has|are)\W*\Z")
 # "Mary Shelley, she wrote it ...".
-_WHO_DID = re.compile(r",? (?:he|she|they|who)\b[^,.;!?]*", re.IGNORECASE)
+_WHO_DID = re.compile(r",? (?:he|she|they|who)\b[^,.;!?]{0,100}", re.IGNORECASE)
 # "It's the lungs that do it".
 _THAT_DOES = re.compile(
     rf"\b(?:it['’]s|it is|it was) (?:(?:the|an?) )?(?P<name>[{WORD}]+(?: [{WORD}]+)?) "

@@ -31,8 +31,9 @@ def namesake(text: str, span: tuple[int, int], accepted: Sequence[str], question
     fuller = any(words(phrase)[-len(said) :] == said and len(words(phrase)) > len(said) for phrase in accepted)
     before = _BEFORE.search(text, max(0, span[0] - 60), span[0])
     told = words(before[1]) if before else []
-    first = {word for word in told if not word.endswith("ly")} - COMMON - OPENERS - _TITLES - set(asked)
+    small = {*COMMON, *OPENERS, *asked}
+    first = {word for word in told if not (word in small or word in _TITLES or word.endswith("ly"))}
     if fuller and first and first.isdisjoint(known):
         return True
     behind = _BEHIND.match(text, span[1])
-    return behind is not None and set(words(behind[1])).isdisjoint({*known, *COMMON, *OPENERS, *asked})
+    return behind is not None and set(words(behind[1])).isdisjoint(known | small)

@@ -2,7 +2,8 @@
 
 A number is read in digits or words (`english.spoken_numbers`). The answer is the first of these that there is:
 
-1. the last number that is called the answer ("the answer is 7", "so it's 7"), or that is left where that is asked;
+1. the last number that is called the answer ("the answer is 7", "so it's 7", "it's 7" as the last words), or that is
+   left where that is asked; in a sum the result in a later sentence takes its place;
 2. the result of a worked sum ("... = 7"), if it is the last number that is asserted;
 3. the number that the answer opens with ("Seven, ..."), unless a correction, a restatement or a "so" follows;
 4. the last conclusion ("so 7", "7 in all"), or where the question gives two numbers what "and" joins to it;
@@ -212,7 +213,8 @@ class Judge:
             or (remains and _REMAINS.match(self.text, one.end))
         ]
         if told:
-            return told[-1]
+            left = remains and _REMAINS.match(self.text, told[-1].end)
+            return (None if left else self.later_result(told[-1], self.pool)) or told[-1]
         sums = [one for one in self.asserted if _EQUALS.search(self.before(one)) and not self.operand_of_next(one)]
         return sums[-1] if sums and sums[-1] is self.asserted[-1] else None
 
@@ -222,6 +224,8 @@ class Judge:
 
     def closes(self, one: Number) -> bool:
         """Whether the text ends with "it's 7", behind other numbers."""
+        if one.unit is not None and one.unit not in self.asked_noun | self.asked_units:
+            return False  # "7 days. That's 168 hours."
         if one is not self.pool[-1] or one is self.every[0] or not _IT_IS_THEN.search(self.before(one)):
             return False
         unit = _UNIT.match(self.text, one.end) if one.unit else None
@@ -316,9 +320,7 @@ class Judge:
                 (one for one in reversed(concluding) if over and one.start > over[-1].start), [*rivals[:1], *over][-1]
             )
         if concluding and self.is_sum:
-            end = self.sentence(concluding[-1])[1]
-            results = [one for one in rivals if one.start > end and _RESULT.search(self.before(one))]
-            return results[-1] if results else self.last_joined(concluding[-1], rivals)
+            return self.later_result(concluding[-1], rivals) or self.last_joined(concluding[-1], rivals)
         if concluding:
             return concluding[-1]
         first = self.sentence(rivals[0])
@@ -335,6 +337,12 @@ class Judge:
         headline = [one for one in opening if hit.weak or one.unit == hit.unit or hit not in opening][-1]
         over = [one for one in rivals if one.start > headline.start and self.overrides(one, headline)]
         return over[-1] if over else headline
+
+    def later_result(self, one: Number, among: list[Number]) -> Number | None:
+        """The last result in a sentence behind that of a number, in a sum: "..., so 60. Less the voucher that is 50."."""
+        end = self.sentence(one)[1]
+        later = [other for other in among if other.start > end and _RESULT.search(self.before(other))]
+        return later[-1] if later and self.is_sum else None
 
     def last_joined(self, one: Number, among: list[Number]) -> Number:
         """The last number that "and" joins to one: "so that is two each and one for you"."""

@@ -122,3 +122,38 @@ def test_today_is_the_answer_where_it_is_asked() -> None:
     answer = AnswerExpectation(any_of=("Saturday",))
     assert not find(sample(reply("Today's Saturday.", user="What day is it today?", answer=answer)))
     assert passes("day", "Five days from today is a Saturday, the fifth of May.")
+
+
+@pytest.mark.parametrize(
+    ("which", "right", "wrong"),
+    [
+        (
+            "capital",
+            "The capital of Turkey is Ankara, not Istanbul.",
+            "The capital of Turkey is Istanbul, not Ankara.",
+        ),
+        ("capital", "Ankara is the capital (not Istanbul).", "Istanbul is the capital (not Ankara)."),
+        ("capital", "Yep, Ankara it is.", "Yep, Istanbul it is."),
+        ("wrote", "That's Stoker.", "That's Shelley."),
+        ("wrote", "I'm pretty sure it was Bram Stoker.", "I'm pretty sure it was Mary Shelley."),
+        (
+            "river",
+            "Some say the Congo. Don't believe them, it's the Nile.",
+            "Some say it's the Nile. Don't believe them.",
+        ),
+        ("river", "The Congo would be a good guess, but it's the Nile.", "The Nile would be a good guess, but no."),
+        (
+            "river",
+            "You'd think it's the Congo, wouldn't you? It's the Nile.",
+            "You'd think it's the Nile, wouldn't you?",
+        ),
+        (
+            "capital",
+            "It was Istanbul, but that's out of date. It's Ankara.",
+            "They say Ankara, but that's out of date.",
+        ),
+    ],
+)
+def test_what_is_rejected_is_no_answer_and_takes_none_away(which: str, right: str, wrong: str) -> None:
+    assert passes(which, right)
+    assert not passes(which, wrong)

@@ -143,3 +143,40 @@ def test_of_two_numbers_the_one_with_the_words_of_the_question_is_the_answer() -
     cuts = ("I saw a plank with five cuts. How many pieces are there?", AnswerExpectation(number=6))
     assert not find(sample(reply("Five cuts give six pieces.", user=cuts[0], answer=cuts[1])))
     assert find(sample(reply("You make six cuts and get five pieces.", user=cuts[0], answer=cuts[1])))
+
+
+@pytest.mark.parametrize(
+    ("which", "right", "wrong"),
+    [
+        (
+            "change",
+            "Three stamps are two forty, so that makes five with the card. Ten minus that is five. Enjoy!",
+            "Three stamps are two forty, so that makes five with the card. Ten minus five is four. Enjoy!",
+        ),
+        (
+            "pens",
+            "Four packs of six make twenty-four. Share those and everybody gets 3 pens.",
+            "Four packs of six make twenty-four. Share those and everybody gets 4 pens.",
+        ),
+        (
+            "trays",
+            "The answer is four. Wait, four hold only thirty-six. I was wrong, it's five.",
+            "The answer is five. Wait, five hold too many. I was wrong, it's four.",
+        ),
+        ("strings", "Not six and not five: it's four.", "Not four and not five: it's six."),
+        (
+            "ant",
+            "I was torn between four legs and six legs, but now I'm sure: six legs.",
+            "It's between four and six.",
+        ),
+        ("ant", "Six legs, whereas eight legs is for spiders.", "Eight legs, whereas six legs is for beetles."),
+        (
+            "ant",
+            "Ten legs is a crab's number. But it's six legs.",
+            "Six legs is a beetle's number. But it's ten legs.",
+        ),
+    ],
+)
+def test_what_comes_last_decides_over_what_was_said_on_the_way(which: str, right: str, wrong: str) -> None:
+    assert passes(which, right)
+    assert not passes(which, wrong)

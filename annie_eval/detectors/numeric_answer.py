@@ -339,7 +339,7 @@ class Judge:
         return over[-1] if over else headline
 
     def later_result(self, one: Number, among: list[Number]) -> Number | None:
-        """The last result in a sentence behind that of a number, in a sum: "..., so 60. Less the voucher that is 50."."""
+        """The last result of a sum in a later sentence: "so that is 60. Less the voucher that is 50."."""
         end = self.sentence(one)[1]
         later = [other for other in among if other.start > end and _RESULT.search(self.before(other))]
         return later[-1] if later and self.is_sum else None

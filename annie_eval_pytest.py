@@ -44,7 +44,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "help": "judge the server at this URL, such as http://host:8000/v1; repeat it for replicas, "
             "which share the samples",
         },
-        "profile": {"metavar": "NAME|PATH", "help": "name or file of the profile (default: annie)"},
+        "profile": {"metavar": "NAME|PATH", "help": "name or file (default: that of pyproject.toml, else annie)"},
         "served-model": {"metavar": "NAME", "help": "model name to ask for (default: the one the server lists)"},
         "api-key-env": {"metavar": "VAR", "help": "environment variable that holds the API key"},
         "serve": {"choices": ("native", "docker"), "default": "native", "help": "how --model-dir is served"},
@@ -164,7 +164,7 @@ def _taken(parser: pytest.Parser) -> frozenset[str]:
 
 def _add_options(config: pytest.Config, parser: pytest.Parser) -> None:
     taken = config.stash[_TAKEN] = _taken(parser)
-    group = parser.getgroup("annie-eval", "annie-eval: release gate for a served model")
+    group = parser.getgroup("annie-eval", "annie-eval: release gate for a served model (defaults: [tool.annie-eval])")
     for name, attributes in OPTIONS.items():
         flag = f"--annie-{name}" if name in taken else f"--{name}"
         group.addoption(flag, dest=_dest(name), **attributes)
@@ -283,6 +283,7 @@ def pytest_load_initial_conftests(
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Fill in defaults from pyproject.toml, and load the gate if there is a target."""
+    config.addinivalue_line("markers", "annie_profile(name, ...): runs only if this is the name of the judged profile")
     configured: Mapping[str, Any] = config.stash.get(_DEFAULTS, {})
     given = [
         name for name, attributes in OPTIONS.items() if option(config, name) not in (None, attributes.get("default"))
@@ -334,7 +335,7 @@ def _session(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="session")
 def endpoint(request: pytest.FixtureRequest) -> EndpointInfo:
-    """The server under test: `base_url`, `served_model`, `fingerprint`, and an openai `client`."""
+    """The server under test: `base_url`, `served_model`, `kind`, `fingerprint`, `api_key`, and an openai `client`."""
     import os
 
     reader = _session(request).reader

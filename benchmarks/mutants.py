@@ -49,12 +49,17 @@ TESTS: dict[str, str] = {
     "annie_eval/stats/distributions.py": "stats/test_stored_numbers.py stats/test_counts.py",
     "annie_eval/stats/clusters.py": "stats/test_stored_numbers.py repeats/test_clusters.py gates/test_gates.py",
     "annie_eval/stats/medians.py": "stats/test_stored_numbers.py stats/test_medians.py",
+    "annie_eval/stats/nights.py": "stats/test_stored_numbers.py stats/test_nights.py",
     "annie_eval/stats/paired.py": "stats/test_stored_numbers.py regression/test_paired.py",
+    "annie_eval/stats/relabel.py": "stats/test_stored_numbers.py stats/test_relabel.py",
     "annie_eval/stats/sequential.py": "stats/test_stored_numbers.py repeats/test_sequential.py",
     "annie_eval/stats/trend.py": "stats/test_stored_numbers.py regression/test_trend.py",
     "annie_eval/regression/": "regression/test_stored_comparisons.py regression/test_baseline.py"
     " regression/test_rejudge.py regression/test_judged_by.py regression/test_compare.py"
     " regression/test_what_changed.py report/test_json.py nightly/test_verdict_of_a_night.py",
+    "annie_eval/regression/determinism.py": "regression/test_stored_runs.py regression/test_stored_comparisons.py"
+    " regression/test_what_changed.py",
+    "annie_eval/regression/run_data.py": "regression/test_stored_runs.py regression/test_stored_comparisons.py",
     "annie_eval/timing/verdict.py": "timing/test_stored_rows.py timing/test_rows.py timing/test_verdict.py",
     "annie_eval/timing/confirm.py": "timing/test_stored_rows.py timing/test_rows.py",
     "annie_eval/timing/gates.py": "timing/test_stored_rows.py timing/test_rows.py",
@@ -103,7 +108,9 @@ TESTS: dict[str, str] = {
     " training/test_stacked.py",
     "quant/formats/nvfp4_native.py": "nvfp4/test_native.py",
     "quant/formats/nvfp4_search.py": "nvfp4/test_search.py nvfp4/test_hessian.py",
-    "quant/export/": "quant/test_ptq.py quant/test_commands.py",
+    "quant/export/": "quant/test_export_layouts.py quant/test_export_parts.py quant/test_ptq.py"
+    " quant/test_commands.py",
+    "quant/export/finish.py": "quant/test_export_parts.py quant/test_ptq.py training/test_refused_results.py",
 }
 """The code that decides, by the start of its path, and the tests of tests/unit that can see it; the longest counts."""
 

@@ -13,7 +13,10 @@ def add_blame(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-dir", type=Path, required=True, metavar="DIR", help="the checkpoint that fails")
     parser.add_argument("--reference", type=Path, metavar="DIR", help="the BF16 checkpoint that it was made from")
     parser.add_argument(
-        "--profile", default="annie", metavar="NAME|PATH", help="profile with the gates (default: annie)"
+        "--profile",
+        default="annie",
+        metavar="NAME|PATH",
+        help="profile with the gates (default: that of pyproject.toml, else annie)",
     )
     parser.add_argument(
         "--gate", metavar="NAME", help="the gate to search (default: the failing gate with the most misses)"

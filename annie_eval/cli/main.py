@@ -28,7 +28,7 @@ COMMANDS = {
     "matrix": ("matrix", "run every gate with each of several system prompts"),
     "blame": ("blame", "find what makes a gate fail: weights, template, parser, or a setting of the server"),
     "runs": ("runs", "list the runs in a directory, newest first"),
-    "show": ("runs", "print a run, or all requests and responses of one sample"),
+    "show": ("runs", "print a run, or one sample: what was expected, found and answered"),
     "say": ("say", "speak a sample's answers with espeak-ng, and print how long that takes"),
     "report": ("runs", "write a run's report as HTML, or print it as Markdown or JSON"),
     "bless": ("baselines", "make a run the baseline for later comparisons"),
@@ -69,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except UsageError as error:
             print(f"annie-eval: {printable(str(error))}", file=sys.stderr)
             return 2
+        if chosen == "nightly":
+            defaults.pop("profile", None)  # the baseline's counts
         if chosen == "serve":
             defaults.pop("base-url", None)
         elif not _names(given, "--model-dir"):
@@ -117,6 +119,9 @@ def _parser(chosen: str | None, defaults: Mapping[str, Any]) -> argparse.Argumen
         command = commands.add_parser(name, help=text)
         if name == chosen:
             getattr(importlib.import_module(f"annie_eval.cli.{module}"), f"add_{name}")(command)
+            if name in _ASK_A_SERVER:
+                but = ", but for --profile" if name == "nightly" else ""
+                command.epilog = f"[tool.annie-eval] of pyproject.toml may set other defaults{but}."
             command.set_defaults(**{key.replace("-", "_"): defaults[key] for key in _DEFAULTS if key in defaults})
     return parser
 

@@ -74,7 +74,10 @@ def add_matrix(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM")
     target.add_argument("--base-url", metavar="URL", help="URL of a running server")
     parser.add_argument(
-        "--profile", default="annie", metavar="NAME|PATH", help="name or file of the profile (default: annie)"
+        "--profile",
+        default="annie",
+        metavar="NAME|PATH",
+        help="name or file of the profile (default: that of pyproject.toml, else annie)",
     )
     parser.add_argument("--served-model", metavar="NAME", help="model name (default: the one the server lists)")
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key")

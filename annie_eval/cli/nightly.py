@@ -9,6 +9,7 @@ from pathlib import Path
 
 from annie_eval.errors import UsageError
 from annie_eval.run.directory import RUNS
+from annie_eval.text import printable
 
 HISTORY = RUNS / "history"
 
@@ -57,7 +58,7 @@ def nightly(arguments: argparse.Namespace) -> int:
 
     Returns 0 if all is well, 1 for an alarm, 2 if nothing could be run, 3 if only the gate does not pass.
 
-    Prints one paragraph.
+    Prints one paragraph, and lines of progress on stderr.
     """
     from annie_eval.nightly import night
     from annie_eval.nightly.paragraph import paragraph
@@ -72,6 +73,7 @@ def nightly(arguments: argparse.Namespace) -> int:
         api_key_env=arguments.api_key_env,
         hardware=arguments.hardware,
         concurrency=arguments.concurrency,
+        say=lambda line: print(printable(line), file=sys.stderr, flush=True),
     )
     try:
         result = night.run(options)

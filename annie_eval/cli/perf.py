@@ -29,7 +29,10 @@ def add_perf(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this checkpoint with vLLM and time it")
     target.add_argument("--base-url", metavar="URL", help="time the server at this URL")
     parser.add_argument(
-        "--profile", default="annie", metavar="NAME|PATH", help="profile with the limits (default: annie)"
+        "--profile",
+        default="annie",
+        metavar="NAME|PATH",
+        help="profile with the limits (default: that of pyproject.toml, else annie)",
     )
     parser.add_argument("--served-model", metavar="NAME", help="model name (default: the one the server lists)")
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key")
@@ -61,7 +64,7 @@ def perf(options: argparse.Namespace) -> int:
     """
     # Imported here, because these modules are slow to import and `--help` does not need them.
     from annie_eval.profile.load import load
-    from annie_eval.serving import TargetSpec, open_target
+    from annie_eval.serving import TargetSpec, check, open_target
 
     profile = load(options.profile)
     spec = TargetSpec(
@@ -76,6 +79,7 @@ def perf(options: argparse.Namespace) -> int:
     gates = tuple(options.gate or ROWS)
     # Checked before the server is started: a wrong limit or machine must not cost its start-up time.
     plan_for(profile, gates, base_url=options.base_url or "http://127.0.0.1/v1", hardware=options.hardware)
+    check(spec, profile)
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         target = open_target(spec, profile, directory, lambda message: print(printable(message), file=sys.stderr))

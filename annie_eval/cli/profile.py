@@ -30,7 +30,7 @@ def profile(arguments: argparse.Namespace) -> int:
     if mistakes or found is None:
         print(f"{len(mistakes)} to fix" if len(mistakes) > 1 else "1 to fix", file=sys.stderr, flush=True)
         return 1
-    print("\n".join(_summary(found)), flush=True)
+    print("\n".join([*_summary(found), *_warnings(found)]), flush=True)
     return 0
 
 
@@ -43,6 +43,18 @@ def _examples(profile: Profile, *, sound: bool) -> list[str]:
     with suppress(Exception):  # after another mistake, a detector may fail on an example
         mistakes.extend(example_mistakes(profile))
     return [mistake for mistake in mistakes if "cannot judge its example" not in mistake]
+
+
+def _warnings(profile: Profile) -> list[str]:
+    """What is no mistake, but stops the gate for some targets."""
+    if not profile.tools or profile.serving.tool_parser:
+        return []
+    from annie_eval.serving.tool_parsers import LIST
+
+    return [
+        "warning: tools and no serving.tool_parser: enough for a server at a URL, but `annie-eval gate DIR` refuses"
+        f" it and names the value that fits the checkpoint ({LIST})"
+    ]
 
 
 def _summary(profile: Profile) -> list[str]:

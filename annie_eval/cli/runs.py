@@ -25,6 +25,9 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 def add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's directory, or its name in runs/")
     parser.add_argument("sample", nargs="?", metavar="SAMPLE", help="a sample's key, as the report prints it")
+    parser.add_argument(
+        "--raw", action="store_true", help="print the sample's requests and raw responses as well, with all times"
+    )
     parser.set_defaults(command=show)
 
 
@@ -88,8 +91,10 @@ def show(arguments: argparse.Namespace) -> int:
     from annie_eval.report import show as shown
 
     run_dir = find_run(arguments.run)
+    if arguments.raw and arguments.sample is None:
+        raise UsageError("--raw: needs a SAMPLE")
     if arguments.sample is not None:
-        _print(shown.sample_lines(run_dir, arguments.sample))
+        _print(shown.sample_lines(run_dir, arguments.sample, raw=arguments.raw))
     else:
         terminal = sys.stdout.isatty()
         color, width = terminal and "NO_COLOR" not in os.environ, get_terminal_size((100, 24)).columns

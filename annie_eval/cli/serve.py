@@ -40,7 +40,7 @@ def serve(arguments: argparse.Namespace) -> int:
         check(spec, profile)
     except UsageError as error:
         raise UsageError(str(error).removeprefix("--model-dir ")) from None
-    say(f"starting vLLM for {arguments.dir}")
+    say(f"starting vLLM for {arguments.dir}, with the flags of profile {profile.name} ({profile.path})")
     stop = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, lambda *_: stop.set())

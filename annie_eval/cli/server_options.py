@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the options, without the target itself."""
-    parser.add_argument("--profile", default="annie", metavar="NAME|PATH", help="whose serving flags (default: annie)")
+    parser.add_argument(
+        "--profile",
+        default="annie",
+        metavar="NAME|PATH",
+        help="whose serving flags (default: that of pyproject.toml, else annie)",
+    )
     parser.add_argument("--served-model", metavar="NAME", help="model name (default: unique, or the one listed)")
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key")
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 Phrases are found as whole words, apart from case, accents and punctuation, and must be asserted
 (`english.assertion`): a negated, asked, doubted or corrected mention is none. A phrase that is itself a
-denial ("couldn't find it") only has to be there. A phrase that is a number is also met by that number in words.
+denial ("couldn't find it") only has to be there. Phrases that are one number ("12", "twelve") are judged as a number.
 A phrase answers where its clause does: if it is all of the clause, if a pronoun is the subject ("it's Paris"), if the
 clause has a word of the question, or if no other clause does so (`english.answering`). Of yes and no, the last that
 stands by itself decides (`english.polar`).
@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING
 
 from annie_eval.detectors.context import user_text
 from annie_eval.detectors.english import polar
-from annie_eval.detectors.english.alternatives import offered
+from annie_eval.detectors.english.alternatives import in_a_row, offered
 from annie_eval.detectors.english.answering import Clauses
 from annie_eval.detectors.english.assertion import Speech
 from annie_eval.detectors.english.matter import Matter
+from annie_eval.detectors.english.names import namesake
 from annie_eval.detectors.english.relations import compared, opposite
 from annie_eval.detectors.english.spoken_numbers import numbers
 from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.numeric_answer import Judge
 from annie_eval.detectors.tags import without_thoughts
 from annie_eval.text import fold, is_blank, words
-from annie_eval.wire.sample import Sample
+from annie_eval.wire.sample import Answer, Sample
 
 if TYPE_CHECKING:
     from annie_eval.profile.types import AnswerExpectation
@@ -53,7 +54,8 @@ def find(sample: Sample) -> tuple[Finding, ...]:
             continue
         content = exchange.answer.content or ""
         if is_blank(content):
-            findings.append(Finding("knowledge", "no answer", "", None, index))
+            came, text = _instead(exchange.answer)
+            findings.append(Finding("knowledge", f"no answer: {came}", excerpt(text, 0), None, index))
             continue
         if len(content) > _LONGEST:
             reason = f"{len(content)} characters, more than the {_LONGEST} that are read for an answer"
@@ -67,6 +69,16 @@ def find(sample: Sample) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
+def _instead(answer: Answer) -> tuple[str, str]:
+    """What came in place of an answer, and its text."""
+    if answer.tool_calls:
+        call = answer.tool_calls[0]
+        return f"calls {' '.join((call.name or '').split())[:80] or 'a nameless tool'} instead", call.arguments or ""
+    if not is_blank(answer.reasoning):
+        return "only reasoning", answer.reasoning or ""
+    return "an empty reply", ""
+
+
 def _misses(content: str, expected: AnswerExpectation, question: str, english: bool) -> Iterator[tuple[str, int, int]]:
     speech = Speech(content)
     whole = (0, len(content))
@@ -76,11 +88,16 @@ def _misses(content: str, expected: AnswerExpectation, question: str, english: b
         content, {w for one in (*right, *number) for w in words(one)}, question
     ):
         yield "says it of the opposite of what was asked", *whole
+    value = _only_number(expected.any_of, english)
+    for wanted, tolerance in ((value, 0.0), (expected.number, expected.tolerance)):
+        if wanted is not None and (miss := Judge(speech, wanted, tolerance, question, english).miss()):
+            yield miss
+    any_of = expected.any_of if value is None else ()
     clauses = Clauses(content, Matter(question, right))
-    stated = [phrase for phrase in expected.any_of if _stated(speech, phrase, english, right, clauses)]
-    if expected.any_of and not stated:
+    stated = [phrase for phrase in any_of if _stated(speech, phrase, english, right, clauses)]
+    if any_of and not stated:
         yield f"does not state {_quoted(expected.any_of)}", *whole
-    elif said := _other_of_yes_and_no(speech, expected.any_of, stated):
+    elif said := _other_of_yes_and_no(speech, any_of, stated):
         yield said
     for phrase in expected.all_of:
         if _stated(speech, phrase, english, right, clauses) is None:
@@ -88,10 +105,17 @@ def _misses(content: str, expected: AnswerExpectation, question: str, english: b
     for phrase in expected.none_of:
         if span := _stated(speech, phrase, english):
             yield f"states {_quoted([phrase])}", *span
-    if expected.number is not None:
-        judge = Judge(speech, expected.number, expected.tolerance, question, english)
-        if miss := judge.miss():
-            yield miss
+
+
+def _only_number(accepted: Sequence[str], english: bool) -> float | None:
+    """The number that each accepted phrase is; None where one is another or has other words."""
+    read = [numbers(phrase, english=english) for phrase in accepted]
+    if not read or any(len(one) != 1 for one in read):
+        return None
+    if any(re.search(r"[^\W\d]", p[: n.start] + p[n.end :]) for p, (n,) in zip(accepted, read, strict=True)):
+        return None
+    value = read[0][0].readings[0]
+    return value if all(one.near(value) for (one,) in read) else None
 
 
 def _quoted(phrases: Sequence[str]) -> str:
@@ -137,7 +161,10 @@ def _stated(
     last: tuple[int, int] | None = None
     for span in sorted(spans)[-_MENTIONS:]:
         if clauses is not None and (
-            offered(speech.text, span, right) or compared(speech.text, span, clauses.matter.question)
+            offered(speech.text, span, right)
+            or (not clauses.open and in_a_row(speech.text, span, right))
+            or namesake(speech.text, span, right, clauses.matter.question)
+            or compared(speech.text, span, clauses.matter.question)
         ):
             continue
         if speech.asserts(span):

@@ -3,14 +3,15 @@
 A number is read in digits or words (`english.spoken_numbers`). The answer is the first of these that there is:
 
 1. the last number that is called the answer ("the answer is 7", "so it's 7"), or that is left where that is asked;
-2. the last result of a worked sum ("... = 7"), where the text ends with it;
-3. the number that the answer opens with ("Seven, ..."), unless a correction or a restatement follows;
-4. the last conclusion ("so 7", "7 in all"); without one, where the question gives two numbers, the last number;
+2. the result of a worked sum ("... = 7"), if it is the last number that is asserted;
+3. the number that the answer opens with ("Seven, ..."), unless a correction, a restatement or a "so" follows;
+4. the last conclusion ("so 7", "7 in all"), or where the question gives two numbers what "and" joins to it;
+   without one, where the question gives two numbers, the last number;
 5. the number with most words of the question beside it; of several, that of the first sentence.
 
 It must be the expected one. A number does not count that is negated, hedged, asked, compared, a difference, an
-operand, a reason, an aside or given by the question. One of several ("7 or 8") is no answer, and nor is one in
-another unit.
+operand, a reason, an aside or given by the question. One of several ("7 or 8") is no answer. One in another unit than
+was asked for is converted: an hour and a half is 90 minutes.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from bisect import bisect_right
 from itertools import pairwise
 
 from annie_eval.detectors.english.assertion import Speech
-from annie_eval.detectors.english.matter import Matter
+from annie_eval.detectors.english.matter import COMMON, Matter
 from annie_eval.detectors.english.quantities import bounded, is_difference, saved, somebody_would, too_many
 from annie_eval.detectors.english.relations import compared
 from annie_eval.detectors.english.sentences import split_sentences
 from annie_eval.detectors.english.spoken_numbers import SCALES, Number, numbers
-from annie_eval.detectors.english.units import another_of_its_kind, singular
+from annie_eval.detectors.english.units import rate, singular
 from annie_eval.text import words
 
 _OPERATOR_BEFORE = re.compile(
@@ -39,12 +40,16 @@ _REASON = re.compile(
     r"\b(?:because|since|given that|for example|for instance|as in|e\.g\.|compared (?:to|with))\b",
     re.IGNORECASE,
 )
+_TURN = re.compile(r"\b(?:but|so|which means)\b", re.IGNORECASE)
 _CHOICE = re.compile(
     r"\s*[^\W\d]{0,12}\s*(?:,?\s*\b(?:or|bis|oder|ou|maybe|perhaps)\b|/|[-–—]|\bto\b)\s*(?:maybe |perhaps |even "
-    r"|about )?[$€£]?\Z",
+    r"|about |in )?[$€£]?\Z",
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"\b(?:between|zwischen|entre)\s+[$€£]?\Z", re.IGNORECASE)
+_JOINED = re.compile(r"\band\b", re.IGNORECASE)
+_SO_FIRST = re.compile(r"\W*so\b", re.IGNORECASE)
+_AND = re.compile(r"\b(?:and|und|et)\s+[$€£]?\Z", re.IGNORECASE)
 _CONCLUSION = re.compile(
     r"\b(?:so|therefore|thus|hence|altogether|in total|in all|all told|total|overall|final|finally"
     r"|that makes|makes it"
@@ -71,7 +76,7 @@ _BARE_BEFORE = re.compile(
     r"|(?:the )?short answer)\b\W*){0,2}[$€£]?",
     re.IGNORECASE,
 )
-_BARE_BEHIND = re.compile(r"(?:\s+[^\W\d]+){0,2}\s*(?:[.!,;:—–](?!\d)|- |\Z)")
+_BARE_BEHIND = re.compile(r"(?!\s+(?:is|are|was|were)\b)(?:\s+[^\W\d]+){0,2}\s*(?:[.!,;:—–](?!\d)|- |\Z)")
 # So has one that opens with "It has to be 29: ...", before the reason.
 _SAID_BEFORE = re.compile(
     r"\W*(?:it|that|this)(?:['’]s| is| was| has to be| must be| has| makes| gives| comes to)(?: got| exactly)? [$€£]?",
@@ -92,11 +97,12 @@ _STATED = re.compile(
 )
 # Where the question asks what is left, a number that is said to be left is stated as the answer.
 _ASKS_WHAT_IS_LEFT = re.compile(r"\bhow (?:many|much)\b[^.?!]*\b(?:left|remain(?:s|ing)?)\b", re.IGNORECASE)
+_ASKS_WHEN = re.compile(r"\b(?:when|year|wann|jahr)\b", re.IGNORECASE)
 _IN_UNITS = re.compile(r"\b(?:in|to|into) ([^\W\d]+)\W*\Z", re.IGNORECASE)
 _HOW_OLD = re.compile(r"\bhow old\b", re.IGNORECASE)
 _HOW_MANY = re.compile(r"\bhow many ([^\W\d]+)(?: ([^\W\d]+))?", re.IGNORECASE)
 
-_IT_IS = re.compile(r"\b(?:it|that|there|they|you)(?:['’]s|['’]re| is| are| have)(?: \w+)? \Z", re.IGNORECASE)
+_IT_IS = re.compile(r"\b(?:it|that|they|you)(?:['’]s|['’]re| is| are| have)(?: \w+)? \Z", re.IGNORECASE)
 _EQUALS = re.compile(r"=\s*[$€£]?\Z")
 _STATED_BEHIND = re.compile(
     r"(?: [^\W\d]+)?,? (?:(?:and )?that(?:['’]s| is)|is) (?:the|your|my) (?:right |correct |final "
@@ -124,21 +130,26 @@ class Judge:
         self.wanted = f"{value:g}"
         # "How many dozens": 7 dozen is 84 and 7.
         self.scales = [1.0, *(SCALES[word] for word in map(singular, words(question)) if word in SCALES)]
+        # "In '45" and "forty-five", asked for a year.
+        self.century = 1000 < value < 2100 and value % 100 > 9 and _ASKS_WHEN.search(question) is not None
         self.matter = Matter(question)
-        given = numbers(question, english=english)
-        self.is_sum = sum(not one.weak for one in given) > 1
+        self.given = numbers(question, english=english)
+        self.is_sum = sum(not one.weak for one in self.given) > 1
         self.asked_units = {singular(word) for word in words(question)}
+        nouns = {word for found in _HOW_MANY.findall(question) for word in found} - COMMON - {""}
+        self.asked_noun = set(map(singular, nouns))
+        into = {singular(found) for found in _IN_UNITS.findall(question)}
+        self.wanted_units = self.asked_noun or into or ({"year"} if _HOW_OLD.search(question) else set())
         every = numbers(self.text, english=english, most=4 * _MOST)
         self.every = [one for one in every if not one.weak or self.hits(one)][: _MOST + 1]
         self.sentences = split_sentences(self.text)
-        self.asked_noun = {singular(word) for found in _HOW_MANY.findall(question) for word in found if word}
-        into = {singular(found) for found in _IN_UNITS.findall(question)}
-        self.wanted_units = self.asked_noun or into or ({"year"} if _HOW_OLD.search(question) else set())
         asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
         asserted = [one for one in asserted if not too_many(self.text, one.end)]
         asserted = [one for one in asserted if not compared(self.text, (one.start, one.end), "")]
-        asserted = [one for one in asserted if tolerance or not bounded(self.before(one))]
-        free = [one for one in asserted if self.hits(one) or not any(one.near(other.readings[0]) for other in given)]
+        asserted = [one for one in asserted if tolerance or not bounded(self.before(one), question)]
+        free = [
+            one for one in asserted if self.hits(one) or not any(one.near(other.readings[0]) for other in self.given)
+        ]
         free = [one for one in free if not self.supposed(one)]
         self.asserted = asserted
         self.pool = [one for one in free if not self.operand(one) and not self.aside(one, free)] or free
@@ -146,7 +157,11 @@ class Judge:
             self.pool = [one for one in self.pool if one.unit is None or one.unit in self.asked_noun]
 
     def hits(self, one: Number) -> bool:
-        return any(one.near(self.value * scale, self.tolerance) for scale in self.scales)
+        if (factor := rate(one.unit, self.wanted_units)) is not None:
+            given = any(one.near(other.readings[0]) for other in self.given)
+            return not given and one.near(self.value / factor, self.tolerance / factor)
+        in_century = self.century and one.unit is None and one.near(self.value % 100)
+        return in_century or any(one.near(self.value * scale, self.tolerance) for scale in self.scales)
 
     def miss(self) -> tuple[str, int, int] | None:
         """What is wrong with the number, and where; None if it is the expected one."""
@@ -155,8 +170,6 @@ class Judge:
         hits = [one for one in self.pool if self.hits(one)]
         if hits and (other := self.of_another_thing(hits)):
             return self.wrong(other)
-        if hits and all(one.unit is not None and another_of_its_kind(one.unit, self.wanted_units) for one in hits):
-            return f"states {self.wanted} in another unit", hits[0].start, hits[0].end
         if hits and self.speech.retracted((hits[-1].start, hits[-1].end)):
             return f"takes {self.wanted} back", hits[-1].start, len(self.text)
         if not hits:
@@ -190,7 +203,7 @@ class Judge:
         if told:
             return told[-1]
         sums = [one for one in self.asserted if _EQUALS.search(self.before(one)) and not self.operand_of_next(one)]
-        return sums[-1] if sums and self.sentence(sums[-1])[1] >= self.sentence(self.asserted[-1])[1] else None
+        return sums[-1] if sums and sums[-1] is self.asserted[-1] else None
 
     def operand_of_next(self, one: Number) -> bool:
         return _OPERATOR_AFTER.match(self.text, one.end) is not None
@@ -207,9 +220,13 @@ class Judge:
 
     def of_another_thing(self, hits: list[Number]) -> Number | None:
         """A number with a unit that the question names, where the expected one is said of another thing alone."""
-        if any(one.unit is None or one.unit in self.asked_units for one in hits):
-            return None
-        return next((one for one in self.asserted if one.unit in self.asked_units and not self.hits(one)), None)
+        among = self.pool if self.is_sum else self.asserted
+        for asked in (self.asked_noun, self.asked_units):
+            if any(one.unit is None or one.unit in asked for one in hits):
+                return None
+            if other := next((one for one in among if one.unit in asked and not self.hits(one)), None):
+                return other
+        return None
 
     def supposed(self, one: Number) -> bool:
         """Whether a number is what somebody would say: "a careless pupil would put down 36"."""
@@ -229,7 +246,7 @@ class Judge:
         if len(among) > 1 and (off or (not self.hits(one) and saved(before[-120:], self.question))):
             return True
         bracketed = before.rfind("(") > before.rfind(")")
-        reason = bracketed or (_REASON.search(before) and not _IT_IS.search(before))
+        reason = bracketed or (_REASON.search(_TURN.split(before)[-1]) and not _IT_IS.search(before))
         return bool(reason) and any(start <= other.start < one.start for other in among)
 
     def sentence(self, one: Number) -> tuple[int, int]:
@@ -251,7 +268,7 @@ class Judge:
                 continue
             if self.speech.denies((one.start, one.end)) or (self.hits(two) and self.left_over(two)):
                 continue  # "Not 36 - 42"
-            if _CHOICE.match(between) or _BETWEEN.search(self.text[: one.start][-20:]):
+            if _CHOICE.match(between) or (_AND.search(between) and _BETWEEN.search(self.text[: one.start][-20:])):
                 return one.start, two.end
         for one in self.every:
             guessed = one not in self.asserted and not self.hits(one) and one.start > self.pool[0].start
@@ -275,7 +292,7 @@ class Judge:
                 (one for one in reversed(concluding) if over and one.start > over[-1].start), [*rivals[:1], *over][-1]
             )
         if concluding:
-            return concluding[-1]
+            return self.last_joined(concluding[-1], rivals) if self.is_sum else concluding[-1]
         first = self.sentence(rivals[0])
         if _STEP.match(self.text, first[0]) or (self.is_sum and not self.direct(rivals[0])):
             return rivals[-1]
@@ -284,9 +301,18 @@ class Judge:
             rivals = [one for one, weight in zip(rivals, weights, strict=True) if weight == max(weights)]
         first = self.sentence(rivals[0])
         opening = [one for one in rivals if self.sentence(one) == first]
+        if self.is_sum:  # "You pay 5 and get 6 back", asked what is got back
+            best = max(weights[: len(opening)])
+            opening = [one for one, weight in zip(opening, weights, strict=False) if weight == best]
         headline = [one for one in opening if hit.weak or one.unit == hit.unit or hit not in opening][-1]
         over = [one for one in rivals if one.start > headline.start and self.overrides(one, headline)]
         return over[-1] if over else headline
+
+    def last_joined(self, one: Number, among: list[Number]) -> Number:
+        """The last number that "and" joins to one: "so that is two each and one for you"."""
+        end = self.sentence(one)[1]
+        behind = [other for other in among if one.end < other.start < end]
+        return behind[-1] if behind and _JOINED.search(self.text, one.end, behind[-1].start) else one
 
     def concludes(self, one: Number, among: list[Number]) -> bool:
         """Whether a word of conclusion stands before a number in its sentence, and no other number between."""
@@ -370,6 +396,8 @@ class Judge:
             return True
         if bare and _SOMETHING_ELSE.match(self.text, start):
             return False
+        if start == sentence and _SO_FIRST.match(self.text, start):
+            return True
         step = _STEP.match(self.text, start) if start == sentence else None
         return bool(step or _RESTATEMENT.fullmatch(self.text, start, one.start))
 

@@ -27,7 +27,7 @@ from annie_eval.detectors.tags import scan
 from annie_eval.profile import tool_schema
 from annie_eval.profile.argument_checks import MISSING, check_value, validate_check
 from annie_eval.text import is_blank
-from annie_eval.wire.sample import FINISH_REASONS, Channel, Exchange, Sample, ToolCall
+from annie_eval.wire.sample import FINISH_REASONS, Answer, Channel, Exchange, Sample, ToolCall
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -81,7 +81,7 @@ def _judge(sample: Sample, index: int, exchange: Exchange, wanted: tuple[CallExp
         for one in received:
             if one.problem:
                 yield _of(one.call, one.problem, index)
-        yield from _pair(wanted, received, index)
+        yield from _pair(wanted, received, index, answer)
 
 
 def _of(call: ToolCall, reason: str, index: int) -> Finding:
@@ -266,7 +266,7 @@ def _lists(schema: Any, root: Any, seen: set[int]) -> bool:
     return any(_lists(part, root, seen) for part in parts)
 
 
-def _pair(wanted: tuple[CallExpectation, ...], received: list[_Call], index: int) -> Iterator[Finding]:
+def _pair(wanted: tuple[CallExpectation, ...], received: list[_Call], index: int, answer: Answer) -> Iterator[Finding]:
     """Findings for wanted calls that did not come and for calls that nobody wanted, each miss told once."""
     fits = [[one.problem is None and _misfit(want, one) is None for one in received] for want in wanted]
     partner = match(fits, [not want.optional for want in wanted], len(received))
@@ -280,10 +280,22 @@ def _pair(wanted: tuple[CallExpectation, ...], received: list[_Call], index: int
             if received[near].problem is None:
                 yield _of(received[near].call, _misfit(want, received[near]) or "one call too many", index)
         elif not want.optional:
-            yield Finding("tool_calls", f"no call of {want.name}", "", None, index)
+            came, text = _instead(answer)
+            yield Finding("tool_calls", f"no call of {want.name}: {came}", excerpt(text, 0), None, index)
     for i in left:
         if received[i].problem is None:
             yield _of(received[i].call, f"call of {_shown(received[i].call.name)} that is not wanted", index)
+
+
+def _instead(answer: Answer) -> tuple[str, str]:
+    """What came in place of a wanted call, and its text."""
+    if answer.tool_calls:
+        return f"only of {', '.join(_shown(call.name) or 'a nameless tool' for call in answer.tool_calls[:3])}", ""
+    if not is_blank(answer.content):
+        return "text instead", answer.content or ""
+    if not is_blank(answer.reasoning):
+        return "only reasoning", answer.reasoning or ""
+    return "an empty reply", ""
 
 
 def _misfit(want: CallExpectation, one: _Call) -> str | None:

@@ -362,5 +362,5 @@ def _controls(exchange: Exchange, index: int) -> Iterator[Finding]:
 
 
 def _choices(value: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    choices: Sequence[Mapping[str, Any]] = value.get("choices") or []
-    return choices
+    """The choices; one that is null counts as empty, as for the parser."""
+    return [choice or {} for choice in value.get("choices") or ()]

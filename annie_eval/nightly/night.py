@@ -15,8 +15,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,12 +32,12 @@ from annie_eval.regression import baseline as baselines
 from annie_eval.regression import determinism
 from annie_eval.regression import timings as speed
 from annie_eval.regression.compare import ALPHA
-from annie_eval.regression.compare_runs import against, with_regression
+from annie_eval.regression.compare_runs import against, check_profile, with_regression
 from annie_eval.regression.run_data import TIMINGS, measurements
 from annie_eval.resources import GATE_TESTS
 from annie_eval.run import verdict_json
 from annie_eval.run.store import FILE, Store
-from annie_eval.serving.spec import split_url
+from annie_eval.serving.spec import shown_url, split_url
 from annie_eval.stats.nights import HORIZON
 
 GATE_ALONE = 3
@@ -48,7 +49,7 @@ _STOP = 2.0  # seconds for a stopped gate to end; answers are kept in any case
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of `annie-eval nightly`; see its --help."""
+    """The options of `annie-eval nightly`; see its --help. `say` prints a line of progress."""
 
     base_urls: tuple[str, ...]
     baseline: str
@@ -59,6 +60,7 @@ class Options:
     api_key_env: str | None = None
     hardware: str | None = None
     concurrency: int | None = None
+    say: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,15 @@ def run(options: Options) -> Result:
     """Run one night.
 
     Raises:
-        UsageError: no such baseline or profile, or another night is running; nothing was run.
+        UsageError: no such baseline or profile, one that cannot be compared with the baseline, or another night is
+            running; nothing was run.
         Stopped: by SIGTERM or Ctrl-C; answers are kept.
         OSError, sqlite3.Error: the results cannot be written.
     """
     blessed = baselines.load(options.baseline, options.runs / baselines.DIR, options.runs)
     profile = load(options.profile or _profile_of(blessed))
     _check(options, profile)
+    check_profile(options.baseline, blessed, profile)
     try:
         options.history.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -193,6 +197,7 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
     name = records.next_name(options.history, f"{_now():%Y-%m-%dT%H-%M-%S}")
     run_dir = (options.history / name).resolve()
     started = _now().isoformat(timespec="seconds")
+    options.say(f"nightly {name}: profile {profile.name}, {', '.join(map(shown_url, options.base_urls))}")
     status, output = _gate(options, profile, run_dir, lock)
     try:
         verdict: RunVerdict | None = verdict_json.load(run_dir / verdict_json.FILE)
@@ -219,6 +224,7 @@ def _night(options: Options, blessed: baselines.Baseline, profile: Profile, lock
         if verdict.verdict != "ERROR":
             timings, intervals, timing_notes = _quiet(options, profile, run_dir, verdict)
             notes += timing_notes
+        options.say(f"comparison with {options.baseline} and earlier nights")
         nights = records.read(options.history).nights
         compared = against(blessed, run_dir, earlier.judgements(nights, str(blessed.info["id"])))
         verdict = with_regression(verdict, compared)
@@ -274,7 +280,7 @@ def _cut_off(history: Path) -> list[str]:
 
 def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> tuple[int, str]:
     """Run the gate in a separate pytest process; returns exit status and output."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "annie-eval"]
+    command = [sys.executable, "-m", "pytest", "-p", "annie-eval"]
     command += [f"-pno:{name}" for name in ("cacheprovider", "xdist", "anyio", "syrupy")]
     # The pytest configuration of the current directory must not change the gate.
     command += ["-c", os.devnull, f"--rootdir={GATE_TESTS}", f"--confcutdir={GATE_TESTS}"]
@@ -304,25 +310,42 @@ def _gate(options: Options, profile: Profile, run_dir: Path, lock: IO[str]) -> t
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         text=True,
         errors="backslashreplace",
         pass_fds=[lock.fileno()],
     )
+    output: list[str] = []
+    readers = [
+        # pytest's own lines on stdout are the report, of which the night keeps the verdict.
+        threading.Thread(target=_pass_on, args=(process.stdout, output, options.say, "plan: "), daemon=True),
+        threading.Thread(target=_pass_on, args=(process.stderr, output, options.say, ""), daemon=True),
+    ]
     try:
-        output, _ = process.communicate()
-        return process.returncode, output
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        return process.wait(), "".join(output)
     except (KeyboardInterrupt, Stopped) as error:
         process.send_signal(signal.SIGINT)
         try:
-            process.communicate(timeout=_STOP)
+            process.wait(timeout=_STOP)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            process.wait()
         raise Stopped(str(error) or "stopped by Ctrl-C") from None
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def _pass_on(pipe: IO[str], output: list[str], say: Callable[[str], None], start: str) -> None:
+    """Read the gate's output to its end, and print its lines of progress at once: those that begin with `start`."""
+    for line in pipe:
+        output.append(line)
+        if line.strip() and line.startswith(start) and not line.startswith("ERROR:"):  # the paragraph has the error
+            say(line.rstrip())
 
 
 def _last_word(output: str, status: int) -> str:
@@ -349,6 +372,7 @@ def _quiet(
         from annie_eval import timing
         from annie_eval.serving import machine
 
+        options.say("timing: TTFT and decode rate on the idle server")
         try:
             plan = timing.plan_for(
                 profile,

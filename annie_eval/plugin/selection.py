@@ -11,6 +11,7 @@ from annie_eval.profile.types import Profile
 from annie_eval.resources import GATE_TESTS
 
 GATE, PERF, STATE = "gate", "perf", "server_state"
+PROFILE = "annie_profile"  # on a user's test
 # Pseudo-gate for samples of tests that belong to no gate.
 WANTED = pytest.StashKey[list[str]]()
 

@@ -21,7 +21,7 @@ from annie_eval.errors import NotAsked, TargetError, UsageError
 from annie_eval.gates.repeats import Repeats, keys_of_round
 from annie_eval.plugin import sigterm
 from annie_eval.plugin.options import option, target_spec
-from annie_eval.plugin.selection import GATE, PERF, STATE, WANTED, all_names, names_of, sample_of, samples_of
+from annie_eval.plugin.selection import GATE, PERF, PROFILE, STATE, WANTED, all_names, names_of, sample_of, samples_of
 from annie_eval.profile.load import is_builtin, load
 from annie_eval.profile.types import Profile
 from annie_eval.run.directory import RUNS
@@ -75,8 +75,14 @@ class Session:
         metafunc.parametrize("judged", pairs, ids=ids, indirect=True)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Let -k find a test by its gate's name, which need not be in the names of the test and its file."""
+        """Let -k find a test by its gate's name, which need not be in the names of the test and its file. Skip a test
+        that is bound to other profiles.
+        """
         item.extra_keyword_matches.update(names_of(item))
+        bound = [name for mark in item.iter_markers(PROFILE) for name in mark.args]
+        if bound and self.profile.name not in bound:
+            reason = f"only for profile {' or '.join(map(str, bound))}, this is {self.profile.name}"
+            item.add_marker(pytest.mark.skip(reason=printable(reason)))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection_modifyitems(

@@ -248,7 +248,7 @@ class Serving:
     """Server flags that belong to the assistant.
 
     Attributes:
-        tool_parser: vLLM's `--tool-call-parser`; None serves without tools.
+        tool_parser: vLLM's `--tool-call-parser`; None only without tools, or for a server that runs already.
         reasoning_parser: vLLM's `--reasoning-parser`.
         chat_template_kwargs: defaults for the template.
         thinking_kwarg: the template's variable that switches thinking; sent in `chat_template_kwargs`.

@@ -19,7 +19,7 @@ from annie_eval.regression.result import Change, GatePair, Regression, TimingPai
 from annie_eval.regression.run_data import RunData, first_of, scenario_of
 from annie_eval.serving import fingerprint_diff
 from annie_eval.stats import binomial, nights
-from annie_eval.stats.paired import default_margin, lowest, noninferiority, sign_flip
+from annie_eval.stats.paired import default_margin, lowest, noninferiority, pairs_to_decide, sign_flip
 from annie_eval.timing import machine
 
 ALPHA = 0.05
@@ -47,9 +47,9 @@ def compare_run_data(
     known = fingerprint_diff.between(before.fingerprint, now.fingerprint)
     profiles = fingerprint_diff.of_profiles(before.snapshot, now.snapshot, _digests(before, now))
     refused = [*profiles, *(reason for reason in known.refused if not _said_by(profiles, reason))]
-    traces = diagnosis.diagnose(before.heard, now.heard)
-    template = before.fingerprint.get("chat_template")
-    same_template = template is not None and template == now.fingerprint.get("chat_template")
+    parsers = {name: _same(name, before, now) for name in ("tool_parser", "reasoning_parser")}
+    traces = diagnosis.diagnose(before.heard, now.heard, **parsers)
+    same_template = _same("chat_template", before, now) is not None
     seen = []
     for trace in traces:
         if trace.refuses and same_template:
@@ -76,6 +76,8 @@ def compare_run_data(
     else:
         effect = _effect(verdict, gates, timings)
     notes = _notes(before, now, timings, noise)
+    if verdict == "INCONCLUSIVE" and earlier is None:
+        notes = [*_would_decide(gates), *notes]
     if not changed:
         text, of = same
         answers = f", {of - text} of {of} answers in other words" if text < of else ""
@@ -93,6 +95,12 @@ def compare_run_data(
         same_words=same,
         notes=tuple(notes),
     )
+
+
+def _same(name: str, before: RunData, now: RunData) -> Any:
+    """The field's value if it is the same in both fingerprints, otherwise None."""
+    value = before.fingerprint.get(name)
+    return value if value == now.fingerprint.get(name) else None
 
 
 # Fields of the fingerprint that come from the profile -> the profile's field.
@@ -307,6 +315,31 @@ def _notes(before: RunData, now: RunData, timings: Sequence[TimingPair], noise: 
     if other := machine.changes(before.machine, now.machine):
         found.append(f"timing: the machine is another than it was: {'; '.join(other)}")
     return found
+
+
+def _would_decide(gates: Sequence[GatePair]) -> list[str]:
+    """How many scenarios would decide the open gates, in one line; [] if no gate is open for want of scenarios."""
+    told = []
+    for gate in gates:
+        if gate.verdict != "INCONCLUSIVE" or gate.missing or not gate.n:
+            continue
+        worse, better = ({scenario_of(key) for key in keys} for keys in (gate.worse, gate.better))
+        found = pairs_to_decide(
+            len(worse),
+            len(better - worse),
+            gate.scenarios,
+            margin=gate.margin if gate.own_margin else None,
+            tests=len(gates),
+            alpha=ALPHA,
+        )
+        needed = f"about {found[0]:,} ({'PASS' if found[1] else 'FAIL'})" if found else "more than 1,000"
+        told.append(f"{gate.name} {needed} instead of {gate.scenarios}")
+    if not told:
+        return []
+    return [
+        f"more scenarios would decide it; if they change as often as these: {', '.join(_some(told))}. --repeats helps"
+        " little, because all repeats of a scenario count as one"
+    ]
 
 
 def _effect(verdict: ComparisonVerdict, gates: Sequence[GatePair], timings: Sequence[TimingPair]) -> str:

@@ -42,6 +42,25 @@ def against(baseline: baselines.Baseline, run_dir: Path, earlier: Sequence[Judge
     return replace(found, notes=(*found.notes, *notes))
 
 
+def check_profile(wanted: str, baseline: baselines.Baseline, profile: Profile) -> None:
+    """Refuse a profile that asks or judges otherwise than that of the baseline.
+
+    Raises:
+        UsageError: the difference makes a comparison meaningless.
+    """
+    before = baseline.run_data
+    digests = (before.facts.get("identity") or {}).get("digest"), profile.digest
+    if found := fingerprint_diff.of_profiles(before.snapshot, diff.snapshot(profile), digests):
+        raise UsageError(_refusal(wanted, found))
+
+
+def _refusal(wanted: str, found: Sequence[str]) -> str:
+    return (
+        f"--baseline {wanted}: REFUSED, nothing to compare: {'; '.join(found)}; "
+        "bless a run of what is deployed now, or fix it"
+    )
+
+
 class Comparison:
     """One run against one baseline.
 
@@ -52,16 +71,7 @@ class Comparison:
     def __init__(self, wanted: str, runs: Path, profile: Profile) -> None:
         self.wanted, self._profile = wanted, profile
         self.baseline = baselines.load(wanted, runs / baselines.DIR, runs)
-        before = self.baseline.run_data
-        digests = (before.facts.get("identity") or {}).get("digest"), profile.digest
-        if found := fingerprint_diff.of_profiles(before.snapshot, diff.snapshot(profile), digests):
-            raise UsageError(self._refusal(found))
-
-    def _refusal(self, found: list[str]) -> str:
-        return (
-            f"--baseline {self.wanted}: REFUSED, nothing to compare: {'; '.join(found)}; "
-            "bless a run of what is deployed now, or fix it"
-        )
+        check_profile(wanted, self.baseline, profile)
 
     def check(self, fingerprint: Mapping[str, Any]) -> None:
         """Compare a target's fingerprint with the baseline's, before any request is sent.
@@ -71,7 +81,7 @@ class Comparison:
         """
         known = fingerprint_diff.between(self.baseline.run_data.fingerprint, fingerprint)
         if known.refused:
-            raise UsageError(self._refusal(list(known.refused)))
+            raise UsageError(_refusal(self.wanted, known.refused))
 
     def of(self, run_dir: Path) -> Regression:
         return against(self.baseline, run_dir)
@@ -80,8 +90,11 @@ class Comparison:
         """Run the determinism test on the idle server, compare, and add the result to the run's verdict."""
         assert run.target is not None
         target, key = run.target, run.spec.api_key()
+        run.progress.enter("comparison")
+        run.progress.begin_step("comparison: asking the idle server a few questions several times")
         found = determinism.probe(self._profile, run.store, target.base_url, target.served_model, key)
         run.store.set_meta(steadiness=found)
+        run.progress.begin_step("comparison: with the baseline, then the report")
         verdict = with_regression(verdict, self.of(run.dir))
         run.store.set_meta(verdict=verdict.verdict)
         verdict_json.write(run.dir / verdict_json.FILE, verdict)

@@ -9,9 +9,10 @@ rewords one answer in twelve is not mistaken for one that samples.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from annie_eval.errors import ExchangeError
@@ -50,28 +51,28 @@ async def _probe(
 ) -> dict[str, Any] | None:
     client = Client(base_url, api_key=api_key, timeout=profile.traffic.request_timeout)
     end = time.monotonic() + _PATIENCE
-    answers: list[Counter[_Answer]] = [Counter() for _ in questions]
+    answers: dict[str, Counter[_Answer]] = {scenario.id: Counter() for scenario in questions}
     try:
         for seeds in (range(TIMES), range(TIMES, 2 * TIMES)):
-            for scenario, counts in zip(questions, answers, strict=True):
+            for scenario in questions:
                 for seed in seeds:
                     if time.monotonic() > end:
                         raise _Late
-                    counts[await _ask(client, profile, scenario, model, seed)] += 1
-            if _odd(answers) < _DOUBT:
+                    answers[scenario.id][await _ask(client, profile, scenario, model, seed)] += 1
+            if _odd(answers.values()) < _DOUBT:
                 break
     except _Late:
         pass  # use the questions that were answered in time
     except (TransportError, ExchangeError):
         return None
-    answers = [counts for counts in answers if counts]
-    if not answers:
+    found = [counts for counts in answers.values() if counts]
+    if not found:
         return None
     return {
-        "questions": len(answers),
-        "asked": sum(counts.total() for counts in answers),
-        "distinct": [len(counts) for counts in answers],
-        "odd": _odd(answers),
+        "questions": len(found),
+        "asked": sum(counts.total() for counts in found),
+        "distinct": [len(counts) for counts in found],
+        "odd": _odd(found),
     }
 
 
@@ -86,17 +87,17 @@ async def _ask(client: Client, profile: Profile, scenario: Scenario, model: str,
     return answer.content, answer.reasoning, tuple((call.name, call.arguments) for call in answer.tool_calls)
 
 
-def _odd(answers: Sequence[Counter[_Answer]]) -> int:
+def _odd(answers: Iterable[Counter[_Answer]]) -> int:
     """Number of answers that differ from the most frequent answer to their question."""
-    return sum(counts.total() - max(counts.values(), default=0) for counts in answers)
+    return sum(counts.total() - max(counts.values()) for counts in answers)
 
 
 def _open_questions(profile: Profile, lengths: Mapping[str, int]) -> Sequence[Scenario]:
     """Questions without an expected call or fact, whose answers are closest to `_LENGTH`."""
 
-    def rank(scenario: Scenario) -> tuple[bool, bool, bool, int]:
+    def rank(scenario: Scenario) -> tuple[bool, bool, bool, float]:
         expect = scenario.turns[0].expect
-        length = lengths.get(scenario.id, 100 * _LENGTH)
+        length = lengths.get(scenario.id, math.inf)
         return bool(expect.calls), expect.truncated, expect.answer is not None, abs(length - _LENGTH)
 
     return sorted(profile.scenarios, key=rank)[:QUESTIONS]

@@ -7,6 +7,8 @@ gives two different answers to one question.
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +19,12 @@ from annie_eval.detectors.tags import scan
 from annie_eval.regression.run_data import AnsweredSample, RecordedReply, scenario_of, twin_of
 from annie_eval.stats.binomial import mcnemar
 from annie_eval.stats.paired import fisher
+from annie_eval.wire import model_text
 
 PROMPTS = "the chat template or the tokenizer changed"
 _FEW = 2  # minimum number of samples that show a change; one alone may be chance, unless there are no others
 _SURE = 0.001  # two shares differ if p is below this
+_JSON = re.compile(r'\{\s*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,22 @@ class Trace:
     fails: bool = False
 
 
-def diagnose(before: Mapping[str, AnsweredSample], now: Mapping[str, AnsweredSample]) -> list[Trace]:
-    """Changes that the answers show, most important first; [] if only words differ."""
+def diagnose(
+    before: Mapping[str, AnsweredSample],
+    now: Mapping[str, AnsweredSample],
+    *,
+    tool_parser: str | None = None,
+    reasoning_parser: str | None = None,
+) -> list[Trace]:
+    """Changes that the answers show, most important first; [] if only words differ.
+
+    Args:
+        tool_parser, reasoning_parser: the parsers that both servers are known to have. None if that is not known.
+    """
     pairs = [(before[key], now[key]) for key in before if key in now]
     told = [(old, new) for old, new in pairs if old.error is None and new.error is None]
-    found = [*_prompts(told), *_broken(pairs), *_tool_text(told), *_thinking(told), *_renamed(told)]
-    return [*found, *_endings(told), *_repeatability(told)]
+    found = [*_prompts(told), *_broken(pairs), *_tool_text(told, tool_parser), *_thinking(told, reasoning_parser)]
+    return [*found, *_renamed(told), *_endings(told), *_repeatability(told)]
 
 
 def _prompts(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Trace]:
@@ -87,30 +101,56 @@ def _broken(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Trac
     yield Trace(f"{lost}{len(broken)} of {len(pairs)} samples broke{more}: {first[:200]}")
 
 
-def _tool_text(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Trace]:
-    """Calls that had their channel before and are text now."""
+def _tool_text(pairs: list[tuple[AnsweredSample, AnsweredSample]], parser: str | None) -> Iterable[Trace]:
+    """Calls that had their channel before and are text now: readable ones, and those that the model wrote wrong."""
     called = [(old, new) for old, new in pairs if any(reply.calls for reply in old.replies)]
-
-    def as_text(heard: AnsweredSample) -> bool:
-        tools: dict[str, Mapping[str, object]] = {name: {} for name in heard.tools}
-        return any(
-            find_call_text(text, tools) is not None
-            for reply in heard.replies
-            if not reply.calls
-            for text in (reply.content, reply.reasoning)
-            if text
+    lost = [(o, n) for o, n in called if not any(r.calls for r in n.replies) and _call_texts(n) and not _call_texts(o)]
+    broken = [(o, n) for o, n in lost if all(_unreadable(text, n.tools) for text in _call_texts(n))]
+    readable = [pair for pair in lost if pair not in broken]
+    if _enough(readable, called):
+        cause = (
+            f"tool calls come as text under the same tool parser ({parser})"
+            if parser
+            else "the tool parser was lost or is another"
         )
-
-    lost = [(o, n) for o, n in called if not any(r.calls for r in n.replies) and as_text(n) and not as_text(o)]
-    if _enough(lost, called):
         yield Trace(
-            f"the tool parser was lost or is another: {len(lost)} of {len(called)} samples with a tool call have it as"
-            " text",
-            fails=len(lost) >= _FEW and not any(_names(new) for _, new in pairs),
+            f"{cause}: {len(readable)} of {len(called)} samples with a tool call have it as text",
+            fails=len(readable) >= _FEW and not any(_names(new) for _, new in pairs),
+        )
+    if _enough(broken, called):
+        yield Trace(
+            f"tool calls are written with broken JSON or tags, which no parser reads: {len(broken)} of {len(called)}"
+            " samples with a tool call have it as such text"
         )
 
 
-def _thinking(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Trace]:
+def _call_texts(heard: AnsweredSample) -> list[str]:
+    """The texts of a sample that hold a tool call, from replies without a call in its channel."""
+    tools: dict[str, Mapping[str, object]] = {name: {} for name in heard.tools}
+    return [
+        text
+        for reply in heard.replies
+        if not reply.calls
+        for text in (reply.content, reply.reasoning)
+        if text and find_call_text(text, tools) is not None
+    ]
+
+
+def _unreadable(text: str, tools: Sequence[str]) -> bool:
+    """Whether the call in a text is not well-formed; False for formats that are neither JSON nor in `<tool_call>`."""
+    if "<tool_call>" in text:
+        return not model_text.calls(text, {name: {} for name in tools})
+    begins = _JSON.search(text)
+    if begins is None:
+        return False
+    try:
+        json.JSONDecoder().raw_decode(text, begins.start())
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _thinking(pairs: list[tuple[AnsweredSample, AnsweredSample]], parser: str | None) -> Iterable[Trace]:
     """Thinking that had its own channel and is spoken text now; or answers that are now in the reasoning channel."""
 
     def tagged(reply: RecordedReply) -> bool:
@@ -124,15 +164,20 @@ def _thinking(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Tr
         (o, n) for o, n in pairs if any(map(tagged, n.replies)) and not any(map(tagged, o.replies)) and not thought(n)
     ]
     if _enough(spilt, thinking or pairs):
+        cause = (
+            f"thinking is spoken under the same reasoning parser ({parser})"
+            if parser
+            else "the reasoning parser was lost or is another"
+        )
         yield Trace(
-            f"the reasoning parser was lost or is another: in {len(spilt)} of {len(pairs)} samples thinking tags come"
-            " in the spoken text",
+            f"{cause}: in {len(spilt)} of {len(pairs)} samples thinking tags come in the spoken text",
             fails=len(spilt) >= _FEW and bool(thinking) and not any(thought(new) for _, new in pairs),
         )
     else:
         silent = [(o, n) for o, n in thinking if not thought(n)]
         if _enough(silent, thinking) and len(silent) * 2 > len(thinking):
-            all_of_it = "" if len(silent) < len(thinking) else ": the reasoning parser was lost, or it thinks no more"
+            why = "it thinks no more" if parser else "the reasoning parser was lost, or it thinks no more"
+            all_of_it = "" if len(silent) < len(thinking) else f": {why}"
             yield Trace(
                 f"the reasoning channel is empty in {len(silent)} of {len(thinking)} samples that had one{all_of_it}",
                 fails=_beyond_chance(pairs, lambda heard: not thought(heard)),

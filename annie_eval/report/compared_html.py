@@ -83,7 +83,7 @@ def _timings(found: Regression) -> str:
             [
                 _verdict(each.verdict) if each.judged else "not judged",
                 *(safe(f"{number(value)} {each.unit}") for value in (each.before, each.now)),
-                *(f"{each.ratio:.2f}", f"{each.interval[0]:.2f}-{each.interval[1]:.2f}", f"{each.noise:.2f}"),
+                *(f"{each.ratio:.2f}×", f"{each.interval[0]:.2f}-{each.interval[1]:.2f}", f"{each.noise:.2f}×"),
             ],
         )
         for each in found.timings

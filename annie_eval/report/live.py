@@ -11,7 +11,8 @@ def plan_line(samples: int, concurrency: int, rows: int, took: dict[str, float],
     """`plan: 8 timing gates, about 4 min, on the quiet server; then 85 samples, about 25 s, 8 at a time`.
 
     Args:
-        took: seconds that `timing`, `state` and `samples` took in an earlier run of the same target; may be empty.
+        took: seconds that `timing`, `state` and `samples` took in an earlier run of the same target, and how many
+            samples it `judged`; may be empty.
         probes: number of probes of the server's state, between timing and samples.
     """
     out = []
@@ -23,7 +24,8 @@ def plan_line(samples: int, concurrency: int, rows: int, took: dict[str, float],
         out.append(f"{probes} probe{'s' if probes > 1 else ''} of the server's state{about}")
     if samples:
         asked = "1 sample" if samples == 1 else f"{samples} samples"
-        out.append(f"{asked}, {_about(took.get('samples'))}{concurrency} at a time")
+        seconds = took["samples"] * samples / took.get("judged", samples) if "samples" in took else None
+        out.append(f"{asked}, {_about(seconds)}{concurrency} at a time")
     return "plan: " + "; then ".join(out or ["nothing to ask"])
 
 
@@ -49,7 +51,7 @@ def line(progress: Progress, now: float) -> str:
     passed = max(0.0, now - progress.since)
     if progress.stage == "server":
         return f"{progress.step or 'server: waiting for it'} ({passed:.0f} s)"
-    if progress.stage == "state":
+    if progress.stage in ("state", "comparison"):
         return f"{progress.step} ({passed:.0f} s)"
     if progress.stage == "timing":
         return _timing(progress, passed)

@@ -8,7 +8,7 @@ from math import prod
 from annie_eval.gates.decide import GateResult, operating_curve
 from annie_eval.profile.types import Profile
 from annie_eval.report.phrases import percent
-from annie_eval.stats import binomial
+from annie_eval.stats import binomial, clusters
 from annie_eval.text import aligned, printable
 
 RATES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
@@ -19,13 +19,14 @@ def lines(profile: Profile, rates: Sequence[float] = RATES) -> list[str]:
     rows = [["gate", "needs", *(f"{100 * rate:g}%" for rate in rates), "none missed rules out"]]
     passes: list[list[float]] = []
     for gate in profile.gates.values():
-        n = sum(len(scenario.variants) for scenario in profile.gate_scenarios(gate))
+        sizes = [len(scenario.variants) for scenario in profile.gate_scenarios(gate)]
+        n = sum(sizes)
         if n == 0:
             continue
         curve = operating_curve(gate, n, rates)
         needs = f"{n if gate.required is None else gate.required}/{n}"
         bound = "" if gate.lower_bound is None else f" >={percent(gate.lower_bound)}"
-        ruled_out = f">{percent(binomial.rules_out(0, n, gate.confidence))}"
+        ruled_out = f">{percent(1.0 - clusters.lower_bound(sizes, sizes, gate.confidence))}"
         rows.append([printable(gate.name), needs + bound, *(chance(point.passes) for point in curve), ruled_out])
         if gate.lower_bound is not None:
             rows.append(["  fails", "", *(chance(point.fails) for point in curve), ""])
@@ -40,6 +41,7 @@ def lines(profile: Profile, rates: Sequence[float] = RATES) -> list[str]:
         *aligned(rows),
         "",
         "Samples are taken as independent. Between PASS and FAIL lies INCONCLUSIVE, if a lower bound is required.",
+        "In the last column, as in the table of a run, a prompt that is sent streamed and unstreamed counts once.",
         "The last row is for a model with that rate in each gate; gates over every sample are left out of it.",
     ]
 

@@ -119,15 +119,16 @@ def headline(verdict: RunVerdict, most: int = 4) -> str:
 def _because(verdict: RunVerdict, most: int) -> str:
     rows = [(result.name, result.verdict, result.detail) for result in verdict.gates]
     rows += [(str(row["name"]), row["verdict"], _measured(row)) for row in verdict.timings]
-    # Comparisons of runs or servers are not gates of the profile. They are named if they decide the verdict.
-    for name, other in (("regression", verdict.regression), ("replicas", verdict.replicas)):
-        if other.get("verdict") in ("FAIL", "ERROR", "INCONCLUSIVE"):
-            rows.append((name, other["verdict"], ""))
     found = [f"{name} {detail}".strip() for name, its, detail in rows if its == verdict.verdict]
     shown = "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
-    if verdict.verdict == "FAIL":
-        return f"{len(found)} of {len(rows)} gates failed: {shown}"
-    if verdict.verdict == "PASS":
+    effect = {"FAIL": "failed", "INCONCLUSIVE": "lacks evidence", "ERROR": "broke"}.get(verdict.verdict)
+    # Comparisons are no gates, and are named if they decide the verdict.
+    compared = [
+        f"the comparison {of} {effect}"
+        for of, other in (("with the baseline", verdict.regression), ("of the replicas", verdict.replicas))
+        if effect and other.get("verdict") == verdict.verdict
+    ]
+    if verdict.verdict == "PASS" or (compared and all(its == "PASS" for _, its, _ in rows)):
         whole = verdict.selection.get("complete", True)
         holds = (
             f"all {len(rows)} gates hold" if whole else f"the {len(rows)} selected gates hold; not the whole profile"
@@ -135,12 +136,16 @@ def _because(verdict: RunVerdict, most: int) -> str:
         barely = [
             f"{each.name} {each.passed}/{each.n}, {interval_of(each)}" for each in verdict.gates if at_minimum(each)
         ]
-        return f"{holds}; at the minimum: {'; '.join(barely)}" if barely else holds
-    if verdict.verdict == "INCONCLUSIVE":
-        return f"{len(found)} of {len(rows)} gates lack evidence: {shown}"
+        gates = f"{holds}; at the minimum: {'; '.join(barely)}" if barely else holds
+    else:
+        how = "failed" if verdict.verdict == "FAIL" else "lack evidence"
+        gates = f"{len(found)} of {len(rows)} gates {how}" + (f": {shown}" if found else "")
+    if verdict.verdict != "ERROR":
+        return "; ".join([gates, *compared])
     causes = by_cause(all_errors(verdict))
     if not causes:
-        return f"{len(found)} of {len(rows)} gates: {shown}" if found else "no gate was judged"
+        broke = [f"{len(found)} of {len(rows)} gates: {shown}"] if found else []
+        return "; ".join([*broke, *compared]) or "no gate was judged"
     # The first cause is one of the entire run, or else the most frequent one.
     cause, samples = causes[0]
     more = f"; {len(causes) - 1} more causes" if len(causes) > 1 else ""

@@ -89,9 +89,9 @@ def _timing_columns(found: Regression) -> list[Column]:
         Column("timing", [printable(row.name) for row in rows]),
         Column("then", [f"{number(row.before)} {row.unit}" for row in rows]),
         Column("now", [f"{number(row.now)} {row.unit}" for row in rows]),
-        Column("times as slow", [f"{row.ratio:.2f}" for row in rows]),
+        Column("times as slow", [f"{row.ratio:.2f}×" for row in rows]),
         Column("interval", [f"{row.interval[0]:.2f}-{row.interval[1]:.2f}" for row in rows]),
-        Column("chance explains", [f"{row.noise:.2f}" for row in rows], drop=1),
+        Column("chance explains", [f"{row.noise:.2f}×" for row in rows], drop=1),
         Column("verdict", [row.verdict if row.judged else "(not judged)" for row in rows]),
     ]
 

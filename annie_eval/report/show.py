@@ -1,8 +1,9 @@
-"""Text of `annie-eval show`: the report of a stored run, or one sample with its complete exchange."""
+"""Text of `annie-eval show`: the report of a stored run, or one sample with its answer."""
 
 from __future__ import annotations
 
 import difflib
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -55,9 +56,11 @@ def run_lines(run_dir: Path, *, color: bool, width: int, piped: bool = False) ->
     return terminal.lines(load_verdict(run_dir), color=color, width=width, piped=piped, full=True)
 
 
-def sample_lines(run_dir: Path, key: str) -> list[str]:
-    """Return everything about one sample: what was expected, requests, responses with times, parsed channels and
-    judgements.
+def sample_lines(run_dir: Path, key: str, *, raw: bool = False) -> list[str]:
+    """Return what was expected of one sample, the judgements, and each question with its answer by channel.
+
+    Args:
+        raw: also print the requests, the headers, and the bytes of the responses with their times.
 
     Raises:
         UsageError: there is no run, or the run has no such sample (the message names the nearest ones).
@@ -83,9 +86,11 @@ def sample_lines(run_dir: Path, key: str) -> list[str]:
     out += [f"expected: {printable(line)}" for line in expected.expected(scenarios.get(scenario_of(key), {}))]
     out += _judged(judgements)
     for n, each in enumerate(stored.exchanges):
-        out += ["", *_exchange(n, len(stored.exchanges), each)]
+        out += ["", *_exchange(n, len(stored.exchanges), each, raw)]
     for n, attempt in attempts:
-        out += ["", *_attempt(n, attempt)]
+        out += ["", *_attempt(n, attempt, raw)]
+    if not raw:
+        out += ["", f"requests and raw responses: annie-eval show {printable(shlex.join([str(run_dir), key]))} --raw"]
     return out
 
 
@@ -117,11 +122,22 @@ def _judged(judgements: Iterable[Judgement]) -> list[str]:
     return out
 
 
-def _exchange(n: int, count: int, exchange: StoredExchange) -> list[str]:
+def _exchange(n: int, count: int, exchange: StoredExchange, raw: bool) -> list[str]:
     answers = f"the tool results of round {exchange.round}" if exchange.round else "the user"
     how = "streamed" if exchange.request.get("stream") else "unstreamed"
     out = [f"exchange {n + 1} of {count}: turn {exchange.turn + 1}, answers {answers}, {how}"]
-    out += ["  request"]
+    out += ["  question"]
+    for who, text in parts.messages(exchange.request)[-1:]:
+        out += _labelled(who, text)
+    out += ["  answer"]
+    for name, text in parts.channels(exchange):
+        out += _labelled(name, text)
+    return [*out, *_raw(exchange)] if raw else out
+
+
+def _raw(exchange: StoredExchange) -> list[str]:
+    """The complete request, and the response as it came."""
+    out = ["  request"]
     out += [f"    {printable(name)}: {printable(value)}" for name, value in parts.settings(exchange.request)]
     for who, text in parts.messages(exchange.request):
         out += _labelled(who, text)
@@ -131,9 +147,6 @@ def _exchange(n: int, count: int, exchange: StoredExchange) -> list[str]:
     out += [f"    {printable(name)}: {printable(value)}" for name, value in exchange.headers]
     out += [f"  body: {len(exchange.body)} bytes in {len(exchange.reads)} reads"]
     out += [f"    {line}" for line in parts.body_lines(parts.reads(exchange))]
-    out += ["  channels"]
-    for name, text in parts.channels(exchange):
-        out += _labelled(name, text)
     return out
 
 
@@ -142,11 +155,11 @@ def _labelled(name: str, text: str) -> list[str]:
     return [f"    {printable(name)}: {first}".rstrip(), *(f"      {line}".rstrip() for line in rest)]
 
 
-def _attempt(n: int, attempt: Attempt) -> list[str]:
+def _attempt(n: int, attempt: Attempt, raw: bool) -> list[str]:
     status = "" if attempt.status is None else f", HTTP {attempt.status}"
     again = "sent again" if attempt.resent else "not sent again"
     out = [f"broken attempt at exchange {n + 1}: {printable(attempt.cause)}{status}, {again}"]
-    if attempt.body:
+    if attempt.body and raw:
         out += [
             f"  body: {len(attempt.body)} bytes",
             *(f"  {line}" for line in parts.body_lines([(None, attempt.body)])),

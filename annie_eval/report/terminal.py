@@ -54,7 +54,7 @@ def lines(
         piped: the output is not a terminal: wrap nothing and show complete excerpts.
         full: show every miss, and the reason why something was not checked; otherwise only the first misses, and the
             names of what was not checked.
-        failed: names of failed tests that are not gates. They do not change the verdict on the model.
+        failed: names of the user's own tests that failed.
     """
     columns = None if piped else width
     out: list[str] = []
@@ -101,21 +101,21 @@ def lines(
 
 
 def _final(verdict: RunVerdict, columns: int | None, color: bool, failed: Sequence[str]) -> list[str]:
-    """The last lines: the verdict, and the session's result if tests failed that are not gates."""
-    holds = verdict.verdict == "PASS"
-    word = "gates: " if failed and holds else "verdict: "
-    first, *rest = folded([word + headline(verdict)], columns)
-    out = [word + _painted(first.removeprefix(word), verdict.verdict, color)]
-    out += [_painted(line, verdict.verdict, color) for line in rest]
+    """The last lines: the verdict; before it what decides it, if the user's own tests failed."""
+
+    def said(word: str, text: str, painted: Verdict) -> list[str]:
+        first, *rest = folded([f"{word}: {text}"], columns)
+        out = [f"{word}: {_painted(first.removeprefix(f'{word}: '), painted, color)}"]
+        return [*out, *(_painted(line, painted, color) for line in rest)]
+
     if not failed:
-        return out
-    names = ", ".join(failed[:_MOST_NAMES]) + (
-        f" and {len(failed) - _MOST_NAMES} more" if failed[_MOST_NAMES:] else ""
-    )
-    count = "1 test" if len(failed) == 1 else f"{len(failed)} tests"
-    rows = folded([f"FAIL ({count} beside the gates failed: {printable(names)})"], columns)
-    painted = [_painted(line, "FAIL", color) for line in rows]
-    return [*out, f"session: {painted[0]}", *painted[1:]] if holds else [f"session: {painted[0]}", *painted[1:], *out]
+        return said("verdict", headline(verdict), verdict.verdict)
+    more = f" and {len(failed) - _MOST_NAMES} more" if failed[_MOST_NAMES:] else ""
+    own = said("own tests", f"FAIL ({len(failed)} failed: {printable(', '.join(failed[:_MOST_NAMES]))}{more})", "FAIL")
+    if verdict.verdict != "PASS":
+        return [*own, *said("verdict", headline(verdict), verdict.verdict)]
+    last = said("verdict", "FAIL (the gates hold, but own tests failed)", "FAIL")
+    return [*said("gates", headline(verdict), "PASS"), *own, *last]
 
 
 def _painted(text: str, verdict: Verdict, color: bool) -> str:
@@ -171,7 +171,10 @@ def _timing_table(rows: Sequence[Mapping[str, Any]], color: bool, width: int) ->
 
 
 def _misses(verdict: RunVerdict, columns: int | None, full: bool) -> list[str]:
-    """A line per scenario that missed, failed gates first: gate, sample, detector, reason, and an excerpt."""
+    """A line per scenario that missed, failed gates first: gate, sample, detector, reason, and an excerpt.
+
+    The last line is the command that shows one of them.
+    """
     out = []
     for gate in by_severity(verdict.gates):
         kind = "tolerated" if gate.verdict == "PASS" else "miss"
@@ -183,6 +186,8 @@ def _misses(verdict: RunVerdict, columns: int | None, full: bool) -> list[str]:
             out += _with_excerpt(line, printable(first.findings[0].excerpt), columns)
         if rest := sum(map(len, groups[len(shown) :])):
             out += folded([f"… {rest:,} more of {printable(gate.name)}: annie-eval show {_run(verdict)}"], columns)
+    if missed := next((gate.misses[0].sample for gate in by_severity(verdict.gates) if gate.misses), None):
+        out += folded([f"see: annie-eval show {_run(verdict)} {printable(missed)}"], columns)
     return out
 
 
@@ -228,22 +233,30 @@ def _details(verdict: RunVerdict) -> list[str]:
     weak = [f"{printable(gate.name)} {reason}" for gate in verdict.gates if (reason := weak_of(gate))]
     if weak:
         profile = printable(str(verdict.profile.get("name", "PROFILE")))
-        out.append(f"weak: {'; '.join(weak)} (annie-eval gates {profile} says how weak)")
+        out.append(
+            f"weak evidence, because these gates have few samples (no finding about the model): {'; '.join(weak)}."
+            f" More scenarios make it stronger; annie-eval gates {profile} says what each gate lets through"
+        )
     curves = [
         f"{printable(gate.name)} passes a model whose true rate is {operating_curves.of_result(gate)}"
         for gate in verdict.gates
         if weak_of(gate) and at_minimum(gate)
     ]
-    out += [f"weak: {curve}" for curve in curves]
+    out += [f"weak evidence: {curve}" for curve in curves]
     return out
 
 
 def _about(verdict: RunVerdict, full: bool) -> list[str]:
     """What could not be checked, transport errors, selection, target, profile and the run's directory."""
     gaps = {printable(str(name)): printable(str(reason)) for name, reason in verdict.capabilities.items()}
-    out = [f"not checked: {name}: {reason}" for name, reason in gaps.items()] if full else []
+    out = (
+        [f"not checked of the server, and counted in no gate: {name}: {reason}" for name, reason in gaps.items()]
+        if full
+        else []
+    )
     if gaps and not full:
-        out = [f"not checked: {', '.join(gaps)} (annie-eval show {_run(verdict)} says why)"]
+        how = f"annie-eval show {_run(verdict)} says why"
+        out = [f"not checked of the server, and counted in no gate: {', '.join(gaps)} ({how})"]
     if broke := {cause: count for cause, count in verdict.transport.items() if count}:
         out.append("transport: " + ", ".join(f"{printable(cause)} {count}" for cause, count in broke.items()))
     if verdict.selection and not verdict.selection.get("complete", True):

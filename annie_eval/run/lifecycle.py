@@ -227,7 +227,7 @@ class Run:
             self._others.start(store, self.concurrency, self.target.alive)
 
     def earlier(self) -> dict[str, float]:
-        """How many seconds `timing` and `samples` took in the last other run of the same target and profile."""
+        """`Progress.took` of the last other run of the same target and profile."""
         from annie_eval.run.directory import took
 
         return took(self.options.runs_root, self.store.meta("identity"), but=self.dir)

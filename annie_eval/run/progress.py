@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from annie_eval.gates.judgement import Judgement
 
-Stage = Literal["server", "timing", "state", "samples", "over"]
+Stage = Literal["server", "timing", "state", "samples", "comparison"]
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Progress:
 
     Attributes:
         stage, since: current stage, and its start (seconds of `time.monotonic`).
-        step: what the server does while it starts; later the current probe of its state.
+        step: what the server does while it starts; later the current probe of its state, or step of a comparison.
         rows, measured: number of selected timing gates, and of decided ones.
         rounds, next_look: rounds of requests that timing has made, and after how many it tests again.
         wanted, judged, in_flight: samples.
@@ -50,15 +50,23 @@ class Progress:
         self.stage, self.since = stage, time.monotonic()
         self.began[stage] = self.since
 
+    def begin_step(self, step: str) -> None:
+        """Show a step in the live line, or as a line that stays."""
+        self.step = step
+        self.tell(step)
+
     def took(self) -> dict[str, float]:
-        """Seconds of timing, of the server's state, and of samples until the last judgement, if there were any."""
+        """Seconds of timing, of the server's state, and of samples until the last judgement, if there were any.
+
+        `judged` is the number of these samples.
+        """
         out = {}
         if "timing" in self.began and "samples" in self.began:
             out["timing"] = self.began.get("state", self.began["samples"]) - self.began["timing"]
         if "state" in self.began and "samples" in self.began:
             out["state"] = self.began["samples"] - self.began["state"]
         if "samples" in self.began and self.judged:
-            out["samples"] = self.ended - self.began["samples"]
+            out |= {"samples": self.ended - self.began["samples"], "judged": self.judged}
         return out
 
     def timing(self, event: Mapping[str, Any]) -> None:

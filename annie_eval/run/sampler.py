@@ -309,8 +309,10 @@ class Sampler:
                 again = error.resend and attempt < self._profile.traffic.transport_retries
                 store.save_attempt(key, n, Attempt(error.cause, again, error.status, error.body or None))
                 if not again:
+                    from annie_eval.serving.log_diagnosis import explained  # slow to import
+
                     tries = f" (sent {attempt + 1} times)" if attempt else ""
-                    raise ExchangeError(error.cause + tries) from None
+                    raise ExchangeError(explained(error) + tries) from None
                 await asyncio.sleep(max(backoff(attempt), error.wait))
         raise AssertionError("unreachable")
 

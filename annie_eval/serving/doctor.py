@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from annie_eval.errors import ExchangeError, TargetError, UsageError
 from annie_eval.http_client import Client, Response, TransportError
+from annie_eval.serving.log_diagnosis import explained
 from annie_eval.serving.spec import TargetSpec, check, interpreter, split_url
 from annie_eval.text import printable
 
@@ -126,7 +127,9 @@ class _Doctor:
         try:
             response = asyncio.run(client.post("/chat/completions", request.body))
             answer, first = parse(response.body, streamed=True), self.first_token(response)
-        except (TransportError, ExchangeError) as error:
+        except TransportError as error:
+            raise TargetError(f"a streamed chat request failed: {explained(error)}") from None
+        except ExchangeError as error:
             raise TargetError(f"a streamed chat request failed: {error}") from None
         came = [name for name in ("reasoning", "content", "tool_calls") if getattr(answer, name)]
         reason = f"finish reason {answer.finish_reason or 'missing'}"

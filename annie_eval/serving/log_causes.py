@@ -183,6 +183,13 @@ RULES: tuple[CauseRule, ...] = (
         "fix serving.tool_parser in the profile; the log lists those that it has (Qwen3.5: qwen3_coder)",
     ),
     CauseRule(
+        "tool-choice",
+        r"tool choice requires --enable-auto-tool-choice",
+        "the server has no tool call parser, so it refuses requests with tools",
+        "start vLLM with --enable-auto-tool-choice and the --tool-call-parser of this model (the usual ones:"
+        " `annie-eval docs profiles`); for --model-dir, set serving.tool_parser in the profile",
+    ),
+    CauseRule(
         "reasoning-parser",
         r"(?:invalid reasoning parser: |[Rr]easoning parser ')(?P<name>[\w-]+)",
         "this vLLM has no reasoning parser {name}",

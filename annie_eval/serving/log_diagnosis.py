@@ -1,4 +1,4 @@
-"""Finds the cause of a server's failure in its log, and the fix, one line each. Pure.
+"""Finds the cause of a server's failure in its log, and the fix, one line each.
 
 The rules themselves are in `annie_eval.serving.log_causes`.
 """
@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 
+from annie_eval.http_client import TransportError
 from annie_eval.serving.log_causes import ENDS, ENGINE_LOST, RULES
 
 _WIDTH = 200  # characters of a quoted line
@@ -39,10 +40,8 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
     """
     lines = plain_lines(log)
     text = "\n".join(lines)
-    for rule in RULES:
-        if match := re.search(rule.pattern, text):
-            groups = {name: _clean(value or "") for name, value in match.groupdict().items()}
-            return _short(rule.cause.format(**groups)), rule.fix.format(fits=_fits(groups))
+    if known := _known(text):
+        return known
     for signal, meaning in ENDS.items():
         if how.endswith(signal):
             return meaning
@@ -51,6 +50,21 @@ def diagnose(log: str, how: str) -> tuple[str, str]:
     if _FOLLOWS.search(text):
         return ENGINE_LOST
     return _short(_last_line(lines) or "it wrote nothing"), "look into the log"
+
+
+def _known(text: str) -> tuple[str, str] | None:
+    """(cause, fix) by the first rule that matches."""
+    for rule in RULES:
+        if match := re.search(rule.pattern, text):
+            groups = {name: _clean(value or "") for name, value in match.groupdict().items()}
+            return _short(rule.cause.format(**groups)), rule.fix.format(fits=_fits(groups))
+    return None
+
+
+def explained(error: TransportError) -> str:
+    """The cause of a failed request, after the meaning and the fix of the server's refusal (HTTP 400), if known."""
+    known = _known(error.body.decode("utf-8", "replace")) if error.status == 400 and error.body else None
+    return error.cause if known is None else f"{known[0]}; {known[1]} ({error.cause})"
 
 
 def _fits(groups: Mapping[str, str]) -> str:

@@ -175,7 +175,8 @@ def missing(remote: Remote) -> dict[str, str]:
         )
     if not remote.derender:
         gaps["derender"] = (
-            "the server cannot parse given tokens (vLLM: --enable-scale-out): they are checked on live answers only"
+            "the server's parsers are checked on its answers only; a vLLM with --enable-scale-out also parses their"
+            " tokens again, and must come to the same"
         )
     if remote.kind == "unknown":
         gaps["kind"] = "the server does not identify itself"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from annie_eval.errors import UsageError
 from annie_eval.profile import serving_args
 from annie_eval.resources import server_python
-from annie_eval.serving import checkpoint
+from annie_eval.serving import checkpoint, tool_parsers
 
 if TYPE_CHECKING:
     from annie_eval.profile.types import Profile
@@ -170,6 +170,7 @@ def _check_model(spec: TargetSpec, profile: Profile) -> None:
     arguments = (*profile.serving.args, *spec.vllm_args)
     found = checkpoint.read(spec.model_dir, arguments)
     _check_arguments(arguments)
+    tool_parsers.check(profile, spec.model_dir, arguments)
     if spec.startup_timeout <= 0:
         raise UsageError(f"--startup-timeout {spec.startup_timeout:g}: must be above 0 seconds")
     if spec.port is not None:

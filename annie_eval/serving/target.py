@@ -228,7 +228,8 @@ def _start(
         )
     if not any(argument.partition("=")[0] == "--enable-scale-out" for argument in arguments):
         missing["derender"] = (
-            "the server runs without --enable-scale-out: its parsers are checked on live answers only"
+            "the server's parsers are checked on its answers only; with --vllm-arg=--enable-scale-out it also parses"
+            " their tokens again, and must come to the same"
         )
     environment["ANNIE_EVAL_RUN_DIR"] = str(run_dir)  # marks the process in /proc
     server = Server(command, environment=environment, log=run_dir / LOG, state_dir=states, container=container)

@@ -44,8 +44,6 @@ def one_night(worse: int, better: int, sizes: Sequence[int]) -> float:
     if worse < 0 or better < 0 or worse + better > len(sizes) or any(size < 1 for size in sizes):
         raise ValueError(f"counts must fit: worse={worse}, better={better}, prompts={len(sizes)}")
     reach = mcnemar(worse, better) * (1.0 + _EVEN)
-    if reach >= 1.0:
-        return 1.0
     total, least, largest = 0.0, 0, 0.0
     for changed, chance in enumerate(_at_most_changed(sizes)):
         least = max(0, least - 1)

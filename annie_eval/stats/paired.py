@@ -163,6 +163,36 @@ def default_margin(n: int, alpha: float = 0.05) -> float:
     return high
 
 
+def pairs_to_decide(
+    worse: int, better: int, n: int, margin: float | None, tests: int, alpha: float, most: int = 1000
+) -> tuple[int, bool] | None:
+    """About how many pairs decide a comparison if pairs go on changing at the rate seen, and whether it then passes.
+
+    It is decided by a loss of the margin that is ruled out, or by a proven one (McNemar, at `alpha / tests`). None if
+    not even `most` pairs decide it.
+
+    Args:
+        margin: the gate's own margin, below which a proven loss passes; None for the default one.
+    """
+
+    def passes(times: int) -> bool | None:
+        lost, won, pairs = times * worse, times * better, times * n
+        limit = default_margin(pairs, alpha) if margin is None else margin
+        held = lost - won < pairs * limit and noninferiority(lost, won, pairs, limit) <= alpha
+        proven = tests * mcnemar(lost, won) <= alpha
+        return (held and not (proven and margin is None)) if held or proven else None
+
+    low, high = 1, 2
+    while passes(high) is None:
+        low, high = high, 2 * high
+        if high * n > most:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if passes(middle) is None else (low, middle)
+    return high * n, bool(passes(high))
+
+
 def fisher(passed: int, n: int, other_passed: int, other_n: int) -> float:
     """Two-sided exact p-value for "two servers have the same pass rate" (Fisher 1934).
 

@@ -39,17 +39,17 @@ def read(text: str, heard: Answer, tools: Mapping[str, Mapping[str, Any]], *, th
         opened = text.lstrip().startswith("<think>")
         if end or opened or thinking:
             reasoning, text = thought.replace("<think>", "", 1).strip() or None, rest if end else ""
-    calls = _calls(text, tools) if tools else ()
-    content = text.partition("<tool_call>")[0] if calls else text
+    found = calls(text, tools) if tools else ()
+    content = text.partition("<tool_call>")[0] if found else text
     ending = heard.finish_reason
-    if calls and ending == "stop":
+    if found and ending == "stop":
         ending = "tool_calls"
-    elif not calls and ending == "tool_calls":
+    elif not found and ending == "tool_calls":
         ending = "stop"
-    return replace(heard, content=content.strip() or None, reasoning=reasoning, tool_calls=calls, finish_reason=ending)
+    return replace(heard, content=content.strip() or None, reasoning=reasoning, tool_calls=found, finish_reason=ending)
 
 
-def _calls(text: str, tools: Mapping[str, Mapping[str, Any]]) -> tuple[ToolCall, ...]:
+def calls(text: str, tools: Mapping[str, Mapping[str, Any]]) -> tuple[ToolCall, ...]:
     """The calls of a text; none where one of them cannot be read, as with vLLM's parsers."""
     found = []
     for index, match in enumerate(_CALL.finditer(text)):

@@ -22,6 +22,12 @@ def quiet_imports() -> None:
         os.environ.setdefault(name, value)
     for module in ("modelopt", "torch", "transformers", "peft", "huggingface_hub"):
         warnings.filterwarnings("ignore", module=module)
+    # On a machine without a GPU torch logs "No CUDA runtime is found, using CUDA_HOME=...", when ModelOpt is imported.
+    logging.getLogger("torch.utils.cpp_extension").addFilter(_says_something)
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("No CUDA runtime is found")
 
 
 @contextlib.contextmanager

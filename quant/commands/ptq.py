@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
         tokenizer = loading.load_tokenizer(arguments.model)
         limits = chosen.calibration
         sequences = calibration.tokenize(tokenizer, samples, arguments.calib, limits.max_length, limits.samples)
+        lacking = calibration.warnings(samples, sequences, tokenizer.chat_template, limits)
         if offloaded:
             model = loading.load_offloaded(arguments.model, device)
         else:
             model = loading.load_model(arguments.model, device, import_modelopt)
+    for line in lacking:
+        print(f"warning: {arguments.calib}: {line}", file=sys.stderr, flush=True)
     provenance.record |= {"source": {"path": str(arguments.model)}, "device": device, "offloaded": offloaded}
     from quant.training import delta_net
 
@@ -136,3 +140,4 @@ def make(
         f"nats/token, top-1 agreement {after.top1:.1%} over {after.positions} calibration tokens; "
         f"{sum(provenance.seconds.values()):.0f} s; {out}/serve.md has the commands"
     )
+    print(f"KL is a distance, no verdict (`annie-eval docs quant`, What the KL says); annie-eval gate {out} judges")

@@ -24,7 +24,7 @@ from quant.export import verify
 from quant.recipe import Recipe
 
 FOLDER = "adapter"
-
+WEIGHTS = "adapter_model.safetensors"
 
 PREFIX = "base_model.model."
 
@@ -102,9 +102,11 @@ def read(directory: Path) -> Adapter:
 
     try:
         recipe = Recipe.model_validate(json.loads((directory / "recipe.json").read_text()))
-        trained = recipe.training is not None
-        weights = load_file(directory / "adapter_model.safetensors") if trained else {}
-        config = json.loads((directory / "adapter_config.json").read_text()) if trained else {"lora_alpha": 0, "r": 1}
+        weights, scaling = {}, 0.0
+        if recipe.training is not None:
+            weights = load_file(directory / WEIGHTS)
+            config = json.loads((directory / "adapter_config.json").read_text())
+            scaling = float(config["lora_alpha"]) / float(config["r"])
         quantizers = directory / "quantizers.safetensors"
         amax = load_file(quantizers) if quantizers.exists() else {}
         digests = json.loads((directory / "digests.json").read_text())
@@ -115,11 +117,9 @@ def read(directory: Path) -> Adapter:
             name: (weights[f"{PREFIX}{name}.lora_A.weight"], weights[f"{PREFIX}{name}.lora_B.weight"])
             for name in names
         }
-        return Adapter(
-            factors, float(config["lora_alpha"]) / float(config["r"]), amax, recipe, dict(digests), dict(base)
-        )
+        return Adapter(factors, scaling, amax, recipe, dict(digests), dict(base))
     except FileNotFoundError as error:
-        name = error.filename or str(error).partition(":")[0]
+        name = error.filename or WEIGHTS  # safetensors names no file
         raise UsageError(
             f"{directory}: {name} is missing; give an adapter directory written by qat, sft or ptq"
         ) from None

@@ -133,7 +133,8 @@ def _rename_layers(directory: Path, rename: Callable[[str], str]) -> None:
         if "quantized_layers" in section:
             section["quantized_layers"] = {rename(name): value for name, value in section["quantized_layers"].items()}
         for group in (section.get("config_groups") or {}).values():
-            group["targets"] = [rename(name) for name in group.get("targets", [])]
+            if "targets" in group:
+                group["targets"] = [rename(name) for name in group["targets"]]
 
     _edit_quantization(directory, edit)
     index = directory / INDEX
@@ -161,34 +162,34 @@ def to_text_name(name: str) -> str:
     return name.replace("model.language_model.", "model.", 1) if name.startswith("model.language_model.") else name
 
 
+_OUTER = (
+    "dtype", "transformers_version", "eos_token_id", "pad_token_id", "bos_token_id", "quantization_config",
+)  # fmt: skip
+"""Keys that the config of the vision-language class has, too."""
+
+
 def _config_of_text(config: dict[str, Any]) -> dict[str, Any]:
     """Inverse of `_wrap`: the text-only config of a wrapper without vision."""
-    text = dict(config["text_config"])
-    for key in ("quantization_config", "transformers_version", "dtype"):
-        if key in config:
-            text[key] = config[key]
-    return {**text, "architectures": ["Qwen3_5ForCausalLM"], "model_type": "qwen3_5_text"}
+    outer = {key: config[key] for key in ("tie_word_embeddings", *_OUTER) if config.get(key) is not None}
+    tokens = {key: outer.pop(key) for key in list(outer) if key.endswith("_token_id")}
+    return {
+        **tokens,
+        **config["text_config"],
+        **outer,
+        "architectures": ["Qwen3_5ForCausalLM"],
+        "model_type": "qwen3_5_text",
+    }
 
 
 def _wrap(config: dict[str, Any]) -> dict[str, Any]:
     text = {key: value for key, value in config.items() if key not in {"architectures", "quantization_config"}}
-    outer = {
+    return {
         "architectures": ["Qwen3_5ForConditionalGeneration"],
         "model_type": "qwen3_5",
         "text_config": text,
         "tie_word_embeddings": config.get("tie_word_embeddings", False),
+        **{key: config[key] for key in _OUTER if key in config},
     }
-    for key in (
-        "dtype",
-        "transformers_version",
-        "eos_token_id",
-        "pad_token_id",
-        "bos_token_id",
-        "quantization_config",
-    ):
-        if key in config:
-            outer[key] = config[key]
-    return outer
 
 
 def is_text_only_qwen3_5(config: dict[str, Any]) -> bool:
@@ -230,7 +231,7 @@ def _untie(directory: Path) -> None:
     _write_json(directory / "config.json", config)
 
     def edit(section: dict[str, Any], key: str) -> None:
-        if section.get("quant_algo") != "MIXED_PRECISION" and "lm_head" not in section.get(key, []):
+        if section.get("quant_algo") != "MIXED_PRECISION":
             section[key] = sorted({*section.get(key, []), "lm_head"})
 
     _edit_quantization(directory, edit)

@@ -77,13 +77,13 @@ def search_weighted(weight: Tensor, scale: Tensor, moments: Tensor) -> Tensor:
         moments: `X' X` over the inputs of each block, float32 `(in / 16, 16, 16)`.
 
     Returns:
-        float8_e4m3fn, `(out, in / 16)`; of equals the one nearest to that of max.
+        float8_e4m3fn, `(out, in / 16)`; of equals the one nearest to that of max, then the smaller.
     """
     start = nvfp4.block_scales(weight, scale)
     rows = max(1, _CHUNK // weight.shape[1])
     found = []
     for part, codes in zip(weight.detach().split(rows), start.view(torch.uint8).split(rows), strict=True):
-        x = part.float().unflatten(-1, (-1, nvfp4.BLOCK_SIZE)).transpose(0, 1) / scale
+        x = part.float().reshape(len(part), -1, nvfp4.BLOCK_SIZE).transpose(0, 1) / scale
         own = codes.int().transpose(0, 1)
         best, least = own.clone(), _weighted_error(x, own, moments)
         for offset in sorted(range(-_OCTAVES, _OCTAVES + 1), key=abs)[1:]:
@@ -96,7 +96,7 @@ def search_weighted(weight: Tensor, scale: Tensor, moments: Tensor) -> Tensor:
 
 
 def _weighted_error(x: Tensor, codes: Tensor, moments: Tensor) -> Tensor:
-    scales = _value(codes).unsqueeze(-1)
+    scales = _value(codes)[..., None]
     error = nvfp4.round_e2m1(x / scales) * scales - x
     return (error @ moments * error).sum(-1)
 
@@ -106,17 +106,17 @@ def _value(codes: Tensor) -> Tensor:
 
 
 def _error(x: Tensor, codes: Tensor) -> Tensor:
-    scales = _value(codes).unsqueeze(-1)
+    scales = _value(codes)[..., None]
     error = (nvfp4.round_e2m1(x / scales) * scales - x).square_()
     for half in (8, 4, 2, 1):  # a fixed order of summation, so that all machines get the same result
-        error = error[..., :half] + error[..., half : 2 * half]
-    return error.squeeze(-1)
+        error = error[..., :half] + error[..., half:]
+    return error[..., 0]
 
 
 def _four_or_six(x: Tensor, six: Tensor) -> Tensor:
     amax = x.abs().amax(-1)
     four = (amax / 4).clamp(nvfp4.E4M3_MIN, nvfp4.E4M3_MAX).to(torch.float8_e4m3fn).view(torch.uint8).int()
-    return torch.where((amax > 0) & (_error(x, four) < _error(x, six)), four, six)
+    return torch.where(_error(x, four) < _error(x, six), four, six)
 
 
 def _sweep(x: Tensor, start: Tensor) -> Tensor:
@@ -125,8 +125,8 @@ def _sweep(x: Tensor, start: Tensor) -> Tensor:
 
     def attempt(offset: int, worth: Callable[[Tensor], Tensor]) -> bool:
         codes = start + offset
-        tried = (codes >= 1) & (codes <= _LARGEST_CODE) & (amax > 0) & worth(codes)
-        rows = tried.nonzero().squeeze(-1)
+        tried = (codes >= 1) & (codes <= _LARGEST_CODE) & worth(codes)
+        rows = tried.nonzero().flatten()
         if len(rows) == 0:
             return False
         if len(rows) == len(codes):  # no copy needed
@@ -142,11 +142,11 @@ def _sweep(x: Tensor, start: Tensor) -> Tensor:
 
     # `start` is rounded to the nearest, so the smallest scale without saturation is `start` or the next. From code 16
     # on (2**-5), half of a scale is also a scale; for smaller codes, all scales up to there are tried.
-    for offset in range(1, 9):
-        attempt(offset, lambda codes: codes > 0)
-    for offset in range(9, 17):
-        attempt(offset, lambda codes: codes <= 16)
+    largest = (start + 8).clamp(min=15)
+    offset = 1
+    while attempt(offset, lambda codes: codes <= largest):
+        offset += 1
     offset = -1
-    while attempt(offset, lambda codes: (amax - nvfp4.E2M1_MAX * _value(codes.clamp(0, 126))).square() < error):
+    while attempt(offset, lambda codes: (amax - nvfp4.E2M1_MAX * _value(codes.clamp(min=1))).square() < error):
         offset -= 1
     return best

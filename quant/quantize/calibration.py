@@ -17,6 +17,8 @@ from quant.quantize.data_files import Format, as_messages, read_text, rows
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from quant.recipe import Calibration
+
 
 LEAST_SHARED = 32  # length in tokens of a common beginning from which a KV cache saves time
 
@@ -84,6 +86,31 @@ def tokenize(
     if not sequences:
         raise UsageError(f"{path}: no sample is longer than one token")
     return sequences
+
+
+def warnings(
+    samples: list[dict[str, Any]], sequences: list[list[int]], template: object, limits: Calibration
+) -> list[str]:
+    """What the data lack, one line each: tokens, as against what the recipe takes, and tools if no sample has any.
+
+    Args:
+        sequences: the samples as tokens.
+        template: the model's chat template, None if it has none.
+    """
+    found = []
+    tokens, most = sum(map(len, sequences)), limits.samples * limits.max_length
+    if 2 * tokens < most:
+        found.append(
+            f"{len(sequences)} samples with {tokens:,} tokens are few: the recipe takes {limits.samples} samples of up"
+            f" to {limits.max_length} tokens, and was measured with data that have nearly that many"
+        )
+    talks = [sample for sample in samples if "messages" in sample]
+    if talks and "tools" in str(template) and not any(sample["tools"] for sample in talks):
+        found.append(
+            "no sample has `tools`, and the model's chat template can show tools: if the model will be given tools,"
+            " give them here too"
+        )
+    return found
 
 
 def _ids(tokenizer: Any, text: str, path: Path, line: int) -> list[int]:

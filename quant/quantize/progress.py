@@ -8,11 +8,16 @@ import sys
 import time
 from types import TracebackType
 
-LINE_SECONDS = 60.0
+LINE_SECONDS = 10.0, 60.0  # between two lines in a log: at the beginning, and at most
+
+
+def line_seconds(passed: float) -> float:
+    """Seconds until the next line in a log: a fifth of what it has taken so far, within `LINE_SECONDS`."""
+    return min(max(LINE_SECONDS[0], passed / 5), LINE_SECONDS[1])
 
 
 class ProgressBar:
-    """Counts `unit`s up to `total`; updates five times a second on a terminal, and once a minute in a log."""
+    """Counts `unit`s up to `total`; updates five times a second on a terminal, and every 10 to 60 s in a log."""
 
     def __init__(self, name: str, total: int, unit: str) -> None:
         self.name, self.total, self.unit, self.done = name, total, unit, 0
@@ -33,7 +38,7 @@ class ProgressBar:
         if self._terminal and now - self._drawn > 0.2:
             self._drawn = now
             self._draw(now, values)
-        elif self._first and not self._terminal and now - self._drawn > LINE_SECONDS:
+        elif self._first and not self._terminal and now - self._drawn > line_seconds(now - self._start):
             self._drawn = now
             self._draw(now, values)
             print(file=sys.stderr, flush=True)
@@ -45,7 +50,8 @@ class ProgressBar:
         share = self.done / max(self.total, 1)
         bar = f"{'#' * int(share * 20):20}"
         start = "\r" if self._terminal else ""
-        print(f"{start}{self.name} [{bar}] {share:4.0%}  {rate:,.0f} {self.unit}/s{shown}  {left:.0f} s left ", end="",
+        speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        print(f"{start}{self.name} [{bar}] {share:4.0%}  {speed} {self.unit}/s{shown}  {left:.0f} s left ", end="",
               file=sys.stderr, flush=True)  # fmt: skip
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:

@@ -392,5 +392,40 @@ def test_own_test_that_fails_is_not_under_a_passing_verdict(
     )
     assert done.returncode == 1, done.stdout
     assert "gates: PASS (all 2 gates hold)" in done.stdout
-    assert "session: FAIL (1 test beside the gates failed: tests/test_house.py::test_rules)" in done.stdout
+    assert "own tests: FAIL (1 failed: tests/test_house.py::test_rules)" in done.stdout
+    assert "verdict: FAIL (the gates hold, but own tests failed)" in done.stdout
     assert "verdict: PASS" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("names", "more", "status", "counted"),
+    [
+        ('"hello"', [], 1, "own tests: FAIL (1 failed: tests/test_house.py::test_rules)"),
+        ('"other", "hello"', ["-n", "2"], 1, "own tests: FAIL (1 failed: tests/test_house.py::test_rules)"),
+        ('"other"', ["-rs"], 0, "only for profile other, this is hello"),
+        ('"other"', ["-n", "2"], 0, "1 skipped"),
+        ('"hello"', ["--deselect", "tests"], 0, "verdict: PASS"),
+    ],
+)
+def test_own_tests_can_be_bound_to_a_profile_or_left_out(
+    names: str, more: list[str], status: int, counted: str, url: str, profile: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.annie-eval]\nprofile = "annie"\n')  # without pytest's table
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_house.py").write_text(
+        f"import pytest\npytestmark = pytest.mark.annie_profile({names})\n"
+        "def test_rules(endpoint):\n    assert endpoint.served_model == 'another'\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", *more]
+    alone = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert "annie_profile" not in alone.stdout  # also without a target, the mark is known
+    done = subprocess.run(
+        [*command, "--base-url", url, "--profile", str(profile)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout
+    assert counted in done.stdout

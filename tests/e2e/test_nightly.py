@@ -70,6 +70,10 @@ def test_the_same_server_passes_and_the_first_line_says_that_nothing_changed(
         done = gate("--base-url", url, "--run-dir", tmp_path / "r", "--baseline", baseline)
     assert done.returncode == 0, done.stdout
     assert first_line(done).startswith('regression: PASS against "deployed": nothing known of the server changed')
+    assert [line for line in done.stderr.splitlines() if line.startswith("comparison:")] == [
+        "comparison: asking the idle server a few questions several times",
+        "comparison: with the baseline, then the report",
+    ]
     written = json.loads((tmp_path / "r" / "verdict.json").read_text())["regression"]
     assert written["verdict"] == "PASS"
     assert written["same_words"] == [85, 85]
@@ -176,6 +180,10 @@ def test_nights_pass_are_kept_in_order_and_make_a_history(profile: Profile, base
             assert ' PASS: PASS against "deployed": nothing known of the server changed' in done.stdout
             assert re.search(r"TTFT \d+\S* ms \(\d\S* to \d\S*\)", done.stdout), done.stdout
             assert "timing not compared: the baseline has none" in done.stdout
+            progress = iter(done.stderr.splitlines())  # in this order
+            assert f"nightly {number:06d}-" in next(progress)
+            for start in ("plan: ", "server state: probe", "timing: ", "comparison with "):
+                assert any(line.startswith(start) for line in progress), (start, done.stderr)
     shown = cli("history", history)
     assert shown.returncode == 0
     assert sum("85/85 96-100%" in row for row in shown.stdout.splitlines()) == 2  # a row a night

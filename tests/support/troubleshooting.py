@@ -7,6 +7,7 @@ The causes are those that the gate prints (`annie_eval.serving`); the lines are 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from annie_eval.serving.fingerprint_diff import MEANINGLESS
@@ -67,7 +68,7 @@ def _entry(rule: CauseRule) -> tuple[str, str, str]:
     file = min(file for file in LOGS.glob("*.txt") if file.stem.partition(".")[0] == rule.name)
     log = file.read_text(encoding="utf-8").partition("\n")[2]
     text = "\n".join(plain_lines(log))
-    match = rule.pattern.search(text)
+    match = re.search(rule.pattern, text)
     assert match is not None, f"{file} does not hold a line of {rule.name}"
     end = text.find("\n", match.end())
     line = text[text.rfind("\n", 0, match.end() - 1) + 1 : None if end < 0 else end].strip()

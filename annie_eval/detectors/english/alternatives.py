@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from annie_eval.text import WORD, fold
+from annie_eval.detectors.english.matter import OPENERS
+from annie_eval.text import WORD, fold, words
 
 _OR = r"(?:or|oder|ou|o)"
 _ARTICLE = r"(?:(?:the|a|an|der|die|das|le|la|el)\s+)?"
@@ -24,9 +25,11 @@ _SEVERAL = re.compile(
 _JOINED = re.compile(r",|\s(?:and|or|und|oder)\b", re.IGNORECASE)
 _LEFT_OPEN = re.compile(
     r"[^.!?\n]{0,60}[.!?,;—–-]+ *(?:take your pick|pick|choose|you choose|something like that|whichever|who knows"
-    r"|one of (?:those|these|them|the))\b",
+    r"|(?:it['’]s )?one of (?:those|these|them|the|that))\b",
     re.IGNORECASE,
 )
+# A sentence of four or more single words in a row: "White, grey, black and tan", "It goes white, grey, black, tan".
+_ROW = re.compile(rf"(?:\A|[.!?:…]\s+|\bgoes )(?P<row>[{WORD}]+(?:(?:, and|,| and) [{WORD}]+){{3,}})", re.IGNORECASE)
 _UNDECIDED = re.compile(r"\b(?:opinions (?:differ|vary)|it depends|divided|undecided)\b", re.IGNORECASE)
 _STOP = r"(?=\s*(?:[.,;:!?…—–]|\Z))"
 _GUESS = r"(?:maybe|perhaps|possibly|was it|is it|could it be|might it be)\s+"
@@ -51,6 +54,15 @@ def offered(text: str, span: tuple[int, int], accepted: Sequence[str]) -> bool:
     opens = not before.strip("\"'“”‘’ ")
     others = [_NOUN] if not text[span[0]].isupper() else [_NAME, _NOUN] if opens else [_NAME]
     return any(_beside(before, after, rest, other, accepted) for other in others)
+
+
+def in_a_row(text: str, span: tuple[int, int], accepted: Sequence[str]) -> bool:
+    """Return whether the phrase at a span is one of four or more words in a row, and no other of them is accepted."""
+    for row in _ROW.finditer(text, max(0, span[0] - _BEFORE), span[1] + _BEFORE):
+        if row.start("row") <= span[0] < row.end():
+            said = words(row["row"])
+            return OPENERS.isdisjoint(said) and sum(word in map(fold, accepted) for word in said) < 2
+    return False
 
 
 def _of_several(before: str, after: str, accepted: Sequence[str]) -> bool:
@@ -90,5 +102,7 @@ def _beside(before: str, after: str, rest: str, other: str, accepted: Sequence[s
         return True  # a sentence of its own: "Lyon. Or Paris, one of the two."
     if _BOTH.search(before[-30:]) and follows(rf"\s+and\s+(?P<other>{_NOUN}(?:\s+[{WORD}]+)?)", after):
         return True
+    if precedes(rf"(?P<other>{other}),?\s+{_OR}\s+{_ARTICLE}") and re.match(r"\s+(?:is|are|was|were)\b", after):
+        return True  # "A snail or a horse is faster"
     bare = re.fullmatch(r"\W*(?:it['’]?s|it is|that['’]?s|they['’]re)?\s*", before, re.IGNORECASE)
     return bare is not None and other == _NAME and follows(rf"\s+and\s+(?P<other>{other})\W*\Z", rest)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from annie_eval.detectors.english.matter import COMMON, OPENERS, Matter
+from annie_eval.detectors.english.relations import less_than
 from annie_eval.text import CJK, WORD, fold, word_set, words
 
 _CUT = re.compile(
@@ -27,8 +28,10 @@ _SPEAKERS = word_set("i you we")
 _SAYS = word_set(
     "say said answer write down choose pick call name mean meant bet guess take go with on think believe find get know"
     " reckon"
+    " need want after looking re put down try"
     " suppose imagine presume remember recall am m d would sure certain pretty quite fairly as far"
 )
+_ORDERS = word_set("put write say pick choose go try guess")
 _PLACES = word_set("by from of with to for about up at in over like")
 _BESIDE = word_set("the a an of in at on by from to for der die das le la l el named called mount")
 _VERBS = word_set(
@@ -42,6 +45,14 @@ _SAID_AGAIN = re.compile(
 )
 _DID = re.compile(r"\W*(?:does|did|do|is|was|has|are|can|will)\W*")
 _ENDS_IN_DID = re.compile(rf"(?P<name>{_CAPITALS})(?: it)? (?:does|did|do|is|was|has|are)\W*\Z")
+# "Mary Shelley, she wrote it ...".
+_WHO_DID = re.compile(r",? (?:he|she|they|who)\b[^,.;!?]*", re.IGNORECASE)
+# "It's the lungs that do it".
+_THAT_DOES = re.compile(
+    rf"\b(?:it['’]s|it is|it was) (?:(?:the|an?) )?(?P<name>[{WORD}]+(?: [{WORD}]+)?) "
+    r"(?:that|which)(?P<does>\b.*)",
+    re.IGNORECASE,
+)
 _IS_GIVEN = re.compile(
     r" (?:is|was|would be) (?:(?:the|your|my) (?:\w+ )?(?:answer|one|winner)|right|correct)\b| (?:wins|won)\b",
     re.IGNORECASE,
@@ -49,6 +60,11 @@ _IS_GIVEN = re.compile(
 _GIVES = re.compile(
     r"\b(?:answer(?: (?:that )?you[ '’\w]{1,20})? (?:is|was|would be)|(?:goes|went|belongs) to"
     r"|(?:makes|leaves|gives)(?: it| us| you)?) (?:\w+ )?\Z",
+    re.IGNORECASE,
+)
+# "What we breathe is air", "The one you want is Lima".
+_CLEFT = re.compile(
+    r"\W*(?:what|who|(?:the|your|my) (?:one|name|word|place|thing))\b[^,;:]*\b(?:is|was)(?: (?:the|an?))? ",
     re.IGNORECASE,
 )
 _DOUBTFUL = re.compile(
@@ -73,8 +89,9 @@ _SUBJECT = re.compile(rf"\W*(?:(?:the|an?) )?(?P<name>{_CAPITALS}|[{WORD}]+)(?= 
 # ... behind a verb or a preposition at the end, ...
 _BEHIND = re.compile(
     rf"\b(?P<by>is|was|are|were|be|been|by|means|uses?|it['’]s|that['’]s|called|from|to|of|in|for|with|on)"
-    rf" (?:(?:the|an?) )?(?P<name>[{WORD}'’]+(?: [{WORD}'’]+)?)\W*\Z"
+    rf" (?:(?:the|an?) )?(?P<name>{_CAPITALS}|[{WORD}'’]+(?: [{WORD}'’]+)?)\W*\Z"
 )
+_LAST_WORD = re.compile(rf"(?:{_CAPITALS}|[{WORD}'’]+)(?=\W*\Z)")
 _SURE = word_set("is was are were be been by means use uses it's that's called")
 # ... before "who", or beside what was asked for.
 _LAST_NAME = re.compile(rf"(?P<name>{_CAPITALS}|\b(?:the|an?) [{WORD}]+)\s*,?\s*(?P<who>who|which)?,?\s*\Z")
@@ -116,7 +133,7 @@ class Clauses:
     def __init__(self, text: str, matter: Matter) -> None:
         self.text, self.matter = text, matter
         # Places and lists may come in several clauses: "in the garden, under the pot", "first spaghetti, then eggs".
-        self._open = not matter or _SEVERAL.search(matter.question) is not None or _CJK.search(text) is not None
+        self.open = not matter or _SEVERAL.search(matter.question) is not None or _CJK.search(text) is not None
 
     @cached_property
     def _spans(self) -> list[tuple[int, int]]:
@@ -127,13 +144,14 @@ class Clauses:
 
     def answers(self, span: tuple[int, int]) -> bool:
         """Whether the phrase at a span stands in a clause that answers, and no other clause answers better."""
-        if self._open:
+        if self.open:
             return True
         at = bisect_right(self._spans, span[0], key=lambda one: one[0]) - 1
         start, end = self._spans[at][0], max(self._spans[at][1], span[1])
         near, far = max(start, span[0] - _REACH), min(end, span[1] + _REACH)
         before, after = self.text[near : span[0]], self.text[span[1] : far]
         own = self._weight(self.text[start : min(span[0], start + _REACH)], before, after)
+        own = max(own, self._said_next(at))
         if not own or (own < self.matter.whole and (self._conclusion > end or self._denied(at))):
             return False
         told = {word for word in words(f"{before} {after}") if word not in COMMON}
@@ -163,6 +181,16 @@ class Clauses:
                 return self.matter.shared(clause) > 0 and not _BEHIND.search(clause)
         return False
 
+    def _said_next(self, at: int) -> float:
+        """How much of the question the next clause says of "it": "They chose Lima. It's the capital since."."""
+        for start, end in self._spans[at + 1 : at + 2]:
+            clause = self.text[start:end]
+            first = words(clause)[:1]
+            told = first and (first[0] in _PRONOUNS or first[0].removesuffix("s") in _PRONOUNS)
+            if told and not self.matter.another(clause) and not _DOUBTFUL.search(clause):
+                return float(self.matter.shared(clause))
+        return 0.0
+
     def _weight(self, opening: str, before: str, after: str) -> float:
         """How much of the question the clause around a phrase answers."""
         if _GIVES.search(before) or _IS_GIVEN.match(after) or _DID.fullmatch(after) or self._alone(before, after):
@@ -173,6 +201,8 @@ class Clauses:
             return self.matter.whole
         last = [word for word in first if word not in _BESIDE][-1:]
         if subject in _SPEAKERS and last and last[0] in _SAYS:
+            return self.matter.whole
+        if self._pointed(opening, before):
             return self.matter.whole
         said = _IT_IS_BEFORE.search(before)
         if said is not None and not self.matter.another(_without_speaker(before[: said.start()])):
@@ -187,6 +217,12 @@ class Clauses:
             return 0.0
         small = all(word in OPENERS or word in _BESIDE for word in first)
         return _AS_SUBJECT if small else _MENTIONED
+
+    def _pointed(self, opening: str, before: str) -> bool:
+        """Whether a clause points at what follows: "put down ...", "what you want is ...", "shorter than ..."."""
+        first = [fold(word) for word in _WORD.findall(opening)]
+        order = first[:1] and first[0] in _ORDERS and all(word in _SAYS or word in _BESIDE for word in first)
+        return bool(order or _CLEFT.fullmatch(opening) or less_than(before, self.matter.asked))
 
     def _alone(self, before: str, after: str) -> bool:
         """Whether the clause is the phrase alone, with names and small words beside it."""
@@ -216,6 +252,9 @@ class Clauses:
             return _Rival(start, whole - 0.5, True, True, told, clause)
         if self.text[end : end + 1] == "?" or _DOUBTFUL.search(clause):
             return None
+        more = _WHO_DID.match(self.text, end)
+        if more and _NAMES.fullmatch(clause) and self.matter.another(clause) and self.matter.shared(more.group()):
+            return _Rival(start, whole, True, True, told, clause)
         shared = float(self.matter.shared(clause))
         names, sure, again, of_it = self._other_named(start, clause)
         if said[0] in _PRONOUNS and not (shared or sure or again or of_it):
@@ -236,6 +275,14 @@ class Clauses:
         "Cusco is" or "Cusco it is", whether as in "it is Cusco").
         """
         another = self.matter.another
+        last_word = _LAST_WORD.search(clause)
+        if last_word and another(last_word.group()):
+            opening = clause[: last_word.start()]
+            if self._pointed(opening, opening):
+                return True, True, True, False
+        cleft = _THAT_DOES.search(clause)
+        if cleft and another(cleft["name"]) and self.matter.shared(cleft["does"]):
+            return True, True, True, False
         subject = _SUBJECT.match(clause)
         if subject and _verb(subject["verb"]) and another(subject["name"]):
             rest = clause[subject.end() :]

@@ -116,12 +116,14 @@ _WOULD = word_set("would might will often")
 _EARLIER = word_set("before earlier first")
 _OTHERS = word_set("some people folks many most others everyone everybody")
 _CONTRAST = word_set("but however actually though instead")
+# "It's Lima you can't miss": what follows has a subject of its own.
+_OTHER_SUBJECTS = word_set("i you we he she they")
 _REACH = 16
 _CONDITION_REACH = 7
 _SENTENCE = 100  # tokens; a longer sentence is no speech
 
 _CUE = re.compile(
-    r"(?:^|[.,;:!?…—–-])[\s\"'”’]*(?:(?:oh|uh|um|ah|er|hmm|well|and|but|ach)[,.…]? )*"
+    r"(?:^|[.,;:!?…—–-])[\s\"'”’]*(?:(?:oh|uh|um|ah|er|hmm|well|and|but|so|ach)[,.…]? )*"
     r"(?:wrong(?=\s*[,.!:…—–-])"
     r"|(?:no|nope|nein|non)(?=\s*[,.!:…—–-]| (?:wait|sorry|it|that|i|actually|the)\b)|wait(?=\s*[,.!…—–-]| no\b)"
     r"|sorry,? (?=it['’]?s|it is|i meant?|that['’]?s|the |make |no\b|[\d(]|(?-i:[A-ZÀ-Þ])[\w'’-]+[.!]?\s*\Z)"
@@ -150,7 +152,7 @@ _AND_RIGHTLY = re.compile(
     re.IGNORECASE,
 )
 # "It would be 81 only if ...": under a condition that does not hold.
-_WOULD_BE = re.compile(r"(?:['’]d|\bwould) (?:be|have) (?:\w+ )?\Z", re.IGNORECASE)
+_WOULD_BE = re.compile(r"(?:['’]d|\bwould)(?: be| have|['’]ve) (?:\w+ )?\Z", re.IGNORECASE)
 _IF_BEHIND = re.compile(r"(?: [^\W\d]+){0,2} if\b", re.IGNORECASE)
 # "Whoever told you Paris was joking": who says so is wrong.
 _WHO_SAYS = re.compile(
@@ -348,7 +350,7 @@ class Speech:
         tokens = self._tokens
         clause: list[str] = []
         for token in tokens[last + 1 : last + 8]:
-            if token.word in _CLAUSE_END or token.word in _TURNS:
+            if token.word in _CLAUSE_END or token.word in _TURNS or token.word in _OTHER_SUBJECTS:
                 break
             if _is_word(token.word):
                 clause.append(token.word)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from annie_eval.detectors.english.matter import COMMON
 from annie_eval.text import words
 
 _SAVED = re.compile(
@@ -48,9 +49,13 @@ def too_many(text: str, end: int) -> bool:
     return _TOO_MANY.match(text, end) is not None
 
 
-def bounded(before: str) -> bool:
-    """Return whether the text `before` a number says that it is nearly so many, or more, or less."""
-    return _NOT_QUITE.search(before) is not None
+def bounded(before: str, question: str) -> bool:
+    """Return whether the text `before` a number says that it is nearly so many, or more, or less.
+
+    Where the question speaks so too ("I go up four steps", "at least how many"), it is no bound.
+    """
+    found = _NOT_QUITE.search(before)
+    return found is not None and (set(words(found.group())) - COMMON).isdisjoint(words(question))
 
 
 def somebody_would(before: str) -> bool:

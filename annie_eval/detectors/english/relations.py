@@ -26,9 +26,10 @@ OPPOSITES = (
     (word_set("end ends ended finish finished over"), word_set("begin begins began begun start starts started")),
     (word_set("born birth"), word_set("died death dead")),
     (_MORE, _LESS),
+    (word_set("after follow follows following next"), word_set("before precede precedes preceding previous")),
     (word_set("arrive arrives arrived arrival"), word_set("leave leaves left depart departs departure")),
 )
-_PARTS = re.compile(r"[.,;:!?\n—–]+(?!\d)|\b(?:and|but|while|when|after|before)\b", re.IGNORECASE)
+_PARTS = re.compile(r"[.,;:!?\n—–]+(?!\d)|\b(?:and|but|while|when|because|since)\b", re.IGNORECASE)
 _ABOUT_OPPOSITES = word_set("opposite opposites contrary reverse antonym")
 _ARTICLE = r"(?:the |an? )?"
 _THAN = re.compile(
@@ -62,6 +63,11 @@ _ORDER_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _ABOUT_ORDER = word_set("where wo come comes came before after follow follows next precede precedes")
+# "Today's Friday, so ...", unless today was asked for.
+_TODAY = re.compile(
+    r"(?<!from )(?<!of )(?<!after )\b(?:today|yesterday|tomorrow)(?:['’]s| is| was) (?:a )?\Z", re.IGNORECASE
+)
+_ASKS_TODAY = re.compile(r"\b(?:is|was|['’]s)(?: it)? (?:today|yesterday|tomorrow)\b", re.IGNORECASE)
 _REACH = 80
 
 
@@ -71,6 +77,8 @@ def compared(text: str, span: tuple[int, int], question: str) -> bool:
     before = text[max(0, span[0] - _REACH) : span[0]]
     if _ABOUT_ORDER.isdisjoint(asked) and (_ORDER.match(text, span[1]) or _ORDER_BEFORE.search(before)):
         return True
+    if _TODAY.search(before) and not _ASKS_TODAY.search(question):
+        return True
     ranked = _RANKED_BEHIND.match(text, span[1])
     if ranked and asked.isdisjoint(map(fold, filter(None, ranked.groups()))):
         return True
@@ -78,6 +86,12 @@ def compared(text: str, span: tuple[int, int], question: str) -> bool:
         return not contrary(set(words(found["adjective"])), asked)
     behind = _THAN_BEHIND.match(text, span[1])
     return behind is not None and contrary({fold(behind["adjective"])}, asked)
+
+
+def less_than(before: str, asked: set[str]) -> bool:
+    """Return whether "smaller than", or another contrary of what was asked for, ends a text."""
+    found = _THAN.search(before)
+    return found is not None and contrary(set(words(found["adjective"])), asked)
 
 
 def opposite(text: str, right: set[str], question: str) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from annie_eval.detectors.english.units import unit_of
+from annie_eval.detectors.english.units import singular, unit_of
 from annie_eval.text import WORD, word_set
 
 
@@ -28,7 +28,7 @@ class Number:
         readings: the values that it may have, the likeliest first.
         start, end: indices into the text.
         unit: what is counted (see `annie_eval.detectors.english.units`); None if nothing is named.
-        weak: "one", "first" or "none": counts as a number only if the caller looks for it.
+        weak: "one", "first", "a couple of" or "none": counts as a number only if the caller looks for it.
     """
 
     readings: tuple[float, ...]
@@ -267,7 +267,8 @@ def _in_words(text: str) -> Iterator[Number]:
             continue
         readings, after, weak = read
         first, start, end = tokens[at].word, tokens[at].start, tokens[after - 1].end
-        unit = unit_of(text, start, end)
+        # The unit stands within "an hour and a half".
+        unit = singular(tokens[at + 1].word) if first in ("a", "an") and after == at + 5 else unit_of(text, start, end)
         below = _below_zero(text, end)
         if below or _negative_word(text, start):
             readings, end = tuple(-reading for reading in readings), below or end
@@ -294,9 +295,14 @@ def _read(tokens: Sequence[_Token], at: int, text: str) -> tuple[tuple[float, ..
     if first in _NOTHING:
         return (0.0,), at + 1, True
     if first == "half":  # half a dozen, half an hour
-        scale = SCALES.get(word(at + 2), 1.0) if word(at + 1) in ("a", "an") else 1.0
-        return (0.5 * scale,), at + (3 if scale > 1 else 1), False
+        article = word(at + 1) in ("a", "an")
+        scale = SCALES.get(word(at + 2), 1.0) if article else 1.0
+        return (0.5 * scale,), at + 1 + article + (scale > 1), False
     if first in ("a", "an"):
+        if [word(at + 2), word(at + 3), word(at + 4)] == ["and", "a", "half"]:  # an hour and a half
+            return (1.5,), at + 5, False
+        if word(at + 1) == "couple" and word(at + 2) == "of":
+            return (2.0,), at + 3, True
         if word(at + 1) in SCALES:
             return _with_rest(word, at + 1)
         if word(at + 1) in _PARTS and word(at + 1) not in _ORDINALS:

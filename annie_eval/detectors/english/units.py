@@ -12,7 +12,7 @@ _NO_UNIT = word_set(
     " that which who it you i we they he she the a an from until since because if when where there this these those"
     " your my our his her its their total altogether left more less each per not no too also exactly please now again"
     " point after before under over without within among during am pm o would could can will should may might must"
-    " has have had do does did gives makes equals leaves"
+    " has have had do does did gives makes equals leaves apiece back remainder"
     " remains just only about roughly though however while und oder aber ist sind et ou est y es e è"
 )
 _SAME_UNIT = {"quid": "pound", "buck": "dollar", "metre": "meter", "foot": "feet", "people": "person", "°": "degree"}
@@ -55,18 +55,25 @@ def unit_of(text: str, start: int, end: int) -> str | None:
     return unit
 
 
-_KINDS = (
-    word_set("second minute hour day week month year decade century"),
-    word_set("millimeter centimeter meter kilometer inch inche feet yard mile"),
-    word_set("gram kilogram kilo ton tonne ounce pound stone"),
-    word_set("dollar euro pound cent yen penny pence"),
-    word_set("liter litre milliliter gallon pint cup"),
+_DAY, _YEAR = 86_400.0, 31_557_600.0
+# Units of one kind, and how large each is beside the others.
+_KINDS: tuple[dict[str, float], ...] = (
+    {"second": 1, "minute": 60, "hour": 3600, "day": _DAY, "week": 7 * _DAY, "month": _YEAR / 12, "year": _YEAR}
+    | {"decade": 10 * _YEAR, "century": 100 * _YEAR, "centurie": 100 * _YEAR},
+    {"millimeter": 0.001, "centimeter": 0.01, "meter": 1, "kilometer": 1000}
+    | {"inch": 0.0254, "inche": 0.0254, "feet": 0.3048, "yard": 0.9144, "mile": 1609.344},
+    {"gram": 1, "kilogram": 1000, "kilo": 1000, "tonne": 1e6, "ounce": 28.35, "pound": 453.6, "stone": 6350.3},
+    {"p": 1, "penny": 1, "pence": 1, "cent": 1, "pound": 100, "dollar": 100, "euro": 100},
+    {"milliliter": 0.001, "liter": 1, "pint": 0.568, "gallon": 4.546, "cup": 0.25},
 )
 
 
-def another_of_its_kind(unit: str, asked: set[str]) -> bool:
-    """Return whether a unit measures what was asked in another unit: hours where days are asked."""
-    return unit not in asked and any(unit in kind and kind & asked for kind in _KINDS)
+def rate(unit: str | None, asked: set[str]) -> float | None:
+    """Return how many of the unit that was asked for one of its kind is: an hour is 60, where minutes are asked."""
+    if unit is None or unit in asked:
+        return None
+    kinds = (kind for kind in _KINDS if unit in kind)
+    return next((kind[unit] / kind[other] for kind in kinds for other in kind.keys() & asked), None)
 
 
 def singular(word: str) -> str:

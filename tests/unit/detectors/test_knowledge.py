@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from annie_eval.detectors.knowledge import find
 from annie_eval.profile.types import AnswerExpectation
+from annie_eval.wire.sample import Exchange
 from tests.support.growth import LINEAR, growth_by_text
-from tests.support.make_sample import reply, sample
+from tests.support.make_sample import call, reply, sample
 
 
 def misses(content: str | None, user: str = "Hello.", language: str = "en", **expected: object) -> list[str]:
@@ -196,8 +197,20 @@ def test_all_of_none_of_and_any_of() -> None:
 
 @pytest.mark.parametrize("text", [None, "", "\u200b\n"])
 def test_no_answer_is_a_miss(text: str | None) -> None:
-    assert misses(text, any_of=("Paris",)) == ["no answer"]
-    assert misses(text, none_of=("Paris",)) == ["no answer"]
+    assert misses(text, any_of=("Paris",)) == ["no answer: an empty reply"]
+    assert misses(text, none_of=("Paris",)) == ["no answer: an empty reply"]
+
+
+def test_what_came_in_place_of_an_answer_is_told() -> None:
+    def found(exchange: Exchange) -> list[tuple[str, str]]:
+        return [(one.reason, one.excerpt) for one in find(sample(exchange))]
+
+    paris = AnswerExpectation(any_of=("Paris",))
+    called = reply(None, calls=[call("book", {"day": "Monday"})], answer=paris)
+    assert found(called) == [("no answer: calls book instead", '{"day": "Monday"}')]
+    nameless = reply(" ", calls=[call(None, {})], answer=paris)
+    assert found(nameless) == [("no answer: calls a nameless tool instead", "{}")]
+    assert found(reply("", reasoning="It is Paris.", answer=paris)) == [("no answer: only reasoning", "It is Paris.")]
 
 
 RIGHT = [

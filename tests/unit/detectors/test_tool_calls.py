@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from annie_eval.detectors.argument_text import find_garbled
 from annie_eval.detectors.matching import match
 from annie_eval.detectors.tool_calls import find
-from annie_eval.wire.sample import ToolCall
+from annie_eval.wire.sample import Exchange, ToolCall
 from tests.support.growth import LINEAR, growth_by_text
 from tests.support.make_sample import TOOLS, call, reply, sample, wants
 
@@ -236,12 +236,26 @@ def test_a_call_needs_a_declared_name(name: str | None) -> None:
     assert len(reasons(call(name, {"query": "recipe"}))) == 2  # the call itself, and the wanted one that is missing
 
 
+@pytest.mark.parametrize(
+    ("exchange", "reason", "text"),
+    [
+        (reply("It is\nbooked.", wanted=[MEMORY]), "text instead", "It is\\nbooked."),
+        (reply(None, reasoning="I search.", wanted=[MEMORY]), "only reasoning", "I search."),
+        (reply(" ", wanted=[MEMORY]), "an empty reply", ""),
+        (reply(calls=[call("stop", {})], wanted=[MEMORY]), "only of stop", ""),
+    ],
+)
+def test_what_came_in_place_of_a_call_is_told(exchange: Exchange, reason: str, text: str) -> None:
+    missing = next(one for one in find(sample(exchange)) if one.reason.startswith("no call of"))
+    assert (missing.reason, missing.excerpt) == (f"no call of search_memory: {reason}", text)
+
+
 def test_counts() -> None:
-    assert reasons() == ["no call of search_memory"]
+    assert reasons() == ["no call of search_memory: text instead"]
     assert reasons(GOOD, call("stop", {})) == ["call of stop that is not wanted"]
     again = call("search_memory", {"query": "recipe"}, id="b")
     assert reasons(GOOD, again) == ["call of search_memory that is not wanted"]
-    assert reasons(GOOD, wanted=[MEMORY, wants("stop")]) == ["no call of stop"]
+    assert reasons(GOOD, wanted=[MEMORY, wants("stop")]) == ["no call of stop: only of search_memory"]
     assert reasons(GOOD, wanted=[MEMORY, wants("stop", optional=True)]) == []
     assert reasons(GOOD, call("stop", {}), wanted=[MEMORY, wants("stop", optional=True)]) == []
 
@@ -534,7 +548,7 @@ def test_a_call_inside_the_reasoning_channel_is_a_dropped_call() -> None:
 
 def test_each_exchange_is_judged_by_its_own_expectation() -> None:
     findings = find(sample(reply(calls=[GOOD], wanted=[MEMORY]), reply("Here.", round=1, wanted=[wants("stop")])))
-    assert [(finding.exchange, finding.reason) for finding in findings] == [(1, "no call of stop")]
+    assert [(finding.exchange, finding.reason) for finding in findings] == [(1, "no call of stop: text instead")]
 
 
 TEXT = st.none() | st.text(max_size=60)

@@ -17,14 +17,16 @@ from typing import Any
 import pytest
 
 from annie_eval.detectors.finding import Finding
+from annie_eval.errors import UsageError
 from annie_eval.gates import server_state
-from annie_eval.gates.decide import decide, operating_curve, overall, tolerates
+from annie_eval.gates.decide import RunVerdict, all_errors, decide, operating_curve, overall, tolerates
 from annie_eval.gates.judgement import Judgement
-from annie_eval.gates.repeats import Repeats, decide_repeated
+from annie_eval.gates.repeats import Repeats, decide_repeated, keys_of_round
 from annie_eval.gates.replicas import Answered, compare_replicas
 from annie_eval.gates.server_state import AGAIN, GREEDY, ROUNDING, Comparison, Difference, ProbeResult, Reading
 from annie_eval.profile.load import load
-from annie_eval.profile.types import PROBES, Gate
+from annie_eval.profile.types import PROBES, Gate, Scenario, Turn, Variant
+from annie_eval.stats import clusters
 from annie_eval.wire.logprobs import Token
 from tests.support.stored_table import expect
 
@@ -102,6 +104,42 @@ def test_operating_curves_are_as_stored(gate: str) -> None:
     stored(f"curve of {gate}", [operating_curve(GATES[gate], n, (0.0, 0.5, 0.8, 0.95, 1.0)) for n in (15, 30)])
 
 
+@pytest.mark.parametrize(("gate", "n"), [("all", 0), ("all", 1), ("12", 0), ("12", 11), ("12", 12), ("bound", 1)])
+def test_curves_of_few_samples_are_refused_or_as_stored(gate: str, n: int) -> None:
+    try:
+        found: Any = operating_curve(GATES[gate], n, (0.0, 0.5, 1.0))
+    except ValueError as error:
+        found = f"ValueError: {error}"
+    stored(f"curve of {gate}, {n} samples", found)
+
+
+def test_a_bound_that_is_reached_exactly_holds() -> None:
+    """And one that the upper bound reaches exactly is not yet failed."""
+    every, ones, none = judged("p" * 15), [1] * 15, [0] * 15
+    gate = replace(GATES["bound"], required=0)
+    reached = replace(gate, lower_bound=clusters.lower_bound(ones, ones, gate.confidence))
+    assert decide(reached, every, 15).verdict == "PASS"
+    open_ = replace(gate, lower_bound=clusters.upper_bound(none, ones, gate.confidence))
+    assert decide(open_, judged("f" * 15), 15).verdict == "INCONCLUSIVE"
+
+
+def test_what_an_older_verdict_lacks_has_its_default() -> None:
+    stored("defaults of a verdict", asdict(RunVerdict("PASS")))
+
+
+def test_an_error_is_told_once() -> None:
+    """Those of the run first; of one sample's causes each, and of two gates with the same sample the first."""
+    made = judged("e"), [*judged("e", "h"), replace(judged("e", "h")[0], error="HTTP 500")]
+    gates = tuple(
+        replace(decide(Gate(name, ("markdown",), ("a",)), of[:1], 1), broken=tuple(of))
+        for name, of in zip("gh", made, strict=True)
+    )
+    run = {"sample": None, "cause": "the server is gone", "hint": "start it"}
+    stored("errors", all_errors(RunVerdict("ERROR", gates, (run,))))
+    known = {"sample": "s-00.unstreamed.off", "cause": "timed out"}
+    stored("errors, one known", all_errors(RunVerdict("ERROR", gates, (known,))))
+
+
 REPEATED: dict[str, Callable[[int, int], bool]] = {
     "all": lambda i, r: True,
     "one prompt never": lambda i, r: i != 0,
@@ -129,6 +167,59 @@ def test_repeats_are_decided_as_stored(name: str, adaptive: bool, case: str) -> 
             result = decide_repeated(PROFILE, gate, made, len(keys), len(keys), Repeats(most, adaptive), rounds)
             found.append({**rounded(result), "misses": len(result.misses), "broken": len(result.broken)})
     stored(f"repeats of {name}, {'adaptive' if adaptive else 'fixed'}: {case}", found)
+
+
+@pytest.mark.parametrize("until_decided", [False, True])
+@pytest.mark.parametrize("repeats", [None, 0, 1, 2, 3])
+def test_options_of_repeats_are_read_as_stored(repeats: int | None, until_decided: bool) -> None:
+    try:
+        made = Repeats.of(repeats, until_decided)
+        found: Any = [made.most, made.adaptive, made.asked, made.first]
+    except UsageError as error:
+        found = str(error)
+    stored(f"options: {repeats}{' until decided' if until_decided else ''}", found)
+
+
+def test_a_run_that_says_nothing_of_repeats_has_none() -> None:
+    assert Repeats.from_json(None) == Repeats.from_json({}) == Repeats(1, False)
+    assert Repeats.from_json({"most": 3, "adaptive": True}) == Repeats(3, True)
+
+
+ADAPTIVE = {
+    "10 of 12": {"required": 10},
+    "a bound of 60 %": {"required": 0, "lower_bound": 0.6},
+    "a bound of 30 % and 11 of 12": {"required": 11, "lower_bound": 0.3},
+    "a bound of 60 % and 11 of 12": {"required": 11, "lower_bound": 0.6},
+    "a bound of 100 %": {"required": 0, "lower_bound": 1.0},
+    "any number of misses": {"required": 0},
+}
+ROUNDS: dict[str, Callable[[int, int], bool]] = {
+    "all": lambda i, r: True,
+    "one prompt never": lambda i, r: i > 0,
+    "three of four": lambda i, r: (i + r) % 4 > 0,
+    "half": lambda i, r: (i + r) % 2 == 0,
+    "every third": lambda i, r: (i + r) % 3 == 0,
+    "better in the end": lambda i, r: i > 5 - r,
+}
+
+
+@pytest.mark.parametrize("case", ROUNDS)
+@pytest.mark.parametrize("rule", ADAPTIVE)
+def test_adaptive_repeats_stop_as_stored(rule: str, case: str) -> None:
+    """Twelve prompts, one sample each: the verdict, why there is no further round, and what is said."""
+    scenarios = tuple(
+        Scenario(f"s-{i}", "a", (Turn(f"Question {i}?"),), variants=(Variant(stream=False),)) for i in range(12)
+    )
+    gate = replace(Gate("g", ("markdown",), ("a",)), **ADAPTIVE[rule])  # type: ignore[arg-type]
+    profile = replace(PROFILE, scenarios=scenarios, gates={"g": gate})
+    first = [key for scenario in scenarios for key in scenario.sample_keys()]
+    found = {}
+    for rounds, most in ((1, 8), (2, 8), (3, 8), (3, 40), (8, 8)):
+        keys = [key for r in range(rounds) for key in keys_of_round(profile, first, r + 1)]
+        made = [Judgement("g", key, () if ROUNDS[case](n % 12, n // 12) else MISS) for n, key in enumerate(keys)]
+        one = decide_repeated(profile, gate, made, 12, len(keys), Repeats(most, True), rounds)
+        found[f"{rounds} of {most}"] = [one.verdict, one.repeats["stopped"], one.detail, one.interval, one.rules_out]
+    stored(f"adaptive, {rule}: {case}", found)
 
 
 # --- the server's state ---------------------------------------------------------------------------------------------

@@ -19,8 +19,12 @@ from annie_eval.errors import UsageError
 from annie_eval.gates.decide import RunVerdict
 from annie_eval.nightly import night
 from annie_eval.nightly.paragraph import paragraph
+from annie_eval.profile.diff import snapshot
 from annie_eval.profile.load import load
+from annie_eval.profile.types import Profile
+from annie_eval.regression import baseline as baselines
 from annie_eval.run.store import Store
+from tests.support import finished_run
 
 
 def test_the_lock_is_held_by_one_and_says_by_whom(tmp_path: Path) -> None:
@@ -116,6 +120,42 @@ def test_a_mistake_of_the_caller_is_no_night(more: dict[str, Any], message: str,
     with pytest.raises(UsageError, match=message):
         night._check(night.Options(**{**given, **more}), load("annie"))
     night._check(night.Options(**given), load("annie"))
+
+
+@pytest.fixture
+def blessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The baseline `d` with the profile annie, in a directory whose pyproject.toml names another profile."""
+    monkeypatch.chdir(tmp_path)
+    finished_run.make_run(tmp_path, "old", {"s-01": True}, snapshot=snapshot(load("annie")))
+    baselines.bless(tmp_path / "old", "d", tmp_path / "runs" / baselines.DIR)
+    (tmp_path / "pyproject.toml").write_text('[tool.annie-eval]\nprofile = "annie-smol"\n')
+
+
+ASKED = ["nightly", "--base-url", "http://127.0.0.1:1", "--baseline", "d"]
+
+
+@pytest.mark.usefixtures("blessed")
+def test_the_baselines_profile_counts_not_that_of_pyproject(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Profile] = []
+
+    def begun(options: object, blessed: object, profile: Profile, lock: object) -> night.Result:
+        asked.append(profile)
+        return result(verdict=RunVerdict("PASS"))
+
+    monkeypatch.setattr(night, "_night", begun)
+    assert main(ASKED) == 0
+    assert [profile.name for profile in asked] == ["annie"]
+
+
+@pytest.mark.usefixtures("blessed")
+def test_a_profile_that_cannot_be_compared_is_no_night(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*ASKED, "--profile", "annie-smol"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert "--baseline d: REFUSED, nothing to compare: profile annie is now annie-smol; " in printed.err
+    assert "the system prompt changed" in printed.err
+    assert not Path("runs/history").exists()
 
 
 def result(**more: Any) -> night.Result:

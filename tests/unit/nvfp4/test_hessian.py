@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from quant.formats import nvfp4
+from quant.formats import nvfp4, nvfp4_search
 from quant.formats.nvfp4_search import search_scales, search_weighted
 from quant.quantize.hessian import gptq_weight
 
@@ -91,3 +91,55 @@ def test_an_input_that_was_always_zero_changes_nothing_else(layer: tuple[Tensor,
     assert torch.isfinite(moved).all()
     nothing, _ = gptq_weight(weight, scale, torch.zeros(128, 128))
     assert torch.isfinite(nothing).all()
+
+
+def test_the_best_scale_is_sought_up_to_two_octaves_from_that_of_max() -> None:
+    """Of inputs that always go together, the sum of their errors counts: any scale may be the best by chance."""
+    torch.manual_seed(0)
+    blocks, scale = 2000, torch.tensor(1.0)
+    weight = torch.randn(1, 16 * blocks).abs() * 2.0 ** torch.randint(-3, 6, (blocks,)).repeat_interleave(16)
+    moments = torch.ones(blocks, 16, 16)
+    found = search_weighted(weight, scale, moments).view(torch.uint8).flatten().int()
+    own = nvfp4.block_scales(weight, scale).view(torch.uint8).flatten().int()
+    x = weight.reshape(blocks, 16).double()
+    grid = torch.tensor(nvfp4.E2M1_VALUES, dtype=torch.float64)
+
+    def errors(codes: Tensor) -> Tensor:
+        steps = codes.clamp(1, 126).to(torch.uint8).view(torch.float8_e4m3fn).double()[:, None]
+        rounded = grid[((x / steps)[..., None] - grid).abs().argmin(-1)] * steps
+        return (rounded - x).sum(-1).square()
+
+    near = torch.stack([errors(own + offset) for offset in range(-16, 17)])
+    assert torch.allclose(errors(found), near.amin(0), rtol=1e-3, atol=1e-6)
+    assert (found - own).abs().amax() == 16
+    assert {15, 16} <= set((found - own).tolist())
+
+
+@pytest.mark.parametrize(
+    ("largest", "other", "code"),
+    [
+        pytest.param(6.0, 0.75, 52, id="the smaller of equals"),  # as exact with 0.75 as with 1.5, four codes from 1
+        pytest.param(6.0, 0.5, 56, id="that of max of equals"),
+        pytest.param(18 * 2.0**-9, 0.5 * 2.0**-9, 1, id="the smallest scale that there is"),
+        pytest.param(6 * 448.0, 0.5 * 240, 119, id="not above the largest"),
+    ],
+)
+def test_one_value_that_counts_gets_its_scale(largest: float, other: float, code: int) -> None:
+    weight = torch.zeros(1, 16)
+    weight[0, 0], weight[0, 1] = largest, other
+    moments = torch.zeros(1, 16, 16)
+    moments[0, 1, 1] = 1.0
+    found = search_weighted(weight, torch.tensor(1.0), moments)
+    assert found.view(torch.uint8).tolist() == [[code]]
+
+
+def test_a_matrix_is_searched_in_parts_as_it_is_whole(
+    monkeypatch: pytest.MonkeyPatch, layer: tuple[Tensor, Tensor]
+) -> None:
+    weight, inputs = layer
+    scale, moments = nvfp4.global_scale(weight.abs().amax()), of_blocks(inputs)
+    whole = search_weighted(weight, scale, moments), search_scales(weight, scale, "four_over_six")
+    for chunk in (16, 128 * 5):  # less than a row, and rows that leave a rest
+        monkeypatch.setattr(nvfp4_search, "_CHUNK", chunk)
+        parts = search_weighted(weight, scale, moments), search_scales(weight, scale, "four_over_six")
+        assert all(torch.equal(one.float(), other.float()) for one, other in zip(whole, parts, strict=True))

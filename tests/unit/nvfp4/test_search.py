@@ -128,3 +128,12 @@ def test_the_scales_of_max_give_what_fake_quantize_gives_and_the_gradient_passes
     upstream = torch.randn(8, 64)
     (gradient,) = torch.autograd.grad(found, weight, upstream)
     assert torch.equal(gradient, upstream)
+
+
+def test_of_equals_the_scale_of_max_is_taken() -> None:
+    """6 is the last value of one scale's grid and the last but one of another's; a block of zeros has no error."""
+    weight = torch.zeros(2, 16)
+    weight[1, 0] = 6.0
+    for search in ("mse", "four_over_six"):
+        found = search_scales(weight, torch.tensor(1.0), search)  # type: ignore[arg-type]
+        assert torch.equal(found.float(), nvfp4.block_scales(weight, torch.tensor(1.0)).float())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import inspect
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from annie_eval.run.reader import Asker, EndpointInfo
 from tests.support import troubleshooting
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,3 +73,14 @@ def test_a_changed_cause_changes_troubleshooting(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(troubleshooting, "RULES", changed)
     monkeypatch.setattr(log_diagnosis, "RULES", changed)
     assert "turn it off and on again" in troubleshooting.page()
+
+
+def test_the_documents_name_every_attribute_of_endpoint_and_argument_of_ask() -> None:
+    known = {field.name for field in dataclasses.fields(EndpointInfo)} | {"client"}
+    section = (ROOT / "docs/profiles.md").read_text().partition("## Tests of your own")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `endpoint\.(\w+)` \|", section, re.M)) == known
+    readme = (ROOT / "README.md").read_text().partition("`endpoint` has")[2].partition(".\n")[0]
+    assert known <= set(re.findall(r"`(\w+)`", readme))
+    (row,) = [line for line in section.splitlines() if line.startswith("| `ask(")]
+    arguments = set(inspect.signature(Asker.__call__).parameters) - {"self", "prompt"}
+    assert arguments <= set(re.findall(r"`(\w+)`", row))

@@ -163,8 +163,18 @@ def test_the_plan_names_times_where_an_earlier_run_took_them() -> None:
     assert live.plan_line(85, 8, 8, took) == (
         "plan: 8 timing gates, about 4 min, on the quiet server; then 85 samples, about 25 s, 8 at a time"
     )
+    took["judged"] = 85
+    assert live.plan_line(255, 8, 0, took) == "plan: 255 samples, about 76 s, 8 at a time"
     assert live.plan_line(1, 8, 0, {}) == "plan: 1 sample, 8 at a time"
     assert live.plan_line(85, 8, 0, {"state": 16.3}, probes=2) == (
         "plan: 2 probes of the server's state, about 16 s; then 85 samples, 8 at a time"
     )
     assert live.plan_line(0, 8, 0, {}, probes=1) == "plan: 1 probe of the server's state"
+
+
+def test_a_later_plan_knows_how_many_samples_took_how_long() -> None:
+    made = Progress()
+    made.enter("samples")
+    for _ in range(3):
+        made.finished([None])
+    assert made.took() == {"samples": made.ended - made.began["samples"], "judged": 3}

@@ -37,7 +37,7 @@ def messages(rules: dict[str, Any], value: Any) -> list[str]:
     ids=["owasp", "stars", "items", "names", "other names", "property names"],
 )
 def test_no_pattern_takes_for_ever(rules: dict[str, Any], value: Any) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     messages(rules, value)
     assert time.perf_counter() - began < 2.0
 
@@ -102,11 +102,11 @@ def doubling(depth: int) -> dict[str, Any]:
 
 def test_references_that_double_at_each_step_are_refused() -> None:
     assert problem(doubling(8)) is None
-    began = time.perf_counter()
+    began = time.process_time()
     found = problem(doubling(40))
     assert found is not None
     assert "follows more than" in found
-    assert time.perf_counter() - began < 5.0
+    assert time.process_time() - began < 5.0
 
 
 TWICE = {"anyOf": [{"$ref": "#/$defs/t"}, {"$ref": "#/$defs/t"}]}
@@ -127,10 +127,10 @@ def nested(depth: int) -> dict[str, Any]:
 def test_arguments_nested_so_that_the_work_doubles_are_given_up() -> None:
     assert problem(TREE) is None
     assert list(errors(validator(TREE), nested(4)))
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises((Endless, RecursionError)):
         list(errors(validator(TREE), nested(60)))
-    assert time.perf_counter() - began < 5.0
+    assert time.process_time() - began < 5.0
 
 
 def test_a_tree_may_be_described_by_itself() -> None:

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from quant.checkpoint import loading
 from quant.quantize import calibration
+from quant.recipe import Calibration
 from tests.support import tiny
 
 START = list(range(100, 148))
@@ -98,3 +99,49 @@ def test_a_model_without_a_cache_of_keys_and_values_runs_every_sample_whole() ->
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model("rwkv", **SMALL)).eval()
     sequences = [[*START, 5], [*START, 6, 7]]
     assert greatest(model, sequences, share=True)[0] == greatest(model, sequences, share=False)[0]
+
+
+TALK = {"messages": [{"role": "user", "content": "Hello."}], "tools": None}
+WITH_TOOLS = {**TALK, "tools": [{"type": "function"}]}
+
+
+@pytest.mark.parametrize(
+    ("samples", "tokens", "template", "told"),
+    [
+        ([TALK] * 20, 123, "{{ messages }}", ["20 samples with 2,460 tokens are few: the recipe takes 32 samples"]),
+        ([TALK] * 32, 256, "{{ messages }}", []),
+        ([TALK] * 32, 255, "{{ messages }}", ["32 samples with 8,160 tokens are few"]),
+        ([TALK] * 32, 500, "{% if tools %}", ["no sample has `tools`"]),
+        ([*[TALK] * 31, WITH_TOOLS], 500, "{% if tools %}", []),
+        ([{"text": "Prose."}] * 32, 500, "{% if tools %}", []),
+        ([{"text": "Prose."}] * 32, 500, None, []),
+        ([TALK] * 20, 123, "{% if tools %}", ["20 samples with 2,460 tokens", "no sample has `tools`"]),
+    ],
+)
+def test_what_the_data_lack_is_told(
+    samples: list[dict[str, Any]], tokens: int, template: str | None, told: list[str]
+) -> None:
+    limits = Calibration(samples=32, max_length=512)
+    found = calibration.warnings(samples, [[1] * tokens] * len(samples), template, limits)
+    assert len(found) == len(told)
+    assert all(line.startswith(start) for line, start in zip(found, told, strict=True))
+
+
+def test_the_table_of_kl_and_tool_calls_is_that_of_the_study() -> None:
+    """docs/quant.md repeats numbers of docs/results.md: both sets of tool prompts together."""
+    docs = Path(__file__).parents[3] / "docs"
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in (docs / "results.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ")
+    ]
+    distance = {row[0]: row[2] for row in rows if len(row) == 5 and row[1].isdigit()}
+    right = {
+        row[0]: int(row[2].split()[0]) + int(row[5].split()[0]) for row in rows if len(row) == 8 and row[1].isdigit()
+    }
+    page = (docs / "quant.md").read_text(encoding="utf-8").partition("### What the KL says")[2].partition("###")[0]
+    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")][
+        1:
+    ]
+    assert len(told) == 10
+    assert told == [[name, distance.get(name, "-"), f"{right[name]} of 560"] for name, *_ in told]

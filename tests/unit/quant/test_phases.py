@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import os
 import pty
 import select
@@ -13,6 +15,8 @@ import pytest
 
 from quant.checkpoint import provenance
 from quant.checkpoint.provenance import Provenance
+from quant.checkpoint.quiet import quiet_imports
+from quant.quantize import progress
 from quant.quantize.progress import ProgressBar
 from tests.support.screen import shown
 
@@ -77,3 +81,37 @@ def test_a_terminal_has_one_line_for_each(monkeypatch: pytest.MonkeyPatch, tmp_p
         print("annie-quant ptq: broken", file=terminal, flush=True)
         assert rows()[-3:] == ["export: writing", "annie-quant ptq: broken", ""]
     os.close(master)
+
+
+def test_a_log_gets_a_line_after_ten_seconds_and_fewer_later(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(map(float, range(601)))
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    told = []
+    with ProgressBar("gptq", 600, "layer") as bar:
+        for second in range(1, 601):
+            bar.add(1)
+            if line := capsys.readouterr().err:
+                assert line.startswith("gptq [")
+                told.append(second)
+    assert told[:6] == [11, 22, 33, 44, 56, 71]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(told)]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 61
+
+
+def test_only_the_notice_that_there_is_no_gpu_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    quiet_imports()
+    log = logging.getLogger("torch.utils.cpp_extension")
+    log.warning("No CUDA runtime is found, using CUDA_HOME='%s'", "/usr/local")
+    log.warning("the compiler is too old")
+    assert caplog.messages == ["the compiler is too old"]
+
+
+def test_a_slow_rate_has_decimals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((0.0, 14.0))
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    with ProgressBar("gptq", 30, "layer") as bar:
+        bar.add(3)
+    assert capsys.readouterr().err == "gptq [##                  ]  10%  0.21 layer/s  126 s left \n"

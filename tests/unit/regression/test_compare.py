@@ -16,6 +16,7 @@ from annie_eval.regression.compare import ALPHA, compare_gates, overall
 from annie_eval.regression.compare_runs import against
 from annie_eval.regression.result import Regression, from_dict
 from annie_eval.regression.timings import LEAST_N, compare_timings, noise
+from annie_eval.stats.paired import pairs_to_decide
 from benchmarks.regression_power import found, passed
 
 MISS = (Finding("markdown", "bold text"),)
@@ -73,6 +74,42 @@ def test_a_proven_loss_below_the_profiles_own_margin_passes_and_below_the_defaul
     gate = pairs(30, 5, 1000, margin=0.1)
     assert gate.verdict == "PASS"
     assert "less than the margin" in gate.detail
+
+
+@pytest.mark.parametrize(
+    ("worse", "better", "n", "margin"),
+    [(1, 0, 10, None), (3, 0, 60, None), (2, 1, 20, None), (6, 1, 20, None), (1, 1, 5, None), (2, 0, 20, 0.2)],
+)
+def test_the_scenarios_that_would_decide_do_and_fewer_do_not(
+    worse: int, better: int, n: int, margin: float | None
+) -> None:
+    assert pairs(worse, better, n, margin).verdict == "INCONCLUSIVE"
+    found = pairs_to_decide(worse, better, n, margin=margin, tests=1, alpha=ALPHA)
+    assert found is not None
+    times = found[0] // n
+    assert pairs(times * worse, times * better, times * n, margin).verdict == ("PASS" if found[1] else "FAIL")
+    assert pairs((times - 1) * worse, (times - 1) * better, (times - 1) * n, margin).verdict == "INCONCLUSIVE"
+
+
+def test_more_gates_need_more_scenarios_and_a_rate_at_the_margin_is_never_decided() -> None:
+    needed = [pairs_to_decide(1, 0, 10, margin=None, tests=tests, alpha=ALPHA) for tests in (1, 10)]
+    assert needed == [(50, False), (80, False)]
+    assert pairs_to_decide(1, 0, 10, margin=None, tests=10, alpha=ALPHA, most=79) is None
+
+
+def test_an_open_comparison_says_what_would_decide_it(make_run: Any) -> None:
+    names = [f"s-{i:02}" for i in range(10)]
+    before = make_run("a", dict.fromkeys(names, True))
+    now = make_run("b", {**dict.fromkeys(names, True), names[0]: False})
+    found = compared(before, now)
+    assert found.verdict == "INCONCLUSIVE"
+    assert found.notes[0] == (
+        "more scenarios would decide it; if they change as often as these: g about 50 (FAIL) instead of 10. --repeats"
+        " helps little, because all repeats of a scenario count as one"
+    )
+    assert not any(
+        "would decide" in note for note in compared(before, make_run("c", dict.fromkeys(names, True))).notes
+    )
 
 
 def test_many_gates_need_more_evidence_than_one() -> None:

@@ -218,6 +218,65 @@ def test_what_the_answers_show_is_in_the_first_line(make_run: Any, then: bytes, 
     assert message in found.headline
 
 
+READABLE = [
+    '<tool_call>\n{"name": "look_up", "arguments": {"q": 1}}\n</tool_call>',
+    "<tool_call>\n<function=look_up>\n<parameter=q>\n1\n</parameter>\n</function>\n</tool_call>",
+    '{"name": "look_up", "parameters": {"q": 1}}',
+    "[look_up(q=1)]",
+]
+BROKEN = [
+    '<tool_call>\n{"name": "look_up", "arguments": {"q: fifteen}}\n</tool_call>',
+    '<tool_call>\n\n{"name": "look_up, the family has told me that. I look in the memory.',
+    '<tool_call>\n{"name": "look_up", "arguments": {"q": 20}}.}\n</tool_call>',
+    "<tool_call>\n<function=look_up>\n<parameter=q>\n1\n</tool_call>",
+    '{"name": "look_up", "parameters": {"q: 1}}',
+]
+HERMES = {**LOCAL, "tool_parser": "hermes", "reasoning_parser": "qwen3"}
+
+
+@pytest.mark.parametrize("fingerprint", [FINGERPRINT, HERMES], ids=["unknown parser", "same parser"])
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_call_that_no_parser_reads_is_put_down_to_the_model(
+    make_run: Any, text: str, fingerprint: dict[str, Any]
+) -> None:
+    """Three of ten calls are broken: the parser is not to blame, and the gates judge the model."""
+    before = make_run("a", ALL, bodies=of(CALL), fingerprint=fingerprint)
+    now = make_run("b", ALL, bodies={**of(CALL), **dict.fromkeys(NAMES[:3], body(text))}, fingerprint=fingerprint)
+    found = compared(before, now)
+    assert found.verdict == "PASS"
+    assert found.changed == (
+        "tool calls are written with broken JSON or tags, which no parser reads: 3 of 10 samples with a tool call have"
+        " it as such text",
+    )
+
+
+@pytest.mark.parametrize("text", READABLE)
+def test_a_call_that_a_parser_reads_is_put_down_to_the_parser_only_where_it_may_be_another(
+    make_run: Any, text: str
+) -> None:
+    lost = {**of(CALL), **dict.fromkeys(NAMES[:3], body(text))}
+    told = []
+    for known, fingerprint in (("unknown", FINGERPRINT), ("known", HERMES)):
+        before = make_run(f"a {known}", ALL, bodies=of(CALL), fingerprint=fingerprint)
+        told.append(compared(before, make_run(f"b {known}", ALL, bodies=lost, fingerprint=fingerprint)).changed)
+    count = "3 of 10 samples with a tool call have it as text"
+    assert told == [
+        (f"the tool parser was lost or is another: {count}",),
+        (f"tool calls come as text under the same tool parser (hermes): {count}",),
+    ]
+
+
+def test_a_reasoning_parser_that_both_runs_name_is_not_called_lost(make_run: Any) -> None:
+    then = body("Fine.", reasoning="Hm.")
+    for name, answer in (("spoken", body("<think>Hm.</think>Fine.")), ("silent", body("Fine."))):
+        before = make_run(f"a {name}", ALL, bodies=of(then), fingerprint=HERMES)
+        found = compared(before, make_run(f"b {name}", ALL, bodies=of(answer), fingerprint=HERMES))
+        assert found.verdict == "FAIL"
+        assert len(found.changed) == 1
+        assert "was lost" not in found.changed[0]
+        assert ("same reasoning parser (qwen3)" if name == "spoken" else "it thinks no more") in found.changed[0]
+
+
 @pytest.mark.parametrize("answer", [CALL, body("Fine."), body("Fine.", reasoning="Hm.")])
 def test_answers_in_other_words_show_nothing(make_run: Any, answer: bytes) -> None:
     before = make_run("a", ALL, bodies=of(answer))

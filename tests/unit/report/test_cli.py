@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from annie_eval.cli import main
+from annie_eval.gates.decide import decide
+from annie_eval.gates.judgement import Judgement
+from annie_eval.profile.load import load
+from annie_eval.report.phrases import rules_out_of
 from annie_eval.run.directory import lock
 from annie_eval.run.store import Store
 from annie_eval.text import printable
@@ -104,7 +108,7 @@ def test_show_prints_the_run_and_a_sample(capsys: pytest.CaptureFixture[str], ru
     assert out.splitlines()[-1] == "verdict: FAIL (1 of 7 gates failed: no_markdown 7/15, needs 12)"
     assert "\x1b" not in out
     assert main.main(["show", str(run_dir), KEY]) == 0
-    assert "data: [DONE]" in capsys.readouterr().out
+    assert "    finish_reason: stop" in capsys.readouterr().out
 
 
 def test_a_run_is_found_by_its_name(
@@ -206,7 +210,19 @@ def test_gates_prints_the_operating_curves_of_a_profile(capsys: pytest.CaptureFi
     assert rows["tool_calling"][at] == "38%"
     assert rows["no_markdown"][rows["gate"].index("70%")] == "30%"
     assert rows["thinking_leak"][rows["gate"].index("95%")] == "28%"
-    assert rows["thinking_leak"][-1] == ">11.3%"
+    assert rows["thinking_leak"][-1] == ">12.2%"
+
+
+@pytest.mark.parametrize("name", ["annie", "annie-strict", "annie-smol"])
+def test_gates_rules_out_what_the_table_of_a_run_without_misses_rules_out(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["gates", name]) == 0
+    told = {line.split()[0]: line.split()[-1] for line in capsys.readouterr().out.splitlines() if line}
+    profile = load(name)
+    for gate in profile.gates.values():
+        passed = [Judgement(gate.name, key) for each in profile.gate_scenarios(gate) for key in each.sample_keys()]
+        assert told[gate.name] == rules_out_of(decide(gate, passed, len(passed)))
 
 
 @pytest.mark.parametrize("more", [(), ("--until-decided", "2")])

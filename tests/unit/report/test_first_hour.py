@@ -8,6 +8,7 @@ import pytest
 
 from annie_eval.cli.gate import pytest_arguments
 from annie_eval.cli.main import main
+from annie_eval.errors import UsageError
 from annie_eval.profile.defaults import read
 from annie_eval.profile.load import load
 
@@ -145,3 +146,35 @@ def test_runs_before_there_is_one_says_what_makes_it(project: Path, capsys: pyte
     assert main(["runs"]) == 0
     assert capsys.readouterr().out == "no runs yet: annie-eval gate makes one in runs\n"
     assert main(["runs", "elsewhere"]) == 2
+
+
+@pytest.mark.parametrize("command", ["doctor", "serve", "perf", "matrix", "blame", "nightly"])
+def test_help_says_where_defaults_come_from(
+    command: str, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    out = capsys.readouterr().out
+    default = "that of the baseline" if command == "nightly" else "that of pyproject.toml, else annie"
+    (line,) = [line for line in out.splitlines() if line.strip().startswith("--profile ")]
+    assert line.endswith(f"(default: {default})")
+    but = ", but for --profile" if command == "nightly" else ""
+    assert f"[tool.annie-eval] of pyproject.toml may set other defaults{but}." in out
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_serve_and_doctor_take_the_profile_that_their_help_names(
+    configured: bool, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if configured:
+        (project / "pyproject.toml").write_text('[tool.annie-eval]\nprofile = "annie-smol"\n')
+    taken: list[str] = []
+
+    def stop(name: str) -> None:
+        taken.append(name)
+        raise UsageError("enough")
+
+    monkeypatch.setattr("annie_eval.profile.load.load", stop)
+    assert main(["serve", "model"]) == main(["doctor", "--model-dir", "model"]) == 2
+    assert taken == ["annie-smol" if configured else "annie"] * 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from annie_eval.cli.main import main
 from annie_eval.errors import UsageError
 from annie_eval.gates.decide import RunVerdict
 from annie_eval.report import show, terminal
@@ -22,8 +23,25 @@ def test_run_is_printed_as_it_was(run_dir: Path, failed: RunVerdict) -> None:
     assert [line for line in again if "udc80" not in line] == [line for line in expected if "udc80" not in line]
 
 
-def test_sample_shows_the_whole_exchange(run_dir: Path) -> None:
-    text = "\n".join(show.sample_lines(run_dir, KEY))
+def test_sample_shows_findings_and_the_answer_by_channel_without_bytes(run_dir: Path) -> None:
+    lines = show.sample_lines(run_dir, KEY)
+    order = [
+        lines.index(f"sample {KEY}, answered {lines[0].partition(' answered ')[2]}"),
+        next(i for i, line in enumerate(lines) if line.startswith("no_markdown: miss: markdown: a bullet list")),
+        lines.index('    tool (call_1): ["milk"]'),
+        lines.index(r"    content: - milk \x1b[2J<b>"),
+        lines.index("    finish_reason: stop"),
+        lines.index(f"requests and raw responses: annie-eval show {run_dir} {KEY} --raw"),
+    ]
+    assert order == sorted(order)
+    assert order[-1] == len(lines) - 1 < 20
+    assert not any("data:" in line or "content-type" in line or "temperature" in line for line in lines)
+
+
+def test_raw_sample_shows_the_whole_exchange(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(run_dir), KEY, "--raw"]) == 0
+    text = capsys.readouterr().out
+    assert text.splitlines() == show.sample_lines(run_dir, KEY, raw=True)
     size = len(Store(run_dir).exchanges(KEY)[0].body)
     for part in (
         f"sample {KEY}, answered 20",
@@ -40,6 +58,7 @@ def test_sample_shows_the_whole_exchange(run_dir: Path) -> None:
         f"  body: {size} bytes in 3 reads",
         '       45.2 ms | data: {"id":"c1"',
         "       61.5 ms | data: [DONE]\n",
+        "  answer\n"
         r"    content: - milk \x1b[2J<b>",
         "    reasoning: (absent or null)",
         "    finish_reason: stop",
@@ -47,6 +66,11 @@ def test_sample_shows_the_whole_exchange(run_dir: Path) -> None:
         assert part in text, part
     assert text.count("data: {") == 2
     assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_raw_needs_a_sample(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(run_dir), "--raw"]) == 2
+    assert "--raw: needs a SAMPLE" in capsys.readouterr().err
 
 
 def test_sample_shows_what_was_expected(run_dir: Path) -> None:
@@ -67,7 +91,9 @@ def test_many_samples_of_a_name_are_counted(run_dir: Path) -> None:
 
 
 def test_broken_sample_shows_its_cause_and_what_had_come(run_dir: Path) -> None:
-    lines = show.sample_lines(run_dir, "wire-integrity-00.stream.off")
+    short = show.sample_lines(run_dir, "wire-integrity-00.stream.off")
+    lines = show.sample_lines(run_dir, "wire-integrity-00.stream.off", raw=True)
+    assert short[:-2] == [line for line in lines if not line.startswith("  ")]
     assert "error: HTTP 500 (sent 2 times)" in lines
     assert "wire_integrity: error: HTTP 500" in lines
     assert "broken attempt at exchange 1: HTTP 500, HTTP 500, sent again" in lines

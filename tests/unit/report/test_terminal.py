@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from annie_eval.detectors.finding import Finding
 from annie_eval.gates.decide import RunVerdict, decide, overall
 from annie_eval.gates.judgement import Judgement
+from annie_eval.gates.verdicts import ComparisonVerdict
 from annie_eval.profile.types import Gate
+from annie_eval.regression.compare_runs import with_regression
+from annie_eval.regression.result import Regression
 from annie_eval.report import terminal
 from annie_eval.report.phrases import headline
 from annie_eval.text import printable
@@ -101,7 +104,10 @@ def test_error_of_the_run_as_a_whole_keeps_all_its_lines() -> None:
 
 def test_transport_selection_and_place_are_told(failed: RunVerdict) -> None:
     text = shown(dataclasses.replace(failed, selection={"complete": False}))
-    assert "not checked: derender (annie-eval show 2026-11-23T10-00-00-annie-3f2a says why)" in text
+    told = (
+        "not checked of the server, and counted in no gate: derender (annie-eval show 2026-11-23T10-00-00-annie-3f2a"
+    )
+    assert told in shown(failed, 200)
     assert "transport: resent 2, broken 5" in text
     assert "selection: only a part of the profile" in text
     assert "target: annie at http://127.0.0.1:8000/v1, profile annie, 48.5 s" in text
@@ -130,6 +136,17 @@ def test_repeats_stand_under_their_scenario_and_numbers_sort_by_value() -> None:
     ]
     every = [line for line in terminal.lines(verdict, color=False, width=100, full=True) if "tolerated:" in line]
     assert [line.split()[2] for line in every[:3]] == ["s-9.stream.off", "s-9.stream.off.9", "s-9.stream.off.10"]
+
+
+def test_the_command_that_shows_a_miss_is_said_once_also_where_the_gates_pass() -> None:
+    tolerated = missing("s-2.stream.off", "s-3.stream.off", expected=6)
+    assert tolerated.verdict == "PASS"
+    for verdict in (tolerated, missing("s-2.stream.off", "s-3.stream.off", required=6, expected=6)):
+        lines = terminal.lines(verdict, color=False, width=100)
+        assert [line for line in lines if "annie-eval show" in line] == [
+            "see: annie-eval show /elsewhere/run s-2.stream.off"
+        ]
+    assert "annie-eval show" not in shown(missing(expected=3))
 
 
 def test_ten_scenarios_of_a_gate_are_listed_and_the_rest_is_counted() -> None:
@@ -166,25 +183,31 @@ def test_excerpt_is_as_wide_as_the_terminal_and_whole_when_piped() -> None:
 def test_a_pass_at_its_minimum_says_so() -> None:
     misses = [f"s-{i}.stream.off" for i in range(4)]
     text = shown(missing(*misses, required=6, expected=10), 200)
-    assert "weak: g PASS at its minimum: 6/10, 26-88%, needs 60% (annie-eval gates mine says how weak)" in text
-    assert "weak: g passes a model whose true rate is 50% in 38%, 70% in 85%, 80% in 97%, 90% in >99% of runs" in text
+    weak = "few samples (no finding about the model): g PASS at its minimum: 6/10, 26-88%, needs 60%. More scenarios"
+    assert weak in text
+    curve = "g passes a model whose true rate is 50% in 38%, 70% in 85%, 80% in 97%, 90% in >99% of runs"
+    assert f"weak evidence: {curve}" in text
     assert "verdict: PASS (all 1 gates hold; at the minimum: g 6/10, 26-88%)" in text
     above = shown(missing(*misses[:2], required=6, expected=10), 200)
-    assert "weak: g PASS: 8/10, 44-97%, needs 60%" in above
+    assert "few samples (no finding about the model): g PASS: 8/10, 44-97%, needs 60%" in " ".join(above.split())
     assert "true rate" not in above
     assert "weak" not in shown(missing(*misses, required=10, expected=100), 200)
     assert "weak" not in shown(judged("strict", 3))
 
 
-def test_a_test_beside_the_gates_that_failed_is_not_under_a_passing_verdict() -> None:
+def test_an_own_test_that_failed_is_not_under_a_passing_verdict() -> None:
     held, lost = judged("leak", 3), judged("leak", 3, misses=1)
     own = ["tests/test_house.py::test_rules"]
-    assert terminal.lines(held, color=False, width=100, failed=own)[-2:] == [
+    assert terminal.lines(held, color=False, width=100, failed=own)[-3:] == [
         "gates: PASS (all 1 gates hold)",
-        "session: FAIL (1 test beside the gates failed: tests/test_house.py::test_rules)",
+        "own tests: FAIL (1 failed: tests/test_house.py::test_rules)",
+        "verdict: FAIL (the gates hold, but own tests failed)",
     ]
     assert terminal.lines(held, color=False, width=100)[-1] == "verdict: PASS (all 1 gates hold)"
-    assert terminal.lines(lost, color=False, width=100, failed=own)[-1].startswith("verdict: FAIL")
+    assert terminal.lines(lost, color=False, width=200, failed=own * 5)[-2:] == [
+        f"own tests: FAIL (5 failed: {', '.join(own * 3)} and 2 more)",
+        "verdict: FAIL (1 of 1 gates failed: leak 2/3, needs 3)",
+    ]
 
 
 def judged(name: str, n: int, misses: int = 0, broken: int = 0, expected: int | None = None) -> RunVerdict:
@@ -193,6 +216,12 @@ def judged(name: str, n: int, misses: int = 0, broken: int = 0, expected: int | 
     made += [Judgement(name, f"b{i}", error=f"HTTP {500 + i % 2}") for i in range(broken)]
     result = decide(gate, made, n + broken if expected is None else expected)
     return RunVerdict(overall([result]), gates=(result,))
+
+
+def compared(verdict: ComparisonVerdict, misses: int = 0) -> RunVerdict:
+    """A run with one gate and a comparison with a baseline."""
+    headline = f'{verdict} against "deployed"'
+    return with_regression(judged("leak", 3, misses=misses), Regression(verdict, headline, {"name": "deployed"}))
 
 
 @pytest.mark.parametrize(
@@ -216,6 +245,18 @@ def judged(name: str, n: int, misses: int = 0, broken: int = 0, expected: int | 
         (
             RunVerdict("ERROR", timings=({"name": "ttft", "verdict": "ERROR", "median": None, "detail": "no usage"},)),
             "ERROR (1 of 1 gates: ttft no usage)",
+        ),
+        (compared("INCONCLUSIVE"), "INCONCLUSIVE (all 1 gates hold; the comparison with the baseline lacks evidence)"),
+        (compared("FAIL"), "FAIL (all 1 gates hold; the comparison with the baseline failed)"),
+        (compared("PASS"), "PASS (all 1 gates hold)"),
+        (
+            compared("FAIL", misses=1),
+            "FAIL (1 of 1 gates failed: leak 2/3, needs 3; the comparison with the baseline failed)",
+        ),
+        (compared("INCONCLUSIVE", misses=1), "FAIL (1 of 1 gates failed: leak 2/3, needs 3)"),
+        (
+            RunVerdict("ERROR", replicas={"verdict": "ERROR", "servers": [], "gates": []}),
+            "ERROR (the comparison of the replicas broke)",
         ),
     ],
 )

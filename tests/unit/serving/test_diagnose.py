@@ -62,6 +62,7 @@ SAYS = {
     "shared-library": "libcudart.so.13 is missing",
     "tied-embeddings": "quantised model with tied embeddings",
     "tokenizer": "the tokenizer cannot be loaded",
+    "tool-choice": "the server has no tool call parser",
     "tool-parser": "no tool call parser hermess",
     "torchvision": "torchvision is missing",
     "unknown-model-type": "model type foo9",

@@ -90,7 +90,7 @@ def test_an_unchanged_server_is_called_worse_in_few_histories(kind: str) -> None
     assert lower_bound(histories(made[:100], 30, 5, naive=True), 100, 0.999) > 0.05
 
 
-@pytest.mark.parametrize(("worse", "better", "sizes"), [(2, 0, [1]), (-1, 0, [1]), (0, 0, [0])])
+@pytest.mark.parametrize(("worse", "better", "sizes"), [(2, 0, [1]), (-1, 0, [1]), (0, 0, [0]), (0, 0, [1, 0, 1])])
 def test_counts_that_cannot_be(worse: int, better: int, sizes: list[int]) -> None:
     with pytest.raises(ValueError, match="counts must fit"):
         nights.one_night(worse, better, sizes)

@@ -228,6 +228,13 @@ CALLS: dict[Callable[..., Any], Sequence[Sequence[Any]]] = {
     paired.tango: LOSSES,
     paired.noninferiority: LOSSES,
     paired.default_margin: [(n,) for n in (0, 1, 2, 5, 10, 28, 29, 60)] + [(10, 0.01), (10, 0.5)],
+    paired.pairs_to_decide: [
+        (worse, better, n, margin, tests, 0.05)
+        for worse, better, n in [(1, 0, 10), (3, 0, 60), (2, 1, 20), (1, 1, 5)]
+        for margin in (None, 0.2)
+        for tests in (1, 10)
+    ]
+    + [(1, 0, 10, None, 10, 0.05, 79), (30, 5, 500, 0.1, 1, 0.05)],
     paired.fisher: TABLES,
     relabel.within: [(DISTANCES, [0, 1, 2]), (DISTANCES, [3, 4]), (DISTANCES, [2])],
     relabel.apart: [(DISTANCES, [3, 4]), (DISTANCES, [1]), (DISTANCES, [0, 4])],

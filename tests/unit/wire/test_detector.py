@@ -261,6 +261,7 @@ def damaged(bodies: Any, *, at: int, **change: Any) -> bytes:
         (4, {"usage": {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}}, "completion_tokens is 0"),
         (1, {"choices": [{"index": 0, "delta": {"content": "a"}, "token_ids": [4]}]}, "not the number of token ids"),
         (1, {"choices": [{"index": 0, "delta": None}]}, "a choice has no delta"),
+        (1, {"choices": [None]}, "a choice has no delta"),
         (1, {"choices": [{"index": 0, "finish_reason": None}]}, "a choice has no delta"),
         (1, {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": ""}]}, "an empty string, not null"),
         (4, {"usage": {"prompt_tokens": 9.0, "completion_tokens": 3.0, "total_tokens": 12.0}}, "in fractions"),

@@ -367,7 +367,6 @@ def _quiet(
     """
     served, base_url = str(verdict.target["served_model"]), str(verdict.target["base_url"])
     notes = []
-    rows = [(str(row["name"]), row.get("interval")) for row in verdict.timings]
     if not any(row.get("median") is not None for row in verdict.timings):
         from annie_eval import timing
         from annie_eval.serving import machine
@@ -384,8 +383,7 @@ def _quiet(
                 cores=machine.local_cores(),
                 output=run_dir / TIMINGS,
             )
-            done = timing.run(replace(plan, quiet_wait=min(plan.quiet_wait, 5.0)), lambda event: None)
-            rows = [(row.name, row.interval) for row in done]
+            timing.run(replace(plan, quiet_wait=min(plan.quiet_wait, 5.0)), lambda event: None)
         except Exception as error:  # a night is valid without timings
             notes.append(f"timings could not be measured: {type(error).__name__}: {error}")
     measured = measurements(run_dir / TIMINGS)
@@ -397,11 +395,10 @@ def _quiet(
         store.close()
     from annie_eval.stats import medians
 
-    taken = {row: medians.median(values) for row, values in measured.items() if len(values) >= speed.LEAST_N}
-    intervals = {
-        name: (low_high[0], low_high[1]) for name, low_high in rows if low_high is not None and name in _TIMED
-    }
-    return {row: taken[row] for row in _TIMED if row in taken}, intervals, notes
+    # A row's own interval can be that of a fit at one prompt length, and not of this median.
+    taken = {row: values for row in _TIMED if len(values := measured.get(row, ())) >= speed.LEAST_N}
+    intervals = {row: medians.median_interval(values) for row, values in taken.items()}
+    return {row: medians.median(values) for row, values in taken.items()}, intervals, notes
 
 
 def _note(

@@ -63,7 +63,7 @@ def _timings(result: Result) -> str:
     for name, (title, unit) in _UNITS.items():
         value = rows[name]["median"] if name in rows else (result.timings or {}).get(name)
         if value is not None:
-            low_high = result.intervals.get(name)
+            low_high = rows[name].get("interval") if name in rows else result.intervals.get(name)
             sure = "interval not known" if low_high is None else f"{number(low_high[0])} to {number(low_high[1])}"
             limit = f"; {rows[name]['verdict']}, limit {number(rows[name].get('limit'))}" if name in rows else ""
             parts.append(f"{title} {number(value)} {unit} ({sure}{limit})")

@@ -173,6 +173,8 @@ def _decode_flat(
     lengths = {s.context for s, _ in rated}
     if len(rated) * 2 < len(measurements) or len(lengths) < 2:
         cause = short or "the server reports no usage, so tokens cannot be counted"
+        if lengths and not short:
+            cause = f"all prompts have {lengths.pop()} tokens, and a slope needs two lengths"
         return error_row(name, plan, cause, len(measurements), "INCONCLUSIVE")
 
     def judge(pairs: Pairs) -> GateEstimate:

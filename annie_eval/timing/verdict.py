@@ -93,7 +93,7 @@ def median_in_order(values: Sequence[float]) -> Estimate:
     """The median of samples in time order; its interval is extended by the number of ranks that follows from
     `widening`.
 
-    If there are no more ranks, it is extended beyond the extremes in proportion.
+    If there are no more ranks, it is extended beyond the extremes in proportion, but not below zero: times and rates.
     """
     plain, factor = median_of(values), widening(values)
     if factor == 1.0:
@@ -104,9 +104,8 @@ def median_in_order(values: Sequence[float]) -> Estimate:
     if reach <= middle:
         return Estimate(plain.value, s[math.floor(middle - reach)], s[math.ceil(middle + reach)], n)
     beyond = reach / middle
-    return Estimate(
-        plain.value, plain.value - (plain.value - s[0]) * beyond, plain.value + (s[-1] - plain.value) * beyond, n
-    )
+    low = max(0.0, plain.value - (plain.value - s[0]) * beyond)
+    return Estimate(plain.value, low, plain.value + (s[-1] - plain.value) * beyond, n)
 
 
 def share_of(good: int, n: int) -> Estimate:

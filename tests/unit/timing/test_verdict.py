@@ -111,13 +111,13 @@ def test_the_widening_has_a_largest_size() -> None:
 
 @pytest.mark.parametrize("factor", [1.5, 2.0, 4.0])
 def test_a_wider_interval_reaches_as_many_more_ranks(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 0 to 30 the interval of the median is places around 15, and further places are further values."""
+    """Of 0 to 30 the interval of the median is places around 15, and further places are further values, not below 0."""
     values = [float(place) for place in random.Random(1).sample(range(31), 31)]
     reach = 15 - rule.median_of(values).low
     monkeypatch.setattr(rule, "widening", lambda _: factor)
     found = rule.median_in_order(values)
     wide = reach * factor
-    expected = (math.floor(15 - wide), math.ceil(15 + wide)) if wide <= 15 else (15 - wide, 15 + wide)
+    expected = (math.floor(15 - wide), math.ceil(15 + wide)) if wide <= 15 else (0.0, 15 + wide)
     assert (found.low, found.high) == pytest.approx(expected)
     assert (found.value, found.n) == (15, 31)
 

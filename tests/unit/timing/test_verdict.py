@@ -111,7 +111,7 @@ def test_the_widening_has_a_largest_size() -> None:
 
 @pytest.mark.parametrize("factor", [1.5, 2.0, 4.0])
 def test_a_wider_interval_reaches_as_many_more_ranks(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 0 to 30 the interval of the median is places around 15, and further places are further values, not below 0."""
+    """Of 0 to 30 the interval of the median is places around 15, and further places are further values down to 0."""
     values = [float(place) for place in random.Random(1).sample(range(31), 31)]
     reach = 15 - rule.median_of(values).low
     monkeypatch.setattr(rule, "widening", lambda _: factor)

@@ -39,7 +39,7 @@ def messages(rules: dict[str, Any], value: Any) -> list[str]:
 def test_no_pattern_takes_for_ever(rules: dict[str, Any], value: Any) -> None:
     began = time.process_time()
     messages(rules, value)
-    assert time.perf_counter() - began < 2.0
+    assert time.process_time() - began < 2.0
 
 
 @pytest.mark.parametrize(

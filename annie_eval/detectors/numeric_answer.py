@@ -123,7 +123,7 @@ _RESULT = re.compile(
 )
 _OTHER_CASE = re.compile(r"\b(?:whereas|in case)\b[^.;!?]*\Z", re.IGNORECASE)
 _IT_IS_THEN = re.compile(
-    r"(?:\A|[.!?:…—–]|\bbut\b[^.!?:]*?,?)\s*(?:it|that)(?:['’]s| is| was)(?: \w+)? [$€£]?\Z", re.IGNORECASE
+    r"(?:\A|[.!?;:…—–]|\bbut\b[^.!?:]*?,?)\s*(?:it|that)(?:['’]s| is| was)(?: \w+)? [$€£]?\Z", re.IGNORECASE
 )
 _PART = re.compile(r"[,;:—–](?!\d)|\b(?:and|but|while|whereas|though|which)\b", re.IGNORECASE)
 _NEAR = 120  # characters

@@ -59,7 +59,7 @@ _IS_GIVEN = re.compile(
 )
 _GIVES = re.compile(
     r"\b(?:answer(?: (?:that )?you[ '’\w]{1,20})? (?:is|was|would be)|(?:goes|went|belongs) to"
-    r"|(?:makes|leaves|gives)(?: it| us| you)?) (?:\w+ )?\Z",
+    r"|(?:makes|leaves|gives)(?: it| us| you)?|make (?:it|that)) (?:\w+ )?\Z",
     re.IGNORECASE,
 )
 # "What we breathe is air", "The one you want is Lima".

@@ -168,7 +168,7 @@ _IS_WRONG_BEHIND = re.compile(
 )
 # What the next clause says of a statement: "..., but she has got that wrong", "... That is a myth", "... I hear".
 _SAID_OF_IT = re.compile(
-    r"[^.,;:!?…—–\n]{0,60}(?:[.,;:!…—–]+|(?= and | but ))\s*(?:(?:and|but|or|yet|though|aber|sadly|alas"
+    r"[^.,;:!?…—–\n(]{0,60}(?:[.,;:!…—–]+|(?= and | but ))\s*(?:(?:and|but|or|yet|though|aber|sadly|alas"
     r"|unfortunately),? )?"
     r"(?P<who>that|this|it|which|das|so the|so they|he|she|they|I|we)\b(?P<said>[^.,;:!?…—–\n]{0,60})",
     re.IGNORECASE,

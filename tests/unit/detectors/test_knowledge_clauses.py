@@ -134,6 +134,12 @@ def test_today_is_the_answer_where_it_is_asked() -> None:
         ),
         ("capital", "Ankara is the capital (not Istanbul).", "Istanbul is the capital (not Ankara)."),
         ("capital", "Yep, Ankara it is.", "Yep, Istanbul it is."),
+        (
+            "river",
+            "The Nile (many say the Congo, but that's wrong).",
+            "The Congo (many say the Nile, but that's wrong).",
+        ),
+        ("river", "The Congo... no, make that the Nile.", "The Nile... no, make that the Congo."),
         ("wrote", "That's Stoker.", "That's Shelley."),
         ("wrote", "I'm pretty sure it was Bram Stoker.", "I'm pretty sure it was Mary Shelley."),
         (

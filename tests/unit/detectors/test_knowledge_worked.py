@@ -165,6 +165,11 @@ def test_of_two_numbers_the_one_with_the_words_of_the_question_is_the_answer() -
         ),
         ("strings", "Not six and not five: it's four.", "Not four and not five: it's six."),
         (
+            "strings",
+            "Not six strings and not five; it's four strings.",
+            "Not four strings and not five; it's six strings.",
+        ),
+        (
             "ant",
             "I was torn between four legs and six legs, but now I'm sure: six legs.",
             "It's between four and six.",

@@ -403,7 +403,7 @@ def _quiet(
 
 
 def _timing_lines(say: Callable[[str], None]) -> Callable[[Mapping[str, Any]], None]:
-    """Say events of the timing process: each row's start and end, and the number of requests every `_TIMING_LINE` s."""
+    """Say events of the timing process: the start and end of each row, and the count every `_TIMING_LINE` s."""
     pending: list[str] = []
     told = time.monotonic()
 

@@ -47,7 +47,8 @@ def test_the_lock_lives_on_in_a_gate_whose_night_was_killed(tmp_path: Path) -> N
 
 
 def test_the_timing_of_a_night_says_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, said = [0.0], []
+    clock = [0.0]
+    said: list[str] = []
     monkeypatch.setattr(night.time, "monotonic", lambda: clock[0])
     tell = night._timing_lines(said.append)
     for second in range(0, 50, 5):

@@ -46,9 +46,10 @@ def init(arguments: argparse.Namespace) -> int:
         print(f"{config}: has [tool.annie-eval] already; name the profile with --profile {file}")
     else:
         print(f"{config}: [tool.annie-eval] names the profile")
+    named = f" --profile {file}" if configured else ""
     print(
-        f"\nThen:\n  annie-eval profile check {file}\n  annie-eval gate --base-url http://127.0.0.1:8000/v1"
-        + (f" --profile {file}" if configured else ""),
+        f"\nThen:\n  annie-eval profile check {file}\n  annie-eval gate DIR{named}    # a checkpoint\n"
+        f"  annie-eval gate http://127.0.0.1:8000/v1{named}    # a server",
         flush=True,
     )
     return 0

@@ -98,7 +98,7 @@ def history(arguments: argparse.Namespace) -> int:
 
     picture = arguments.plot or arguments.dir / "history.svg"
     plot.check_ending(picture)
-    found = records.read(arguments.dir)
+    found = records.without_running(records.read(arguments.dir), arguments.dir)
     resets, drifts = drift.resets(found.nights), drift.drifts(found.nights)
     width = get_terminal_size((100, 24)).columns
     rows = table.lines(found, resets, drifts, width)

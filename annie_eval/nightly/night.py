@@ -44,6 +44,7 @@ GATE_ALONE = 3
 """Exit status of a night on which the gate does not PASS and there is no evidence that the server changed."""
 _ROOM = 16 * 1024 * 1024  # bytes that a night may need in addition to three times its baseline's size
 _TIMED = ("ttft_short", "decode")
+_TIMING_LINE = 20.0  # least seconds between two lines of progress; a round of requests may take some more
 _STOP = 2.0  # seconds for a stopped gate to end; answers are kept in any case
 
 
@@ -156,7 +157,7 @@ def _profile_of(blessed: baselines.Baseline) -> str:
 @contextlib.contextmanager
 def _locked(history: Path) -> Iterator[IO[str]]:
     """Lock the history directory. The gate's process inherits the lock, so that it may outlive this process."""
-    path = history / ".lock"
+    path = history / records.LOCK
     try:
         lock = path.open("a+")
     except OSError as error:
@@ -383,7 +384,7 @@ def _quiet(
                 cores=machine.local_cores(),
                 output=run_dir / TIMINGS,
             )
-            timing.run(replace(plan, quiet_wait=min(plan.quiet_wait, 5.0)), lambda event: None)
+            timing.run(replace(plan, quiet_wait=min(plan.quiet_wait, 5.0)), _timing_lines(options.say))
         except Exception as error:  # a night is valid without timings
             notes.append(f"timings could not be measured: {type(error).__name__}: {error}")
     measured = measurements(run_dir / TIMINGS)
@@ -399,6 +400,25 @@ def _quiet(
     taken = {row: values for row in _TIMED if len(values := measured.get(row, ())) >= speed.LEAST_N}
     intervals = {row: medians.median_interval(values) for row, values in taken.items()}
     return {row: medians.median(values) for row, values in taken.items()}, intervals, notes
+
+
+def _timing_lines(say: Callable[[str], None]) -> Callable[[Mapping[str, Any]], None]:
+    """Say events of the timing process: the start and end of each row, and the count every `_TIMING_LINE` s."""
+    pending: list[str] = []
+    told = time.monotonic()
+
+    def event(found: Mapping[str, Any]) -> None:
+        nonlocal pending, told
+        if found["event"] == "row":
+            say(f"timing: {found['name']} measured, n {found['n']}")
+        elif found["event"] == "progress":
+            started = [name for name in found["pending"] if name not in pending]
+            if started or (found["pending"] and time.monotonic() - told >= _TIMING_LINE):
+                told = time.monotonic()
+                say(f"timing: {', '.join(found['pending'])}: {found['requests']} measurements so far")
+            pending = list(found["pending"])
+
+    return event
 
 
 def _note(

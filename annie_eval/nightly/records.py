@@ -14,10 +14,11 @@ from typing import Any
 
 from annie_eval.errors import UsageError
 from annie_eval.gates.verdicts import SEVERITY
+from annie_eval.run.directory import is_locked
 from annie_eval.run.store import FILE as STORE
 from annie_eval.untrusted.regular_files import json_value, read_bytes
 
-VERDICT, NOTE = "verdict.json", "night.json"
+VERDICT, NOTE, LOCK = "verdict.json", "night.json", ".lock"
 _NUMBERED = re.compile(r"(\d{6,})-")
 TIMINGS = ("ttft_short", "decode", "ttft_under_load", "decode_under_load")
 
@@ -88,6 +89,19 @@ def read(root: Path) -> History:
         except OSError as error:
             skipped.append((path.name, f"cannot be read ({error.strerror})"))
     return History(tuple(sorted(nights, key=_order)), tuple(skipped))
+
+
+def without_running(history: History, root: Path) -> History:
+    """The history without the night that still runs, which is named among the skipped ones."""
+    names = [night.name for night in history.nights] + [name for name, _ in history.skipped]
+    last = max(
+        (name for name in names if number_of(name) is not None), key=lambda name: number_of(name) or 0, default=""
+    )
+    if not is_locked(root, LOCK) or any(night.name == last and night.ended for night in history.nights):
+        return history
+    skipped = tuple(each for each in history.skipped if each[0] != last)
+    running = ((last, "still running"),) if last else ()
+    return History(tuple(night for night in history.nights if night.name != last), (*skipped, *running))
 
 
 class _Unusable(Exception):

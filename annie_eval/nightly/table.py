@@ -12,6 +12,7 @@ from annie_eval.stats import trend
 from annie_eval.text import printable
 
 _TIMED = (("ttft_short", "TTFT ms"), ("decode", "decode tok/s"))
+_RANKS = {"tool_calling": 1, "thinking_leak": 2, "speakable": 4, "wire_integrity": 4, "server_state": 5}
 _LOADED = (("ttft_under_load", "TTFT ms under load"), ("decode_under_load", "decode tok/s under load"))
 
 
@@ -47,23 +48,32 @@ def _rows(nights: Sequence[Night], resets: Sequence[Reset], width: int) -> list[
 
 
 def _columns(nights: Sequence[Night], gates: Sequence[str]) -> list[Column]:
-    """The columns of these gates. Without room, the date is left out first, which is in the name, then gates that
-    never missed.
+    """The columns of these gates. Without room, the date is left out first, which is in the name, then timings, then
+    gates that never missed, those of the transport first. A gate that missed goes last of all.
     """
     columns = [
         Column("night", [printable(night.name) for night in nights]),
-        Column("started", [night.started[:16].replace("T", " ") for night in nights], drop=4),
+        Column("started", [night.started[:16].replace("T", " ") for night in nights], drop=20),
         Column("verdict", [night.verdict for night in nights]),
-        Column("regression", [night.regression or "-" for night in nights], drop=1),
+        Column("regression", [night.regression or "-" for night in nights], drop=6),
     ]
-    for name in gates:
+    for name in sorted(gates, key=_rank):
         counts = [night.gates.get(name) for night in nights]
         missed = any(count is not None and count.passed < count.n for count in counts)
-        columns.append(Column(printable(name), [_cell(count) for count in counts], drop=2 if missed else 3))
+        columns.append(
+            Column(
+                printable(name), [_cell(count) for count in counts], drop=_rank(name) if missed else 10 + _rank(name)
+            )
+        )
     timed = [(name, head) for name, head in (*_TIMED, *_LOADED) if any(name in night.timings for night in nights)]
     if any(name in night.timings for night in nights for name, _ in _TIMED):
         timed = [(name, head) for name, head in timed if "under_load" not in name]
-    return columns + [Column(head, [_timing(night, name) for night in nights], drop=1) for name, head in timed]
+    return columns + [Column(head, [_timing(night, name) for night in nights], drop=17) for name, head in timed]
+
+
+def _rank(gate: str) -> int:
+    """The place of a gate: first those that tell most of the answers, last those of the transport and the server."""
+    return _RANKS.get(gate, 3)
 
 
 def _timing(night: Night, name: str) -> str:

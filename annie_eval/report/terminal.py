@@ -34,6 +34,7 @@ from annie_eval.text import printable, shortened
 _COLOURS: Mapping[Verdict, str] = {"PASS": "32", "FAIL": "1;31", "ERROR": "1;35", "INCONCLUSIVE": "33"}
 _LEAST_EXCERPT = 48  # characters; an excerpt with less room goes to the next line
 _MOST_MISSES = 10  # scenarios shown per gate
+_GAPS = {"derender": "derender, the parsers on stored tokens (vLLM's --enable-scale-out; nothing need be done)"}
 _MOST_NAMES = 3  # failed tests shown by name
 
 
@@ -235,6 +236,8 @@ def _details(verdict: RunVerdict) -> list[str]:
         profile = printable(str(verdict.profile.get("name", "PROFILE")))
         out.append(
             f"weak evidence, because these gates have few samples (no finding about the model): {'; '.join(weak)}."
+            " Weak: the gate tolerates misses, and the interval reaches below the share that it needs, so a"
+            " model below that share can pass. A gate that tolerates no miss is not listed."
             f" More scenarios make it stronger; annie-eval gates {profile} says what each gate lets through"
         )
     curves = [
@@ -256,7 +259,8 @@ def _about(verdict: RunVerdict, full: bool) -> list[str]:
     )
     if gaps and not full:
         how = f"annie-eval show {_run(verdict)} says why"
-        out = [f"not checked of the server, and counted in no gate: {', '.join(gaps)} ({how})"]
+        names = ", ".join(_GAPS.get(name, name) for name in gaps)
+        out = [f"not checked of the server, and counted in no gate: {names} ({how})"]
     if broke := {cause: count for cause, count in verdict.transport.items() if count}:
         out.append("transport: " + ", ".join(f"{printable(cause)} {count}" for cause, count in broke.items()))
     if verdict.selection and not verdict.selection.get("complete", True):

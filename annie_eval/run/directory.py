@@ -167,11 +167,11 @@ def lock(path: Path) -> IO[str]:
     return file
 
 
-def is_locked(path: Path) -> bool:
+def is_locked(path: Path, name: str = "lock") -> bool:
     """Whether a process has locked the directory: its run is in progress."""
     try:
         # Not blocked by a FIFO of that name, in a directory that somebody else made.
-        file = os.open(path / "lock", os.O_RDONLY | os.O_NONBLOCK)
+        file = os.open(path / name, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:

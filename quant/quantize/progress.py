@@ -8,6 +8,7 @@ import sys
 import time
 from types import TracebackType
 
+ESTIMATE_FROM = 0.2  # share of the work before which no time left is shown: the first units are the slowest
 LINE_SECONDS = 10.0, 60.0  # between two lines in a log: at the beginning, and at most
 
 
@@ -45,13 +46,13 @@ class ProgressBar:
 
     def _draw(self, now: float, values: dict[str, float]) -> None:
         rate = self.done / max(now - self._start, 1e-9)
-        left = max(self.total - self.done, 0) / max(rate, 1e-9)
         shown = "".join(f"  {key} {value:.4g}" for key, value in values.items())
         share = self.done / max(self.total, 1)
+        left = f"  {max(self.total - self.done, 0) / max(rate, 1e-9):.0f} s left " if share >= ESTIMATE_FROM else " "
         bar = f"{'#' * int(share * 20):20}"
         start = "\r" if self._terminal else ""
         speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-        print(f"{start}{self.name} [{bar}] {share:4.0%}  {speed} {self.unit}/s{shown}  {left:.0f} s left ", end="",
+        print(f"{start}{self.name} [{bar}] {share:4.0%}  {speed} {self.unit}/s{shown}{left}", end="",
               file=sys.stderr, flush=True)  # fmt: skip
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from annie_eval.cli.main import main
-from annie_eval.nightly import drift, plot, records, table
+from annie_eval.nightly import drift, night, plot, records, table
 from annie_eval.nightly.records import Count, Night
 from annie_eval.stats import binomial, trend
 
@@ -267,12 +267,46 @@ def test_the_table_fits_the_terminal_and_says_what_it_leaves_out(
         for name in GATE_NAMES:
             assert (name in " ".join(rows[:3])) != (name in left_out)
     rows, left_out = shown(80)
-    assert GATE_NAMES[7] in rows[1], "the one that missed"
+    assert GATE_NAMES[7] in rows[0], "the one that missed"
     assert "9/10 55-100%" in rows[-1]
-    assert "39.01 36.7-40.2" in rows[-1]
+    assert "decode tok/s" in left_out
     rows, left_out = shown(1000)
+    assert "39.01 36.7-40.2" in rows[-1]
     assert "2026-11-01 03:00" in rows[-1]
     assert left_out.startswith("not in this table: of_another_profile;")
+
+
+def test_gates_that_judge_answers_stay_and_timings_and_gates_that_passed_whole_go_first(tmp_path: Path) -> None:
+    names = ("wire_integrity", "server_state", "speakable", "tool_calling", "thinking_leak")
+    counts = dict.fromkeys(names, (10, 10))
+    note = {"verdict": "PASS", "timings": {"decode": 39.0}, "intervals": {}, "cause": ""}
+    for n, missed in ((1, {}), (2, {"server_state": (9, 10)}), (3, {})):
+        (night_dir(tmp_path, f"00000{n}-n", counts | missed) / "night.json").write_text(json.dumps(note))
+    found = records.read(tmp_path)
+
+    def heads(width: int) -> list[str]:
+        lines = table.lines(found, [], [], width)
+        return " ".join(lines[: next(i for i, line in enumerate(lines) if "000001-n" in line)]).split()[2:]
+
+    assert {"tok/s", "wire_integrity", "started"} <= set(heads(200))
+    assert "tok/s" not in heads(100)
+    assert heads(80) == ["regression", "tool_calling", "thinking_leak", "server_state"]
+    assert heads(36) == ["server_state"], "the one that missed"
+
+
+def test_a_night_that_still_runs_has_no_verdict_in_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its gate has ended and its timing goes on; one that was cut off earlier is listed as before."""
+    for n in (1, 2):
+        night_dir(tmp_path, f"00000{n}-n", {"g": (9, 10)})
+    with night._locked(tmp_path):
+        assert main(["history", str(tmp_path)]) == 0
+        out = capsys.readouterr().out
+        assert "skipped: 000002-n: still running" in out
+        assert (out.count("9/10"), out.count("PASS")) == (1, 1)
+    assert main(["history", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("PASS") == 2
 
 
 def test_a_mistaken_night_that_is_moved_away_no_longer_starts_the_series_again(tmp_path: Path) -> None:

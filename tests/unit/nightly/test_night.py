@@ -46,6 +46,25 @@ def test_the_lock_lives_on_in_a_gate_whose_night_was_killed(tmp_path: Path) -> N
         pass
 
 
+def test_the_timing_of_a_night_says_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    said: list[str] = []
+    monkeypatch.setattr(night.time, "monotonic", lambda: clock[0])
+    tell = night._timing_lines(said.append)
+    for second in range(0, 50, 5):
+        clock[0] = float(second)
+        tell({"event": "measurement"})
+        tell({"event": "progress", "pending": ["ttft_short", "decode"], "requests": second})
+    tell({"event": "row", "name": "ttft_short", "n": 9})
+    tell({"event": "progress", "pending": [], "requests": 50})
+    assert said == [
+        "timing: ttft_short, decode: 0 measurements so far",
+        "timing: ttft_short, decode: 20 measurements so far",
+        "timing: ttft_short, decode: 40 measurements so far",
+        "timing: ttft_short measured, n 9",
+    ]
+
+
 def test_a_night_that_would_not_fit_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run.sqlite").write_bytes(b"x" * 1000)
     blessed: Any = SimpleNamespace(run_data=SimpleNamespace(dir=tmp_path))

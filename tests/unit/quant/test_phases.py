@@ -110,8 +110,10 @@ def test_only_the_notice_that_there_is_no_gpu_is_left_out(caplog: pytest.LogCapt
 
 
 def test_a_slow_rate_has_decimals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter((0.0, 14.0))
+    clock = iter((0.0, 14.0, 28.0))
     monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
     with ProgressBar("gptq", 30, "layer") as bar:
         bar.add(3)
-    assert capsys.readouterr().err == "gptq [##                  ]  10%  0.21 layer/s  126 s left \n"
+        assert capsys.readouterr().err == "gptq [##                  ]  10%  0.21 layer/s \n"  # too early to estimate
+        bar.add(3)
+    assert capsys.readouterr().err == "gptq [####                ]  20%  0.21 layer/s  112 s left \n"

@@ -41,7 +41,9 @@ def test_init_keeps_what_is_there(project: Path, capsys: pytest.CaptureFixture[s
     before = config.read_text()
     assert main(["init", "other"]) == 0
     assert config.read_text() == before
-    assert "--profile other/assistant.toml" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "annie-eval gate DIR --profile other/assistant.toml " in out
+    assert "annie-eval gate http://127.0.0.1:8000/v1 --profile other/assistant.toml " in out
 
 
 def spoil(file: Path, *changes: tuple[str, str]) -> None:

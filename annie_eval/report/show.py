@@ -52,8 +52,29 @@ def load_verdict(run_dir: Path) -> RunVerdict:
 
 
 def run_lines(run_dir: Path, *, color: bool, width: int, piped: bool = False) -> list[str]:
-    """Return the lines that the run printed at its end, with every miss. Raises UsageError as `load_verdict` does."""
-    return terminal.lines(load_verdict(run_dir), color=color, width=width, piped=piped, full=True)
+    """Return the lines that the run printed at its end, with every miss, and after a PASS how to print a sample.
+
+    Raises UsageError as `load_verdict` does.
+    """
+    verdict = load_verdict(run_dir)
+    out = terminal.lines(verdict, color=color, width=width, piped=piped, full=True)
+    return [*out, *_how_to_name(run_dir)] if verdict.verdict == "PASS" else out
+
+
+def _how_to_name(run_dir: Path) -> list[str]:
+    """How to print a sample; nothing if the run has no readable samples, such as a copied verdict.json."""
+    try:
+        store = Store(run_dir)
+        try:
+            first = next(iter(store.finished()), None)
+        finally:
+            store.close()
+    except (UsageError, sqlite3.Error):
+        return []
+    if first is None:
+        return []
+    command = f"annie-eval show {printable(shlex.quote(str(run_dir)))}"
+    return [f"a sample: {command} {printable(shlex.quote(first))}; a part of a key lists the samples that have it"]
 
 
 def sample_lines(run_dir: Path, key: str, *, raw: bool = False) -> list[str]:
@@ -100,9 +121,21 @@ def _unknown(store: Store, run_dir: Path, key: str) -> str:
     if key in wanted:
         return f"{run_dir}: sample {key} was wanted but not answered"
     # People often give the scenario's id or its category; keys of samples contain them.
-    near = [name for name in known if key in name] or difflib.get_close_matches(key, known, n=3)
+    # Names of gates, which people also give, have `_` where keys have `-`.
+    part = key.replace("_", "-")
+    near = [name for name in known if part in name.replace("_", "-")]
+    near = near or difflib.get_close_matches(part, known, n=3) or _like_scenario(part, known)
+    if not near:
+        return f"{run_dir}: no sample {key}" + (f"; the first are {', '.join(known[:3])}" if known else "")
     more = f" (and {len(near) - _NEAR} more)" if len(near) > _NEAR else ""
-    return f"{run_dir}: no sample {key}" + (f"; did you mean {', '.join(near[:_NEAR])}{more}?" if near else "")
+    return f"{run_dir}: no sample {key}; did you mean {', '.join(near[:_NEAR])}{more}?"
+
+
+def _like_scenario(part: str, known: Iterable[str]) -> list[str]:
+    """The samples of the scenario with the most similar id."""
+    ids = {name: scenario_of(name) for name in known}
+    nearest = difflib.get_close_matches(part, dict.fromkeys(ids.values()), n=1)
+    return [name for name in ids if ids[name] in nearest]
 
 
 def _judged(judgements: Iterable[Judgement]) -> list[str]:

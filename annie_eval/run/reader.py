@@ -19,7 +19,7 @@ from annie_eval.detectors.finding import Finding
 from annie_eval.errors import FromOutside, NotAsked
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.repeats import Repeats, key_of_round, own_repeats
-from annie_eval.profile.types import Profile, Thinking
+from annie_eval.profile.types import DETECTORS, Profile, Thinking
 from annie_eval.run.store import Store, dump
 from annie_eval.wire.sample import Sample
 
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05  # seconds between reads of the store
-
-# Detectors for ad-hoc questions, unless the test names others.
-SPEECH = ("thinking", "markdown", "silence", "degeneration", "wire")
 
 
 class SampleBroken(FromOutside):
@@ -238,7 +235,7 @@ class Asker:
         stream: bool = True,
         thinking: Thinking = "off",
         max_tokens: int | None = None,
-        detectors: Sequence[str] = SPEECH,
+        detectors: Sequence[str] = DETECTORS,
         repeat: int = 1,
     ) -> Judged:
         """Send a question, and judge the reply.
@@ -250,7 +247,7 @@ class Asker:
             history: messages before it, in OpenAI's format.
             tools: names of the profile's tools to offer; None offers all of them.
             max_tokens: None takes the profile's.
-            detectors: names from `annie_eval.detectors`.
+            detectors: names from `annie_eval.detectors`; by default all, as `annie-eval check` and `wire`.
 
         Raises:
             SampleBroken: there is no answer to judge.

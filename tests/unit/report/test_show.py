@@ -11,7 +11,9 @@ import pytest
 from annie_eval.cli.main import main
 from annie_eval.errors import UsageError
 from annie_eval.gates.decide import RunVerdict
+from annie_eval.gates.verdicts import Verdict
 from annie_eval.report import show, terminal
+from annie_eval.run import verdict_json
 from annie_eval.run.store import Store
 
 KEY = "no-markdown-00.stream.off"
@@ -68,6 +70,19 @@ def test_raw_sample_shows_the_whole_exchange(run_dir: Path, capsys: pytest.Captu
     assert all(line.isprintable() for line in text.splitlines())
 
 
+@pytest.mark.parametrize(("outcome", "told"), [("PASS", True), ("FAIL", False)])
+def test_a_pass_ends_with_how_to_name_a_sample(
+    run_dir: Path, failed: RunVerdict, outcome: Verdict, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict_json.write(run_dir / verdict_json.FILE, dataclasses.replace(failed, verdict=outcome, run_dir=str(run_dir)))
+    last = show.run_lines(run_dir, color=False, width=100)[-1]
+    command = last.removeprefix("a sample: ").partition("; ")[0]
+    assert (command != last) is told
+    if told:
+        assert main(command.split()[1:]) == 0
+        assert capsys.readouterr().out.startswith(f"sample {KEY}")
+
+
 def test_raw_needs_a_sample(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(run_dir), "--raw"]) == 2
     assert "--raw: needs a SAMPLE" in capsys.readouterr().err
@@ -106,6 +121,9 @@ def test_broken_sample_shows_its_cause_and_what_had_come(run_dir: Path) -> None:
         ("no-markdown-00", f"no sample no-markdown-00; did you mean {KEY}?"),
         ("no-markdown-01.stream.off", f"no sample no-markdown-01.stream.off; did you mean {KEY}"),
         ("markdown", f"no sample markdown; did you mean {KEY}?"),
+        ("no_markdown-00", f"no sample no_markdown-00; did you mean {KEY}?"),
+        ("no_markdwn-0", f"no sample no_markdwn-0; did you mean {KEY}?"),
+        ("zzz", f"no sample zzz; the first are {KEY}, wire-integrity-00.stream.off"),
         ("never.stream.off", "was wanted but not answered"),
         ("", "no sample "),
     ],

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from annie_eval.profile.diff import snapshot
+from annie_eval.profile.load import load
 from tests.support.finished_run import make_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,8 +80,8 @@ def started(pid: int) -> list[psutil.Process]:
 
 @pytest.fixture
 def baseline(tmp_path: Path) -> Path:
-    """Some run, blessed: a night must have one to be compared with."""
-    run = make_run(tmp_path, "blessed", {"s-01": True})
+    """Some run of the profile, blessed: a night must have one to be compared with."""
+    run = make_run(tmp_path, "blessed", {"s-01": True}, snapshot=snapshot(load("annie-smol")))
     done = [sys.executable, "-m", "annie_eval.cli", "bless", str(run), "--as", "deployed"]
     subprocess.run([*done, "--baselines", str(tmp_path / "baselines")], cwd=ROOT, check=True, capture_output=True)
     return tmp_path / "baselines" / "deployed"

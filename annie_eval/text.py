@@ -140,6 +140,16 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def tool_name(name: str | None) -> str:
+    """A tool's name as the model wrote it, on one line; quoted if it is no plain identifier."""
+    if name is None or not name.strip():
+        return "a nameless tool"
+    return name[:80] if _PLAIN_NAME.fullmatch(name) else repr(name[:80])
+
+
 def shortened(text: str, width: int) -> str:
     """At most `width` characters, with `...` where it was cut."""
     return text if len(text) <= width else text[: max(0, width - 3)] + "..."

@@ -28,7 +28,7 @@ from annie_eval.detectors.english.spoken_numbers import numbers
 from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.numeric_answer import Judge
 from annie_eval.detectors.tags import without_thoughts
-from annie_eval.text import fold, is_blank, words
+from annie_eval.text import fold, is_blank, tool_name, words
 from annie_eval.wire.sample import Answer, Sample
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _instead(answer: Answer) -> tuple[str, str]:
     """What came in place of an answer, and its text."""
     if answer.tool_calls:
         call = answer.tool_calls[0]
-        return f"calls {' '.join((call.name or '').split())[:80] or 'a nameless tool'} instead", call.arguments or ""
+        return f"calls {tool_name(call.name)} instead", call.arguments or ""
     if not is_blank(answer.reasoning):
         return "only reasoning", answer.reasoning or ""
     return "an empty reply", ""

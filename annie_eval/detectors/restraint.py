@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from annie_eval.detectors.finding import Finding, excerpt
 from annie_eval.detectors.tool_calls import dropped_call
-from annie_eval.text import is_blank
+from annie_eval.text import is_blank, tool_name
 from annie_eval.wire.sample import Sample
 
 
@@ -20,7 +20,7 @@ def find(sample: Sample) -> tuple[Finding, ...]:
         for call in answer.tool_calls:
             text = call.arguments or ""
             shown = f"{call.name or ''}({text})"
-            reason = f"called {' '.join((call.name or 'a nameless tool').split())[:80]} where no tool is needed"
+            reason = f"called {tool_name(call.name)} where no tool is needed"
             shown = excerpt(shown, 0)
             findings.append(Finding("restraint", reason, shown, "tool_calls", index, (0, len(text))))
         findings += [replace(found, detector="restraint") for found in dropped_call(sample, index, exchange)]

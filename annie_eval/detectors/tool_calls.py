@@ -26,7 +26,7 @@ from annie_eval.detectors.matching import match
 from annie_eval.detectors.tags import scan
 from annie_eval.profile import tool_schema
 from annie_eval.profile.argument_checks import MISSING, check_value, validate_check
-from annie_eval.text import is_blank
+from annie_eval.text import is_blank, tool_name
 from annie_eval.wire.sample import FINISH_REASONS, Answer, Channel, Exchange, Sample, ToolCall
 
 if TYPE_CHECKING:
@@ -46,11 +46,6 @@ class _Call:
     problem: str | None
 
 
-def _shown(name: str | None) -> str:
-    """A name as the model wrote it, fit for one line."""
-    return " ".join((name or "").split())[:80]
-
-
 def find(sample: Sample) -> tuple[Finding, ...]:
     """Every miss of the wanted calls, in order of the exchanges."""
     findings: list[Finding] = []
@@ -66,7 +61,7 @@ def _judge(sample: Sample, index: int, exchange: Exchange, wanted: tuple[CallExp
     yield from dropped_call(sample, index, exchange)
     if not wanted:
         for call in calls:
-            yield _of(call, f"call of {_shown(call.name) or 'a nameless tool'} where no call is wanted", index)
+            yield _of(call, f"call of {tool_name(call.name)} where no call is wanted", index)
     elif cut_off(exchange) and (calls or not all(want.optional for want in wanted)):
         text = (calls[-1].arguments if calls else answer.content or answer.reasoning) or ""
         channel: Channel = "tool_calls" if calls else "content" if answer.content else "reasoning"
@@ -135,7 +130,7 @@ def _ids(calls: tuple[ToolCall, ...], index: int) -> Iterator[Finding]:
     seen: set[str] = set()
     for call in calls:
         if call.id is None or is_blank(call.id):
-            yield _of(call, f"call of {_shown(call.name) or 'a nameless tool'} has no id", index)
+            yield _of(call, f"call of {tool_name(call.name)} has no id", index)
         elif call.id in seen:
             yield _of(call, f"id {call.id!r} is used twice", index)
         seen.add(call.id or "")
@@ -152,7 +147,7 @@ def _read(call: ToolCall, tools: Mapping[str, Mapping[str, Any]], asked: str) ->
         return _Call(call, None, f"arguments of {call.name} {error}")
     problem = _schema_problem(call.name, tools[call.name], arguments)
     if problem is None and (garbled := find_garbled(arguments, asked, tools[call.name])):
-        problem = f"argument {_shown(garbled[0])} of {call.name} {' '.join(garbled[1].split())}"
+        problem = f"argument {' '.join(garbled[0].split())[:80]} of {call.name} {' '.join(garbled[1].split())}"
     return _Call(call, arguments, problem)
 
 
@@ -284,13 +279,13 @@ def _pair(wanted: tuple[CallExpectation, ...], received: list[_Call], index: int
             yield Finding("tool_calls", f"no call of {want.name}: {came}", excerpt(text, 0), None, index)
     for i in left:
         if received[i].problem is None:
-            yield _of(received[i].call, f"call of {_shown(received[i].call.name)} that is not wanted", index)
+            yield _of(received[i].call, f"call of {tool_name(received[i].call.name)} that is not wanted", index)
 
 
 def _instead(answer: Answer) -> tuple[str, str]:
     """What came in place of a wanted call, and its text."""
     if answer.tool_calls:
-        return f"only of {', '.join(_shown(call.name) or 'a nameless tool' for call in answer.tool_calls[:3])}", ""
+        return f"only of {', '.join(tool_name(call.name) for call in answer.tool_calls[:3])}", ""
     if not is_blank(answer.content):
         return "text instead", answer.content or ""
     if not is_blank(answer.reasoning):
@@ -301,7 +296,7 @@ def _instead(answer: Answer) -> tuple[str, str]:
 def _misfit(want: CallExpectation, one: _Call) -> str | None:
     """Why a call is not the wanted one; None if it is."""
     if one.call.name != want.name:
-        return f"call of {_shown(one.call.name)}, wanted {want.name}"
+        return f"call of {tool_name(one.call.name)}, wanted {want.name}"
     if one.arguments is None:
         return f"arguments of {want.name} cannot be read"
     for parameter, check in want.arguments.items():

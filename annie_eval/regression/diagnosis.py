@@ -19,6 +19,7 @@ from annie_eval.detectors.tags import scan
 from annie_eval.regression.run_data import AnsweredSample, RecordedReply, scenario_of, twin_of
 from annie_eval.stats.binomial import mcnemar
 from annie_eval.stats.paired import fisher
+from annie_eval.text import tool_name
 from annie_eval.wire import model_text
 
 PROMPTS = "the chat template or the tokenizer changed"
@@ -215,7 +216,8 @@ def _renamed(pairs: list[tuple[AnsweredSample, AnsweredSample]]) -> Iterable[Tra
     if renamed:
         offered = {name for _, new in pairs for name in new.tools}
         told = [
-            f"{was} is called {is_} now ({count} of {before[was]} calls{'' if is_ in offered else ', not offered'})"
+            f"{tool_name(was)} is called {tool_name(is_)} now"
+            f" ({count} of {before[was]} calls{'' if is_ in offered else ', not offered'})"
             for was, is_, count in renamed
         ]
         # Only by a name that was not offered, and never by its own.

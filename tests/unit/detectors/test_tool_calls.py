@@ -243,6 +243,8 @@ def test_a_call_needs_a_declared_name(name: str | None) -> None:
         (reply(None, reasoning="I search.", wanted=[MEMORY]), "only reasoning", "I search."),
         (reply(" ", wanted=[MEMORY]), "an empty reply", ""),
         (reply(calls=[call("stop", {})], wanted=[MEMORY]), "only of stop", ""),
+        (reply(calls=[call("stop, \n", {})], wanted=[MEMORY]), r"only of 'stop, \n'", ""),
+        (reply(calls=[call(" ", {})], wanted=[MEMORY]), "only of a nameless tool", ""),
     ],
 )
 def test_what_came_in_place_of_a_call_is_told(exchange: Exchange, reason: str, text: str) -> None:

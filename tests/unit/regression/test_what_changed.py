@@ -202,6 +202,7 @@ CALL = body(None, calls=[("look_up", '{"q": 1}')], finish="tool_calls")
 TRACES = [
     (CALL, body('<tool_call>\n{"name": "look_up", "arguments": {"q": 1}}\n</tool_call>'), "the tool parser was lost"),
     (CALL, body(None, calls=[("search", '{"q": 1}')], finish="tool_calls"), "tool look_up is called search now (10"),
+    (CALL, body(None, calls=[("look_up, ", "{}")], finish="tool_calls"), "tool look_up is called 'look_up, ' now (10"),
     (body("Fine.", reasoning="Hm."), body("<think>Hm.</think>Fine."), "the reasoning parser was lost"),
     (body("Fine."), body("", reasoning="So I say fine."), "the answer is trapped in the reasoning channel"),
     (body("Fine."), body("Fi", finish="length"), "10 of 10 answers are cut off by their token limit"),

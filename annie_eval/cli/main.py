@@ -21,7 +21,7 @@ from annie_eval.text import printable, shortened
 COMMANDS = {
     "gate": ("gate", "judge a checkpoint or a server: pytest with good defaults"),
     "init": ("init", "write a small profile as a starting point"),
-    "profile": ("profile", "check a profile: list all mistakes and judge its examples"),
+    "profile": ("profile", "check a profile: list all mistakes and judge its examples; or print its prompt and tools"),
     "doctor": ("doctor", "check a target without a gate: its files, its server, one answer"),
     "serve": ("serve", "start the vLLM that the gate would start for a checkpoint, and keep it running"),
     "perf": ("perf", "run only the timing gates, with a progress bar"),

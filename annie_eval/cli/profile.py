@@ -1,8 +1,9 @@
-"""`annie-eval profile check`: lists all mistakes of a profile, its scenarios and its examples."""
+"""`annie-eval profile check` lists all mistakes of a profile; `profile show` prints what its model is given."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -12,16 +13,26 @@ if TYPE_CHECKING:
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("check",), help="check: list all mistakes and judge the examples")
+    parser.add_argument(
+        "action",
+        choices=("check", "show"),
+        help="check: list all mistakes and judge the examples; show: print the system prompt and the tools as one line "
+        "of JSON, as the beginning of a conversation to calibrate or train with",
+    )
     parser.add_argument("profile", metavar="FILE", help="file or name of the profile")
     parser.set_defaults(command=profile)
 
 
 def profile(arguments: argparse.Namespace) -> int:
-    """Run the command. Returns 0 if the profile has no mistake, else 1."""
-    from annie_eval.profile.load import find_mistakes
+    """Run the command. Returns 0 if the profile has no mistake, else 1. `show` raises UsageError for a mistake."""
+    from annie_eval.profile.load import find_mistakes, load
     from annie_eval.text import printable
 
+    if arguments.action == "show":
+        shown = load(arguments.profile)
+        messages = [{"role": "system", "content": shown.system_prompt}]
+        print(json.dumps({"messages": messages, "tools": list(shown.tools.values())}), flush=True)
+        return 0
     found, mistakes = find_mistakes(arguments.profile)
     if found is not None:
         mistakes += _examples(found, sound=not mistakes)

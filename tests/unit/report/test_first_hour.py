@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,17 @@ def test_serve_and_doctor_take_the_profile_that_their_help_names(
     monkeypatch.setattr("annie_eval.profile.load.load", stop)
     assert main(["serve", "model"]) == main(["doctor", "--model-dir", "model"]) == 2
     assert taken == ["annie-smol" if configured else "annie"] * 2
+
+
+@pytest.mark.parametrize("name", ["annie-smol", "assistant/assistant.toml"])
+def test_profile_show_prints_what_a_conversation_to_calibrate_with_begins_with(
+    name: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init"]) == 0
+    capsys.readouterr()
+    assert main(["profile", "show", name]) == 0
+    line, profile = json.loads(capsys.readouterr().out), load(name)
+    assert line["messages"] == [{"role": "system", "content": profile.system_prompt}]
+    assert line["tools"] == list(profile.tools.values())
+    assert main(["profile", "show", "nowhere.toml"]) == 2
+    assert "nowhere.toml" in capsys.readouterr().err

@@ -16,8 +16,8 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         choices=("check", "show"),
-        help="check: list all mistakes and judge the examples; show: print the system prompt and the tools as one line "
-        "of JSON, as the beginning of a conversation to calibrate or train with",
+        help="check: list all mistakes and judge the examples; show: print the system prompt and the tools as a line "
+        "of JSON, the beginning of a conversation to calibrate or train with",
     )
     parser.add_argument("profile", metavar="FILE", help="file or name of the profile")
     parser.set_defaults(command=profile)

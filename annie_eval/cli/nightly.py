@@ -100,7 +100,7 @@ def history(arguments: argparse.Namespace) -> int:
     plot.check_ending(picture)
     found = records.without_running(records.read(arguments.dir), arguments.dir)
     resets, drifts = drift.resets(found.nights), drift.drifts(found.nights)
-    width = get_terminal_size((100, 24)).columns
+    width = get_terminal_size((100 if sys.stdout.isatty() else 10_000, 24)).columns  # all of it where it is piped
     rows = table.lines(found, resets, drifts, width)
     print("\n".join(folded(rows, width if sys.stdout.isatty() else None)))
     try:

@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def cli(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "annie_eval.cli", *map(str, arguments)]
+    more = {"env": dict(os.environ), **more}  # without COLUMNS, which readline exports behind Python's back
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False, **more)
 
 

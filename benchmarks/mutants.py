@@ -106,6 +106,7 @@ TESTS: dict[str, str] = {
     "quant/checkpoint/quantization.py": "quant/test_preflight.py quant/test_what_vllm_loads.py",
     "quant/formats/": "nvfp4/test_format.py nvfp4/test_modelopt.py nvfp4/test_gradient.py training/test_layers.py"
     " training/test_stacked.py",
+    "quant/formats/cpu_bf16.py": "quant/test_cpu_bf16.py",
     "quant/formats/nvfp4_native.py": "nvfp4/test_native.py",
     "quant/formats/nvfp4_search.py": "nvfp4/test_search.py nvfp4/test_hessian.py",
     "quant/export/": "quant/test_export_layouts.py quant/test_export_parts.py quant/test_ptq.py"

@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def cli(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "annie_eval.cli", *map(str, arguments)]
-    more = {"env": dict(os.environ), **more}  # without COLUMNS, which readline exports behind Python's back
+    # A parent that imported readline exports COLUMNS=80 to its children: a worker of xdist has it, one process not.
+    more = {"env": {name: value for name, value in os.environ.items() if name != "COLUMNS"}, **more}
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False, **more)
 
 

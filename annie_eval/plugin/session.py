@@ -340,7 +340,7 @@ class Owner(Session):
                 raise session.Failed("the server is not ready; see the end of this report") from None
             with _terminal(self.config):
                 self._say_plan(self.run)
-            self.run.start()
+            self.run.start(_load_the_report)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -418,6 +418,12 @@ class Owner(Session):
             self.run.close()
         # pytest collects garbage at the end; excluding objects that live until then saves a tenth of a second.
         gc.freeze()
+
+
+def _load_the_report() -> None:
+    """Import what the end of a run needs. It takes longer than writing the report of a small run."""
+    from annie_eval.report import junit, page, terminal  # noqa: F401
+    from annie_eval.run import verdict  # noqa: F401
 
 
 def _terminal(config: pytest.Config) -> Any:

@@ -173,8 +173,12 @@ class Run:
             self._reopen(proven=self._check_identity(self.target))
         return self.target
 
-    def start(self) -> None:
-        """Start timing, then sampling, as soon as the selection is in the store. Call after `wait_ready`."""
+    def start(self, meanwhile: Callable[[], None] | None = None) -> None:
+        """Start timing, then sampling, as soon as the selection is in the store. Call after `wait_ready`.
+
+        Args:
+            meanwhile: called once in a thread, when the first samples are in flight.
+        """
         target = self.wait_ready()
         self.progress.step = "server: ready, pytest collects the tests"
         fingerprint = target.fingerprint()
@@ -212,6 +216,7 @@ class Run:
             first=self._before_samples,
             progress=self.progress,
             fail_fast=self.options.fail_fast,
+            meanwhile=meanwhile,
         )
         self._sampler.start()
 

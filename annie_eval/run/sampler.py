@@ -36,6 +36,7 @@ from annie_eval.wire.sample import Exchange, Sample
 _POLL = 0.01  # seconds between checks for new samples
 _LIVENESS = 0.5  # seconds between checks of the server process
 _FEW = 16_384  # bytes; fewer are parsed in the loop, since another thread would take longer
+_TOGETHER = 0.05  # seconds in which finished samples gather, to be judged together
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,9 @@ class Sampler:
         first: Callable[[Store], None] | None = None,
         progress: Progress | None = None,
         fail_fast: bool = False,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
-        self._fail_fast = fail_fast
+        self._fail_fast, self._meanwhile = fail_fast, meanwhile
         self._progress = progress or Progress()
         self._profile, self._run_dir, self._endpoint = profile, run_dir, endpoint
         self._concurrency, self._alive, self._first = concurrency, alive, first
@@ -237,6 +239,9 @@ class Sampler:
                     for key in await flight.cancel():
                         self._ended.put_nowait(_Ended(key, error=cause))
             await asyncio.sleep(_POLL)
+            if self._meanwhile is not None and flight.tasks:
+                asyncio.get_running_loop().run_in_executor(None, self._meanwhile)
+                self._meanwhile = None
             flight.check()
             if judging.done():
                 judging.result()  # raises the exception that broke it, which is a bug
@@ -319,10 +324,14 @@ class Sampler:
     async def _judge_ended(self, store: Store) -> None:
         """Judge finished samples, one after the other. Only this task changes the gates' counts.
 
-        All that have finished meanwhile are handed to another thread at once: each hand-over costs as much as judging.
+        All that finish within a moment are handed to another thread at once: each hand-over costs as much as judging,
+        and would compete with the loop, which has the next requests to send.
         """
         while True:
             batch = [await self._ended.get()]
+            until = 0.0 if self._fail_fast else time.monotonic() + _TOGETHER
+            while self._progress.in_flight and time.monotonic() < until:
+                await asyncio.sleep(_POLL)
             while not self._ended.empty():
                 batch.append(self._ended.get_nowait())
             stored = [store.sample(one.key) if one.sample is None and one.error is None else None for one in batch]

@@ -21,6 +21,7 @@ from annie_eval.errors import NotAsked, TargetError, UsageError
 from annie_eval.gates.repeats import Repeats, keys_of_round
 from annie_eval.plugin import sigterm
 from annie_eval.plugin.options import option, target_spec
+from annie_eval.plugin.prepared_report import PreparedReport
 from annie_eval.plugin.selection import GATE, PERF, PROFILE, STATE, WANTED, all_names, names_of, sample_of, samples_of
 from annie_eval.profile.load import is_builtin, load
 from annie_eval.profile.types import Profile
@@ -224,6 +225,7 @@ class Owner(Session):
         )
         self.run = Run(self.profile, spec, options)
         self.run_dir = self.run.dir
+        self._prepared = PreparedReport(self.run_dir)
         self.run.open(self._progress, greeting)
 
     def _compared_with(self, baseline: str | None) -> Comparison | None:
@@ -340,7 +342,7 @@ class Owner(Session):
                 raise session.Failed("the server is not ready; see the end of this report") from None
             with _terminal(self.config):
                 self._say_plan(self.run)
-            self.run.start(_load_the_report)
+            self.run.start(self._prepared.start)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -379,7 +381,7 @@ class Owner(Session):
 
             before = None if self._comparison is None else self._comparison.baseline.run_data.dir
             with suppress(OSError, UsageError):  # a full disk, which the verdict has reported
-                page.write(run.dir / "report.html", self.verdict, run.dir, before)
+                page.write(run.dir / "report.html", self.verdict, run.dir, before, self._prepared.finish())
             add_to_junit(self.config, junit.suite_properties(self.verdict))
             if self.verdict.verdict != "PASS" and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -418,12 +420,6 @@ class Owner(Session):
             self.run.close()
         # pytest collects garbage at the end; excluding objects that live until then saves a tenth of a second.
         gc.freeze()
-
-
-def _load_the_report() -> None:
-    """Import what the end of a run needs. It takes longer than writing the report of a small run."""
-    from annie_eval.report import junit, page, terminal  # noqa: F401
-    from annie_eval.run import verdict  # noqa: F401
 
 
 def _terminal(config: pytest.Config) -> Any:

@@ -34,12 +34,15 @@ from annie_eval.timing.result import TimingResult
 _MOST_MISSES = 300  # samples shown in full without the script; the others get one line each
 
 
-def write(path: Path, verdict: RunVerdict, run_dir: Path, before: Path | None = None) -> None:
+def write(
+    path: Path, verdict: RunVerdict, run_dir: Path, before: Path | None = None, packer: samples.Packer | None = None
+) -> None:
     """Write the page of a run; its samples come from the run's store.
 
     Args:
         before: the directory of the baseline that the verdict compares with; None uses the recorded place, and shows
             what verdict.json has of it if it is no longer there.
+        packer: samples of the run that were packed before.
 
     Raises:
         OSError: the file cannot be written.
@@ -53,7 +56,7 @@ def write(path: Path, verdict: RunVerdict, run_dir: Path, before: Path | None = 
             with suppress(UsageError):  # damaged in the meantime: then only what verdict.json has of it is shown
                 old = Store(found)
                 stack.callback(old.close)
-        text = page(verdict, source_of(verdict, store, old))
+        text = page(verdict, source_of(verdict, store, old), packer)
     path.write_text(text, encoding="utf-8")
 
 
@@ -93,10 +96,10 @@ def _flips(verdict: RunVerdict) -> dict[str, frozenset[str]]:
     return {side: frozenset(key for gate in gates for key in gate[side]) for side in ("worse", "better")}
 
 
-def page(verdict: RunVerdict, source: Source) -> str:
+def page(verdict: RunVerdict, source: Source, packer: samples.Packer | None = None) -> str:
     """Return the complete HTML document."""
     title = f"{verdict.verdict}: {verdict.target.get('served_model', 'model')} by {verdict.profile.get('name', '?')}"
-    gathered = samples.gather(source, scenario_of)
+    gathered = samples.gather(source, scenario_of, packer)
     first, compared = "", ""
     if verdict.regression or verdict.replicas:
         from annie_eval.report import compared_html

@@ -117,59 +117,82 @@ class Gathered:
     left_out: int
 
 
-def gather(source: Source, scenario_of: Callable[[str], str]) -> Gathered:
-    """Read every sample once. A sample that was judged but is not stored has only its findings."""
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What one stored sample says: (new messages, (channel, text) of the reply, streamed) of each exchange."""
+
+    error: str | None
+    replies: Sequence[tuple[list[tuple[str, str]], list[tuple[str, str]], bool]]
+
+
+class Packer:
+    """The texts of samples, and their requests and responses, compressed by the hundred.
+
+    A run adds its finished samples while others are in flight; `gather` adds those that are missing.
+    """
+
+    def __init__(self) -> None:
+        self.packs: list[str] = []
+        self.place: dict[str, tuple[int, int]] = {}
+        self.size = 0
+        self.texts: dict[str, _Texts] = {}
+        self._open: list[dict[str, Any]] = []
+
+    def add(
+        self, key: str, stored: StoredSample | None, attempts: Sequence[tuple[int, Attempt]], *, whole: bool
+    ) -> None:
+        """Add one sample. A sample that was judged but is not stored has no texts."""
+        self.texts[key] = _Texts(None, ()) if stored is None else _Texts(stored.error, list(_texts(stored)))
+        if stored is None or not (stored.exchanges or attempts):
+            return
+        self.place[key] = (len(self.packs), len(self._open))
+        self._open.append(_wire(stored, attempts, whole=whole))
+        if len(self._open) == _PACK:
+            self.close()
+
+    def close(self) -> None:
+        """Compress what was added since the last pack."""
+        if self._open:
+            self.packs.append(packed(_columns(self._open)))
+            self.size += len(self.packs[-1])
+            self._open = []
+
+
+def gather(source: Source, scenario_of: Callable[[str], str], packer: Packer | None = None) -> Gathered:
+    """Read every sample once; those that `packer` has are not read again, unless there is a baseline."""
+    packer = packer or Packer()
     judged: dict[str, list[Judgement]] = {}
     for judgement in source.judgements:
         judged.setdefault(judgement.sample, []).append(judgement)
     bad = {key for key, of in judged.items() if not all(one.passed for one in of)}
-    keys = dict.fromkeys((*source.keys, *judged))
     groups: dict[str, list[str]] = {}
-    for key in keys:
+    for key in dict.fromkeys((*source.keys, *judged)):
         groups.setdefault(scenario_of(key), []).append(key)
     records: list[Record] = []
-    packs: list[str] = []
-    place: dict[str, tuple[int, int]] = {}
-    pack: list[dict[str, Any]] = []
-    size = left_out = 0
+    left_out = 0
     for scenario in sorted(groups, key=natural):
         for key in sorted(groups[scenario], key=natural):
-            stored = source.load(key)
-            records.append(_record(key, scenario, judged.get(key, ()), stored, source))
-            attempts = source.attempts.get(key, ())
-            if stored is None or not (stored.exchanges or attempts):
-                continue
-            whole = size < MOST or (key in bad and size < MOST * 1.1)
-            left_out += not whole
-            place[key] = (len(packs), len(pack))
-            pack.append(_wire(stored, attempts, whole=whole))
-            if len(pack) == _PACK:
-                packs.append(packed(_columns(pack)))
-                size += len(packs[-1])
-                pack = []
-    if pack:
-        packs.append(packed(_columns(pack)))
-    return Gathered(records, packs, place, left_out)
+            if key not in packer.texts:
+                whole = packer.size < MOST or (key in bad and packer.size < MOST * 1.1)
+                packer.add(key, source.load(key), source.attempts.get(key, ()), whole=whole)
+                left_out += not whole and key in packer.place
+            records.append(_record(key, scenario, judged.get(key, ()), packer.texts[key], source))
+    packer.close()
+    return Gathered(records, packer.packs, packer.place, left_out)
 
 
-def _record(
-    key: str,
-    scenario: str,
-    judged: Sequence[Judgement],
-    stored: StoredSample | None,
-    source: Source,
-) -> Record:
+def _record(key: str, scenario: str, judged: Sequence[Judgement], texts: _Texts, source: Source) -> Record:
     gates = {j.gate: "broke" if j.error is not None else "miss" if j.findings else "pass" for j in judged}
     findings: dict[Finding, list[str]] = {}
     for judgement in judged:
         for finding in judgement.findings:
             findings.setdefault(finding, []).append(judgement.gate)
-    errors = [stored.error if stored is not None else None, *(judgement.error for judgement in judged)]
-    shown_replies = list(_replies(stored, list(findings)))
+    errors = [texts.error, *(judgement.error for judgement in judged)]
+    shown_replies = _replies(texts, list(findings))
     told = {name for reply in shown_replies for name in _called(reply.told)}
     wanted = source.scenarios.get(scenario, {})
     old = source.before(key) if source.before is not None else None
-    changes = _changes(key, stored, old, source)
+    changes = _changes(key, old, source)
     return Record(
         key=key,
         scenario=scenario,
@@ -179,17 +202,20 @@ def _record(
         error=next((error for error in errors if error is not None), ""),
         replies=shown_replies,
         tools=sorted(told | expected.tools(wanted)),
-        then=[] if "same words" in changes else [reply.told for reply in _replies(old, ())],
+        then=[]
+        if "same words" in changes or old is None
+        else [reply.told for reply in _replies(_Texts(None, list(_texts(old))), ())],
         changes=changes,
     )
 
 
-def _changes(key: str, now: StoredSample | None, old: StoredSample | None, source: Source) -> list[str]:
+def _changes(key: str, old: StoredSample | None, source: Source) -> list[str]:
     if source.before is None:
         return []
     found = [name for name, keys in (("worse", source.worse), ("better", source.better)) if key in keys]
     if old is None:
         return [*found, "new"]
+    now = source.load(key)
     if now is None or now.error is not None or old.error is not None:
         return found
     try:
@@ -199,17 +225,24 @@ def _changes(key: str, now: StoredSample | None, old: StoredSample | None, sourc
     return [*found, "same words" if same else "other words"]
 
 
-def _replies(stored: StoredSample | None, findings: Sequence[Finding]) -> Iterator[Reply]:
+def _texts(stored: StoredSample) -> Iterator[tuple[list[tuple[str, str]], list[tuple[str, str]], bool]]:
     known = 0
-    for n, exchange in enumerate(() if stored is None else stored.exchanges):
+    for exchange in stored.exchanges:
         messages = parts.messages(exchange.request)
+        asked = [(shown(who), shown(text)) for who, text in messages[known:] if who != "system"]
+        yield asked, parts.channels(exchange), bool(exchange.request.get("stream"))
+        known = len(messages) + 1  # the reply itself comes back as a message of the next request
+
+
+def _replies(texts: _Texts, findings: Sequence[Finding]) -> list[Reply]:
+    shown_replies = []
+    for n, (asked, channels, streamed) in enumerate(texts.replies):
         told: Told = []
-        for name, text in parts.channels(exchange):
+        for name, text in channels:
             spans = [span for f in findings if f.exchange == n and (span := _span(f, name, text)) is not None]
             told.append((shown(name), segments(text, spans)))
-        asked = [(shown(who), shown(text)) for who, text in messages[known:] if who != "system"]
-        yield Reply(asked, told, bool(exchange.request.get("stream")))
-        known = len(messages) + 1  # the reply itself comes back as a message of the next request
+        shown_replies.append(Reply(asked, told, streamed))
+    return shown_replies
 
 
 def _span(finding: Finding, channel: str, text: str) -> tuple[int, int] | None:
@@ -343,4 +376,4 @@ def _indexed(record: Record, gates: Sequence[str], place: tuple[int, int] | None
 def packed(value: Any) -> str:
     """Return compressed JSON as base64, which is inert in HTML."""
     raw = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-    return base64.b64encode(zlib.compress(raw, 9)).decode("ascii")
+    return base64.b64encode(zlib.compress(raw, 6)).decode("ascii")

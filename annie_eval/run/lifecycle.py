@@ -177,7 +177,7 @@ class Run:
         """Start timing, then sampling, as soon as the selection is in the store. Call after `wait_ready`.
 
         Args:
-            meanwhile: called once in a thread, when the first samples are in flight.
+            meanwhile: called once when the first samples are in flight; it must return at once.
         """
         target = self.wait_ready()
         self.progress.step = "server: ready, pytest collects the tests"

@@ -240,7 +240,7 @@ class Sampler:
                         self._ended.put_nowait(_Ended(key, error=cause))
             await asyncio.sleep(_POLL)
             if self._meanwhile is not None and flight.tasks:
-                asyncio.get_running_loop().run_in_executor(None, self._meanwhile)
+                self._meanwhile()
                 self._meanwhile = None
             flight.check()
             if judging.done():

@@ -22,7 +22,7 @@ from annie_eval.detectors.english.alternatives import in_a_row, offered
 from annie_eval.detectors.english.answering import Clauses
 from annie_eval.detectors.english.assertion import Speech
 from annie_eval.detectors.english.matter import Matter
-from annie_eval.detectors.english.names import namesake
+from annie_eval.detectors.english.names import namesake, whole_name
 from annie_eval.detectors.english.relations import compared, opposite
 from annie_eval.detectors.english.spoken_numbers import numbers
 from annie_eval.detectors.finding import Finding, excerpt
@@ -159,11 +159,12 @@ def _stated(
     if _DENIAL.search(phrase):
         return spans[-1] if spans else None
     last: tuple[int, int] | None = None
-    for span in sorted(spans)[-_MENTIONS:]:
+    for part in sorted(spans)[-_MENTIONS:]:
+        span = whole_name(speech.text, part)
         if clauses is not None and (
             offered(speech.text, span, right)
             or (not clauses.open and in_a_row(speech.text, span, right))
-            or namesake(speech.text, span, right, clauses.matter.question)
+            or namesake(speech.text, part, right, clauses.matter.question)
             or compared(speech.text, span, clauses.matter.question)
         ):
             continue

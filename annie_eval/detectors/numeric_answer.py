@@ -54,7 +54,7 @@ _AND = re.compile(r"\b(?:and|und|et)\s+[$€£]?\Z", re.IGNORECASE)
 _CONCLUSION = re.compile(
     r"\b(?:so|therefore|thus|hence|altogether|in total|in all|all told|total|overall|final|finally"
     r"|that makes|makes it"
-    r"|which means|which makes|which leaves|end up|left with|in the end|leaving|comes to|adds up)\b",
+    r"|(?:which|that) means|which makes|which leaves|end up|left with|in the end|leaving|comes to|adds up)\b",
     re.IGNORECASE,
 )
 _LEFT_BEHIND = re.compile(
@@ -70,10 +70,15 @@ _RESTATEMENT = re.compile(
     r"\W*(?:it|that|this|there|they|you|he|she|we|the answer)(?:['’]\w{1,2})?\b(?:\W+\w+){0,2}\W*[$€£]?\Z",
     re.IGNORECASE,
 )
+_AT = re.compile(r"\b(?:at|by|since|after|before|until) \Z", re.IGNORECASE)
+_OPENS = re.compile(
+    r"\W*(?:it|that|this|there|you|we|he|she|they|each|everybody|everyone)(?:['’]\w{1,2})?\b(?:\W+\w+){0,2}\W*[$€£]?",
+    re.IGNORECASE,
+)
 _DIRECT = re.compile(r"\W*(?:it|that|this|there|you|we)(?:['’]\w{1,2})?\b(?:\W+\w+){0,2}\W*[$€£]?\Z", re.IGNORECASE)
 # An answer that opens with the number alone, "206." or "Fifty pounds exactly, ...", has said it.
 _BARE_BEFORE = re.compile(
-    r"\W*(?:(?:in|at|about|around|exactly|roughly|only|just|still|probably|well|yes|no|sure|okay|oh|hmm|easy"
+    r"\W*(?:(?:in|at|about|around|exactly|roughly|only|just|still|probably|well|yes|no|sure|okay|oh|ah|hmm|easy"
     r"|(?:the )?short answer)\b\W*){0,2}[$€£]?",
     re.IGNORECASE,
 )
@@ -110,7 +115,10 @@ _STATED_BEHIND = re.compile(
     r"|whole )?(?:answer|result|solution)\b(?! to\b)",
     re.IGNORECASE,
 )
-_SO_IT_IS = re.compile(r"\bso (?:it|that|you|there|we)\b[^.,;:!?\d]{0,20}[$€£]?\Z", re.IGNORECASE)
+_SO_IT_IS = re.compile(
+    r"\b(?:so|hence|thus|therefore|in the end),? (?:it|that|you|there|we|each|everybody|everyone)\b[^.,;:!?\d]{0,20}[$€£]?\Z",
+    re.IGNORECASE,
+)
 _REMAINS = re.compile(
     r"(?: (?!of\b)[^\W\d]+){0,2} (?:(?:is|are|were|was) )?(?:left|remain(?:s|ing)?)\b", re.IGNORECASE
 )
@@ -210,6 +218,7 @@ class Judge:
             one
             for one in self.asserted
             if (one in self.pool and (self.is_so(one) or self.closes(one)))
+            or (self.back_to_the_question(one) and self.is_so(one))
             or (remains and _REMAINS.match(self.text, one.end))
         ]
         if told:
@@ -243,6 +252,12 @@ class Judge:
         """Whether "so it is ..." stands before a number."""
         before = self.before(one)
         return _SO_IT_IS.search(before) is not None and not self.operand(one) and not saved(before, self.question)
+
+    def back_to_the_question(self, one: Number) -> bool:
+        """Whether the last sentence counts a number of the question: "Half of eight is 4. So you ate 8 biscuits"."""
+        start, end = self.sentence(one)
+        last = end >= self.sentences[-1][1] and one.unit is not None and one.unit in self.asked_noun
+        return last and not any(self.hits(other) and other.start >= start for other in self.every)
 
     def of_another_thing(self, hits: list[Number]) -> Number | None:
         """A number with a unit that the question names, where the expected one is said of another thing alone."""
@@ -314,6 +329,11 @@ class Judge:
         hit = next(one for one in reversed(self.pool) if self.hits(one))
         rivals = [one for one in self.pool if self.hits(one) or self.comparable(one, hit)]
         concluding = [one for one in rivals if self.left_over(one) or self.concludes(one, rivals) or self.makes(one)]
+        if self.opens(rivals):
+            over = [
+                one for one in rivals[1:] if self.overrides(one, rivals[0], bare=True) or self.concludes(one, rivals)
+            ]
+            return [*rivals[:1], *over][-1]
         if self.bare(rivals[0]):
             over = [one for one in rivals[1:] if self.overrides(one, rivals[0], bare=True)]
             return next(
@@ -419,6 +439,15 @@ class Judge:
             or (_SAID_BEFORE.fullmatch(self.text, 0, one.start) and _REASON_BEHIND.match(self.text, one.end))
         )
 
+    def opens(self, rivals: list[Number]) -> bool:
+        """Whether the expected number is the only one of the first sentence, which others only explain."""
+        first = self.sentence(rivals[0])
+        alone = [one for one in self.every if one.start < first[1]] == rivals[:1]
+        if first != self.sentences[0] or not alone or not self.hits(rivals[0]):
+            return False
+        weights = self.weights(rivals)
+        return _OPENS.fullmatch(self.text, first[0], rivals[0].start) is not None or weights[0] == max(weights)
+
     def overrides(self, one: Number, headline: Number, *, bare: bool = False) -> bool:
         """Whether a later number takes the place of the first statement.
 
@@ -435,7 +464,8 @@ class Judge:
         if start == sentence and _SO_FIRST.match(self.text, start):
             return True
         step = _STEP.match(self.text, start) if start == sentence else None
-        return bool(step or _RESTATEMENT.fullmatch(self.text, start, one.start))
+        again = _RESTATEMENT.fullmatch(self.text, start, one.start)
+        return bool(step or (again and not _AT.search(again[0])))  # "It's 32. It boils at 212."
 
 
 def _other(one: Number, two: Number) -> bool:

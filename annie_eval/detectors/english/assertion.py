@@ -48,6 +48,27 @@ _MODALS = word_set("might may could konnte podria potrebbe pourrait")
 _HEDGED_BEHIND = re.compile(
     r"\s*,?\s*(?:maybe|perhaps|possibly|vielleicht|peut-être|quizás|forse|or so)\s*(?:[.?!,;…—–]|\Z)", re.IGNORECASE
 )
+# "... is what I heard, but I wouldn't bet on it": who says so does not stand by it.
+_NOT_STOOD_BY = re.compile(
+    r"[^.;!?\n]{0,40}[,.;–—]? (?:but|though|although|and|so|please)? ?(?:I |you |please )*"
+    r"(?:(?:would not|wouldn['’]t|do not|don['’]t|not) (?:bet|swear|put (?:any |my )?money|stake|count|rely|bank"
+    r"|quote|vouch|take my word|hold me))\b",
+    re.IGNORECASE,
+)
+_GUESSED = re.compile(
+    r"\b(?:if I (?:had|have|were|was) to (?:guess|bet|pick|choose|say)|(?:at|as) a (?:wild |rough )?guess"
+    r"|(?:less|least) likely|mix(?:ed|ing)? up|torn between|no(?:body|[- ]one) (?:would|will|should) (?:say|answer|guess)"
+    r"|my (?:best |first |only |wild )?guess|(?:hazard|venture|take|make|have) a (?:wild |rough )?(?:guess|stab))\b"
+    r"[^.;!?\n]{0,30}\Z",
+    re.IGNORECASE,
+)
+# "It was Paris once, but now it's Lyon": a statement about the past alone.
+_WAS = re.compile(r"\b(?:was|were)(?: the| an?)? \Z", re.IGNORECASE)
+_ONCE_BEHIND = re.compile(
+    r"(?: [^\W\d]+){0,2},? (?:once|originally|at first|at one (?:time|point)|in the past|back then|until \w+)\b"
+    r"[^.!?\n]{0,20}\b(?:now|today|nowadays|these days|since then)\b",
+    re.IGNORECASE,
+)
 _NEXT_TO_IT = re.compile(
     r"\bnothing (?:to do|in common) with (?:the |an? )?\Z",
     re.IGNORECASE,
@@ -82,7 +103,9 @@ _OF_IT_BEHIND = re.compile(
     r"|[^.,;:!?\n]{0,30}[.,;]? (?:but )?(?:do not|don['’]t) (?:believe|listen to|fall for) (?:them|it|that|him|her)\b"
     r"| comes close(?=\s*[.,;!—–]|\s*\Z)"
     r"| (?:(?:can|could|must|should) be|is|was) (?:ruled out|out of the question)\b"
-    r"| is what (?:I|you|we|they|people)(?:['’]d| would)?(?: have)? (?:say|said|think|thought|guess|guessed)\b"
+    r"| is what (?:I|you|we|they|people)(?:['’]d|['’]ve| would)?(?: have| was| were)? "
+    r"(?:say|said|think|thought|guess|guessed|hear|heard|read|told)\b"
+    r"| (?:springs?|sprang|comes?|came|leaps?) to mind\b"
     r"|[^.,;!?\n]{0,30},? (?:wrongly|mistakenly|by mistake|in error)(?=\s*[.,;!]|\s*\Z)",
     re.IGNORECASE,
 )
@@ -117,7 +140,7 @@ _BELIEFS = word_set(
     "think thinks thought say says said believe believes assume assumes claim claims guess guessed mean expect"
 )
 _WOULD = word_set("would might will often")
-_EARLIER = word_set("before earlier first")
+_EARLIER = word_set("before earlier first ago")
 _OTHERS = word_set("some people folks many most others everyone everybody")
 _CONTRAST = word_set("but however actually though instead")
 # "It's Lima you can't miss": what follows has a subject of its own.
@@ -147,7 +170,8 @@ _REJECTION = re.compile(
     r"|incorrect|false)"
 )
 _FORMER = re.compile(
-    r"\b(?:used to (?:be|mean|say|think|believe|call it)|formerly|previously|no longer)(?: the| an?| called)? \Z",
+    r"\b(?:used to (?:be|mean|say|think|believe|call it)(?: that)?(?: (?:it|that)(?:['’]s| is| was))?|formerly"
+    r"|previously|no longer)(?: the| an?| called)? \Z",
     re.IGNORECASE,
 )
 _AND_RIGHTLY = re.compile(
@@ -310,11 +334,12 @@ class Speech:
         """Whether it is a guess: "maybe Paris", "it might be Paris", "Paris, perhaps"; or next to what is named."""
         tokens = self._tokens
         if any(
-            pattern.match(self.text, span[1]) for pattern in (_HEDGED_BEHIND, _OF_IT_BEHIND, _TAKEN_BACK, _DID_NOT)
+            pattern.match(self.text, span[1])
+            for pattern in (_HEDGED_BEHIND, _OF_IT_BEHIND, _TAKEN_BACK, _DID_NOT, _NOT_STOOD_BY)
         ):
             return True
         before = self.text[max(0, span[0] - 80) : span[0]]
-        if any(pattern.search(before) for pattern in (_NEXT_TO_IT, _IF_NOT_ANOTHER)):
+        if any(pattern.search(before) for pattern in (_NEXT_TO_IT, _IF_NOT_ANOTHER, _GUESSED)):
             return True
         if _OF_IT.search(before) and not NONE_MORE.search(before):
             return True
@@ -393,7 +418,9 @@ class Speech:
 
     def _past(self, span: Span) -> bool:
         """Whether it is said to hold no longer: "It used to be Paris", "Paris was the capital, now it's Lyon"."""
-        return _FORMER.search(self.text[max(0, span[0] - 40) : span[0]]) is not None
+        before = self.text[max(0, span[0] - 40) : span[0]]
+        once = _WAS.search(before) and _ONCE_BEHIND.match(self.text, span[1])
+        return bool(once) or _FORMER.search(before) is not None
 
     def _before(self, last: int) -> bool:
         """Whether "before" or "earlier" follows: "I said Lyon before"."""

@@ -18,6 +18,18 @@ _TITLES = word_set(
 )
 
 
+_REST_OF_IT = re.compile(rf"(?:\s+(?:(?:da|de|di|del|von|van|of)\s+)?(?-i:[A-ZÀ-Þ])[{WORD}-]+){{1,3}}")
+_FIRST_OF_IT = re.compile(rf"(?<=[{WORD},:;]\s)(?:(?-i:[A-ZÀ-Þ])(?:\.|[{WORD}-]+)\s+){{1,2}}\Z")
+
+
+def whole_name(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """Return the span of the name that the phrase at a span is a part of: "Einstein" in "by Albert Einstein"."""
+    if not text[span[0]].isupper():
+        return span
+    first, rest = _FIRST_OF_IT.search(text, max(0, span[0] - 60), span[0]), _REST_OF_IT.match(text, span[1])
+    return first.start() if first else span[0], rest.end() if rest else span[1]
+
+
 def namesake(text: str, span: tuple[int, int], accepted: Sequence[str], question: str) -> bool:
     """Return whether the phrase at a span, asked who, is a part of a name of which the other part is wrong.
 

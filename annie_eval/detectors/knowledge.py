@@ -69,6 +69,18 @@ def find(sample: Sample) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
+# A reply that says it does not answer; what else it mentions is no answer, unless "but" follows.
+_DECLINES = re.compile(
+    r"\b(?:(?:can['’]?t|cannot|can not|couldn['’]t|could not|unable to|not able to)"
+    r" (?:help (?:you )?with|answer|open it|look (?:it|that|this) up|find (?:it|that|an answer|the answer))"
+    r"|(?:have|has)(?:n['’]t| not)(?: got)? (?:an|the|any) answer|(?:don['’]t|do not) have (?:an|the|any) answer"
+    r"|none of (?:them|these|those) answers?|I(?:['’]m| am) not (?:really |quite )?sure(?=\s*(?:[.!]|\Z))"
+    r"|I(?:['’]ll| will) (?:try to )?look (?:it|that) up)\b"
+    r"(?![^.!?]{0,60}[.,;]?\s*(?:but|however|still|though)\b)",
+    re.IGNORECASE,
+)
+
+
 def _instead(answer: Answer) -> tuple[str, str]:
     """What came in place of an answer, and its text."""
     if answer.tool_calls:
@@ -88,6 +100,10 @@ def _misses(content: str, expected: AnswerExpectation, question: str, english: b
         content, {w for one in (*right, *number) for w in words(one)}, question
     ):
         yield "says it of the opposite of what was asked", *whole
+    said_no = any(fold(phrase) in polar.YES | polar.NO or _DENIAL.search(phrase) for phrase in right)
+    if (right or number) and not said_no and (declined := _DECLINES.search(content)):
+        yield "says that it does not answer", *declined.span()
+        return
     value = _only_number(expected.any_of, english)
     for wanted, tolerance in ((value, 0.0), (expected.number, expected.tolerance)):
         if wanted is not None and (miss := Judge(speech, wanted, tolerance, question, english).miss()):

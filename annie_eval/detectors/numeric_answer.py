@@ -28,14 +28,25 @@ from annie_eval.detectors.english.relations import compared
 from annie_eval.detectors.english.sentences import split_sentences
 from annie_eval.detectors.english.spoken_numbers import SCALES, Number, numbers
 from annie_eval.detectors.english.units import rate, singular
-from annie_eval.text import words
+from annie_eval.text import word_set, words
 
 _OPERATOR_BEFORE = re.compile(
-    r"(?:\b(?:plus|minus|times|divided by|multiplied by|over|of)|[+×*÷/=]?[+×*÷/]|[\d)] [-−])\s*[$€£]?\Z",
+    r"(?:\b(?:plus|minus|times|divided by|multiplied by|over|of)|[+×÷/=]?(?:[+×÷/]|(?<!\*)\*)|[\d)] [-−])\s*[$€£]?\Z",
+    re.IGNORECASE,
+)
+_DIVIDED_BY = re.compile(r"\b(?:divid|multipl)\w* [^.;!?\n]{0,40}\bby \Z", re.IGNORECASE)
+# An hour, a chapter, hits of a search: no count of what was asked.
+_LABEL = re.compile(
+    r"\b(?:chapter|page|question|channel|room|platform|episode|season|line|bus)(?: number)? \Z", re.IGNORECASE
+)
+_HITS = word_set("result article link website webpage hit source")
+_ASKS_AT = re.compile(r"\b(?:at|when|time|temperature|degrees|year)\b", re.IGNORECASE)
+_AN_HOUR = re.compile(
+    r"\s*(?:[.,!?]|o['’]clock|today|tonight|tomorrow|this (?:morning|afternoon|evening)|sharp|[ap]\.?m\b|\Z)",
     re.IGNORECASE,
 )
 _OPERATOR_AFTER = re.compile(
-    r",?\s*(?:[+×*÷]|[-−] ?\d|(?:plus|minus|times|divided by|multiplied by)\b)", re.IGNORECASE
+    r",?\s*(?:[+×÷]|\*(?!\*)|[-−] ?\d|(?:plus|minus|times|divided by|multiplied by)\b)", re.IGNORECASE
 )
 _REASON = re.compile(
     r"\b(?:because|since|given that|for example|for instance|as in|e\.g\.|compared (?:to|with))\b",
@@ -98,7 +109,7 @@ _INSTEAD = re.compile(
 _STATED = re.compile(
     r"\b(?<!long )(?:answer|result|solution)(?: (?:to|of) [^.!?\n]{1,40})?(?:\s?[:=]|['’]s| is| was| would be"
     r"| will be| must be"
-    r"| comes (?:out )?(?:to|as|at))\s(?:\w+ ){0,2}[$€£]?\Z",
+    r"| comes (?:out )?(?:to|as|at))\s(?:\w+ ){0,2}\**[$€£]?\Z",
     re.IGNORECASE,
 )
 # Where the question asks what is left, a number that is said to be left is stated as the answer.
@@ -116,7 +127,8 @@ _STATED_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _SO_IT_IS = re.compile(
-    r"\b(?:so|hence|thus|therefore|in the end),? (?:it|that|you|there|we|each|everybody|everyone)\b[^.,;:!?\d]{0,20}[$€£]?\Z",
+    r"\b(?:so|hence|thus|therefore|in the end),? (?:it|that|you|there|we|each|everybody|everyone)\b"
+    r"[^.,;:!?\d]{0,20}[$€£]?\Z",
     re.IGNORECASE,
 )
 _REMAINS = re.compile(
@@ -162,7 +174,7 @@ class Judge:
         self.every = [one for one in every if not one.weak or self.hits(one)][: _MOST + 1]
         self.sentences = split_sentences(self.text)
         asserted = [one for one in self.every if speech.asserts((one.start, one.end))]
-        asserted = [one for one in asserted if not too_many(self.text, one.end)]
+        asserted = [one for one in asserted if not (too_many(self.text, one.end) or self.of_no_count(one))]
         asserted = [one for one in asserted if not compared(self.text, (one.start, one.end), "")]
         asserted = [one for one in asserted if tolerance or not bounded(self.before(one), question)]
         free = [
@@ -275,8 +287,21 @@ class Judge:
         before = self.text[max(start, one.start - _NEAR) : one.start]
         return somebody_would(before) and not self.matter.shared(before)
 
+    def of_no_count(self, one: Number) -> bool:
+        """Whether a number is an hour, a chapter or a count of search results, and the question asks for none."""
+        before = self.before(one)
+        if one.unit in _HITS - self.asked_units or _LABEL.search(before):
+            return True
+        start, end = self.sentence(one)
+        told = self.matter.shared(self.text[start:end])
+        if told or not before.lower().endswith(" at ") or _ASKS_AT.search(self.question):
+            return False
+        return one.readings[0] <= 12 and _AN_HOUR.match(self.text, one.end) is not None
+
     def operand(self, one: Number) -> bool:
         before, after = self.text[max(0, one.start - 20) : one.start], self.text[one.end : one.end + 20]
+        if _DIVIDED_BY.search(self.before(one)):
+            return True
         return bool(_OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after))
 
     def aside(self, one: Number, among: list[Number]) -> bool:
@@ -334,6 +359,8 @@ class Judge:
                 one for one in rivals[1:] if self.overrides(one, rivals[0], bare=True) or self.concludes(one, rivals)
             ]
             return [*rivals[:1], *over][-1]
+        if self.ends(rivals):
+            return rivals[-1]
         if self.bare(rivals[0]):
             over = [one for one in rivals[1:] if self.overrides(one, rivals[0], bare=True)]
             return next(
@@ -447,6 +474,13 @@ class Judge:
             return False
         weights = self.weights(rivals)
         return _OPENS.fullmatch(self.text, first[0], rivals[0].start) is not None or weights[0] == max(weights)
+
+    def ends(self, rivals: list[Number]) -> bool:
+        """Whether the last sentence with a number of a sum says the expected one alone: "You've got five pieces."."""
+        first = self.sentence(rivals[-1])[0]
+        alone = [one for one in self.every if one.start >= first] == rivals[-1:]
+        said = _DIRECT.fullmatch(self.text, first, rivals[-1].start) is not None
+        return len(rivals) > 1 and alone and said and self.hits(rivals[-1])
 
     def overrides(self, one: Number, headline: Number, *, bare: bool = False) -> bool:
         """Whether a later number takes the place of the first statement.

@@ -57,7 +57,8 @@ _NOT_STOOD_BY = re.compile(
 )
 _GUESSED = re.compile(
     r"\b(?:if I (?:had|have|were|was) to (?:guess|bet|pick|choose|say)|(?:at|as) a (?:wild |rough )?guess"
-    r"|(?:less|least) likely|mix(?:ed|ing)? up|torn between|no(?:body|[- ]one) (?:would|will|should) (?:say|answer|guess)"
+    r"|(?:less|least) likely|mix(?:ed|ing)? up|torn between"
+    r"|no(?:body|[- ]one) (?:would|will|should) (?:say|answer|guess)"
     r"|my (?:best |first |only |wild )?guess|(?:hazard|venture|take|make|have) a (?:wild |rough )?(?:guess|stab))\b"
     r"[^.;!?\n]{0,30}\Z",
     re.IGNORECASE,
@@ -150,12 +151,13 @@ _CONDITION_REACH = 7
 _SENTENCE = 100  # tokens; a longer sentence is no speech
 
 _CUE = re.compile(
-    r"(?:^|[.,;:!?…—–-])[\s\"'”’]*(?:(?:oh|uh|um|ah|er|hmm|well|and|but|so|ach)[,.…]? )*"
+    r"(?:^|[.,;:!?…—–-])[\s\"'”’]*(?:(?:oh|uh|um|ah|er|hmm|well|and|but|so|sorry|ach)[,.…]? )*"
     r"(?:wrong(?=\s*[,.!:…—–-])"
     r"|(?:no|nope|nein|non)(?=\s*[,.!:…—–-]| (?:wait|sorry|it|that|i|actually|the)\b)|wait(?=\s*[,.!…—–-]| no\b)"
     r"|sorry,? (?=it['’]?s|it is|i meant?|that['’]?s|the |make |no\b|[\d(]|(?-i:[A-ZÀ-Þ])[\w'’-]+[.!]?\s*\Z)"
     r"|scratch that|strike that|correction\b"
-    r"|make that|let me correct|i meant?\b|i was wrong|i misspoke|i take that back|my mistake|on second thought"
+    r"|make that|let me correct|i meant?\b|i was wrong|i misspoke|i take that back|my mistake|on second thoughts?\b"
+    r"|i got (?:that|it) wrong|i(?:['’]ve)? made a (?:mistake|slip)"
     r"|or rather|that['’]s (?:wrong|not right|incorrect)|pardon\b|perdon\b|perdón\b|anzi\b|ou plutôt|besser gesagt"
     r"|just kidding\b|only joking\b|oops\b|hold on(?=[,.!…—–-]| no\b)"
     r"|actually,? (?:no\b|it['’]?s|it is|that['’]?s|the (?:answer|capital|correct \w+|right \w+) is)"
@@ -184,10 +186,13 @@ _WOULD_BE = re.compile(r"(?:['’]d|\bwould)(?: be| have|['’]ve) (?:\w+ )?\Z",
 _IF_BEHIND = re.compile(r"(?: [^\W\d]+){0,2} if\b", re.IGNORECASE)
 # "Whoever told you Paris was joking": who says so is wrong.
 _WHO_SAYS = re.compile(
-    r"\b(?:whoever|anyone|anybody|those|people) (?:who )?(?:\w+ ){1,3}(?:the |an? )?\Z", re.IGNORECASE
+    r"\b(?:whoever|anyone|anybody|those|people) (?:who )?(?:\w+ ){1,3}"
+    r"(?:(?:it|that)(?:['’]s| is| was) )?(?:the |an? )?\Z",
+    re.IGNORECASE,
 )
 _IS_WRONG_BEHIND = re.compile(
-    r"[^.,;!?\n]{0,20} (?:is|are|was|were|must be|has been) (?:wrong|mistaken|joking|kidding|lying|misled)\b",
+    r"[^.,;!?\n]{0,20} (?:is|are|was|were|must be|has been) (?:wrong|mistaken|joking|kidding|lying|misled"
+    r"|teasing|misinformed|making it up|pulling your leg|having you on)\b",
     re.IGNORECASE,
 )
 # What the next clause says of a statement: "..., but she has got that wrong", "... That is a myth", "... I hear".
@@ -328,6 +333,8 @@ class Speech:
                 if word == "no" and following in ("it", "that", "the"):
                     return denied
                 denied = not denied
+                if at and tokens[at - 1].word in ("and", "or"):
+                    return denied  # "not five and not eight"
         return denied
 
     def _hedged(self, first: int, span: Span) -> bool:

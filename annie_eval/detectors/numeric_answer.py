@@ -36,6 +36,9 @@ _OPERATOR_BEFORE = re.compile(
 )
 _DIVIDED_BY = re.compile(r"\b(?:divid|multipl)\w* [^.;!?\n]{0,40}\bby \Z", re.IGNORECASE)
 # An hour, a chapter, hits of a search: no count of what was asked.
+_HANDLED = re.compile(
+    r"\b(?:halve|double|triple|divide|subtract|share|split|take)(?: away)?(?: the| that)? \Z", re.IGNORECASE
+)
 _LABEL = re.compile(
     r"\b(?:chapter|page|question|channel|room|platform|episode|season|line|bus)(?: number)? \Z", re.IGNORECASE
 )
@@ -84,6 +87,11 @@ _RESTATEMENT = re.compile(
 _AT = re.compile(r"\b(?:at|by|since|after|before|until) \Z", re.IGNORECASE)
 _OPENS = re.compile(
     r"\W*(?:it|that|this|there|you|we|he|she|they|each|everybody|everyone)(?:['’]\w{1,2})?\b(?:\W+\w+){0,2}\W*[$€£]?",
+    re.IGNORECASE,
+)
+_EXPLAINS = re.compile(
+    r"(?:[.!:]|,? and)\s+(?:here(?:['’]s| is) (?:how|why|my (?:working|reasoning))|this is (?:how|why)|you see,"
+    r"|step one\b|let me (?:explain|show you)|I (?:worked|got) (?:it|there))\b",
     re.IGNORECASE,
 )
 _DIRECT = re.compile(r"\W*(?:it|that|this|there|you|we)(?:['’]\w{1,2})?\b(?:\W+\w+){0,2}\W*[$€£]?\Z", re.IGNORECASE)
@@ -195,6 +203,8 @@ class Judge:
 
     def miss(self) -> tuple[str, int, int] | None:
         """What is wrong with the number, and where; None if it is the expected one."""
+        if self.explained_after():
+            return None
         if (stated := self.stated()) is not None:
             return None if self.hits(stated) else self.wrong(stated)
         hits = [one for one in self.pool if self.hits(one)]
@@ -300,7 +310,7 @@ class Judge:
 
     def operand(self, one: Number) -> bool:
         before, after = self.text[max(0, one.start - 20) : one.start], self.text[one.end : one.end + 20]
-        if _DIVIDED_BY.search(self.before(one)):
+        if _DIVIDED_BY.search(self.before(one)) or _HANDLED.search(self.before(one)):
             return True
         return bool(_OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after))
 
@@ -474,6 +484,15 @@ class Judge:
             return False
         weights = self.weights(rivals)
         return _OPENS.fullmatch(self.text, first[0], rivals[0].start) is not None or weights[0] == max(weights)
+
+    def explained_after(self) -> bool:
+        """Whether the first sentence says the expected number alone, and the rest says that it explains it."""
+        if not self.pool or not self.sentences:
+            return False
+        one, end = self.pool[0], self.sentences[0][1]
+        alone = [other for other in self.every if other.start < end] == [one]
+        said = _EXPLAINS.search(self.text, one.end, end + 20) is not None
+        return alone and said and self.hits(one) and not self.speech.correction_between(end, len(self.text))
 
     def ends(self, rivals: list[Number]) -> bool:
         """Whether the last sentence with a number of a sum says the expected one alone: "You've got five pieces."."""

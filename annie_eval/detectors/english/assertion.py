@@ -177,7 +177,7 @@ _FORMER = re.compile(
     re.IGNORECASE,
 )
 _AND_RIGHTLY = re.compile(
-    r"[^,.!?\n]{0,20}, you(?:['’](?:re|ll be|d be)| are| will be|['’]ll get)(?: (?!no\b)\w+)? (?:right|correct"
+    r"[^,.!?\n]{0,20}, you(?:['’](?:re|ll be|d be)| are| were| will be|['’]ll get)(?: (?!no\b)\w+)? (?:right|correct"
     r"|marks)\b",
     re.IGNORECASE,
 )

@@ -61,7 +61,7 @@ TESTS: dict[str, str] = {
     " regression/test_what_changed.py",
     "annie_eval/regression/run_data.py": "regression/test_stored_runs.py regression/test_stored_comparisons.py",
     "annie_eval/timing/verdict.py": "timing/test_stored_rows.py timing/test_rows.py timing/test_verdict.py",
-    "annie_eval/timing/confirm.py": "timing/test_stored_rows.py timing/test_rows.py",
+    "annie_eval/timing/confirm.py": "timing/test_confirm.py timing/test_stored_rows.py timing/test_rows.py",
     "annie_eval/timing/gates.py": "timing/test_stored_rows.py timing/test_rows.py",
     "annie_eval/detectors/": "detectors/test_checks.py detectors/test_detectors.py wire/test_detector.py",
     "annie_eval/detectors/argument_text.py": "detectors/test_tool_calls.py detectors/test_checks.py",

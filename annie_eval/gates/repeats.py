@@ -219,9 +219,7 @@ def _sequentially(
     if base.verdict != "PASS":
         return base.verdict, "part", base.detail
     passed, n = map(sum, counts)
-    if limit is None:
-        return "PASS", "rule", ""
-    if limit <= 0.0:
+    if limit is None or limit <= 0.0:
         return "PASS", "rule", ""
     if limit >= 1.0:
         return "INCONCLUSIVE", "cap", "no number of samples shows a pass rate above 100 %"

@@ -104,15 +104,13 @@ def compare_replicas(
     Args:
         missing: number of samples that were not sent to a server although the comparison needs them.
     """
-    servers = [{"base_url": url, "n": 0, "passed": 0, "broken": 0, "shared": 0} for url in urls]
+    shared = _shared(answers, len(urls))
+    servers = [{"base_url": url, "n": 0, "passed": 0, "broken": 0, "shared": len(shared)} for url in urls]
     for one in answers:
         server: dict[str, Any] = servers[one.server]
         server["broken"] += one.broken
         server["n"] += one.dealt and not one.broken
         server["passed"] += one.dealt and one.passed
-    shared = _shared(answers, len(urls))
-    for server in servers:
-        server["shared"] = len(shared)
     structure = [finding for place in range(len(urls)) for finding in _lacks(urls, shared, place)]
     gates = [*_own_gates(profile, urls, answers), *_pairs(profile, urls, shared)]
     failed = structure + [f"{gate['name']}: {gate['detail']}" for gate in gates if gate["verdict"] == "FAIL"]

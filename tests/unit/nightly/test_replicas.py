@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from annie_eval.errors import UsageError
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.replicas import ALPHA, SHARED, Answered, Shares, compare_replicas, shares
 from annie_eval.profile.load import load
+from annie_eval.profile.types import Gate, Scenario, Turn, Variant
 from annie_eval.serving.replicas import check_same
 
 PROFILE = load("annie")
@@ -251,3 +253,172 @@ def test_servers_that_are_not_alike_are_refused_by_name() -> None:
         check_same("http://a/v1", known, {"http://b/v1": {**known, "server_version": "0.31.0"}})
     with pytest.raises(UsageError, match="max model len 8192 there, None here"):
         check_same("http://a/v1", known, {"http://b/v1": {k: v for k, v in known.items() if k != "max_model_len"}})
+
+
+# --- eight samples of two gates, and every number -------------------------------------------------------------------
+
+SMALL = replace(
+    PROFILE,
+    scenarios=tuple(
+        Scenario(f"{name}-{i}", name, (Turn(f"{name} {i}?"),), variants=(Variant(stream=False),))
+        for name in "gh"
+        for i in range(4)
+    ),
+    gates={name: Gate(name, ("markdown",), (name,), required=0) for name in "gh"},
+)
+Change = Callable[[Answered], Answered]
+
+
+def small(servers: int, change: Change = lambda one: one) -> list[Answered]:
+    keys = [key for scenario in SMALL.scenarios for key in scenario.sample_keys()]
+    return [
+        change(Answered(server, key, i % servers == server, (Judgement(key[0], key),), SHOWN, 70))
+        for i, key in enumerate(keys)
+        for server in range(servers)
+    ]
+
+
+def changed(which: Callable[[int, str], bool], **fields: Any) -> Change:
+    """`which` is told the server and the scenario."""
+    return lambda one: replace(one, **fields) if which(one.server, one.sample.partition(".")[0]) else one
+
+
+def missed(which: Callable[[int, str], bool]) -> Change:
+    def change(one: Answered) -> Answered:
+        (judgement,) = one.judgements
+        held = replace(one, judgements=(replace(judgement, findings=MISS),))
+        return held if which(one.server, one.sample.partition(".")[0]) else one
+
+    return change
+
+
+def pair(name: str, server: int, p: float, adjusted: float, passed: str, others: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "server": URLS[server],
+        "p": pytest.approx(p),
+        "adjusted": pytest.approx(adjusted),
+        "all": False,
+        "verdict": "PASS",
+        "detail": f"{URLS[server]} {passed}, the others {others} of the same samples",
+    }
+
+
+def test_every_field_of_a_comparison_of_equal_servers() -> None:
+    names = ("g", "4/4"), ("h", "4/4"), ("all gates", "8/8")
+    assert compare_replicas(SMALL, URLS[:2], small(2)) == {
+        "verdict": "PASS",
+        "headline": "replicas: 2 servers agree on 8 samples that each was asked",
+        "servers": [{"base_url": url, "n": 4, "passed": 4, "broken": 0, "shared": 8} for url in URLS[:2]],
+        "structure": [],
+        "gates": [pair(name, server, 1.0, 1.0, count, count) for name, count in names for server in range(2)],
+    }
+
+
+def test_pairs_are_compared_gate_by_gate_and_over_all_gates() -> None:
+    """b misses three of g's four. If a and b are alike, it has as few passes in 1 of 8 assignments; six tests."""
+    found = compare_replicas(SMALL, URLS[:2], small(2, missed(lambda server, name: server == 1 and name < "g-3")))
+    assert found["gates"] == [
+        pair("g", 0, 1.0, 1.0, "4/4", "1/4"),
+        pair("g", 1, 1 / 8, 6 / 8, "1/4", "4/4"),
+        pair("h", 0, 1.0, 1.0, "4/4", "4/4"),
+        pair("h", 1, 1.0, 1.0, "4/4", "4/4"),
+        pair("all gates", 0, 1.0, 1.0, "8/8", "5/8"),
+        pair("all gates", 1, 1 / 8, 6 / 8, "5/8", "8/8"),
+    ]
+    assert [server["passed"] for server in found["servers"]] == [4, 3]  # b was dealt g-1, g-3, h-1 and h-3
+
+
+def test_of_three_servers_one_is_compared_with_what_all_others_pass() -> None:
+    """a misses g-0, b g-1 to g-3: in each of four samples, one of three servers.
+
+    If they are alike, a has one miss or more with 1 - (2/3)^4 = 65/81, and b three or more with 4 * 2/81 + 1/81.
+    """
+
+    def misses(server: int, name: str) -> bool:
+        return (server == 0 and name == "g-0") or (server == 1 and "g-1" <= name < "h")
+
+    found = compare_replicas(SMALL, URLS, small(3, missed(misses)))
+    assert found["gates"][:3] == [
+        pair("g", 0, 65 / 81, 1.0, "3/4", "1/4"),
+        pair("g", 1, 9 / 81, 1.0, "1/4", "3/4"),
+        pair("g", 2, 1.0, 1.0, "4/4", "0/4"),
+    ]
+
+
+def test_samples_with_one_prompt_are_one_pair() -> None:
+    """Streamed and unstreamed: b misses both of two prompts, which is 1 of 4 assignments and not 1 of 16."""
+    both = replace(
+        SMALL, scenarios=tuple(replace(one, variants=(Variant(), Variant(stream=False))) for one in SMALL.scenarios)
+    )
+    keys = [key for one in both.scenarios for key in one.sample_keys()]
+    given = [
+        Answered(server, key, True, (Judgement(key[0], key, MISS if server == 1 and key < "g-2" else ()),), SHOWN, 70)
+        for key in keys
+        for server in range(2)
+    ]
+    (found,) = [one for one in compare_replicas(both, URLS[:2], given)["gates"] if one["name"] == "g" and one["p"] < 1]
+    assert found["p"] == pytest.approx(1 / 4)
+    assert found["detail"] == "http://b/v1 4/8, the others 8/8 of the same samples"
+
+
+def test_a_gate_is_compared_on_the_samples_that_it_judged_at_every_server() -> None:
+    given = small(2, changed(lambda server, name: server == 1 and name == "g-0", judgements=()))
+    details = [one["detail"] for one in compare_replicas(SMALL, URLS[:2], given)["gates"]]
+    assert [detail.partition(" of ")[0] for detail in details] == [
+        f"{URLS[server]} {count}, the others {count}" for count in ("3/3", "4/4", "8/8") for server in range(2)
+    ]
+
+
+def test_a_sample_that_broke_in_one_of_its_gates_is_broken() -> None:
+    keys = ("g-0.unstreamed.off", "h-1.unstreamed.off")
+    judged = Judgement("h", keys[0]), Judgement("g", keys[0], (), "timed out")
+    found = compare_replicas(
+        SMALL, URLS[:2], small(2, changed(lambda server, name: (server, name) == (0, "g-0"), judgements=judged))
+    )
+    assert (found["verdict"], found["headline"]) == ("ERROR", "replicas: http://a/v1 broke 1 of its samples")
+    assert found["servers"] == [
+        {"base_url": URLS[0], "n": 3, "passed": 3, "broken": 1, "shared": 7},
+        {"base_url": URLS[1], "n": 4, "passed": 4, "broken": 0, "shared": 7},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "missing", "verdict", "headline"),
+    [
+        (changed(lambda *_: False), 3, "INCONCLUSIVE", "replicas: 3 answers for the comparison are missing"),
+        (
+            changed(lambda s, name: s == 1 and name < "g-2", judgements=(Judgement("g", "x", (), "gone"),)),
+            3,
+            "ERROR",
+            "replicas: http://b/v1 broke 2 of its samples; 3 answers for the comparison are missing",
+        ),
+        (
+            changed(lambda s, _: s == 1, shows=frozenset()),
+            3,
+            "FAIL",
+            "replicas differ: http://b/v1 never ends with finish_reason stop in 8 samples where the others do;"
+            " http://b/v1 never says anything in 8 samples where the others do;"
+            " http://b/v1 never tells its usage in 8 samples where the others do",
+        ),
+    ],
+)
+def test_verdict_and_headline(change: Change, missing: int, verdict: str, headline: str) -> None:
+    found = compare_replicas(SMALL, URLS[:2], small(2, change), missing)
+    assert (found["verdict"], found["headline"]) == (verdict, headline)
+
+
+def test_a_headline_has_four_differences_and_what_broke() -> None:
+    shown = frozenset({"calls a tool", "says a", "says b", "says c", "says d"})
+
+    def change(one: Answered) -> Answered:
+        if one.sample.startswith("h-3") and one.server == 0:
+            return replace(one, judgements=(replace(one.judgements[0], error="timed out"),))
+        return replace(one, shows=shown if one.server == 0 else frozenset())
+
+    found = compare_replicas(SMALL, URLS[:2], small(2, change))
+    assert len(found["structure"]) == 5
+    assert found["headline"] == "replicas differ: " + "; ".join(
+        [f"http://b/v1 never {verb} in 7 samples where the others do" for verb in sorted(shown)[:4]]
+        + ["http://a/v1 broke 1 of its samples"]
+    )

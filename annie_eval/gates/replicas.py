@@ -74,7 +74,7 @@ class Shares:
     def __getitem__(self, key: str) -> int:
         """The index of a sample's server; samples that are not in the profile are assigned by their hash."""
         place = self._places.get(key)
-        return int.from_bytes(self._hash(key)[:8]) % self._servers if place is None else place
+        return int.from_bytes(self._hash(key)) % self._servers if place is None else place
 
     def asked_of_all(self, selected: Mapping[str, Iterable[str]]) -> list[str]:
         """The samples for every server: at most `SHARED`, from each gate in turn, the smallest gate first.

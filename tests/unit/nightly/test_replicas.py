@@ -346,6 +346,141 @@ def test_of_three_servers_one_is_compared_with_what_all_others_pass() -> None:
     ]
 
 
+@pytest.mark.parametrize(("misses", "verdict"), [(6, "PASS"), (7, "FAIL")])
+def test_servers_differ_below_an_error_rate_of_one_percent(misses: int, verdict: str) -> None:
+    """b alone misses six of eight: 9 tests at 1/3^6 are 1.2 %. With seven it is 0.4 %."""
+    few = small(3, missed(lambda server, name: server == 1 and (name < "h" or int(name[2:]) < misses - 4)))
+    found = compare_replicas(SMALL, URLS, few)
+    (b,) = [one for one in found["gates"] if (one["name"], one["server"]) == ("all gates", URLS[1])]
+    assert (b["adjusted"], b["verdict"], found["verdict"]) == (pytest.approx(9 / 3**misses), verdict, verdict)
+
+
+STRICT = replace(SMALL, gates={name: replace(gate, required=None) for name, gate in SMALL.gates.items()})
+
+
+@pytest.mark.parametrize(
+    ("which", "headline"),
+    [
+        (
+            lambda server, name: name == "g-0",
+            "every replica fails: g: http://a/v1 3/4, http://b/v1 3/4: http://a/v1 fails the gate;"
+            " g: http://a/v1 3/4, http://b/v1 3/4: http://b/v1 fails the gate",
+        ),
+        (
+            lambda server, name: server == 1 and name == "h-2",
+            "replicas differ: h: http://a/v1 4/4, http://b/v1 3/4: http://b/v1 fails the gate",
+        ),
+        (
+            lambda server, name: name == "g-0" or (server == 0 and name == "h-2"),
+            "replicas differ: g: http://a/v1 3/4, http://b/v1 3/4: http://a/v1 fails the gate;"
+            " g: http://a/v1 3/4, http://b/v1 3/4: http://b/v1 fails the gate;"
+            " h: http://a/v1 3/4, http://b/v1 4/4: http://a/v1 fails the gate",
+        ),
+    ],
+    ids=["every server", "one server", "one gate everywhere and one at a server"],
+)
+def test_replicas_differ_unless_every_gate_fails_everywhere(which: Callable[[int, str], bool], headline: str) -> None:
+    found = compare_replicas(STRICT, URLS[:2], small(2, missed(which)))
+    assert (found["verdict"], found["headline"]) == ("FAIL", headline)
+
+
+def test_servers_that_fail_every_gate_and_show_other_things_differ() -> None:
+    def change(one: Answered) -> Answered:
+        (judgement,) = one.judgements
+        shown = SHOWN if one.server else frozenset[str]()
+        return replace(one, judgements=(replace(judgement, findings=MISS),), shows=shown)
+
+    assert compare_replicas(STRICT, URLS[:2], small(2, change))["headline"].startswith("replicas differ: ")
+
+
+def test_every_field_of_a_gate_that_a_server_fails_on_its_own() -> None:
+    found = compare_replicas(STRICT, URLS[:2], small(2, missed(lambda server, name: server == 1 and name == "h-2")))
+    assert found["gates"][0] == {
+        "name": "h",
+        "server": URLS[1],
+        "p": None,
+        "adjusted": None,
+        "all": False,
+        "verdict": "FAIL",
+        "detail": "http://a/v1 4/4, http://b/v1 3/4: http://b/v1 fails the gate",
+    }
+    every = compare_replicas(STRICT, URLS[:2], small(2, missed(lambda server, name: name == "h-2")))["gates"]
+    assert [(one["server"], one["all"]) for one in every if one["p"] is None] == [(URLS[0], True), (URLS[1], True)]
+
+
+@pytest.mark.parametrize(
+    ("servers", "change", "structure"),
+    [
+        # The largest group is said: all samples, those of one transport, those of one gate.
+        (2, changed(lambda s, name: s == 1, shows=frozenset()), "b never VERB in 8 samples where the others do"),
+        (
+            2,
+            changed(lambda s, name: s == 1 and name < "g-3", shows=frozenset()),
+            None,  # b shows it in other samples, of every group
+        ),
+        (
+            2,
+            changed(lambda s, name: s == 1 and name < "h", shows=frozenset()),
+            "b never VERB in 4 samples of g where the others do",
+        ),
+        (
+            2,
+            lambda one: replace(one, shows=SHOWN if one.server == 0 and one.sample < "g-2" else frozenset()),
+            None,  # two samples are too few
+        ),
+        (
+            2,
+            lambda one: replace(one, shows=SHOWN if one.server == 0 and one.sample < "g-3" else frozenset()),
+            "b never VERB in 3 samples where the others do",
+        ),
+        (
+            3,
+            lambda one: replace(one, shows=SHOWN if one.server == 0 and one.sample < "g-3" else frozenset()),
+            "a alone VERB, in 3 samples",
+        ),
+        (
+            3,
+            lambda one: replace(one, shows=SHOWN if one.server == 0 and one.sample < "g-2" else frozenset()),
+            None,
+        ),
+        (
+            3,
+            lambda one: replace(one, shows=SHOWN if one.server < 2 and one.sample < "g-3" else frozenset()),
+            "c never VERB in 3 samples where the others do",
+        ),
+    ],
+)
+def test_what_a_server_never_shows_or_shows_alone(servers: int, change: Change, structure: str | None) -> None:
+    found = compare_replicas(SMALL, URLS[:servers], small(servers, change))["structure"]
+    name, _, rest = (structure or "").partition(" ")
+    assert found == [f"http://{name}/v1 {rest.replace('VERB', verb)}" for verb in sorted(SHOWN) if structure]
+
+
+@pytest.mark.parametrize(
+    ("servers", "tokens", "found"),
+    [
+        (2, {0: 70, 1: 75}, ["b makes other prompts of 3 requests (g-0.unstreamed.off: 75 tokens, 70 elsewhere)"]),
+        (2, {0: 75, 1: 70}, ["b makes other prompts of 3 requests (g-0.unstreamed.off: 70 tokens, 75 elsewhere)"]),
+        (3, {0: 75}, ["a makes other prompts of 3 requests (g-0.unstreamed.off: 75 tokens, 70 elsewhere)"]),
+        (3, {2: 75}, ["c makes other prompts of 3 requests (g-0.unstreamed.off: 75 tokens, 70 elsewhere)"]),
+        (3, {0: 71, 1: 72, 2: 73}, []),
+        (2, {0: None}, []),
+        (2, {1: None}, []),
+        (2, {}, []),
+    ],
+)
+def test_other_prompts_of_the_same_requests(
+    servers: int, tokens: Mapping[int, int | None], found: Sequence[str]
+) -> None:
+    """In g-0 to g-2; all others have 70 tokens."""
+
+    def change(one: Answered) -> Answered:
+        return replace(one, prompt_tokens=tokens.get(one.server, 70)) if one.sample < "g-3" else one
+
+    structure = compare_replicas(SMALL, URLS[:servers], small(servers, change))["structure"]
+    assert structure == [f"http://{each[0]}/v1{each[1:]}" for each in found]
+
+
 def test_samples_with_one_prompt_are_one_pair() -> None:
     """Streamed and unstreamed: b misses both of two prompts, which is 1 of 4 assignments and not 1 of 16."""
     both = replace(

@@ -12,6 +12,7 @@ import pytest
 
 from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
+from annie_eval.gates import replicas
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.replicas import ALPHA, SHARED, Answered, Shares, compare_replicas, shares
 from annie_eval.profile.load import load
@@ -353,6 +354,14 @@ def test_servers_differ_below_an_error_rate_of_one_percent(misses: int, verdict:
     found = compare_replicas(SMALL, URLS, few)
     (b,) = [one for one in found["gates"] if (one["name"], one["server"]) == ("all gates", URLS[1])]
     assert (b["adjusted"], b["verdict"], found["verdict"]) == (pytest.approx(9 / 3**misses), verdict, verdict)
+
+
+@pytest.mark.parametrize(("adjusted", "verdict"), [(0.01, "FAIL"), (0.0101, "PASS")])
+def test_an_adjusted_p_value_at_the_error_rate_counts(
+    adjusted: float, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas.binomial, "holm", lambda values: [adjusted] * len(values))
+    assert {one["verdict"] for one in compare_replicas(SMALL, URLS[:2], small(2))["gates"]} == {verdict}
 
 
 STRICT = replace(SMALL, gates={name: replace(gate, required=None) for name, gate in SMALL.gates.items()})

@@ -125,6 +125,17 @@ def test_a_pointer_out_of_its_directory_is_not_followed(fields: dict[str, Any], 
         load("deployed", tmp_path / "bl", tmp_path)
 
 
+def test_only_a_pointer_or_a_run_is_a_baseline(make_run: Any, tmp_path: Path) -> None:
+    run, root = make_run("a", ALL), tmp_path / "bl"
+    bless(run, "deployed", root)
+    shutil.copy(root / "deployed.json", root / ".hidden.json")
+    for wanted in (".hidden", str(run / "run.sqlite"), str(tmp_path)):
+        with pytest.raises(UsageError, match="no such baseline in .* and no such run"):
+            load(wanted, root, tmp_path)
+    for wanted in ("deployed", str(root / "deployed"), str(root / "deployed.json")):
+        assert load(wanted, root, tmp_path).info["name"] == "deployed"
+
+
 def test_what_is_said_of_a_run_that_was_never_blessed(make_run: Any, tmp_path: Path) -> None:
     run = make_run("a", ALL, measurements=TIMINGS)
     found = load("a", tmp_path / "bl", tmp_path)

@@ -200,7 +200,7 @@ def load(wanted: str, root: Path, runs: Path) -> Baseline:
         UsageError: there is none, or it is damaged; lists the existing ones.
     """
     for pointer in (root / f"{wanted}.json", Path(f"{wanted}.json"), Path(wanted)):
-        if (pointer.parent == root and not _NAME.fullmatch(wanted)) or pointer.suffix != ".json":
+        if (pointer.parent == root and not _NAME.fullmatch(pointer.stem)) or pointer.suffix != ".json":
             continue
         if pointer.is_file():
             return _pointed(pointer)

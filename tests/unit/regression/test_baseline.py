@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -46,7 +47,7 @@ def test_every_field_of_a_pointer_and_of_what_a_report_shows_of_it(make_run: Any
     run, root = make_run("a", {**ALL, "s-00": False}, measurements=TIMINGS), tmp_path / "bl"
     second = make_run("aa", ALL) if aa else None
     told = bless(run, "deployed", root, second)
-    assert json.loads((root / "deployed.json").read_text()) == told
+    assert (root / "deployed.json").read_text() == json.dumps(told, indent=2) + "\n"
     made, blessed = told.pop("id"), told.pop("blessed")
     assert re.fullmatch(r"deployed-\d{8}T\d{6}-[0-9a-f]{6}", made)
     assert datetime.fromisoformat(blessed).tzinfo is not None
@@ -130,9 +131,9 @@ def test_only_a_pointer_or_a_run_is_a_baseline(make_run: Any, tmp_path: Path) ->
     bless(run, "deployed", root)
     shutil.copy(root / "deployed.json", root / ".hidden.json")
     for wanted in (".hidden", str(run / "run.sqlite"), str(tmp_path)):
-        with pytest.raises(UsageError, match="no such baseline in .* and no such run"):
+        with pytest.raises(UsageError, match=r"no such baseline in .* and no such run"):
             load(wanted, root, tmp_path)
-    for wanted in ("deployed", str(root / "deployed"), str(root / "deployed.json")):
+    for wanted in ("deployed", str(root / "deployed"), str(root / "deployed.json")):  # a name, or the path of one
         assert load(wanted, root, tmp_path).info["name"] == "deployed"
 
 
@@ -275,20 +276,37 @@ def test_an_aa_run_of_another_profile_is_refused(kept: bool, make_run: Any, tmp_
         bless(run, "deployed", tmp_path / "bl", other)
 
 
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("it is gone"), "it is gone"),
+        (sqlite3.OperationalError("disk I/O error"), "disk I/O error"),
+    ],
+    ids=["errno", "no errno", "sqlite"],
+)
+@pytest.mark.parametrize("step", ["_copy_run", "_replace"])
 def test_a_disk_that_does_not_take_it_leaves_the_baseline_before(
-    make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, error: Exception, cause: str, make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "bl"
     kept = bless(make_run("a", ALL), "deployed", root)
 
     def full(*args: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
-    monkeypatch.setattr("annie_eval.regression.baseline._replace", full)
-    with pytest.raises(UsageError, match="No space left on device"):
+    monkeypatch.setattr(f"annie_eval.regression.baseline.{step}", full)
+    message = re.escape(f"the baseline cannot be written ({cause}); the earlier baseline is unchanged")
+    with pytest.raises(UsageError, match=message):
         bless(make_run("b", ALL), "deployed", root)
     assert load("deployed", root, tmp_path).info["id"] == kept["id"]
     assert [path.name for path in (root / "copies").iterdir()] == [kept["id"]]
+
+
+def test_a_directory_that_cannot_be_made_is_one_line(make_run: Any, tmp_path: Path) -> None:
+    (tmp_path / "bl").write_text("a file")
+    with pytest.raises(UsageError, match="cannot be written"):
+        bless(make_run("a", ALL), "deployed", tmp_path / "bl")
 
 
 def test_an_unknown_name_says_which_there_are(make_run: Any, tmp_path: Path) -> None:

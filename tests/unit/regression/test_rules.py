@@ -300,3 +300,32 @@ def test_a_reply_with_another_number_of_calls_does_not_hide_a_tool_that_was_rena
     assert [trace.description for trace in diagnose(before, now)] == [
         "tool search is called find now (3 of 3 calls, not offered)"
     ]
+
+
+CUT = RecordedReply("Rome", None, (), "length")
+
+
+@pytest.mark.parametrize(("more", "fewer", "told"), [(10, 0, True), (9, 0, False), (15, 2, False), (16, 2, True)])
+def test_answers_end_otherwise_below_a_chance_of_one_in_a_thousand(more: int, fewer: int, told: bool) -> None:
+    """McNemar: 2^-10 is 0.00098 and 2^-9 is 0.00195; of 17, two or fewer have 0.00117, of 18 0.00066."""
+    n = more + fewer
+    before = {**answered(n, said()), **answered(fewer, CUT)}
+    now = {**answered(n, CUT), **answered(fewer, said())}
+    expected = f"{more} of {n} answers are cut off by their token limit, which were not before"
+    assert diagnose(before, now) == ([Trace(expected, fails=True)] if told else [])
+
+
+def test_a_raised_temperature_is_said_before_all_else_that_answers_show() -> None:
+    def made(reply: RecordedReply, *distinct: int) -> RunData:
+        facts = {"steadiness": {"questions": 3, "distinct": distinct}}
+        return RunData(Path("run"), "run", facts, {"g": judged("g", "p" * 20)}, answered(20, reply))
+
+    found = compare_run_data(made(said(), 1, 1, 1), made(CUT, 4, 4, 4), baseline={"name": "b"}, noise=Noise({}, True))
+    assert [each.partition(",")[0] for each in found.changed] == [
+        "the temperature was raised: 3 questions",
+        "20 of 20 answers are cut off by their token limit",
+    ]
+    assert (found.verdict, found.headline.rpartition("; ")[2]) == (
+        "FAIL",
+        "no gate of 1 is worse beyond chance, but this is another server",
+    )

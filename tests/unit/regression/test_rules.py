@@ -12,7 +12,7 @@ import pytest
 from annie_eval.detectors.finding import Finding
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.verdicts import ComparisonVerdict
-from annie_eval.regression import timings
+from annie_eval.regression import diagnosis, timings
 from annie_eval.regression.compare import _judged, compare_gates, compare_run_data, overall
 from annie_eval.regression.diagnosis import Trace, diagnose
 from annie_eval.regression.result import GatePair, Regression, TimingPair
@@ -329,3 +329,31 @@ def test_a_raised_temperature_is_said_before_all_else_that_answers_show() -> Non
         "FAIL",
         "no gate of 1 is worse beyond chance, but this is another server",
     )
+
+
+def test_one_reply_of_two_is_an_answer() -> None:
+    """An answer is empty if all its replies are."""
+    assert diagnose(answered(20, said()), answered(20, said(""), said())) == []
+    told = "20 of 20 answers are empty, which were not before"
+    assert Trace(told, fails=True) in diagnose(answered(20, said()), answered(20, said(""), said(None)))
+
+
+@pytest.mark.parametrize(("p", "told"), [(0.001, False), (0.00099, True)])
+def test_questions_answered_in_two_ways_are_said_below_a_chance_of_one_in_a_thousand(
+    p: float, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosis, "fisher", lambda *_: p)
+
+    def twins(other: str) -> dict[str, AnsweredSample]:
+        streamed = AnsweredSample("a.stream.off", "a", "a", 70, (said(other),))
+        return {
+            "a.unstreamed.off": replace(streamed, key="a.unstreamed.off", replies=(said(),)),
+            streamed.key: streamed,
+        }
+
+    found = diagnose(twins("Rome."), twins("It is Rome."))
+    expected = (
+        "the temperature was raised, or sampling changed: 1 of 1 questions that are sent twice are answered in two"
+        " ways (before: 0)"
+    )
+    assert found == ([Trace(expected)] if told else [])

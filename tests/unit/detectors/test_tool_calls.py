@@ -194,6 +194,29 @@ def test_names_and_values_at_any_depth_of_the_arguments_are_looked_at(arguments:
     assert find_garbled(arguments, "", {}) == (path and (path, "holds an HTML entity, '&nbsp;'"))
 
 
+LISTED = {"properties": {"unit": {"enum": ["null"]}, "query": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked", "found"),
+    [
+        ({"unit": "null"}, "", None),
+        ({"query": "null"}, "", ("query", "is a null that became a word")),
+        ({"query": "null"}, "Search for null.", None),
+        ({"unit": "null", "query": "null"}, "", ("query", "is a null that became a word")),
+        ({"query": "<person>", "unit": "None"}, "Who is <person>?", ("unit", "is a null that became a word")),
+        ({"query": " "}, "Say a word.", ("query", "is blank")),
+        ({"where": {"query": "[query]"}}, "", ("where.query", "is a placeholder that was not filled")),
+        ({"query": f"key</x>{56 * ' '}"}, "", ("query", "ends in a closing tag, '</x>'")),
+        ({"query": f"key</x>{57 * ' '}"}, "", None),  # the last 60 characters are looked at
+    ],
+)
+def test_what_the_schema_lists_or_the_user_said_is_passed_over_and_the_rest_is_looked_at(
+    arguments: Any, asked: str, found: tuple[str, str] | None
+) -> None:
+    assert find_garbled(arguments, asked, LISTED) == found
+
+
 def test_half_of_a_surrogate_pair_in_an_argument_is_a_miss() -> None:
     half = call("search_memory", '{"query": "key \\ud83d"}')
     assert ["surrogate" in reason for reason in reasons(half, wanted=[ANY])] == [True]

@@ -619,3 +619,190 @@ def test_the_time_is_linear_in_the_text(piece: str) -> None:
         find(sample(reply(None, calls=[call("search_memory", text)], wanted=[MEMORY])))
 
     assert growth_by_text(judge, piece) < LINEAR
+
+
+# Whole findings: reason, excerpt, channel and span.
+Told = tuple[str, str, str | None, tuple[int, int] | None]
+WEATHER = wants("get_weather", city="Rome")
+ROME, OSLO = call("get_weather", {"city": "Rome"}), call("get_weather", {"city": "Oslo"})
+STOP = call("stop", {})
+
+
+def of(made: ToolCall, reason: str) -> Told:
+    """A finding that shows a call."""
+    return reason, f"{made.name or ''}({made.arguments or ''})", "tool_calls", (0, len(made.arguments or ""))
+
+
+def told(*exchanges: Exchange) -> list[Told]:
+    return [(each.reason, each.excerpt, each.channel, each.span) for each in find(sample(*exchanges, thinking="on"))]
+
+
+CITY = 'argument city of get_weather is "Oslo", wanted "Rome"'
+UNWANTED = "call of {} that is not wanted"
+BARE = ToolCall("a", "stop", None)
+NAMELESS, FOREIGN = call(None, "{}"), call("look\nup", "{}")
+MISFITS: list[tuple[list[ToolCall], list[Any], list[Told]]] = [
+    ([ROME], [WEATHER], []),
+    ([OSLO], [WEATHER], [of(OSLO, CITY)]),
+    ([OSLO], [wants("get_weather", optional=True, city="Rome")], [of(OSLO, CITY)]),
+    ([ROME, OSLO], [WEATHER], [of(OSLO, UNWANTED.format("get_weather"))]),
+    ([OSLO, ROME], [WEATHER], [of(OSLO, UNWANTED.format("get_weather"))]),
+    ([OSLO, ROME], [WEATHER, WEATHER], [of(OSLO, CITY)]),
+    ([STOP], [WEATHER], [("no call of get_weather: only of stop", "", None, None), of(STOP, UNWANTED.format("stop"))]),
+    ([STOP], [wants("get_weather", optional=True)], [of(STOP, UNWANTED.format("stop"))]),
+    ([STOP, OSLO], [WEATHER], [of(OSLO, CITY), of(STOP, UNWANTED.format("stop"))]),
+    ([OSLO], [WEATHER, WEATHER],
+     [of(OSLO, CITY), ("no call of get_weather: only of get_weather", "", None, None)]),
+    ([STOP, *(replace(STOP, id=str(at)) for at in range(3))], [WEATHER],
+     [("no call of get_weather: only of stop, stop, stop", "", None, None)]
+     + 4 * [of(STOP, UNWANTED.format("stop"))]),
+    ([BARE], [wants("stop")], [of(BARE, "arguments of stop are empty, not a JSON object")]),
+    ([BARE], [wants("stop", optional=True)], [of(BARE, "arguments of stop are empty, not a JSON object")]),
+    ([NAMELESS], [wants("stop")],
+     [of(NAMELESS, "call without a name"), ("no call of stop: only of a nameless tool", "", None, None)]),
+    ([FOREIGN], [wants("stop")],
+     [("'look\\nup' is not among the tools that were offered", "look\\nup({})", "tool_calls", (0, 2)),
+      ("no call of stop: only of 'look\\nup'", "", None, None)]),
+    ([replace(STOP, id=""), replace(ROME, id="x"), replace(ROME, id="x")], [wants("stop"), WEATHER, WEATHER],
+     [of(STOP, "call of stop has no id"), of(ROME, "id 'x' is used twice")]),
+    ([STOP, NAMELESS], [],
+     [of(STOP, "call of stop where no call is wanted"),
+      of(NAMELESS, "call of a nameless tool where no call is wanted")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("calls", "wanted", "expected"), MISFITS)
+def test_each_miss_is_told_once_and_whole(calls: list[ToolCall], wanted: list[Any], expected: list[Told]) -> None:
+    assert told(reply(calls=calls, wanted=wanted)) == expected
+
+
+CUT = "cut off by max_tokens, so that no call counts"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "expected"),
+    [
+        (reply("Let me", wanted=[WEATHER], finish_reason="length"), [(CUT, "Let me", "content", (0, 6))]),
+        (reply("", reasoning="Hm.", wanted=[WEATHER], finish_reason="length"), [(CUT, "Hm.", "reasoning", (0, 3))]),
+        (reply(None, wanted=[WEATHER], finish_reason="length"), [(CUT, "", "reasoning", (0, 0))]),
+        (
+            reply("Let me", calls=[ROME, STOP], wanted=[WEATHER], finish_reason="length"),
+            [(CUT, "{}", "tool_calls", (0, 2))],
+        ),
+        (
+            reply(calls=[ROME], wanted=[wants("get_weather", optional=True)], tokens=256),
+            [(CUT, '{"city": "Rome"}', "tool_calls", (0, 16))],
+        ),
+        (reply(calls=[ROME], wanted=[WEATHER], tokens=255), []),
+        (reply("Hi.", wanted=[wants("stop", optional=True)], finish_reason="length"), []),
+        (
+            reply("Hi.", wanted=[wants("stop", optional=True), WEATHER], finish_reason="length"),
+            [(CUT, "Hi.", "content", (0, 3))],
+        ),
+        (reply("Hi.", wanted=(), finish_reason="length"), []),
+        (
+            reply("Hi.", wanted=(), finish_reason="function_call"),
+            [("finish_reason is tool_calls, but no call came", "function_call", None, None)],
+        ),
+        (
+            reply(calls=[ROME], wanted=[WEATHER], finish_reason="stop"),
+            [("finish_reason is stop, but calls came: it must be tool_calls", "stop", None, None)],
+        ),
+        (
+            reply(calls=[ROME], wanted=[WEATHER], finish_reason="function_call", request={"tool_choice": "required"}),
+            [("finish_reason is function_call, but calls came: it must be tool_calls", "function_call", None, None)],
+        ),
+        (
+            reply(calls=[ROME], wanted=(), finish_reason="stop"),
+            [
+                of(ROME, "call of get_weather where no call is wanted"),
+                ("finish_reason is stop, but calls came: it must be tool_calls", "stop", None, None),
+            ],
+        ),
+    ],
+)
+def test_how_an_answer_ended_is_judged_with_its_calls(exchange: Exchange, expected: list[Told]) -> None:
+    assert told(exchange) == expected
+    earlier = [("no call of stop: text instead", "Hm.", None, None)]
+    assert told(reply("Hm.", wanted=[wants("stop")]), reply("Hi."), exchange) == earlier + expected
+
+
+PLAN = "Then I use get_weather(city='Rome') for it."
+TAGGED = "So: <tool_call>{}</tool_call>"
+CODE = "dropped call: call of get_weather as code in text"
+TAG = "dropped call: tool tag '<tool_call>' in text"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "expected"),
+    [
+        (reply(PLAN, wanted=()), [(CODE, PLAN, "content", (11, 28))]),
+        (reply("Hi.", reasoning=PLAN, wanted=()), []),
+        (
+            reply("Hi.", reasoning=PLAN, wanted=[wants("stop", optional=True)]),
+            [(CODE, PLAN, "reasoning", (11, 28))],
+        ),
+        (reply("Hi.", reasoning=TAGGED, wanted=()), [(TAG, TAGGED, "reasoning", (4, 15))]),
+        (reply(None, reasoning=TAGGED, calls=[ROME], wanted=[WEATHER]), []),
+        (
+            reply(TAGGED, reasoning=TAGGED, wanted=()),
+            [(TAG, TAGGED, "content", (4, 15)), (TAG, TAGGED, "reasoning", (4, 15))],
+        ),
+        (reply("It is <tool_call>.", reasoning="It is <tool_call>.", wanted=(), topic=["tags"]), []),
+        (reply("It is <tool_call>.", reasoning="It is <tool_call>.", wanted=(), topic=["tools"]), []),
+        (reply("It is <tool_call>.", wanted=(), user="What is <tool_call>?"), []),
+        (
+            reply("It is <tool_call>.", wanted=(), user="What is <think>?", topic=["markdown"]),
+            [(TAG, "It is <tool_call>.", "content", (6, 17))],
+        ),
+    ],
+)
+def test_a_dropped_call_is_told_whole(exchange: Exchange, expected: list[Told]) -> None:
+    assert told(exchange) == expected
+
+
+BREAK = "break the schema"
+NO_NAME = "Expecting property name enclosed in double quotes"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "why"),
+    [
+        ("stop", "{", f"arguments of stop are not JSON ({NO_NAME} at character 1)"),
+        ("stop", f'{{"a": 1{400 * "0"}.0}}', f"arguments of stop hold 1{19 * '0'}, which no number can represent"),
+        ("stop", '{"a": -1e999}', "arguments of stop hold -1e999, which no number can represent"),
+        (
+            "add_event",
+            '{"title": 7, "when": {"date": 8}}',
+            f"arguments.title of add_event {BREAK}: 7 is not of type 'string'",
+        ),
+        (
+            "add_event",
+            '{"title": "x", "when": {"date": 8}}',
+            f"arguments.when.date of add_event {BREAK}: 8 is not of type 'string'",
+        ),
+        ("add_event", '{"when": {"date": 8}}', f"arguments of add_event {BREAK}: 'title' is a required property"),
+        (
+            "get_weather",
+            f'{{"city": "Rome", "unit": "{78 * "x"}"}}',
+            f"arguments.unit of get_weather break the schema: '{78 * 'x'}' is not one of ['celsius', 'fahrenheit']",
+        ),
+        (
+            "get_weather",
+            f'{{"city": "Rome", "unit": "{79 * "x"}"}}',
+            f"arguments.unit of get_weather break the schema: '{79 * 'x'}' is not one of ['celsius', 'fahrenheit…",
+        ),
+        ("note", '{"a": "  "}', "argument a of note is blank"),
+        ("note", f'{{"{90 * "k"}&nbsp;": 1}}', f"argument {80 * 'k'} of note holds an HTML entity, '&nbsp;'"),
+        (
+            "note",
+            '{"a  b": "spare\\nkey</parameter>"}',
+            "argument a b of note holds markup of the call, '</parameter'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_arguments_is_told_in_one_line(tool: str, arguments: str, why: str) -> None:
+    made = call(tool, arguments)
+    tools = {**TOOLS, "note": {"type": "object", "additionalProperties": True}}
+    found = find(sample(reply(calls=[made], wanted=[wants(tool)]), tools=tools))
+    assert [each.reason for each in found] == [why]

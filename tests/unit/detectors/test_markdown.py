@@ -407,6 +407,7 @@ def test_the_first_mark_of_a_kind_is_placed(kind: str | None, marked: str) -> No
         ("An asterisk, *, on each side.", False),
         ("An asterisk * on each side", False),
         ("Its sign is '#'", False),
+        ("A ## opens it", False),
     ],
 )
 def test_a_sign_that_leads_a_line_is_marked_even_where_the_user_asked(text: str, marked: bool) -> None:

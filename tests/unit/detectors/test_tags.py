@@ -251,3 +251,7 @@ def test_every_part_of_a_remnant_is_told(marked: str, expected: list[Found]) -> 
 )
 def test_thoughts_and_tags_become_spaces_and_the_rest_keeps_its_place(text: str, left: str) -> None:
     assert without_thoughts(text) == left
+
+
+def test_so_many_remnants_are_looked_for() -> None:
+    assert len(scan(5000 * "/nk> ")) == len(scan(5001 * "/nk> ")) == 5000

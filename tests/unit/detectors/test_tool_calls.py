@@ -133,6 +133,52 @@ def test_an_object_that_lists_properties_is_closed_however_it_lists_them(tool: s
     assert find(replace(sample(extra), tools=NESTED))
 
 
+OBJECT = {"type": "object"}
+DEFINED = {"options": OPTIONS, "deep": {"properties": {"inner": OPTIONS}}}
+CHOICE = {"if": {"required": ["mode"]}, "then": OPTIONS, "else": {"properties": {"speed": {}}}}
+DEPENDENT = OPTIONS | {"dependentSchemas": {"mode": {"properties": {"speed": {}}}}}
+KNOWN, OTHER = {"mode": "dry"}, {"anything": 1}
+LISTED_OBJECT = {"items": {"properties": {"a": {"properties": {"b": {}}}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "fit", "misfits"),
+    [
+        ({"items": OPTIONS}, [[], [KNOWN], [KNOWN, KNOWN]], [[OTHER], [KNOWN, OTHER]]),
+        ({"items": OBJECT}, [[OTHER]], [[1]]),
+        ({"prefixItems": [OPTIONS, OPTIONS]}, [[KNOWN, KNOWN], [KNOWN, KNOWN, OTHER]], [[OTHER], [KNOWN, OTHER]]),
+        ({"prefixItems": [OBJECT]}, [[OTHER]], [[1]]),
+        ({"contains": OPTIONS}, [[KNOWN], [1, KNOWN]], [[OTHER]]),
+        ({"contains": OBJECT}, [[OTHER]], [[1]]),
+        ({"additionalProperties": OPTIONS}, [{"a": KNOWN}], [{"a": OTHER}]),
+        ({"additionalProperties": OBJECT}, [{"a": OTHER}], [{"a": 1}]),
+        ({"patternProperties": {"^a": OPTIONS}}, [{"a": KNOWN}, {"b": OTHER}], [{"a": OTHER}]),
+        (OPTIONS | {"unevaluatedProperties": True}, [KNOWN, OTHER], [{"mode": 1}]),
+        ({"oneOf": [OPTIONS, {"type": "null"}]}, [KNOWN, None], [OTHER]),
+        ({"anyOf": [{"properties": {"inner": OPTIONS}}]}, [{"inner": KNOWN}], [{"inner": OTHER}, OTHER]),
+        ({"anyOf": [{"properties": {"inner": OBJECT}}]}, [{"inner": OTHER}], [OTHER]),
+        ({"allOf": [{"allOf": [OPTIONS]}]}, [KNOWN], [OTHER]),
+        (CHOICE, [KNOWN, {"speed": 2}], [OTHER, {"mode": "dry", "speed": 2}]),
+        ({"if": OPTIONS}, [KNOWN], [OTHER]),
+        (DEPENDENT, [KNOWN, {"mode": "dry", "speed": 2}], [{"speed": 2}, KNOWN | OTHER]),
+        ({"$ref": "#/$defs/deep"}, [{"inner": KNOWN}], [{"inner": OTHER}, OTHER]),
+        ({"$ref": "#/definitions/options"}, [KNOWN], [OTHER]),
+        ({"$dynamicRef": "#/$defs/options"}, [KNOWN], [OTHER]),
+        ({"enum": [LISTED_OBJECT]}, [LISTED_OBJECT], [OTHER]),
+        ({"properties": {"inner": {"properties": {"a": {}}}}}, [{"inner": {"a": 1}}], [{"inner": OTHER}]),
+        (True, [OTHER, 1], []),
+    ],
+)
+def test_objects_that_list_properties_are_closed_wherever_a_schema_has_them(
+    schema: Any, fit: list[Any], misfits: list[Any]
+) -> None:
+    tools = {"note": {"properties": {"options": schema}, "$defs": DEFINED, "definitions": DEFINED}}
+    for value, fits in [*((value, True) for value in fit), *((value, False) for value in misfits)]:
+        made = reply(calls=[call("note", {"options": value})], wanted=[wants("note")])
+        found = [each.reason for each in find(sample(made, tools=tools))]
+        assert ["break the schema" in reason for reason in found] == ([] if fits else [True]), (value, found)
+
+
 ANY = wants("search_memory")
 GARBLED = [
     ("spare key</arg_value>", "markup of the call"),

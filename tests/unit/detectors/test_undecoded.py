@@ -117,6 +117,9 @@ LATIN, CYRILLIC, MAC = (f"mojibake: UTF-8 read as {name}" for name in ("Latin-1"
         (MAC, "Caf〔√©〕.", True),
         (MAC, "It 〔‚Äì〕 so.", True),
         (None, "An —ë.", True),
+        (PIECES, "Aqu〔ÃŃ〕.", True),
+        (None, "Aqu Ãńa.", True),  # GPT-2 has no such letter
+        (None, "An ×Ńa.", True),  # a Hebrew mark, which stands behind a letter
     ],
 )
 def test_the_first_fault_of_decoding_is_placed(what: str | None, marked: str, in_code: bool) -> None:

@@ -895,7 +895,7 @@ PARSER = {
 TOOLS_OF_FOUR: list[Any] = [
     "no tool",
     {"type": "function"},
-    *({"type": "function", "function": {"name": name}} for name in ("look_up", "stop")),
+    *({"type": "function", "function": {"name": name}} for name in ("look_up", "stop", "get_weather")),
     {"type": "function", "function": {"name": "ask", "parameters": {"required": ["q"]}}},
 ]
 
@@ -908,6 +908,10 @@ TOOLS_OF_FOUR: list[Any] = [
         ("look_upwxyz", None),
         ("look", "missing"),
         ("loo", None),
+        ("get_weather123", "many"),
+        ("get_weather1234", None),
+        ("get_weat", "missing"),
+        ("get_wea", None),
         ("xlook_up", "many"),
         ("look_uq", None),
         ("xook_u", None),

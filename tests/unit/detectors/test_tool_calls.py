@@ -138,7 +138,7 @@ DEFINED = {"options": OPTIONS, "deep": {"properties": {"inner": OPTIONS}}}
 CHOICE = {"if": {"required": ["mode"]}, "then": OPTIONS, "else": {"properties": {"speed": {}}}}
 DEPENDENT = OPTIONS | {"dependentSchemas": {"mode": {"properties": {"speed": {}}}}}
 KNOWN, OTHER = {"mode": "dry"}, {"anything": 1}
-LISTED_OBJECT = {"items": {"properties": {"a": {"properties": {"b": {}}}}}}
+LISTED_OBJECT: dict[str, Any] = {"items": {"properties": {"a": {"properties": {"b": {}}}}}}
 
 
 @pytest.mark.parametrize(

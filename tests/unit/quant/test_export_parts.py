@@ -397,8 +397,8 @@ REFUSED = Problem(9, "tokenizer.json", "is odd", "take ours")
         (None, [REFUSED], {}, "preflight refuses the export: {refused}; nothing was kept"),
         (
             {"a": "1", "b": "2"}, [REFUSED], {"training": {"first_loss": 2.34567, "last_loss": 0.5}},
-            "preflight refuses the export: {refused}; the trained result is kept in {kept} (loss 2.346 at first, 0.5 at"
-            " the end)",
+            "preflight refuses the export: {refused}; the trained result is kept in {kept} (loss 2.346 at first, 0.5"
+            " at the end)",
         ),
         (
             {"a": "1", "b": "2"}, [REFUSED], {"training": {}},

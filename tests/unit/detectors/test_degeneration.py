@@ -231,6 +231,8 @@ CIRCLES = [
     (TWICE, "It is Rome.\n\n〔It is Rome.\n\nIt is Rome〕."),
     (TWICE, "Hip hip hooray! 〔Hip hip hooray〕!"),
     (None, "Hip hip hooray! Hip hip hooray! Hip hip hooray!"),  # a chant
+    (None, "Na na na na na hey! Nana na na na hey! Na nana na na hey!"),  # so is one of six words
+    (TWICE, "Na na na na na na hey! 〔Nana na na na na hey! Na nana na na na hey〕!"),
     (TWICE, "It's Bob. 〔It's Bob〕."),
     (None, "It's ok. It's ok."),
     (TWICE, "Is it 5? 〔Is it 5〕?"),
@@ -280,6 +282,11 @@ def test_a_stretch_of_few_different_words_begins_where_they_are_fewer_than_sixty
     assert find_circle(text) == (FEW, start, start + len(" ".join(words[141:341])))
     assert find_circle(" ".join(words[:341])) == (FEW, start, len(" ".join(words[:341])))
     assert find_circle(" ".join(words[:340])) is None
+    late = poor(450, 660)
+    start = len(" ".join(late.split(" ")[:441])) + 1
+    found = find_circle(late)
+    assert found is not None
+    assert found[:2] == (FEW, start)
 
 
 def test_both_channels_of_each_exchange_are_judged_but_for_a_thought_that_was_to_be_cut() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annie_eval.detectors.argument_text import find_garbled
+from annie_eval.detectors.call_text import CallText, find_call_text
 from annie_eval.detectors.matching import match
 from annie_eval.detectors.tool_calls import find
 from annie_eval.wire.sample import Exchange, ToolCall
@@ -852,3 +853,55 @@ def test_what_is_wrong_with_arguments_is_told_in_one_line(tool: str, arguments: 
     tools = {**TOOLS, "note": {"type": "object", "additionalProperties": True}}
     found = find(sample(reply(calls=[made], wanted=[wants(tool)]), tools=tools))
     assert [each.reason for each in found] == [why]
+
+
+# The text of a call: reason, place (in 〔brackets〕, which are no part of the text) and whether it has a tag.
+STOPPED = f"{{{395 * ' '}stop"  # 400 characters
+TAG_OF_CALL = "tool tag '<tool_call>' in text"
+
+
+@pytest.mark.parametrize(
+    ("reason", "marked", "about_tags", "tagged"),
+    [
+        (TAG_OF_CALL, "So: 〔<tool_call>〕 it is.", False, True),
+        (None, "So: <tool_call> it is.", True, False),
+        (TAG_OF_CALL, "So: 〔<tool_call>〕 [stop].", True, True),
+        (TAG_OF_CALL, "So: <tool_call> it is. 〔<tool_call>〕\n<stop", True, True),
+        (TAG_OF_CALL, f"〔<tool_call>〕{STOPPED}", True, True),
+        (None, f"<tool_call>{STOPPED[0]} {STOPPED[1:]}", True, False),
+        (None, "So: <tool_call> {walk", True, False),
+        ("tag named after a tool, '<get_weather>', in text", "<b>So</b>: 〔<get_weather>〕", False, True),
+        ("tag named after a tool, '<get_weather>', in text", "So: 〔<get_weather>〕", True, True),
+        ("tag named after a tool, '</city>', in text", "Rome〔</city>〕", False, True),
+        ("a call or its arguments as JSON in text", 'So 〔{"a":〕 1', False, False),
+        ("call of stop as JSON in text", 'So stop 〔{"a":〕 1', False, False),
+        ("call of stop as JSON in text", 'So stop 〔{"a":〕 1', True, False),
+        ("a call or its arguments as code in text", "So: 〔walk(to=〕1)", False, False),
+        ("call of get_weather as code in text", "So: 〔get_weather(c〕ity)", False, False),
+        ("rest of a call in text", 'look〔", "arguments"〕', False, False),
+        ("end of a call in text", "in Rome〔')〕", False, False),
+        ("end of a call in text", 'in Rome〔",  〕', False, False),
+        ("end of a call in text", 'He said "so" in Rome〔",〕', False, False),
+        (None, 'He said "so in Rome",', False, False),
+        (None, "He said (the word 'Rome')", False, False),
+        ("tool call announced in brackets", "So: 〔[Calling tool: look]〕", False, True),
+        (None, "So: [Calling tool: look]", True, False),
+        ("name of a tool in text", "So.\n〔look_up〕", False, False),
+        ("call of get_weather in text", "I was 〔using get_weather: Rome.〕", False, False),
+        ("call of stop in text", "〔stop {〕 it", False, False),
+        (None, "I can use get_weather for that.", False, False),
+        (None, "", False, False),
+    ],
+)
+def test_the_text_of_a_call_is_told_with_its_place(
+    reason: str | None, marked: str, about_tags: bool, tagged: bool
+) -> None:
+    start, end = marked.find("〔"), marked.find("〕") - 1
+    text = marked.replace("〔", "").replace("〕", "")
+    found = find_call_text(text, TOOLS, about_tags=about_tags)
+    assert found == (CallText(reason, start, end, tagged) if reason else None)
+
+
+def test_without_tools_no_name_is_one_of_a_tool() -> None:
+    assert find_call_text("<get_weather> stop { get_weather: Rome", {}) is None
+    assert find_call_text("So: <city>", {"look": {"properties": ["city"]}}) is None

@@ -108,6 +108,8 @@ TESTS: dict[str, str] = {
     "quant/formats/": "nvfp4/test_format.py nvfp4/test_modelopt.py nvfp4/test_gradient.py training/test_layers.py"
     " training/test_stacked.py",
     "quant/formats/cpu_bf16.py": "quant/test_cpu_bf16.py",
+    "quant/formats/fp8.py": "quant/test_fp8.py",
+    "quant/formats/fused.py": "quant/test_fused.py",
     "quant/formats/nvfp4_native.py": "nvfp4/test_native.py",
     "quant/formats/nvfp4_search.py": "nvfp4/test_search.py nvfp4/test_hessian.py",
     "quant/export/": "quant/test_export_layouts.py quant/test_export_parts.py quant/test_ptq.py"

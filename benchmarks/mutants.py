@@ -54,14 +54,15 @@ TESTS: dict[str, str] = {
     "annie_eval/stats/relabel.py": "stats/test_stored_numbers.py stats/test_relabel.py",
     "annie_eval/stats/sequential.py": "stats/test_stored_numbers.py repeats/test_sequential.py",
     "annie_eval/stats/trend.py": "stats/test_stored_numbers.py regression/test_trend.py",
-    "annie_eval/regression/": "regression/test_stored_comparisons.py regression/test_baseline.py"
+    "annie_eval/regression/": "regression/test_rules.py regression/test_stored_comparisons.py"
+    " regression/test_baseline.py"
     " regression/test_rejudge.py regression/test_judged_by.py regression/test_compare.py"
     " regression/test_what_changed.py report/test_json.py nightly/test_verdict_of_a_night.py",
     "annie_eval/regression/determinism.py": "regression/test_stored_runs.py regression/test_stored_comparisons.py"
     " regression/test_what_changed.py",
     "annie_eval/regression/run_data.py": "regression/test_stored_runs.py regression/test_stored_comparisons.py",
     "annie_eval/timing/verdict.py": "timing/test_stored_rows.py timing/test_rows.py timing/test_verdict.py",
-    "annie_eval/timing/confirm.py": "timing/test_stored_rows.py timing/test_rows.py",
+    "annie_eval/timing/confirm.py": "timing/test_confirm.py timing/test_stored_rows.py timing/test_rows.py",
     "annie_eval/timing/gates.py": "timing/test_stored_rows.py timing/test_rows.py",
     "annie_eval/detectors/": "detectors/test_checks.py detectors/test_detectors.py wire/test_detector.py",
     "annie_eval/detectors/argument_text.py": "detectors/test_tool_calls.py detectors/test_checks.py",
@@ -107,6 +108,8 @@ TESTS: dict[str, str] = {
     "quant/formats/": "nvfp4/test_format.py nvfp4/test_modelopt.py nvfp4/test_gradient.py training/test_layers.py"
     " training/test_stacked.py",
     "quant/formats/cpu_bf16.py": "quant/test_cpu_bf16.py",
+    "quant/formats/fp8.py": "quant/test_fp8.py",
+    "quant/formats/fused.py": "quant/test_fused.py",
     "quant/formats/nvfp4_native.py": "nvfp4/test_native.py",
     "quant/formats/nvfp4_search.py": "nvfp4/test_search.py nvfp4/test_hessian.py",
     "quant/export/": "quant/test_export_layouts.py quant/test_export_parts.py quant/test_ptq.py"

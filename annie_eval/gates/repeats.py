@@ -102,7 +102,13 @@ def threshold(gate: Gate, expected: int) -> float | None:
     """
     if gate.lower_bound is not None:
         return gate.lower_bound
-    return None if gate.required in (None, expected) else (gate.required or 0) / expected
+    required = _required(gate, expected)
+    return None if required is None else required / expected
+
+
+def _required(gate: Gate, expected: int) -> int | None:
+    """How many samples of a round must pass; None if the gate allows no miss."""
+    return None if gate.required == expected else gate.required
 
 
 def decide_repeated(
@@ -131,8 +137,9 @@ def decide_repeated(
     about the pass rate of these prompts, and repeating equal answers proves nothing about other prompts.
     """
     own = own_repeats(profile)
-    strict = gate.required in (None, expected)
-    share = None if strict else 0 if repeats.adaptive else (gate.required or 0) * rounds
+    required = _required(gate, expected)
+    in_all = None if required is None else required * rounds
+    share = in_all if in_all is None or not repeats.adaptive else 0
     expected_all = expected * rounds
     if gate.every_sample:
         # Further repeats that other gates requested are judged, too, but do not replace missing samples.
@@ -161,7 +168,7 @@ def decide_repeated(
         base,
         verdict=verdict,
         detail=detail,
-        required=base.required if share is None or not repeats.adaptive else (gate.required or 0) * rounds,
+        required=base.required if in_all is None else in_all,
         lower_bound=gate.lower_bound,
         interval=interval,
         rules_out=rules_out,
@@ -174,8 +181,9 @@ def _units(counts: Counts, rounds: int) -> tuple[float, int]:
 
     The samples of one prompt in one round (streamed and unstreamed) may have the same answer.
     """
-    shares = (passed * rounds / size for passed, size in zip(*counts, strict=True))
-    return min(math.fsum(shares), float(len(counts[0]) * rounds)), len(counts[0]) * rounds
+    shares = [passed * rounds / size for passed, size in zip(*counts, strict=True)]
+    n = len(shares) * rounds
+    return min(math.fsum(shares), float(n)), n
 
 
 def _bounded(counts: Counts, gate: Gate) -> tuple[Verdict, str]:
@@ -191,15 +199,6 @@ def _bounded(counts: Counts, gate: Gate) -> tuple[Verdict, str]:
     if lower < gate.lower_bound:
         return "INCONCLUSIVE", f"{shown}, lower bound {100 * lower:.1f} % does not reach {asked}"
     return "PASS", ""
-
-
-def _few_prompts(counts: Counts, gate: Gate, rounds: int, most: int) -> bool:
-    """Whether the lower bound will stay undecided even if all further rounds are like those so far."""
-    if rounds < _TELLING:
-        return False
-    scale = most / rounds
-    passed, sizes = ([round(count * scale) for count in each] for each in counts)
-    return _bounded((passed, sizes), gate)[0] == "INCONCLUSIVE"
 
 
 def _sequentially(
@@ -219,9 +218,7 @@ def _sequentially(
     if base.verdict != "PASS":
         return base.verdict, "part", base.detail
     passed, n = map(sum, counts)
-    if limit is None:
-        return "PASS", "rule", ""
-    if limit <= 0.0:
+    if limit is None or limit <= 0.0:
         return "PASS", "rule", ""
     if limit >= 1.0:
         return "INCONCLUSIVE", "cap", "no number of samples shows a pass rate above 100 %"
@@ -234,7 +231,8 @@ def _sequentially(
         if gate.lower_bound is not None and verdict != ("PASS" if side == "above" else "FAIL"):
             if rounds >= repeats.most:
                 return "INCONCLUSIVE", "cap", doubt or f"{passed}/{n}"
-            if _few_prompts(counts, gate, rounds, repeats.most):
+            if rounds >= _TELLING and verdict == "INCONCLUSIVE":
+                # The bound depends on the prompts' shares, which further rounds like these leave as they are.
                 return "INCONCLUSIVE", "prompts", f"{doubt}; more prompts would, repeats do not"
             return "INCONCLUSIVE", "open", doubt
     if side == "above" and enough:

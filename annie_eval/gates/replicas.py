@@ -74,7 +74,7 @@ class Shares:
     def __getitem__(self, key: str) -> int:
         """The index of a sample's server; samples that are not in the profile are assigned by their hash."""
         place = self._places.get(key)
-        return int.from_bytes(self._hash(key)[:8]) % self._servers if place is None else place
+        return int.from_bytes(self._hash(key)) % self._servers if place is None else place
 
     def asked_of_all(self, selected: Mapping[str, Iterable[str]]) -> list[str]:
         """The samples for every server: at most `SHARED`, from each gate in turn, the smallest gate first.
@@ -104,15 +104,13 @@ def compare_replicas(
     Args:
         missing: number of samples that were not sent to a server although the comparison needs them.
     """
-    servers = [{"base_url": url, "n": 0, "passed": 0, "broken": 0, "shared": 0} for url in urls]
+    shared = _shared(answers, len(urls))
+    servers = [{"base_url": url, "n": 0, "passed": 0, "broken": 0, "shared": len(shared)} for url in urls]
     for one in answers:
         server: dict[str, Any] = servers[one.server]
         server["broken"] += one.broken
         server["n"] += one.dealt and not one.broken
         server["passed"] += one.dealt and one.passed
-    shared = _shared(answers, len(urls))
-    for server in servers:
-        server["shared"] = len(shared)
     structure = [finding for place in range(len(urls)) for finding in _lacks(urls, shared, place)]
     gates = [*_own_gates(profile, urls, answers), *_pairs(profile, urls, shared)]
     failed = structure + [f"{gate['name']}: {gate['detail']}" for gate in gates if gate["verdict"] == "FAIL"]

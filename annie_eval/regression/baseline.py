@@ -200,7 +200,7 @@ def load(wanted: str, root: Path, runs: Path) -> Baseline:
         UsageError: there is none, or it is damaged; lists the existing ones.
     """
     for pointer in (root / f"{wanted}.json", Path(f"{wanted}.json"), Path(wanted)):
-        if (pointer.parent == root and not _NAME.fullmatch(wanted)) or pointer.suffix != ".json":
+        if (pointer.parent == root and not _NAME.fullmatch(pointer.stem)) or pointer.suffix != ".json":
             continue
         if pointer.is_file():
             return _pointed(pointer)
@@ -243,6 +243,6 @@ def _pointed(pointer: Path) -> Baseline:
     if not (copy / FILE).is_file():
         raise UsageError(f"{pointer}: its copy {copy} is gone; bless a run again")
     run_data = read(copy, name)
-    second = measurements(copy / _AA) if info.get("aa") and (copy / _AA).is_file() else None
+    second = measurements(copy / _AA) if (copy / _AA).is_file() else None
     shown = {key: info.get(key) for key in ("name", "id", "run", "aa", "blessed", "verdict", "flips")}
     return Baseline(shown, run_data, timings.noise(run_data.timings, second))

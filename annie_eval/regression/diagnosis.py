@@ -246,7 +246,7 @@ def _beyond_chance(pairs: list[tuple[AnsweredSample, AnsweredSample]], has: Call
     change: Counter[str] = Counter()
     for old, new in pairs:
         change[scenario_of(new.key)] += has(new) - has(old)
-    more, fewer = (sum(1 for net in change.values() if sign * net > 0) for sign in (1, -1))
+    more, fewer = sum(net > 0 for net in change.values()), sum(net < 0 for net in change.values())
     return mcnemar(more, fewer) < _SURE
 
 

@@ -109,7 +109,7 @@ def _confirmed(
     notes = []
     if known:
         notes.append(f"the server confirms {len(known) - len(doubted)} of {len(pairs)}")
-    if (most := max((s.prompt_tokens or 0 for s in known), default=0)) * outside > 0.5:
+    if outside and (most := max(s.prompt_tokens for s in known if s.prompt_tokens)) * outside > 0.5:
         notes.append(
             f"{outside * 1e3:.2f} us a prompt token pass outside the server's own stamps, as in its detokeniser: "
             f"{most * outside:.1f} ms at {most} tokens"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,3 +108,40 @@ def test_no_text_raises(text: str | None, finish: str, cut: bool) -> None:
 )
 def test_the_time_is_linear_in_the_text(piece: str) -> None:
     assert growth_by_text(lambda text: find(sample(reply(text))), piece) < LINEAR
+
+
+FOUR = "One. Two. Three. Four is here. Five."
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "limits", "expected"),
+    [
+        ("One.", {}, Limits(min_sentences=2), [("1 sentences, at least 2 wanted", (0, 4))]),
+        ("One. Two.", {}, Limits(min_sentences=2), []),
+        ("One.", {"truncated": True}, Limits(min_sentences=2), []),
+        ("One.", {"max_sentences": 1}, Limits(min_sentences=2), []),
+        ("", {"max_sentences": 1}, Limits(min_sentences=2), [("0 sentences, at least 1 wanted", (0, 0))]),
+        (FOUR, {}, Limits(), [("5 sentences, at most 3 wanted", (16, 30))]),
+        (FOUR, {"max_sentences": 5}, Limits(), []),
+        (FOUR, {"max_sentences": 4}, Limits(), [("5 sentences, at most 4 wanted", (30, 36))]),
+        (FOUR, {"max_sentences": 5}, Limits(max_words=6), [("7 words, at most 6 wanted", (0, 36))]),
+        (FOUR, {"max_sentences": 5}, Limits(max_words=7), []),
+        ("One. Two", {}, Limits(), [("last sentence is not finished", (8, 8))]),
+        ("One. Two", {"truncated": True}, Limits(), []),
+        ("One. Two", {"finish_reason": "length"}, Limits(), [("cut off by max_tokens", (8, 8))]),
+    ],
+)
+def test_each_limit_is_told_with_the_place_that_breaks_it(
+    content: str, more: dict[str, Any], limits: Limits, expected: list[tuple[str, tuple[int, int]]]
+) -> None:
+    found = find(sample(reply(calls=[call("stop", {})]), reply(content, **more), limits=limits))
+    assert [(each.reason, each.span) for each in found] == expected
+    assert all((each.detector, each.channel, each.exchange) == ("brevity", "content", 1) for each in found)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(5, []), (4, ["takes 4 s to speak, at most 4 wanted"]), (None, [])])
+def test_an_answer_takes_as_long_as_its_words_take(seconds: int | None, told: list[str]) -> None:
+    """Twelve words at 160 a minute take 4.5 seconds."""
+    made = sample(reply(f"{11 * 'word '}end."), limits=Limits(max_seconds=seconds))
+    made = replace(made, speech=replace(made.speech, words_per_minute=160))
+    assert [each.reason for each in find(made)] == told

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from annie_eval.detectors.untagged_reasoning.languages import LANGUAGES
+from annie_eval.detectors.untagged_reasoning.languages import LANGUAGES, _cues, _hints
 from annie_eval.detectors.untagged_reasoning.weights import Counts, log_odds, weights
 from tests.support.stored_table import expect
 
@@ -21,6 +21,47 @@ TABLE = Path(__file__).with_name("cues.json")
 def test_the_cues_of_other_languages_are_the_stored_ones(language: str) -> None:
     cues = [[cue.name, cue.where, list(cue.hints), list(cue.also)] for cue in LANGUAGES if cue.language == language]
     expect(TABLE, language, cues)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hints"),
+    [
+        ("Nutzer", ("nutzer",)),
+        ("der Nutzer(?:in)? will", ("der nutzer",)),
+        ("der Nutzers? will", ("der nutzer",)),
+        ("der Nutzers* will", ("der nutzer",)),
+        (r"a\bbc", ("bc",)),
+        (r"ab\wc", ("ab",)),
+        ("ab[cdefg]h", ("ab",)),
+        ("ab.cd+efg", ("efg",)),
+        ("(?:der|die)", ("der", "die")),
+        ("a(?:der|die)", ("der", "die")),
+        ("ab(?:der|die)", ("ab",)),
+        ("(?:ein|eine) (?:Wort|Satz)", ("wort", "satz")),
+    ],
+)
+def test_a_hint_is_the_longest_text_that_a_match_must_hold(pattern: str, hints: tuple[str, ...]) -> None:
+    assert _hints([pattern]) == hints
+    assert _hints(["one", pattern]) == ("one", *hints)
+
+
+def test_a_language_has_the_cues_that_its_words_make() -> None:
+    words = {"user": ["Nutzer"], "asks": ["fragt", "will"]}
+    assert [(cue.name, cue.pattern, cue.where, cue.hints, cue.also) for cue in _cues("de", words)] == [
+        (
+            "other: user asks",
+            r"\b(?:Nutzer)\b[^.!?\n。！？।]{0,60}?\b(?:fragt|will)",
+            "inside",
+            ("nutzer",),
+            ("fragt", "will"),
+        ),
+        ("other: user", r"\b(?:Nutzer)\b", "inside", ("nutzer",), ()),
+        ("other: user quoted", r"\b(?:Nutzer)\b\s?[:：]\s?[\"“«„「『]", "inside", ("nutzer",), (":", "：")),
+    ]
+    (asks, user, quoted) = _cues("ar", words)
+    gap = r"[^.!?\n。！？।]{0,60}?"
+    assert asks.pattern == f"(?:Nutzer){gap}(?:fragt|will)|(?:fragt|will){gap}(?:Nutzer)"
+    assert {cue.language for cue in (asks, user, quoted)} == {"ar"}
 
 
 def test_every_cue_has_a_weight() -> None:

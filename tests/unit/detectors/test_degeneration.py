@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annie_eval.detectors.degeneration import find
+from annie_eval.detectors.degeneration import find, find_circle
+from annie_eval.detectors.finding import Finding
 from tests.support.growth import LINEAR, growth, growth_by_text
 from tests.support.make_sample import reply, sample
 
@@ -155,6 +156,158 @@ def test_the_circle_is_pointed_at() -> None:
     assert finding.exchange == 1
     assert finding.span is not None
     assert finding.span[0] == len("It starts well. ")
+
+
+def poor(unique: int, length: int) -> str:
+    """`unique` words that come once, then 50 words, and these 50 again in no order."""
+    names = [f"{chr(97 + i // 26)}{chr(97 + i % 26)}q" for i in range(50)]
+    order = random.Random(5)
+    once = [f"w{number}" for number in range(unique)]
+    return " ".join([*once, *names, *(order.choice(names) for _ in range(length - unique - 50))])
+
+
+# A circle stands in 〔brackets〕, which are no part of the text; a text without them has none.
+CHARACTER, LINE, WORDS, FEW = (
+    "one character repeated: {!r}",
+    "the same line 5 times",
+    "the same words over and over",
+    "fewer than 30% different words",
+)
+SIGNS, CHARACTERS = "signs in a circle", "characters in a circle"
+TWICE, SENTENCE, LONGER = (
+    "the answer is said twice",
+    "the same sentence twice in a row",
+    "the answer begins again, each time a piece longer",
+)
+CIRCLES = [
+    (CHARACTER.format("!"), "〔!!!!〕"),
+    (None, "!!!"),
+    (CHARACTER.format("-"), "〔-  - - -\n〕"),
+    (CHARACTER.format("!"), f"Hey〔{11 * '!'}〕 You."),
+    (SIGNS, f"Hey〔{10 * '!'}〕 You."),
+    (None, f"Hey{9 * '!'} You."),
+    (CHARACTER.format("o"), f"G〔{21 * 'o'}〕d."),
+    (None, f"G{20 * 'o'}d."),
+    (CHARACTER.format("0"), f"It is 〔{41 * '0'}〕."),
+    (None, f"It is {40 * '0'}."),
+    (CHARACTER.format(" "), f"It is〔{100 * ' '}〕so."),
+    (None, f"It is{99 * ' '}so."),
+    (LINE, "I see.\nyes\nyes\nyes\nyes\n〔yes〕\nYou see?"),
+    (LINE, "I see.\nyes\n \n yes\nyes\n\nyes\n〔yes 〕\nYou see?"),
+    (None, "I see.\nyes\nyes\nyes\nyes\nYou see?\nyes"),
+    (LINE, "go on\na\ngo on\nb\ngo on\nc\ngo on\nd\n〔go on〕\ne"),
+    (None, "go on\na\ngo on\nb\ngo on\nc\ngo on\nd"),
+    (None, "go\na\ngo\nb\ngo\nc\ngo\nd\ngo"),
+    (WORDS, f"So 〔{7 * 'word, '}Word〕, then."),
+    (None, f"So {7 * 'word, '}then."),
+    (WORDS, f"So 〔{5 * 'and then '}and then〕 it was."),
+    (None, f"So {5 * 'and then '}it was."),
+    (WORDS, f"So 〔{4 * 'he goes out '}he goes out〕, who knows."),
+    (None, f"So {4 * 'he goes out '}who knows."),
+    (WORDS, f"So 〔{4 * 'he goes out now '}he goes out now〕, who knows."),
+    (WORDS, f"So 〔{3 * 'he goes out of it '}he goes out of it〕, who knows."),
+    (None, f"So {3 * 'he goes out of it '}who knows."),
+    (WORDS, "〔He goes out of it, he goes out of it, he goes out of it〕."),
+    (WORDS, "〔He goes out of it, he goes out of it, he goes out of it〕, he goes."),
+    (None, "He goes out of it, he goes out of it, he goes out of it, he went."),
+    (None, f"Well, {20 * 'na '}Batman!"),
+    (WORDS, f"Well, 〔{20 * 'na '}na〕 Batman!"),
+    (WORDS, f"〔{19 * 'na '}na〕!"),
+    (WORDS, f"Well, 〔{5 * 'na la '}na la〕 Batman!"),
+    (SIGNS, f"So 〔{10 * '- '}〕he said."),
+    (None, f"So {9 * '- '}he said."),
+    (None, f"So {20 * '. '}he said."),
+    (SIGNS, f"So 〔{21 * '. '}〕he said."),
+    (SIGNS, f"So {10 * '. '}he said 〔{10 * '?!'}〕."),
+    (CHARACTERS, f"Oh, b〔{10 * 'ha'}〕! So."),
+    (None, f"Oh, bb{9 * 'ha'}! So."),
+    (CHARACTERS, f"Oh, b〔{4 * 'abcde'}〕! So."),
+    (None, f"Oh, {3 * 'abcde'}fghijk! So."),
+    (None, f"Oh, {20 * 'ab '}! It is {10 * '12'}.".replace("ab ", "")),
+    (CHARACTERS, f"It is {10 * '12'}, b〔{10 * 'ha'}〕!"),
+    (TWICE, "It is Rome. 〔It is Rome〕."),
+    (TWICE, "It is Rome.\n〔It is Rome〕."),
+    (None, "It is Rome.\nIt is Rome.\nIt is Rome."),  # a refrain
+    (TWICE, "It is Rome.\n\n〔It is Rome.\n\nIt is Rome〕."),
+    (TWICE, "Hip hip hooray! 〔Hip hip hooray〕!"),
+    (None, "Hip hip hooray! Hip hip hooray! Hip hip hooray!"),  # a chant
+    (None, "Na na na na na hey! Nana na na na hey! Na nana na na hey!"),  # so is one of six words
+    (TWICE, "Na na na na na na hey! 〔Nana na na na na hey! Na nana na na na hey〕!"),
+    (TWICE, "It's Bob. 〔It's Bob〕."),
+    (None, "It's ok. It's ok."),
+    (TWICE, "Is it 5? 〔Is it 5〕?"),
+    (None, "Absolutely! Absolutely!"),
+    (TWICE, "The city Milan 〔the city Milan〕."),
+    (None, "The city Rome the city Rome."),
+    (None, "The city Milan, the city Milan."),
+    (None, "MilanMilanMilan"),
+    (None, "Straßenbahn kommt heute. Straßenbahn kommt heute."),  # folded, it has other letters
+    (TWICE, "这是好的。〔这是好的〕。"),
+    (None, "这是好。这是好。"),
+    (TWICE, "好的。〔好的。好的〕。"),
+    (TWICE, "好。〔好。好。好。好。好〕。"),
+    (None, "好。好。好。好。"),
+    (TWICE, "今天的天气非常好〔今天的天气非常好〕"),
+    (None, "今天天气非常好今天天气非常好"),
+    (SENTENCE, "I do not know that.〔 I do NOT know that.〕 Sorry."),
+    (None, "I never know that, right? I never know it. Sorry."),
+    (None, "I don't know. I don't know. Sorry."),
+    (SENTENCE, "Hi. I do know it.〔 I do know it.〕 Sorry."),
+    (SENTENCE, "你好。今天天气非常好。〔今天天气非常好。〕再见。"),
+    (None, "你好。今天天气很好。今天天气很好。再见。"),
+    (LONGER, "〔ThatThat isThat is〕 Rome."),
+    (LONGER, "〔aabcdabcd〕"),
+    (None, "aabcabc"),
+    (None, "11234123456"),
+]
+
+
+def unmarked(text: str) -> tuple[str, tuple[int, int] | None]:
+    """The text without its brackets, and the span that they enclose."""
+    start, end = text.find("〔"), text.find("〕")
+    return text.replace("〔", "").replace("〕", ""), (start, end - 1) if start >= 0 else None
+
+
+@pytest.mark.parametrize(("reason", "marked"), CIRCLES)
+def test_the_first_circle_is_told_by_its_reason_and_place(reason: str | None, marked: str) -> None:
+    text, span = unmarked(marked)
+    assert find_circle(text) == (None if reason is None or span is None else (reason, *span))
+
+
+def test_a_stretch_of_few_different_words_begins_where_they_are_fewer_than_sixty() -> None:
+    """Of 200 words from word 141 on, 9 come once and 50 often; from word 140 on, 10 come once: 60 are enough."""
+    text = poor(150, 360)
+    words = text.split(" ")
+    start = len(" ".join(words[:141])) + 1
+    assert find_circle(text) == (FEW, start, start + len(" ".join(words[141:341])))
+    assert find_circle(" ".join(words[:341])) == (FEW, start, len(" ".join(words[:341])))
+    assert find_circle(" ".join(words[:340])) is None
+    late = poor(450, 660)
+    start = len(" ".join(late.split(" ")[:441])) + 1
+    found = find_circle(late)
+    assert found is not None
+    assert found[:2] == (FEW, start)
+
+
+def test_both_channels_of_each_exchange_are_judged_but_for_a_thought_that_was_to_be_cut() -> None:
+    loop = "Well then: " + "one two " * 6
+    spans = ((11, 58), f"{loop[:160]}")
+    judged = find(
+        sample(
+            reply("It is Rome. It is Rome.", reasoning="It is Rome. It is Rome."),
+            reply(loop, reasoning=loop),
+            reply(loop, reasoning=loop, truncated=True),
+            reply(None, reasoning=loop),
+            thinking="on",
+        )
+    )
+    assert judged == (
+        Finding("degeneration", TWICE, "It is Rome. It is Rome.", "content", 0, (12, 22)),
+        Finding("degeneration", WORDS, spans[1], "content", 1, spans[0]),
+        Finding("degeneration", WORDS, spans[1], "reasoning", 1, spans[0]),
+        Finding("degeneration", WORDS, spans[1], "content", 2, spans[0]),
+        Finding("degeneration", WORDS, spans[1], "reasoning", 3, spans[0]),
+    )
 
 
 @given(

@@ -312,6 +312,124 @@ def test_the_span_holds_the_marks(text: str, marks: str) -> None:
     assert text[slice(*finding.span)] == marks
 
 
+# The mark stands in 〔brackets〕, which are no part of the text; a text without them has none.
+PLACED = [
+    # what the parser alone sees
+    ("emphasis", "One.\n\nThat is 〔_very_〕 good, _so_ good.\n\nThree."),
+    ("emphasis", "It is (〔~~bad~~〕) good."),
+    ("code", "Type 〔`ls -l`〕 now."),
+    ("link", "One.\n\n〔Write to <ann@example.org> now.\n〕\nThree."),
+    ("link", "One.\r\n\r\n〔Write to <ann@example.org> now.\r\nThree.〕"),
+    ("table", "One.\n\n〔a | b\n-|-\n1 | 2\n〕\nThree."),
+    ("list", "One.\n\n〔-\n-〕"),
+    ("list", "One.\n\n〔+\n+\n\n〕Three."),
+    (None, "One.\n\n-\n\nThree."),
+    # numbers at the beginning of lines
+    ("list", "Buy:\n〔1. milk\n2. 〕eggs"),
+    ("list", "〔2) milk\n3) 〕eggs\n4) bread"),
+    ("list", "〔(2) milk\n(3) 〕eggs"),
+    ("list", "2. milk\n〔4. eggs\n5. 〕bread"),
+    ("list", "〔1. milk\n1. 〕eggs"),
+    (None, "2. milk\n2. eggs"),
+    (None, "2. milk\n1. eggs"),
+    (None, "1. milk\n3. eggs"),
+    (None, "1. May is warm.\n2. May is warmer."),
+    ("list", "〔1. May is warm.\n2. 〕eggs are in it."),
+    ("list", "〔1. milk is warm.\n2. 〕May is warm."),
+    ("list", "〔1) 〕May is warm.\n3) May is warmer."),
+    ("list", "〔1) May is warm.\n2) 〕May is warmer."),
+    ("list", "〔1.May is warm.\n2.〕May is warmer."),
+    ("list", "〔b) milk\nc) 〕eggs"),
+    (None, "b) milk\nd) eggs"),
+    (None, "c) milk\nb) eggs"),
+    (None, "b) milk\nc. eggs"),
+    (None, "1. milk\nb. eggs"),
+    (None, "b. milk\n2. eggs"),
+    (None, "J. Smith\nK. Jones"),
+    ("list", "〔б. молоко\nв. 〕яйца"),
+    ("list", "〔二、奶\n三、〕蛋"),
+    (None, "二、奶\n五、蛋"),
+    # a first line alone
+    ("list", "Buy:\n〔1. 〕Milk is all."),
+    ("list", "Buy:\n〔1) 〕Milk is all."),
+    ("list", "〔1. 〕牛奶"),
+    (None, "1. milk is all."),
+    (None, "2. Milk is all."),
+    (None, "1.Milk is all."),
+    (None, "(1) Milk is all."),
+    (None, "1] Milk is all."),
+    (None, "1. May is warm."),
+    (None, "1. Milch ist nicht da."),
+    ("list", "2. Eggs are here.\n〔1. 〕Milk is all."),
+    # numbers within a line
+    ("list", "Steps〔: 1. Mix it. 2. Bake〕 it."),
+    ("list", "〔1) mix it, 2) bake〕 it."),
+    ("list", "You need 〔1) milk, 2) e〕ggs."),
+    (None, "Two: 1. floor and 2. floor."),
+    (None, "Two: 1. May and 2. June."),
+    (None, "Two: 1. und 2. Weltkrieg."),
+    ("list", "Two〔: 1. milk and 2. June.〕"),
+    ("list", "Two: 1. und 2. Weltkrieg, then〔: 1. milk, 2. eggs.〕"),
+    # dashes of a dialogue
+    (None, "- Who is there?\n- It is me."),
+    (None, "- Who is there!\n- It is me"),
+    ("list", "〔- 〕Who is there?"),
+    ("list", "〔- 〕It is me.\n- It is you."),
+    ("list", "〔- 〕Who is there? Me\n- It is me."),
+    (None, "- “Who is there?”\n- It is me."),
+    ("list", "〔- 〕It is me.\n- Who is there?"),
+    (None, "— It is me.\n— Who is there?"),
+    ("list", "〔– It is me.\n– W〕ho is there?"),
+    ("list", "— It is me.\n〔- 〕Who is there?"),
+    ("list", "He asked:\n〔- 〕Who is there?\n- It is me."),
+    (None, "He asked:\n– Who is there?\n– It is me."),
+    ("list", "Buy〔: - milk. - e〕ggs."),
+    (None, "He asked: - Who is there? - It is me."),
+    (None, "He asked: - It is me. - Who is there?"),
+]
+
+
+@pytest.mark.parametrize(("kind", "marked"), PLACED)
+def test_the_first_mark_of_a_kind_is_placed(kind: str | None, marked: str) -> None:
+    start, end = marked.find("〔"), marked.find("〕") - 1
+    found = find(sample(reply(marked.replace("〔", "").replace("〕", ""))))
+    assert [(each.reason, each.span) for each in found] == ([(f"{kind} in speech", (start, end))] if kind else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "marked"),
+    [
+        (f"*{19 * ' '}milk", True),
+        (f"*{20 * ' '}milk", False),  # 20 characters behind the sign are looked at
+        ("One.\n* milk", True),
+        ("\n* milk", True),
+        ("* \nmilk", False),
+        ("An asterisk, *, on each side.", False),
+        ("An asterisk * on each side", False),
+        ("Its sign is '#'", False),
+        ("A ## opens it", False),
+    ],
+)
+def test_a_sign_that_leads_a_line_is_marked_even_where_the_user_asked(text: str, marked: bool) -> None:
+    assert bool(kinds(text, topic=["markdown"])) == marked
+
+
+def test_the_parser_reads_the_first_8000_characters() -> None:
+    text = f"{1598 * 'word '}soon _very_ good"
+    assert text.index(" good") == 8001
+    assert kinds(text) == []
+    assert kinds(text.replace("soon", "now")) == ["emphasis"]
+
+
+def test_an_answer_without_speech_is_passed_over_and_the_next_is_judged() -> None:
+    found = find(sample(reply(None), reply(" \t\n \t"), reply("**Hi** <b>you</b> &amp; <i>me</i>")))
+    assert [(each.exchange, each.reason, each.span) for each in found] == [
+        (2, "HTML in speech", (7, 10)),
+        (2, "emphasis in speech", (0, 6)),
+    ]
+    assert [each.excerpt for each in found] == 2 * ["**Hi** <b>you</b> &amp; <i>me</i>"]
+
+
 def test_data_that_the_user_named_is_no_data() -> None:
     assert kinds("It stands for {name}.", user="What does {name} stand for?") == []
     assert kinds("It stands for {name}.") == ["data"]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.detectors.restraint import find
 from tests.support.make_sample import call, reply, sample, wants
 
@@ -60,3 +61,22 @@ def test_a_call_of_any_kind_is_a_miss_and_nothing_raises(
 ) -> None:
     assert find(sample(reply(content, reasoning=thought, calls=[call(name, arguments, id=None)], wanted=())))
     find(sample(reply(content, reasoning=thought, wanted=())))
+
+
+def test_every_miss_of_every_exchange_is_told_whole() -> None:
+    tag = "Hi. <tool_call>"
+    made = sample(
+        reply("Hi.", wanted=None),
+        reply(" ", calls=[call("stop", {"a": 1}), call(None, None)], wanted=()),
+        reply(None, wanted=[wants("stop")]),
+        reply(tag, wanted=()),
+        reply(None, wanted=(), truncated=True),
+        reply(None, calls=[call("look\nup", "{")], wanted=(), truncated=True),
+    )
+    assert find(made) == (
+        Finding("restraint", "called stop where no tool is needed", 'stop({"a": 1})', "tool_calls", 1, (0, 8)),
+        Finding("restraint", "called a nameless tool where no tool is needed", "()", "tool_calls", 1, (0, 0)),
+        Finding("restraint", "no answer is spoken", "", None, 1),
+        Finding("restraint", "dropped call: tool tag '<tool_call>' in text", tag, "content", 3, (4, 15)),
+        Finding("restraint", "called 'look\\nup' where no tool is needed", "look\\nup({)", "tool_calls", 5, (0, 1)),
+    )

@@ -68,3 +68,51 @@ def test_the_name_may_be_given_as_your_name_is() -> None:
     request = {"messages": [{"role": "system", "content": "Your name is Ruby."}]}
     assert find_role("Ruby: it's open.", request)
     assert find_role("Opal: it's open.", request) is None
+
+
+CHAT, GLUED, LABEL, TURNS, OWN = (
+    "role of the chat template in content",
+    "role of the chat template glued to the answer",
+    "label of a role in content",
+    "further turns in the answer",
+    "the assistant's own name as a label",
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "marked"),
+    [
+        (CHAT, "Hi.\n〔user\n〕So."),
+        (CHAT, "〔assistant〕"),
+        (GLUED, "Hi!〔assistant\n\n〕So."),
+        (GLUED, "Hi.〔assistant〕"),
+        (GLUED, "Hi.〔user〕So."),
+        (LABEL, "〔**User:〕** so"),
+        (LABEL, "Hi.\n〔用户：〕So."),
+        (TURNS, "Hi.\n〔Q: So?\nA: N〕o."),
+        (OWN, "〔Annie:〕 Hi."),
+        (OWN, "〔**Annie**:〕 Hi."),
+        (None, "Hi Annie: so."),
+    ],
+)
+def test_a_role_is_told_with_its_place(what: str | None, marked: str) -> None:
+    start, end = marked.find("〔"), marked.find("〕") - 1
+    text = marked.replace("〔", "").replace("〕", "")
+    assert find_role(text, _ANNIE) == (what and (what, start, end))
+
+
+@pytest.mark.parametrize(
+    ("messages", "named"),
+    [
+        ([{"role": "system", "content": "You are called Annie."}], True),
+        ([{"role": "system", "content": "You are named Annie."}], True),
+        ([None, "x", {"role": "user"}, {"role": "system", "content": "You are Annie."}], True),
+        ([{"role": "system", "content": "Be kind."}, {"role": "system", "content": "You are Annie."}], False),
+        ([{"role": "user", "content": "You are Annie."}], False),
+        ([{"role": "system", "content": [{"text": "You are Annie."}]}], False),
+        ([{"role": "system"}], False),
+        (None, False),
+    ],
+)
+def test_the_name_is_that_of_the_first_system_prompt(messages: object, named: bool) -> None:
+    assert (find_role("Annie: Hi.", {"messages": messages}) is not None) is named

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annie_eval.detectors.finding import Finding
 from annie_eval.detectors.silence import find
 from tests.support.make_sample import call, reply, sample
 
@@ -52,3 +53,24 @@ def test_no_text_raises(content: str | None, reasoning: str | None) -> None:
 @given(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=20))
 def test_letters_and_digits_are_never_silence(text: str) -> None:
     assert find(sample(reply(text))) == () or text.strip("\u115f\u1160\u3164\uffa0\u17b4\u17b5") == ""
+
+
+def test_every_silent_exchange_is_told_whole() -> None:
+    made = sample(
+        reply(None),
+        reply("\u200b\n"),
+        reply(200 * " "),
+        reply(None, reasoning="Hm.", finish_reason="length"),
+        reply(None, reasoning="Hm."),
+        reply("Hi."),
+        reply(" ", calls=[call("stop", {})]),
+        reply(""),
+        thinking="on",
+    )
+    assert find(made) == (
+        Finding("silence", "empty answer", "content is null", "content", 0, None),
+        Finding("silence", "empty answer", "'\\u200b\\n'", "content", 1, (0, 2)),
+        Finding("silence", "empty answer", "'" + 159 * " ", "content", 2, (0, 200)),
+        Finding("silence", "only reasoning, nothing said", "content is null", "content", 4, None),
+        Finding("silence", "empty answer", "''", "content", 7, (0, 0)),
+    )

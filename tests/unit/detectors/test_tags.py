@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annie_eval.detectors.tags import scan
+from annie_eval.detectors.tag_remnants import remnants
+from annie_eval.detectors.tags import Tag, scan, without_thoughts
 
 
 @pytest.mark.parametrize(
@@ -130,3 +134,124 @@ def test_spans_lie_in_the_text_in_order(text: str) -> None:
     for tag in scan(text, escapes=True):
         assert ends <= tag.start < tag.end <= len(text)
         ends = tag.end
+
+
+# What is found stands in 〔brackets〕, which are no part of the text: kind, name, whether it closes.
+Found = tuple[str, str, bool]
+SCANNED: list[tuple[str, list[Found]]] = [
+    ("Say 〔<think>〕a〔</think>〕 so", [("thinking", "think", False), ("thinking", "think", True)]),
+    ("〔<|/think|>〕", [("special", "", True)]),
+    ("〔<think/>〕", [("thinking", "think", False)]),
+    ("〔<chain of thought>〕", [("thinking", "chain", False)]),
+    ("〔<final_answer>〕", [("thinking", "final_answer", False)]),
+    ("〔<tool call>〕", [("tool", "tool", False)]),
+    ("〔<my-tool id=1>〕", [("tool", "my-tool", False)]),
+    ("〔<arg key>〕", [("tool", "arg", False)]),
+    ("〔<|xyz|>〕", [("special", "xyz", False)]),
+    ("〔<|xyz>〕", [("special", "xyz", False)]),
+    ("〔<xyz|>〕", [("special", "xyz", False)]),
+    ("〔<|>〕", [("special", "", False)]),
+    ("<xyz> <!x> < > <->", []),
+    ("〔<end of turn>〕", [("special", "end", False)]),
+    ("〔<BOS>〕", [("special", "BOS", False)]),
+    ("〔<reserved_12>〕〔<0x1f>〕", [("special", "reserved_12", False), ("special", "0x1f", False)]),
+    ("<reserved_> <0x1>", []),
+    ("〔<b>〕a〔</b>〕", [("html", "b", False), ("html", "b", True)]),
+    ("〔<B class=x>〕", [("html", "B", False)]),
+    ("<b and c> < b >", []),
+    ("〔[THINK]〕a〔[/think]〕", [("thinking", "THINK", False), ("thinking", "think", True)]),
+    ("〔[Thought process]〕", [("thinking", "Thought process", False)]),
+    ("〔[/TOOL_CALLS]〕〔[INST]〕", [("tool", "TOOL_CALLS", True), ("special", "INST", False)]),
+    ("[inst] [think](page) [draft]", []),
+    ("〔◁think▷〕a〔◁/think▷〕", [("thinking", "think", False), ("thinking", "think", True)]),
+    ("a〔◁thinking〕", [("thinking", "thinking", False)]),
+    ("A turn ends: 〔im_end〕, or 〔<|eot_id〕.", [("special", "im_end", False), ("special", "eot_id", False)]),
+    ("im_ends", []),
+    ("&lt; 〔&lt;think&gt;〕", [("thinking", "think", False)]),
+]
+REMNANTS: list[tuple[str, list[Found]]] = [
+    # tails
+    ("〔ink>〕 so", [("thinking", "ink", False)]),
+    ("nk> so", []),
+    ("〔/nk>〕 so", [("thinking", "nk", True)]),
+    ("〔nk|>〕 so", [("thinking", "nk", False)]),
+    ("〔xyz|>〕 so", [("special", "xyz", False)]),
+    ("〔ed95>〕 95> xyz>", [("special", "ed95", False)]),
+    ("〔/95>〕", [("special", "95", True)]),
+    ("〔/ool_call>〕", [("tool", "ool_call", True)]),
+    # heads
+    ("So 〔<th〕", [("thinking", "th", False)]),
+    ("So <t", []),
+    ("a<th", []),
+    ("a〔<thi〕", [("thinking", "thi", False)]),
+    ("a〔</t〕", [("thinking", "t", True)]),
+    ("a〔<|t〕", [("thinking", "t", False)]),
+    ("〔<|xy〕", [("special", "xy", False)]),
+    ("〔<|/xy〕", [("special", "xy", True)]),
+    ("〔<im_s〕 and 〔</tool_c〕", [("special", "im_s", False), ("tool", "tool_c", True)]),
+    ("〔<unused12〕 〔<unu〕", [("special", "unused12", False), ("special", "unu", False)]),
+    ("<un <use <xyz", []),
+    # no name at all
+    ("So 〔</〕", [("thinking", "", True)]),
+    ("So 〔<|〕", [("special", "", False)]),
+    ("So 〔</|〕", [("special", "", True)]),
+    ("So <", []),
+    ("a 〔<|〕 1 〔</〕 2 〔<|/〕 3", [("special", "", False), ("thinking", "", True), ("special", "", True)]),
+    # square brackets
+    ("〔HINK]〕 INK] DRAFT]", [("thinking", "HINK", False)]),
+    ("〔/HINK]〕 〔END_THINK]〕", [("thinking", "HINK", True), ("thinking", "END_THINK", True)]),
+    ("〔[THI〕 [TH [XYZ", [("thinking", "THI", False)]),
+    ("〔[/TH〕 〔[END_TH〕", [("thinking", "TH", True), ("thinking", "END_TH", True)]),
+    # diamonds
+    ("〔◁thi〕 〔◁/thi〕 ◁xyz", [("thinking", "thi", False), ("thinking", "thi", True)]),
+    ("〔◁/〕 〔◁/xyz〕", [("thinking", "", True), ("thinking", "xyz", True)]),
+    ("〔ink▷〕 〔/ink▷〕 xyz▷", [("thinking", "ink", False), ("thinking", "ink", True)]),
+    # words that stood between special tokens
+    ("〔analysis〕The user asks.", [("thinking", "analysis", False)]),
+    ("〔 final\n〕It is Rome.", [("thinking", "final", False)]),
+    ("It is. 〔assistantfinal〕 Rome.", [("thinking", "assistantfinal", False)]),
+    ("a 〔]<]minimax[>[〕 b", [("special", "]<]minimax[>[", False)]),
+]
+
+
+def unmarked(marked: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text without its brackets, and the spans that they enclose."""
+    pieces = re.split("[〔〕]", marked)
+    ends = [*itertools.accumulate(map(len, pieces))]
+    return "".join(pieces), [*zip(ends[:-1:2], ends[1::2], strict=True)]
+
+
+@pytest.mark.parametrize(("marked", "expected"), SCANNED)
+def test_every_part_of_a_tag_is_told(marked: str, expected: list[Found]) -> None:
+    text, spans = unmarked(marked)
+    assert scan(text) == tuple(Tag(*each, *span) for each, span in zip(expected, spans, strict=True))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("marked", "expected"), REMNANTS)
+def test_every_part_of_a_remnant_is_told(marked: str, expected: list[Found]) -> None:
+    text, spans = unmarked(marked)
+    found = sorted(remnants(text), key=lambda each: each[3])
+    assert found == [(*each, *span) for each, span in zip(expected, spans, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("a <think>b</think> c", "a" + 18 * " " + "c"),
+        ("b</think> c", "          c"),
+        ("<think>b", "       b"),
+        ("a<think>b<think>c</think>d", "a" + 24 * " " + "d"),
+        ("a<think>b</think>c</think>d", "a" + 16 * " " + "c" + 8 * " " + "d"),
+        ("a</think>b<think>c</think>d", 9 * " " + "b" + 16 * " " + "d"),
+        ("a<|im_end|>b<tool_call>c", "a" + 10 * " " + "b" + 11 * " " + "c"),
+        ("a<think>b<|im_end|>c</think>d", "a" + 27 * " " + "d"),
+        ("<b>a</b>", "<b>a</b>"),
+        ("", ""),
+    ],
+)
+def test_thoughts_and_tags_become_spaces_and_the_rest_keeps_its_place(text: str, left: str) -> None:
+    assert without_thoughts(text) == left
+
+
+def test_so_many_remnants_are_looked_for() -> None:
+    assert len(scan(5000 * "/nk> ")) == len(scan(5001 * "/nk> ")) == 5000

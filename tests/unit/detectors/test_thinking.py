@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annie_eval.detectors.finding import Finding
 from annie_eval.detectors.thinking import find
+from annie_eval.detectors.untagged_reasoning.find import find_prose
 from annie_eval.profile.types import Thinking
+from annie_eval.wire.sample import Exchange
 from tests.support.growth import LINEAR, growth_by_text
-from tests.support.make_sample import call, reply, sample
+from tests.support.make_sample import TOOLS, call, reply, sample
 
 THOUGHT = "The capital of France is well known to be Paris, so a short answer will do."
 
@@ -472,3 +477,218 @@ def test_a_dropped_call_is_no_reasoning(call_text: str) -> None:
     assert not [f for f in find(sample(reply(call_text))) if "untagged reasoning" in f.reason]
     content = f"The user wants a timer, so I need to call set_timer.\n{call_text}"
     assert [f for f in find(sample(reply(content))) if "untagged reasoning" in f.reason]
+
+
+# Whole findings: reason, channel and span. What is found stands in 〔brackets〕, which are no part of the text.
+Told = list[tuple[str, str | None, tuple[int, int] | None]]
+
+
+def told(*exchanges: Exchange, thinking: Thinking = "on") -> Told:
+    return [(each.reason, each.channel, each.span) for each in find(sample(*exchanges, thinking=thinking))]
+
+
+def unmarked(marked: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text without its brackets, and the spans that they enclose."""
+    pieces = re.split("[〔〕]", marked)
+    ends = [*itertools.accumulate(map(len, pieces))]
+    return "".join(pieces), [*zip(ends[:-1:2], ends[1::2], strict=True)]
+
+
+ESCAPES, UNDECODABLE = "characters written as escapes", "undecodable bytes (U+FFFD)"
+REPEATED = "reasoning repeated in content"
+AGAIN = "The moon is out, so it must be the night"
+
+
+@pytest.mark.parametrize(
+    ("marked", "reasons"),
+    [
+        ("Well. 〔<think>〕 a </think>", ["thinking tag '<think>'"]),
+        ("Well. 〔< think >〕 〔<|im_end|>〕", ["thinking tag '< think >'", "special token '<|im_end|>'"]),
+        ("{〔\"thought\":〕 'capital'}", ["reasoning as a JSON field"]),
+        ("{〔'chain_of_thought'    :〕 'capital'}", ["reasoning as a JSON field"]),
+        ("Rome.〔\\n〕\\nIt is.", [ESCAPES]),
+        ("Rome 〔\ufffd〕", [UNDECODABLE]),
+        ("〔user\n〕Hi.", ["role of the chat template in content"]),
+    ],
+)
+def test_a_leak_in_content_is_told_with_its_place(marked: str, reasons: list[str]) -> None:
+    text, spans = unmarked(marked)
+    assert told(reply(text)) == [(why, "content", span) for why, span in zip(reasons, spans, strict=True)]
+
+
+def test_untagged_reasoning_is_what_the_search_for_prose_finds() -> None:
+    text = "Hi. The user asked 'how tall are you'. I have search_memory for that."
+    asked = "How tall are you?"
+    prose = find_prose(text, question=asked, tools=tuple(TOOLS))
+    assert prose is not None
+    assert prose != find_prose(text, question=asked)
+    assert prose != find_prose(text, tools=tuple(TOOLS))
+    expected = (f"untagged reasoning: {prose.reason}", "content", (prose.start, prose.end))
+    assert expected in told(reply(text, user=asked))
+
+
+@pytest.mark.parametrize(
+    ("marked", "topic", "reasons"),
+    [
+        ("Hm.〔<|im_end|>〕<|im_start|>", (), ["special token im_end in reasoning"]),
+        ("Hm.<|im_end|>", ("tags",), []),
+        ("Hm.<|im_end|>", ("thinking",), []),
+        ("Hm.〔<|im_end|>〕", ("markdown",), ["special token im_end in reasoning"]),
+        ("Hm.<think>", (), []),
+        ("Hm 〔\ufffd〕.", (), [UNDECODABLE]),
+        ("Hm.\\n\\nSo.", (), []),
+    ],
+)
+def test_a_mark_in_reasoning_is_told_with_its_place(marked: str, topic: tuple[str, ...], reasons: list[str]) -> None:
+    text, spans = unmarked(marked)
+    expected = [(why, "reasoning", span) for why, span in zip(reasons, spans, strict=True)]
+    assert told(reply("Rome.", reasoning=text, topic=topic)) == expected
+
+
+@pytest.mark.parametrize(
+    ("finish", "truncated", "thinking", "trapped"),
+    [
+        ("stop", False, "on", True),
+        ("length", False, "on", False),
+        ("length", False, "unset", False),
+        ("length", False, "off", True),
+        ("stop", True, "on", True),
+        ("eos", True, "on", False),
+        ("eos", False, "on", True),
+        ("eos", True, "off", True),
+    ],
+)
+def test_a_thought_alone_is_an_answer_trapped_unless_it_was_cut(
+    finish: str, truncated: bool, thinking: Thinking, trapped: bool
+) -> None:
+    off: Told = [("reasoning although thinking is off", "reasoning", (0, 3))] if thinking == "off" else []
+    cut = told(reply("", reasoning="Hm.", finish_reason=finish, truncated=truncated), thinking=thinking)
+    assert cut == off + ([("answer trapped in reasoning, content is empty", "reasoning", (0, 3))] if trapped else [])
+    assert told(reply("Hi.", reasoning="Hm.", finish_reason=finish, truncated=truncated), thinking=thinking) == off
+
+
+@pytest.mark.parametrize(
+    ("marked", "reasons"),
+    [
+        ('{"query": "〔<think>〕capital"}', ["thinking tag '<think>'"]),
+        ('{"query": "〔\\u003cthink\\u003e〕capital"}', ["thinking tag '\\\\u003cthink\\\\u003e'"]),
+        ('{"query": "〔Okay, the user wants it.〕"}', ["untagged reasoning in an argument"]),
+        ('〔{"query": "Okay, \\u0063af\\u00e9, the user wants it."}〕', ["untagged reasoning in an argument"]),
+        ('{"query": "〔Okay, the user wants\\〕u00e9"}', ["untagged reasoning in an argument"]),
+        ('{"query": "glass 〔\ufffd〕"}', [UNDECODABLE]),
+        ('〔{"query": "\\ufffd"}〕', [UNDECODABLE]),
+        ('{"query": "one\\n\\nTwo"}', []),
+        ('{"query": "I know, the user wants it.", "n": 7, "b": [null, true]}', []),
+        ('{"query": "Okay, the user wants it."', []),
+        ("[" * 100_000, []),
+    ],
+)
+def test_a_leak_in_arguments_is_told_with_its_place(marked: str, reasons: list[str]) -> None:
+    text, spans = unmarked(marked)
+    found = told(reply(calls=[call("search_memory", text)]))
+    assert found == [(why, "tool_calls", span) for why, span in zip(reasons, spans, strict=True)]
+
+
+def test_every_string_in_the_arguments_is_read() -> None:
+    text = '{"Thinking process: a": {"k": ["Thinking process: b", {"l": "Thinking process: c"}]}, "m": "so be it"}'
+    found = find(sample(reply(calls=[call("search_memory", text)])))
+    assert {each.excerpt for each in found} == {f"Thinking process: {letter}" for letter in "abc"}
+    assert sorted(each.span for each in found if each.span) == [
+        (at, at + 19) for at in (text.index(f"Thinking process: {letter}") for letter in "abc")
+    ]
+
+
+def test_where_the_user_asked_about_tags_each_string_of_the_arguments_is_judged_by_itself() -> None:
+    text = '{"a": "what <think> means", "query": "<think>\\nThe tag.", "b": "</think>"}'
+    found = told(reply(calls=[call("search_memory", text)], topic=["tags"]))
+    assert found == [
+        ("thinking tag '</think>'", "tool_calls", (64, 72)),
+        ("thinking tag '<think>'", "tool_calls", (0, len(text))),
+    ]
+
+
+def test_a_mark_in_the_name_of_a_call_is_told_whatever_the_user_asked() -> None:
+    named = [call("<think>look", "{}"), call("look\ufffd", "{}")]
+    expected: Told = [("thinking tag '<think>'", "tool_calls", (0, 7)), (UNDECODABLE, "tool_calls", (4, 5))]
+    assert told(reply(calls=named)) == expected
+    assert told(reply(calls=named, topic=["tags"])) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "leaks"),
+    [
+        # special tokens
+        ("The tag opens<|im_end|>", True),
+        ("The tag opens.<|im_end|> \n", True),
+        ("The tag opens:<|im_end|>", True),
+        ("The tag opens <|im_end|>", False),
+        ("The tag opens (<|im_end|>", False),
+        ("<|im_end|>", False),
+        ("<|im_start|>assistant", True),
+        (" <|im_start|>assistant", True),
+        ("<|im_start|> opens a turn", False),
+        ("<|im_start|>1", False),
+        ("a<|im_start|>assistant", False),
+        # opening tags
+        ("<think>", True),
+        ("<think> \nso", True),
+        ("<think>Tags", True),
+        ("<think> tags", False),
+        ("a <think>Tags", False),
+        ("<think> tags</think>.", False),
+        ("<think> tags.</think> so", True),
+        ("<think> tags.\t</think> so", True),
+        ("<think> tags\n</think> so", True),
+        ("<think></think> is a pair", False),
+        ("final\n</think> closes it", False),
+        ("</think> and <think> tags.", False),
+        # closing tags
+        ("Tags\n</think>\nSo", True),
+        ("Tags \n</think> ", True),
+        ("Tags:\n</think>\nSo", False),
+        ("Tags：\n</think>\nSo", False),
+        ("Tags\n</think> so", False),
+        ("Tags.</think> So", True),
+        ("Tags. </think>So", True),
+        ("Tags.</think>", True),
+        ("Tags.</think> \nso", True),
+        ("Tags.</think> so", False),
+        ("Tags.</think> 5", False),
+        ("Tags</think> So", False),
+        ("Tags:</think> So", False),
+        ("タグか？</think>タグ", True),
+        ("Tags：</think>タグ", False),
+        ("</think> So", True),
+        ("</think> so", False),
+        ("</think>タグ", True),
+        ("</think>は閉じる", False),
+        ("Okay, the user asks about tags</think> so", True),
+        ("It is <think> here. So</think> So.</think> So", False),
+    ],
+)
+def test_in_an_answer_about_tags_those_that_work_as_tags_are_leaks(text: str, leaks: bool) -> None:
+    assert any("tag '" in why or "token '" in why for why, _, _ in told(reply(text, topic=["tags"]))) == leaks
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "marked"),
+    [
+        (AGAIN, f"Well: 〔{AGAIN}〕."),
+        (AGAIN, f"Well:  〔{AGAIN.replace(' ', '  ')}〕  and so on."),
+        (f"{AGAIN} and more", f"Well: 〔{AGAIN} and m〕uch."),
+        (f"{AGAIN} and more", f"Well: 〔{AGAIN} an〕"),
+        (f"{AGAIN} and", f"Well: 〔{AGAIN} and〕 more."),
+        (f"{40 * 'x'}{AGAIN}", f"Well: 〔{AGAIN}〕."),
+        (f"{39 * 'x'}{AGAIN}", f"Well: 〔{AGAIN}〕."),
+        (f"{41 * 'x'}{AGAIN}", f"Well: {AGAIN}."),
+        (f"12345{AGAIN}", f"Well: 〔{AGAIN}〕."),
+        (f"12345{AGAIN[:-5]}", f"Well: {AGAIN[:-5]} and so on."),
+        (AGAIN[:-1], f"Well: {AGAIN[:-1]} and so on."),
+        (f"Q{AGAIN}", AGAIN),  # a draft
+        (AGAIN, f"〔{AGAIN}〕"),
+        (AGAIN, AGAIN[1:]),
+    ],
+)
+def test_a_repetition_is_told_to_its_end(reasoning: str, marked: str) -> None:
+    text, spans = unmarked(marked)
+    assert told(reply(text, reasoning=reasoning)) == [(REPEATED, "content", span) for span in spans]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annie_eval.detectors.argument_text import find_garbled
+from annie_eval.detectors.call_text import CallText, find_call_text
 from annie_eval.detectors.matching import match
 from annie_eval.detectors.tool_calls import find
 from annie_eval.wire.sample import Exchange, ToolCall
@@ -133,6 +134,52 @@ def test_an_object_that_lists_properties_is_closed_however_it_lists_them(tool: s
     assert find(replace(sample(extra), tools=NESTED))
 
 
+OBJECT = {"type": "object"}
+DEFINED = {"options": OPTIONS, "deep": {"properties": {"inner": OPTIONS}}}
+CHOICE = {"if": {"required": ["mode"]}, "then": OPTIONS, "else": {"properties": {"speed": {}}}}
+DEPENDENT = OPTIONS | {"dependentSchemas": {"mode": {"properties": {"speed": {}}}}}
+KNOWN, OTHER = {"mode": "dry"}, {"anything": 1}
+LISTED_OBJECT: dict[str, Any] = {"items": {"properties": {"a": {"properties": {"b": {}}}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "fit", "misfits"),
+    [
+        ({"items": OPTIONS}, [[], [KNOWN], [KNOWN, KNOWN]], [[OTHER], [KNOWN, OTHER]]),
+        ({"items": OBJECT}, [[OTHER]], [[1]]),
+        ({"prefixItems": [OPTIONS, OPTIONS]}, [[KNOWN, KNOWN], [KNOWN, KNOWN, OTHER]], [[OTHER], [KNOWN, OTHER]]),
+        ({"prefixItems": [OBJECT]}, [[OTHER]], [[1]]),
+        ({"contains": OPTIONS}, [[KNOWN], [1, KNOWN]], [[OTHER]]),
+        ({"contains": OBJECT}, [[OTHER]], [[1]]),
+        ({"additionalProperties": OPTIONS}, [{"a": KNOWN}], [{"a": OTHER}]),
+        ({"additionalProperties": OBJECT}, [{"a": OTHER}], [{"a": 1}]),
+        ({"patternProperties": {"^a": OPTIONS}}, [{"a": KNOWN}, {"b": OTHER}], [{"a": OTHER}]),
+        (OPTIONS | {"unevaluatedProperties": True}, [KNOWN, OTHER], [{"mode": 1}]),
+        ({"oneOf": [OPTIONS, {"type": "null"}]}, [KNOWN, None], [OTHER]),
+        ({"anyOf": [{"properties": {"inner": OPTIONS}}]}, [{"inner": KNOWN}], [{"inner": OTHER}, OTHER]),
+        ({"anyOf": [{"properties": {"inner": OBJECT}}]}, [{"inner": OTHER}], [OTHER]),
+        ({"allOf": [{"allOf": [OPTIONS]}]}, [KNOWN], [OTHER]),
+        (CHOICE, [KNOWN, {"speed": 2}], [OTHER, {"mode": "dry", "speed": 2}]),
+        ({"if": OPTIONS}, [KNOWN], [OTHER]),
+        (DEPENDENT, [KNOWN, {"mode": "dry", "speed": 2}], [{"speed": 2}, KNOWN | OTHER]),
+        ({"$ref": "#/$defs/deep"}, [{"inner": KNOWN}], [{"inner": OTHER}, OTHER]),
+        ({"$ref": "#/definitions/options"}, [KNOWN], [OTHER]),
+        ({"$dynamicRef": "#/$defs/options"}, [KNOWN], [OTHER]),
+        ({"enum": [LISTED_OBJECT]}, [LISTED_OBJECT], [OTHER]),
+        ({"properties": {"inner": {"properties": {"a": {}}}}}, [{"inner": {"a": 1}}], [{"inner": OTHER}]),
+        (True, [OTHER, 1], []),
+    ],
+)
+def test_objects_that_list_properties_are_closed_wherever_a_schema_has_them(
+    schema: Any, fit: list[Any], misfits: list[Any]
+) -> None:
+    tools = {"note": {"properties": {"options": schema}, "$defs": DEFINED, "definitions": DEFINED}}
+    for value, fits in [*((value, True) for value in fit), *((value, False) for value in misfits)]:
+        made = reply(calls=[call("note", {"options": value})], wanted=[wants("note")])
+        found = [each.reason for each in find(sample(made, tools=tools))]
+        assert ["break the schema" in reason for reason in found] == ([] if fits else [True]), (value, found)
+
+
 ANY = wants("search_memory")
 GARBLED = [
     ("spare key</arg_value>", "markup of the call"),
@@ -192,6 +239,29 @@ def test_an_argument_that_only_looks_garbled_is_none(value: str) -> None:
 )
 def test_names_and_values_at_any_depth_of_the_arguments_are_looked_at(arguments: Any, path: str | None) -> None:
     assert find_garbled(arguments, "", {}) == (path and (path, "holds an HTML entity, '&nbsp;'"))
+
+
+LISTED = {"properties": {"unit": {"enum": ["null"]}, "query": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked", "found"),
+    [
+        ({"unit": "null"}, "", None),
+        ({"query": "null"}, "", ("query", "is a null that became a word")),
+        ({"query": "null"}, "Search for null.", None),
+        ({"unit": "null", "query": "null"}, "", ("query", "is a null that became a word")),
+        ({"query": "<person>", "unit": "None"}, "Who is <person>?", ("unit", "is a null that became a word")),
+        ({"query": " "}, "Say a word.", ("query", "is blank")),
+        ({"where": {"query": "[query]"}}, "", ("where.query", "is a placeholder that was not filled")),
+        ({"query": f"key</x>{56 * ' '}"}, "", ("query", "ends in a closing tag, '</x>'")),
+        ({"query": f"key</x>{57 * ' '}"}, "", None),  # the last 60 characters are looked at
+    ],
+)
+def test_what_the_schema_lists_or_the_user_said_is_passed_over_and_the_rest_is_looked_at(
+    arguments: Any, asked: str, found: tuple[str, str] | None
+) -> None:
+    assert find_garbled(arguments, asked, LISTED) == found
 
 
 def test_half_of_a_surrogate_pair_in_an_argument_is_a_miss() -> None:
@@ -596,3 +666,242 @@ def test_the_time_is_linear_in_the_text(piece: str) -> None:
         find(sample(reply(None, calls=[call("search_memory", text)], wanted=[MEMORY])))
 
     assert growth_by_text(judge, piece) < LINEAR
+
+
+# Whole findings: reason, excerpt, channel and span.
+Told = tuple[str, str, str | None, tuple[int, int] | None]
+WEATHER = wants("get_weather", city="Rome")
+ROME, OSLO = call("get_weather", {"city": "Rome"}), call("get_weather", {"city": "Oslo"})
+STOP = call("stop", {})
+
+
+def of(made: ToolCall, reason: str) -> Told:
+    """A finding that shows a call."""
+    return reason, f"{made.name or ''}({made.arguments or ''})", "tool_calls", (0, len(made.arguments or ""))
+
+
+def told(*exchanges: Exchange) -> list[Told]:
+    return [(each.reason, each.excerpt, each.channel, each.span) for each in find(sample(*exchanges, thinking="on"))]
+
+
+CITY = 'argument city of get_weather is "Oslo", wanted "Rome"'
+UNWANTED = "call of {} that is not wanted"
+BARE = ToolCall("a", "stop", None)
+NAMELESS, FOREIGN = call(None, "{}"), call("look\nup", "{}")
+MISFITS: list[tuple[list[ToolCall], list[Any], list[Told]]] = [
+    ([ROME], [WEATHER], []),
+    ([OSLO], [WEATHER], [of(OSLO, CITY)]),
+    ([OSLO], [wants("get_weather", optional=True, city="Rome")], [of(OSLO, CITY)]),
+    ([ROME, OSLO], [WEATHER], [of(OSLO, UNWANTED.format("get_weather"))]),
+    ([OSLO, ROME], [WEATHER], [of(OSLO, UNWANTED.format("get_weather"))]),
+    ([OSLO, ROME], [WEATHER, WEATHER], [of(OSLO, CITY)]),
+    ([STOP], [WEATHER], [("no call of get_weather: only of stop", "", None, None), of(STOP, UNWANTED.format("stop"))]),
+    ([STOP], [wants("get_weather", optional=True)], [of(STOP, UNWANTED.format("stop"))]),
+    ([STOP, OSLO], [WEATHER], [of(OSLO, CITY), of(STOP, UNWANTED.format("stop"))]),
+    ([OSLO], [WEATHER, WEATHER],
+     [of(OSLO, CITY), ("no call of get_weather: only of get_weather", "", None, None)]),
+    ([STOP, *(replace(STOP, id=str(at)) for at in range(3))], [WEATHER],
+     [("no call of get_weather: only of stop, stop, stop", "", None, None)]
+     + 4 * [of(STOP, UNWANTED.format("stop"))]),
+    ([BARE], [wants("stop")], [of(BARE, "arguments of stop are empty, not a JSON object")]),
+    ([BARE], [wants("stop", optional=True)], [of(BARE, "arguments of stop are empty, not a JSON object")]),
+    ([NAMELESS], [wants("stop")],
+     [of(NAMELESS, "call without a name"), ("no call of stop: only of a nameless tool", "", None, None)]),
+    ([FOREIGN], [wants("stop")],
+     [("'look\\nup' is not among the tools that were offered", "look\\nup({})", "tool_calls", (0, 2)),
+      ("no call of stop: only of 'look\\nup'", "", None, None)]),
+    ([replace(STOP, id=""), replace(ROME, id="x"), replace(ROME, id="x")], [wants("stop"), WEATHER, WEATHER],
+     [of(STOP, "call of stop has no id"), of(ROME, "id 'x' is used twice")]),
+    ([STOP, NAMELESS], [],
+     [of(STOP, "call of stop where no call is wanted"),
+      of(NAMELESS, "call of a nameless tool where no call is wanted")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("calls", "wanted", "expected"), MISFITS)
+def test_each_miss_is_told_once_and_whole(calls: list[ToolCall], wanted: list[Any], expected: list[Told]) -> None:
+    assert told(reply(calls=calls, wanted=wanted)) == expected
+
+
+CUT = "cut off by max_tokens, so that no call counts"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "expected"),
+    [
+        (reply("Let me", wanted=[WEATHER], finish_reason="length"), [(CUT, "Let me", "content", (0, 6))]),
+        (reply("", reasoning="Hm.", wanted=[WEATHER], finish_reason="length"), [(CUT, "Hm.", "reasoning", (0, 3))]),
+        (reply(None, wanted=[WEATHER], finish_reason="length"), [(CUT, "", "reasoning", (0, 0))]),
+        (
+            reply("Let me", calls=[ROME, STOP], wanted=[WEATHER], finish_reason="length"),
+            [(CUT, "{}", "tool_calls", (0, 2))],
+        ),
+        (
+            reply(calls=[ROME], wanted=[wants("get_weather", optional=True)], tokens=256),
+            [(CUT, '{"city": "Rome"}', "tool_calls", (0, 16))],
+        ),
+        (reply(calls=[ROME], wanted=[WEATHER], tokens=255), []),
+        (reply("Hi.", wanted=[wants("stop", optional=True)], finish_reason="length"), []),
+        (
+            reply("Hi.", wanted=[wants("stop", optional=True), WEATHER], finish_reason="length"),
+            [(CUT, "Hi.", "content", (0, 3))],
+        ),
+        (reply("Hi.", wanted=(), finish_reason="length"), []),
+        (
+            reply("Hi.", wanted=(), finish_reason="function_call"),
+            [("finish_reason is tool_calls, but no call came", "function_call", None, None)],
+        ),
+        (
+            reply(calls=[ROME], wanted=[WEATHER], finish_reason="stop"),
+            [("finish_reason is stop, but calls came: it must be tool_calls", "stop", None, None)],
+        ),
+        (
+            reply(calls=[ROME], wanted=[WEATHER], finish_reason="function_call", request={"tool_choice": "required"}),
+            [("finish_reason is function_call, but calls came: it must be tool_calls", "function_call", None, None)],
+        ),
+        (
+            reply(calls=[ROME], wanted=(), finish_reason="stop"),
+            [
+                of(ROME, "call of get_weather where no call is wanted"),
+                ("finish_reason is stop, but calls came: it must be tool_calls", "stop", None, None),
+            ],
+        ),
+    ],
+)
+def test_how_an_answer_ended_is_judged_with_its_calls(exchange: Exchange, expected: list[Told]) -> None:
+    assert told(exchange) == expected
+    earlier = [("no call of stop: text instead", "Hm.", None, None)]
+    assert told(reply("Hm.", wanted=[wants("stop")]), reply("Hi."), exchange) == earlier + expected
+
+
+PLAN = "Then I use get_weather(city='Rome') for it."
+TAGGED = "So: <tool_call>{}</tool_call>"
+CODE = "dropped call: call of get_weather as code in text"
+TAG = "dropped call: tool tag '<tool_call>' in text"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "expected"),
+    [
+        (reply(PLAN, wanted=()), [(CODE, PLAN, "content", (11, 28))]),
+        (reply("Hi.", reasoning=PLAN, wanted=()), []),
+        (
+            reply("Hi.", reasoning=PLAN, wanted=[wants("stop", optional=True)]),
+            [(CODE, PLAN, "reasoning", (11, 28))],
+        ),
+        (reply("Hi.", reasoning=TAGGED, wanted=()), [(TAG, TAGGED, "reasoning", (4, 15))]),
+        (reply(None, reasoning=TAGGED, calls=[ROME], wanted=[WEATHER]), []),
+        (
+            reply(TAGGED, reasoning=TAGGED, wanted=()),
+            [(TAG, TAGGED, "content", (4, 15)), (TAG, TAGGED, "reasoning", (4, 15))],
+        ),
+        (reply("It is <tool_call>.", reasoning="It is <tool_call>.", wanted=(), topic=["tags"]), []),
+        (reply("It is <tool_call>.", reasoning="It is <tool_call>.", wanted=(), topic=["tools"]), []),
+        (reply("It is <tool_call>.", wanted=(), user="What is <tool_call>?"), []),
+        (
+            reply("It is <tool_call>.", wanted=(), user="What is <think>?", topic=["markdown"]),
+            [(TAG, "It is <tool_call>.", "content", (6, 17))],
+        ),
+    ],
+)
+def test_a_dropped_call_is_told_whole(exchange: Exchange, expected: list[Told]) -> None:
+    assert told(exchange) == expected
+
+
+BREAK = "break the schema"
+NO_NAME = "Expecting property name enclosed in double quotes"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "why"),
+    [
+        ("stop", "{", f"arguments of stop are not JSON ({NO_NAME} at character 1)"),
+        ("stop", f'{{"a": 1{400 * "0"}.0}}', f"arguments of stop hold 1{19 * '0'}, which no number can represent"),
+        ("stop", '{"a": -1e999}', "arguments of stop hold -1e999, which no number can represent"),
+        (
+            "add_event",
+            '{"title": 7, "when": {"date": 8}}',
+            f"arguments.title of add_event {BREAK}: 7 is not of type 'string'",
+        ),
+        (
+            "add_event",
+            '{"title": "x", "when": {"date": 8}}',
+            f"arguments.when.date of add_event {BREAK}: 8 is not of type 'string'",
+        ),
+        ("add_event", '{"when": {"date": 8}}', f"arguments of add_event {BREAK}: 'title' is a required property"),
+        (
+            "get_weather",
+            f'{{"city": "Rome", "unit": "{78 * "x"}"}}',
+            f"arguments.unit of get_weather break the schema: '{78 * 'x'}' is not one of ['celsius', 'fahrenheit']",
+        ),
+        (
+            "get_weather",
+            f'{{"city": "Rome", "unit": "{79 * "x"}"}}',
+            f"arguments.unit of get_weather break the schema: '{79 * 'x'}' is not one of ['celsius', 'fahrenheit…",
+        ),
+        ("note", '{"a": "  "}', "argument a of note is blank"),
+        ("note", f'{{"{90 * "k"}&nbsp;": 1}}', f"argument {80 * 'k'} of note holds an HTML entity, '&nbsp;'"),
+        (
+            "note",
+            '{"a  b": "spare\\nkey</parameter>"}',
+            "argument a b of note holds markup of the call, '</parameter'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_arguments_is_told_in_one_line(tool: str, arguments: str, why: str) -> None:
+    made = call(tool, arguments)
+    tools = {**TOOLS, "note": {"type": "object", "additionalProperties": True}}
+    found = find(sample(reply(calls=[made], wanted=[wants(tool)]), tools=tools))
+    assert [each.reason for each in found] == [why]
+
+
+# The text of a call: reason, place (in 〔brackets〕, which are no part of the text) and whether it has a tag.
+STOPPED = f"{{{395 * ' '}stop"  # 400 characters
+TAG_OF_CALL = "tool tag '<tool_call>' in text"
+
+
+@pytest.mark.parametrize(
+    ("reason", "marked", "about_tags", "tagged"),
+    [
+        (TAG_OF_CALL, "So: 〔<tool_call>〕 it is.", False, True),
+        (None, "So: <tool_call> it is.", True, False),
+        (TAG_OF_CALL, "So: 〔<tool_call>〕 [stop].", True, True),
+        (TAG_OF_CALL, "So: <tool_call> it is. 〔<tool_call>〕\n<stop", True, True),
+        (TAG_OF_CALL, f"〔<tool_call>〕{STOPPED}", True, True),
+        (None, f"<tool_call>{STOPPED[0]} {STOPPED[1:]}", True, False),
+        (None, "So: <tool_call> {walk", True, False),
+        ("tag named after a tool, '<get_weather>', in text", "<b>So</b>: 〔<get_weather>〕", False, True),
+        ("tag named after a tool, '<get_weather>', in text", "So: 〔<get_weather>〕", True, True),
+        ("tag named after a tool, '</city>', in text", "Rome〔</city>〕", False, True),
+        ("a call or its arguments as JSON in text", 'So 〔{"a":〕 1', False, False),
+        ("call of stop as JSON in text", 'So stop 〔{"a":〕 1', False, False),
+        ("call of stop as JSON in text", 'So stop 〔{"a":〕 1', True, False),
+        ("a call or its arguments as code in text", "So: 〔walk(to=〕1)", False, False),
+        ("call of get_weather as code in text", "So: 〔get_weather(c〕ity)", False, False),
+        ("rest of a call in text", 'look〔", "arguments"〕', False, False),
+        ("end of a call in text", "in Rome〔')〕", False, False),
+        ("end of a call in text", 'in Rome〔",  〕', False, False),
+        ("end of a call in text", 'He said "so" in Rome〔",〕', False, False),
+        (None, 'He said "so in Rome",', False, False),
+        (None, "He said (the word 'Rome')", False, False),
+        ("tool call announced in brackets", "So: 〔[Calling tool: look]〕", False, True),
+        (None, "So: [Calling tool: look]", True, False),
+        ("name of a tool in text", "So.\n〔look_up〕", False, False),
+        ("call of get_weather in text", "I was 〔using get_weather: Rome.〕", False, False),
+        ("call of stop in text", "〔stop {〕 it", False, False),
+        (None, "I can use get_weather for that.", False, False),
+        (None, "", False, False),
+    ],
+)
+def test_the_text_of_a_call_is_told_with_its_place(
+    reason: str | None, marked: str, about_tags: bool, tagged: bool
+) -> None:
+    start, end = marked.find("〔"), marked.find("〕") - 1
+    text = marked.replace("〔", "").replace("〕", "")
+    found = find_call_text(text, TOOLS, about_tags=about_tags)
+    assert found == (CallText(reason, start, end, tagged) if reason else None)
+
+
+def test_without_tools_no_name_is_one_of_a_tool() -> None:
+    assert find_call_text("<get_weather> stop { get_weather: Rome", {}) is None
+    assert find_call_text("So: <city>", {"look": {"properties": ["city"]}}) is None

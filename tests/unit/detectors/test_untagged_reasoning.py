@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from annie_eval.detectors.untagged_reasoning import find, weights
-from annie_eval.detectors.untagged_reasoning.find import ASKED, CUES, find_prose, hits
+from annie_eval.detectors.untagged_reasoning.cues import Cue, Where
+from annie_eval.detectors.untagged_reasoning.find import (
+    ASKED,
+    CUES,
+    Hit,
+    Prose,
+    asked_cues,
+    best_stretch,
+    find_prose,
+    hits,
+)
 from annie_eval.detectors.untagged_reasoning.weights import OTHER, THRESHOLD, Counts, log_odds
 from tests.support.growth import LINEAR, growth_by_text
 
@@ -195,3 +207,183 @@ def test_the_time_is_linear_in_the_text(unit: str) -> None:
 def test_a_letter_about_a_user_is_read_out(read_out: str, leak: str) -> None:
     assert find_prose(read_out) is None
     assert find_prose(leak) is not None
+
+
+# The search by itself, with cues made for the test.
+
+
+def cue(name: str, shows: str = "", where: Where = "inside", pattern: str = "goal") -> Cue:
+    return Cue(name, shows or name, where, (), pattern)
+
+
+def only(*cues: Cue) -> Callable[[str], tuple[Cue, ...]]:
+    """In place of the cues of which a text holds hints."""
+    return lambda _: cues
+
+
+def hit(name: str, sentence: int, shows: str = "") -> Hit:
+    return Hit(cue(name, shows), 10 * sentence, 10 * sentence + 4, sentence)
+
+
+WEIGHT = {"one": 1.0, "two": 2.0, "four": 4.0, "less": -3.0}
+
+
+@pytest.mark.parametrize(
+    ("found", "score", "kept"),
+    [
+        ([hit("one", 0)], 1.0, [0]),
+        ([hit("one", 0), hit("two", 0)], 3.0, [0, 1]),
+        ([hit("one", 0), hit("two", 2)], 3.0, [0, 1]),
+        ([hit("one", 0), hit("two", 3)], 2.0, [1]),
+        ([hit("two", 0), hit("one", 3)], 2.0, [0]),
+        ([hit("two", 0), hit("two", 5)], 2.0, [0]),  # as good as the second: the first
+        ([hit("two", 1), hit("two", 2), hit("one", 2)], 3.0, [2, 0]),
+        ([hit("one", 0, "a"), hit("four", 1, "a"), hit("two", 2)], 6.0, [1, 2]),
+        ([hit("four", 0), hit("one", 3), hit("two", 5), hit("two", 2)], 6.0, [0, 3]),
+        ([hit("one", 7), hit("two", 4), hit("four", 6)], 6.0, [1, 2]),
+        ([hit("less", 0), hit("four", 0)], 1.0, [0, 1]),
+        ([hit("less", 0), hit("four", 1)], 4.0, [1]),
+        ([hit("four", 0), hit("less", 1)], 1.0, [1, 0]),
+        ([hit("less", 2)], -3.0, [0]),
+    ],
+)
+def test_the_best_stretch_is_of_three_sentences(found: list[Hit], score: float, kept: list[int]) -> None:
+    best = best_stretch(found, WEIGHT)
+    assert best is not None
+    assert best[0] == score
+    assert {(each.cue.name, each.sentence) for each in best[1]} == {
+        (found[at].cue.name, found[at].sentence) for at in kept
+    }
+    assert len(best[1]) == len(kept)
+
+
+def test_no_hits_have_no_best_stretch() -> None:
+    assert best_stretch([], WEIGHT) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "opens", "starts"),
+    [
+        ("goal", True, True),
+        ("** goal", True, True),
+        ("1. goal", True, True),
+        ("Okay, so goal", True, True),
+        ("The goal", False, False),
+        ("It is. goal", False, True),
+        ("It is.goal", False, False),
+        ("It is.) So, goal", False, True),
+        ("It is。goal", False, True),
+        ("It is\ngoal", False, True),
+        ("It is so goal", False, False),
+        (f"{12 * 'ok '}goal", True, True),
+        (f"{13 * 'ok '}goal", False, False),
+        (f"{10 * 'okay, '}goal", True, True),  # 60 characters before it
+        (f"{10 * 'okay, '} goal", False, False),
+        (f"It. {9 * 'okay, '} goal", False, True),
+        (f"It. {9 * 'okay, '}  goal", False, True),
+        (f"It is.{10 * 'okay, '} goal", False, False),
+    ],
+)
+def test_a_beginning_has_only_ornaments_and_lead_ins_before_it(
+    monkeypatch: pytest.MonkeyPatch, text: str, opens: bool, starts: bool
+) -> None:
+    for where, expected in (("opening", opens), ("start", starts), ("inside", True)):
+        monkeypatch.setattr(find, "_hinted_cues", only(cue("x", where=where)))
+        assert [each.start for each in hits(text)] == ([text.index("goal")] if expected else []), where
+
+
+def test_hits_know_their_place_and_their_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = cue("one"), cue("two", pattern="plan")
+    monkeypatch.setattr(find, "_hinted_cues", only(one, two))
+    assert hits("goal. Goal plan\ngoal。goal") == [
+        Hit(one, 0, 4, 0),
+        Hit(one, 6, 10, 1),
+        Hit(one, 16, 20, 2),
+        Hit(one, 21, 25, 3),
+        Hit(two, 11, 15, 1),
+    ]
+    assert hits("nothing") == []
+    assert len(hits(200 * "goal ")) == len(hits(201 * "goal ")) == 200
+
+
+@pytest.mark.parametrize(("before", "found"), [(4999, 1), (5000, 0)])
+def test_so_many_places_of_a_cue_are_tried(monkeypatch: pytest.MonkeyPatch, before: int, found: int) -> None:
+    monkeypatch.setattr(find, "_hinted_cues", only(cue("x", where="start")))
+    assert len(hits(f"x{before * ' goal'}. goal")) == found
+
+
+def test_what_was_asked_makes_cues() -> None:
+    quoted = r"[\"“”'«„「]\s?"
+    assert asked_cues("", ()) == ()
+    assert asked_cues(" Nine char?!\n", ("weather", "Weather")) == ()
+    assert asked_cues("What is it.?", ()) == (
+        Cue(ASKED[0], "repeats what the user said", "inside", ("what is it",), rf"{quoted}What\ is\ it"),
+    )
+    assert asked_cues("", ("homeStatus", "weather", "get_time", "a.b")) == (
+        Cue(
+            ASKED[1],
+            "plans a call",
+            "inside",
+            ("homestatus", "get_time", "a.b"),
+            r"(?<![\w./])(?:homeStatus|get_time|a\.b)(?!\w)",
+        ),
+    )
+    assert [each.name for each in asked_cues("What is the time?", ("get_time",))] == list(ASKED)
+
+
+@pytest.mark.parametrize(
+    ("weight", "text", "more", "found"),
+    [
+        (5.5, "A goal.", {}, True),
+        (5.4, "A goal.", {}, False),
+        (7.5, "A goal.", {"about_thinking": True}, True),
+        (7.4, "A goal.", {"about_thinking": True}, False),
+        (7.5, "A goal.", {"question": "Which tools?"}, True),
+        (7.4, "A goal.", {"question": "Which tools?"}, False),
+        (7.4, "A goal.", {"question": "Which stools?"}, True),
+        (7.5, "A goal, says the letter.", {}, True),
+        (7.4, "A goal, says the letter.", {}, False),
+        (7.4, "A goal, says the cat.", {}, True),
+        (9.0, "A goal.", {"question": "What are my Goals?"}, False),  # the question names the matter
+        (9.0, "A goal.", {"question": "What is my plan?"}, True),
+        (9.0, "get_goal is it.", {"question": "Do you know get_goal?"}, True),
+    ],
+)
+def test_the_threshold_is_higher_where_the_topic_is_near(
+    monkeypatch: pytest.MonkeyPatch, weight: float, text: str, more: dict[str, Any], found: bool
+) -> None:
+    monkeypatch.setattr(find, "_hinted_cues", only(cue("x")))
+    monkeypatch.setattr(find, "weights", lambda: dict.fromkeys(("x", *ASKED), 0.0) | {"x": weight})
+    prose = find_prose(text, **more)
+    start = text.index("goal")
+    assert prose == (Prose(f"x ({weight:.1f} of 5.5)", start, start + 4, weight) if found else None)
+
+
+def test_a_cue_that_holds_a_tool_of_the_question_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find, "_hinted_cues", only(cue("x", pattern=r"\w+ is"), cue("y", pattern="hear")))
+    monkeypatch.setattr(find, "weights", lambda: {"x": 9.0, "y": 6.0})
+    asked = "Do you hear get_bread or SendMail?"
+    assert find_prose("get_bread is it.") is not None
+    assert find_prose("get_bread is it.", question=asked) is None
+    assert find_prose("SendMail is it. I hear it.", question=asked) == Prose("y (6.0 of 5.5)", 18, 22, 6.0)
+    assert find_prose("get_butter is it.", question=asked) == Prose("x (9.0 of 5.5)", 0, 13, 9.0)
+
+
+def test_a_matter_of_the_question_leaves_the_cues_that_quote_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cues = (cue(ASKED[0], pattern="the plan"), cue("x", pattern="plans?"))
+    monkeypatch.setattr(find, "_hinted_cues", only(*cues))
+    monkeypatch.setattr(find, "weights", lambda: {"x": 9.0, **dict.fromkeys(ASKED, 6.0)})
+    assert find_prose("Well, the plan.") == Prose(f"x, {ASKED[0]} (15.0 of 5.5)", 6, 14, 15.0)
+    assert find_prose("Well, the plan.", question="A plan?") == Prose(f"{ASKED[0]} (6.0 of 5.5)", 6, 14, 6.0)
+
+
+def test_the_finding_spans_the_cues_that_tell_and_names_the_heaviest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    cues = (
+        cue("light", "b", pattern="two"),
+        cue("heavy", "a", pattern="three"),
+        cue("none", "c", pattern="one"),
+        cue("against", "d", pattern="four"),
+    )
+    monkeypatch.setattr(find, "_hinted_cues", only(*cues))
+    monkeypatch.setattr(find, "weights", lambda: {"light": 3.0, "heavy": 4.0, "none": 0.0, "against": -1.0})
+    assert find_prose("one two three four") == Prose("a, b (6.0 of 5.5)", 4, 13, 6.0)

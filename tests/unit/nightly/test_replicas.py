@@ -5,15 +5,18 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from annie_eval.detectors.finding import Finding
 from annie_eval.errors import UsageError
+from annie_eval.gates import replicas
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.replicas import ALPHA, SHARED, Answered, Shares, compare_replicas, shares
 from annie_eval.profile.load import load
+from annie_eval.profile.types import Gate, Scenario, Turn, Variant
 from annie_eval.serving.replicas import check_same
 
 PROFILE = load("annie")
@@ -251,3 +254,315 @@ def test_servers_that_are_not_alike_are_refused_by_name() -> None:
         check_same("http://a/v1", known, {"http://b/v1": {**known, "server_version": "0.31.0"}})
     with pytest.raises(UsageError, match="max model len 8192 there, None here"):
         check_same("http://a/v1", known, {"http://b/v1": {k: v for k, v in known.items() if k != "max_model_len"}})
+
+
+# --- eight samples of two gates, and every number -------------------------------------------------------------------
+
+SMALL = replace(
+    PROFILE,
+    scenarios=tuple(
+        Scenario(f"{name}-{i}", name, (Turn(f"{name} {i}?"),), variants=(Variant(stream=False),))
+        for name in "gh"
+        for i in range(4)
+    ),
+    gates={name: Gate(name, ("markdown",), (name,), required=0) for name in "gh"},
+)
+Change = Callable[[Answered], Answered]
+
+
+def small(servers: int, change: Change = lambda one: one) -> list[Answered]:
+    keys = [key for scenario in SMALL.scenarios for key in scenario.sample_keys()]
+    return [
+        change(Answered(server, key, i % servers == server, (Judgement(key[0], key),), SHOWN, 70))
+        for i, key in enumerate(keys)
+        for server in range(servers)
+    ]
+
+
+def changed(which: Callable[[int, str], bool], **fields: Any) -> Change:
+    """`which` is told the server and the scenario."""
+    return lambda one: replace(one, **fields) if which(one.server, one.sample.partition(".")[0]) else one
+
+
+def missed(which: Callable[[int, str], bool]) -> Change:
+    def change(one: Answered) -> Answered:
+        (judgement,) = one.judgements
+        held = replace(one, judgements=(replace(judgement, findings=MISS),))
+        return held if which(one.server, one.sample.partition(".")[0]) else one
+
+    return change
+
+
+def pair(name: str, server: int, p: float, adjusted: float, passed: str, others: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "server": URLS[server],
+        "p": pytest.approx(p),
+        "adjusted": pytest.approx(adjusted),
+        "all": False,
+        "verdict": "PASS",
+        "detail": f"{URLS[server]} {passed}, the others {others} of the same samples",
+    }
+
+
+def test_every_field_of_a_comparison_of_equal_servers() -> None:
+    names = ("g", "4/4"), ("h", "4/4"), ("all gates", "8/8")
+    assert compare_replicas(SMALL, URLS[:2], small(2)) == {
+        "verdict": "PASS",
+        "headline": "replicas: 2 servers agree on 8 samples that each was asked",
+        "servers": [{"base_url": url, "n": 4, "passed": 4, "broken": 0, "shared": 8} for url in URLS[:2]],
+        "structure": [],
+        "gates": [pair(name, server, 1.0, 1.0, count, count) for name, count in names for server in range(2)],
+    }
+
+
+def test_pairs_are_compared_gate_by_gate_and_over_all_gates() -> None:
+    """b misses three of g's four. If a and b are alike, it has as few passes in 1 of 8 assignments; six tests."""
+    found = compare_replicas(SMALL, URLS[:2], small(2, missed(lambda server, name: server == 1 and name < "g-3")))
+    assert found["gates"] == [
+        pair("g", 0, 1.0, 1.0, "4/4", "1/4"),
+        pair("g", 1, 1 / 8, 6 / 8, "1/4", "4/4"),
+        pair("h", 0, 1.0, 1.0, "4/4", "4/4"),
+        pair("h", 1, 1.0, 1.0, "4/4", "4/4"),
+        pair("all gates", 0, 1.0, 1.0, "8/8", "5/8"),
+        pair("all gates", 1, 1 / 8, 6 / 8, "5/8", "8/8"),
+    ]
+    assert [server["passed"] for server in found["servers"]] == [4, 3]  # b was dealt g-1, g-3, h-1 and h-3
+
+
+def test_of_three_servers_one_is_compared_with_what_all_others_pass() -> None:
+    """a misses g-0, b g-1 to g-3: in each of four samples, one of three servers.
+
+    If they are alike, a has one miss or more with 1 - (2/3)^4 = 65/81, and b three or more with 4 * 2/81 + 1/81.
+    """
+
+    def misses(server: int, name: str) -> bool:
+        return (server == 0 and name == "g-0") or (server == 1 and "g-1" <= name < "h")
+
+    found = compare_replicas(SMALL, URLS, small(3, missed(misses)))
+    assert found["gates"][:3] == [
+        pair("g", 0, 65 / 81, 1.0, "3/4", "1/4"),
+        pair("g", 1, 9 / 81, 1.0, "1/4", "3/4"),
+        pair("g", 2, 1.0, 1.0, "4/4", "0/4"),
+    ]
+
+
+@pytest.mark.parametrize(("misses", "verdict"), [(6, "PASS"), (7, "FAIL")])
+def test_servers_differ_below_an_error_rate_of_one_percent(misses: int, verdict: str) -> None:
+    """b alone misses six of eight: 9 tests at 1/3^6 are 1.2 %. With seven it is 0.4 %."""
+    few = small(3, missed(lambda server, name: server == 1 and (name < "h" or int(name[2:]) < misses - 4)))
+    found = compare_replicas(SMALL, URLS, few)
+    (b,) = [one for one in found["gates"] if (one["name"], one["server"]) == ("all gates", URLS[1])]
+    assert (b["adjusted"], b["verdict"], found["verdict"]) == (pytest.approx(9 / 3**misses), verdict, verdict)
+
+
+@pytest.mark.parametrize(("adjusted", "verdict"), [(0.01, "FAIL"), (0.0101, "PASS")])
+def test_an_adjusted_p_value_at_the_error_rate_counts(
+    adjusted: float, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas.binomial, "holm", lambda values: [adjusted] * len(values))
+    assert {one["verdict"] for one in compare_replicas(SMALL, URLS[:2], small(2))["gates"]} == {verdict}
+
+
+STRICT = replace(SMALL, gates={name: replace(gate, required=None) for name, gate in SMALL.gates.items()})
+
+
+@pytest.mark.parametrize(
+    ("which", "headline"),
+    [
+        (
+            lambda server, name: name == "g-0",
+            "every replica fails: g: http://a/v1 3/4, http://b/v1 3/4: http://a/v1 fails the gate;"
+            " g: http://a/v1 3/4, http://b/v1 3/4: http://b/v1 fails the gate",
+        ),
+        (
+            lambda server, name: server == 1 and name == "h-2",
+            "replicas differ: h: http://a/v1 4/4, http://b/v1 3/4: http://b/v1 fails the gate",
+        ),
+        (
+            lambda server, name: name == "g-0" or (server == 0 and name == "h-2"),
+            "replicas differ: g: http://a/v1 3/4, http://b/v1 3/4: http://a/v1 fails the gate;"
+            " g: http://a/v1 3/4, http://b/v1 3/4: http://b/v1 fails the gate;"
+            " h: http://a/v1 3/4, http://b/v1 4/4: http://a/v1 fails the gate",
+        ),
+    ],
+    ids=["every server", "one server", "one gate everywhere and one at a server"],
+)
+def test_replicas_differ_unless_every_gate_fails_everywhere(which: Callable[[int, str], bool], headline: str) -> None:
+    found = compare_replicas(STRICT, URLS[:2], small(2, missed(which)))
+    assert (found["verdict"], found["headline"]) == ("FAIL", headline)
+
+
+def test_servers_that_fail_every_gate_and_show_other_things_differ() -> None:
+    def change(one: Answered) -> Answered:
+        (judgement,) = one.judgements
+        shown = SHOWN if one.server else frozenset[str]()
+        return replace(one, judgements=(replace(judgement, findings=MISS),), shows=shown)
+
+    assert compare_replicas(STRICT, URLS[:2], small(2, change))["headline"].startswith("replicas differ: ")
+
+
+def test_every_field_of_a_gate_that_a_server_fails_on_its_own() -> None:
+    found = compare_replicas(STRICT, URLS[:2], small(2, missed(lambda server, name: server == 1 and name == "h-2")))
+    assert found["gates"][0] == {
+        "name": "h",
+        "server": URLS[1],
+        "p": None,
+        "adjusted": None,
+        "all": False,
+        "verdict": "FAIL",
+        "detail": "http://a/v1 4/4, http://b/v1 3/4: http://b/v1 fails the gate",
+    }
+    every = compare_replicas(STRICT, URLS[:2], small(2, missed(lambda server, name: name == "h-2")))["gates"]
+    assert [(one["server"], one["all"]) for one in every if one["p"] is None] == [(URLS[0], True), (URLS[1], True)]
+
+
+@pytest.mark.parametrize(
+    ("servers", "change", "structure"),
+    [
+        # The largest group is said: all samples, those of one transport, those of one gate.
+        (2, changed(lambda s, name: s == 1, shows=frozenset()), "b never VERB in 8 samples where the others do"),
+        (
+            2,
+            changed(lambda s, name: s == 1 and name < "g-3", shows=frozenset()),
+            None,  # b shows it in other samples, of every group
+        ),
+        (
+            2,
+            changed(lambda s, name: s == 1 and name < "h", shows=frozenset()),
+            "b never VERB in 4 samples of g where the others do",
+        ),
+        (
+            2,
+            lambda one: replace(one, shows=SHOWN if one.server == 0 and one.sample < "g-2" else frozenset()),
+            None,  # two samples are too few
+        ),
+        (
+            2,
+            lambda one: replace(one, shows=SHOWN if one.server == 0 and one.sample < "g-3" else frozenset()),
+            "b never VERB in 3 samples where the others do",
+        ),
+        (
+            3,
+            lambda one: replace(one, shows=SHOWN if one.server == 0 and one.sample < "g-3" else frozenset()),
+            "a alone VERB, in 3 samples",
+        ),
+        (
+            3,
+            lambda one: replace(one, shows=SHOWN if one.server == 0 and one.sample < "g-2" else frozenset()),
+            None,
+        ),
+        (
+            3,
+            lambda one: replace(one, shows=SHOWN if one.server < 2 and one.sample < "g-3" else frozenset()),
+            "c never VERB in 3 samples where the others do",
+        ),
+    ],
+)
+def test_what_a_server_never_shows_or_shows_alone(servers: int, change: Change, structure: str | None) -> None:
+    found = compare_replicas(SMALL, URLS[:servers], small(servers, change))["structure"]
+    name, _, rest = (structure or "").partition(" ")
+    assert found == [f"http://{name}/v1 {rest.replace('VERB', verb)}" for verb in sorted(SHOWN) if structure]
+
+
+@pytest.mark.parametrize(
+    ("servers", "tokens", "found"),
+    [
+        (2, {0: 70, 1: 75}, ["b makes other prompts of 3 requests (g-0.unstreamed.off: 75 tokens, 70 elsewhere)"]),
+        (2, {0: 75, 1: 70}, ["b makes other prompts of 3 requests (g-0.unstreamed.off: 70 tokens, 75 elsewhere)"]),
+        (3, {0: 75}, ["a makes other prompts of 3 requests (g-0.unstreamed.off: 75 tokens, 70 elsewhere)"]),
+        (3, {2: 75}, ["c makes other prompts of 3 requests (g-0.unstreamed.off: 75 tokens, 70 elsewhere)"]),
+        (3, {0: 71, 1: 72, 2: 73}, []),
+        (2, {0: None}, []),
+        (2, {1: None}, []),
+        (2, {}, []),
+    ],
+)
+def test_other_prompts_of_the_same_requests(
+    servers: int, tokens: Mapping[int, int | None], found: Sequence[str]
+) -> None:
+    """In g-0 to g-2; all others have 70 tokens."""
+
+    def change(one: Answered) -> Answered:
+        return replace(one, prompt_tokens=tokens.get(one.server, 70)) if one.sample < "g-3" else one
+
+    structure = compare_replicas(SMALL, URLS[:servers], small(servers, change))["structure"]
+    assert structure == [f"http://{each[0]}/v1{each[1:]}" for each in found]
+
+
+def test_samples_with_one_prompt_are_one_pair() -> None:
+    """Streamed and unstreamed: b misses both of two prompts, which is 1 of 4 assignments and not 1 of 16."""
+    both = replace(
+        SMALL, scenarios=tuple(replace(one, variants=(Variant(), Variant(stream=False))) for one in SMALL.scenarios)
+    )
+    keys = [key for one in both.scenarios for key in one.sample_keys()]
+    given = [
+        Answered(server, key, True, (Judgement(key[0], key, MISS if server == 1 and key < "g-2" else ()),), SHOWN, 70)
+        for key in keys
+        for server in range(2)
+    ]
+    (found,) = [one for one in compare_replicas(both, URLS[:2], given)["gates"] if one["name"] == "g" and one["p"] < 1]
+    assert found["p"] == pytest.approx(1 / 4)
+    assert found["detail"] == "http://b/v1 4/8, the others 8/8 of the same samples"
+
+
+def test_a_gate_is_compared_on_the_samples_that_it_judged_at_every_server() -> None:
+    given = small(2, changed(lambda server, name: server == 1 and name == "g-0", judgements=()))
+    details = [one["detail"] for one in compare_replicas(SMALL, URLS[:2], given)["gates"]]
+    assert [detail.partition(" of ")[0] for detail in details] == [
+        f"{URLS[server]} {count}, the others {count}" for count in ("3/3", "4/4", "8/8") for server in range(2)
+    ]
+
+
+def test_a_sample_that_broke_in_one_of_its_gates_is_broken() -> None:
+    keys = ("g-0.unstreamed.off", "h-1.unstreamed.off")
+    judged = Judgement("h", keys[0]), Judgement("g", keys[0], (), "timed out")
+    found = compare_replicas(
+        SMALL, URLS[:2], small(2, changed(lambda server, name: (server, name) == (0, "g-0"), judgements=judged))
+    )
+    assert (found["verdict"], found["headline"]) == ("ERROR", "replicas: http://a/v1 broke 1 of its samples")
+    assert found["servers"] == [
+        {"base_url": URLS[0], "n": 3, "passed": 3, "broken": 1, "shared": 7},
+        {"base_url": URLS[1], "n": 4, "passed": 4, "broken": 0, "shared": 7},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "missing", "verdict", "headline"),
+    [
+        (changed(lambda *_: False), 3, "INCONCLUSIVE", "replicas: 3 answers for the comparison are missing"),
+        (
+            changed(lambda s, name: s == 1 and name < "g-2", judgements=(Judgement("g", "x", (), "gone"),)),
+            3,
+            "ERROR",
+            "replicas: http://b/v1 broke 2 of its samples; 3 answers for the comparison are missing",
+        ),
+        (
+            changed(lambda s, _: s == 1, shows=frozenset()),
+            3,
+            "FAIL",
+            "replicas differ: http://b/v1 never ends with finish_reason stop in 8 samples where the others do;"
+            " http://b/v1 never says anything in 8 samples where the others do;"
+            " http://b/v1 never tells its usage in 8 samples where the others do",
+        ),
+    ],
+)
+def test_verdict_and_headline(change: Change, missing: int, verdict: str, headline: str) -> None:
+    found = compare_replicas(SMALL, URLS[:2], small(2, change), missing)
+    assert (found["verdict"], found["headline"]) == (verdict, headline)
+
+
+def test_a_headline_has_four_differences_and_what_broke() -> None:
+    shown = frozenset({"calls a tool", "says a", "says b", "says c", "says d"})
+
+    def change(one: Answered) -> Answered:
+        if one.sample.startswith("h-3") and one.server == 0:
+            return replace(one, judgements=(replace(one.judgements[0], error="timed out"),))
+        return replace(one, shows=shown if one.server == 0 else frozenset())
+
+    found = compare_replicas(SMALL, URLS[:2], small(2, change))
+    assert len(found["structure"]) == 5
+    assert found["headline"] == "replicas differ: " + "; ".join(
+        [f"http://b/v1 never {verb} in 7 samples where the others do" for verb in sorted(shown)[:4]]
+        + ["http://a/v1 broke 1 of its samples"]
+    )

@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from quant import recipe
 from quant.checkpoint.provenance import Provenance
+from quant.checkpoint.view import Problem
 from quant.errors import NotServedAsMade, UsageError
 from quant.export import adapter, finish, verify
 from quant.export.export import export_model
 from quant.formats import nvfp4
 from quant.images import images
+from quant.preflight import check
 
 # --- the bits that are served ---------------------------------------------------------------------------------------
 
@@ -294,3 +296,148 @@ def test_the_weights_of_an_mtp_head_go_along_unquantised(
     excluded = mtp and algorithm == "NVFP4"
     assert config_["quantization_config"]["ignore"] == (["mtp*", "z"] if excluded else ["z"])
     assert legacy["quantization"].get("exclude_modules") == (["mtp*"] if excluded else None)
+
+
+class Steps:
+    """What `finish` calls, in its order, with stand-ins for the slow parts; nothing is wrong unless it is set."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.computed = {"a": "1", "b": "2"}
+        self.findings: list[Problem] = []
+        self.called: list[Any] = []
+        self.preflight: dict[str, Any] = {}
+        patch.setattr(verify, "computed_digests", lambda _: self.computed)
+        patch.setattr(finish, "export_model", self.export)
+        patch.setattr(finish, "retarget", lambda directory, image: self.called.append(("retarget", image.name)))
+        patch.setattr(finish, "digest_ahead", lambda paths: self.called.append([path.name for path in paths]))
+        patch.setattr(verify, "assert_served_as_made", self.compare)
+        patch.setattr(check, "preflight", self.check)
+        patch.setattr(finish, "view", lambda directory: (directory, []))
+        patch.setattr(finish, "movement", lambda new, old: {"moved": [new.name[:4], old.name]})
+        patch.setattr(finish, "plot", lambda *given: self.called.append(("plot", given[0], given[1].name, given[2])))
+
+    def export(self, model: Any, source: Path, out: Path, image: Any) -> None:
+        self.called.append(("export", source.name, image.name))
+        save_file({"x": torch.ones(1)}, out / "model.safetensors")
+
+    def compare(self, computed: Any, directory: Path, dtype: torch.dtype) -> int:
+        self.called.append(("compare", computed, dtype))
+        return 7
+
+    def check(self, directory: Path, **given: Any) -> list[Problem]:
+        self.preflight = given
+        return self.findings
+
+    def extra(self, directory: Path, digests: dict[str, str]) -> None:
+        self.called.append(("extra", digests))
+        (directory / "extra.txt").write_text("kept")
+
+    def run(self, tmp_path: Path, provenance: Provenance | None = None, **more: Any) -> int:
+        made = provenance or Provenance("ptq", {})
+        source, image = tmp_path / "source", images()["vllm-0.32"]
+        return finish.finish(SimpleNamespace(dtype=torch.bfloat16), source, tmp_path / "out", image, made, **more)
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    return Steps(monkeypatch)
+
+
+BUILT = [
+    ("export", "source", "vllm-0.32"),
+    ("retarget", "vllm-0.32"),
+    ["model.safetensors"],
+    ("compare", {"a": "1", "b": "2"}, torch.bfloat16),
+]
+EXTRA = ("extra", {"a": "1", "b": "2"})
+
+
+@pytest.mark.parametrize(
+    ("trained", "extra", "called"),
+    [
+        (None, False, BUILT),
+        (None, True, [*BUILT, EXTRA]),  # a calibration is written beside a checkpoint that holds
+        ({"a": "1", "b": "2", "c": "3"}, False, BUILT),
+        ({"a": "1", "b": "2"}, True, [EXTRA, *BUILT]),  # an adapter is kept before anything can be refused
+    ],
+)
+def test_a_checkpoint_is_built_step_by_step(
+    trained: dict[str, str] | None, extra: bool, called: list[Any], steps: Steps, tmp_path: Path
+) -> None:
+    provenance = Provenance("ptq", {"recipe": {"name": "r"}})
+    assert steps.run(tmp_path, provenance, trained=trained, extra=steps.extra if extra else None) == 7
+    assert steps.called == called
+    assert steps.preflight == {
+        "image": images()["vllm-0.32"],
+        "reference": tmp_path / "source",
+        "being_built": True,
+        "made": {"kind": "ptq", "recipe": {"name": "r"}},
+    }
+    written = json.loads((tmp_path / "out" / "quant_run.json").read_text())
+    assert written["bit_check"] == {"layers": 7, "equal": True}
+    assert written.get("moved") == (None if trained is None else {"moved": [".out", "source"]})
+    assert list(written["seconds"]) == ["digest", "export", "verify", "preflight"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        ["model.safetensors", "quant_run.json", *(["extra.txt"] if extra else [])]
+    )
+
+
+def test_the_errors_of_the_blocks_are_drawn(steps: Steps, tmp_path: Path) -> None:
+    steps.run(tmp_path, Provenance("ptq", {"quality": {"block_errors": {"0": 0.1}}}))
+    drawn = ("plot", {"0": 0.1}, "block_errors.png", "out: error of each block after quantisation")
+    assert steps.called == [*BUILT, drawn]
+
+
+REFUSED = Problem(9, "tokenizer.json", "is odd", "take ours")
+
+
+@pytest.mark.parametrize(
+    ("trained", "findings", "record", "says"),
+    [
+        (None, [REFUSED], {}, "preflight refuses the export: {refused}; nothing was kept"),
+        (
+            {"a": "1", "b": "2"}, [REFUSED], {"training": {"first_loss": 2.34567, "last_loss": 0.5}},
+            "preflight refuses the export: {refused}; the trained result is kept in {kept} (loss 2.346 at first, 0.5"
+            " at the end)",
+        ),
+        (
+            {"a": "1", "b": "2"}, [REFUSED], {"training": {}},
+            "preflight refuses the export: {refused}; the trained result is kept in {kept}",
+        ),
+        (
+            {"a": "1", "b": "0"}, [], {},
+            "1 layers of the merged model differ from the trained ones, first b; the trained result is kept in {kept}",
+        ),
+        (
+            {}, [], {},
+            "2 layers of the merged model differ from the trained ones, first a; the trained result is kept in {kept}",
+        ),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_fails_a_check_is_no_result(
+    trained: dict[str, str] | None,
+    findings: list[Problem],
+    record: dict[str, Any],
+    says: str,
+    steps: Steps,
+    tmp_path: Path,
+) -> None:
+    steps.findings = findings
+    with pytest.raises(NotServedAsMade) as caught:
+        steps.run(tmp_path, Provenance("qat", record), trained=trained, extra=steps.extra)
+    kept = tmp_path / "out.refused"
+    assert str(caught.value) == says.format(refused=REFUSED, kept=kept)
+    assert [path.name for path in tmp_path.iterdir()] == ([] if trained is None else ["out.refused"])
+    if trained is not None:
+        assert (kept / "extra.txt").read_text() == "kept"
+        assert (kept / "quant_run.json").exists() is bool(findings)
+        if findings:
+            assert json.loads((kept / "quant_run.json").read_text())["refused"] == str(REFUSED)
+
+
+def test_warnings_refuse_nothing_and_no_layers_are_a_mistake_of_the_recipe(steps: Steps, tmp_path: Path) -> None:
+    steps.findings = [Problem(9, "tokenizer.json", "is odd", "take ours", "warned")]
+    assert steps.run(tmp_path) == 7
+    steps.computed = {}
+    with pytest.raises(UsageError, match="match no linear layer of this model"):
+        steps.run(tmp_path / "again")

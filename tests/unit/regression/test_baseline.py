@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sqlite3
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,109 @@ def test_a_blessed_run_stays_when_the_run_is_gone(make_run: Any, tmp_path: Path)
     assert len(found.run_data.heard) == 30
     assert len(found.run_data.timings["ttft_short"]) == 21
     assert main(["compare", str(now), str(root / "deployed")]) == 0
+
+
+@pytest.mark.parametrize("aa", [False, True], ids=["alone", "with an A/A run"])
+def test_every_field_of_a_pointer_and_of_what_a_report_shows_of_it(make_run: Any, tmp_path: Path, aa: bool) -> None:
+    run, root = make_run("a", {**ALL, "s-00": False}, measurements=TIMINGS), tmp_path / "bl"
+    second = make_run("aa", ALL) if aa else None
+    told = bless(run, "deployed", root, second)
+    assert (root / "deployed.json").read_text() == json.dumps(told, indent=2) + "\n"
+    made, blessed = told.pop("id"), told.pop("blessed")
+    assert re.fullmatch(r"deployed-\d{8}T\d{6}-[0-9a-f]{6}", made)
+    assert datetime.fromisoformat(blessed).tzinfo is not None
+    assert told == {
+        "format": 1,
+        "name": "deployed",
+        "run": str(run),
+        "aa": str(second) if aa else None,
+        "verdict": "PASS",
+        "profile": "annie",
+        "timed": True,
+        "flips": {"g": [0, 1, 30]} if aa else None,
+        "served_model": None,
+    }
+    shown = {name: told[name] for name in ("name", "run", "aa", "verdict", "flips")}
+    assert load("deployed", root, tmp_path).info == {**shown, "id": made, "blessed": blessed}
+
+
+def test_a_pointer_says_whether_there_are_timings_and_the_served_model(make_run: Any, tmp_path: Path) -> None:
+    run = make_run("a", ALL)
+    store = Store(run)
+    store.set_meta(target={"base_url": "http://x/v1", "served_model": "annie-7"})
+    store.close()
+    told = bless(run, "deployed", tmp_path / "bl")
+    assert (told["timed"], told["served_model"]) == (False, "annie-7")
+
+
+def test_a_copy_has_the_files_of_the_run_and_the_timings_of_the_aa_run(make_run: Any, tmp_path: Path) -> None:
+    timed, bare, root = make_run("timed", ALL, measurements=TIMINGS), make_run("bare", ALL), tmp_path / "bl"
+    files = {}
+    for name, run, aa in (("one", timed, None), ("two", timed, bare), ("three", bare, timed)):
+        copy = root / "copies" / bless(run, name, root, aa)["id"]
+        files[name] = sorted(path.name for path in copy.iterdir())
+        assert (copy / "verdict.json").read_bytes() == (run / "verdict.json").read_bytes()
+    both = ["run.sqlite", "verdict.json"]
+    assert files == {
+        "one": [both[0], "timing.jsonl", both[1]],
+        "two": [both[0], "timing.jsonl", both[1]],
+        "three": ["aa.jsonl", *both],
+    }
+    assert sorted(path.name for path in root.iterdir()) == ["copies", "one.json", "three.json", "two.json"]
+
+
+def test_without_timings_of_the_aa_run_the_noise_is_that_of_the_halves(make_run: Any, tmp_path: Path) -> None:
+    run = make_run("a", ALL, measurements=TIMINGS)
+    bless(run, "alone", tmp_path / "bl")
+    bless(run, "deployed", tmp_path / "bl", make_run("aa", ALL))
+    alone, deployed = (load(name, tmp_path / "bl", tmp_path).noise for name in ("alone", "deployed"))
+    assert alone == deployed
+    assert (set(alone.floors), alone.aa) == ({"ttft_short", "decode"}, False)
+
+
+def test_a_pointer_of_the_first_format_is_read_and_the_next_is_not(make_run: Any, tmp_path: Path) -> None:
+    """Baselines stay for months: those of format 1 must be read."""
+    made = bless(make_run("a", ALL), "deployed", tmp_path / "bl")["id"]
+    pointer = tmp_path / "bl" / "deployed.json"
+    pointer.write_text(json.dumps({"format": 1, "name": "deployed", "id": made}))
+    absent = dict.fromkeys(("run", "aa", "blessed", "verdict", "flips"))
+    assert load("deployed", tmp_path / "bl", tmp_path).info == {"name": "deployed", "id": made, **absent}
+    pointer.write_text(json.dumps({"format": 2, "name": "deployed", "id": made}))
+    with pytest.raises(UsageError, match="format 2, but this version reads 1"):
+        load("deployed", tmp_path / "bl", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"name": "a/b"}, {"name": ""}, {"id": "x/y"}, {"id": ".hidden"}, {"name": None}, {"id": None}],
+    ids=str,
+)
+def test_a_pointer_out_of_its_directory_is_not_followed(fields: dict[str, Any], make_run: Any, tmp_path: Path) -> None:
+    bless(make_run("a", ALL), "deployed", tmp_path / "bl")
+    pointer = tmp_path / "bl" / "deployed.json"
+    told = {key: value for key, value in {**json.loads(pointer.read_text()), **fields}.items() if value is not None}
+    pointer.write_text(json.dumps(told))
+    with pytest.raises(UsageError, match="not a baseline"):
+        load("deployed", tmp_path / "bl", tmp_path)
+
+
+def test_only_a_pointer_or_a_run_is_a_baseline(make_run: Any, tmp_path: Path) -> None:
+    run, root = make_run("a", ALL), tmp_path / "bl"
+    bless(run, "deployed", root)
+    shutil.copy(root / "deployed.json", root / ".hidden.json")
+    for wanted in (".hidden", str(run / "run.sqlite"), str(tmp_path)):
+        with pytest.raises(UsageError, match=r"no such baseline in .* and no such run"):
+            load(wanted, root, tmp_path)
+    for wanted in ("deployed", str(root / "deployed"), str(root / "deployed.json")):  # a name, or the path of one
+        assert load(wanted, root, tmp_path).info["name"] == "deployed"
+
+
+def test_what_is_said_of_a_run_that_was_never_blessed(make_run: Any, tmp_path: Path) -> None:
+    run = make_run("a", ALL, measurements=TIMINGS)
+    found = load("a", tmp_path / "bl", tmp_path)
+    expected = {"name": "a", "id": "a", "run": str(run), "aa": None, "blessed": None, "verdict": "PASS"}
+    assert (found.info, found.noise.aa) == (expected, False)
+    assert set(found.noise.floors) == {"ttft_short", "decode"}
 
 
 def test_without_timing_in_a_run_it_is_said_when_it_is_blessed_and_when_it_is_compared(
@@ -170,20 +276,37 @@ def test_an_aa_run_of_another_profile_is_refused(kept: bool, make_run: Any, tmp_
         bless(run, "deployed", tmp_path / "bl", other)
 
 
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("it is gone"), "it is gone"),
+        (sqlite3.OperationalError("disk I/O error"), "disk I/O error"),
+    ],
+    ids=["errno", "no errno", "sqlite"],
+)
+@pytest.mark.parametrize("step", ["_copy_run", "_replace"])
 def test_a_disk_that_does_not_take_it_leaves_the_baseline_before(
-    make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, error: Exception, cause: str, make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "bl"
     kept = bless(make_run("a", ALL), "deployed", root)
 
     def full(*args: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
-    monkeypatch.setattr("annie_eval.regression.baseline._replace", full)
-    with pytest.raises(UsageError, match="No space left on device"):
+    monkeypatch.setattr(f"annie_eval.regression.baseline.{step}", full)
+    message = re.escape(f"the baseline cannot be written ({cause}); the earlier baseline is unchanged")
+    with pytest.raises(UsageError, match=message):
         bless(make_run("b", ALL), "deployed", root)
     assert load("deployed", root, tmp_path).info["id"] == kept["id"]
     assert [path.name for path in (root / "copies").iterdir()] == [kept["id"]]
+
+
+def test_a_directory_that_cannot_be_made_is_one_line(make_run: Any, tmp_path: Path) -> None:
+    (tmp_path / "bl").write_text("a file")
+    with pytest.raises(UsageError, match="cannot be written"):
+        bless(make_run("a", ALL), "deployed", tmp_path / "bl")
 
 
 def test_an_unknown_name_says_which_there_are(make_run: Any, tmp_path: Path) -> None:

@@ -187,6 +187,25 @@ def test_a_run_of_an_old_version_without_a_profile_is_read(tmp_path: Path) -> No
     assert (full.fingerprint, full.snapshot) == ({"server": "vllm"}, {"name": "annie"})
 
 
+@pytest.mark.parametrize(
+    ("fingerprint", "target", "root"),
+    [
+        pytest.param({"arguments": []}, "models/x", "models/x", id="its own server"),
+        pytest.param({"arguments": [], "image": None}, "models/x", "models/x", id="its own server, no image"),
+        pytest.param({"arguments": [], "image": "vllm"}, "models/x", None, id="a container, which has its own path"),
+        pytest.param({"server": "vllm"}, "http://x/v1", None, id="a server at a URL"),
+        pytest.param({"arguments": []}, None, None, id="no target"),
+        pytest.param({"arguments": [], "root": "/m"}, "models/x", "/m", id="the server says it"),
+    ],
+)
+def test_a_run_that_started_its_server_has_the_served_path(
+    fingerprint: dict[str, Any], target: str | None, root: str | None, tmp_path: Path
+) -> None:
+    facts = {"fingerprint": fingerprint, "identity": {"target": target} if target else None}
+    found = RunData(tmp_path, "run", facts, {}, {}).fingerprint
+    assert found == {**fingerprint, **({"root": root} if root else {})}
+
+
 def test_the_same_question_is_known_under_another_model_s_name(tmp_path: Path) -> None:
     """And with its fields in another order, and whether or not the ids of the prompt were asked for."""
     one = exchange(body("Hi."), temperature=0.0)

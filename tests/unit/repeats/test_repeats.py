@@ -18,6 +18,7 @@ from annie_eval.profile.types import Gate, Profile, Variant
 from annie_eval.report import page
 from annie_eval.report import repeats as report
 from annie_eval.run import verdict_json
+from annie_eval.stats import clusters
 
 PROFILE = load("annie")
 TOOLS = PROFILE.gates["tool_calling"]  # 6 of 10
@@ -47,6 +48,7 @@ def test_keys_of_later_rounds_are_those_of_later_repeats() -> None:
     assert keys_of_round(PROFILE, KEYS[:1], 3) == [f"{KEYS[0]}.3"]
     own = own_repeats(PROFILE)
     assert [round_of(own, key) for key in (KEYS[0], f"{KEYS[0]}.2", f"{KEYS[0]}.3")] == [1, 2, 3]
+    assert [round_of({}, f"of-no-profile.stream.off{n}") for n in ("", ".2", ".3")] == [1, 2, 3]
 
 
 def test_where_the_profile_itself_repeats_all_of_that_is_a_round() -> None:
@@ -104,6 +106,77 @@ def test_fixed_repeats_ask_the_same_share_of_all(rounds: list[int], verdict: str
     assert (result.verdict, result.passed, result.n, result.required) == (verdict, passed, 30, 18)
     assert result.repeats["stopped"] == "fixed"
     assert result.repeats["scenarios"] == 10
+
+
+@pytest.mark.parametrize(
+    ("required", "fixed", "adaptive"),
+    [(6, 18, 12), (0, 0, 0), (10, 30, 20), (None, 30, 20)],
+)
+def test_a_report_says_how_many_of_all_rounds_must_pass(required: int | None, fixed: int, adaptive: int) -> None:
+    gate = replace(TOOLS, required=required)
+    assert decided([10, 10, 10], Repeats(3), gate).required == fixed
+    assert decided([10, 10], Repeats(8, True), gate).required == adaptive
+
+
+def test_a_gate_that_asks_for_no_sample_passes_in_all_rounds() -> None:
+    gate = replace(TOOLS, required=0)
+    for result in (decided([0, 0, 0], Repeats(3), gate), decided([0, 0, 0], Repeats(3, True), gate)):
+        assert (result.verdict, result.passed, result.n, result.required, result.detail) == ("PASS", 0, 30, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("rounds", "broken", "verdict", "detail"),
+    [
+        ([9, 9, 9], 0, "PASS", ""),
+        ([8, 9, 9], 0, "FAIL", "26/30, needs 27"),
+        ([10, 10, 10], 2, "ERROR", "2 of 30 samples broke"),
+    ],
+)
+def test_a_bound_that_holds_mends_neither_a_share_nor_a_broken_sample(
+    rounds: list[int], broken: int, verdict: str, detail: str
+) -> None:
+    result = decided(rounds, Repeats(3), replace(TOOLS, required=9, lower_bound=0.4), broken)
+    assert (result.verdict, result.detail, result.lower_bound) == (verdict, detail, 0.4)
+
+
+def test_bounds_that_are_reached_exactly() -> None:
+    """A lower bound at the limit proves it; an upper bound there does not yet refute it."""
+    rounds, passed, sizes = [8, 5, 3], [3] * 3 + [2] * 2 + [1] * 3 + [0] * 2, [3] * 10
+    gate = replace(TOOLS, required=0)
+    proven = replace(gate, lower_bound=clusters.lower_bound(passed, sizes, gate.confidence))
+    assert (decided(rounds, Repeats(3), proven).verdict, decided(rounds, Repeats(3), proven).detail) == ("PASS", "")
+    at_most = replace(gate, lower_bound=clusters.upper_bound(passed, sizes, gate.confidence))
+    assert decided(rounds, Repeats(3), at_most).verdict == "INCONCLUSIVE"
+
+
+def test_a_broken_sample_is_in_no_number() -> None:
+    """Two prompts have two answers, and the others three."""
+    result = decided([10, 10, 9], Repeats(3), broken=2)
+    passed, sizes = [2, 2, *[3] * 7, 2], [2, 2, *[3] * 8]
+    assert (result.passed, result.n, result.errors) == (27, 28, 2)
+    assert result.interval == clusters.interval(passed, sizes, TOOLS.confidence)
+    assert result.rules_out == 1.0 - clusters.lower_bound(passed, sizes, TOOLS.confidence)
+    assert result.repeats["scenarios"] == 10
+    # Three of three passed in seven of the eight prompts that have three answers.
+    assert result.repeats["pass_hat_k"] == {
+        "1": pytest.approx((9 + 2 / 3) / 10),
+        "2": pytest.approx((9 + 1 / 3) / 10),
+        "3": pytest.approx(7 / 8),
+    }
+
+
+def test_a_gate_whose_samples_all_broke_has_no_numbers() -> None:
+    result = decided([10], Repeats(1), broken=10)
+    assert (result.verdict, result.interval, result.rules_out) == ("ERROR", None, None)
+    assert result.repeats == {
+        "rounds": 1,
+        "most": 1,
+        "adaptive": False,
+        "stopped": "fixed",
+        "threshold": 0.6,
+        "scenarios": 0,
+        "pass_hat_k": {},
+    }
 
 
 def test_pass_hat_k_counts_prompts_that_always_pass() -> None:
@@ -218,12 +291,36 @@ def test_what_another_gate_asked_beyond_its_own_rounds_is_not_counted() -> None:
     assert (result.verdict, result.passed, result.n) == ("PASS", 10, 10)
 
 
-def test_a_gate_over_every_sample_judges_all_rounds_of_all_gates() -> None:
+@pytest.mark.parametrize(
+    ("further", "asked", "verdict", "expected"),
+    [
+        ([], None, "PASS", 85),
+        ([10], None, "PASS", 95),
+        ([9], None, "FAIL", 95),
+        ([10], 85, "PASS", 95),
+        ([10, 10], 85, "PASS", 105),
+    ],
+)
+def test_a_gate_over_every_sample_judges_all_rounds_of_all_gates(
+    further: list[int], asked: int | None, verdict: str, expected: int
+) -> None:
+    """But its interval is about its own rounds."""
     wire = PROFILE.gates["wire_integrity"]
     keys = [key for scenario in PROFILE.scenarios for key in scenario.sample_keys()]
-    judgements = judged(wire, [85], keys=keys) + judged(wire, [10, 9], keys=KEYS)[10:]
-    result = decide_repeated(PROFILE, wire, judgements, 85, 95, Repeats(8, True), 1)
-    assert (result.verdict, result.passed, result.n) == ("FAIL", 94, 95)
+    judgements = judged(wire, [85], keys=keys) + judged(wire, [10, *further], keys=KEYS)[10:]
+    result = decide_repeated(PROFILE, wire, judgements, 85, len(judgements), Repeats(8, True), 1, asked)
+    missed = 10 * len(further) - sum(further)
+    assert (result.verdict, result.passed, result.n) == (verdict, expected - missed, expected)
+    assert (result.required, result.expected) == (expected, expected)
+    alone = decide_repeated(PROFILE, wire, judgements[:85], 85, 85, Repeats(8, True), 1)
+    assert (result.interval, result.rules_out) == (alone.interval, alone.rules_out)
+
+
+def test_what_was_asked_beyond_the_rounds_and_not_answered_is_missing() -> None:
+    wire = PROFILE.gates["wire_integrity"]
+    judgements = judged(wire, [85], keys=[key for one in PROFILE.scenarios for key in one.sample_keys()])
+    result = decide_repeated(PROFILE, wire, judgements, 85, 95, Repeats(8, True), 1, 85)
+    assert (result.verdict, result.detail) == ("INCONCLUSIVE", "85 of 95 selected samples judged")
 
 
 @pytest.mark.parametrize(

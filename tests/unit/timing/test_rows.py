@@ -26,7 +26,10 @@ from annie_eval.timing.server_metrics import ServerMetrics
 
 Make = Callable[..., Plan]
 EVERYTHING = Capabilities("m", token_prompts=True, fixed_length=True, metrics=True)
-GOOD = Measurement("short", 0, None, 70, 64, 0, "length", None, 90.0, 90.0, 1980.0, None, 33.0, "usage", (30.0,) * 63)
+GOOD = Measurement(
+    "short", 0, prompt_tokens=70, completion_tokens=64, cached_tokens=0, finish_reason="length", ttft_ms=90.0,
+    content_ms=90.0, last_ms=1980.0, rate=33.0, counting="usage", gaps_ms=(30.0,) * 63,
+)  # fmt: skip
 LIMITS = {"ttft_slope_ms_per_1k": 240.0, "ttft_quadratic_share": 0.25}
 BOUNDS = Bounds(Model(5.93e9, 6.92e9, 32768.0, 32768.0, "fp4", 248_320), 273e9, 500e12)
 
@@ -167,7 +170,7 @@ def test_decode_that_sinks_with_context_fails(make_plan: Make) -> None:
     assert [point[0] for point in found.points] == [512, 1024, 2048]
 
 
-@pytest.mark.parametrize(("share", "verdict"), [(0.99, "PASS"), (1.01, "ERROR"), (1.5, "ERROR")])
+@pytest.mark.parametrize(("share", "verdict"), [(0.99, "PASS"), (1.0, "PASS"), (1.01, "ERROR"), (1.5, "ERROR")])
 def test_decode_over_contexts_is_held_to_the_ceiling_of_the_longest(
     make_plan: Make, share: float, verdict: str
 ) -> None:
@@ -182,6 +185,73 @@ def test_decode_over_contexts_is_held_to_the_ceiling_of_the_longest(
     ]
     found = row("decode_flat", measurements, make_plan("http://x/v1", "decode_flat", bounds=BOUNDS))
     assert (found.verdict, found.roofline) == (verdict, pytest.approx(share))
+
+
+def test_a_rate_at_the_roofline_is_none_beyond_it(make_plan: Make) -> None:
+    ceiling = BOUNDS.decode_ceiling(70) or 0.0
+    found = row("decode", [replace(GOOD, rate=ceiling)] * 15, make_plan("http://x/v1", "decode", bounds=BOUNDS))
+    assert (found.verdict, found.roofline) == ("PASS", 1.0)
+
+
+def test_decode_over_contexts_shows_the_share_at_the_longest(make_plan: Make) -> None:
+    """Whose ceiling is that of its own prompts."""
+    measurements = [
+        replace(GOOD, source="cold", context=context, prompt_tokens=context, rate=rate)
+        for _ in range(11)
+        for context, rate in ((512, 60.0), (4096, 40.0), (16384, 39.0))
+    ]
+    limits = {"decode_flat_ratio": 0.6}
+    found = row("decode_flat", measurements, make_plan("http://x/v1", "decode_flat", bounds=BOUNDS, limits=limits))
+    assert (found.verdict, found.median) == ("PASS", 39 / 60)
+    assert found.roofline == pytest.approx(39 / (BOUNDS.decode_ceiling(16384) or 0.0))
+    assert found.detail == "decode rate at 16384 tokens over that at 512. tokens counted by continuous usage"
+
+
+@pytest.mark.parametrize(
+    ("rated", "verdict", "detail"),
+    [
+        (20, "PASS", "decode rate at 1024 tokens over that at 512. tokens counted by continuous usage"),
+        (10, "PASS", "decode rate at 1024 tokens over that at 512. tokens counted by continuous usage"),
+        (8, "INCONCLUSIVE", "12 of 20 answers under 16 tokens or in one piece"),
+        (0, "INCONCLUSIVE", "20 of 20 answers under 16 tokens or in one piece"),
+    ],
+)
+def test_decode_over_contexts_needs_a_rate_of_every_second_answer(
+    rated: int, verdict: str, detail: str, make_plan: Make
+) -> None:
+    one = replace(GOOD, source="cold")
+    made = [
+        replace(one, context=512 << i % 2, prompt_tokens=512 << i % 2, completion_tokens=64 if i < rated else 15)
+        for i in range(20)
+    ]
+    found = row("decode_flat", made, make_plan("http://x/v1", "decode_flat"))
+    assert (found.verdict, found.detail, found.n) == (verdict, detail, rated if verdict == "PASS" else 20)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"content_ms": 91.0}, ""),
+        ({"content_ms": 91.125}, ". the first spoken text comes 1 ms after the first token (reasoning first)"),
+        ({"content_ms": 390.0}, ". the first spoken text comes 300 ms after the first token (reasoning first)"),
+        ({"role_ms": 89.0}, ""),
+        ({"role_ms": 88.875}, ". a role chunk without a token comes 1 ms before the first token"),
+        ({"role_ms": 10.0}, ". a role chunk without a token comes 80 ms before the first token"),
+        ({"sentence_ms": 400.0}, ". TTFS 400 ms: the first spoken sentence is complete"),
+    ],
+)
+def test_what_a_short_question_says_of_its_answers(fields: dict[str, Any], said: str, make_plan: Make) -> None:
+    found = row("ttft_short", [replace(GOOD, **fields)] * 15, make_plan("http://x/v1", "ttft_short"))
+    assert found.detail == f"cold prompts of 70 tokens, all 15 proven cold, cached_tokens <= 0{said}"
+
+
+def test_half_a_millisecond_for_a_thousand_tokens_is_growth(make_plan: Make) -> None:
+    """A small model on a large card: its share of the roofline is shown, too."""
+    made = cold(lambda x: 20 + 0.0005 * x, 1e-5, 11)
+    found = row("ttft_cold", made, make_plan("http://x/v1", "ttft_cold", limits=LIMITS, bounds=BOUNDS))
+    assert (found.verdict, found.median) == ("PASS", pytest.approx(0.5, rel=0.01))
+    assert "TTFT is linear in the prompt: 0.5 ms per 1000 tokens" in found.detail
+    assert found.roofline == pytest.approx(BOUNDS.slope_floor_ms() / 0.5, rel=0.01)
 
 
 def cold(curve: Callable[[int], float], noise: float, n: int) -> list[Measurement]:

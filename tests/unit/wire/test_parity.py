@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,3 +130,65 @@ def test_derendered_replies_are_compared(bodies: Any) -> None:
     assert (finding.channel, finding.exchange) == ("content", 1)
     with pytest.raises(ExchangeError, match="derender answered no chunk"):
         compare_derendered(bodies.whole({"content": "Hi."}), [b'{"error": {}}'])
+
+
+@pytest.mark.parametrize(("finish", "output"), [("stop", [1, 2]), ("tool_calls", [1, 2]), ("length", [1, 2, 3])])
+def test_the_whole_bodies_that_have_an_exchange_derendered(
+    bodies: Any, sample: Callable[..., Sample], finish: str, output: list[int]
+) -> None:
+    chunks = bodies.chunks({"content": "Hello."}, finish_reason=finish)
+    chunks[0]["prompt_token_ids"] = [7, 8, 9]
+    chunks[1]["choices"][0]["token_ids"] = [1, 2, 3]
+    exchange = sample(bodies.sse(chunks), more={"model": "m"}).exchanges[0]
+    asked = {"model": "m", "messages": [{"role": "user", "content": "Hello."}]}
+    head = {"prompt_token_ids": [7, 8, 9], "prompt_tokens": 3}
+    assert derender_request(exchange) == {
+        **head,
+        "stream": False,
+        "chat_request": {**asked, "stream": False},
+        "generate_response": {
+            "request_id": "derender",
+            "choices": [{"index": 0, "token_ids": output, "finish_reason": finish}],
+            "prompt_token_ids": [7, 8, 9],
+        },
+    }
+    for start, stop, state in ((0, 1, None), (1, len(output), {"n": 1}), (len(output) - 1, 9, {})):
+        ended = finish if stop >= len(output) else None
+        choice = {"index": 0, "token_ids": output[start:stop], "finish_reason": ended}
+        assert derender_stream_request(exchange, start, stop, state) == {
+            **head,
+            "stream": True,
+            "chat_request": {**asked, "stream": True, "stream_options": {"include_usage": True}},
+            "generate_chunk": {"request_id": "derender", "choices": [choice]},
+            "stream_state": state,
+        }
+    assert derender_length(exchange) == len(output)
+
+
+def test_without_ids_of_both_the_prompt_and_the_answer_nothing_is_derendered(
+    bodies: Any, sample: Callable[..., Sample]
+) -> None:
+    for prompt, output in ((None, [1, 2]), ([7], None), ([7], []), ([7], [1])):
+        chunks = bodies.chunks({"content": "Hello."})
+        chunks[0]["prompt_token_ids"] = prompt
+        chunks[1]["choices"][0]["token_ids"] = output
+        exchange = sample(bodies.sse(chunks)).exchanges[0]
+        assert derender_request(exchange) is None, (prompt, output)
+        assert derender_stream_request(exchange, 0, 1, None) is None
+        assert derender_length(exchange) == 0
+
+
+def test_a_difference_between_derendered_replies_is_of_the_first_exchange_unless_told(bodies: Any) -> None:
+    chunks = [json.dumps({"chunk": chunk}).encode() for chunk in bodies.chunks({"content": "Hi."})]
+    other = bodies.whole({"content": "Hi, Bob."})
+    expected = Finding(
+        "wire",
+        "the same token ids, but other content when streamed than when not",
+        "streamed: 'Hi.' / unstreamed: 'Hi, Bob.'",
+        "content",
+    )
+    assert compare_derendered(other, chunks) == (expected,)
+    assert compare_derendered(other, chunks, 2) == (replace(expected, exchange=2),)
+    with pytest.raises(ExchangeError) as refused:
+        compare_derendered(other, [b'{"c": "' + 90 * b"y" + b'"}'])
+    assert str(refused.value) == 'derender answered no chunk (KeyError): b\'{"c": "' + 73 * "y" + "'"

@@ -87,3 +87,31 @@ def test_the_second_of_two_answers_is_compared_too() -> None:
     made = [sample(*(replace(reply(), answer=each) for each in (answer(), answer(text)))) for text in ("a", "b")]
     assert [found.exchange for found in compare_transports(*made)] == [1]
     assert compare_transports(made[0], replace(made[1], exchanges=made[1].exchanges[:1])) == ()
+
+
+LOST = ["as many tokens, but no call when streamed (unstreamed: look({}))"]
+
+
+@pytest.mark.parametrize(
+    ("streamed", "whole", "found"),
+    [
+        ({"token_ids": None}, {}, LOST),
+        ({}, {"token_ids": None}, LOST),
+        ({"token_ids": None}, {"token_ids": None}, LOST),
+        ({"token_ids": (1,)}, {}, None),
+        ({"token_ids": None, "usage": None}, {}, None),
+        ({"token_ids": None}, {"usage": None}, None),
+        ({"token_ids": None, "usage": Usage(9, None)}, {"usage": Usage(9, None)}, None),
+        ({"token_ids": None, "usage": Usage(9, 0)}, {"usage": Usage(9, 0)}, LOST),
+        ({"token_ids": None, "usage": Usage(8, 20)}, {}, LOST),
+        ({"token_ids": None, "usage": Usage(9, 21)}, {}, None),
+        ({"token_ids": None, "finish_reason": "length"}, {}, None),
+        ({"token_ids": None}, {"finish_reason": "length"}, None),
+        ({"token_ids": None, **called("{}")}, {}, []),
+        ({"token_ids": None, **called("[]")}, {}, []),
+    ],
+)
+def test_a_lost_call_is_told_where_the_numbers_of_tokens_say_that_it_is_one_output(
+    streamed: dict[str, Any], whole: dict[str, Any], found: list[str] | None
+) -> None:
+    assert same_output(answer(None, **streamed), answer(None, **{**called("{}"), **whole})) == found

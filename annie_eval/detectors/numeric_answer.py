@@ -28,21 +28,20 @@ from annie_eval.detectors.english.relations import compared
 from annie_eval.detectors.english.sentences import split_sentences
 from annie_eval.detectors.english.spoken_numbers import SCALES, Number, numbers
 from annie_eval.detectors.english.units import rate, singular
-from annie_eval.text import word_set, words
+from annie_eval.text import words
 
 _OPERATOR_BEFORE = re.compile(
     r"(?:\b(?:plus|minus|times|divided by|multiplied by|over|of)|[+×÷/=]?(?:[+×÷/]|(?<!\*)\*)|[\d)] [-−])\s*[$€£]?\Z",
     re.IGNORECASE,
 )
 _DIVIDED_BY = re.compile(r"\b(?:divid|multipl)\w* [^.;!?\n]{0,40}\bby \Z", re.IGNORECASE)
-# An hour, a chapter, hits of a search: no count of what was asked.
+# An hour or a chapter is no count of what was asked.
 _HANDLED = re.compile(
     r"\b(?:halve|double|triple|divide|subtract|share|split|take)(?: away)?(?: the| that)? \Z", re.IGNORECASE
 )
 _LABEL = re.compile(
     r"\b(?:chapter|page|question|channel|room|platform|episode|season|line|bus)(?: number)? \Z", re.IGNORECASE
 )
-_HITS = word_set("result article link website webpage hit source")
 _ASKS_AT = re.compile(r"\b(?:at|when|time|temperature|degrees|year)\b", re.IGNORECASE)
 _AN_HOUR = re.compile(
     r"\s*(?:[.,!?]|o['’]clock|today|tonight|tomorrow|this (?:morning|afternoon|evening)|sharp|[ap]\.?m\b|\Z)",
@@ -298,9 +297,9 @@ class Judge:
         return somebody_would(before) and not self.matter.shared(before)
 
     def of_no_count(self, one: Number) -> bool:
-        """Whether a number is an hour, a chapter or a count of search results, and the question asks for none."""
+        """Whether a number is an hour or that of a chapter, and the question asks for none."""
         before = self.before(one)
-        if one.unit in _HITS - self.asked_units or _LABEL.search(before):
+        if _LABEL.search(before):
             return True
         start, end = self.sentence(one)
         told = self.matter.shared(self.text[start:end])

@@ -49,10 +49,6 @@ def offered(text: str, span: tuple[int, int], accepted: Sequence[str]) -> bool:
     following = _END.search(text, span[1], span[1] + _BEFORE)
     before, rest = text[start : span[0]], text[span[1] : span[1] + _BEFORE]
     after = text[span[1] : following.start()] if following else rest
-    if before.rstrip("\"'“”‘’ ").lower().endswith("or rather") or before.lower().endswith(
-        ("or rather the ", "or rather a ")
-    ):
-        return False
     if _LEFT_OPEN.match(rest) or _UNDECIDED.search(before) or _of_several(before, after, accepted):
         return True
     opens = not before.strip("\"'“”‘’ ")

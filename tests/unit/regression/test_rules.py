@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from annie_eval.detectors.finding import Finding
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.verdicts import ComparisonVerdict
+from annie_eval.profile.types import Verdict
 from annie_eval.regression import diagnosis, timings
 from annie_eval.regression.compare import _judged, compare_gates, compare_run_data, overall
+from annie_eval.regression.compare_runs import with_regression
 from annie_eval.regression.diagnosis import Trace, diagnose
 from annie_eval.regression.result import GatePair, Regression, TimingPair
 from annie_eval.regression.run_data import AnsweredSample, RecordedReply, RunData
@@ -140,6 +143,55 @@ def test_one_night_is_no_row_of_nights() -> None:
     (two,) = compare_gates(before, worse, {}, frozenset(), [before])
     assert (two.nights, two.nights_n, two.nights_passed) == (2, 40, 28)
     assert two.detail == "20/20 -> 8/20 (28/40 in 2 nights), 12 worse and 0 better"
+
+
+def test_samples_that_the_baseline_lacks_are_no_evidence_in_a_night() -> None:
+    before, now = {"g": judged("g", "p" * 12)}, judged("g", "f" * 6 + "p" * 6)
+    more = {**now, **judged("g", "f" * 6 + "p" * 14)}
+    (found,) = compare_gates(before, {"g": more}, {}, frozenset(), [])
+    (alone,) = compare_gates(before, {"g": now}, {}, frozenset(), [])
+    assert (found.p, found.adjusted, found.alone) == (alone.p, alone.adjusted, 8)
+
+
+@pytest.mark.parametrize(("gates", "more"), [(4, ""), (5, "; and 1 more"), (6, "; and 2 more")])
+def test_a_headline_has_four_of_the_gates_that_are_worse(gates: int, more: str) -> None:
+    names = [f"g{i}" for i in range(gates)]
+    before, now = (run(**dict.fromkeys(names, outcomes)) for outcomes in ("p" * 20, "f" * 20))
+    found = compare_run_data(before, now, baseline={"name": "b"}, noise=Noise({}, True))
+    worse = "; ".join(f"{name} 20/20 -> 0/20, 20 worse and 0 better" for name in names[:4])
+    assert found.headline == f'FAIL against "b": nothing known of the server changed; worse: {worse}{more}'
+
+
+def test_what_the_profile_changed_is_not_said_of_the_server_as_well() -> None:
+    def made(temperature: float, parser: str, version: str) -> RunData:
+        fingerprint = {"sampling": {"temperature": temperature}, "tool_parser": parser, "server_version": version}
+        snapshot = {"sampling": {"temperature": temperature}, "serving": {"tool_parser": parser}}
+        return replace(run(g="p"), facts={"fingerprint": fingerprint, "profile_snapshot": snapshot})
+
+    found = compare_run_data(
+        made(0.0, "hermes", "0.31"), made(1.0, "xlam", "0.32"), baseline={"name": "b"}, noise=Noise({}, True)
+    )
+    assert found.refused == ("sampling.temperature 0.0 -> 1.0", "serving.tool_parser hermes -> xlam")
+    assert found.changed == ("the server's version changed (0.31 -> 0.32)",)
+
+
+@pytest.mark.parametrize(
+    ("gates", "comparison", "both"),
+    [
+        ("PASS", "PASS", "PASS"),
+        ("PASS", "INCONCLUSIVE", "INCONCLUSIVE"),
+        ("PASS", "FAIL", "FAIL"),
+        ("FAIL", "PASS", "FAIL"),
+        ("INCONCLUSIVE", "ERROR", "ERROR"),
+        ("PASS", "REFUSED", "PASS"),
+        ("FAIL", "REFUSED", "FAIL"),
+    ],
+)
+def test_the_verdict_of_a_run_and_its_comparison_is_the_worse_of_both(
+    gates: Verdict, comparison: ComparisonVerdict, both: Verdict
+) -> None:
+    found = Regression(comparison, "", {"name": "b"})
+    assert with_regression(RunVerdict(gates), found) == RunVerdict(both, regression=found.as_dict())
 
 
 # --- timings --------------------------------------------------------------------------------------------------------

@@ -5,22 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from annie_eval.detectors.finding import Finding
+from annie_eval.errors import UsageError
 from annie_eval.gates.decide import RunVerdict
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.verdicts import ComparisonVerdict
+from annie_eval.profile import diff
+from annie_eval.profile.load import load as load_profile
 from annie_eval.profile.types import Verdict
-from annie_eval.regression import diagnosis, timings
+from annie_eval.regression import determinism, diagnosis, timings
+from annie_eval.regression.baseline import bless
 from annie_eval.regression.compare import _judged, compare_gates, compare_run_data, overall
-from annie_eval.regression.compare_runs import with_regression
+from annie_eval.regression.compare_runs import Comparison, with_regression
 from annie_eval.regression.diagnosis import Trace, diagnose
 from annie_eval.regression.result import GatePair, Regression, TimingPair
 from annie_eval.regression.run_data import AnsweredSample, RecordedReply, RunData
 from annie_eval.regression.timings import Noise, compare_timings, noise, taken
+from annie_eval.run import verdict_json
+from annie_eval.run.store import Store
+from tests.support.finished_run import FINGERPRINT
 
 MISS = (Finding("markdown", "bold text"),)
 GATE = GatePair(
@@ -409,3 +417,67 @@ def test_questions_answered_in_two_ways_are_said_below_a_chance_of_one_in_a_thou
         " ways (before: 0)"
     )
     assert found == ([Trace(expected)] if told else [])
+
+
+def test_thoughts_in_one_of_two_replies_are_spoken() -> None:
+    before = answered(3, said(reasoning="Hm."), said(reasoning="Hm."))
+    (found,) = diagnose(before, answered(3, said("<think>Hm.</think>Rome."), said()))
+    assert found.description.endswith("in 3 of 3 samples thinking tags come in the spoken text")
+
+
+READABLE = said('<tool_call>{"name": "search", "arguments": {}}</tool_call>')
+BROKEN = said('<tool_call>{"name": "search", "arguments": {</tool_call>')
+
+
+@pytest.mark.parametrize(
+    ("replies", "said_of_it"),
+    [
+        ((READABLE, READABLE), "the tool parser was lost or is another"),
+        ((READABLE, BROKEN), "the tool parser was lost or is another"),
+        ((BROKEN, READABLE), "the tool parser was lost or is another"),
+        ((BROKEN, BROKEN), "tool calls are written with broken JSON or tags, which no parser reads"),
+    ],
+)
+def test_a_sample_with_a_readable_call_in_its_text_shows_a_lost_parser(
+    replies: tuple[RecordedReply, RecordedReply], said_of_it: str
+) -> None:
+    found = diagnose(answered(3, said(None, "search"), said(None, "search")), answered(3, *replies))
+    assert [trace.description.partition(":")[0] for trace in found] == [said_of_it]
+
+
+# --- a run against its baseline -------------------------------------------------------------------------------------
+
+
+def test_a_run_is_checked_and_compared_with_its_baseline(
+    make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile, runs = load_profile("annie"), tmp_path / "runs"
+    snapshot = {**diff.snapshot(profile), "digest": profile.digest}
+    names = dict.fromkeys((f"s-{i:02}" for i in range(30)), True)
+    bless(make_run("a", names, snapshot=snapshot), "deployed", runs / "baselines")
+    comparison = Comparison("deployed", runs, profile)
+    comparison.check(FINGERPRINT)
+    with pytest.raises(UsageError, match=r"--baseline deployed: REFUSED, nothing to compare: the sampling changed"):
+        comparison.check({**FINGERPRINT, "sampling": {"temperature": 1.0}})
+    with pytest.raises(
+        UsageError, match=r"--baseline deployed: REFUSED, nothing to compare: the system prompt changed"
+    ):
+        Comparison("deployed", runs, replace(profile, system_prompt="You are somebody else.", digest="x"))
+
+    worse = make_run("b", dict.fromkeys(names, False), snapshot=snapshot)
+    steps: list[str] = []
+    progress = SimpleNamespace(enter=steps.append, begin_step=steps.append)
+    target = SimpleNamespace(base_url="http://x/v1", served_model="annie")
+    spec = SimpleNamespace(api_key=lambda: "key")
+    steady = {"questions": 3, "asked": 12, "distinct": [1, 1, 1], "odd": 0}
+    asked: list[Any] = []
+    monkeypatch.setattr(determinism, "probe", lambda *given: asked.append(given) or steady)
+    store = Store(worse)
+    made: Any = SimpleNamespace(target=target, spec=spec, progress=progress, store=store, dir=worse)
+    verdict = comparison.finish(made, RunVerdict("PASS"))
+    assert asked == [(profile, store, "http://x/v1", "annie", "key")]
+    assert (store.all_meta()["steadiness"], store.all_meta()["verdict"]) == (steady, "FAIL")
+    store.close()
+    assert (verdict.verdict, verdict.regression["verdict"]) == ("FAIL", "FAIL")
+    assert verdict_json.load(worse / "verdict.json") == verdict
+    assert steps[0] == "comparison"

@@ -61,8 +61,9 @@ def bless(run_dir: Path, name: str, root: Path, aa: Path | None = None) -> dict[
             f"--as {name}: a baseline's name is at most 64 letters, digits, dots, hyphens and underscores"
         )
     run_data = _finished(run_dir)
-    second = None if aa is None else _finished(aa)
-    if aa is not None and second is not None:
+    second = None
+    if aa is not None:
+        second = _finished(aa)
         _check_aa(run_data, second, run_dir, aa)
     now = datetime.now(UTC)
     made = f"{name}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"

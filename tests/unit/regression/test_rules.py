@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from annie_eval.detectors.finding import Finding
+from annie_eval.errors import UsageError
+from annie_eval.gates.decide import RunVerdict
 from annie_eval.gates.judgement import Judgement
 from annie_eval.gates.verdicts import ComparisonVerdict
-from annie_eval.regression import diagnosis, timings
+from annie_eval.profile import diff
+from annie_eval.profile.load import load as load_profile
+from annie_eval.profile.types import Verdict
+from annie_eval.regression import determinism, diagnosis, timings
+from annie_eval.regression.baseline import bless
 from annie_eval.regression.compare import _judged, compare_gates, compare_run_data, overall
+from annie_eval.regression.compare_runs import Comparison, with_regression
 from annie_eval.regression.diagnosis import Trace, diagnose
-from annie_eval.regression.result import GatePair, Regression, TimingPair
+from annie_eval.regression.result import GatePair, Regression, TimingPair, from_dict
 from annie_eval.regression.run_data import AnsweredSample, RecordedReply, RunData
 from annie_eval.regression.timings import Noise, compare_timings, noise, taken
+from annie_eval.run import verdict_json
+from annie_eval.run.store import Store
+from tests.support.finished_run import FINGERPRINT
 
 MISS = (Finding("markdown", "bold text"),)
 GATE = GatePair(
@@ -140,6 +151,55 @@ def test_one_night_is_no_row_of_nights() -> None:
     (two,) = compare_gates(before, worse, {}, frozenset(), [before])
     assert (two.nights, two.nights_n, two.nights_passed) == (2, 40, 28)
     assert two.detail == "20/20 -> 8/20 (28/40 in 2 nights), 12 worse and 0 better"
+
+
+def test_samples_that_the_baseline_lacks_are_no_evidence_in_a_night() -> None:
+    before, now = {"g": judged("g", "p" * 12)}, judged("g", "f" * 6 + "p" * 6)
+    more = {**now, **judged("g", "f" * 6 + "p" * 14)}
+    (found,) = compare_gates(before, {"g": more}, {}, frozenset(), [])
+    (alone,) = compare_gates(before, {"g": now}, {}, frozenset(), [])
+    assert (found.p, found.adjusted, found.alone) == (alone.p, alone.adjusted, 8)
+
+
+@pytest.mark.parametrize(("gates", "more"), [(4, ""), (5, "; and 1 more"), (6, "; and 2 more")])
+def test_a_headline_has_four_of_the_gates_that_are_worse(gates: int, more: str) -> None:
+    names = [f"g{i}" for i in range(gates)]
+    before, now = (run(**dict.fromkeys(names, outcomes)) for outcomes in ("p" * 20, "f" * 20))
+    found = compare_run_data(before, now, baseline={"name": "b"}, noise=Noise({}, True))
+    worse = "; ".join(f"{name} 20/20 -> 0/20, 20 worse and 0 better" for name in names[:4])
+    assert found.headline == f'FAIL against "b": nothing known of the server changed; worse: {worse}{more}'
+
+
+def test_what_the_profile_changed_is_not_said_of_the_server_as_well() -> None:
+    def made(temperature: float, parser: str, version: str) -> RunData:
+        fingerprint = {"sampling": {"temperature": temperature}, "tool_parser": parser, "server_version": version}
+        snapshot = {"sampling": {"temperature": temperature}, "serving": {"tool_parser": parser}}
+        return replace(run(g="p"), facts={"fingerprint": fingerprint, "profile_snapshot": snapshot})
+
+    found = compare_run_data(
+        made(0.0, "hermes", "0.31"), made(1.0, "xlam", "0.32"), baseline={"name": "b"}, noise=Noise({}, True)
+    )
+    assert found.refused == ("sampling.temperature 0.0 -> 1.0", "serving.tool_parser hermes -> xlam")
+    assert found.changed == ("the server's version changed (0.31 -> 0.32)",)
+
+
+@pytest.mark.parametrize(
+    ("gates", "comparison", "both"),
+    [
+        ("PASS", "PASS", "PASS"),
+        ("PASS", "INCONCLUSIVE", "INCONCLUSIVE"),
+        ("PASS", "FAIL", "FAIL"),
+        ("FAIL", "PASS", "FAIL"),
+        ("INCONCLUSIVE", "ERROR", "ERROR"),
+        ("PASS", "REFUSED", "PASS"),
+        ("FAIL", "REFUSED", "FAIL"),
+    ],
+)
+def test_the_verdict_of_a_run_and_its_comparison_is_the_worse_of_both(
+    gates: Verdict, comparison: ComparisonVerdict, both: Verdict
+) -> None:
+    found = Regression(comparison, "", {"name": "b"})
+    assert with_regression(RunVerdict(gates), found) == RunVerdict(both, regression=found.as_dict())
 
 
 # --- timings --------------------------------------------------------------------------------------------------------
@@ -357,3 +417,68 @@ def test_questions_answered_in_two_ways_are_said_below_a_chance_of_one_in_a_thou
         " ways (before: 0)"
     )
     assert found == ([Trace(expected)] if told else [])
+
+
+def test_thoughts_in_one_of_two_replies_are_spoken() -> None:
+    before = answered(3, said(reasoning="Hm."), said(reasoning="Hm."))
+    (found,) = diagnose(before, answered(3, said("<think>Hm.</think>Rome."), said()))
+    assert found.description.endswith("in 3 of 3 samples thinking tags come in the spoken text")
+
+
+READABLE = said('<tool_call>{"name": "search", "arguments": {}}</tool_call>')
+BROKEN = said('<tool_call>{"name": "search", "arguments": {</tool_call>')
+
+
+@pytest.mark.parametrize(
+    ("replies", "said_of_it"),
+    [
+        ((READABLE, READABLE), "the tool parser was lost or is another"),
+        ((READABLE, BROKEN), "the tool parser was lost or is another"),
+        ((BROKEN, READABLE), "the tool parser was lost or is another"),
+        ((BROKEN, BROKEN), "tool calls are written with broken JSON or tags, which no parser reads"),
+    ],
+)
+def test_a_sample_with_a_readable_call_in_its_text_shows_a_lost_parser(
+    replies: tuple[RecordedReply, RecordedReply], said_of_it: str
+) -> None:
+    found = diagnose(answered(3, said(None, "search"), said(None, "search")), answered(3, *replies))
+    assert [trace.description.partition(":")[0] for trace in found] == [said_of_it]
+
+
+# --- a run against its baseline -------------------------------------------------------------------------------------
+
+
+def test_a_run_is_checked_and_compared_with_its_baseline(
+    make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile, runs = load_profile("annie"), tmp_path / "runs"
+    snapshot = {**diff.snapshot(profile), "digest": profile.digest}
+    names = dict.fromkeys((f"s-{i:02}" for i in range(30)), True)
+    bless(make_run("a", names, snapshot=snapshot), "deployed", runs / "baselines")
+    comparison = Comparison("deployed", runs, profile)
+    comparison.check(FINGERPRINT)
+    with pytest.raises(UsageError, match=r"--baseline deployed: REFUSED, nothing to compare: the sampling changed"):
+        comparison.check({**FINGERPRINT, "sampling": {"temperature": 1.0}})
+    with pytest.raises(
+        UsageError, match=r"--baseline deployed: REFUSED, nothing to compare: the system prompt changed"
+    ):
+        Comparison("deployed", runs, replace(profile, system_prompt="You are somebody else.", digest="x"))
+
+    worse = make_run("b", dict.fromkeys(names, False), snapshot=snapshot)
+    steps: list[str] = []
+    progress = SimpleNamespace(enter=steps.append, begin_step=steps.append)
+    target = SimpleNamespace(base_url="http://x/v1", served_model="annie")
+    spec = SimpleNamespace(api_key=lambda: "key")
+    steady = {"questions": 3, "asked": 12, "distinct": [1, 1, 1], "odd": 0}
+    asked: list[Any] = []
+    monkeypatch.setattr(determinism, "probe", lambda *given: asked.append(given) or steady)
+    store = Store(worse)
+    made: Any = SimpleNamespace(target=target, spec=spec, progress=progress, store=store, dir=worse)
+    verdict = comparison.finish(made, RunVerdict("PASS"))
+    assert asked == [(profile, store, "http://x/v1", "annie", "key")]
+    assert (store.all_meta()["steadiness"], store.all_meta()["verdict"]) == (steady, "FAIL")
+    store.close()
+    assert (verdict.verdict, verdict.regression["verdict"]) == ("FAIL", "FAIL")
+    written = verdict_json.load(worse / "verdict.json")
+    assert (written.verdict, from_dict(written.regression)) == ("FAIL", from_dict(verdict.regression))
+    assert steps[0] == "comparison"

@@ -234,6 +234,7 @@ def test_decode_over_contexts_needs_a_rate_of_every_second_answer(
         ({"content_ms": 91.0}, ""),
         ({"content_ms": 91.125}, ". the first spoken text comes 1 ms after the first token (reasoning first)"),
         ({"content_ms": 390.0}, ". the first spoken text comes 300 ms after the first token (reasoning first)"),
+        ({"content_ms": None}, ""),
         ({"role_ms": 89.0}, ""),
         ({"role_ms": 88.875}, ". a role chunk without a token comes 1 ms before the first token"),
         ({"role_ms": 10.0}, ". a role chunk without a token comes 80 ms before the first token"),
@@ -299,6 +300,96 @@ def test_a_bend_that_the_upper_limit_allows_is_not_yet_linear() -> None:
     assert found.excess.high < 0.25
     assert found.excess.low < verdict_rule.CONCAVE < found.excess.high
     assert found.verdict == "INCONCLUSIVE"
+
+
+def test_shorter_prompts_on_a_floor_leave_the_rest_linear(make_plan: Make) -> None:
+    found = row("ttft_cold", cold(lambda x: max(78, 0.05 * x), 0.02, 61), make_plan("http://x/v1", limits=LIMITS))
+    start = "TTFT is linear in the prompt from 2048 tokens on, and shorter ones lie on a floor: 5"
+    assert (found.verdict, found.detail[: len(start)]) == ("PASS", start)
+    assert "over the three longest alone" not in found.detail
+    assert found.median == pytest.approx(50, rel=0.02)
+
+
+@pytest.mark.parametrize(("lengths", "said"), [(3, False), (4, True), (5, True)])
+def test_the_three_longest_alone_are_shown_where_there_are_more(lengths: int, said: bool, make_plan: Make) -> None:
+    made = [s for s in cold(lambda x: 20 + 0.05 * x, 0.3, 11) if s.context < 512 << lengths]
+    found = row("ttft_cold", made, make_plan("http://x/v1", limits=LIMITS))
+    assert (found.verdict, "over the three longest alone" in found.detail) == ("INCONCLUSIVE", said)
+
+
+@pytest.mark.parametrize(("unproven", "verdict"), [(0, "PASS"), (1, "INCONCLUSIVE"), (55, "INCONCLUSIVE")])
+def test_a_flat_curve_passes_if_every_prompt_is_proven_cold(unproven: int, verdict: str, make_plan: Make) -> None:
+    made = cold(lambda _: 20.0, 0.0, 11)
+    made[:unproven] = [replace(s, cached_tokens=None) for s in made[:unproven]]
+    found = row("ttft_cold", made, make_plan("http://x/v1", limits=LIMITS, bounds=BOUNDS))
+    assert (found.verdict, found.median, found.roofline) == (verdict, 0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("cached", "note"),
+    [
+        ((500, 500, 500), "at most 12 tokens of a prompt computed again"),
+        ((500, 0, 490), "at most 512 tokens of a prompt computed again"),
+        ((500, None, 490), "at most 22 tokens of a prompt computed again"),
+        ((0, None, 0), "0 tokens came out of the prefix cache: prefix caching is off"),
+        ((None, None, None), "not proven warm: the server reports no cached_tokens"),
+    ],
+)
+def test_what_came_out_of_the_prefix_cache(cached: tuple[int | None, ...], note: str, make_plan: Make) -> None:
+    """Of prompts of 512 tokens; for those of 1024 the server does not say."""
+    one = replace(GOOD, source="warm", context=512, prompt_tokens=512)
+    warm = [replace(one, cached_tokens=each) for each in cached * 4]
+    warm += [replace(one, context=1024, prompt_tokens=1024, cached_tokens=None)] * 12
+    assert f". {note}" in row("ttft_warm", warm, make_plan("http://x/v1")).detail
+
+
+@pytest.mark.parametrize(("n", "rank"), [(2, 2), (19, 19), (20, 19), (21, 20), (60, 57), (101, 96), (200, 190)])
+def test_the_p95_of_an_answer_s_gaps_is_the_nearest_rank(n: int, rank: int, make_plan: Make) -> None:
+    gaps = tuple(float(n - i) for i in range(n))
+    found = row("stalls", [replace(GOOD, gaps_ms=gaps)] * 15, make_plan("http://x/v1"))
+    assert found.median == rank
+
+
+@pytest.mark.parametrize(("server", "verdict"), [(1600.0, "PASS"), (1700.0, "INCONCLUSIVE")])
+def test_a_doubted_tool_call_counts_from_the_server_s_first_token(
+    server: float, verdict: str, make_plan: Make
+) -> None:
+    """Of 2500 ms: 810 ms pass between the first token and the call."""
+    called = replace(
+        GOOD, source="tool", call_ms=900.0, server_metrics=ServerMetrics(1, ttft_ms=server), doubts=("x",)
+    )
+    assert row("tool_call", [called] * 15, make_plan("http://x/v1")).verdict == verdict
+
+
+ONE_PER_CHUNK = "one token per chunk, confirmed by usage"
+ASKED = "one token per chunk, and max_tokens in total: the server reports no usage"
+PAIR = "several tokens a chunk, uncounted: those of the first from answers of two lengths"
+SHARE = "several tokens a chunk, uncounted: those of the first chunk estimated by its share of the text"
+
+
+@pytest.mark.parametrize(
+    ("counting", "note"),
+    [
+        (("usage",), "tokens counted by continuous usage"),
+        (("chunks",), ONE_PER_CHUNK),
+        (("usage", "chunks"), ONE_PER_CHUNK),
+        (("asked",), ASKED),
+        (("usage", "asked"), ASKED),
+        (("usage", "chunks", "asked"), ASKED),
+        (("pair",), PAIR),
+        (("usage", "share", "pair"), PAIR),
+        (("share",), SHARE),
+        (("usage", "share"), SHARE),
+    ],
+)
+def test_how_tokens_were_counted(counting: tuple[Any, ...], note: str, make_plan: Make) -> None:
+    made = [replace(GOOD, counting=each) for each in counting * 15]
+    assert row("decode", made, make_plan("http://x/v1")).detail == f"answers of 64 tokens. {note}"
+
+
+def test_a_prompt_of_unknown_length_has_the_ceiling_of_the_weights(make_plan: Make) -> None:
+    found = row("decode", [replace(GOOD, prompt_tokens=None)] * 15, make_plan("http://x/v1", bounds=BOUNDS))
+    assert found.roofline == pytest.approx(33 / (273e9 / 5.93e9), rel=1e-12)
 
 
 def test_shots_survive_the_file() -> None:

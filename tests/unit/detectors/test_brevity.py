@@ -145,3 +145,9 @@ def test_an_answer_takes_as_long_as_its_words_take(seconds: int | None, told: li
     made = sample(reply(f"{11 * 'word '}end."), limits=Limits(max_seconds=seconds))
     made = replace(made, speech=replace(made.speech, words_per_minute=160))
     assert [each.reason for each in find(made)] == told
+
+
+def test_half_an_hour_of_speech_is_judged() -> None:
+    word = 19_998 * "x"
+    assert reasons(f"{word}. B.", max_sentences=1) == []
+    assert reasons(f"{word[1:]}. B.", max_sentences=1) == ["2 sentences, at most 1 wanted"]

@@ -387,3 +387,5 @@ def test_the_finding_spans_the_cues_that_tell_and_names_the_heaviest_first(monke
     monkeypatch.setattr(find, "_hinted_cues", only(*cues))
     monkeypatch.setattr(find, "weights", lambda: {"light": 3.0, "heavy": 4.0, "none": 0.0, "against": -1.0})
     assert find_prose("one two three four") == Prose("a, b (6.0 of 5.5)", 4, 13, 6.0)
+    monkeypatch.setattr(find, "weights", lambda: {"light": 0.5, "heavy": 6.0, "none": 0.0, "against": 0.0})
+    assert find_prose("one two three four") == Prose("a, b (6.5 of 5.5)", 4, 13, 6.5)

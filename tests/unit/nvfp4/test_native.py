@@ -1,5 +1,10 @@
 """The native code equals the torch operators, and everything works without it."""
 
+import ctypes
+import os
+import platform
+import re
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,3 +123,73 @@ def test_a_directory_that_cannot_be_written_is_no_reason_to_fail(
 def test_half_precision_and_other_devices_are_left_to_torch() -> None:
     assert nvfp4_native.fake_quantize("export", torch.zeros(16, dtype=torch.float16), 1.0) is None
     assert nvfp4_native.fake_quantize("export", torch.zeros(16, device="meta"), 1.0) is None
+
+
+def test_the_library_is_named_by_what_it_depends_on(fresh_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_native()
+    built = nvfp4_native._build()
+    assert re.fullmatch(r"nvfp4-[0-9a-f]{16}\.so", built.name)
+    assert built.parent == fresh_library
+    assert stat.S_IMODE(fresh_library.stat().st_mode) == 0o700
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert nvfp4_native._build() == built  # without a compiler, too
+    for part, value in (("_FLAGS", ("-O0",)), ("_cpu", lambda: "another")):
+        with monkeypatch.context() as patched:
+            patched.setattr(nvfp4_native, part, value)
+            with pytest.raises(
+                FileNotFoundError, match=r"no C\+\+ compiler found \(install g\+\+, or name one in CXX\)"
+            ):
+                nvfp4_native._build()
+
+
+def test_what_the_compiler_says_first_is_told(
+    fresh_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    compiler = tmp_path / "compiler"
+    compiler.write_text("#!/bin/sh\necho >&2\necho 'a.cpp: no such instruction' >&2\necho 'and more' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    assert nvfp4_native._library() is None
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "NVFP4 runs on torch operators, about 40 times slower: the C++ compiler failed: ['a.cpp: no such instruction']"
+    )
+    assert list(fresh_library.iterdir()) == []
+
+
+@pytest.mark.parametrize("xdg", [True, False])
+def test_the_library_is_kept_in_the_users_cache_directory(
+    xdg: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a" / "b") if xdg else "")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    expected = tmp_path / ("a/b" if xdg else ".cache") / "annie-quant"
+    assert nvfp4_native._cache_directory() == nvfp4_native._cache_directory() == expected
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    elsewhere = nvfp4_native._cache_directory()
+    assert elsewhere.is_dir()
+    assert elsewhere.name.startswith("annie-quant-")
+
+
+def test_the_machine_is_told_by_the_flags_of_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "flags\t: a b\nmodel name\t: x\nFeatures : c\nflags\t: a b\n"
+    monkeypatch.setattr(Path, "read_text", lambda _: lines)
+    assert nvfp4_native._cpu() == f"{platform.machine()}Features : cflags\t: a b"
+
+    def missing(_: Path) -> str:
+        raise OSError("no such file")
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert nvfp4_native._cpu() == platform.machine() + platform.processor()
+
+
+def test_there_is_a_function_for_each_arithmetic_and_dtype_with_its_number_of_tensors() -> None:
+    need_native()
+    library = nvfp4_native._library()
+    assert library is not None
+    tensors = {"export": 2, "emulation": 2, "fp8": 2, "scaled": 3, "sweep": 2}
+    assert set(library) == {(name, dtype) for name in tensors for dtype in DTYPES}
+    for (name, _), function in library.items():
+        types: tuple[object, ...] = function.argtypes  # type: ignore[attr-defined]
+        assert types == (*[ctypes.c_void_p] * tensors[name], ctypes.c_int64, ctypes.c_float)
+        assert function.restype is None  # type: ignore[attr-defined]

@@ -582,6 +582,7 @@ RULES: list[tuple[list[dict[str, Any]], Told]] = [
     ([says(content=""), says(), ROLE, END, COUNTED], []),
     ([says(role="assistant"), says(role="assistant", content="Hi."), END, COUNTED], []),
     ([says(role="user"), END, COUNTED], [('role is not "assistant"', {"role": "user"})]),
+    ([says(role="usuário"), END, COUNTED], [('role is not "assistant"', {"role": "usuário"})]),
     ([says(role="", content="Hi."), END, COUNTED], [('role is not "assistant"', {"role": ""})]),
     ([ROLE, END, says(content="Hi."), COUNTED], [(LATE, {"content": "Hi."})]),
     ([ROLE, END, says(content=""), says(), COUNTED], []),

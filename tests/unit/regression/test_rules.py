@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -463,6 +465,14 @@ def test_a_run_is_checked_and_compared_with_its_baseline(
         UsageError, match=r"--baseline deployed: REFUSED, nothing to compare: the system prompt changed"
     ):
         Comparison("deployed", runs, replace(profile, system_prompt="You are somebody else.", digest="x"))
+
+    for digest, refused in ((profile.digest, ""), ("d1", f"the profile changed (d1 -> {profile.digest[:8]})")):
+        older = make_run(f"without a snapshot {digest}", names, snapshot={**snapshot, "digest": digest})
+        with closing(Store(older)) as store:
+            store.set_meta(profile_snapshot={})
+        bless(older, "older", runs / "baselines")
+        with pytest.raises(UsageError, match=re.escape(refused)) if refused else nullcontext():
+            Comparison("older", runs, profile)
 
     worse = make_run("b", dict.fromkeys(names, False), snapshot=snapshot)
     steps: list[str] = []
